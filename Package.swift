@@ -1,0 +1,87 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .unsafeFlags(["-warnings-as-errors"]),
+]
+
+let nio: [Target.Dependency] = [
+    .product(name: "NIOCore", package: "swift-nio"),
+    .product(name: "NIOPosix", package: "swift-nio"),
+]
+
+/// Pure: the standard library only; the arrows are held by Tests/ArchitectureTests.
+func pure(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+/// Touches one outside thing; shells never import each other.
+func shell(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
+}
+
+let package = Package(
+    name: "rpcwarden",
+    products: [
+        .executable(name: "rpcwarden", targets: ["rpcwarden"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    ],
+    targets: [
+        pure("ONCRPC"),
+        pure("Portmapper", ["ONCRPC"]),
+        pure("Policy", ["Portmapper"]),
+        pure("Firewall", ["Portmapper"]),
+        pure("Warden", ["ONCRPC", "Portmapper", "Policy", "Firewall"]),
+
+        // libyaml is linked statically: the package depends on libc, libmnl and libnftnl only.
+        .target(name: "CYAML", linkerSettings: [.linkedLibrary(":libyaml.a")]),
+        .target(name: "CNetfilter", linkerSettings: [.linkedLibrary("nftnl"), .linkedLibrary("mnl")]),
+        .target(name: "CPortmapServer"),
+        shell("PolicyFile", ["Policy", "Portmapper", "Firewall", "Warden", "CYAML"]),
+        shell("HostNames", ["Portmapper"]),
+        shell("PortmapServer", ["ONCRPC", "Portmapper", "Warden", "CPortmapServer"] + nio),
+        shell("RpcbindClient", ["ONCRPC", "Portmapper", "Warden"] + nio),
+        shell("Netfilter", ["Firewall", "Portmapper", "CNetfilter"]),
+        shell("AuditLog", ["Warden", "Portmapper"]),
+        shell("Control", nio),
+        .target(
+            name: "Daemon",
+            dependencies: [
+                "Warden", "PolicyFile", "HostNames", "PortmapServer", "RpcbindClient", "Netfilter", "AuditLog", "Control",
+            ] + nio,
+            swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "rpcwarden",
+            dependencies: [
+                "Daemon", "Control", "PolicyFile",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict
+        ),
+
+        // Test tool: asks one call from inside a namespace; built on the pure codec, never shipped.
+        .executableTarget(
+            name: "labpeer", dependencies: ["ONCRPC", "Portmapper"], path: "Tests/labpeer", swiftSettings: strict),
+
+        tests("ONCRPCTests", ["ONCRPC"]),
+        tests("PortmapperTests", ["ONCRPC", "Portmapper"], resources: [.copy("Golden")]),
+        tests("PolicyTests", ["Policy", "Portmapper"]),
+        tests("FirewallTests", ["Firewall", "Portmapper"]),
+        tests("WardenTests", ["Warden", "ONCRPC", "Portmapper", "Policy", "Firewall"]),
+        tests("PolicyFileTests", ["PolicyFile", "Policy", "Portmapper"]),
+        tests("NetfilterTests", ["Netfilter", "Firewall", "Portmapper"]),
+        tests("ShellTests", ["AuditLog", "Control", "HostNames", "PortmapServer", "RpcbindClient", "Daemon"]),
+        tests("ArchitectureTests", []),
+        tests("LabTests", ["ONCRPC", "Portmapper"]),
+    ]
+)

@@ -1,0 +1,58 @@
+import Portmapper
+
+/// What a grant opens: one service port, for one client.
+public struct GrantKey: Hashable, Sendable, Comparable, CustomStringConvertible {
+    public var client: IPAddress
+    public var service: ServicePort
+
+    public init(client: IPAddress, service: ServicePort) {
+        self.client = client
+        self.service = service
+    }
+
+    public static func < (left: Self, right: Self) -> Bool {
+        left.client != right.client ? left.client < right.client : left.service < right.service
+    }
+
+    public var description: String { "\(client) \(service)" }
+}
+
+/// An element of `standing4` or `standing6`: one service port, always open for a range of clients.
+public struct StandingKey: Hashable, Sendable, Comparable, CustomStringConvertible {
+    public var clients: AddressRange
+    public var service: ServicePort
+
+    public init(clients: AddressRange, service: ServicePort) {
+        self.clients = clients
+        self.service = service
+    }
+
+    public static func < (left: Self, right: Self) -> Bool {
+        left.service != right.service ? left.service < right.service : left.clients < right.clients
+    }
+
+    public var description: String { "\(clients) \(service)" }
+}
+
+/// An element of `granted4` or `granted6` as the kernel holds it.
+public struct GrantElement: Hashable, Sendable {
+    public var key: GrantKey
+    /// How long the element lives after its last packet.
+    public var timeout: Duration
+    /// What is left of `timeout`.
+    public var expiresIn: Duration
+    public var packets: UInt64
+    public var bytes: UInt64
+    public var comment: String
+
+    public init(
+        key: GrantKey, timeout: Duration, expiresIn: Duration, packets: UInt64, bytes: UInt64, comment: String
+    ) {
+        self.key = key
+        self.timeout = timeout
+        self.expiresIn = expiresIn
+        self.packets = packets
+        self.bytes = bytes
+        self.comment = comment
+    }
+}

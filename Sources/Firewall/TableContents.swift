@@ -1,0 +1,12 @@
+import Portmapper
+
+/// The table's elements, as the kernel holds them.
+public struct TableContents: Hashable, Sendable {
+    public var guarded: Set<ServicePort> = []
+    public var granted: [GrantElement] = []
+    public var standing: Set<StandingKey> = []
+    /// Each with the time that is left.
+    public var quarantined: [IPAddress: Duration] = [:]
+
+    public init() {}
+}

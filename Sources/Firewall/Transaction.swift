@@ -1,0 +1,49 @@
+import Portmapper
+
+/// One change of the table. Each is idempotent: the element may be there already, or may have expired.
+public enum Operation: Hashable, Sendable {
+    /// Makes the table anew, empty, in place of one that may be there.
+    case makeTable(TableShape)
+    case deleteTable(name: String)
+    case guardPort(ServicePort)
+    case unguardPort(ServicePort)
+    /// Adds the element, or makes it live for `timeout` from now; `expiresIn` shortens the first life (adoption).
+    case issue(GrantKey, timeout: Duration, expiresIn: Duration?, comment: String)
+    case revoke(GrantKey)
+    case stand(StandingKey)
+    case unstand(StandingKey)
+    case quarantine(IPAddress, timeout: Duration)
+    case release(IPAddress)
+}
+
+/// What one netlink batch does: all of it, or nothing.
+public struct Transaction: Hashable, Sendable {
+    /// The table that the operations change.
+    public var table: String
+    public var operations: [Operation]
+
+    public init(table: String, operations: [Operation] = []) {
+        self.table = table
+        self.operations = operations
+    }
+
+    public var isEmpty: Bool { operations.isEmpty }
+}
+
+/// Why the kernel refused a transaction; nothing of it was done.
+public struct CommitFailure: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The kernel's errno.
+    public var errno: Int32
+    /// errno's text, and the kernel's extended-ack text where it gave one.
+    public var message: String
+    /// The operation that the kernel refused, where it named one: an index into the transaction.
+    public var operation: Int?
+
+    public init(errno: Int32, message: String, operation: Int? = nil) {
+        self.errno = errno
+        self.message = message
+        self.operation = operation
+    }
+
+    public var description: String { message }
+}

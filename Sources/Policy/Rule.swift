@@ -1,0 +1,72 @@
+import Portmapper
+
+/// When a rule's service ports are open to its clients.
+public enum Opening: String, Hashable, Sendable, Comparable, CaseIterable {
+    /// Looked up, but never opened by us.
+    case never
+    /// Opened for the client that looked the port up.
+    case onLookup = "on-lookup"
+    /// Open whether or not anyone asks; follows the registration.
+    case always
+
+    private var strength: Int {
+        switch self {
+        case .never: 0
+        case .onLookup: 1
+        case .always: 2
+        }
+    }
+
+    public static func < (left: Self, right: Self) -> Bool { left.strength < right.strength }
+}
+
+/// Whom a rule names: addresses, or a host name that is resolved outside.
+public enum ClientTerm: Hashable, Sendable {
+    case prefix(Prefix)
+    case host(String)
+}
+
+/// A place in a file; `line` and `column` count from 1.
+public struct Location: Hashable, Sendable, CustomStringConvertible {
+    public var file: String
+    public var line: Int
+    public var column: Int
+
+    public init(file: String, line: Int, column: Int) {
+        self.file = file
+        self.line = line
+        self.column = column
+    }
+
+    public var description: String { "\(file):\(line):\(column)" }
+}
+
+/// One rule of the policy: it permits; nothing denies. Groups are already expanded.
+public struct Rule: Hashable, Sendable {
+    public var name: String
+    public var location: Location
+    public var from: [ClientTerm]
+    public var except: [ClientTerm]
+    public var to: Set<Program>
+    /// The transports of the service, not of the question.
+    public var over: Set<Transport>
+    public var lists: Bool
+    public var open: Opening
+
+    public init(
+        name: String, location: Location, from: [ClientTerm], except: [ClientTerm] = [], to: Set<Program>,
+        over: Set<Transport> = [.tcp, .udp], lists: Bool = false, open: Opening = .onLookup
+    ) {
+        self.name = name
+        self.location = location
+        self.from = from
+        self.except = except
+        self.to = to
+        self.over = over
+        self.lists = lists
+        self.open = open
+    }
+
+    /// `policy.yaml:14 "workstations mount NFSv3"`, as `explain` and the audit events name a rule.
+    public var label: String { "\(location.file):\(location.line) \"\(name)\"" }
+}

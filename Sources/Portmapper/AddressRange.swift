@@ -1,0 +1,60 @@
+/// A prefix such as `10.20.0.0/16`; the bits beyond `length` are zero.
+public struct Prefix: Hashable, Sendable, Comparable, CustomStringConvertible {
+    public let address: IPAddress
+    public let length: Int
+
+    /// The prefix that holds `address`; `nil` if `length` does not fit the address family.
+    public init?(_ address: IPAddress, length: Int) {
+        switch address {
+        case .v4(let bits):
+            guard (0...32).contains(length) else { return nil }
+            self.address = .v4(length == 0 ? 0 : bits & (UInt32.max << UInt32(32 - length)))
+        case .v6(let bits):
+            guard (0...128).contains(length) else { return nil }
+            self.address = .v6(length == 0 ? 0 : bits & (UInt128.max << UInt128(128 - length)))
+        }
+        self.length = length
+    }
+
+    /// The single address.
+    public init(_ address: IPAddress) {
+        self.address = address
+        length = address.isIPv4 ? 32 : 128
+    }
+
+    public var range: AddressRange {
+        switch address {
+        case .v4(let bits): AddressRange(.v4(bits), .v4(length == 0 ? UInt32.max : bits | ~(UInt32.max << UInt32(32 - length))))
+        case .v6(let bits):
+            AddressRange(.v6(bits), .v6(length == 0 ? UInt128.max : bits | ~(UInt128.max << UInt128(128 - length))))
+        }
+    }
+
+    public static func < (left: Self, right: Self) -> Bool {
+        left.address != right.address ? left.address < right.address : left.length < right.length
+    }
+
+    public var description: String { "\(address)/\(length)" }
+}
+
+/// All addresses from `first` to `last`, both of one family and both included.
+public struct AddressRange: Hashable, Sendable, Comparable, CustomStringConvertible {
+    public let first: IPAddress
+    public let last: IPAddress
+
+    public init(_ first: IPAddress, _ last: IPAddress) {
+        precondition(first.isIPv4 == last.isIPv4 && first <= last, "a range runs upwards in one family")
+        self.first = first
+        self.last = last
+    }
+
+    public func contains(_ address: IPAddress) -> Bool {
+        address.isIPv4 == first.isIPv4 && first <= address && address <= last
+    }
+
+    public static func < (left: Self, right: Self) -> Bool {
+        left.first != right.first ? left.first < right.first : left.last < right.last
+    }
+
+    public var description: String { first == last ? "\(first)" : "\(first)-\(last)" }
+}

@@ -1,0 +1,17 @@
+/// An RPC program number.
+public struct Program: RawRepresentable, Hashable, Sendable, Comparable, CustomStringConvertible {
+    public var rawValue: UInt32
+
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+    public init(_ rawValue: UInt32) { self.rawValue = rawValue }
+
+    /// The portmapper itself (RFC 1833, 3: PMAP_PROG, RPCBPROG).
+    public static let portmapper = Program(100_000)
+    public static let nfs = Program(100_003)
+    public static let mountd = Program(100_005)
+    public static let nlockmgr = Program(100_021)
+    public static let status = Program(100_024)
+
+    public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+    public var description: String { String(rawValue) }
+}

@@ -1,0 +1,137 @@
+import Firewall
+import Portmapper
+
+/// All of rpcwarden.yaml, typed; the defaults are those of the contract (interface.md).
+public struct Settings: Hashable, Sendable {
+    public enum Mode: String, Hashable, Sendable, CaseIterable {
+        case enforce
+        /// Answers and opens as usual; only logs what enforce would deny or drop.
+        case observe
+    }
+
+    /// An address and a port to listen at or to connect to.
+    public struct Endpoint: Hashable, Sendable, CustomStringConvertible {
+        public var address: IPAddress
+        public var port: UInt16
+
+        public init(_ address: IPAddress, _ port: UInt16) {
+            self.address = address
+            self.port = port
+        }
+
+        public var description: String { address.isIPv4 ? "\(address):\(port)" : "[\(address)]:\(port)" }
+    }
+
+    public struct Rpcbind: Hashable, Sendable {
+        public var addresses = [
+            Endpoint(.v4(0x7f00_0001), 1111), Endpoint(.v6(1), 1111),
+        ]
+        public var socketPath = "/run/rpcbind.sock"
+        public var timeout: Duration = .milliseconds(800)
+        public var refresh: Duration = .milliseconds(500)
+        /// User names, or uids in decimal; `superuser` is rpcbind's name for root.
+        public var owners = ["superuser", "statd", "rpcuser"]
+        public var permitsLocalRegistration = false
+        public init() {}
+    }
+
+    /// Ports of one transport, `udp/32765-32768`.
+    public struct PortRange: Hashable, Sendable, CustomStringConvertible {
+        public var transport: Transport
+        public var ports: ClosedRange<UInt16>
+
+        public init(_ transport: Transport, _ ports: ClosedRange<UInt16>) {
+            self.transport = transport
+            self.ports = ports
+        }
+
+        public var description: String {
+            ports.count == 1
+                ? "\(transport)/\(ports.lowerBound)" : "\(transport)/\(ports.lowerBound)-\(ports.upperBound)"
+        }
+    }
+
+    public struct Firewall: Hashable, Sendable {
+        public var management: TableShape.Management = .guardPorts
+        public var table = "rpcwarden"
+        public var keep: Duration = .seconds(86_400)
+        /// How long an expired grant is remembered; `.zero` turns revival off.
+        public var revive: Duration = .seconds(30 * 86_400)
+        public var mark: UInt32 = 0x10000
+        public var guardPorts: [PortRange] = []
+        public var never: Set<UInt16> = [22, 111]
+        public init() {}
+    }
+
+    public struct Denial: Hashable, Sendable {
+        public enum ToStrangers: String, Hashable, Sendable, CaseIterable {
+            case silence
+            case authError = "auth-error"
+        }
+        public enum ToNamed: String, Hashable, Sendable, CaseIterable {
+            case authError = "auth-error"
+            case notRegistered = "not-registered"
+            case silence
+        }
+        public var strangers: ToStrangers = .silence
+        public var refuse: ToNamed = .authError
+        public init() {}
+    }
+
+    public struct Limits: Hashable, Sendable {
+        /// Per client address (/64 for IPv6) and transport; the burst is four times as much.
+        public var callsPerSecond = 50
+        public var grants = 65_536
+        public var grantsPerClient = 64
+        public var tcpConnections = 1024
+        public var tcpConnectionsPerClient = 16
+        /// Also the most that a single record may take to arrive.
+        public var tcpIdle: Duration = .seconds(30)
+        public var recordBytes = 4096
+        public var listsOverUDP = false
+        public init() {}
+    }
+
+    public struct Quarantine: Hashable, Sendable {
+        /// Denials from one source.
+        public var after = 20
+        public var within: Duration = .seconds(60)
+        public var lasts: Duration = .seconds(600)
+        public init() {}
+    }
+
+    public struct Audit: Hashable, Sendable {
+        public enum Destination: String, Hashable, Sendable, CaseIterable {
+            case journal
+            case stderr
+            case file
+        }
+        public var destination: Destination = .journal
+        public var file: String?
+        public init() {}
+    }
+
+    public var mode: Mode = .enforce
+    /// A file, or a folder of `*.yaml`; absolute, or relative to the configuration file's folder.
+    public var policyPath = "policy.d/"
+    public var listen = [Endpoint(.v4(0), 111), Endpoint(.v6(0), 111)]
+    public var rpcbind = Rpcbind()
+    public var firewall = Firewall()
+    public var denial = Denial()
+    public var limits = Limits()
+    /// `nil`: off.
+    public var quarantine: Quarantine? = Quarantine()
+    public var audit = Audit()
+    /// `nil`: no metrics listener.
+    public var metrics: Endpoint?
+    public var controlPath = "/run/rpcwarden/control.sock"
+
+    public init() {}
+
+    /// The table that these settings ask for.
+    public var tableShape: TableShape {
+        TableShape(
+            name: firewall.table, management: firewall.management, observes: mode == .observe, mark: firewall.mark,
+            keep: firewall.keep, grantsMax: limits.grants)
+    }
+}
