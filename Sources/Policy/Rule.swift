@@ -68,5 +68,8 @@ public struct Rule: Hashable, Sendable {
     }
 
     /// `policy.yaml:14 "workstations mount NFSv3"`, as `explain` and the audit events name a rule.
-    public var label: String { "\(location.file):\(location.line) \"\(name)\"" }
+    public var label: String {
+        let file = location.file.split(separator: "/").last.map(String.init) ?? location.file
+        return "\(file):\(location.line) \"\(name)\""
+    }
 }

@@ -1,0 +1,121 @@
+/// Message types (RFC 5531, 9).
+enum MessageType {
+    static let call: UInt32 = 0
+    static let reply: UInt32 = 1
+}
+
+/// The version of the RPC protocol itself (RFC 5531, 9).
+let rpcVersion: UInt32 = 2
+
+/// Limits on what a peer may put into a message.
+public enum RPCLimits {
+    /// RFC 5531, 8.2: an authentication body is at most 400 bytes.
+    public static let authenticationBytesMax = 400
+    /// RFC 5531, appendix A: `machinename<255>`.
+    public static let machineNameBytesMax = 255
+    /// RFC 5531, appendix A: `gids<16>`.
+    public static let groupsMax = 16
+}
+
+/// The header of a call message; its arguments follow it.
+public struct CallHeader: Hashable, Sendable {
+    public var xid: UInt32
+    public var program: UInt32
+    public var version: UInt32
+    public var procedure: UInt32
+
+    public init(xid: UInt32, program: UInt32, version: UInt32, procedure: UInt32) {
+        self.xid = xid
+        self.program = program
+        self.version = version
+        self.procedure = procedure
+    }
+}
+
+/// Why a message is not a call that can be dispatched, with what its sender is owed.
+public enum CallFault: Error, Hashable, Sendable {
+    /// Too short, a length out of bounds, or not a call at all: nothing can be answered.
+    case undecodable
+    /// Another version of RPC than 2.
+    case rpcMismatch(xid: UInt32)
+    /// An AUTH_SYS body that is not `authsys_parms`.
+    case badCredential(CallHeader)
+    /// A flavour of authentication that we don't serve.
+    case rejectedCredential(CallHeader)
+
+    /// The reply that RFC 5531, 9 asks for, or `nil` for silence.
+    public var owed: Reply? {
+        switch self {
+        case .undecodable: nil
+        case .rpcMismatch(let xid): Reply(xid: xid, body: .rpcMismatch(low: rpcVersion, high: rpcVersion))
+        case .badCredential(let header): Reply(xid: header.xid, body: .authError(.badCredential))
+        case .rejectedCredential(let header): Reply(xid: header.xid, body: .authError(.rejectedCredential))
+        }
+    }
+}
+
+extension CallHeader {
+    /// Decodes a call up to its arguments, where it leaves the decoder.
+    ///
+    /// Credentials are parsed within limits and then forgotten: nobody can verify AUTH_SYS.
+    public init(from decoder: inout XDRDecoder) throws(CallFault) {
+        do {
+            let xid = try decoder.uint32()
+            guard try decoder.uint32() == MessageType.call else { throw CallFault.undecodable }
+            guard try decoder.uint32() == rpcVersion else { throw CallFault.rpcMismatch(xid: xid) }
+            self.init(
+                xid: xid, program: try decoder.uint32(), version: try decoder.uint32(),
+                procedure: try decoder.uint32())
+            let flavor = try decoder.uint32()
+            let body = try decoder.opaque(max: RPCLimits.authenticationBytesMax)
+            _ = try decoder.uint32()
+            _ = try decoder.opaque(max: RPCLimits.authenticationBytesMax)
+            try accept(flavor: flavor, body: body)
+        } catch let fault as CallFault {
+            throw fault
+        } catch {
+            throw .undecodable
+        }
+    }
+
+    private func accept(flavor: UInt32, body: UnsafeRawBufferPointer) throws(CallFault) {
+        switch AuthenticationFlavor(rawValue: flavor) {
+        case .some(.none): return
+        case .sys: guard Self.isAuthSys(body) else { throw .badCredential(self) }
+        case nil: throw .rejectedCredential(self)
+        }
+    }
+
+    /// `authsys_parms`: stamp, machinename<255>, uid, gid, gids<16> (RFC 5531, appendix A).
+    private static func isAuthSys(_ body: UnsafeRawBufferPointer) -> Bool {
+        var decoder = XDRDecoder(body)
+        do {
+            _ = try decoder.uint32()
+            _ = try decoder.opaque(max: RPCLimits.machineNameBytesMax)
+            _ = try decoder.uint32()
+            _ = try decoder.uint32()
+            let count = try decoder.uint32()
+            guard count <= RPCLimits.groupsMax else { return false }
+            for _ in 0..<count { _ = try decoder.uint32() }
+            try decoder.finish()
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    /// Appends the call's header with AUTH_NONE.
+    public func encode(into encoder: inout XDREncoder) {
+        for word in [xid, MessageType.call, rpcVersion, program, version, procedure] { encoder.uint32(word) }
+        for _ in 0..<2 {
+            encoder.uint32(AuthenticationFlavor.none.rawValue)
+            encoder.uint32(0)
+        }
+    }
+}
+
+/// The flavours of authentication that are served (RFC 5531, 8.2).
+public enum AuthenticationFlavor: UInt32, Sendable {
+    case none = 0
+    case sys = 1
+}

@@ -1,0 +1,32 @@
+/// Appends XDR (RFC 4506) to an array of bytes.
+public struct XDREncoder {
+    public private(set) var bytes: [UInt8]
+
+    public init(reserving capacity: Int = 64) {
+        bytes = []
+        bytes.reserveCapacity(capacity)
+    }
+
+    public mutating func uint32(_ value: UInt32) {
+        withUnsafeBytes(of: value.bigEndian) { bytes.append(contentsOf: $0) }
+    }
+
+    public mutating func bool(_ value: Bool) {
+        uint32(value ? 1 : 0)
+    }
+
+    public mutating func opaque(_ data: some Collection<UInt8>) {
+        uint32(UInt32(data.count))
+        bytes.append(contentsOf: data)
+        for _ in 0..<(-data.count & 3) { bytes.append(0) }
+    }
+
+    public mutating func text(_ text: String) {
+        opaque(text.utf8)
+    }
+
+    /// Appends bytes that are XDR already.
+    public mutating func raw(_ data: some Collection<UInt8>) {
+        bytes.append(contentsOf: data)
+    }
+}

@@ -1,0 +1,84 @@
+/// Maps each number to the class of the interval that holds it; a look-up is a binary search.
+struct IntervalMap<Bits: FixedWidthInteger & UnsignedInteger & Sendable>: Sendable {
+    /// Where each interval starts; it ends before the next one. The first starts at 0.
+    private(set) var starts: [Bits] = [0]
+    private(set) var classes: [Int] = [0]
+
+    func callAsFunction(_ bits: Bits) -> Int {
+        var low = 0
+        var high = starts.count
+        while high - low > 1 {
+            let middle = (low + high) / 2
+            if starts[middle] <= bits { low = middle } else { high = middle }
+        }
+        return classes[low]
+    }
+
+    /// From `start` on, everything belongs to `newClass`. Starts arrive in ascending order.
+    mutating func append(start: Bits, class newClass: Int) {
+        if starts[starts.count - 1] == start {
+            classes[classes.count - 1] = newClass
+        } else if classes[classes.count - 1] != newClass {
+            starts.append(start)
+            classes.append(newClass)
+        }
+    }
+
+    /// The intervals of the classes that `isIncluded` names, adjacent ones merged.
+    func ranges(where isIncluded: (Int) -> Bool) -> [ClosedRange<Bits>] {
+        var result: [ClosedRange<Bits>] = []
+        for index in starts.indices where isIncluded(classes[index]) {
+            let last = index + 1 < starts.count ? starts[index + 1] - 1 : Bits.max
+            if let previous = result.last, previous.upperBound &+ 1 == starts[index], starts[index] != 0 {
+                result[result.count - 1] = previous.lowerBound...last
+            } else {
+                result.append(starts[index]...last)
+            }
+        }
+        return result
+    }
+}
+
+/// Where a rule begins or ceases to name addresses.
+struct Boundary<Bits: FixedWidthInteger & UnsignedInteger & Sendable> {
+    var position: Bits
+    var rule: Int
+    var isException: Bool
+    var delta: Int
+
+    /// The boundaries of one range; there is none behind the family's last address.
+    static func around(_ first: Bits, _ last: Bits, rule: Int, isException: Bool) -> [Boundary] {
+        let begin = Boundary(position: first, rule: rule, isException: isException, delta: 1)
+        guard last != Bits.max else { return [begin] }
+        return [begin, Boundary(position: last + 1, rule: rule, isException: isException, delta: -1)]
+    }
+}
+
+extension IntervalMap {
+    /// Sweeps over the boundaries; `classOf` numbers each distinct list of rules, ascending.
+    init(_ boundaries: [Boundary<Bits>], classOf: ([Int]) -> Int) {
+        var named: [Int: Int] = [:]
+        var excepted: [Int: Int] = [:]
+        var active: Set<Int> = []
+        let sorted = boundaries.sorted { $0.position < $1.position }
+        var index = 0
+        while index < sorted.count {
+            let position = sorted[index].position
+            while index < sorted.count, sorted[index].position == position {
+                let boundary = sorted[index]
+                if boundary.isException {
+                    excepted[boundary.rule, default: 0] += boundary.delta
+                } else {
+                    named[boundary.rule, default: 0] += boundary.delta
+                }
+                if named[boundary.rule, default: 0] > 0, excepted[boundary.rule, default: 0] == 0 {
+                    active.insert(boundary.rule)
+                } else {
+                    active.remove(boundary.rule)
+                }
+                index += 1
+            }
+            append(start: position, class: classOf(active.sorted()))
+        }
+    }
+}

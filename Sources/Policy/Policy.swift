@@ -1,0 +1,177 @@
+import Portmapper
+
+/// A program over one transport of its service.
+public struct ServiceKey: Hashable, Sendable {
+    public var program: Program
+    public var transport: Transport
+
+    public init(_ program: Program, _ transport: Transport) {
+        self.program = program
+        self.transport = transport
+    }
+}
+
+/// What the policy says to a lookup.
+public enum LookupDecision: Hashable, Sendable {
+    /// `rule` is an index into ``Policy/rules``.
+    case permitted(rule: Int, open: Opening)
+    /// No rule names the client.
+    case stranger
+    /// No rule that names the client permits the program.
+    case noRule
+    /// The program is permitted, but over another transport.
+    case transport
+}
+
+/// What the policy says to DUMP and GETADDRLIST.
+public enum ListDecision: Hashable, Sendable {
+    case permitted(rule: Int)
+    case stranger
+    case noList
+}
+
+/// The policy, compiled: clients that the same rules name share a class, and each class knows its answers.
+public struct Policy: Sendable {
+    fileprivate struct Permission: Sendable {
+        var rule: Int
+        var open: Opening
+    }
+
+    fileprivate struct ClientClass: Sendable {
+        var rules: [Int] = []
+        var permissions: [ServiceKey: Permission] = [:]
+        var listed: Set<ServiceKey> = []
+        var listRule: Int?
+    }
+
+    public let rules: [Rule]
+    private var classes: [ClientClass]
+    private var ipv4: IntervalMap<UInt32>
+    private var ipv6: IntervalMap<UInt128>
+    private var standing: [ServiceKey: [AddressRange]] = [:]
+
+    /// Compiles `rules`; `addresses` holds what each host name of theirs resolves to.
+    public init(rules: [Rule] = [], addresses: [String: [IPAddress]] = [:]) {
+        self.rules = rules
+        var classes = [ClientClass()]
+        var numbers: [[Int]: Int] = [[]: 0]
+        func classOf(_ members: [Int]) -> Int {
+            if let number = numbers[members] { return number }
+            numbers[members] = classes.count
+            classes.append(ClientClass(members, of: rules))
+            return classes.count - 1
+        }
+        let boundaries = Self.boundaries(of: rules, addresses)
+        ipv4 = IntervalMap(boundaries.ipv4, classOf: classOf)
+        ipv6 = IntervalMap(boundaries.ipv6, classOf: classOf)
+        self.classes = classes
+        for key in Self.standingKeys(of: rules) { standing[key] = standingRanges(of: key) }
+    }
+
+    private func clientClass(of client: IPAddress) -> ClientClass {
+        switch client {
+        case .v4(let bits): classes[ipv4(bits)]
+        case .v6(let bits): classes[ipv6(bits)]
+        }
+    }
+
+    /// Whether any rule names the client.
+    public func names(_ client: IPAddress) -> Bool {
+        !clientClass(of: client).rules.isEmpty
+    }
+
+    /// The rules that name the client: indices into ``rules``, ascending.
+    public func rules(naming client: IPAddress) -> [Int] {
+        clientClass(of: client).rules
+    }
+
+    /// Whether `client` may look up `program` and reach its service over `transport`.
+    public func lookup(_ program: Program, over transport: Transport, by client: IPAddress) -> LookupDecision {
+        let found = clientClass(of: client)
+        if let permission = found.permissions[ServiceKey(program, transport)] {
+            return .permitted(rule: permission.rule, open: permission.open)
+        }
+        if found.rules.isEmpty { return .stranger }
+        let other: Transport = transport == .tcp ? .udp : .tcp
+        return found.permissions[ServiceKey(program, other)] == nil ? .noRule : .transport
+    }
+
+    public func listing(by client: IPAddress) -> ListDecision {
+        let found = clientClass(of: client)
+        if found.rules.isEmpty { return .stranger }
+        guard let rule = found.listRule else { return .noList }
+        return .permitted(rule: rule)
+    }
+
+    /// Whether a rule that lists for `client` covers the program over that transport.
+    public func lists(_ program: Program, over transport: Transport, for client: IPAddress) -> Bool {
+        clientClass(of: client).listed.contains(ServiceKey(program, transport))
+    }
+
+    /// The clients for whom the service is always open: disjoint, ascending.
+    public func standing(_ program: Program, over transport: Transport) -> [AddressRange] {
+        standing[ServiceKey(program, transport)] ?? []
+    }
+}
+
+extension Policy.ClientClass {
+    /// Where several rules permit the same, the one that opens most counts, then the first.
+    fileprivate init(_ members: [Int], of rules: [Rule]) {
+        self.rules = members
+        for index in members {
+            let rule = rules[index]
+            if rule.lists, listRule == nil { listRule = index }
+            for program in rule.to {
+                for transport in rule.over {
+                    let key = ServiceKey(program, transport)
+                    if rule.lists { listed.insert(key) }
+                    if let present = permissions[key], present.open >= rule.open { continue }
+                    permissions[key] = .init(rule: index, open: rule.open)
+                }
+            }
+        }
+    }
+}
+
+extension Policy {
+    private typealias Boundaries = (ipv4: [Boundary<UInt32>], ipv6: [Boundary<UInt128>])
+
+    private static func boundaries(of rules: [Rule], _ addresses: [String: [IPAddress]]) -> Boundaries {
+        var result: Boundaries = ([], [])
+        for (index, rule) in rules.enumerated() {
+            for (terms, isException) in [(rule.from, false), (rule.except, true)] {
+                for range in terms.flatMap({ ranges(of: $0, addresses) }) {
+                    switch (range.first, range.last) {
+                    case (.v4(let first), .v4(let last)):
+                        result.ipv4 += Boundary.around(first, last, rule: index, isException: isException)
+                    case (.v6(let first), .v6(let last)):
+                        result.ipv6 += Boundary.around(first, last, rule: index, isException: isException)
+                    case (.v4, .v6), (.v6, .v4): preconditionFailure("a range runs in one family")
+                    }
+                }
+            }
+        }
+        return result
+    }
+
+    private static func ranges(of term: ClientTerm, _ addresses: [String: [IPAddress]]) -> [AddressRange] {
+        switch term {
+        case .prefix(let prefix): [prefix.range]
+        case .host(let name): (addresses[name] ?? []).map { AddressRange($0, $0) }
+        }
+    }
+
+    private static func standingKeys(of rules: [Rule]) -> Set<ServiceKey> {
+        var keys: Set<ServiceKey> = []
+        for rule in rules where rule.open == .always {
+            for program in rule.to { for transport in rule.over { keys.insert(ServiceKey(program, transport)) } }
+        }
+        return keys
+    }
+
+    private func standingRanges(of key: ServiceKey) -> [AddressRange] {
+        let isStanding = classes.map { $0.permissions[key]?.open == .always }
+        return ipv4.ranges { isStanding[$0] }.map { AddressRange(.v4($0.lowerBound), .v4($0.upperBound)) }
+            + ipv6.ranges { isStanding[$0] }.map { AddressRange(.v6($0.lowerBound), .v6($0.upperBound)) }
+    }
+}

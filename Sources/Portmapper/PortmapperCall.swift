@@ -1,0 +1,150 @@
+/// The versions of program 100000 (RFC 1833).
+public enum PortmapperVersion: UInt32, Hashable, Sendable, CaseIterable {
+    case v2 = 2
+    case v3 = 3
+    case v4 = 4
+}
+
+/// Limits on strings and lists of RFC 1833, where it has none.
+public enum PortmapperLimits {
+    /// The longest netid in use is `udplite6`.
+    public static let netIDBytesMax = 64
+    /// A universal address, or a unix socket's path (sun_path: 108).
+    public static let addressBytesMax = 256
+    public static let ownerBytesMax = 256
+    /// Registrations beyond are the newest, and are left out.
+    public static let registrationsMax = 16_384
+}
+
+/// `mapping` of version 2 (RFC 1833, 3.1).
+public struct Mapping: Hashable, Sendable {
+    public var program: Program
+    public var version: UInt32
+    /// An IP protocol number; only those of ``Transport`` are ever registered.
+    public var protocolNumber: UInt32
+    public var port: UInt32
+
+    public init(program: Program, version: UInt32, protocolNumber: UInt32, port: UInt32) {
+        self.program = program
+        self.version = version
+        self.protocolNumber = protocolNumber
+        self.port = port
+    }
+
+    public var transport: Transport? { UInt8(exactly: protocolNumber).flatMap(Transport.init(rawValue:)) }
+}
+
+/// `rpcb` of versions 3 and 4 (RFC 1833, 2.1).
+public struct RPCB: Hashable, Sendable {
+    public var program: Program
+    public var version: UInt32
+    public var netID: String
+    public var address: String
+    public var owner: String
+
+    public init(program: Program, version: UInt32, netID: String, address: String, owner: String) {
+        self.program = program
+        self.version = version
+        self.netID = netID
+        self.address = address
+        self.owner = owner
+    }
+}
+
+/// What CALLIT, BCAST and INDIRECT ask to be called; the arguments are not kept (RFC 1833, 2.1: rpcb_rmtcallargs).
+public struct RemoteCall: Hashable, Sendable {
+    public var program: Program
+    public var version: UInt32
+    public var procedure: UInt32
+
+    public init(program: Program, version: UInt32, procedure: UInt32) {
+        self.program = program
+        self.version = version
+        self.procedure = procedure
+    }
+}
+
+/// A call of program 100000, decoded whole.
+public enum PortmapperCall: Hashable, Sendable {
+    case null(PortmapperVersion)
+    case setMapping(Mapping)
+    case unsetMapping(Mapping)
+    case getPort(Mapping)
+    case set(PortmapperVersion, RPCB)
+    case unset(PortmapperVersion, RPCB)
+    case getAddress(PortmapperVersion, RPCB)
+    case getVersionAddress(RPCB)
+    case getAddressList(RPCB)
+    case dump(PortmapperVersion)
+    case callIt(PortmapperVersion, RemoteCall)
+    case broadcast(RemoteCall)
+    case indirect(RemoteCall)
+    case getTime(PortmapperVersion)
+    case universalToTransportAddress(PortmapperVersion, String)
+    case transportToUniversalAddress(PortmapperVersion)
+    case getStatistics
+
+    public var version: PortmapperVersion {
+        switch self {
+        case .setMapping, .unsetMapping, .getPort: .v2
+        case .null(let version), .set(let version, _), .unset(let version, _), .getAddress(let version, _),
+            .dump(let version), .callIt(let version, _), .getTime(let version),
+            .universalToTransportAddress(let version, _), .transportToUniversalAddress(let version):
+            version
+        case .getVersionAddress, .getAddressList, .broadcast, .indirect, .getStatistics: .v4
+        }
+    }
+
+    /// The procedure's number (RFC 1833, 2.2 and 3.2).
+    public var procedureNumber: UInt32 {
+        switch self {
+        case .null: 0
+        case .setMapping, .set: 1
+        case .unsetMapping, .unset: 2
+        case .getPort, .getAddress: 3
+        case .dump: 4
+        case .callIt, .broadcast: 5
+        case .getTime: 6
+        case .universalToTransportAddress: 7
+        case .transportToUniversalAddress: 8
+        case .getVersionAddress: 9
+        case .indirect: 10
+        case .getAddressList: 11
+        case .getStatistics: 12
+        }
+    }
+
+    /// The procedure's name in lower case, as the audit log shows it.
+    public var procedureName: String {
+        switch self {
+        case .null: "null"
+        case .setMapping, .set: "set"
+        case .unsetMapping, .unset: "unset"
+        case .getPort: "getport"
+        case .getAddress: "getaddr"
+        case .getVersionAddress: "getversaddr"
+        case .getAddressList: "getaddrlist"
+        case .dump: "dump"
+        case .callIt: "callit"
+        case .broadcast: "bcast"
+        case .indirect: "indirect"
+        case .getTime: "gettime"
+        case .universalToTransportAddress: "uaddr2taddr"
+        case .transportToUniversalAddress: "taddr2uaddr"
+        case .getStatistics: "getstat"
+        }
+    }
+
+    /// The program and version that the call is about, where it is about one.
+    public var subject: (program: Program, version: UInt32)? {
+        switch self {
+        case .setMapping(let mapping), .unsetMapping(let mapping), .getPort(let mapping):
+            (mapping.program, mapping.version)
+        case .set(_, let rpcb), .unset(_, let rpcb), .getAddress(_, let rpcb), .getVersionAddress(let rpcb),
+            .getAddressList(let rpcb):
+            (rpcb.program, rpcb.version)
+        case .callIt(_, let call), .broadcast(let call), .indirect(let call): (call.program, call.version)
+        case .null, .dump, .getTime, .universalToTransportAddress, .transportToUniversalAddress, .getStatistics: nil
+        }
+    }
+}

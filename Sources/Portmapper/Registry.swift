@@ -1,0 +1,61 @@
+/// One registration of rpcbind, parsed.
+public struct Registration: Hashable, Sendable {
+    public var program: Program
+    public var version: UInt32
+    public var netID: NetID
+    /// `nil` for `local`, whose address is a path.
+    public var address: UniversalAddress?
+    /// The address as rpcbind shows it.
+    public var addressText: String
+    /// `superuser`, a uid in decimal, or `unknown`.
+    public var owner: String
+
+    /// `nil` for a netid that is not served, or an address that is none.
+    public init?(_ rpcb: RPCB) {
+        guard let netID = NetID(rawValue: rpcb.netID) else { return nil }
+        if netID != .local {
+            guard let address = UniversalAddress(rpcb.address), address.port != 0,
+                address.host.isIPv4 == netID.isIPv4
+            else { return nil }
+            self.address = address
+        }
+        program = rpcb.program
+        version = rpcb.version
+        self.netID = netID
+        addressText = rpcb.address
+        owner = rpcb.owner
+    }
+
+    /// Where the service listens; `nil` for `local`.
+    public var service: ServicePort? {
+        guard let transport = netID.transport, let port = address?.port else { return nil }
+        return ServicePort(transport, port)
+    }
+
+    /// No client but one on this host can reach the service.
+    public var isForThisHostOnly: Bool { address?.host.isLoopback ?? true }
+}
+
+/// What rpcbind has registered, in its order.
+public struct Registry: Hashable, Sendable {
+    public let registrations: [Registration]
+    private let byProgram: [Program: [Int]]
+
+    public init(_ list: [RPCB] = []) {
+        registrations = list.compactMap(Registration.init)
+        byProgram = Dictionary(grouping: registrations.indices) { [registrations] in registrations[$0].program }
+    }
+
+    public func registrations(of program: Program) -> some Sequence<Registration> {
+        (byProgram[program] ?? []).lazy.map { registrations[$0] }
+    }
+
+    /// The registrations that explain why `program` is answered with `service` to a client of that family.
+    ///
+    /// Version 2 answers from the IPv4 registrations also where it is asked over IPv6.
+    public func explanations(
+        of program: Program, at service: ServicePort, netIDs: Set<NetID>
+    ) -> [Registration] {
+        registrations(of: program).filter { $0.service == service && netIDs.contains($0.netID) }
+    }
+}

@@ -1,0 +1,28 @@
+/// An address and port as rpcbind writes them.
+public struct UniversalAddress: Hashable, Sendable, CustomStringConvertible {
+    public var host: IPAddress
+    public var port: UInt16
+
+    public init(host: IPAddress, port: UInt16) {
+        self.host = host
+        self.port = port
+    }
+
+    /// Parses a universal address such as `192.0.2.7.8.1`.
+    ///
+    /// Shape: IPv4 `h1.h2.h3.h4.p1.p2`, IPv6 `address.p1.p2`; port = p1 * 256 + p2. `nil` for anything else.
+    /// - SeeAlso: RFC 5665, section 5.2.3.3.
+    public init?(_ text: String) {
+        let bytes = Array(text.utf8)
+        let dot = UInt8(ascii: ".")
+        guard let lowDot = bytes.lastIndex(of: dot), let highDot = bytes[..<lowDot].lastIndex(of: dot),
+            let low = IPAddress.decimal(bytes[(lowDot + 1)...], max: 255),
+            let high = IPAddress.decimal(bytes[(highDot + 1)..<lowDot], max: 255),
+            let host = IPAddress(String(decoding: bytes[..<highDot], as: UTF8.self))
+        else { return nil }
+        self.host = host
+        port = UInt16(high << 8 | low)
+    }
+
+    public var description: String { "\(host).\(port >> 8).\(port & 255)" }
+}
