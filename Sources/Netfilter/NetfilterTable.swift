@@ -1,0 +1,104 @@
+import CNetfilter
+import Firewall
+import Glibc
+
+/// Our table in the kernel; everything happens before a call returns, on the caller's thread.
+///
+/// The calling thread's network namespace at `init` is the one whose table it is.
+public final class NetfilterTable {
+    let socket: NetlinkSocket
+    private var batch = Batch()
+
+    public init() throws(NetfilterError) {
+        socket = try NetlinkSocket(bus: NETLINK_NETFILTER)
+    }
+
+    /// The netlink port id, which marks our own changes in what ``TableMonitor`` reads.
+    public var portID: UInt32 { socket.portID }
+
+    /// Whether the kernel has tables that only their owner changes and that outlive it (6.9).
+    public static func supportsOwnedTables() -> Bool { cnf_kernel_version() >= 6009 }
+
+    /// Does all of the transaction, as one batch that the kernel has acknowledged, or nothing and says why.
+    public func commit(_ transaction: Transaction) -> CommitFailure? {
+        guard !transaction.isEmpty else { return nil }
+        let failures = attempt(transaction, removal: .addAndDelete)
+        guard let first = failures.first, Self.isRemovalWithoutRoom(first, transaction) else { return failures.first }
+        return commitWithoutRoom(transaction)
+    }
+
+    /// As ``commit(_:)``, when an element that shall go could not even be added: so it isn't there, or overlaps others.
+    ///
+    /// The kernel names every element that isn't there; what then is left to do is done in one batch again.
+    private func commitWithoutRoom(_ transaction: Transaction) -> CommitFailure? {
+        var absent: Set<Int> = []
+        for failure in attempt(transaction, removal: .delete) {
+            guard let index = failure.operation, failure.errno == ENOENT, transaction.operations[index].isRemoval else {
+                return failure
+            }
+            absent.insert(index)
+        }
+        return absent.isEmpty ? nil : attempt(transaction, removal: .delete, without: absent).first
+    }
+
+    private static func isRemovalWithoutRoom(_ failure: CommitFailure, _ transaction: Transaction) -> Bool {
+        guard let index = failure.operation, transaction.operations[index].isRemoval else { return false }
+        return failure.errno == ENFILE || failure.errno == ENOTEMPTY
+    }
+
+    /// One batch; why it failed, in the order of its messages, or nothing.
+    private func attempt(_ transaction: Transaction, removal: Removal, without absent: Set<Int> = []) -> [CommitFailure] {
+        batch.start(table: transaction.table, sequence: socket.nextSequence())
+        for (index, operation) in transaction.operations.enumerated() where !absent.contains(index) {
+            batch.operation = index
+            batch.write(operation, removal: removal)
+        }
+        guard !batch.isEmpty else { return [] }
+        batch.finish()
+        socket.skipSequences(batch.sequencesUsed)
+        let sent = socket.send(batch.bytes)
+        guard sent == 0 else { return [CommitFailure(errno: sent, message: "sending to the kernel: \(errorText(sent))")] }
+        return acknowledgements()
+    }
+
+    /// Reads what the kernel has answered by the time that it took the batch.
+    ///
+    /// Messages that fail are named, and the last message answers in any case, unless the whole batch was refused.
+    private func acknowledgements() -> [CommitFailure] {
+        var failures: [CommitFailure] = []
+        while true {
+            switch socket.receive(waits: false) {
+            case .failed(ENOBUFS):
+                // So many failed that their answers did not fit; the first ones did.
+                if failures.isEmpty { failures.append(CommitFailure(errno: ENOBUFS, message: errorText(ENOBUFS))) }
+            case .failed(let number):
+                return failures + [CommitFailure(errno: number, message: "reading the kernel's answer: \(errorText(number))")]
+            case .nothing:
+                return failures.isEmpty ? [CommitFailure(errno: EPROTO, message: "the kernel gave no answer")] : failures
+            case .bytes(let bytes):
+                var isDone = false
+                for message in NetlinkMessages(bytes) where message.type == NLMSG_ERROR {
+                    guard batch.contains(sequence: message.sequence) else { continue }
+                    let answer = Acknowledgement(error: message)
+                    if answer.errno != 0 { failures.append(failure(answer, message.sequence)) }
+                    isDone = isDone || message.sequence == batch.lastSequence
+                }
+                if isDone { return failures }
+            }
+        }
+    }
+
+    private func failure(_ answer: Acknowledgement, _ sequence: UInt32) -> CommitFailure {
+        CommitFailure(errno: answer.errno, message: answer.text, operation: batch.operation(ofSequence: sequence))
+    }
+}
+
+extension Operation {
+    /// Whether it takes an element away.
+    fileprivate var isRemoval: Bool {
+        switch self {
+        case .unguardPort, .revoke, .unstand, .release: true
+        case .makeTable, .deleteTable, .guardPort, .issue, .stand, .quarantine: false
+        }
+    }
+}
