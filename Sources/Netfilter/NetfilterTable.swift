@@ -43,7 +43,8 @@ public final class NetfilterTable {
 
     private static func isRemovalWithoutRoom(_ failure: CommitFailure, _ transaction: Transaction) -> Bool {
         guard let index = failure.operation, transaction.operations[index].isRemoval else { return false }
-        return failure.errno == ENFILE || failure.errno == ENOTEMPTY
+        // EEXIST: not the same element, for which adding is nothing new, but a range that overlaps it.
+        return failure.errno == ENFILE || failure.errno == EEXIST
     }
 
     /// One batch; why it failed, in the order of its messages, or nothing.
@@ -66,15 +67,16 @@ public final class NetfilterTable {
     /// Messages that fail are named, and the last message answers in any case, unless the whole batch was refused.
     private func acknowledgements() -> [CommitFailure] {
         var failures: [CommitFailure] = []
+        var silence = EPROTO
         while true {
             switch socket.receive(waits: false) {
-            case .failed(ENOBUFS):
-                // So many failed that their answers did not fit; the first ones did.
-                if failures.isEmpty { failures.append(CommitFailure(errno: ENOBUFS, message: errorText(ENOBUFS))) }
+            // So much failed that not all answers fit; the first ones did, and follow.
+            case .failed(ENOBUFS): silence = ENOBUFS
             case .failed(let number):
                 return failures + [CommitFailure(errno: number, message: "reading the kernel's answer: \(errorText(number))")]
             case .nothing:
-                return failures.isEmpty ? [CommitFailure(errno: EPROTO, message: "the kernel gave no answer")] : failures
+                let unanswered = CommitFailure(errno: silence, message: "no answer of the kernel: \(errorText(silence))")
+                return failures.isEmpty ? [unanswered] : failures
             case .bytes(let bytes):
                 var isDone = false
                 for message in NetlinkMessages(bytes) where message.type == NLMSG_ERROR {
