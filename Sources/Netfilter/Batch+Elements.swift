@@ -2,28 +2,20 @@ import CNetfilter
 import Firewall
 import Portmapper
 
-/// How a batch takes an element away.
-enum Removal {
-    /// Adds it first: deleting what isn't there would fail the batch.
-    case addAndDelete
-    /// Only deletes it: a full set has no room for the add.
-    case delete
-}
-
 extension Batch {
-    mutating func write(_ operation: Operation, removal: Removal) {
+    mutating func write(_ operation: Operation) {
         switch operation {
         case .makeTable(let shape): makeTable(shape)
         case .deleteTable: deleteTable()
         case .guardPort(let service): add(Element(.guarded, service))
-        case .unguardPort(let service): remove(Element(.guarded, service), removal)
+        case .unguardPort(let service): remove(Element(.guarded, service))
         case .issue(let key, let timeout, let expiresIn, let comment):
             replace(Element(key), timeout: timeout, expiresIn: expiresIn, comment: comment)
-        case .revoke(let key): remove(Element(key), removal)
+        case .revoke(let key): remove(Element(key))
         case .stand(let key): add(Element(key))
-        case .unstand(let key): remove(Element(key), removal)
+        case .unstand(let key): remove(Element(key))
         case .quarantine(let client, let timeout): replace(Element(quarantined: client), timeout: timeout)
-        case .release(let client): remove(Element(quarantined: client), removal)
+        case .release(let client): remove(Element(quarantined: client))
         }
     }
 
@@ -35,13 +27,10 @@ extension Batch {
         message(NFT_MSG_DELSETELEM, flags: 0) { $0.put(element) }
     }
 
-    private mutating func remove(_ element: Element, _ removal: Removal) {
-        switch removal {
-        case .addAndDelete:
-            add(element)
-            delete(element)
-        case .delete: delete(element)
-        }
+    /// Adds it first: deleting what isn't there would fail the batch.
+    private mutating func remove(_ element: Element) {
+        add(element)
+        delete(element)
     }
 
     /// Kernels before 6.12 ignore the new timeout of an element that is there: so add, delete, add.

@@ -49,8 +49,10 @@ struct ElementAttributes {
 
     func grant(_ key: GrantKey, setTimeout: Duration) -> GrantElement {
         let timeout = timeout ?? setTimeout
+        let expiresIn = expiresIn ?? timeout
+        // Renewal by packets moves the end only; the kernel goes on telling the timeout that it was issued with.
         return GrantElement(
-            key: key, timeout: timeout, expiresIn: expiresIn ?? timeout, packets: packets, bytes: bytes,
+            key: key, timeout: max(timeout, expiresIn), expiresIn: expiresIn, packets: packets, bytes: bytes,
             comment: comment)
     }
 

@@ -37,9 +37,11 @@ public final class Flows {
         let flags = NLM_F_ROOT | NLM_F_MATCH
         _ = try ask("reading the flows of \(client) to \(service)", IPCTNL_MSG_CT_GET, flags, client) { request in
             request.nest(CTA_TUPLE_ORIG.rawValue) { $0.putTuple(client, service) }
-            // Kernels before 5.8 don't know this one, and tell of all flows.
+            // Kernels before 5.8 don't know the filter, and tell of all flows. All of them, up to 6.18 at least, compare
+            // IPv6 addresses the wrong way round.
             request.nest(CTA_FILTER.rawValue) {
-                let fields = CNF_FILTER_IP_SRC | CNF_FILTER_PROTO_NUM | CNF_FILTER_PROTO_DST_PORT
+                let source = client.isIPv4 ? CNF_FILTER_IP_SRC : 0
+                let fields = source | CNF_FILTER_PROTO_NUM | CNF_FILTER_PROTO_DST_PORT
                 $0.put(CTA_FILTER_ORIG_FLAGS.rawValue, writing: { $0.append(UInt32(fields)) })
             }
         } each: { message in

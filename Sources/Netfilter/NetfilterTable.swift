@@ -11,6 +11,8 @@ public final class NetfilterTable {
 
     public init() throws(NetfilterError) {
         socket = try NetlinkSocket(bus: NETLINK_NETFILTER)
+        // Of the answers to a transaction that fails a thousandfold the first ones must fit, at least.
+        socket.setOption(SOL_SOCKET, SO_RCVBUFFORCE, 1 << 20)
     }
 
     /// The netlink port id, which marks our own changes in what ``TableMonitor`` reads.
@@ -22,37 +24,32 @@ public final class NetfilterTable {
     /// Does all of the transaction, as one batch that the kernel has acknowledged, or nothing and says why.
     public func commit(_ transaction: Transaction) -> CommitFailure? {
         guard !transaction.isEmpty else { return nil }
-        let failures = attempt(transaction, removal: .addAndDelete)
-        guard let first = failures.first, Self.isRemovalWithoutRoom(first, transaction) else { return failures.first }
-        return commitWithoutRoom(transaction)
-    }
-
-    /// As ``commit(_:)``, when an element that shall go could not even be added: so it isn't there, or overlaps others.
-    ///
-    /// The kernel names every element that isn't there; what then is left to do is done in one batch again.
-    private func commitWithoutRoom(_ transaction: Transaction) -> CommitFailure? {
         var absent: Set<Int> = []
-        for failure in attempt(transaction, removal: .delete) {
-            guard let index = failure.operation, failure.errno == ENOENT, transaction.operations[index].isRemoval else {
-                return failure
-            }
-            absent.insert(index)
+        while true {
+            let failures = attempt(transaction, without: absent)
+            guard !failures.isEmpty else { return nil }
+            let more = Set(failures.compactMap { Self.absent($0, transaction) }).subtracting(absent)
+            if let failure = failures.first(where: { $0.operation.map { !more.contains($0) } ?? true }) { return failure }
+            absent.formUnion(more)
         }
-        return absent.isEmpty ? nil : attempt(transaction, removal: .delete, without: absent).first
     }
 
-    private static func isRemovalWithoutRoom(_ failure: CommitFailure, _ transaction: Transaction) -> Bool {
-        guard let index = failure.operation, transaction.operations[index].isRemoval else { return false }
-        // EEXIST: not the same element, for which adding is nothing new, but a range that overlaps it.
-        return failure.errno == ENFILE || failure.errno == EEXIST
+    /// The operation, if it failed because what it shall take away isn't there and can't be added either.
+    ///
+    /// Adding what is there succeeds. ENFILE: it isn't, and the set is full. EEXIST: not it, but a range that overlaps it.
+    private static func absent(_ failure: CommitFailure, _ transaction: Transaction) -> Int? {
+        guard failure.errno == ENFILE || failure.errno == EEXIST, let index = failure.operation,
+            transaction.operations[index].isRemoval
+        else { return nil }
+        return index
     }
 
     /// One batch; why it failed, in the order of its messages, or nothing.
-    private func attempt(_ transaction: Transaction, removal: Removal, without absent: Set<Int> = []) -> [CommitFailure] {
+    private func attempt(_ transaction: Transaction, without absent: Set<Int>) -> [CommitFailure] {
         batch.start(table: transaction.table, sequence: socket.nextSequence())
         for (index, operation) in transaction.operations.enumerated() where !absent.contains(index) {
             batch.operation = index
-            batch.write(operation, removal: removal)
+            batch.write(operation)
         }
         guard !batch.isEmpty else { return [] }
         batch.finish()

@@ -8,20 +8,26 @@ import Glibc
 public final class TableMonitor {
     /// Changes that wait for the end of their transaction; one with more is told as `overrun`.
     private static let pendingMax = 16_384
-    private static let receiveBufferBytes: Int32 = 4 << 20
+    /// One call reads no more than this often; the descriptor stays readable.
+    private static let receivesMax = 65_536
 
     private let socket: NetlinkSocket
     private let ownPortID: UInt32
     /// Of the transaction whose NEWGEN, which names the writer, hasn't come yet.
     private var pending: [TableChange.Change] = []
+    /// Something was lost, and not all is read yet.
     private var isOverrun = false
 
     /// - Parameter ownPortID: ``NetfilterTable/portID`` of the one whose changes are our own.
-    public init(ownPortID: UInt32) throws(NetfilterError) {
+    public convenience init(ownPortID: UInt32) throws(NetfilterError) {
+        try self.init(ownPortID: ownPortID, receiveBufferBytes: 4 << 20)
+    }
+
+    init(ownPortID: UInt32, receiveBufferBytes: Int32) throws(NetfilterError) {
         self.ownPortID = ownPortID
         socket = try NetlinkSocket(bus: NETLINK_NETFILTER, isBlocking: false)
         // Without it an overrun comes sooner, no more.
-        socket.setOption(SOL_SOCKET, SO_RCVBUFFORCE, Self.receiveBufferBytes)
+        socket.setOption(SOL_SOCKET, SO_RCVBUFFORCE, receiveBufferBytes)
         let number = socket.setOption(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, Int32(NFNLGRP_NFTABLES.rawValue))
         guard number == 0 else {
             throw .failed(doing: "subscribing to changes of nftables", errno: number, detail: errorText(number))
@@ -36,18 +42,25 @@ public final class TableMonitor {
     /// Elements that we changed ourselves aren't listed; only tables of family inet are.
     public func readEvents() -> [TableChange] {
         var changes: [TableChange] = []
-        while true {
+        for _ in 0..<Self.receivesMax {
             switch socket.receive(waits: false) {
-            case .nothing: return changes
-            case .failed:
-                // ENOBUFS; whatever else it may be, we no longer know what changed.
-                pending = []
-                changes.append(.overrun)
-                return changes
             case .bytes(let bytes):
                 for message in NetlinkMessages(bytes) { read(message, into: &changes) }
+            // Until all is read the kernel drops what comes, and doesn't say so again.
+            case .failed(ENOBUFS): isOverrun = true
+            case .failed: return changes + [.overrun]
+            case .nothing: return changes + overrun()
             }
         }
+        return changes
+    }
+
+    /// Told when everything was read, once.
+    private func overrun() -> [TableChange] {
+        guard isOverrun else { return [] }
+        pending = []
+        isOverrun = false
+        return [.overrun]
     }
 
     private func read(_ message: NetlinkMessage, into changes: inout [TableChange]) {
@@ -55,7 +68,8 @@ public final class TableMonitor {
         let type = UInt32(message.type & 0xff)
         if type == NFT_MSG_NEWGEN.rawValue { return endTransaction(message, into: &changes) }
         guard message.payload.first == UInt8(NFPROTO_INET), let change = change(type, message) else { return }
-        if pending.count < Self.pendingMax { pending.append(change) } else { isOverrun = true }
+        isOverrun = isOverrun || pending.count >= Self.pendingMax
+        if !isOverrun { pending.append(change) }
     }
 
     private func endTransaction(_ message: NetlinkMessage, into changes: inout [TableChange]) {
@@ -64,9 +78,7 @@ public final class TableMonitor {
             change.writer = writer
             changes.append(.changed(change))
         }
-        if isOverrun { changes.append(.overrun) }
         pending.removeAll(keepingCapacity: pending.count < 64)
-        isOverrun = false
     }
 
     private func change(_ type: UInt32, _ message: NetlinkMessage) -> TableChange.Change? {
