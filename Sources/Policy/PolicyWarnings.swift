@@ -25,18 +25,22 @@ public struct PolicyWarning: Hashable, Sendable {
 
     /// NFSv3 clients never ask the portmapper again after the mount: once the grant is gone, the mount hangs.
     private static func nfsOnLookup(_ rule: Rule, beside rules: [Rule]) -> String? {
-        guard rule.to.contains(.nfs), rule.open != .always else { return nil }
+        guard rule.to.contains(.nfs), rule.open == .onLookup else { return nil }
         let standing = rules.filter { $0.to.contains(.nfs) && $0.open == .always && $0.over.isSuperset(of: rule.over) }
         guard !rule.clientsAreCovered(by: standing) else { return nil }
-        return "nfs without \"open: always\": clients look it up once, at the mount, and hang when the grant has expired;"
+        return
+            "nfs without \"open: always\": clients look it up once, at the mount, and hang when the grant has expired;"
             + " give nfs a rule of its own with \"open: always\""
     }
 
     /// Without nlockmgr and status the first lock of an NFSv3 client fails or hangs. NFSv4 locks through nfs itself.
     private static func nfsWithoutLocks(_ rule: Rule, beside rules: [Rule]) -> String? {
-        guard rule.to.contains(.nfs), !rule.isNFSv4Only(beside: rules) else { return nil }
+        // With "open: never" nobody mounts through this rule, so nobody locks.
+        guard rule.to.contains(.nfs), rule.open != .never, !rule.isNFSv4Only(beside: rules) else { return nil }
         let missing = [("nlockmgr", Program.nlockmgr), ("status", .status)].filter { _, program in
-            let permitting = rules.filter { $0.to.contains(program) && !$0.over.isDisjoint(with: rule.over) }
+            let permitting = rules.filter {
+                $0.to.contains(program) && $0.open != .never && !$0.over.isDisjoint(with: rule.over)
+            }
             return !rule.clientsAreCovered(by: permitting)
         }
         guard !missing.isEmpty else { return nil }

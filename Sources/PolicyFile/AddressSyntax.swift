@@ -31,7 +31,9 @@ extension Syntax where Value == Settings.Endpoint {
             }
             if host == "*" { throw Mistake("\"*\" is no address", hint: "write 0.0.0.0, and [::] for IPv6") }
             let address = try Syntax<IPAddress>.address.parse(String(isBracketed ? host.dropFirst().dropLast() : host))
-            if isBracketed, address.isIPv4 { throw Mistake("only IPv6 is written in brackets", hint: "write \(address)") }
+            if isBracketed, address.isIPv4 {
+                throw Mistake("only IPv6 is written in brackets", hint: "write \(address)")
+            }
             let port = try Syntax<UInt16>.port.parse(String(text[text.index(after: colon)...]))
             return Settings.Endpoint(address, port)
         }

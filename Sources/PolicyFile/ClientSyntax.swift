@@ -39,9 +39,11 @@ extension Syntax where Value == ClientTerm {
     /// RFC 1123, 2.1, and the underscores that some sites have; lower case, without the final dot.
     private static func hostName(_ text: String) -> String? {
         let name = (text.hasSuffix(".") ? text.dropLast() : text[...]).lowercased()
-        let isPart = { (byte: UInt8) in isLetterOrDigit(byte) || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_") }
+        let isPart = { (byte: UInt8) in isLetterOrDigit(byte) || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")
+        }
         let isLabel = { (label: Substring) in
-            (1...63).contains(label.utf8.count) && label.utf8.allSatisfy(isPart) && label.first != "-" && label.last != "-"
+            (1...63).contains(label.utf8.count) && label.utf8.allSatisfy(isPart) && label.first != "-"
+                && label.last != "-"
         }
         guard name.utf8.count <= 253, name.split(separator: ".", omittingEmptySubsequences: false).allSatisfy(isLabel)
         else { return nil }

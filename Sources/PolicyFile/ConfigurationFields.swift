@@ -67,7 +67,8 @@ extension Array where Element == Field<Settings.Limits> {
             .value("tcp-connections", \.tcpConnections, .count(1...65_536)),  // file descriptors
             .value("tcp-connections-per-client", \.tcpConnectionsPerClient, .count(1...65_536)),
             .value("tcp-idle", \.tcpIdle, .duration(.seconds(1) ... .seconds(3600))),
-            .value("record-bytes", \.recordBytes, .count(400...1_048_576)),  // a call's header may take 400 (RFC 5531, 8.2)
+            // A credential and a verifier take up to 400 bytes each (RFC 5531, 8.2).
+            .value("record-bytes", \.recordBytes, .count(400...1_048_576)),
             .value("udp-list", \.listsOverUDP, .flag),
         ]
     }

@@ -52,7 +52,8 @@ extension Settings {
         case .file where audit.file == nil:
             let place = root.value(at: "audit", "to")?.location ?? section.location
             if root.value(at: "audit", "file")?.isNull ?? true {
-                findings.error("audit: \"to: file\" needs a file", at: place, hint: "add \"file: /var/log/rpcwarden.log\"")
+                findings.error(
+                    "audit: \"to: file\" needs a file", at: place, hint: "add \"file: /var/log/rpcwarden.log\"")
             }
         case .journal where audit.file != nil, .stderr where audit.file != nil:
             findings.warning(

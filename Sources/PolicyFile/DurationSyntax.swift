@@ -35,7 +35,9 @@ extension Syntax where Value == Duration {
             guard range.contains(duration) else {
                 let zero = zeroIsAllowed ? "0, or " : ""
                 throw Mistake(
-                    "\(text) is out of range; it takes \(zero)\(self.text(of: range.lowerBound)) to \(self.text(of: range.upperBound))")
+                    "\(text) is out of range; it takes \(zero)\(self.text(of: range.lowerBound)) to"
+                        + " \(self.text(of: range.upperBound))"
+                )
             }
             return duration
         }

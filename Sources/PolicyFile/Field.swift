@@ -30,7 +30,8 @@ struct Field<Root> {
             let errorsBefore = findings.diagnostics.count
             let items = node.parsedItems(by: syntax, key, &findings)
             if isNeeded, items.isEmpty, findings.diagnostics.count == errorsBefore {
-                findings.error("\(key): the list is empty", at: node.location, hint: "leave the key out for the default")
+                findings.error(
+                    "\(key): the list is empty", at: node.location, hint: "leave the key out for the default")
             }
             root[keyPath: path] = items
         }

@@ -37,7 +37,8 @@ struct GroupTable<Member: Hashable> {
     mutating func add(_ name: String, _ terms: [Term], at location: Location, _ findings: inout Findings) {
         if let first = groups[name] {
             findings.error(
-                "\(kind): group \(quoted(name)) is there twice", at: location, hint: "the first is at \(first.location)")
+                "\(kind): group \(quoted(name)) is there twice", at: location, hint: "the first is at \(first.location)"
+            )
             return
         }
         groups[name] = Group(terms: terms, location: location)

@@ -15,7 +15,9 @@ public struct ParsedConfiguration: Sendable {
         if let root = YAMLDocument.root(of: source, &findings) {
             [Field<Settings>].configuration.read(
                 root, "the configuration", into: &settings, &findings,
-                elsewhere: (ParsedPolicy.keys, "is a key of a policy, not of the configuration; move it to a policy file"))
+                elsewhere: (
+                    ParsedPolicy.keys, "is a key of a policy, not of the configuration; move it to a policy file"
+                ))
             settings.findContradictions(in: root, &findings)
             policyLocation = root.value(at: "policy")?.location ?? policyLocation
         }

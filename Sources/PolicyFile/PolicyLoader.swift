@@ -110,7 +110,9 @@ private struct Loading {
             warnOfOtherNames(names, in: whole)
             let files = names.filter { $0.hasSuffix(".yaml") }
             guard !files.isEmpty else {
-                fail("the folder \(quoted(whole)) holds no *.yaml", at: place, hint: "without a policy everything is denied")
+                fail(
+                    "the folder \(quoted(whole)) holds no *.yaml", at: place,
+                    hint: "without a policy everything is denied")
                 return []
             }
             guard files.count <= PolicyLoader.policyFilesMax else {

@@ -69,7 +69,8 @@ struct PolicyReader {
     private mutating func groups(_ node: YAMLNode, _ kind: String) -> [(String, [Term], Location)] {
         guard !node.isNull else { return [] }
         guard case .mapping(let entries) = node.content else {
-            findings.error("\(kind): expected groups, found \(node.kind)", at: node.location, hint: "write \"name: [member, …]\"")
+            findings.error(
+                "\(kind): expected groups, found \(node.kind)", at: node.location, hint: "write \"name: [member, …]\"")
             return []
         }
         return entries.compactMap { entry in

@@ -57,7 +57,8 @@ extension Field where Root == RuleDraft {
     fileprivate static func terms(_ key: String, _ path: WritableKeyPath<RuleDraft, [Term]>, isNeeded: Bool) -> Self {
         Self(key: key) { node, draft, findings in
             if isNeeded, node.items?.isEmpty == true {
-                findings.error("\(key): expected a list, found \(node.isNull ? "nothing" : "an empty one")", at: node.location)
+                findings.error(
+                    "\(key): expected a list, found \(node.isNull ? "nothing" : "an empty one")", at: node.location)
             }
             draft[keyPath: path] = node.terms(key, &findings)
         }

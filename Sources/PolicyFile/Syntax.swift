@@ -79,7 +79,9 @@ extension Syntax where Value == String {
         Self { text throws(Mistake) in
             let lengthMax = 64
             let name = text.utf8
-            let isWord = { (byte: UInt8) in isLetterOrDigit(byte) || [UInt8(ascii: "_"), UInt8(ascii: "-")].contains(byte) }
+            let isWord = { (byte: UInt8) in
+                isLetterOrDigit(byte) || [UInt8(ascii: "_"), UInt8(ascii: "-")].contains(byte)
+            }
             guard let first = name.first, !isDigit(first), first != UInt8(ascii: "-"), name.allSatisfy(isWord),
                 name.count <= lengthMax
             else {

@@ -25,7 +25,7 @@ struct YAMLDocument: ~Copyable {
         }
         do throws(YAMLFault) {
             var document = YAMLDocument(events: try YAMLEvents(source.bytes), file: source.path)
-            let root = document.read()
+            let root = document.read(source.bytes)
             findings.append(document.findings.diagnostics)
             return root
         } catch {
@@ -39,7 +39,7 @@ struct YAMLDocument: ~Copyable {
         self.file = file
     }
 
-    private mutating func read() -> YAMLNode? {
+    private mutating func read(_ bytes: [UInt8]) -> YAMLNode? {
         do throws(YAMLFault) {
             _ = try events.next()  // stream start
             guard case .documentStart = try events.next().kind else { return nil }
@@ -52,9 +52,20 @@ struct YAMLDocument: ~Copyable {
             }
             return root.isNull ? nil : root
         } catch {
-            findings.error(error.message, at: location(error.line, error.column))
+            findings.error(
+                error.message, at: location(error.line, error.column), hint: Self.hint(for: error, in: bytes))
             return nil
         }
+    }
+
+    /// What libyaml's words come from, in files like ours.
+    private static func hint(for fault: YAMLFault, in bytes: [UInt8]) -> String? {
+        let lines = bytes.split(separator: UInt8(ascii: "\n"), maxSplits: fault.line, omittingEmptySubsequences: false)
+        let line = lines.dropFirst(fault.line - 1).first ?? []
+        if String(decoding: line, as: UTF8.self).contains("::") { return "write IPv6 in quotes" }
+        if fault.message.contains("tab character") { return "indent with spaces" }
+        if fault.message.hasSuffix("cannot start any token") { return "write it in quotes" }
+        return nil
     }
 
     private mutating func node(from event: YAMLEvent, depth: Int) throws(YAMLFault) -> YAMLNode {
@@ -100,7 +111,8 @@ struct YAMLDocument: ~Copyable {
                 continue
             }
             if let first = places[scalar.text] {
-                findings.error("duplicate key \(quoted(scalar.text))", at: key.location, hint: "the first is at \(first)")
+                findings.error(
+                    "duplicate key \(quoted(scalar.text))", at: key.location, hint: "the first is at \(first)")
                 continue
             }
             places[scalar.text] = key.location
