@@ -24,7 +24,8 @@ public struct Prefix: Hashable, Sendable, Comparable, CustomStringConvertible {
 
     public var range: AddressRange {
         switch address {
-        case .v4(let bits): AddressRange(.v4(bits), .v4(length == 0 ? UInt32.max : bits | ~(UInt32.max << UInt32(32 - length))))
+        case .v4(let bits):
+            AddressRange(.v4(bits), .v4(length == 0 ? UInt32.max : bits | ~(UInt32.max << UInt32(32 - length))))
         case .v6(let bits):
             AddressRange(.v6(bits), .v6(length == 0 ? UInt128.max : bits | ~(UInt128.max << UInt128(128 - length))))
         }

@@ -1,0 +1,132 @@
+import Glibc
+import ONCRPC
+import Portmapper
+
+/// `labpeer call`: one call, and every reply to it.
+struct CallCommand {
+    static let usage = """
+        labpeer call --to ADDR [--port 111] --over udp|tcp [--from ADDR] [--source-port N] [--xid N] [--wait MS]
+                     [--interface NAME] [--broadcast] [--all] --hex BYTES | PROCEDURE…
+        """
+
+    private let peer: Endpoint
+    private let transport: Transport
+    private let source: Endpoint?
+    private let wait: Duration
+    private let isBroadcast: Bool
+    /// Not only the first reply: whatever comes until the wait is over or the peer closes.
+    private let wantsAll: Bool
+    private let message: [UInt8]
+    private let xid: UInt32
+    private let call: PortmapperCall?
+
+    init(_ list: ArraySlice<String>) throws(UsageError) {
+        let arguments = try Arguments(
+            list,
+            options: [
+                "--to", "--port", "--over", "--from", "--source-port", "--xid", "--wait", "--hex", "--interface",
+            ],
+            flags: ["--broadcast", "--all"])
+        peer = try arguments.peer(defaultPort: 111)
+        transport = try arguments.transport("--over")
+        wait = try arguments.wait()
+        isBroadcast = arguments.has("--broadcast")
+        wantsAll = arguments.has("--all") || isBroadcast || peer.address.isMulticastOrBroadcast
+        let any = peer.address.isIPv4 ? IPAddress.v4(0) : .v6(0)
+        let from = try arguments.address("--from")
+        let port: UInt16? = try arguments.number("--source-port")
+        source = from == nil && port == nil ? nil : Endpoint(from ?? any, port ?? 0, interface: peer.interface)
+        if let bytes = try arguments.bytes("--hex") {
+            guard arguments.words.isEmpty else { throw UsageError("--hex and a procedure exclude each other") }
+            message = bytes
+            (xid, call) = Self.decoded(bytes)
+        } else {
+            let procedure = try Procedure(words: arguments.words, server: peer, over: transport)
+            xid = try arguments.number("--xid") ?? UInt32.random(in: 1...UInt32.max)
+            message = procedure.encoded(xid: xid)
+            if case .portmapper(let known) = procedure { call = known } else { call = nil }
+        }
+    }
+
+    /// What `--hex` carries, as far as it is a call that we know.
+    private static func decoded(_ bytes: [UInt8]) -> (UInt32, PortmapperCall?) {
+        bytes.withUnsafeBytes { raw in
+            var decoder = XDRDecoder(raw)
+            do {
+                let header = try CallHeader(from: &decoder)
+                return (header.xid, try? PortmapperCall(header, arguments: &decoder))
+            } catch {
+                var words = XDRDecoder(raw)
+                return ((try? words.uint32()) ?? 0, nil)
+            }
+        }
+    }
+
+    func run() throws(SystemError) -> Int32 {
+        let socket = try Socket(transport, isIPv4: peer.address.isIPv4)
+        if isBroadcast { try socket.set(SOL_SOCKET, SO_BROADCAST) }
+        if peer.interface != 0, !peer.address.isIPv4 {
+            try socket.set(Int32(IPPROTO_IPV6), IPV6_MULTICAST_IF, to: Int32(peer.interface))
+        }
+        if let source { try socket.bind(to: source) }
+        let deadline = ContinuousClock.now + wait
+        return transport == .udp ? try overUDP(socket, deadline) : try overTCP(socket, deadline)
+    }
+
+    private func overUDP(_ socket: Socket, _ deadline: ContinuousClock.Instant) throws(SystemError) -> Int32 {
+        try socket.send(message, to: peer)
+        var isAnswered = false
+        var isSilent = true
+        while let (bytes, from) = try socket.receive(until: deadline) {
+            isSilent = false
+            if print(bytes, from: from) { isAnswered = true }
+            if !wantsAll { break }
+        }
+        if isSilent { say("silence") }
+        return isAnswered ? 0 : 1
+    }
+
+    private func overTCP(_ socket: Socket, _ deadline: ContinuousClock.Instant) throws(SystemError) -> Int32 {
+        let outcome = try socket.connect(to: peer, until: deadline)
+        guard outcome == .connected else {
+            say("\(outcome)")
+            return 1
+        }
+        try socket.send(framed(message))
+        var reader = RecordReader(recordBytesMax: 1 << 24)
+        var total = 0
+        var isAnswered = false
+        while true {
+            switch try socket.read(until: deadline) {
+            case .bytes(let bytes):
+                total += bytes.count
+                say("received bytes=\(bytes.count)")
+                for record in bytes.withUnsafeBytes({ reader.feed($0) }) where print(record, from: peer) {
+                    isAnswered = true
+                }
+                if isAnswered, !wantsAll { return 0 }
+            case .closed, .refused:
+                say("closed bytes=\(total)")
+                return isAnswered ? 0 : 1
+            case .nothing:
+                say(total == 0 ? "silence" : "silence after bytes=\(total)")
+                return isAnswered ? 0 : 1
+            }
+        }
+    }
+
+    /// Whether the reply was decoded.
+    private func print(_ bytes: [UInt8], from: Endpoint) -> Bool {
+        let reply = ReplyText(bytes, to: call, xid: xid)
+        say("reply from \(from) bytes=\(bytes.count) \(reply.text)")
+        return reply.isDecoded
+    }
+}
+
+/// The message as one record of a stream.
+func framed(_ message: [UInt8]) -> [UInt8] {
+    var encoder = XDREncoder(reserving: message.count + 4)
+    encoder.uint32(RecordReader.header(forRecordBytes: message.count))
+    encoder.raw(message)
+    return encoder.bytes
+}

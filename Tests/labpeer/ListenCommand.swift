@@ -1,0 +1,100 @@
+import Glibc
+import ONCRPC
+import Portmapper
+
+/// `labpeer listen`: a service that stands in for a real one, until it is killed.
+struct ListenCommand {
+    static let usage = "labpeer listen --at ADDR --port N --over tcp|udp [--echo]"
+
+    private let endpoint: Endpoint
+    private let transport: Transport
+    /// Sends back what comes, instead of answering each call with an empty success.
+    private let echoes: Bool
+
+    init(_ list: ArraySlice<String>) throws(UsageError) {
+        let arguments = try Arguments(list, options: ["--at", "--port", "--over"], flags: ["--echo"])
+        guard arguments.words.isEmpty else { throw UsageError("unexpected \(arguments.words[0])") }
+        guard let address = try arguments.address("--at") else { throw UsageError("--at ADDR is missing") }
+        guard let port: UInt16 = try arguments.number("--port") else { throw UsageError("--port N is missing") }
+        endpoint = Endpoint(address, port)
+        transport = try arguments.transport("--over")
+        echoes = arguments.has("--echo")
+    }
+
+    func run() throws(SystemError) -> Int32 {
+        let socket = try Socket(transport, isIPv4: endpoint.address.isIPv4)
+        try socket.bind(to: endpoint)
+        if transport == .tcp { try socket.listen() }
+        say("listening \(endpoint)")
+        switch transport {
+        case .udp: try serveDatagrams(socket)
+        case .tcp: try serveConnections(socket)
+        }
+    }
+
+    private func serveDatagrams(_ socket: Socket) throws(SystemError) -> Never {
+        while true {
+            guard let (bytes, from) = try socket.receive(until: .now + .seconds(3600)) else { continue }
+            say("datagram from \(from) bytes=\(bytes.count)")
+            if let answer = echoes ? bytes : answer(to: bytes) { try socket.send(answer, to: from) }
+        }
+    }
+
+    private struct Connection {
+        var socket: Socket
+        var peer: Endpoint
+        var reader = RecordReader(recordBytesMax: 1 << 20)
+    }
+
+    private func serveConnections(_ listener: Socket) throws(SystemError) -> Never {
+        var connections: [Int32: Connection] = [:]
+        while true {
+            let descriptors = [listener.descriptor] + connections.keys
+            var polled = descriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+            poll(&polled, nfds_t(polled.count), -1)
+            for ready in polled where ready.revents != 0 {
+                if ready.fd != listener.descriptor {
+                    serve(&connections[ready.fd])
+                } else if let (socket, peer) = listener.accept() {
+                    say("accepted \(peer)")
+                    connections[socket.descriptor] = Connection(socket: socket, peer: peer)
+                }
+            }
+        }
+    }
+
+    /// Answers what has arrived; a connection that ended becomes `nil`.
+    private func serve(_ connection: inout Connection?) {
+        guard var open = connection else { return }
+        do {
+            guard case .bytes(let bytes) = try open.socket.read(until: .now) else {
+                say("closed \(open.peer)")
+                connection = nil
+                return
+            }
+            if echoes {
+                try open.socket.send(bytes)
+            } else {
+                for record in bytes.withUnsafeBytes({ open.reader.feed($0) }) {
+                    if let answer = answer(to: record) { try open.socket.send(framed(answer)) }
+                }
+            }
+            connection = open
+        } catch {
+            say("closed \(open.peer)")
+            connection = nil
+        }
+    }
+
+    private func answer(to bytes: [UInt8]) -> [UInt8]? {
+        bytes.withUnsafeBytes { raw in
+            var decoder = XDRDecoder(raw)
+            do throws(CallFault) {
+                let header = try CallHeader(from: &decoder)
+                return Reply(xid: header.xid, body: .success([])).encoded
+            } catch {
+                return error.owed?.encoded
+            }
+        }
+    }
+}
