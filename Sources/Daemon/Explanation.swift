@@ -60,7 +60,7 @@ public struct Explanation {
     }
 
     private var peer: Peer {
-        let asked: IPAddress = client.isIPv4 ? .v4(0x0a00_0001) : .v6(0xfd << 120 | 1)
+        let asked: IPAddress = client.isIPv4 ? .v4(0x0a00_0001) : .v6(0xfd00_0000_0000_0000_0000_0000_0000_0001)
         return Peer(
             address: client, port: 1023, transport: .tcp, asked: UniversalAddress(host: asked, port: 111), channel: 0)
     }

@@ -106,7 +106,7 @@ extension MessageBuffer {
             key.put(NFTA_DATA_VALUE.rawValue) { value in
                 switch address {
                 case .v4(let bits): value.append(bits.bigEndian)
-                case .v6(let bits): value.append(bits.bigEndian)
+                case .v6(let bits): value.append(bits.value.bigEndian)
                 case nil: break
                 }
                 if let service {

@@ -128,7 +128,7 @@ extension MessageBuffer {
         nest(CTA_TUPLE_IP.rawValue) { ip in
             switch client {
             case .v4(let bits): ip.put(CTA_IP_V4_SRC.rawValue, bigEndian: bits)
-            case .v6(let bits): ip.put(CTA_IP_V6_SRC.rawValue, bigEndian: bits)
+            case .v6(let bits): ip.put(CTA_IP_V6_SRC.rawValue, bigEndian: bits.value)
             }
         }
         nest(CTA_TUPLE_PROTO.rawValue) { transport in

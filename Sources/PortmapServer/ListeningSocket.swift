@@ -69,7 +69,7 @@ extension rpcw_address {
         withUnsafeMutableBytes(of: &bytes) { raw in
             switch address {
             case .v4(let bits): raw.storeBytes(of: bits.bigEndian, as: UInt32.self)
-            case .v6(let bits): withUnsafeBytes(of: bits.bigEndian) { raw.copyMemory(from: $0) }
+            case .v6(let bits): withUnsafeBytes(of: bits.value.bigEndian) { raw.copyMemory(from: $0) }
             }
         }
     }
