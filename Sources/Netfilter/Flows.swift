@@ -34,8 +34,8 @@ public final class Flows {
 
     private func flows(of client: IPAddress, to service: ServicePort) throws(NetfilterError) -> [Flow] {
         var found: [Flow] = []
-        let flags = NLM_F_ROOT | NLM_F_MATCH
-        _ = try ask("reading the flows of \(client) to \(service)", IPCTNL_MSG_CT_GET, flags, client) { request in
+        let doing = "reading the flows of \(client) to \(service)"
+        try ask(doing, IPCTNL_MSG_CT_GET, NetlinkSocket.dump, client) { request in
             request.nest(CTA_TUPLE_ORIG.rawValue) { $0.putTuple(client, service) }
             // Kernels before 5.8 don't know the filter, and tell of all flows. All of them, up to 6.18 at least, compare
             // IPv6 addresses the wrong way round.
@@ -53,11 +53,10 @@ public final class Flows {
 
     private func delete(_ flow: Flow, _ client: IPAddress) throws(NetfilterError) -> Bool {
         do throws(NetfilterError) {
-            _ = try ask("cutting a flow of \(client)", IPCTNL_MSG_CT_DELETE, NLM_F_ACK, client) { request in
+            try ask("cutting a flow of \(client)", IPCTNL_MSG_CT_DELETE, NLM_F_ACK, client) { request in
                 flow.tuple.withUnsafeBytes { request.put(CTA_TUPLE_ORIG.rawValue | UInt32(NLA_F_NESTED), $0) }
                 if !flow.zone.isEmpty { flow.zone.withUnsafeBytes { request.put(CTA_ZONE.rawValue, $0) } }
                 flow.id.withUnsafeBytes { request.put(CTA_ID.rawValue, $0) }
-            } each: { _ in
             }
             return true
         } catch {
@@ -104,16 +103,12 @@ public final class Flows {
 
     private func ask(
         _ doing: String, _ type: cntl_msg_types, _ flags: Int32, _ client: IPAddress,
-        _ body: (inout MessageBuffer) -> Void, each: (NetlinkMessage) -> Void
-    ) throws(NetfilterError) -> Bool {
-        var request = MessageBuffer()
-        let sequence = socket.nextSequence()
-        request.beginNetfilter(
-            subsystem: NFNL_SUBSYS_CTNETLINK, message: type.rawValue, flags: flags,
-            family: UInt8(client.isIPv4 ? AF_INET : AF_INET6), sequence: sequence)
-        body(&request)
-        request.end()
-        return try socket.ask(doing, request, sequence: sequence, each: each)
+        _ body: (inout MessageBuffer) -> Void, each: (NetlinkMessage) -> Void = { _ in }
+    ) throws(NetfilterError) {
+        // A flow that came meanwhile is stopped by the rules.
+        _ = try socket.askNetfilter(
+            doing, subsystem: NFNL_SUBSYS_CTNETLINK, message: type.rawValue, flags: flags,
+            family: client.isIPv4 ? NFPROTO_IPV4 : NFPROTO_IPV6, body, each: each)
     }
 }
 

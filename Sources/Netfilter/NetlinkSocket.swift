@@ -120,6 +120,23 @@ extension NetlinkSocket {
         }
     }
 
+    /// The same, for nfnetlink; `body` writes the request's attributes.
+    func askNetfilter(
+        _ doing: String, subsystem: Int32, message: UInt32, flags: Int32, family: Int,
+        _ body: (inout MessageBuffer) -> Void, each: (NetlinkMessage) -> Void = { _ in }
+    ) throws(NetfilterError) -> Bool {
+        var request = MessageBuffer()
+        let sequence = nextSequence()
+        request.beginNetfilter(
+            subsystem: subsystem, message: message, flags: flags, family: UInt8(family), sequence: sequence)
+        body(&request)
+        request.end()
+        return try ask(doing, request, sequence: sequence, each: each)
+    }
+
+    /// NLM_F_DUMP, of which Swift can't see the macro.
+    static let dump = NLM_F_ROOT | NLM_F_MATCH
+
     private static func end(_ message: NetlinkMessage) -> Acknowledgement? {
         switch message.type {
         case NLMSG_ERROR: Acknowledgement(error: message)
