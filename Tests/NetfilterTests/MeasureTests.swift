@@ -53,6 +53,9 @@ extension KernelTests {
                 }
                 time("commit of 100k issues") { #expect(table.commit(many) == nil) }
                 try time("contents at 100k") { _ = try table.contents() }
+                let adopted = [Operation.makeTable(TableShape())] + many.prefix(65_536)
+                time("commit of makeTable and 65,536 issues") { #expect(table.commit(adopted) == nil) }
+                try time("contents at 65,536") { _ = try table.contents() }
                 let monitor = try TableMonitor(ownPortID: table.portID)
                 time("commit of 1 issue, monitored", times: 5000) { _ = table.commit(transaction) }
                 time("reading 5000 own events") { _ = monitor.readEvents() }

@@ -20,9 +20,12 @@ final class TestSocket {
         }
     }
 
-    /// Connected to the address.
-    init(connectedTo service: ServicePort, _ address: String) throws {
+    /// Connected to the address, from `source` of all addresses if given.
+    init(connectedTo service: ServicePort, _ address: String, from source: ServicePort? = nil) throws {
         descriptor = Self.open(service.transport, address.contains(":"))
+        if let source, Self.withAddress("0.0.0.0", source.port, { bind(descriptor, $0, $1) }) != 0 {
+            throw SocketError(errno: errno)
+        }
         let connected = Self.withAddress(address, service.port) { connect(descriptor, $0, $1) }
         guard connected == 0 else { throw SocketError(errno: errno) }
     }
