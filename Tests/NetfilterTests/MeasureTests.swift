@@ -56,6 +56,8 @@ extension KernelTests {
                 let adopted = [Operation.makeTable(TableShape())] + many.prefix(65_536)
                 time("commit of makeTable and 65,536 issues") { #expect(table.commit(adopted) == nil) }
                 try time("contents at 65,536") { _ = try table.contents() }
+                time("refusal of 1 issue, the set full", times: 50) { #expect(table.commit(transaction) != nil) }
+                #expect(table.commit(.makeTable(TableShape())) == nil)
                 let monitor = try TableMonitor(ownPortID: table.portID)
                 time("commit of 1 issue, monitored", times: 5000) { _ = table.commit(transaction) }
                 time("reading 5000 own events") { _ = monitor.readEvents() }
