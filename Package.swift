@@ -83,7 +83,9 @@ let package = Package(
         tests("WardenTests", ["Warden", "ONCRPC", "Portmapper", "Policy", "Firewall"]),
         tests("PolicyFileTests", ["PolicyFile", "Policy", "Portmapper"]),
         tests("NetfilterTests", ["Netfilter", "Firewall", "Portmapper"], exclude: ["Golden"]),
-        tests("ShellTests", ["AuditLog", "Control", "HostNames", "PortmapServer", "RpcbindClient", "Daemon"]),
+        tests(
+            "ShellTests",
+            ["AuditLog", "Control", "HostNames", "PortmapServer", "RpcbindClient", "Daemon", "Warden", "Portmapper", "ONCRPC"] + nio),
         tests("ArchitectureTests", []),
         tests("LabTests", ["ONCRPC", "Portmapper"]),
     ]
