@@ -41,6 +41,7 @@ public struct GrantElement: Hashable, Sendable {
     public var timeout: Duration
     /// What is left of `timeout`.
     public var expiresIn: Duration
+    /// As the kernel counts: a packet that is looked up and renews the element counts twice, here and in `bytes`.
     public var packets: UInt64
     public var bytes: UInt64
     public var comment: String

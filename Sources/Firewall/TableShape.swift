@@ -19,6 +19,9 @@ public struct TableShape: Hashable, Sendable {
     public var grantsMax: Int
     /// The size of `quarantined4` and of `quarantined6`, in elements.
     public var quarantinesMax: Int
+    /// Only the process that made the table may change it, also by `nft flush ruleset`; it outlives that process.
+    /// Needs kernel 6.9.
+    public var isOwned: Bool = false
 
     public init(
         name: String = "rpcwarden", management: Management = .guardPorts, observes: Bool = false,

@@ -119,3 +119,15 @@ public enum AuthenticationFlavor: UInt32, Sendable {
     case none = 0
     case sys = 1
 }
+
+extension CallFault {
+    /// One word for the log.
+    public var name: String {
+        switch self {
+        case .undecodable: "undecodable"
+        case .rpcMismatch: "rpcMismatch"
+        case .badCredential: "badCredential"
+        case .rejectedCredential: "rejectedCredential"
+        }
+    }
+}

@@ -5,6 +5,15 @@ public enum RecordFault: Error, Hashable, Sendable {
     case tooManyFragments(limit: Int)
 }
 
+extension RecordFault: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .tooLong(let bytes, let limit): "a record of \(bytes) bytes exceeds the limit of \(limit)"
+        case .tooManyFragments(let limit): "a record of more than \(limit) fragments"
+        }
+    }
+}
+
 /// Cuts a TCP stream into records (RFC 5531, 11).
 ///
 /// ```

@@ -1,0 +1,53 @@
+import Warden
+
+/// An entry of the journal's native protocol: `KEY=value` lines (systemd.io/JOURNAL_NATIVE_PROTOCOL).
+struct JournalEntry {
+    private(set) var bytes: [UInt8] = []
+
+    init(_ event: AuditEvent, _ fields: [AuditField]) {
+        add("MESSAGE", Self.message(fields))
+        add("PRIORITY", String(Self.priority(of: event.kind)))
+        add("SYSLOG_IDENTIFIER", "rpcwarden")
+        for field in fields where field.key != "ts" {
+            add("RPCWARDEN_" + field.key.uppercased(), Self.text(field.value))
+        }
+    }
+
+    private mutating func add(_ key: String, _ value: String) {
+        bytes.append(contentsOf: key.utf8)
+        bytes.append(UInt8(ascii: "="))
+        // A newline would begin another field.
+        bytes.append(
+            contentsOf: value.utf8.prefix(AuditLine.textBytesMax).map { (0x20...0x7e).contains($0) ? $0 : UInt8(ascii: "?") })
+        bytes.append(UInt8(ascii: "\n"))
+    }
+
+    /// `denied: client=10.0.0.1 program_name=mountd reason=no-rule …`
+    private static func message(_ fields: [AuditField]) -> String {
+        var words: [String] = []
+        var name = ""
+        for field in fields where field.key != "ts" {
+            if field.key == "event" { name = text(field.value) } else { words.append("\(field.key)=\(text(field.value))") }
+        }
+        return words.isEmpty ? name : "\(name): \(words.joined(separator: " "))"
+    }
+
+    private static func text(_ value: AuditField.Value) -> String {
+        switch value {
+        case .text(let text): text
+        case .number(let number): String(number)
+        case .flag(let flag): flag ? "true" : "false"
+        }
+    }
+
+    /// syslog's levels: what an operator must see, should see, may see.
+    private static func priority(of kind: AuditEvent.Kind) -> Int {
+        switch kind {
+        case .tampered, .rpcbindDown, .reloadRefused, .untrustedRegistration: 4
+        case .denied, .malformed, .enumeration, .quarantined, .probed, .suppressed, .staleRegistration, .restored: 5
+        case .permitted, .granted, .renewed, .expired, .revoked, .released, .registered, .unregistered, .rpcbindUp,
+            .reloaded, .started, .stopped:
+            6
+        }
+    }
+}

@@ -1,0 +1,42 @@
+#ifndef CNETFILTER_H
+#define CNETFILTER_H
+
+#include <netinet/in.h> /* before linux/netfilter.h, which else defines in_addr again */
+#include <stdint.h>
+
+#include <linux/inet_diag.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+
+#include <libmnl/libmnl.h>
+#include <libnftnl/chain.h>
+#include <libnftnl/common.h>
+#include <libnftnl/expr.h>
+#include <libnftnl/rule.h>
+#include <libnftnl/set.h>
+#include <libnftnl/table.h>
+
+/* linux/netfilter/nf_tables.h since 6.9; Debian 12's headers end with 6.1. */
+#define CNF_TABLE_F_OWNER 0x2
+#define CNF_TABLE_F_PERSIST 0x4
+
+/* NF_CT_STATE_BIT(IP_CT_ESTABLISHED), of which Swift can't see the macro. */
+#define CNF_CT_STATE_ESTABLISHED 0x2
+
+/* net/netfilter/nf_internals.h: the bits of CTA_FILTER_ORIG_FLAGS. */
+#define CNF_FILTER_IP_SRC 0x1
+#define CNF_FILTER_PROTO_NUM 0x8
+#define CNF_FILTER_PROTO_DST_PORT 0x20
+
+/* errno's text; static, so safe on every thread. NULL if it has none. */
+const char *cnf_errno_text(int number);
+
+/* The running kernel, as major * 1000 + minor; 0 if uname's text isn't understood. */
+int cnf_kernel_version(void);
+
+#endif

@@ -1,0 +1,174 @@
+#define _GNU_SOURCE
+#include "CPortmapServer.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Pending TCP connections; the kernel caps it by net.core.somaxconn. */
+enum { BACKLOG = 1024 };
+
+/* Room for a burst of calls while the event loop is elsewhere; the kernel caps it by net.core.rmem_max. */
+enum { RECEIVE_BUFFER_BYTES = 4 << 20 };
+
+static socklen_t to_sockaddr(const struct rpcw_address *from, uint32_t interface, struct sockaddr_storage *to)
+{
+    memset(to, 0, sizeof *to);
+    if (from->is_ipv6) {
+        struct sockaddr_in6 *ipv6 = (struct sockaddr_in6 *)to;
+        ipv6->sin6_family = AF_INET6;
+        ipv6->sin6_port = htons(from->port);
+        memcpy(&ipv6->sin6_addr, from->bytes, 16);
+        if (IN6_IS_ADDR_LINKLOCAL(&ipv6->sin6_addr))
+            ipv6->sin6_scope_id = interface;
+        return sizeof *ipv6;
+    }
+    struct sockaddr_in *ipv4 = (struct sockaddr_in *)to;
+    ipv4->sin_family = AF_INET;
+    ipv4->sin_port = htons(from->port);
+    memcpy(&ipv4->sin_addr, from->bytes, 4);
+    return sizeof *ipv4;
+}
+
+int rpcw_send_from(int descriptor, const void *bytes, size_t count, const struct rpcw_address *peer,
+                   const struct rpcw_address *source, uint32_t interface)
+{
+    struct sockaddr_storage to;
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+    } control;
+    struct iovec vector = { .iov_base = (void *)bytes, .iov_len = count };
+    struct msghdr message = {
+        .msg_name = &to,
+        .msg_namelen = to_sockaddr(peer, interface, &to),
+        .msg_iov = &vector,
+        .msg_iovlen = 1,
+        .msg_control = &control,
+    };
+    memset(&control, 0, sizeof control);
+    if (peer->is_ipv6) {
+        struct in6_pktinfo info = { .ipi6_ifindex = 0 };
+        memcpy(&info.ipi6_addr, source->bytes, 16);
+        if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
+            info.ipi6_ifindex = interface;
+        message.msg_controllen = CMSG_SPACE(sizeof info);
+        control.header.cmsg_level = IPPROTO_IPV6;
+        control.header.cmsg_type = IPV6_PKTINFO;
+        control.header.cmsg_len = CMSG_LEN(sizeof info);
+        memcpy(CMSG_DATA(&control.header), &info, sizeof info);
+    } else {
+        struct in_pktinfo info = { .ipi_ifindex = 0 };
+        memcpy(&info.ipi_spec_dst, source->bytes, 4);
+        message.msg_controllen = CMSG_SPACE(sizeof info);
+        control.header.cmsg_level = IPPROTO_IP;
+        control.header.cmsg_type = IP_PKTINFO;
+        control.header.cmsg_len = CMSG_LEN(sizeof info);
+        memcpy(CMSG_DATA(&control.header), &info, sizeof info);
+    }
+    return sendmsg(descriptor, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? errno : 0;
+}
+
+static int set_option(int descriptor, int level, int name, int value)
+{
+    return setsockopt(descriptor, level, name, &value, sizeof value) < 0 ? errno : 0;
+}
+
+/* Replies need to know which address was asked. */
+static int receive_packet_info(int descriptor, bool is_ipv6)
+{
+    return is_ipv6 ? set_option(descriptor, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+                   : set_option(descriptor, IPPROTO_IP, IP_PKTINFO, 1);
+}
+
+static int configure(int descriptor, const struct rpcw_address *at, bool is_stream)
+{
+    struct sockaddr_storage storage;
+    socklen_t length = to_sockaddr(at, 0, &storage);
+    int error = 0;
+    if (at->is_ipv6)
+        error = set_option(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    if (!error && is_stream)
+        error = set_option(descriptor, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (!error && !is_stream) {
+        (void)set_option(descriptor, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER_BYTES);
+        error = receive_packet_info(descriptor, at->is_ipv6);
+    }
+    if (!error && bind(descriptor, (struct sockaddr *)&storage, length) < 0)
+        error = errno;
+    if (!error && is_stream && listen(descriptor, BACKLOG) < 0)
+        error = errno;
+    return error;
+}
+
+int rpcw_bound_socket(const struct rpcw_address *at, bool is_stream)
+{
+    int type = (is_stream ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK;
+    int descriptor = socket(at->is_ipv6 ? AF_INET6 : AF_INET, type, 0);
+    if (descriptor < 0)
+        return -errno;
+    int error = configure(descriptor, at, is_stream);
+    if (error) {
+        close(descriptor);
+        return -error;
+    }
+    return descriptor;
+}
+
+int rpcw_describe_socket(int descriptor, bool *is_stream, struct rpcw_address *at)
+{
+    struct sockaddr_storage storage;
+    socklen_t length = sizeof storage;
+    int type = 0;
+    socklen_t type_length = sizeof type;
+    if (getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &type_length) < 0)
+        return errno;
+    if (getsockname(descriptor, (struct sockaddr *)&storage, &length) < 0)
+        return errno;
+    *is_stream = type == SOCK_STREAM;
+    memset(at, 0, sizeof *at);
+    if (storage.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)&storage;
+        at->is_ipv6 = true;
+        at->port = ntohs(ipv6->sin6_port);
+        memcpy(at->bytes, &ipv6->sin6_addr, 16);
+        return 0;
+    }
+    if (storage.ss_family == AF_INET) {
+        const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)&storage;
+        at->port = ntohs(ipv4->sin_port);
+        memcpy(at->bytes, &ipv4->sin_addr, 4);
+        return 0;
+    }
+    return EAFNOSUPPORT;
+}
+
+int rpcw_adopt_socket(int descriptor)
+{
+    bool is_stream = false;
+    struct rpcw_address at;
+    int error = rpcw_describe_socket(descriptor, &is_stream, &at);
+    if (error)
+        return error;
+    int flags = fcntl(descriptor, F_GETFL);
+    if (flags < 0 || fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) < 0 ||
+        fcntl(descriptor, F_SETFD, FD_CLOEXEC) < 0)
+        return errno;
+    return is_stream ? 0 : receive_packet_info(descriptor, at.is_ipv6);
+}
+
+bool rpcw_is_broadcast(uint32_t ipv4)
+{
+    /* Without SO_BROADCAST, connect(2) refuses a broadcast route with EACCES, and sends nothing. */
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = ipv4 };
+    int descriptor = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (descriptor < 0)
+        return false;
+    bool is_broadcast = connect(descriptor, (struct sockaddr *)&to, sizeof to) < 0 && errno == EACCES;
+    close(descriptor);
+    return is_broadcast;
+}

@@ -1,0 +1,86 @@
+import FoundationEssentials
+import Glibc
+
+/// Why the daemon could not be asked.
+public enum ControlError: Error, Hashable, Sendable, CustomStringConvertible {
+    case unreachable(path: String, code: Int32)
+    case interrupted(path: String)
+    case pathTooLong(String)
+
+    public var description: String {
+        switch self {
+        case .unreachable(let path, let code) where code == EACCES:
+            "can't open \(path): \(Self.text(code)); run the command as root, or as a member of the socket's group"
+        case .unreachable(let path, let code):
+            "can't reach the daemon at \(path): \(Self.text(code)); is `rpcwarden serve` running with this configuration?"
+        case .interrupted(let path): "the daemon at \(path) gave no whole answer; see its log"
+        case .pathTooLong(let path): "the control socket's path is too long: \(path); shorten `control`"
+        }
+    }
+
+    private static func text(_ code: Int32) -> String { String(cString: strerror(code)) }
+}
+
+/// Asks a running daemon, and waits for its answer.
+public struct ControlClient: Sendable {
+    public let path: String
+
+    /// A reload of a large policy takes a while; a daemon that needs longer is stuck.
+    private static let patienceSeconds = 30
+
+    public init(path: String) {
+        self.path = path
+    }
+
+    public func ask(_ call: ControlCall) throws -> ControlReply {
+        let descriptor = try connect()
+        defer { close(descriptor) }
+        try send([UInt8](try JSONEncoder().encode(call)) + [UInt8(ascii: "\n")], to: descriptor)
+        let answer = try receive(from: descriptor)
+        do {
+            return try JSONDecoder().decode(ControlReply.self, from: Data(answer))
+        } catch {
+            throw ControlError.interrupted(path: path)
+        }
+    }
+
+    private func connect() throws(ControlError) -> Int32 {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let capacity = MemoryLayout.size(ofValue: address.sun_path)
+        guard path.utf8.count < capacity else { throw .pathTooLong(path) }
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { throw .unreachable(path: path, code: errno) }
+        var patience = timeval(tv_sec: Self.patienceSeconds, tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+        let code = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) < 0 ? errno : 0
+            }
+        }
+        guard code == 0 else {
+            close(descriptor)
+            throw .unreachable(path: path, code: code)
+        }
+        return descriptor
+    }
+
+    private func send(_ bytes: [UInt8], to descriptor: Int32) throws(ControlError) {
+        guard Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count else {
+            throw .interrupted(path: path)
+        }
+    }
+
+    private func receive(from descriptor: Int32) throws(ControlError) -> [UInt8] {
+        var answer: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 64 << 10)
+        while true {
+            let count = recv(descriptor, &chunk, chunk.count, 0)
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { throw .interrupted(path: path) }
+            if count == 0 { return answer }
+            answer += chunk.prefix(count)
+        }
+    }
+}

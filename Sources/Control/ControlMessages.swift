@@ -1,0 +1,169 @@
+/// What the control socket is asked: one JSON object on one line.
+public struct ControlCall: Codable, Hashable, Sendable {
+    public enum Command: String, Codable, Sendable {
+        case status
+        case grants
+        case registry
+        case revoke
+        case reload
+    }
+
+    public var command: Command
+    public var client: String?
+    public var port: UInt16?
+    public var transport: String?
+
+    public init(_ command: Command, client: String? = nil, port: UInt16? = nil, transport: String? = nil) {
+        self.command = command
+        self.client = client
+        self.port = port
+        self.transport = transport
+    }
+}
+
+/// What the control socket answers: one JSON object on one line. Just one of its parts is there.
+public struct ControlReply: Codable, Hashable, Sendable {
+    public var status: StatusReport?
+    public var grants: [GrantRow]?
+    public var registry: [RegistryRow]?
+    /// What was changed, in plain words, a line each.
+    public var changes: [String]?
+    /// What failed, with which value, and what to do.
+    public var failure: String?
+
+    public init(
+        status: StatusReport? = nil, grants: [GrantRow]? = nil, registry: [RegistryRow]? = nil,
+        changes: [String]? = nil, failure: String? = nil
+    ) {
+        self.status = status
+        self.grants = grants
+        self.registry = registry
+        self.changes = changes
+        self.failure = failure
+    }
+}
+
+/// `status` (interface.md).
+public struct StatusReport: Codable, Hashable, Sendable {
+    public struct Rpcbind: Codable, Hashable, Sendable {
+        public var reachable: Bool
+        public var registrations: Int
+
+        public init(reachable: Bool, registrations: Int) {
+            self.reachable = reachable
+            self.registrations = registrations
+        }
+    }
+
+    public struct Table: Codable, Hashable, Sendable {
+        public var name: String
+        public var intact: Bool
+        public var guarded: Int
+
+        public init(name: String, intact: Bool, guarded: Int) {
+            self.name = name
+            self.intact = intact
+            self.guarded = guarded
+        }
+    }
+
+    public struct Policy: Codable, Hashable, Sendable {
+        public var path: String
+        public var rules: Int
+
+        public init(path: String, rules: Int) {
+            self.path = path
+            self.rules = rules
+        }
+    }
+
+    public var mode: String
+    /// Seconds.
+    public var uptime: Int
+    public var version: String
+    public var rpcbind: Rpcbind
+    public var table: Table
+    public var policy: Policy
+    public var counts: [String: Int]
+
+    public init(
+        mode: String, uptime: Int, version: String, rpcbind: Rpcbind, table: Table, policy: Policy,
+        counts: [String: Int]
+    ) {
+        self.mode = mode
+        self.uptime = uptime
+        self.version = version
+        self.rpcbind = rpcbind
+        self.table = table
+        self.policy = policy
+        self.counts = counts
+    }
+}
+
+/// One line of `grants` (interface.md); times are RFC 3339, UTC.
+public struct GrantRow: Codable, Hashable, Sendable {
+    public var client: String
+    public var transport: String
+    public var port: UInt16
+    public var program: UInt32?
+    public var programName: String?
+    public var rule: String?
+    public var issued: String?
+    public var expires: String
+    public var packets: UInt64
+
+    enum CodingKeys: String, CodingKey {
+        case client, transport, port, program
+        case programName = "program_name"
+        case rule, issued, expires, packets
+    }
+
+    public init(
+        client: String, transport: String, port: UInt16, program: UInt32?, programName: String?, rule: String?,
+        issued: String?, expires: String, packets: UInt64
+    ) {
+        self.client = client
+        self.transport = transport
+        self.port = port
+        self.program = program
+        self.programName = programName
+        self.rule = rule
+        self.issued = issued
+        self.expires = expires
+        self.packets = packets
+    }
+}
+
+/// One line of `registry` (interface.md).
+public struct RegistryRow: Codable, Hashable, Sendable {
+    public var program: UInt32
+    public var programName: String?
+    public var version: UInt32
+    public var netid: String
+    public var address: String
+    public var owner: String
+    public var trusted: Bool
+    public var alive: Bool
+    public var guarded: Bool
+
+    enum CodingKeys: String, CodingKey {
+        case program
+        case programName = "program_name"
+        case version, netid, address, owner, trusted, alive, guarded
+    }
+
+    public init(
+        program: UInt32, programName: String?, version: UInt32, netid: String, address: String, owner: String,
+        trusted: Bool, alive: Bool, guarded: Bool
+    ) {
+        self.program = program
+        self.programName = programName
+        self.version = version
+        self.netid = netid
+        self.address = address
+        self.owner = owner
+        self.trusted = trusted
+        self.alive = alive
+        self.guarded = guarded
+    }
+}

@@ -1,0 +1,147 @@
+import FoundationEssentials
+import Glibc
+import NIOCore
+import NIOPosix
+
+/// The control socket can't be made; `code` is an errno.
+public struct ControlServerError: Error, Hashable, Sendable, CustomStringConvertible {
+    public var path: String
+    public var detail: String
+
+    public var description: String { "can't listen at the control socket \(path): \(detail)" }
+}
+
+/// `struct ucred` of unix(7), SO_PEERCRED: Swift's Glibc doesn't show it.
+struct PeerCredentials {
+    var pid: pid_t
+    var uid: uid_t
+    var gid: gid_t
+}
+
+/// Serves the control socket: one call and one reply for each connection.
+///
+/// The socket's mode lets in its owner and group; the peer's credentials must agree: root, the daemon's own user, or
+/// the daemon's own group.
+public final class ControlServer {
+    private let loop: any EventLoop
+    private let path: String
+    private let answer: (ControlCall) -> ControlReply
+    private var channel: (any Channel)?
+    fileprivate var connections = 0
+
+    /// Operators and monitoring; more are refused.
+    fileprivate static let connectionsMax = 32
+    fileprivate static let callBytesMax = 4096
+    fileprivate static let patience: TimeAmount = .seconds(5)
+
+    public init(on loop: any EventLoop, path: String, answer: @escaping (ControlCall) -> ControlReply) {
+        self.loop = loop
+        self.path = path
+        self.answer = answer
+    }
+
+    /// Makes the socket, with mode 0660, in the place of one that nobody serves any more.
+    public func listen() -> EventLoopFuture<Void> {
+        let this = NIOLoopBound(self, eventLoop: loop)
+        let path = path
+        return ServerBootstrap(group: loop)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandlers([
+                        IdleStateHandler(allTimeout: Self.patience), ControlHandler(server: this.value),
+                    ])
+                }
+            }
+            .bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true)
+            .flatMapThrowing { channel in
+                this.value.channel = channel
+                // Until here only its owner can connect: bind made it with the umask.
+                guard chmod(path, 0o660) == 0 else {
+                    throw ControlServerError(path: path, detail: String(cString: strerror(errno)))
+                }
+            }
+    }
+
+    public func close() {
+        channel?.close(promise: nil)
+        unlink(path)
+    }
+
+    fileprivate func reply(to bytes: [UInt8], from peer: PeerCredentials) -> ControlReply {
+        guard Self.admits(peer) else {
+            return ControlReply(failure: "uid \(peer.uid) may not control the daemon; run the command as root")
+        }
+        do {
+            return answer(try JSONDecoder().decode(ControlCall.self, from: Data(bytes)))
+        } catch {
+            return ControlReply(failure: "the control call can't be read; are command and daemon of one version?")
+        }
+    }
+
+    static func admits(_ peer: PeerCredentials) -> Bool {
+        peer.uid == 0 || peer.uid == geteuid() || peer.gid == getegid()
+    }
+}
+
+/// Reads one line, writes one line, closes.
+private final class ControlHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    private let server: ControlServer
+    private var line: [UInt8] = []
+    private var isDone = false
+
+    init(server: ControlServer) {
+        self.server = server
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        server.connections += 1
+        if server.connections > ControlServer.connectionsMax { context.close(promise: nil) }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        server.connections -= 1
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !isDone else { return }
+        line += unwrapInboundIn(data).readableBytesView
+        if let end = line.firstIndex(of: UInt8(ascii: "\n")) {
+            isDone = true
+            answer(Array(line[..<end]), context)
+        } else if line.count > ControlServer.callBytesMax {
+            context.close(promise: nil)
+        }
+    }
+
+    private func answer(_ call: [UInt8], _ context: ChannelHandlerContext) {
+        guard let options = context.channel as? any SocketOptionProvider else { return context.close(promise: nil) }
+        let this = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
+        options.unsafeGetSocketOption(level: .socket, name: .init(rawValue: SO_PEERCRED)).whenComplete {
+            (result: Result<PeerCredentials, any Error>) in
+            let (handler, context) = this.value
+            do {
+                try handler.write(handler.server.reply(to: call, from: result.get()), context)
+            } catch {
+                context.close(promise: nil)
+            }
+        }
+    }
+
+    private func write(_ reply: ControlReply, _ context: ChannelHandlerContext) throws {
+        let bytes = try JSONEncoder().encode(reply)
+        var buffer = context.channel.allocator.buffer(capacity: bytes.count)
+        buffer.writeBytes(bytes)
+        let channel = context.channel
+        channel.writeAndFlush(buffer).whenComplete { _ in channel.close(promise: nil) }
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is IdleStateHandler.IdleStateEvent { context.close(promise: nil) }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+}

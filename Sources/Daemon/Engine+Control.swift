@@ -1,0 +1,99 @@
+import Control
+import Firewall
+import Portmapper
+import Warden
+
+extension Engine {
+    /// Answers the control socket.
+    func answer(_ call: ControlCall) -> ControlReply {
+        switch call.command {
+        case .status: ControlReply(status: status())
+        case .grants: grants()
+        case .registry: ControlReply(registry: warden.registryEntries.map(row))
+        case .revoke: revoke(call)
+        case .reload:
+            switch reload() {
+            case .success(let changes): ControlReply(changes: changes)
+            case .failure(let refusal): ControlReply(failure: refusal.text)
+            }
+        }
+    }
+
+    private func status() -> StatusReport {
+        let counters = warden.counters
+        var counts = [
+            "calls": counters.calls, "permitted": counters.permitted, "malformed": counters.malformed,
+            "duplicates": counters.duplicates, "granted": counters.granted, "renewed": counters.renewed,
+            "expired": counters.expired, "revoked": counters.revoked, "commits": counters.commits,
+            "commit_failures": counters.commitFailures, "grants": warden.grantCount,
+            "connections": warden.connectionCount, "denied": counters.denied.values.reduce(0, +),
+        ]
+        for (reason, count) in counters.denied { counts["denied_" + reason.countName] = count }
+        let uptime = (HostClock.now() - startedAt).nanoseconds / 1_000_000_000
+        return StatusReport(
+            mode: warden.settings.mode.rawValue, uptime: Int(uptime), version: Version.text,
+            rpcbind: .init(
+                reachable: warden.isRpcbindUp == true, registrations: warden.registry?.registrations.count ?? 0),
+            table: .init(
+                name: warden.settings.firewall.table, intact: isTableIntact(), guarded: warden.guardedServices.count),
+            policy: .init(path: warden.settings.policyPath, rules: warden.policy.rules.count), counts: counts)
+    }
+
+    /// What we acknowledged is what the kernel holds.
+    private func isTableIntact() -> Bool {
+        do {
+            guard let contents = try tableContents() else { return false }
+            return warden.isGuarding && contents.guarded == warden.guardedServices
+        } catch {
+            failed("\(error)")
+            return false
+        }
+    }
+
+    private func grants() -> ControlReply {
+        do {
+            let now = HostClock.wallClock()
+            let elements = try tableContents()?.granted ?? []
+            return ControlReply(grants: elements.sorted { $0.key < $1.key }.map { row($0, at: now) })
+        } catch {
+            return ControlReply(failure: "the kernel's table can't be read: \(error)")
+        }
+    }
+
+    private func row(_ element: GrantElement, at now: Timestamp) -> GrantRow {
+        let note = GrantNote(element.comment)
+        let known = warden.grant(element.key)
+        let program = known?.programs.min() ?? note?.program
+        return GrantRow(
+            client: "\(element.key.client)", transport: "\(element.key.service.transport)",
+            port: element.key.service.port, program: program?.rawValue, programName: program.flatMap(names.name),
+            rule: known?.rule ?? note?.rule, issued: (known?.issued ?? note?.issued)?.description,
+            expires: (now + element.expiresIn).description, packets: element.packets)
+    }
+
+    private func row(_ entry: Warden.RegistryEntry) -> RegistryRow {
+        let registration = entry.registration
+        return RegistryRow(
+            program: registration.program.rawValue, programName: names.name(of: registration.program),
+            version: registration.version, netid: registration.netID.rawValue, address: registration.addressText,
+            owner: registration.owner, trusted: entry.isTrusted, alive: entry.isAlive, guarded: entry.isGuarded)
+    }
+
+    private func revoke(_ call: ControlCall) -> ControlReply {
+        guard let client = call.client.flatMap(IPAddress.init) else {
+            return ControlReply(failure: "not an address: \"\(call.client ?? "")\"; give the client's IPv4 or IPv6 address")
+        }
+        var transport: Transport?
+        if let name = call.transport {
+            transport = Transport(name: name)
+            if transport == nil { return ControlReply(failure: "not a transport: \"\(name)\"; use tcp or udp") }
+        }
+        var revoked: [GrantKey] = []
+        handle { revoked = $0.revoke(client: client, port: call.port, transport: transport, at: $1, into: &$2) }
+        return ControlReply(changes: revoked.map { "revoked: \($0.client) \($0.service)" })
+    }
+}
+
+extension DenialReason {
+    fileprivate var countName: String { rawValue.split(separator: "-").joined(separator: "_") }
+}

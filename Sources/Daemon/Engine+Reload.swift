@@ -1,0 +1,79 @@
+import Policy
+import PolicyFile
+import Warden
+
+extension Engine {
+    /// Reads configuration and policy anew; refuses the whole if anything is wrong.
+    /// - Returns: what changed, a line each, or the diagnostics.
+    @discardableResult
+    func reload() -> Result<[String], ReloadRefusal> {
+        let fresh = PolicyLoader().load(configurationPath: configuration)
+        guard !fresh.hasErrors else {
+            let text = fresh.diagnostics.map(\.description).joined(separator: "\n")
+            record(AuditEvent(.reloadRefused, detail: fresh.diagnostics.first { $0.severity == .error }?.description))
+            return .failure(ReloadRefusal(text: text))
+        }
+        let changes = Self.changes(from: warden.settings, rules, to: fresh.settings, fresh.rules)
+        rules = fresh.rules
+        hosts?.watch(HostNameBook.names(in: rules))
+        let settings = warden.settings.changedLive(to: fresh.settings)
+        let policy = Policy(rules: rules, addresses: hosts?.addresses ?? [:])
+        handle { $0.policyReplaced(policy, settings: settings, at: $1, into: &$2) }
+        record(AuditEvent(.reloaded, detail: changes.joined(separator: "; ")))
+        return .success(changes)
+    }
+
+    /// A host name has other addresses, or can't be resolved.
+    func hostNamesChanged(_ failure: String?) {
+        if let failure { failed("\(failure); its last addresses stay in use") }
+        let policy = Policy(rules: rules, addresses: hosts?.addresses ?? [:])
+        handle { $0.policyReplaced(policy, settings: $0.settings, at: $1, into: &$2) }
+    }
+
+    private static func changes(
+        from old: Settings, _ oldRules: [Rule], to new: Settings, _ newRules: [Rule]
+    ) -> [String] {
+        let before = Dictionary(oldRules.map { ($0.name, $0) }) { first, _ in first }
+        let after = Dictionary(newRules.map { ($0.name, $0) }) { first, _ in first }
+        var lines = newRules.filter { before[$0.name] == nil }.map { "rule added: \($0.label)" }
+        lines += oldRules.filter { after[$0.name] == nil }.map { "rule removed: \($0.label)" }
+        lines += newRules.filter { rule in before[rule.name].map { !$0.means(the: rule) } ?? false }
+            .map { "rule changed: \($0.label)" }
+        if old.changedLive(to: new) != old { lines.append("settings changed") }
+        if old.changedLive(to: new) != new {
+            lines.append("listen, rpcbind, table, audit, metrics or control changed: restart to apply")
+        }
+        return lines.isEmpty ? ["nothing changed"] : lines
+    }
+}
+
+/// A reload that was refused as a whole; `text` holds the diagnostics.
+struct ReloadRefusal: Error {
+    var text: String
+}
+
+extension Rule {
+    /// The same but for where it stands.
+    fileprivate func means(the other: Rule) -> Bool {
+        var moved = other
+        moved.location = location
+        return self == moved
+    }
+}
+
+extension Settings {
+    /// These settings, with what may change while the daemon runs taken from `fresh`.
+    fileprivate func changedLive(to fresh: Settings) -> Settings {
+        var settings = self
+        settings.mode = fresh.mode
+        settings.firewall = fresh.firewall
+        // The table's name is where everything is; it stays for a daemon's life.
+        settings.firewall.table = firewall.table
+        settings.denial = fresh.denial
+        settings.limits = fresh.limits
+        settings.limits.recordBytes = limits.recordBytes
+        settings.quarantine = fresh.quarantine
+        settings.policyPath = fresh.policyPath
+        return settings
+    }
+}

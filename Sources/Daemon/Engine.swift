@@ -1,0 +1,252 @@
+import AuditLog
+import Control
+import Firewall
+import NIOCore
+import Netfilter
+import ONCRPC
+import Policy
+import PolicyFile
+import PortmapServer
+import Portmapper
+import RpcbindClient
+import Warden
+
+/// Wires the shells to the Warden: takes their events to it, and does what it says. Belongs to one event loop.
+final class Engine {
+    let loop: any EventLoop
+    let load: LoadResult
+    let configuration: String?
+    var warden: Warden
+    let names: ProgramNames
+    let startedAt = HostClock.now()
+    private let table: NetfilterTable
+    private let listeners: Listeners
+    private let flows: Flows
+    private let audit: AuditLog
+    private var server: PortmapServer?
+    private var client: RpcbindClient?
+    private var control: ControlServer?
+    var hosts: HostNameBook?
+    var rules: [Rule]
+    private var tick: RepeatedTask?
+    private var pending: [Action] = []
+    private var isRunning = false
+    private var isReady = false
+
+    /// How often time is looked at; every deadline is late by this at the most.
+    private static let tickPeriod: TimeAmount = .milliseconds(50)
+
+    init(on loop: any EventLoop, _ load: LoadResult, configuration: String?) throws {
+        self.loop = loop
+        self.load = load
+        self.configuration = configuration
+        rules = load.rules
+        names = load.programNames
+        table = try NetfilterTable()
+        listeners = try Listeners()
+        flows = try Flows()
+        audit = try AuditLog(load.settings.audit)
+        warden = Warden(
+            settings: load.settings, policy: Policy(rules: load.rules), names: load.programNames,
+            trustedOwners: Owners.trusted(load.settings.rpcbind.owners))
+    }
+
+    /// Puts the guard in place, then answers at the sockets.
+    func start(at sockets: [ListeningSocket]) throws -> EventLoopFuture<Void> {
+        let hosts = HostNameBook(on: loop) { [unowned self] failure in hostNamesChanged(failure) }
+        self.hosts = hosts
+        hosts.watch(HostNameBook.names(in: rules))
+        try adoptTable()
+        let client = RpcbindClient(
+            on: loop, settings: warden.settings.rpcbind, clock: HostClock.now,
+            answered: { [unowned self] question, answer in
+                handle { $0.answered(question, with: answer, at: $1, into: &$2) }
+            }, delivered: { [unowned self] in callsDelivered() })
+        self.client = client
+        let server = PortmapServer(
+            on: loop, recordBytesMax: warden.settings.limits.recordBytes, delegate: self)
+        self.server = server
+        let control = ControlServer(on: loop, path: warden.settings.controlPath) { [unowned self] in answer($0) }
+        self.control = control
+        let this = NIOLoopBound(self, eventLoop: loop)
+        return control.listen().flatMap { this.value.listen(at: sockets) }.map { this.value.startTicking() }
+    }
+
+    private func listen(at sockets: [ListeningSocket]) -> EventLoopFuture<Void> {
+        server?.listen(at: sockets) ?? loop.makeSucceededVoidFuture()
+    }
+
+    private func adoptTable() throws {
+        let now = HostClock.now()
+        warden.wallClockRead(HostClock.wallClock(), at: now)
+        if let contents = try table.contents(of: warden.settings.firewall.table) {
+            warden.tableFound(contents, at: now)
+        } else {
+            warden.tableMissing(at: now)
+        }
+        handle { $0.flush(at: $1, into: &$2) }
+        guard warden.isGuarding else { throw ServeError.tableRefused(lastFailure ?? "no reason given") }
+    }
+
+    /// What the kernel said of the last transaction that it refused.
+    private var lastFailure: String?
+
+    private func startTicking() {
+        let this = NIOLoopBound(self, eventLoop: loop)
+        tick = loop.scheduleRepeatedTask(initialDelay: .zero, delay: Self.tickPeriod) { _ in this.value.timeAdvanced() }
+    }
+
+    private func timeAdvanced() {
+        let now = HostClock.now()
+        warden.wallClockRead(HostClock.wallClock(), at: now)
+        hosts?.timeAdvanced(to: now)
+        client?.timeAdvanced()
+        // Grants of named hosts are judged by the registry: not before the names are known.
+        guard hosts?.isComplete ?? true else { return }
+        handle { $0.timeAdvanced(to: $1, into: &$2) }
+        audit.flush()
+        reportReadiness()
+    }
+
+    private func reportReadiness() {
+        guard !isReady, warden.isGuarding, warden.registry != nil else { return }
+        isReady = true
+        record(AuditEvent(.started, detail: "rpcwarden \(Version.text), \(warden.settings.mode.rawValue)"))
+        audit.flush()
+        Notifier.notify("READY=1")
+    }
+
+    /// Feeds one event to the Warden, and does all that follows.
+    func handle(_ event: (inout Warden, Instant, inout [Action]) -> Void) {
+        event(&warden, HostClock.now(), &pending)
+        guard !isRunning else { return }
+        isRunning = true
+        defer { isRunning = false }
+        var next = 0
+        while next < pending.count {
+            let action = pending[next]
+            next += 1
+            perform(action)
+        }
+        pending.removeAll(keepingCapacity: true)
+    }
+
+    private func perform(_ action: Action) {
+        switch action {
+        case .sendReply(let reply, let peer): server?.send(reply, to: peer)
+        case .closeConnection(let id): server?.closeConnection(id)
+        case .ask(let question): client?.ask(question)
+        case .inspectListeners(let services):
+            let states = inspect(services)
+            handle { $0.listenersInspected(states, at: $1, into: &$2) }
+        case .commit(let transaction):
+            let failure = table.commit(transaction)
+            lastFailure = failure?.message
+            if let failure { failed("the kernel refused a transaction: \(failure.message)") }
+            handle { $0.committed(failure, at: $1, into: &$2) }
+        case .inspectGrants(let keys): inspect(keys)
+        case .cutFlows(let clients, let service): cut(clients, service)
+        case .audit(let event): record(event)
+        }
+    }
+
+    private func inspect(_ services: Set<ServicePort>) -> [ServicePort: ListenerState]? {
+        do {
+            return try listeners.listening(services)
+        } catch {
+            failed("\(error)")
+            return nil
+        }
+    }
+
+    private func inspect(_ keys: [GrantKey]) {
+        do {
+            let contents = try table.contents(of: warden.settings.firewall.table)
+            let wanted = Set(keys)
+            var found: [GrantKey: Duration] = [:]
+            for element in contents?.granted ?? [] where wanted.contains(element.key) {
+                found[element.key] = element.expiresIn
+            }
+            handle { $0.grantsInspected(keys, found, at: $1, into: &$2) }
+        } catch {
+            // They stay in the ledger, and are asked for again.
+            failed("\(error)")
+            let later = Dictionary(uniqueKeysWithValues: keys.map { ($0, Duration.seconds(1)) })
+            handle { $0.grantsInspected(keys, later, at: $1, into: &$2) }
+        }
+    }
+
+    private func cut(_ clients: AddressRange, _ service: ServicePort) {
+        do {
+            _ = try flows.cut(clients: clients, service: service)
+        } catch {
+            failed("flows of \(clients) to \(service) were not cut: \(error)")
+        }
+    }
+
+    func record(_ event: AuditEvent) {
+        audit.write(event, at: HostClock.wallClock())
+    }
+
+    /// Something of ours went wrong; the operator reads it on stderr, beside the audit log.
+    func failed(_ detail: String) {
+        writeError("rpcwarden: \(detail)")
+    }
+
+    func tableContents() throws -> TableContents? {
+        try table.contents(of: warden.settings.firewall.table)
+    }
+
+    /// Leaves guard and grants in place; only the process goes.
+    func stop() {
+        tick?.cancel()
+        server?.close()
+        client?.close()
+        control?.close()
+        hosts?.close()
+        record(AuditEvent(.stopped, detail: "guard and grants stay in the kernel"))
+        audit.flush()
+        Notifier.notify("STOPPING=1")
+    }
+
+    /// SIGHUP: log files are opened anew, and the registry is read.
+    func refresh() {
+        do {
+            try audit.reopen()
+        } catch {
+            failed("\(error); the old one stays in use")
+        }
+        reload()
+    }
+}
+
+extension Engine: PortmapServerDelegate {
+    func callReceived(_ incoming: IncomingCall) {
+        handle { $0.callReceived(incoming, at: $1, into: &$2) }
+    }
+
+    func callsDelivered() {
+        handle { $0.flush(at: $1, into: &$2) }
+        audit.flush()
+    }
+
+    func connectionOpened(_ peer: Peer) {
+        handle { $0.connectionOpened(peer, at: $1, into: &$2) }
+    }
+
+    func connectionReceived(_ id: ConnectionTable.ID, isInsideRecord: Bool) {
+        warden.connectionReceived(id, isInsideRecord: isInsideRecord, at: HostClock.now())
+    }
+
+    func connectionClosed(_ id: ConnectionTable.ID) {
+        warden.connectionClosed(id)
+    }
+
+    func recordRefused(_ peer: Peer, _ fault: RecordFault) {
+        handle { $0.recordRefused(peer, fault, at: $1, into: &$2) }
+    }
+
+    func serverFailed(_ detail: String) {
+        failed(detail)
+    }
+}

@@ -1,0 +1,105 @@
+import HostNames
+import ONCRPC
+import Policy
+import PolicyFile
+import Portmapper
+import Warden
+
+/// Why the policy decides as it does about one client; decided by the daemon's own code.
+public struct Explanation {
+    public struct Verdict: Hashable, Sendable {
+        public var isPermitted: Bool
+        public var text: String
+    }
+
+    private let warden: Warden
+    private let policy: Policy
+    private let names: ProgramNames
+    private let client: IPAddress
+    private let unresolved: [String]
+
+    /// Resolves the policy's host names, which may take a while.
+    public init(of load: LoadResult, client: IPAddress) {
+        var addresses: [String: [IPAddress]] = [:]
+        var unresolved: [String] = []
+        for name in HostNameBook.names(in: load.rules).sorted() {
+            do {
+                addresses[name] = try HostNames.resolve(name)
+            } catch {
+                unresolved.append("note: \(error.description)")
+            }
+        }
+        policy = Policy(rules: load.rules, addresses: addresses)
+        names = load.programNames
+        warden = Warden(settings: load.settings, policy: policy, names: names, trustedOwners: [])
+        self.client = client
+        self.unresolved = unresolved
+    }
+
+    /// May the client look up the program, and reach its service over that transport?
+    public func lookup(_ program: Program, over transport: Transport) -> Verdict {
+        let mapping = Mapping(
+            program: program, version: 0, protocolNumber: UInt32(transport.rawValue), port: 0)
+        let subject = "\(client) may look up \(describe(program)) over \(transport)"
+        switch warden.decide(.getPort(mapping), from: peer) {
+        case .success(let permission):
+            return permitted(subject, by: permission.rule, open: program == .portmapper ? nil : permission.open)
+        case .failure(let reason):
+            return denied("\(client) may not look up \(describe(program)) over \(transport)", reason, missing(program, transport, reason))
+        }
+    }
+
+    /// May the client list the registrations?
+    public func listing() -> Verdict {
+        switch warden.decide(.dump(.v4), from: peer) {
+        case .success(let permission):
+            return permitted("\(client) may list, and sees what its listing rules name", by: permission.rule, open: nil)
+        case .failure(let reason):
+            return denied("\(client) may not list", reason, missing(nil, .tcp, reason))
+        }
+    }
+
+    private var peer: Peer {
+        let asked: IPAddress = client.isIPv4 ? .v4(0x0a00_0001) : .v6(0xfd00_0000_0000_0000_0000_0000_0000_0001)
+        return Peer(
+            address: client, port: 1023, transport: .tcp, asked: UniversalAddress(host: asked, port: 111), channel: 0)
+    }
+
+    private func permitted(_ subject: String, by rule: String?, open: Opening?) -> Verdict {
+        let by = rule.map { "by \($0)" } ?? (client.isLoopback ? "as a client on this host" : "as a client that a rule names")
+        let opens = open.map { "\nopen: \($0.rawValue) (\(Self.meaning(of: $0)))" } ?? ""
+        return Verdict(isPermitted: true, text: "permitted: \(subject)\n\(by)\(opens)" + notes)
+    }
+
+    private func denied(_ subject: String, _ reason: DenialReason, _ missing: String) -> Verdict {
+        Verdict(isPermitted: false, text: "denied: \(subject)\nreason: \(reason.rawValue)\n\(missing)" + notes)
+    }
+
+    private var notes: String { unresolved.map { "\n" + $0 }.joined() }
+
+    private static func meaning(of open: Opening) -> String {
+        switch open {
+        case .never: "the port is told, but not opened"
+        case .onLookup: "the port opens for this client when it asks"
+        case .always: "the port is always open for this client"
+        }
+    }
+
+    /// What a rule would have to say for the call to be permitted.
+    private func missing(_ program: Program?, _ transport: Transport, _ reason: DenialReason) -> String {
+        let rules = policy.rules(naming: client).map { "  \(policy.rules[$0].label)" }.joined(separator: "\n")
+        switch reason {
+        case .stranger: return "missing: no rule names \(client) in `from` (or `except` takes it out)"
+        case .noRule: return "missing: none of the rules that name \(client) has \(program.map(describe) ?? "it") in `to`:\n\(rules)"
+        case .transport: return "missing: `over: [\(transport)]` in one of the rules that name \(client):\n\(rules)"
+        case .noList: return "missing: `list: true` in one of the rules that name \(client):\n\(rules)"
+        case .listOverUDP, .remoteRegistration, .remoteCall, .notServed, .untrustedOwner, .notListening, .neverPort, .rate,
+            .grantsFull, .firewallFailed, .rpcbindDown, .broadcast:
+            return "missing: \(reason.rawValue)"
+        }
+    }
+
+    private func describe(_ program: Program) -> String {
+        names.name(of: program).map { "\($0) (\(program))" } ?? "program \(program)"
+    }
+}

@@ -1,0 +1,101 @@
+import Glibc
+import NIOCore
+import NIOPosix
+import PolicyFile
+import PortmapServer
+import Portmapper
+import Warden
+
+public enum Version {
+    public static let text = "0.1.0"
+}
+
+/// Why the daemon can't run.
+public enum ServeError: Error, CustomStringConvertible {
+    case configuration([Diagnostic])
+    case socket(SocketError)
+    case tableRefused(String)
+    case runDirectory(String, code: Int32)
+
+    public var description: String {
+        switch self {
+        case .configuration(let diagnostics): diagnostics.map(\.description).joined(separator: "\n")
+        case .socket(let error) where error.code == EADDRINUSE:
+            "rpcwarden: \(error); rpcbind must be moved off port 111 first (see README: relocating rpcbind)"
+        case .socket(let error) where error.code == EACCES:
+            "rpcwarden: \(error); ports below 1024 need CAP_NET_BIND_SERVICE, or sockets from rpcwarden.socket"
+        case .socket(let error): "rpcwarden: \(error)"
+        case .tableRefused(let detail):
+            "rpcwarden: the kernel refused the firewall table: \(detail); serve needs CAP_NET_ADMIN and nf_tables"
+        case .runDirectory(let path, let code):
+            "rpcwarden: can't make \(path): \(String(cString: strerror(code))); make it, or change `control`"
+        }
+    }
+}
+
+/// Runs the daemon until SIGTERM or SIGINT.
+///
+/// - Parameter configuration: `nil`: the default path, which may be missing.
+public func serve(configuration: String?) throws {
+    let load = PolicyLoader().load(configurationPath: configuration)
+    for diagnostic in load.diagnostics { writeError(diagnostic.description) }
+    // Invariant 1: without a policy that can be read whole, nothing starts.
+    guard !load.hasErrors else { throw ServeError.configuration([]) }
+    let signals = blockedSignals()
+    try makeRunDirectory(for: load.settings.controlPath)
+    let sockets = try listeningSockets(load.settings)
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    let loop = group.next()
+    let engine = try loop.submit {
+        let engine = try Engine(on: loop, load, configuration: configuration)
+        return (NIOLoopBound(engine, eventLoop: loop), try engine.start(at: sockets))
+    }.wait()
+    try engine.1.wait()
+    wait(for: signals, onHangup: { loop.execute { engine.0.value.refresh() } })
+    try loop.submit { engine.0.value.stop() }.wait()
+    try group.syncShutdownGracefully()
+}
+
+private func listeningSockets(_ settings: Settings) throws -> [ListeningSocket] {
+    do {
+        let passed = try ListeningSocket.passed()
+        guard passed.isEmpty else { return passed }
+        return try settings.listen.flatMap { try ListeningSocket.bind($0.address, port: $0.port) }
+    } catch let error as SocketError {
+        throw ServeError.socket(error)
+    }
+}
+
+/// The folder of the control socket; only its last part is ours to make.
+private func makeRunDirectory(for controlPath: String) throws {
+    guard let slash = controlPath.lastIndex(of: "/"), slash != controlPath.startIndex else { return }
+    let directory = String(controlPath[..<slash])
+    guard mkdir(directory, 0o755) < 0, errno != EEXIST else { return }
+    throw ServeError.runDirectory(directory, code: errno)
+}
+
+/// Blocks the signals that we wait for, before any thread starts.
+private func blockedSignals() -> sigset_t {
+    signal(SIGPIPE, SIG_IGN)
+    var set = sigset_t()
+    sigemptyset(&set)
+    for number in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&set, number) }
+    pthread_sigmask(SIG_BLOCK, &set, nil)
+    return set
+}
+
+private func wait(for signals: sigset_t, onHangup: () -> Void) {
+    var signals = signals
+    while true {
+        var number: Int32 = 0
+        guard sigwait(&signals, &number) == 0 else { continue }
+        guard number == SIGHUP else { return }
+        onHangup()
+    }
+}
+
+/// Writes a line to stderr.
+func writeError(_ line: String) {
+    let bytes = Array((line + "\n").utf8)
+    _ = write(STDERR_FILENO, bytes, bytes.count)
+}

@@ -1,0 +1,43 @@
+/// A change of nftables that the kernel announced.
+public enum TableChange: Hashable, Sendable {
+    case changed(Change)
+    /// More changed than could be told: anything may be different.
+    case overrun
+
+    public struct Change: Hashable, Sendable {
+        /// The table of family inet that changed.
+        public var table: String
+        public var what: What
+        /// Whether we did it ourselves.
+        public var isOwn: Bool
+        /// Who did it.
+        public var writer: Writer?
+
+        public init(table: String, what: What, isOwn: Bool, writer: Writer? = nil) {
+            self.table = table
+            self.what = what
+            self.isOwn = isOwn
+            self.writer = writer
+        }
+    }
+
+    public enum What: Hashable, Sendable {
+        case tableMade, tableDeleted
+        /// A set, chain or rule, but not an element, was made, changed or deleted.
+        case definition
+        /// `nil`: an element of a set that isn't ours, or a key that isn't understood.
+        case elementAdded(TableElement?)
+        case elementDeleted(TableElement?)
+    }
+
+    /// A process, as the kernel names it.
+    public struct Writer: Hashable, Sendable {
+        public var processID: UInt32
+        public var name: String
+
+        public init(processID: UInt32, name: String) {
+            self.processID = processID
+            self.name = name
+        }
+    }
+}

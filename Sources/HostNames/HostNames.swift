@@ -1,0 +1,59 @@
+import CHostNames
+import Glibc
+import Portmapper
+
+/// Resolves host names as the system does (nsswitch.conf): blocks, so never on an event loop.
+public enum HostNames {
+    /// A name that can't be resolved, in the resolver's words.
+    public struct Failure: Error, Hashable, Sendable, CustomStringConvertible {
+        public var name: String
+        public var detail: String
+        /// Asking again may help.
+        public var isTemporary: Bool
+
+        public var description: String { "can't resolve \"\(name)\": \(detail)" }
+    }
+
+    /// A policy names hosts, not services with hundreds of addresses.
+    public static let addressesMax = 64
+
+    /// The name's addresses, IPv4 and IPv6, ascending and without repetition.
+    public static func resolve(_ name: String) throws(Failure) -> [IPAddress] {
+        var hints = addrinfo()
+        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+        var list: UnsafeMutablePointer<addrinfo>?
+        let code = getaddrinfo(name, nil, &hints, &list)
+        guard code == 0 else {
+            throw Failure(name: name, detail: String(cString: gai_strerror(code)), isTemporary: code == EAI_AGAIN)
+        }
+        defer { freeaddrinfo(list) }
+        var addresses: Set<IPAddress> = []
+        var next = list
+        while let item = next, addresses.count < addressesMax {
+            if let address = numeric(item.pointee) { addresses.insert(address) }
+            next = item.pointee.ai_next
+        }
+        return addresses.sorted()
+    }
+
+    /// How long the name's addresses may be used before they are resolved again.
+    public static func lifetime(of name: String) -> Duration {
+        let seconds = rpcw_name_ttl(name)
+        return seconds == 0 ? lifetimeUnknown : min(max(.seconds(seconds), lifetimeMin), lifetimeMax)
+    }
+
+    /// Names from /etc/hosts and the like have no TTL.
+    public static let lifetimeUnknown: Duration = .seconds(60)
+    /// Shorter TTLs are for balancing load; each change here is a change of policy.
+    public static let lifetimeMin: Duration = .seconds(10)
+    public static let lifetimeMax: Duration = .seconds(3600)
+
+    private static func numeric(_ item: addrinfo) -> IPAddress? {
+        let bytes = UnsafeRawBufferPointer(start: item.ai_addr, count: Int(item.ai_addrlen))
+        switch item.ai_family {
+        case AF_INET: return IPAddress(networkBytes: bytes[4..<8])  // sockaddr_in: family, port, address
+        case AF_INET6: return IPAddress(networkBytes: bytes[8..<24])  // sockaddr_in6: family, port, flow, address
+        default: return nil
+        }
+    }
+}

@@ -1,0 +1,119 @@
+import CNetfilter
+import Firewall
+import Portmapper
+
+extension Batch {
+    mutating func write(_ operation: Operation) {
+        switch operation {
+        case .makeTable(let shape): makeTable(shape)
+        case .deleteTable: deleteTable()
+        case .guardPort(let service): add(Element(.guarded, service))
+        case .unguardPort(let service): remove(Element(.guarded, service))
+        case .issue(let key, let timeout, let expiresIn, let comment):
+            replace(Element(key), timeout: timeout, expiresIn: expiresIn, comment: comment)
+        case .revoke(let key): remove(Element(key))
+        case .stand(let key): add(Element(key))
+        case .unstand(let key): remove(Element(key))
+        case .quarantine(let client, let timeout): replace(Element(quarantined: client), timeout: timeout)
+        case .release(let client): remove(Element(quarantined: client))
+        }
+    }
+
+    private mutating func add(_ element: Element) {
+        message(NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE) { $0.put(element) }
+    }
+
+    private mutating func delete(_ element: Element) {
+        message(NFT_MSG_DELSETELEM, flags: 0) { $0.put(element) }
+    }
+
+    /// Adds it first: deleting what isn't there would fail the batch.
+    private mutating func remove(_ element: Element) {
+        add(element)
+        delete(element)
+    }
+
+    /// Kernels before 6.12 ignore the new timeout of an element that is there: so add, delete, add.
+    private mutating func replace(_ element: Element, timeout: Duration, expiresIn: Duration? = nil, comment: String = "") {
+        add(element)
+        delete(element)
+        let note = comment.isEmpty ? [] : Userdata.comment(0, comment)
+        let timeout = timeout.kernelMilliseconds
+        message(NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE) { message in
+            message.put(element) { attributes in
+                attributes.put(NFTA_SET_ELEM_TIMEOUT.rawValue, bigEndian: timeout)
+                if let expiresIn {
+                    // ERANGE if it were longer.
+                    let expiration = min(expiresIn.kernelMilliseconds, timeout)
+                    attributes.put(NFTA_SET_ELEM_EXPIRATION.rawValue, bigEndian: expiration)
+                }
+                if !note.isEmpty { note.withUnsafeBytes { attributes.put(NFTA_SET_ELEM_USERDATA.rawValue, $0) } }
+            }
+        }
+    }
+}
+
+/// An element of one of our sets, apart from what the kernel keeps with it.
+private struct Element {
+    let set: TableSet
+    let addresses: AddressRange?
+    let service: ServicePort?
+
+    init(_ set: TableSet, _ service: ServicePort) {
+        self.set = set
+        addresses = nil
+        self.service = service
+    }
+
+    init(_ key: GrantKey) {
+        set = .granted(key.client)
+        addresses = AddressRange(key.client, key.client)
+        service = key.service
+    }
+
+    init(_ key: StandingKey) {
+        set = .standing(key.clients.first)
+        addresses = key.clients
+        service = key.service
+    }
+
+    init(quarantined client: IPAddress) {
+        set = .quarantined(client)
+        addresses = AddressRange(client, client)
+        service = nil
+    }
+}
+
+extension MessageBuffer {
+    fileprivate mutating func put(_ element: Element, _ more: (inout MessageBuffer) -> Void = { _ in }) {
+        put(NFTA_SET_ELEM_LIST_SET.rawValue, element.set.rawValue)
+        nest(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue) { list in
+            list.nest(UInt32(NFTA_LIST_ELEM.rawValue)) { attributes in
+                attributes.putKey(NFTA_SET_ELEM_KEY.rawValue, element.addresses?.first, element.service)
+                switch element.set {
+                case .standing4, .standing6:
+                    attributes.putKey(NFTA_SET_ELEM_KEY_END.rawValue, element.addresses?.last, element.service)
+                case .guarded, .granted4, .granted6, .quarantined4, .quarantined6: break
+                }
+                more(&attributes)
+            }
+        }
+    }
+
+    /// Each field in network byte order, padded to whole registers of 4 bytes.
+    private mutating func putKey(_ attribute: UInt32, _ address: IPAddress?, _ service: ServicePort?) {
+        nest(attribute) { key in
+            key.put(NFTA_DATA_VALUE.rawValue) { value in
+                switch address {
+                case .v4(let bits): value.append(bits.bigEndian)
+                case .v6(let bits): value.append(bits.value.bigEndian)
+                case nil: break
+                }
+                if let service {
+                    value.append(UInt32(service.transport.rawValue).littleEndian)
+                    value.append(UInt32(service.port.bigEndian).littleEndian)
+                }
+            }
+        }
+    }
+}

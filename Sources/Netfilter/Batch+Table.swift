@@ -1,0 +1,218 @@
+import CNetfilter
+import Firewall
+
+/// What our table is made of, apart from its elements; above each group of calls stands the nft line that it means.
+extension Batch {
+    mutating func makeTable(_ shape: TableShape) {
+        deleteTable()
+        addTable(shape)
+        for (index, set) in TableSet.allCases.enumerated() { add(set, id: UInt32(index + 1), shape) }
+        switch shape.management {
+        case .sets: break
+        case .guardPorts:
+            addChains(shape)
+            addInputRules(shape)
+            addPortmapperRules(shape)
+            addGuardedPortRules(shape)
+            addAdmittedRules(shape)
+        }
+    }
+
+    /// `add table inet …; delete table inet …`: works whether there is one or not.
+    mutating func deleteTable() {
+        // Without flags: those of a table that is there stay as they are.
+        message(NFT_MSG_NEWTABLE, flags: NLM_F_CREATE)
+        message(NFT_MSG_DELTABLE, flags: 0)
+    }
+
+    // table inet rpcwarden { flags owner,persist; comment "…" }
+    private mutating func addTable(_ shape: TableShape) {
+        let comment = Userdata.comment(0, "rpcwarden: managed; changes are undone")
+        let flags = shape.isOwned ? CNF_TABLE_F_OWNER | CNF_TABLE_F_PERSIST : 0
+        message(NFT_MSG_NEWTABLE, flags: NLM_F_CREATE) { message in
+            message.put(NFTA_TABLE_FLAGS.rawValue, bigEndian: UInt32(flags))
+            comment.withUnsafeBytes { message.put(NFTA_TABLE_USERDATA.rawValue, $0) }
+        }
+    }
+
+    // set granted4 { typeof ip saddr . meta l4proto . th dport; size …; flags dynamic,timeout; counter; timeout … }
+    private mutating func add(_ set: TableSet, id: UInt32, _ shape: TableShape) {
+        let description = SetDescription(table: shape.name, name: set.rawValue, id: id, fields: set.fields, flags: set.flags)
+        // 0: mixed or none; 2: big endian, as nft notes it (BYTEORDER_BIG_ENDIAN).
+        let byteOrder: UInt32 = set.fields.count > 1 ? 0 : 2
+        description.note(
+            Userdata.number(0, byteOrder) + Userdata.record(3, KeyField.typeof(set.fields))
+                + Userdata.comment(7, set.comment))
+        if let size = set.sizeMax(shape) { description.limit(size) }
+        if set.countsPerElement { description.countPerElement() }
+        switch set {
+        case .granted4, .granted6: description.expire(after: shape.keep)
+        case .guarded, .standing4, .standing6, .quarantined4, .quarantined6: break
+        }
+        add(description)
+    }
+
+    private mutating func add(_ set: borrowing SetDescription) {
+        let pointer = set.set
+        message(NFT_MSG_NEWSET, flags: NLM_F_CREATE, payload: { nftnl_set_nlmsg_build_payload($0, pointer) })
+    }
+
+    private mutating func addChains(_ shape: TableShape) {
+        // chain input { type filter hook input priority filter - 10; policy accept; }
+        addChain("input", shape) {
+            nftnl_chain_set_str($0, UInt16(NFTNL_CHAIN_TYPE.rawValue), "filter")
+            nftnl_chain_set_u32($0, UInt16(NFTNL_CHAIN_HOOKNUM.rawValue), NF_INET_LOCAL_IN.rawValue)
+            nftnl_chain_set_s32($0, UInt16(NFTNL_CHAIN_PRIO.rawValue), -10)
+            nftnl_chain_set_u32($0, UInt16(NFTNL_CHAIN_POLICY.rawValue), UInt32(NF_ACCEPT))
+        }
+        for name in ["portmapper", "guarded_port", "admitted"] { addChain(name, shape) { _ in } }
+    }
+
+    private mutating func addChain(_ name: String, _ shape: TableShape, _ fill: (OpaquePointer) -> Void) {
+        guard let chain = nftnl_chain_alloc() else { fatalError("out of memory") }
+        defer { nftnl_chain_free(chain) }
+        nftnl_chain_set_str(chain, UInt16(NFTNL_CHAIN_TABLE.rawValue), shape.name)
+        nftnl_chain_set_str(chain, UInt16(NFTNL_CHAIN_NAME.rawValue), name)
+        fill(chain)
+        message(NFT_MSG_NEWCHAIN, flags: NLM_F_CREATE, payload: { nftnl_chain_nlmsg_build_payload($0, chain) })
+    }
+
+    private mutating func addInputRules(_ shape: TableShape) {
+        // iif "lo" accept
+        addRule("input", shape) {
+            $0.meta(NFT_META_IIF)
+            $0.compare(NFT_CMP_EQ, UInt32(1))  // LOOPBACK_IFINDEX: "lo" is the first interface of every namespace
+            $0.verdict(.accept)
+        }
+
+        // meta l4proto { tcp, udp } th dport 111 jump portmapper
+        let transports = (name: "__set%d", id: UInt32(TableSet.allCases.count + 1))
+        addTransports(transports, shape)
+        addRule("input", shape) {
+            $0.load([.transport])
+            $0.lookup(transports.name, id: transports.id)
+            $0.load([.port])
+            $0.compare(NFT_CMP_EQ, UInt16(111).bigEndian)
+            $0.verdict(.jump("portmapper"))
+        }
+
+        // meta l4proto . th dport @guarded goto guarded_port
+        addRule("input", shape) {
+            $0.load(TableSet.guarded.fields)
+            $0.lookup(TableSet.guarded.rawValue)
+            $0.verdict(.goTo("guarded_port"))
+        }
+    }
+
+    /// The anonymous set `{ tcp, udp }`, which its rule names by its number within the batch.
+    private mutating func addTransports(_ transports: (name: String, id: UInt32), _ shape: TableShape) {
+        let set = SetDescription(
+            table: shape.name, name: transports.name, id: transports.id, fields: [.transport],
+            flags: NFT_SET_ANONYMOUS.rawValue | NFT_SET_CONSTANT.rawValue)
+        set.note(Userdata.number(0, 1) + Userdata.record(3, KeyField.typeof([.transport])))  // 1: host byte order
+        set.limit(2)
+        add(set)
+        message(NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE) { message in
+            message.put(NFTA_SET_ELEM_LIST_SET.rawValue, transports.name)
+            message.put(NFTA_SET_ELEM_LIST_SET_ID.rawValue, bigEndian: transports.id)
+            message.nest(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue) { list in
+                for transport in [UInt8(IPPROTO_TCP), UInt8(IPPROTO_UDP)] {
+                    list.nest(UInt32(NFTA_LIST_ELEM.rawValue)) { element in
+                        element.nest(NFTA_SET_ELEM_KEY.rawValue) { $0.put(NFTA_DATA_VALUE.rawValue, bigEndian: transport) }
+                    }
+                }
+            }
+        }
+    }
+
+    private mutating func addPortmapperRules(_ shape: TableShape) {
+        // ip  saddr @quarantined4 counter drop
+        // ip6 saddr @quarantined6 counter drop
+        for (set, family) in [(TableSet.quarantined4, NFPROTO_IPV4), (.quarantined6, NFPROTO_IPV6)] {
+            addRule("portmapper", shape) {
+                $0.isFamily(family)
+                $0.load(set.fields)
+                $0.lookup(set.rawValue)
+                $0.counter()
+                $0.verdict(shape.observes ? .accept : .drop)
+            }
+        }
+    }
+
+    private mutating func addGuardedPortRules(_ shape: TableShape) {
+        // ip  saddr . meta l4proto . th dport @granted4 update @granted4 { ip  saddr . … timeout 1d } goto admitted
+        // ip6 saddr . meta l4proto . th dport @granted6 update @granted6 { ip6 saddr . … timeout 1d } goto admitted
+        for (set, family) in [(TableSet.granted4, NFPROTO_IPV4), (.granted6, NFPROTO_IPV6)] {
+            addRule("guarded_port", shape) {
+                $0.isFamily(family)
+                $0.load(set.fields)
+                $0.lookup(set.rawValue)
+                // nft prints the rule only if each use of the key has its own loads.
+                $0.load(set.fields)
+                $0.update(set, timeout: shape.keep)
+                $0.verdict(.goTo("admitted"))
+            }
+        }
+
+        // ip  saddr . meta l4proto . th dport @standing4 goto admitted
+        // ip6 saddr . meta l4proto . th dport @standing6 goto admitted
+        for (set, family) in [(TableSet.standing4, NFPROTO_IPV4), (.standing6, NFPROTO_IPV6)] {
+            addRule("guarded_port", shape) {
+                $0.isFamily(family)
+                $0.load(set.fields)
+                $0.lookup(set.rawValue)
+                $0.verdict(.goTo("admitted"))
+            }
+        }
+
+        // ct state established ct mark and 0x10000 == 0x10000 goto admitted
+        addRule("guarded_port", shape, comment: "a flow that was admitted outlives its grant, unless revoked") {
+            $0.ct(NFT_CT_STATE)
+            $0.bitwise(mask: UInt32(CNF_CT_STATE_ESTABLISHED), xor: 0)
+            $0.compare(NFT_CMP_NEQ, UInt32(0))
+            $0.ct(NFT_CT_MARK)
+            $0.bitwise(mask: Self.admittedBit, xor: 0)
+            $0.compare(NFT_CMP_EQ, Self.admittedBit)
+            $0.verdict(.goTo("admitted"))
+        }
+
+        // counter drop
+        addRule("guarded_port", shape, comment: shape.observes ? "observing: enforce would drop" : "not granted") {
+            $0.counter()
+            $0.verdict(shape.observes ? .accept : .drop)
+        }
+    }
+
+    /// In `ct mark`, set when a flow is admitted.
+    private static let admittedBit: UInt32 = 0x10000
+
+    private mutating func addAdmittedRules(_ shape: TableShape) {
+        // ct mark set ct mark or 0x10000
+        addRule("admitted", shape) {
+            $0.ct(NFT_CT_MARK)
+            $0.bitwise(mask: ~Self.admittedBit, xor: Self.admittedBit)
+            $0.setCTMark()
+        }
+
+        if shape.mark != 0 {
+            // meta mark set meta mark or …
+            addRule("admitted", shape, comment: "for the other tables' rules to honour") {
+                $0.meta(NFT_META_MARK)
+                $0.bitwise(mask: ~shape.mark, xor: shape.mark)
+                $0.setMetaMark()
+            }
+        }
+
+        // accept
+        addRule("admitted", shape) { $0.verdict(.accept) }
+    }
+
+    private mutating func addRule(
+        _ chain: String, _ shape: TableShape, comment: String? = nil, _ fill: (borrowing RuleExpressions) -> Void
+    ) {
+        let expressions = RuleExpressions(table: shape.name, chain: chain, comment: comment)
+        fill(expressions)
+        let rule = expressions.rule
+        message(NFT_MSG_NEWRULE, flags: NLM_F_CREATE | NLM_F_APPEND, payload: { nftnl_rule_nlmsg_build_payload($0, rule) })
+    }
+}

@@ -1,0 +1,89 @@
+import CNetfilter
+
+/// One netlink batch being written: all of its messages are done, or none.
+///
+/// start ─▶ message… (of operation 0, 1, …) ─▶ finish
+struct Batch: ~Copyable {
+    /// No message that libnftnl writes for us is longer; the longest is a rule of some 700 bytes.
+    private static let libraryMessageBytesMax = 1 << 13
+
+    /// The operation that the messages written from now on belong to.
+    var operation = 0
+    private(set) var messages = MessageBuffer()
+    private var firstSequence: UInt32 = 0
+    private var operations: [Int32] = []
+    private var lastMessageStart = 0
+    private var table: [UInt8] = []
+
+    var bytes: UnsafeRawBufferPointer { messages.bytes }
+    /// The sequence number of the one message that asks for an acknowledgement.
+    var lastSequence: UInt32 { firstSequence &+ UInt32(operations.count) }
+
+    /// - Parameter sequence: of the batch's begin; the messages count on from it.
+    mutating func start(table: String, sequence: UInt32) {
+        messages.clear()
+        operations.removeAll(keepingCapacity: operations.capacity < 1 << 16)
+        self.table = Array(table.utf8) + [0]
+        firstSequence = sequence
+        messages.beginNetfilter(
+            subsystem: 0, message: UInt32(NFNL_MSG_BATCH_BEGIN), flags: 0, family: UInt8(AF_UNSPEC),
+            resource: UInt16(NFNL_SUBSYS_NFTABLES), sequence: sequence)
+        messages.end()
+    }
+
+    /// Closes the batch; the kernel acknowledges its last message, and names every one that fails without being asked.
+    mutating func finish() {
+        guard !operations.isEmpty else { return }
+        messages.addFlags(NLM_F_ACK, toMessageAt: lastMessageStart)
+        messages.beginNetfilter(
+            subsystem: 0, message: UInt32(NFNL_MSG_BATCH_END), flags: 0, family: UInt8(AF_UNSPEC),
+            resource: UInt16(NFNL_SUBSYS_NFTABLES), sequence: lastSequence &+ 1)
+        messages.end()
+    }
+
+    /// The operation whose message has this number; `nil` for the batch's own begin and end.
+    func operation(ofSequence sequence: UInt32) -> Int? {
+        let index = Int(sequence &- firstSequence) - 1
+        return operations.indices.contains(index) ? Int(operations[index]) : nil
+    }
+
+    var isEmpty: Bool { operations.isEmpty }
+
+    /// Whether the number is one of the batch's, its begin and end included.
+    func contains(sequence: UInt32) -> Bool { sequence &- firstSequence < sequencesUsed }
+
+    /// How many sequence numbers the batch took.
+    var sequencesUsed: UInt32 { UInt32(operations.count) + 2 }
+
+    /// A message about our table, which its attributes start by naming; every NFTA_*_TABLE and NFTA_TABLE_NAME is 1.
+    mutating func message(_ type: nf_tables_msg_types, flags: Int32, _ body: (inout MessageBuffer) -> Void = { _ in }) {
+        begin()
+        messages.beginNetfilter(
+            subsystem: NFNL_SUBSYS_NFTABLES, message: type.rawValue, flags: flags,
+            family: UInt8(NFPROTO_INET), sequence: lastSequence)
+        table.withUnsafeBytes { messages.put(NFTA_TABLE_NAME.rawValue, $0) }
+        body(&messages)
+        messages.end()
+    }
+
+    /// A message whose payload libnftnl writes.
+    mutating func message(
+        _ type: nf_tables_msg_types, flags: Int32, payload: (UnsafeMutablePointer<nlmsghdr>) -> Void
+    ) {
+        begin()
+        let sequence = lastSequence
+        messages.write(bytesMax: Self.libraryMessageBytesMax) { start in
+            guard
+                let header = nftnl_nlmsg_build_hdr(
+                    start, UInt16(type.rawValue), UInt16(NFPROTO_INET), UInt16(flags), sequence)
+            else { return 0 }
+            payload(header)
+            return Int(header.pointee.nlmsg_len)
+        }
+    }
+
+    private mutating func begin() {
+        lastMessageStart = messages.count
+        operations.append(Int32(operation))
+    }
+}

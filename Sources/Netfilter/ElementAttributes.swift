@@ -1,0 +1,101 @@
+import CNetfilter
+import Firewall
+import Portmapper
+
+/// An element as the kernel describes it; whoever may write to the table may have put anything into it.
+struct ElementAttributes {
+    private(set) var timeout: Duration?
+    private(set) var expiresIn: Duration?
+    private var first: UnsafeRawBufferPointer?
+    private var last: UnsafeRawBufferPointer?
+    private var packets: UInt64 = 0
+    private var bytes: UInt64 = 0
+    private var comment = ""
+
+    init(_ attributes: Attributes) {
+        for attribute in attributes {
+            switch attribute.type {
+            case NFTA_SET_ELEM_KEY.rawValue: first = Self.value(attribute.nested)
+            case NFTA_SET_ELEM_KEY_END.rawValue: last = Self.value(attribute.nested)
+            case NFTA_SET_ELEM_TIMEOUT.rawValue: timeout = Self.duration(attribute)
+            case NFTA_SET_ELEM_EXPIRATION.rawValue: expiresIn = Self.duration(attribute)
+            case NFTA_SET_ELEM_USERDATA.rawValue: comment = Userdata.comment(in: attribute.payload) ?? ""
+            case NFTA_SET_ELEM_EXPR.rawValue: readCounter(attribute.nested)
+            default: break
+            }
+        }
+    }
+
+    /// What the element stands for; `nil` if its key isn't one of `set`'s.
+    func key(in set: TableSet) -> TableElement? {
+        guard let first, let fields = KeyFields(first, set.fields) else { return nil }
+        switch set {
+        case .guarded: return fields.service.map { .guarded($0) }
+        case .quarantined4, .quarantined6: return fields.address.map { .quarantined($0) }
+        case .granted4, .granted6:
+            guard let client = fields.address, let service = fields.service else { return nil }
+            return .granted(GrantKey(client: client, service: service))
+        case .standing4, .standing6: return standing(fields, set)
+        }
+    }
+
+    private func standing(_ low: KeyFields, _ set: TableSet) -> TableElement? {
+        let high = last.flatMap { KeyFields($0, set.fields) } ?? low
+        guard let from = low.address, let to = high.address, from <= to, let service = low.service,
+            service == high.service
+        else { return nil }
+        return .standing(StandingKey(clients: AddressRange(from, to), service: service))
+    }
+
+    func grant(_ key: GrantKey, setTimeout: Duration) -> GrantElement {
+        let timeout = timeout ?? setTimeout
+        let expiresIn = expiresIn ?? timeout
+        // Renewal by packets moves the end only; the kernel goes on telling the timeout that it was issued with.
+        return GrantElement(
+            key: key, timeout: max(timeout, expiresIn), expiresIn: expiresIn, packets: packets, bytes: bytes,
+            comment: comment)
+    }
+
+    private static func value(_ attributes: Attributes) -> UnsafeRawBufferPointer? {
+        attributes.first { $0.type == NFTA_DATA_VALUE.rawValue }?.payload
+    }
+
+    private static func duration(_ attribute: Attributes.Attribute) -> Duration? {
+        attribute.payload.bigEndian(UInt64.self).map(Duration.init(kernelMilliseconds:))
+    }
+
+    private mutating func readCounter(_ expression: Attributes) {
+        for attribute in expression where attribute.type == NFTA_EXPR_DATA.rawValue {
+            for part in attribute.nested {
+                switch part.type {
+                case NFTA_COUNTER_BYTES.rawValue: bytes = part.payload.bigEndian(UInt64.self) ?? 0
+                case NFTA_COUNTER_PACKETS.rawValue: packets = part.payload.bigEndian(UInt64.self) ?? 0
+                default: break
+                }
+            }
+        }
+    }
+}
+
+/// A key taken apart.
+private struct KeyFields {
+    private(set) var address: IPAddress?
+    private(set) var service: ServicePort?
+
+    init?(_ key: UnsafeRawBufferPointer, _ fields: [KeyField]) {
+        guard key.count >= KeyField.keyBytes(fields) else { return nil }
+        var rest = key
+        var transport: Transport?
+        for field in fields {
+            switch field {
+            case .address4: address = rest.bigEndian(UInt32.self).map { .v4($0) }
+            case .address6: address = rest.bigEndian(UInt128.self).map { .v6(IPv6Bits($0)) }
+            case .transport: transport = rest.first.flatMap { Transport(rawValue: $0) }
+            case .port:
+                guard let transport, let port = rest.bigEndian(UInt16.self) else { break }
+                service = ServicePort(transport, port)
+            }
+            rest = rest.dropping((field.bytes + 3) & ~3)
+        }
+    }
+}

@@ -1,0 +1,107 @@
+import CNetfilter
+import Firewall
+import Glibc
+import Portmapper
+
+/// Which sockets listen, as the kernel's sock_diag tells.
+///
+/// Of the network namespace of the thread that called `init`.
+public final class Listeners {
+    private let socket: NetlinkSocket
+
+    public init() throws(NetfilterError) {
+        socket = try NetlinkSocket(bus: NETLINK_SOCK_DIAG)
+    }
+
+    /// Whether packets of other hosts to this port find a socket; one bound to loopback alone doesn't count.
+    public func isListening(_ service: ServicePort, ipv4: Bool) throws(NetfilterError) -> Bool {
+        var state = ListenerState()
+        if ipv4 {
+            try dump(service.transport, AF_INET, port: service.port) { state.add($1) }
+            if state.ipv4 { return true }
+        }
+        try dump(service.transport, AF_INET6, port: service.port) { state.add($1) }
+        return ipv4 ? state.ipv4 : state.ipv6
+    }
+
+    /// The same for many ports at the price of four look-ups; a port without any listener is in the answer too.
+    public func listening(_ services: Set<ServicePort>) throws(NetfilterError) -> [ServicePort: ListenerState] {
+        var states = Dictionary(uniqueKeysWithValues: services.map { ($0, ListenerState()) })
+        for transport in Transport.allCases where services.contains(where: { $0.transport == transport }) {
+            for family in [AF_INET, AF_INET6] {
+                try dump(transport, family, port: 0) { states[ServicePort(transport, $0)]?.add($1) }
+            }
+        }
+        return states
+    }
+
+    /// - Parameter port: 0 for all.
+    private func dump(
+        _ transport: Transport, _ family: Int32, port: UInt16, each: (UInt16, ListenerState) -> Void
+    ) throws(NetfilterError) {
+        var query = inet_diag_req_v2()
+        query.sdiag_family = UInt8(family)
+        query.sdiag_protocol = transport.rawValue
+        query.idiag_states = 1 << Self.listeningState(transport)
+        query.id.idiag_sport = port.bigEndian
+        var request = MessageBuffer()
+        let sequence = socket.nextSequence()
+        request.begin(type: UInt16(SOCK_DIAG_BY_FAMILY), flags: NLM_F_ROOT | NLM_F_MATCH, sequence: sequence)
+        request.append(query)
+        request.end()
+        // A socket that came or went meanwhile may be missed, as by a look a moment earlier or later.
+        _ = try socket.ask("asking who listens on \(transport)/\(port)", request, sequence: sequence) { message in
+            guard let listener = Listener(message.payload), port == 0 || listener.port == port else { return }
+            each(listener.port, listener.state)
+        }
+    }
+
+    /// TCP listens in TCP_LISTEN; UDP that is bound but not connected is in TCP_CLOSE.
+    private static func listeningState(_ transport: Transport) -> UInt32 {
+        switch transport {
+        case .tcp: 10
+        case .udp: 7
+        }
+    }
+}
+
+extension ListenerState {
+    fileprivate mutating func add(_ other: Self) {
+        ipv4 = ipv4 || other.ipv4
+        ipv6 = ipv6 || other.ipv6
+    }
+}
+
+/// A socket that the kernel told of.
+private struct Listener {
+    /// LOOPBACK_IFINDEX of net/flow.h: "lo", to which SO_BINDTODEVICE may have bound it.
+    private static let loopbackInterface: UInt32 = 1
+
+    let port: UInt16
+    let state: ListenerState
+
+    init?(_ payload: UnsafeRawBufferPointer) {
+        let size = MemoryLayout<inet_diag_msg>.size
+        guard payload.count >= size else { return nil }
+        let message = payload.loadUnaligned(as: inet_diag_msg.self)
+        port = UInt16(bigEndian: message.id.idiag_sport)
+        let bytes = withUnsafeBytes(of: message.id.idiag_src) { Array($0) }
+        guard message.id.idiag_if != Self.loopbackInterface else {
+            state = ListenerState()
+            return
+        }
+        guard message.idiag_family == UInt8(AF_INET6) else {
+            guard let address = IPAddress(networkBytes: bytes.prefix(4)) else { return nil }
+            state = ListenerState(ipv4: !address.isLoopback)
+            return
+        }
+        guard let address = IPAddress(networkBytes: bytes.prefix(16)) else { return nil }
+        // IPAddress keeps ::ffff:a.b.c.d as IPv4, and to such an address only IPv4 comes.
+        let isV6Only = Attributes(payload.dropping(size)).contains {
+            $0.type == UInt32(INET_DIAG_SKV6ONLY) && $0.payload.first == 1
+        }
+        state = ListenerState(
+            ipv4: address.isIPv4 ? !address.isLoopback : address.isUnspecified && !isV6Only,
+            ipv6: !address.isIPv4 && !address.isLoopback)
+    }
+}

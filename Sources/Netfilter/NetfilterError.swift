@@ -1,0 +1,37 @@
+import CNetfilter
+import Glibc
+
+/// Why something asked of the kernel could not be had.
+public enum NetfilterError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// A call failed, or the kernel refused a request; `detail` is errno's text and the kernel's own, if any.
+    case failed(doing: String, errno: Int32, detail: String)
+    /// A table of our name exists that isn't ours: `missing` of our sets aren't in it, or are of another kind.
+    case foreign(table: String, missing: [String])
+    /// The table kept changing while it was read.
+    case unsettled(table: String)
+
+    public var description: String {
+        switch self {
+        case .failed(let doing, _, let detail): "\(doing): \(detail)"
+        case .foreign(let table, let missing):
+            "table inet \(table) isn't rpcwarden's: it has no set \(missing.joined(separator: ", "))"
+                + " of our kind; rename one of the two, or delete it"
+        case .unsettled(let table): "table inet \(table) changed each time it was read"
+        }
+    }
+}
+
+/// `errno`'s text, followed by what the kernel says about it.
+func errorText(_ number: Int32, _ extended: String? = nil) -> String {
+    let text =
+        if number == ENFILE {
+            // The kernel's "Too many open files in system" misleads here.
+            "the set is full (ENFILE)"
+        } else if let known = cnf_errno_text(number) {
+            String(cString: known)
+        } else {
+            "error \(number)"
+        }
+    guard let extended, !extended.isEmpty else { return text }
+    return "\(text): \(extended)"
+}

@@ -1,0 +1,67 @@
+import CNetfilter
+import Glibc
+
+/// One message that the kernel sent; valid until the socket receives again.
+struct NetlinkMessage {
+    let type: Int32
+    let flags: Int32
+    let sequence: UInt32
+    let portID: UInt32
+    let payload: UnsafeRawBufferPointer
+
+    /// nfnetlink's attributes: what follows `struct nfgenmsg`.
+    var netfilterAttributes: Attributes { Attributes(payload.dropping(MemoryLayout<nfgenmsg>.size)) }
+}
+
+/// The messages in what one `recv` gave; ends at the first that isn't whole.
+struct NetlinkMessages: Sequence, IteratorProtocol {
+    private var rest: UnsafeRawBufferPointer
+
+    init(_ bytes: UnsafeRawBufferPointer) { rest = bytes }
+
+    mutating func next() -> NetlinkMessage? {
+        let headerSize = MemoryLayout<nlmsghdr>.size
+        guard rest.count >= headerSize else { return nil }
+        let header = rest.loadUnaligned(as: nlmsghdr.self)
+        let length = Int(header.nlmsg_len)
+        guard length >= headerSize, length <= rest.count else { return nil }
+        let payload = UnsafeRawBufferPointer(rebasing: rest[headerSize..<length])
+        rest = rest.dropping((length + 3) & ~3)
+        return NetlinkMessage(
+            type: Int32(header.nlmsg_type), flags: Int32(header.nlmsg_flags), sequence: header.nlmsg_seq,
+            portID: header.nlmsg_pid, payload: payload)
+    }
+}
+
+/// What an NLMSG_ERROR message, or the end of a dump, says.
+struct Acknowledgement {
+    /// 0: done.
+    let errno: Int32
+    let text: String
+
+    init(error message: NetlinkMessage) {
+        errno = Self.errno(message)
+        // struct nlmsgerr: the error, then the header of the request, and its payload unless NLM_F_CAPPED.
+        let header = message.payload.dropping(4)
+        var request = MemoryLayout<nlmsghdr>.size
+        if message.flags & NLM_F_CAPPED == 0, let length = header.native(UInt32.self) {
+            request = max(request, (Int(length) + 3) & ~3)
+        }
+        let extended = message.flags & NLM_F_ACK_TLVS == 0 ? nil : Self.text(in: Attributes(header.dropping(request)))
+        text = errorText(errno, extended)
+    }
+
+    init(done message: NetlinkMessage) {
+        errno = Self.errno(message)
+        text = errorText(errno)
+    }
+
+    private static func errno(_ message: NetlinkMessage) -> Int32 {
+        let negative = message.payload.native(Int32.self) ?? 0
+        return negative == .min ? EPROTO : abs(negative)
+    }
+
+    private static func text(in attributes: Attributes) -> String? {
+        attributes.first { $0.type == NLMSGERR_ATTR_MSG.rawValue }?.payload.text
+    }
+}

@@ -1,0 +1,191 @@
+import CNetfilter
+import Firewall
+
+/// A register of 4 bytes; fields that follow each other form one key.
+struct Register {
+    static let first = Register(number: NFT_REG32_00.rawValue)
+
+    let number: UInt32
+
+    func after(_ field: KeyField) -> Register {
+        Register(number: number + UInt32((field.bytes + 3) / 4))
+    }
+}
+
+/// What ends a rule.
+enum Verdict {
+    case accept, drop
+    case jump(String)
+    case goTo(String)
+}
+
+/// One rule, put together expression by expression, in the order in which the kernel runs them.
+struct RuleExpressions: ~Copyable {
+    let rule: OpaquePointer
+
+    init(table: String, chain: String, comment: String?) {
+        guard let rule = nftnl_rule_alloc() else { fatalError("out of memory") }
+        self.rule = rule
+        nftnl_rule_set_u32(rule, UInt16(NFTNL_RULE_FAMILY.rawValue), UInt32(NFPROTO_INET))
+        nftnl_rule_set_str(rule, UInt16(NFTNL_RULE_TABLE.rawValue), table)
+        nftnl_rule_set_str(rule, UInt16(NFTNL_RULE_CHAIN.rawValue), chain)
+        if let comment {
+            let userdata = Userdata.comment(0, comment)
+            nftnl_rule_set_data(rule, UInt16(NFTNL_RULE_USERDATA.rawValue), userdata, UInt32(userdata.count))
+        }
+    }
+
+    deinit {
+        nftnl_rule_free(rule)
+    }
+
+    /// `meta KEY`, into a register.
+    func meta(_ key: nft_meta_keys, into register: Register = .first) {
+        add("meta") {
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_META_KEY), key.rawValue)
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_META_DREG), register.number)
+        }
+    }
+
+    /// `meta mark set`, from the first register.
+    func setMetaMark() {
+        add("meta") {
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_META_KEY), NFT_META_MARK.rawValue)
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_META_SREG), Register.first.number)
+        }
+    }
+
+    /// `ct KEY`, into the first register.
+    func ct(_ key: nft_ct_keys) {
+        add("ct") {
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CT_KEY), key.rawValue)
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CT_DREG), Register.first.number)
+        }
+    }
+
+    /// `ct mark set`, from the first register.
+    func setCTMark() {
+        add("ct") {
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CT_KEY), NFT_CT_MARK.rawValue)
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CT_SREG), Register.first.number)
+        }
+    }
+
+    /// Goes on only for packets of this family; in an inet table nft puts it before every `ip saddr`.
+    func isFamily(_ family: Int) {
+        meta(NFT_META_NFPROTO)
+        compare(NFT_CMP_EQ, UInt8(family))
+    }
+
+    /// The fields of a set's key, side by side from the first register.
+    func load(_ fields: [KeyField]) {
+        var register = Register.first
+        for field in fields {
+            switch field {
+            case .address4: payload(NFT_PAYLOAD_NETWORK_HEADER, offset: 12, field, into: register)
+            case .address6: payload(NFT_PAYLOAD_NETWORK_HEADER, offset: 8, field, into: register)
+            case .transport: meta(NFT_META_L4PROTO, into: register)
+            case .port: payload(NFT_PAYLOAD_TRANSPORT_HEADER, offset: 2, field, into: register)
+            }
+            register = register.after(field)
+        }
+    }
+
+    private func payload(_ base: nft_payload_bases, offset: UInt32, _ field: KeyField, into register: Register) {
+        add("payload") {
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_PAYLOAD_BASE), base.rawValue)
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_PAYLOAD_OFFSET), offset)
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_PAYLOAD_LEN), UInt32(field.bytes))
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_PAYLOAD_DREG), register.number)
+        }
+    }
+
+    /// Goes on only if the first register holds `value`.
+    func compare<Value: FixedWidthInteger & BitwiseCopyable>(_ operation: nft_cmp_ops, _ value: Value) {
+        add("cmp") {
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CMP_SREG), Register.first.number)
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CMP_OP), operation.rawValue)
+            Self.set($0, NFTNL_EXPR_CMP_DATA, value)
+        }
+    }
+
+    /// `(first register & mask) ^ xor`, in the packet mark's own byte order.
+    func bitwise(mask: UInt32, xor: UInt32) {
+        add("bitwise") {
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_BITWISE_SREG), Register.first.number)
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_BITWISE_DREG), Register.first.number)
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_BITWISE_LEN), 4)
+            Self.set($0, NFTNL_EXPR_BITWISE_MASK, mask)
+            Self.set($0, NFTNL_EXPR_BITWISE_XOR, xor)
+        }
+    }
+
+    /// `@set`: goes on only if the set holds what is in the registers.
+    func lookup(_ set: String, id: UInt32? = nil) {
+        add("lookup") {
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LOOKUP_SREG), Register.first.number)
+            nftnl_expr_set_str($0, UInt16(NFTNL_EXPR_LOOKUP_SET), set)
+            if let id { nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LOOKUP_SET_ID), id) }
+        }
+    }
+
+    /// `update @set { … timeout … }`
+    func update(_ set: TableSet, timeout: Duration) {
+        add("dynset") {
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_DYNSET_SREG_KEY), Register.first.number)
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_DYNSET_OP), UInt32(NFT_DYNSET_OP_UPDATE.rawValue))
+            nftnl_expr_set_u64($0, UInt16(NFTNL_EXPR_DYNSET_TIMEOUT), timeout.kernelMilliseconds)
+            nftnl_expr_set_str($0, UInt16(NFTNL_EXPR_DYNSET_SET_NAME), set.rawValue)
+        }
+    }
+
+    func counter() {
+        add("counter") { _ in }
+    }
+
+    func verdict(_ verdict: Verdict) {
+        add("immediate") {
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_IMM_DREG), NFT_REG_VERDICT.rawValue)
+            switch verdict {
+            case .accept: nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_IMM_VERDICT), UInt32(NF_ACCEPT))
+            case .drop: nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_IMM_VERDICT), UInt32(NF_DROP))
+            case .jump(let chain): Self.set($0, NFT_JUMP, chain)
+            case .goTo(let chain): Self.set($0, NFT_GOTO, chain)
+            }
+        }
+    }
+
+    private static func set(_ expression: OpaquePointer, _ verdict: nft_verdicts, _ chain: String) {
+        nftnl_expr_set_u32(expression, UInt16(NFTNL_EXPR_IMM_VERDICT), UInt32(bitPattern: verdict.rawValue))
+        nftnl_expr_set_str(expression, UInt16(NFTNL_EXPR_IMM_CHAIN), chain)
+    }
+
+    private static func set<Value: BitwiseCopyable>(_ expression: OpaquePointer, _ attribute: Int, _ value: Value) {
+        withUnsafeBytes(of: value) {
+            _ = nftnl_expr_set(expression, UInt16(attribute), $0.baseAddress, UInt32($0.count))
+        }
+    }
+
+    private func add(_ name: String, _ fill: (OpaquePointer) -> Void) {
+        guard let expression = nftnl_expr_alloc(name) else { fatalError("out of memory") }
+        fill(expression)
+        nftnl_rule_add_expr(rule, expression)
+    }
+}
+
+extension Duration {
+    /// Longest time that is handed to the kernel: 100 years; its own limit lies far above.
+    private static let kernelSecondsMax: Int64 = 100 * 365 * 86_400
+
+    /// For the kernel, to which 0 means "never expires": at least 1.
+    var kernelMilliseconds: UInt64 {
+        let (seconds, attoseconds) = components
+        if seconds >= Self.kernelSecondsMax { return UInt64(Self.kernelSecondsMax) * 1000 }
+        if seconds < 0 { return 1 }
+        return UInt64(max(seconds * 1000 + attoseconds / 1_000_000_000_000_000, 1))
+    }
+
+    init(kernelMilliseconds: UInt64) {
+        self = .milliseconds(Int64(clamping: kernelMilliseconds))
+    }
+}

@@ -1,0 +1,134 @@
+import CNetfilter
+import Firewall
+import Glibc
+
+/// What the kernel announces of changes to nftables; never blocks.
+///
+/// Expiry, and renewal by packets, are announced by no kernel.
+public final class TableMonitor {
+    /// Changes that wait for the end of their transaction; one with more is told as `overrun`.
+    private static let pendingMax = 16_384
+    /// One call reads no more than this often; the descriptor stays readable.
+    private static let receivesMax = 65_536
+
+    private let socket: NetlinkSocket
+    private let ownPortID: UInt32
+    /// Of the transaction whose NEWGEN, which names the writer, hasn't come yet.
+    private var pending: [TableChange.Change] = []
+    /// Something was lost, and not all is read yet.
+    private var isOverrun = false
+
+    /// - Parameter ownPortID: ``NetfilterTable/portID`` of the one whose changes are our own.
+    public convenience init(ownPortID: UInt32) throws(NetfilterError) {
+        try self.init(ownPortID: ownPortID, receiveBufferBytes: 4 << 20)
+    }
+
+    init(ownPortID: UInt32, receiveBufferBytes: Int32) throws(NetfilterError) {
+        self.ownPortID = ownPortID
+        socket = try NetlinkSocket(bus: NETLINK_NETFILTER, isBlocking: false)
+        // Without it an overrun comes sooner, no more.
+        socket.setOption(SOL_SOCKET, SO_RCVBUFFORCE, receiveBufferBytes)
+        let number = socket.setOption(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, Int32(NFNLGRP_NFTABLES.rawValue))
+        guard number == 0 else {
+            throw .failed(doing: "subscribing to changes of nftables", errno: number, detail: errorText(number))
+        }
+    }
+
+    /// Readable when there is something for ``readEvents()``.
+    public var descriptor: Int32 { socket.descriptor }
+
+    /// What was announced since the last time, transaction by transaction.
+    ///
+    /// Elements that we changed ourselves aren't listed; only tables of family inet are.
+    public func readEvents() -> [TableChange] {
+        var changes: [TableChange] = []
+        for _ in 0..<Self.receivesMax {
+            switch socket.receive(waits: false) {
+            case .bytes(let bytes):
+                for message in NetlinkMessages(bytes) { read(message, into: &changes) }
+            // Until all is read the kernel drops what comes, and doesn't say so again.
+            case .failed(ENOBUFS): isOverrun = true
+            case .failed: return changes + [.overrun]
+            case .nothing: return changes + overrun()
+            }
+        }
+        return changes
+    }
+
+    /// Told when everything was read, once.
+    private func overrun() -> [TableChange] {
+        guard isOverrun else { return [] }
+        pending = []
+        isOverrun = false
+        return [.overrun]
+    }
+
+    private func read(_ message: NetlinkMessage, into changes: inout [TableChange]) {
+        guard message.type >> 8 == NFNL_SUBSYS_NFTABLES else { return }
+        let type = UInt32(message.type & 0xff)
+        if type == NFT_MSG_NEWGEN.rawValue { return endTransaction(message, into: &changes) }
+        guard message.payload.first == UInt8(NFPROTO_INET), let change = change(type, message) else { return }
+        isOverrun = isOverrun || pending.count >= Self.pendingMax
+        if !isOverrun { pending.append(change) }
+    }
+
+    private func endTransaction(_ message: NetlinkMessage, into changes: inout [TableChange]) {
+        let writer = Self.writer(message.netfilterAttributes)
+        for var change in pending {
+            change.writer = writer
+            changes.append(.changed(change))
+        }
+        pending.removeAll(keepingCapacity: pending.count < 64)
+    }
+
+    private func change(_ type: UInt32, _ message: NetlinkMessage) -> TableChange.Change? {
+        let isOwn = message.portID == ownPortID
+        let what: TableChange.What
+        switch nf_tables_msg_types(type) {
+        case NFT_MSG_NEWTABLE: what = .tableMade
+        case NFT_MSG_DELTABLE: what = .tableDeleted
+        case NFT_MSG_NEWCHAIN, NFT_MSG_DELCHAIN, NFT_MSG_NEWRULE, NFT_MSG_DELRULE, NFT_MSG_NEWSET, NFT_MSG_DELSET:
+            what = .definition
+        case NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM:
+            if isOwn { return nil }
+            let element = Self.element(message.netfilterAttributes)
+            what = type == NFT_MSG_NEWSETELEM.rawValue ? .elementAdded(element) : .elementDeleted(element)
+        default: return nil  // objects and flowtables: we have none
+        }
+        guard let table = Self.table(message.netfilterAttributes) else { return nil }
+        return TableChange.Change(table: table, what: what, isOwn: isOwn)
+    }
+
+    /// NFTA_TABLE_NAME, and every NFTA_*_TABLE, is 1.
+    private static func table(_ attributes: Attributes) -> String? {
+        attributes.first { $0.type == NFTA_TABLE_NAME.rawValue }?.payload.text
+    }
+
+    /// The kernel announces each element in a message of its own.
+    private static func element(_ attributes: Attributes) -> TableElement? {
+        var set: TableSet?
+        var list: Attributes?
+        for attribute in attributes {
+            switch attribute.type {
+            case NFTA_SET_ELEM_LIST_SET.rawValue: set = TableSet(rawValue: attribute.payload.text)
+            case NFTA_SET_ELEM_LIST_ELEMENTS.rawValue: list = attribute.nested
+            default: break
+            }
+        }
+        guard let set, let first = list?.next() else { return nil }
+        return ElementAttributes(first.nested).key(in: set)
+    }
+
+    private static func writer(_ attributes: Attributes) -> TableChange.Writer? {
+        var processID: UInt32?
+        var name = ""
+        for attribute in attributes {
+            switch attribute.type {
+            case NFTA_GEN_PROC_PID.rawValue: processID = attribute.payload.bigEndian(UInt32.self)
+            case NFTA_GEN_PROC_NAME.rawValue: name = attribute.payload.text
+            default: break
+            }
+        }
+        return processID.map { TableChange.Writer(processID: $0, name: name) }
+    }
+}

@@ -1,0 +1,75 @@
+import Policy
+import Portmapper
+
+extension Syntax where Value == ClientTerm {
+    /// An address, a prefix or a host name: what a client term is when it names no group.
+    static func client(groups: [String]) -> Self {
+        Self { text throws(Mistake) in
+            if looksNumeric(text) { return .prefix(try Syntax<Prefix>.prefix.parse(text)) }
+            if let refusal = refusal(of: text) { throw refusal }
+            guard text.contains(".") else {
+                throw Mistake(
+                    "unknown group of clients \(quoted(text))",
+                    hint: Suggestion.forWord(text, among: groups)
+                        ?? "name a group, an address, a prefix, or a host with its domain")
+            }
+            guard let host = hostName(text) else { throw Mistake("\(quoted(text)) is no host name") }
+            return .host(host)
+        }
+    }
+
+    /// Can only have been meant as an address or a prefix: a host name's last label is never a number (RFC 3696, 2).
+    private static func looksNumeric(_ text: String) -> Bool {
+        if text.contains(":") || IPAddress(text) != nil { return true }
+        let address = text.prefix { $0 != "/" }
+        let label = address.split(separator: ".", omittingEmptySubsequences: false).last ?? ""
+        return !label.isEmpty && label.utf8.allSatisfy(isDigit) && (address.contains(".") || text.contains("/"))
+    }
+
+    private static func refusal(of text: String) -> Mistake? {
+        switch text.first {
+        case "*" where text.utf8.count == 1:
+            return Mistake("\"*\" is no client", hint: "write 0.0.0.0/0 and \"::/0\" for everyone")
+        case "*": return Mistake("\(quoted(text)) is a wildcard", hint: "write the prefix of these clients")
+        case "@": return Mistake("\(quoted(text)) is a netgroup", hint: "write the prefixes of its members")
+        default: return nil
+        }
+    }
+
+    /// RFC 1123, 2.1, and the underscores that some sites have; lower case, without the final dot.
+    private static func hostName(_ text: String) -> String? {
+        let name = (text.hasSuffix(".") ? text.dropLast() : text[...]).lowercased()
+        let isPart = { (byte: UInt8) in isLetterOrDigit(byte) || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")
+        }
+        let isLabel = { (label: Substring) in
+            (1...63).contains(label.utf8.count) && label.utf8.allSatisfy(isPart) && label.first != "-"
+                && label.last != "-"
+        }
+        guard name.utf8.count <= 253, name.split(separator: ".", omittingEmptySubsequences: false).allSatisfy(isLabel)
+        else { return nil }
+        return name
+    }
+}
+
+extension Syntax where Value == Program {
+    /// A name of rpc(5) or a number: what a program term is when it names no group.
+    static func program(names: ProgramNames, groups: [String]) -> Self {
+        Self { text throws(Mistake) in
+            if let program = names.program(named: text) { return program }
+            guard !text.isEmpty, text.utf8.allSatisfy(isDigit) || text.lowercased().hasPrefix("0x") else {
+                throw Mistake(
+                    "unknown program \(quoted(text))",
+                    hint: Suggestion.forWord(text, among: Array(names.allNames) + groups))
+            }
+            guard let number = UInt32(text), number > 0, !text.hasPrefix("0") else {
+                throw Mistake("\(quoted(text)) is no program number", hint: hexHint(text) ?? "write 1 to 4294967295")
+            }
+            return Program(number)
+        }
+    }
+
+    private static func hexHint(_ text: String) -> String? {
+        guard text.lowercased().hasPrefix("0x") else { return nil }
+        return UInt32(text.dropFirst(2), radix: 16).map { "write \($0)" }
+    }
+}

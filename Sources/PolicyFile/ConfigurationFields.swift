@@ -1,0 +1,125 @@
+import Firewall
+import Warden
+
+// rpcwarden.yaml as tables: a key, where its value goes, and what it may be. Each range's bounds are limits of
+// ours unless a comment names another source.
+
+extension Array where Element == Field<Settings> {
+    static var configuration: Self {
+        [
+            .value("mode", \.mode, .choice),
+            .value("policy", \.policyPath, .text),
+            .list("listen", \.listen, .endpoint, isNeeded: true),
+            .section("rpcbind", \.rpcbind, .rpcbind),
+            .section("firewall", \.firewall, .firewall),
+            .section("denial", \.denial, .denial),
+            .section("limits", \.limits, .limits),
+            .quarantine,
+            .section("audit", \.audit, .audit),
+            .optional("metrics", \.metrics, .endpoint),
+            .value("control", \.controlPath, .socketPath),
+        ]
+    }
+}
+
+extension Array where Element == Field<Settings.Rpcbind> {
+    static var rpcbind: Self {
+        [
+            .list("address", \.addresses, .loopbackEndpoint, isNeeded: true),
+            .value("socket", \.socketPath, .socketPath),
+            .value("timeout", \.timeout, .duration(.milliseconds(10) ... .seconds(60))),
+            .value("refresh", \.refresh, .duration(.milliseconds(50) ... .seconds(3600))),
+            .list("owners", \.owners, .owner, isNeeded: true),
+            .value("local-registration", \.permitsLocalRegistration, .flag),
+        ]
+    }
+}
+
+extension Array where Element == Field<Settings.Firewall> {
+    static var firewall: Self {
+        [
+            .value("manage", \.management, .choice(of: [("guard", .guardPorts), ("sets", .sets)])),
+            .value("table", \.table, .tableName),
+            .value("keep", \.keep, .duration(.seconds(1) ... .days(365))),
+            .value("revive", \.revive, .duration(.seconds(1) ... .days(365), orZero: true)),
+            .value("mark", \.mark, .mark),
+            .list("guard-ports", \.guardPorts, .portRange),
+            .never,
+        ]
+    }
+}
+
+extension Array where Element == Field<Settings.Denial> {
+    static var denial: Self {
+        [
+            .value("strangers", \.strangers, .choice),
+            .value("refuse", \.refuse, .choice),
+        ]
+    }
+}
+
+extension Array where Element == Field<Settings.Limits> {
+    static var limits: Self {
+        [
+            .value("calls-per-second", \.callsPerSecond, .count(1...1_000_000)),
+            .value("grants", \.grants, .count(1...1_048_576)),  // the size of a set: kernel memory
+            .value("grants-per-client", \.grantsPerClient, .count(1...65_536)),
+            .value("tcp-connections", \.tcpConnections, .count(1...65_536)),  // file descriptors
+            .value("tcp-connections-per-client", \.tcpConnectionsPerClient, .count(1...65_536)),
+            .value("tcp-idle", \.tcpIdle, .duration(.seconds(1) ... .seconds(3600))),
+            // A credential and a verifier take up to 400 bytes each (RFC 5531, 8.2).
+            .value("record-bytes", \.recordBytes, .count(400...1_048_576)),
+            .value("udp-list", \.listsOverUDP, .flag),
+        ]
+    }
+}
+
+extension Array where Element == Field<Settings.Quarantine> {
+    static var quarantine: Self {
+        [
+            .value("after", \.after, .count(1...1_000_000)),
+            .value("within", \.within, .duration(.seconds(1) ... .days(1))),
+            .value("for", \.lasts, .duration(.seconds(1) ... .days(365))),
+        ]
+    }
+}
+
+extension Array where Element == Field<Settings.Audit> {
+    static var audit: Self {
+        [
+            .value("to", \.destination, .choice),
+            .optional("file", \.file, .absolutePath),
+        ]
+    }
+}
+
+extension Field where Root == Settings {
+    /// A mapping, or `false`.
+    fileprivate static var quarantine: Self {
+        Self(key: "quarantine") { node, settings, findings in
+            guard !node.isNull else { return }
+            guard case .scalar = node.content else {
+                var quarantine = Settings.Quarantine()
+                [Field<Settings.Quarantine>].quarantine.read(node, "quarantine", into: &quarantine, &findings)
+                settings.quarantine = quarantine
+                return
+            }
+            if let isOn = node.parsed(by: .flag, "quarantine", &findings) {
+                settings.quarantine = isOn ? Settings.Quarantine() : nil
+            }
+        }
+    }
+}
+
+extension Field where Root == Settings.Firewall {
+    fileprivate static var never: Self {
+        Self(key: "never") { node, firewall, findings in
+            guard !node.isNull else { return }
+            firewall.never = Set(node.parsedItems(by: .port, "never", &findings))
+        }
+    }
+}
+
+extension Duration {
+    fileprivate static func days(_ count: Int) -> Duration { .seconds(count * 86_400) }
+}

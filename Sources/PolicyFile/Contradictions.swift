@@ -1,0 +1,102 @@
+import Policy
+import Warden
+
+extension Settings {
+    /// What is wrong only together; each is reported at the key that is likelier to be mended.
+    func findContradictions(in root: YAMLNode, _ findings: inout Findings) {
+        findListenClashes(in: root, &findings)
+        findPortClashes(in: root, &findings)
+        findUnguardedWishes(in: root, &findings)
+        findAuditMismatch(in: root, &findings)
+        findShares(in: root, &findings)
+    }
+
+    private func findListenClashes(in root: YAMLNode, _ findings: inout Findings) {
+        for (index, endpoint) in listen.enumerated() {
+            guard let clash = listen[..<index].first(where: { $0.clashes(with: endpoint) }) else { continue }
+            findings.error(
+                "listen: \(endpoint) and \(clash) can't both be bound",
+                at: root.value(at: "listen")?.location(of: endpoint, .endpoint) ?? root.location,
+                hint: "leave one of them out")
+        }
+    }
+
+    private func findPortClashes(in root: YAMLNode, _ findings: inout Findings) {
+        for endpoint in rpcbind.addresses {
+            guard let clash = listen.first(where: { $0.clashes(with: endpoint) }) else { continue }
+            let place = root.value(at: "rpcbind", "address")?.location(of: endpoint, .endpoint)
+            findings.error(
+                "rpcbind can't be at \(endpoint): rpcwarden listens at \(clash)",
+                at: place ?? root.value(at: "listen")?.location ?? root.location,
+                hint: "give rpcbind another port, such as 1111")
+        }
+        guard let metrics, let place = root.value(at: "metrics")?.location else { return }
+        if let clash = (listen + rpcbind.addresses).first(where: { $0.clashes(with: metrics) }) {
+            findings.error("metrics: \(metrics) is taken by \(clash)", at: place, hint: "choose another port")
+        }
+    }
+
+    private func findUnguardedWishes(in root: YAMLNode, _ findings: inout Findings) {
+        let list = root.value(at: "firewall", "guard-ports")
+        for range in firewall.guardPorts {
+            guard let port = firewall.never.sorted().first(where: range.ports.contains) else { continue }
+            findings.error(
+                "guard-ports: \(range) holds port \(port), which \"never\" keeps from being guarded",
+                at: list?.location(of: range, .portRange) ?? root.location, hint: "leave \(port) out of one of the two")
+        }
+    }
+
+    private func findAuditMismatch(in root: YAMLNode, _ findings: inout Findings) {
+        guard let section = root.value(at: "audit") else { return }
+        switch audit.destination {
+        case .file where audit.file == nil:
+            let place = root.value(at: "audit", "to")?.location ?? section.location
+            if root.value(at: "audit", "file")?.isNull ?? true {
+                findings.error(
+                    "audit: \"to: file\" needs a file", at: place, hint: "add \"file: /var/log/rpcwarden.log\"")
+            }
+        case .journal where audit.file != nil, .stderr where audit.file != nil:
+            findings.warning(
+                "audit: the file is not written while \"to\" is \(audit.destination.rawValue)",
+                at: root.value(at: "audit", "file")?.location ?? section.location, hint: "write \"to: file\"")
+        case .file, .journal, .stderr: break
+        }
+    }
+
+    /// One client's share above the whole lets it take everything.
+    private func findShares(in root: YAMLNode, _ findings: inout Findings) {
+        let shares = [
+            ("grants-per-client", limits.grantsPerClient, "grants", limits.grants),
+            ("tcp-connections-per-client", limits.tcpConnectionsPerClient, "tcp-connections", limits.tcpConnections),
+        ]
+        for (share, shareCount, whole, wholeCount) in shares where shareCount > wholeCount {
+            let node = root.value(at: "limits", share) ?? root.value(at: "limits", whole)
+            findings.warning(
+                "limits: \(share) (\(shareCount)) is more than \(whole) (\(wholeCount)): one client can take all",
+                at: node?.location ?? root.location)
+        }
+    }
+}
+
+extension Settings.Endpoint {
+    /// The same port, at the same address or at every address.
+    fileprivate func clashes(with other: Self) -> Bool {
+        guard port == other.port else { return false }
+        if address == other.address { return true }
+        return address.isIPv4 == other.address.isIPv4 && (address.isUnspecified || other.address.isUnspecified)
+    }
+}
+
+extension YAMLNode {
+    /// Where a list's item with this value stands.
+    fileprivate func location<Value: Equatable>(of value: Value, _ syntax: Syntax<Value>) -> Location? {
+        items?.first { item in
+            guard case .scalar(let scalar) = item.content else { return false }
+            do throws(Mistake) {
+                return try syntax.parse(scalar.text) == value
+            } catch {
+                return false
+            }
+        }?.location
+    }
+}

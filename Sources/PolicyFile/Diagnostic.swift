@@ -1,0 +1,40 @@
+import Policy
+
+/// One problem of a file, as `check` prints it.
+public struct Diagnostic: Hashable, Sendable, CustomStringConvertible {
+    public enum Severity: String, Hashable, Sendable {
+        /// The file can't be used.
+        case error
+        /// The file means what it says, which is probably not what was wanted.
+        case warning
+    }
+
+    public var location: Location
+    public var severity: Severity
+    public var message: String
+    /// What to do about it.
+    public var hint: String?
+
+    public init(_ severity: Severity, at location: Location, _ message: String, hint: String? = nil) {
+        self.location = location
+        self.severity = severity
+        self.message = message
+        self.hint = hint
+    }
+
+    /// `policy.yaml:12:9: error: unknown program "mountdd"; did you mean "mountd"?`
+    public var description: String {
+        "\(location): \(severity.rawValue): \(message)" + (hint.map { "; \($0)" } ?? "")
+    }
+}
+
+/// Why a piece of text is not the value it should be; whoever knows the place makes a ``Diagnostic`` of it.
+struct Mistake: Error, Hashable {
+    var message: String
+    var hint: String?
+
+    init(_ message: String, hint: String? = nil) {
+        self.message = message
+        self.hint = hint
+    }
+}

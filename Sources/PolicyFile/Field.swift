@@ -1,0 +1,110 @@
+import Policy
+
+/// One key of a mapping: how its value is read, and where it goes. Null leaves the default.
+struct Field<Root> {
+    let key: String
+    let read: (YAMLNode, inout Root, inout Findings) -> Void
+
+    /// A key with one value.
+    static func value<Value>(_ key: String, _ path: WritableKeyPath<Root, Value>, _ syntax: Syntax<Value>) -> Self {
+        Self(key: key) { node, root, findings in
+            guard !node.isNull else { return }
+            if let value = node.parsed(by: syntax, key, &findings) { root[keyPath: path] = value }
+        }
+    }
+
+    /// A key with one value, whose absence is a value too.
+    static func optional<Value>(_ key: String, _ path: WritableKeyPath<Root, Value?>, _ syntax: Syntax<Value>) -> Self {
+        Self(key: key) { node, root, findings in
+            guard !node.isNull else { return }
+            if let value = node.parsed(by: syntax, key, &findings) { root[keyPath: path] = value }
+        }
+    }
+
+    /// A key with a list; one value stands for a list of itself.
+    static func list<Item: Hashable>(
+        _ key: String, _ path: WritableKeyPath<Root, [Item]>, _ syntax: Syntax<Item>, isNeeded: Bool = false
+    ) -> Self {
+        Self(key: key) { node, root, findings in
+            guard !node.isNull else { return }
+            let errorsBefore = findings.diagnostics.count
+            let items = node.parsedItems(by: syntax, key, &findings)
+            if isNeeded, items.isEmpty, findings.diagnostics.count == errorsBefore {
+                findings.error(
+                    "\(key): the list is empty", at: node.location, hint: "leave the key out for the default")
+            }
+            root[keyPath: path] = items
+        }
+    }
+
+    /// A key with a mapping.
+    static func section<Part>(_ key: String, _ path: WritableKeyPath<Root, Part>, _ fields: [Field<Part>]) -> Self {
+        Self(key: key) { node, root, findings in
+            guard !node.isNull else { return }
+            fields.read(node, key, into: &root[keyPath: path], &findings)
+        }
+    }
+}
+
+extension Array {
+    /// Reads a mapping; keys without a field are errors. For those of `elsewhere` it is known where they belong.
+    func read<Root>(
+        _ node: YAMLNode, _ name: String, into root: inout Root, _ findings: inout Findings,
+        elsewhere: (keys: [String], message: String)? = nil
+    ) where Element == Field<Root> {
+        guard case .mapping(let entries) = node.content else {
+            findings.error("\(name): expected a mapping, found \(node.kind)", at: node.location)
+            return
+        }
+        for entry in entries {
+            if let field = first(where: { $0.key == entry.key }) {
+                field.read(entry.value, &root, &findings)
+            } else if let elsewhere, elsewhere.keys.contains(entry.key) {
+                findings.error("\(quoted(entry.key)) \(elsewhere.message)", at: entry.keyLocation)
+            } else {
+                findings.unknownKey(entry, among: map(\.key))
+            }
+        }
+    }
+}
+
+extension Findings {
+    mutating func unknownKey(_ entry: YAMLNode.Entry, among keys: [String]) {
+        error(
+            "unknown key \(quoted(entry.key))", at: entry.keyLocation,
+            hint: Suggestion.forWord(entry.key, among: keys) ?? "known here: \(keys.joined(separator: ", "))")
+    }
+}
+
+extension YAMLNode {
+    /// The value of a scalar; `nil` if there is a mistake, which is then recorded.
+    func parsed<Value>(by syntax: Syntax<Value>, _ key: String, _ findings: inout Findings) -> Value? {
+        guard case .scalar(let scalar) = content else {
+            findings.error("\(key): expected one value, found \(kind)", at: location)
+            return nil
+        }
+        do throws(Mistake) {
+            return try syntax.parse(scalar.text)
+        } catch {
+            findings.error("\(key): \(error.message)", at: location, hint: error.hint)
+            return nil
+        }
+    }
+
+    /// The items without mistakes; one that occurs twice is a mistake.
+    func parsedItems<Item: Hashable>(by syntax: Syntax<Item>, _ key: String, _ findings: inout Findings) -> [Item] {
+        guard let nodes = items else {
+            findings.error("\(key): expected a list, found \(kind)", at: location)
+            return []
+        }
+        var seen: Set<Item> = []
+        return nodes.compactMap { node in
+            guard let item = node.parsed(by: syntax, key, &findings) else { return nil }
+            guard seen.insert(item).inserted else {
+                findings.error("\(key): \(node.kind) is there twice", at: node.location)
+                return nil
+            }
+            return item
+        }
+    }
+}

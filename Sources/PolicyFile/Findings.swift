@@ -1,0 +1,54 @@
+import Policy
+
+/// The problems found so far.
+struct Findings {
+    /// Of each severity. More than anyone reads; a file of garbage must not become a hundred times as much output.
+    static let diagnosticsMax = 500
+
+    private(set) var diagnostics: [Diagnostic] = []
+    private var counts: [Diagnostic.Severity: Int] = [:]
+
+    mutating func error(_ message: String, at location: Location, hint: @autoclosure () -> String? = nil) {
+        add(.error, message, at: location, hint: hint)
+    }
+
+    mutating func error(_ mistake: Mistake, at location: Location) {
+        add(.error, mistake.message, at: location) { mistake.hint }
+    }
+
+    mutating func warning(_ message: String, at location: Location, hint: @autoclosure () -> String? = nil) {
+        add(.warning, message, at: location, hint: hint)
+    }
+
+    mutating func append(_ others: [Diagnostic]) {
+        for other in others { add(other.severity, other.message, at: other.location) { other.hint } }
+    }
+
+    private mutating func add(
+        _ severity: Diagnostic.Severity, _ message: String, at location: Location, hint: () -> String?
+    ) {
+        let count = counts[severity, default: 0]
+        guard count <= Self.diagnosticsMax else { return }
+        counts[severity] = count + 1
+        if count < Self.diagnosticsMax {
+            diagnostics.append(Diagnostic(severity, at: location, message, hint: hint()))
+        } else {
+            let message = "more than \(Self.diagnosticsMax) \(severity.rawValue)s; the rest is not shown"
+            diagnostics.append(Diagnostic(severity, at: location, message))
+        }
+    }
+}
+
+extension Sequence<Diagnostic> {
+    public var hasErrors: Bool { contains { $0.severity == .error } }
+
+    /// In the files' order, and within a file by place.
+    func inReadingOrder(of files: [String]) -> [Diagnostic] {
+        let order = Dictionary(files.enumerated().map { ($1, $0) }) { first, _ in first }
+        let key = { (location: Location) in (order[location.file] ?? files.count, location.line, location.column) }
+        return enumerated().sorted { left, right in
+            let (first, second) = (key(left.element.location), key(right.element.location))
+            return first != second ? first < second : left.offset < right.offset
+        }.map(\.element)
+    }
+}

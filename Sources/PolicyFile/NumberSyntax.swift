@@ -1,0 +1,64 @@
+import Portmapper
+import Warden
+
+extension Syntax where Value == Int {
+    static func count(_ range: ClosedRange<Int>) -> Self {
+        Self { text throws(Mistake) in
+            guard !text.isEmpty, text.utf8.allSatisfy(isDigit), text == "0" || !text.hasPrefix("0") else {
+                throw Mistake("expected a number, found \(quoted(text))")
+            }
+            guard let number = Int(text), range.contains(number) else {
+                throw Mistake("\(text.prefix(20)) is out of range; it takes \(range.lowerBound) to \(range.upperBound)")
+            }
+            return number
+        }
+    }
+}
+
+extension Syntax where Value == UInt16 {
+    static var port: Self {
+        Self { text throws(Mistake) in
+            UInt16(truncatingIfNeeded: try Syntax<Int>.count(1...65_535).parse(text))
+        }
+    }
+}
+
+extension Syntax where Value == UInt32 {
+    /// A packet mark, `0x10000` or `65536`.
+    static var mark: Self {
+        Self { text throws(Mistake) in
+            let isHex = text.hasPrefix("0x") || text.hasPrefix("0X")
+            let digits = isHex ? text.dropFirst(2) : text[...]
+            guard !digits.isEmpty, digits.utf8.allSatisfy(isLetterOrDigit),
+                let mark = UInt32(digits, radix: isHex ? 16 : 10)
+            else {
+                throw Mistake("\(quoted(text)) is no mark", hint: "write 0 to 0xffffffff, in hexadecimal or decimal")
+            }
+            return mark
+        }
+    }
+}
+
+extension Syntax where Value == Settings.PortRange {
+    /// `tcp/2049` or `udp/32765-32768`.
+    static var portRange: Self {
+        Self { text throws(Mistake) in
+            let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+            guard parts.count == 2 else {
+                throw Mistake("\(quoted(text)) is no port range", hint: "write tcp/2049 or udp/32765-32768")
+            }
+            guard let transport = Transport(name: parts[0]) else {
+                throw Mistake(
+                    "expected tcp or udp, found \(quoted(parts[0]))",
+                    hint: Suggestion.forWord(String(parts[0]), among: Transport.allCases.map(\.description)))
+            }
+            let ends = parts[1].split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false)
+            let first = try Syntax<UInt16>.port.parse(String(ends[0]))
+            let last = ends.count == 2 ? try Syntax<UInt16>.port.parse(String(ends[1])) : first
+            guard first <= last else {
+                throw Mistake("\(quoted(text)) runs backwards", hint: "write \(transport)/\(last)-\(first)")
+            }
+            return Settings.PortRange(transport, first...last)
+        }
+    }
+}

@@ -1,0 +1,177 @@
+import Policy
+import Warden
+
+/// What was read, and everything that is wrong with it.
+public struct LoadResult: Sendable {
+    public var settings = Settings()
+    /// Empty if there is any error.
+    public var rules: [Rule] = []
+    public var programNames = ProgramNames()
+    public var diagnostics: [Diagnostic] = []
+    /// The paths of the YAML files that were read, in order.
+    public var filesRead: [String] = []
+
+    public var hasErrors: Bool { diagnostics.hasErrors }
+}
+
+/// Reads the configuration and the policy from where they lie.
+public struct PolicyLoader: Sendable {
+    public static let configurationPath = "/etc/rpcwarden/rpcwarden.yaml"
+    /// A policy by tenant has one file each.
+    static let policyFilesMax = 1024
+
+    private let defaultConfigurationPath: String
+    private let programNamesPath: String
+
+    public init(
+        defaultConfigurationPath: String = Self.configurationPath, programNamesPath: String = "/etc/rpc"
+    ) {
+        self.defaultConfigurationPath = defaultConfigurationPath
+        self.programNamesPath = programNamesPath
+    }
+
+    /// Reads the configuration, and the policy that it names.
+    ///
+    /// Without a path the default one is read, which may be missing: everything in it is optional. The policy may not.
+    public func load(configurationPath: String? = nil) -> LoadResult {
+        var loading = Loading(names: programNames())
+        let path = configurationPath ?? defaultConfigurationPath
+        var policyLocation = Location(file: path, line: 1, column: 1)
+        if let source = loading.source(path, isOptional: configurationPath == nil) {
+            let configuration = ParsedConfiguration(source)
+            loading.result.settings = configuration.settings
+            loading.result.diagnostics += configuration.diagnostics
+            policyLocation = configuration.policyLocation
+        }
+        // Which policy a configuration means that can't be read, nobody knows.
+        guard !loading.result.hasErrors || !loading.result.filesRead.isEmpty else { return loading.result }
+        let policyPath = loading.result.settings.policyPath
+        let files = loading.policy(policyPath, in: FileSystem.folder(of: path), namedAt: policyLocation)
+        loading.parse(files)
+        return loading.finished()
+    }
+
+    /// Reads files of either kind; all policy files among them make one policy. A folder stands for its `*.yaml`.
+    ///
+    /// A configuration's own policy is not read.
+    public func check(files paths: [String]) -> LoadResult {
+        var loading = Loading(names: programNames())
+        var policy: [SourceFile] = []
+        for path in paths where !loading.result.filesRead.contains(path) {
+            let place = Location(file: path, line: 1, column: 1)
+            for source in loading.policy(path, in: "", namedAt: place) {
+                switch FileKind(of: source) {
+                case .policy: policy.append(source)
+                case .configuration:
+                    let configuration = ParsedConfiguration(source)
+                    loading.result.settings = configuration.settings
+                    loading.result.diagnostics += configuration.diagnostics
+                }
+            }
+        }
+        loading.parse(policy)
+        return loading.finished()
+    }
+
+    private func programNames() -> ProgramNames {
+        do throws(FileFailure) {
+            return ProgramNames(etcRPC: String(decoding: try FileSystem.bytes(of: programNamesPath), as: UTF8.self))
+        } catch {
+            return .builtIn
+        }
+    }
+}
+
+/// A load under way.
+private struct Loading {
+    var result = LoadResult()
+
+    init(names: ProgramNames) { result.programNames = names }
+
+    mutating func source(_ path: String, name: String? = nil, isOptional: Bool = false) -> SourceFile? {
+        do throws(FileFailure) {
+            let bytes = try FileSystem.bytes(of: path)
+            result.filesRead.append(path)
+            return SourceFile(name: name ?? path, path: path, bytes: bytes)
+        } catch {
+            if !(isOptional && error.isMissing) {
+                fail("can't read \(quoted(path)): \(error.message)", at: Location(file: path, line: 1, column: 1))
+            }
+            return nil
+        }
+    }
+
+    /// The files of a policy; what is wrong with its path is reported where the path is named.
+    mutating func policy(_ path: String, in folder: String, namedAt place: Location) -> [SourceFile] {
+        let whole = FileSystem.join(folder, path)
+        do throws(FileFailure) {
+            guard try FileSystem.isFolder(whole) else { return [source(whole, name: path)].compactMap { $0 } }
+            let names = try FileSystem.names(in: whole)
+            warnOfOtherNames(names, in: whole)
+            let files = names.filter { $0.hasSuffix(".yaml") }
+            guard !files.isEmpty else {
+                fail(
+                    "the folder \(quoted(whole)) holds no *.yaml", at: place,
+                    hint: "without a policy everything is denied")
+                return []
+            }
+            guard files.count <= PolicyLoader.policyFilesMax else {
+                fail("the folder \(quoted(whole)) holds more than \(PolicyLoader.policyFilesMax) files", at: place)
+                return []
+            }
+            return files.compactMap { source(FileSystem.join(whole, $0), name: FileSystem.join(path, $0)) }
+        } catch {
+            fail("can't read \(quoted(whole)): \(error.message)", at: place)
+            return []
+        }
+    }
+
+    private mutating func warnOfOtherNames(_ names: [String], in folder: String) {
+        for name in names where name.hasSuffix(".yml") {
+            let place = Location(file: FileSystem.join(folder, name), line: 1, column: 1)
+            result.diagnostics.append(
+                Diagnostic(.warning, at: place, "not read: its name doesn't end in .yaml", hint: "rename it"))
+        }
+    }
+
+    mutating func parse(_ files: [SourceFile]) {
+        guard !files.isEmpty else { return }
+        let policy = ParsedPolicy(files, names: result.programNames)
+        result.rules = policy.rules
+        result.diagnostics += policy.diagnostics
+    }
+
+    func finished() -> LoadResult {
+        var finished = result
+        if finished.hasErrors { finished.rules = [] }
+        return finished
+    }
+
+    private mutating func fail(_ message: String, at place: Location, hint: String? = nil) {
+        result.diagnostics.append(Diagnostic(.error, at: place, message, hint: hint))
+    }
+}
+
+/// Which of the two a file is, by its keys.
+private enum FileKind {
+    case policy
+    case configuration
+
+    /// Whichever has more of its keys there; then whichever has a key that one of the file's is close to.
+    init(of source: SourceFile) {
+        var findings = Findings()
+        guard case .mapping(let entries)? = YAMLDocument.root(of: source, &findings)?.content else {
+            self = .configuration
+            return
+        }
+        let keys = entries.map(\.key)
+        let policyKeys = keys.count { ParsedPolicy.keys.contains($0) }
+        let configurationKeys = keys.count { ParsedConfiguration.keys.contains($0) }
+        if policyKeys == configurationKeys, policyKeys == 0 {
+            let isClose = keys.contains { Suggestion.closest(to: $0, among: ParsedPolicy.keys) != nil }
+            self = isClose ? .policy : .configuration
+        } else {
+            self = policyKeys >= configurationKeys ? .policy : .configuration
+        }
+    }
+}

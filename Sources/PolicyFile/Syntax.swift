@@ -1,0 +1,114 @@
+/// How a scalar's text becomes a value.
+struct Syntax<Value> {
+    let parse: (String) throws(Mistake) -> Value
+
+    init(_ parse: @escaping (String) throws(Mistake) -> Value) { self.parse = parse }
+}
+
+extension Syntax where Value == Bool {
+    /// `true` or `false`; YAML 1.1's other spellings are refused, with the one to write.
+    static var flag: Self {
+        Self { text throws(Mistake) in
+            switch text {
+            case "true": return true
+            case "false": return false
+            default: throw Mistake("expected true or false, found \(quoted(text))", hint: flagHint(text))
+            }
+        }
+    }
+
+    private static func flagHint(_ text: String) -> String? {
+        switch text.lowercased() {
+        case "true", "yes", "on", "y", "1": "write true"
+        case "false", "no", "off", "n", "0": "write false"
+        default: nil
+        }
+    }
+}
+
+extension Syntax where Value: RawRepresentable<String> & CaseIterable {
+    static var choice: Self { .choice(of: Value.allCases.map { ($0.rawValue, $0) }) }
+}
+
+extension Syntax {
+    static func choice(of choices: [(word: String, value: Value)]) -> Self {
+        Self { text throws(Mistake) in
+            if let choice = choices.first(where: { $0.word == text }) { return choice.value }
+            let words = choices.map(\.word)
+            let list = words.dropLast().joined(separator: ", ") + " or " + (words.last ?? "")
+            throw Mistake("expected \(list), found \(quoted(text))", hint: Suggestion.forWord(text, among: words))
+        }
+    }
+}
+
+extension Syntax where Value == String {
+    static var text: Self {
+        Self { text throws(Mistake) in
+            guard !text.isEmpty else { throw Mistake("expected a text, found an empty one") }
+            guard text.unicodeScalars.allSatisfy(isPrintable) else {
+                throw Mistake("\(quoted(text)) holds a control character", hint: "leave it out")
+            }
+            return text
+        }
+    }
+
+    static var absolutePath: Self {
+        Self { text throws(Mistake) in
+            let path = try Self.text.parse(text)
+            guard path.hasPrefix("/") else {
+                throw Mistake("\(quoted(path)) is no absolute path", hint: "begin it with /")
+            }
+            return path
+        }
+    }
+
+    /// unix(7): `sun_path` holds 108 bytes, the last of them zero.
+    static var socketPath: Self {
+        Self { text throws(Mistake) in
+            let pathBytesMax = 107
+            let path = try absolutePath.parse(text)
+            guard path.utf8.count <= pathBytesMax else {
+                throw Mistake("a socket's path takes at most \(pathBytesMax) bytes, this one has \(path.utf8.count)")
+            }
+            return path
+        }
+    }
+
+    /// An identifier of nft(8), so that people can name the table.
+    static var tableName: Self {
+        Self { text throws(Mistake) in
+            let lengthMax = 64
+            let name = text.utf8
+            let isWord = { (byte: UInt8) in
+                isLetterOrDigit(byte) || [UInt8(ascii: "_"), UInt8(ascii: "-")].contains(byte)
+            }
+            guard let first = name.first, !isDigit(first), first != UInt8(ascii: "-"), name.allSatisfy(isWord),
+                name.count <= lengthMax
+            else {
+                throw Mistake(
+                    "\(quoted(text)) is no table name",
+                    hint: "use letters, digits, _ and -, a letter first, at most \(lengthMax)")
+            }
+            return text
+        }
+    }
+
+    /// A user name, or a uid in decimal.
+    static var owner: Self {
+        Self { text throws(Mistake) in
+            let lengthMax = 256  // useradd(8) takes 32; directories have longer ones
+            let isPart = { (byte: UInt8) in byte > UInt8(ascii: " ") && byte != UInt8(ascii: ":") && byte != 127 }
+            guard (1...lengthMax).contains(text.utf8.count), text.utf8.allSatisfy(isPart) else {
+                throw Mistake("\(quoted(text)) is no user name")
+            }
+            if text.utf8.allSatisfy(isDigit), UInt32(text) == nil { throw Mistake("\(quoted(text)) is no uid") }
+            return text
+        }
+    }
+}
+
+func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
+
+func isLetterOrDigit(_ byte: UInt8) -> Bool {
+    isDigit(byte) || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)
+}

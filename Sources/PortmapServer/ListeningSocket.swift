@@ -1,0 +1,80 @@
+import CPortmapServer
+import Glibc
+import Portmapper
+
+/// A socket that calls arrive at: bound here, or passed by systemd.
+public struct ListeningSocket: Hashable, Sendable {
+    public var descriptor: Int32
+    public var transport: Transport
+    public var address: IPAddress
+    public var port: UInt16
+
+    public var description: String { "\(transport)/\(address.isIPv4 ? "\(address)" : "[\(address)]"):\(port)" }
+}
+
+/// A socket that can't be used; `code` is an errno.
+public struct SocketError: Error, Hashable, Sendable, CustomStringConvertible {
+    public var operation: String
+    public var code: Int32
+
+    public var description: String { "\(operation): \(String(cString: strerror(code)))" }
+}
+
+extension ListeningSocket {
+    /// Binds UDP and TCP at the address; IPv6 sockets take IPv6 only.
+    public static func bind(_ address: IPAddress, port: UInt16) throws(SocketError) -> [ListeningSocket] {
+        var sockets: [ListeningSocket] = []
+        for transport in [Transport.udp, .tcp] {
+            var at = rpcw_address(address, port: port)
+            let descriptor = rpcw_bound_socket(&at, transport == .tcp)
+            guard descriptor >= 0 else {
+                for socket in sockets { close(socket.descriptor) }
+                let place = ListeningSocket(descriptor: -1, transport: transport, address: address, port: port)
+                throw SocketError(operation: "can't listen at \(place.description)", code: -descriptor)
+            }
+            sockets.append(
+                ListeningSocket(descriptor: descriptor, transport: transport, address: address, port: port))
+        }
+        return sockets
+    }
+
+    /// The sockets that systemd passed (sd_listen_fds(3)), none where there are none for this process.
+    public static func passed() throws(SocketError) -> [ListeningSocket] {
+        let number = { (name: String) in getenv(name).flatMap { Int32(String(cString: $0)) } }
+        defer { for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] { unsetenv(name) } }
+        guard number("LISTEN_PID") == getpid(), let count = number("LISTEN_FDS"), count > 0 else { return [] }
+        var sockets: [ListeningSocket] = []
+        for descriptor in 3..<3 + count { sockets.append(try adopt(descriptor)) }
+        return sockets
+    }
+
+    private static func adopt(_ descriptor: Int32) throws(SocketError) -> ListeningSocket {
+        var isStream = false
+        var at = rpcw_address()
+        var code = rpcw_adopt_socket(descriptor)
+        if code == 0 { code = rpcw_describe_socket(descriptor, &isStream, &at) }
+        guard code == 0, let address = at.ipAddress else {
+            throw SocketError(operation: "descriptor \(descriptor), passed by LISTEN_FDS, is no socket for us", code: code)
+        }
+        return ListeningSocket(
+            descriptor: descriptor, transport: isStream ? .tcp : .udp, address: address, port: at.port)
+    }
+}
+
+extension rpcw_address {
+    init(_ address: IPAddress, port: UInt16) {
+        self.init()
+        self.port = port
+        is_ipv6 = !address.isIPv4
+        withUnsafeMutableBytes(of: &bytes) { raw in
+            switch address {
+            case .v4(let bits): raw.storeBytes(of: bits.bigEndian, as: UInt32.self)
+            case .v6(let bits): withUnsafeBytes(of: bits.value.bigEndian) { raw.copyMemory(from: $0) }
+            }
+        }
+    }
+
+    var ipAddress: IPAddress? {
+        withUnsafeBytes(of: bytes) { IPAddress(networkBytes: $0.prefix(is_ipv6 ? 16 : 4)) }
+    }
+}

@@ -1,0 +1,117 @@
+import ONCRPC
+import Portmapper
+import Warden
+
+/// The questions of one channel to rpcbind: which wait, which are sent, and which are late.
+///
+/// ```
+/// asked ──▶ waiting ──send──▶ in flight ──reply──▶ answered
+///              ▲                 │ ├──deadline──▶ late
+///              └──disconnected───┘ └──disconnected a second time──▶ late
+/// ```
+struct Pipeline {
+    struct Sent {
+        var question: Question
+        var deadline: Instant
+        var resendAt: Instant?
+        var attempts: Int
+    }
+
+    private struct Waiting {
+        var question: Question
+        var deadline: Instant
+        var attempts: Int
+    }
+
+    /// rpcbind drops datagrams beyond about 256 in flight (measured), and blocks on a stream that nobody reads.
+    static let inFlightMax = 128
+    static let waitingMax = 4096
+    /// A stream may break under a question once: rpcbind was restarted.
+    static let attemptsMax = 2
+
+    let timeout: Duration
+    /// Datagrams may be lost on the way.
+    let isLossy: Bool
+    private var waiting: [Waiting] = []
+    private(set) var inFlight: [UInt32: Sent] = [:]
+    private var nextXID: UInt32
+
+    /// - Parameter firstXID: chosen at random, so that nobody can guess xids from outside.
+    init(timeout: Duration, isLossy: Bool, firstXID: UInt32) {
+        self.timeout = timeout
+        self.isLossy = isLossy
+        nextXID = firstXID
+    }
+
+    var isEmpty: Bool { waiting.isEmpty && inFlight.isEmpty }
+
+    /// - Returns: `false` if too many questions wait already.
+    mutating func ask(_ question: Question, at now: Instant) -> Bool {
+        guard waiting.count < Self.waitingMax else { return false }
+        waiting.append(Waiting(question: question, deadline: now + timeout, attempts: 0))
+        return true
+    }
+
+    /// The messages that may be sent now.
+    mutating func takeSendable(at now: Instant) -> [[UInt8]] {
+        let count = min(waiting.count, Self.inFlightMax - inFlight.count)
+        guard count > 0 else { return [] }
+        defer { waiting.removeFirst(count) }
+        return waiting.prefix(count).map { item in
+            nextXID &+= 1
+            inFlight[nextXID] = Sent(
+                question: item.question, deadline: item.deadline, resendAt: isLossy ? now + timeout / 2 : nil,
+                attempts: item.attempts + 1)
+            return item.question.call.encoded(xid: nextXID)
+        }
+    }
+
+    /// Datagrams that are due to be sent a second time.
+    mutating func takeResendable(at now: Instant) -> [[UInt8]] {
+        var messages: [[UInt8]] = []
+        for (xid, sent) in inFlight {
+            guard let resendAt = sent.resendAt, resendAt <= now else { continue }
+            inFlight[xid]?.resendAt = nil
+            messages.append(sent.question.call.encoded(xid: xid))
+        }
+        return messages
+    }
+
+    /// The question that the reply is for; `nil`: nobody asked, or not any more.
+    mutating func replied(xid: UInt32) -> Question? {
+        inFlight.removeValue(forKey: xid)?.question
+    }
+
+    /// Removes the questions that were not answered in time.
+    mutating func takeLate(at now: Instant) -> [Question] {
+        var late: [Question] = []
+        for (xid, sent) in inFlight where sent.deadline <= now {
+            inFlight[xid] = nil
+            late.append(sent.question)
+        }
+        late += waiting.filter { $0.deadline <= now }.map(\.question)
+        waiting.removeAll { $0.deadline <= now }
+        return late
+    }
+
+    /// The stream broke: its questions wait again, once.
+    /// - Returns: those that have waited often enough.
+    mutating func disconnected() -> [Question] {
+        let broken = inFlight.sorted { $0.key < $1.key }.map(\.value)
+        inFlight = [:]
+        waiting.insert(
+            contentsOf: broken.filter { $0.attempts < Self.attemptsMax }.map {
+                Waiting(question: $0.question, deadline: $0.deadline, attempts: $0.attempts)
+            }, at: 0)
+        return broken.filter { $0.attempts >= Self.attemptsMax }.map(\.question)
+    }
+
+    /// Gives up on everything.
+    mutating func takeAll() -> [Question] {
+        defer {
+            inFlight = [:]
+            waiting = []
+        }
+        return inFlight.values.map(\.question) + waiting.map(\.question)
+    }
+}

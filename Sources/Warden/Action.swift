@@ -1,0 +1,20 @@
+import Firewall
+import ONCRPC
+import Portmapper
+
+/// What the daemon is to do; the shells do it and report back as events.
+public enum Action: Hashable, Sendable {
+    case sendReply(Reply, to: Peer)
+    case closeConnection(ConnectionTable.ID)
+    /// Ask rpcbind; ends in ``Warden/answered(_:with:at:into:)``.
+    case ask(Question)
+    /// Look up who listens; ends in ``Warden/listenersInspected(_:at:into:)``.
+    case inspectListeners(Set<ServicePort>)
+    /// Commit, and report by ``Warden/committed(_:at:into:)``.
+    case commit(Transaction)
+    /// Read these grants from the kernel; ends in ``Warden/grantsInspected(_:at:into:)``.
+    case inspectGrants([GrantKey])
+    /// Delete the conntrack entries of the client's flows to the port.
+    case cutFlows(AddressRange, ServicePort)
+    case audit(AuditEvent)
+}

@@ -1,0 +1,83 @@
+import Portmapper
+
+/// Why a call is denied (interface.md: reasons of denial).
+public enum DenialReason: String, Error, Hashable, Sendable, CaseIterable {
+    case stranger
+    case noRule = "no-rule"
+    case noList = "no-list"
+    case listOverUDP = "udp-list"
+    case transport
+    case remoteRegistration = "remote-registration"
+    case remoteCall = "remote-call"
+    case notServed = "not-served"
+    case untrustedOwner = "untrusted-owner"
+    case notListening = "not-listening"
+    case neverPort = "never-port"
+    case rate
+    case grantsFull = "grants-full"
+    case firewallFailed = "firewall-failed"
+    case rpcbindDown = "rpcbind-down"
+    case broadcast
+
+    /// Observe mode permits what enforce denies for this reason; registrations, remote calls, and what we can't
+    /// answer stay denied.
+    var isLiftedByObserving: Bool {
+        switch self {
+        case .stranger, .noRule, .noList, .listOverUDP, .transport, .untrustedOwner, .notListening, .neverPort, .rate,
+            .grantsFull, .firewallFailed:
+            true
+        case .remoteRegistration, .remoteCall, .notServed, .rpcbindDown, .broadcast: false
+        }
+    }
+}
+
+/// One line of the audit log (interface.md: audit events); the shell adds the time.
+public struct AuditEvent: Hashable, Sendable {
+    public enum Kind: String, Hashable, Sendable, CaseIterable {
+        case permitted, denied, malformed, granted, renewed, expired, revoked, enumeration, quarantined, released
+        case probed, registered, unregistered
+        case untrustedRegistration = "untrusted-registration"
+        case staleRegistration = "stale-registration"
+        case tampered, restored
+        case rpcbindDown = "rpcbind-down"
+        case rpcbindUp = "rpcbind-up"
+        case reloaded
+        case reloadRefused = "reload-refused"
+        case started, stopped, suppressed
+    }
+
+    public var kind: Kind
+    public var client: IPAddress?
+    /// The peer's source port.
+    public var port: UInt16?
+    public var transport: Transport?
+    public var program: Program?
+    public var programName: String?
+    public var version: UInt32?
+    public var procedure: String?
+    public var reason: DenialReason?
+    public var rule: String?
+    public var xid: UInt32?
+    public var granted: ServicePort?
+    public var count: Int?
+    public var window: Duration?
+    public var detail: String?
+    /// `false` in observe mode, where enforce would have denied.
+    public var isEnforced = true
+
+    public init(_ kind: Kind, detail: String? = nil) {
+        self.kind = kind
+        self.detail = detail
+    }
+
+    /// What `decision` says, where the event is one.
+    public var decision: String? {
+        switch kind {
+        case .permitted, .denied: kind.rawValue
+        case .malformed, .granted, .renewed, .expired, .revoked, .enumeration, .quarantined, .released, .probed,
+            .registered, .unregistered, .untrustedRegistration, .staleRegistration, .tampered, .restored,
+            .rpcbindDown, .rpcbindUp, .reloaded, .reloadRefused, .started, .stopped, .suppressed:
+            nil
+        }
+    }
+}

@@ -1,0 +1,16 @@
+/// Totals since the start, for `status`; nothing that is counted here is ever lost to a rate limit.
+public struct Counters: Hashable, Sendable {
+    public var calls = 0
+    public var permitted = 0
+    public var denied: [DenialReason: Int] = [:]
+    public var malformed = 0
+    public var duplicates = 0
+    public var granted = 0
+    public var renewed = 0
+    public var expired = 0
+    public var revoked = 0
+    public var commits = 0
+    public var commitFailures = 0
+
+    public init() {}
+}

@@ -1,0 +1,74 @@
+import Portmapper
+
+/// What is asked of the real rpcbind. Equal questions may share one answer.
+public enum Question: Hashable, Sendable {
+    /// A lookup, rebuilt; over the unix socket for version 2, else over loopback on the client's netid, because
+    /// rpcbind answers for the transport that it is asked over.
+    case lookup(PortmapperCall, over: NetID)
+    /// The registry: DUMP of version 4 over the unix socket.
+    case registry
+    /// SET or UNSET that came over loopback, with `local-registration`.
+    case registration(PortmapperCall)
+
+    public var call: PortmapperCall {
+        switch self {
+        case .lookup(let call, _), .registration(let call): call
+        case .registry: .dump(.v4)
+        }
+    }
+
+    public var netID: NetID {
+        switch self {
+        case .lookup(_, let netID): netID
+        case .registry: .local
+        case .registration: .tcp
+        }
+    }
+}
+
+/// Why rpcbind gave no usable answer.
+public enum RpcbindFailure: Error, Hashable, Sendable, CustomStringConvertible {
+    case timedOut
+    case unreachable(String)
+    case refused(String)
+    /// Too many questions wait already.
+    case busy
+
+    public var description: String {
+        switch self {
+        case .timedOut: "rpcbind did not answer in time"
+        case .unreachable(let detail): "rpcbind can't be reached: \(detail)"
+        case .refused(let detail): "rpcbind gave no result: \(detail)"
+        case .busy: "too many questions wait for rpcbind"
+        }
+    }
+}
+
+/// Shares one answer among those who ask the same, never an answer that is older than the question.
+///
+/// ```
+/// nobody asks ──join──▶ sent ──join──▶ sent, and others wait ──answered──▶ sent (for those who waited)
+///                        └──answered──▶ nobody asks
+/// ```
+struct SharedQuestions<Asker: Sendable> {
+    private var sent: [Question: [Asker]] = [:]
+    private var waiting: [Question: [Asker]] = [:]
+
+    /// Whether the question has to be sent now.
+    mutating func join(_ asker: Asker, _ question: Question) -> Bool {
+        if sent[question] == nil {
+            sent[question] = [asker]
+            return true
+        }
+        waiting[question, default: []].append(asker)
+        return false
+    }
+
+    /// Those whom the answer serves, and whether the question has to be sent again for others.
+    mutating func answered(_ question: Question) -> (served: [Asker], isAskedAgain: Bool) {
+        let served = sent.removeValue(forKey: question) ?? []
+        guard let next = waiting.removeValue(forKey: question) else { return (served, false) }
+        sent[question] = next
+        return (served, true)
+    }
+}

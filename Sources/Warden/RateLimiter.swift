@@ -1,0 +1,51 @@
+import Portmapper
+
+/// A token bucket for each source, in bounded memory.
+///
+/// A bucket is kept as the instant at which it will be full again (the generic cell rate algorithm, ITU-T I.371).
+/// Two generations bound the memory: when the younger is full, the older is forgotten.
+struct RateLimiter {
+    struct Key: Hashable {
+        fileprivate var source: UInt64
+        fileprivate var kind: UInt8
+
+        static let everyone = Key(source: 0, kind: 0)
+
+        private init(source: UInt64, kind: UInt8) {
+            self.source = source
+            self.kind = kind
+        }
+
+        /// IPv6 clients own a /64 at least.
+        init(_ address: IPAddress, _ transport: Transport) {
+            switch address {
+            case .v4(let bits): self.init(source: UInt64(bits), kind: transport.rawValue)
+            case .v6(let bits): self.init(source: bits.subnet, kind: transport.rawValue | 0x80)
+            }
+        }
+    }
+
+    /// Sources remembered in each generation.
+    static let sourcesMax = 65_536
+
+    private let interval: Int64
+    private let tolerance: Int64
+    private var younger: [Key: Int64] = [:]
+    private var older: [Key: Int64] = [:]
+
+    init(perSecond rate: Int, burst: Int) {
+        interval = 1_000_000_000 / Int64(max(1, rate))
+        tolerance = interval * Int64(max(1, burst) - 1)
+    }
+
+    mutating func admits(_ key: Key, at now: Instant) -> Bool {
+        let full = max(younger[key] ?? older[key] ?? now.nanoseconds, now.nanoseconds)
+        guard full - now.nanoseconds <= tolerance else { return false }
+        if younger.count >= Self.sourcesMax, younger[key] == nil {
+            older = younger
+            younger = [:]
+        }
+        younger[key] = full + interval
+        return true
+    }
+}

@@ -1,0 +1,50 @@
+import Firewall
+import Portmapper
+
+/// The services that may be guarded and opened: registered by a trusted owner, and reachable from outside.
+struct ServiceTable {
+    /// Trusted registrations' ports, and for whose sake.
+    private(set) var programs: [ServicePort: Set<Program>] = [:]
+    private(set) var listeners: [ServicePort: ListenerState] = [:]
+    /// Stays while the mapping stays: a service that restarts must not find its port open to all.
+    private(set) var guarded: Set<ServicePort> = []
+
+    /// - Returns: whether anything changed.
+    mutating func registryRead(_ registry: Registry, trusted: Set<String>) -> Bool {
+        var programs: [ServicePort: Set<Program>] = [:]
+        for registration in registry.registrations
+        where trusted.contains(registration.owner) && !registration.isForThisHostOnly {
+            guard registration.program != .portmapper, let service = registration.service else { continue }
+            programs[service, default: []].insert(registration.program)
+        }
+        defer { self.programs = programs }
+        return programs != self.programs
+    }
+
+    /// - Returns: whether anything changed.
+    mutating func listenersInspected(_ states: [ServicePort: ListenerState]) -> Bool {
+        var updated = listeners.filter { programs[$0.key] != nil }
+        updated.merge(states) { _, newer in newer }
+        defer { listeners = updated }
+        return updated != listeners
+    }
+
+    /// Guards what is alive, or was when its mapping appeared.
+    mutating func updateGuards(never: Set<UInt16>) {
+        guarded = Set(
+            programs.keys.filter {
+                !never.contains($0.port) && (guarded.contains($0) || listeners[$0]?.isListening == true)
+            })
+    }
+
+    /// Takes over the guard of an earlier run, until the registry is known.
+    mutating func adopt(guarded: Set<ServicePort>) {
+        self.guarded = guarded
+    }
+
+    /// Whether a client of that family reaches a listening socket.
+    func isAlive(_ service: ServicePort, ipv4: Bool) -> Bool {
+        guard let state = listeners[service] else { return false }
+        return ipv4 ? state.ipv4 : state.ipv6
+    }
+}

@@ -1,0 +1,166 @@
+import Firewall
+import ONCRPC
+import Policy
+import Portmapper
+
+extension Warden {
+    /// rpcbind answered a question, or failed to.
+    public mutating func answered(
+        _ question: Question, with answer: Result<PortmapperResult, RpcbindFailure>, at now: Instant,
+        into actions: inout [Action]
+    ) {
+        let (served, isAskedAgain) = questions.answered(question)
+        if isAskedAgain { actions.append(.ask(question)) }
+        if question == .registry {
+            noteReachability(answer, at: now, into: &actions)
+            return registryAnswered(answer, served, at: now, into: &actions)
+        }
+        for case .exchange(let id) in served {
+            switch answer {
+            case .success(let result): resultArrived(id, result, at: now, into: &actions)
+            case .failure(let failure):
+                deny(id, .rpcbindDown, detail: failure.description, at: now, into: &actions)
+            }
+        }
+    }
+
+    private mutating func noteReachability(
+        _ answer: Result<PortmapperResult, RpcbindFailure>, at now: Instant, into actions: inout [Action]
+    ) {
+        switch answer {
+        case .success:
+            if isRpcbindUp != true { audit(AuditEvent(.rpcbindUp), at: now, into: &actions) }
+            isRpcbindUp = true
+        case .failure(let failure):
+            if isRpcbindUp != false {
+                audit(AuditEvent(.rpcbindDown, detail: failure.description), at: now, into: &actions)
+            }
+            isRpcbindUp = false
+        }
+    }
+
+    private mutating func registryAnswered(
+        _ answer: Result<PortmapperResult, RpcbindFailure>, _ askers: [Asker], at now: Instant,
+        into actions: inout [Action]
+    ) {
+        let waiting = askers.compactMap { if case .exchange(let id) = $0 { id } else { nil } }
+        guard case .success(.registrations(let list)) = answer else {
+            for id in waiting { deny(id, .rpcbindDown, at: now, into: &actions) }
+            return
+        }
+        exchangesAwaitingRegistry += waiting
+        registryRead(list, at: now, into: &actions)
+    }
+
+    private mutating func resultArrived(
+        _ id: Exchange.ID, _ result: PortmapperResult, at now: Instant, into actions: inout [Action]
+    ) {
+        guard let exchange = exchanges[id] else { return }
+        // What rpcbind says goes to this host as it is: local services need each other whoever owns them.
+        guard !exchange.peer.isLocal else { return complete(id, result, at: now, into: &actions) }
+        guard let service = service(in: result, for: exchange) else {
+            return complete(id, Self.notRegistered(exchange.call), at: now, into: &actions)
+        }
+        exchanges[id]?.answered = service
+        explain(id, at: now, into: &actions)
+    }
+
+    /// The service port that the answer tells, `nil` where the program is not registered.
+    private func service(in result: PortmapperResult, for exchange: Exchange) -> ServicePort? {
+        switch (result, exchange.call) {
+        case (.port(let port), .getPort(let mapping)):
+            guard let transport = mapping.transport, let port = UInt16(exactly: port), port != 0 else { return nil }
+            return ServicePort(transport, port)
+        case (.address(let text), _):
+            guard let address = UniversalAddress(text), address.port != 0 else { return nil }
+            return ServicePort(exchange.peer.transport, address.port)
+        case (.void, _), (.boolean, _), (.mappings, _), (.registrations, _), (.addressList, _), (.port, _): return nil
+        }
+    }
+
+    /// Finds the mapping that answered, whose owner must be trusted; reads the registry anew where it isn't known.
+    mutating func explain(_ id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
+        guard let exchange = exchanges[id], let service = exchange.answered, let program = exchange.call.subject?.program
+        else { return }
+        let netID = Self.answeringNetID(exchange)
+        let explanations =
+            registry?.explanations(of: program, at: service, netIDs: [netID]).filter { !$0.isForThisHostOnly } ?? []
+        if explanations.isEmpty, !exchange.isRegistryFresh {
+            exchanges[id]?.isRegistryFresh = true
+            return ask(.registry, for: .exchange(id), into: &actions)
+        }
+        guard let mapping = explanations.first(where: { trustedOwners.contains($0.owner) }) ?? explanations.first else {
+            return complete(id, Self.notRegistered(exchange.call), at: now, into: &actions)
+        }
+        let result = Self.result(of: exchange, at: service, mapping)
+        guard trustedOwners.contains(mapping.owner) else {
+            return deny(
+                id, .untrustedOwner, answer: result, detail: "\(service) registered by \(mapping.owner)", at: now,
+                into: &actions)
+        }
+        guard !settings.firewall.never.contains(service.port) else {
+            return deny(id, .neverPort, answer: result, detail: "\(service)", at: now, into: &actions)
+        }
+        exchanges[id]?.result = result
+        exchanges[id]?.services = [
+            Exchange.Service(
+                program: program, port: service, rule: exchange.permission.rule, open: exchange.permission.open)
+        ]
+        inspect(id, at: now, into: &actions)
+    }
+
+    /// Version 2 answers from the IPv4 registrations, whatever it is asked over.
+    private static func answeringNetID(_ exchange: Exchange) -> NetID {
+        switch exchange.call {
+        case .getPort(let mapping): NetID(mapping.transport ?? exchange.peer.transport, isIPv4: true)
+        case .getAddress, .getVersionAddress, .null, .setMapping, .unsetMapping, .set, .unset, .getAddressList, .dump,
+            .callIt, .broadcast, .indirect, .getTime, .universalToTransportAddress, .transportToUniversalAddress,
+            .getStatistics:
+            exchange.peer.netID
+        }
+    }
+
+    /// The reply, with an address that the client can use: the one it asked, unless the service has one of its own.
+    private static func result(
+        of exchange: Exchange, at service: ServicePort, _ mapping: Registration
+    ) -> PortmapperResult {
+        if case .getPort = exchange.call { return .port(UInt32(service.port)) }
+        let host = mapping.reachableHost(asked: exchange.peer.asked.host)
+        return .address(UniversalAddress(host: host, port: service.port).description)
+    }
+
+    /// The reply is known and nothing has to be opened for it.
+    mutating func complete(
+        _ id: Exchange.ID, _ result: PortmapperResult, at now: Instant, into actions: inout [Action]
+    ) {
+        guard let exchange = take(id) else { return }
+        finish(exchange, result, at: now, into: &actions)
+    }
+
+    mutating func deny(
+        _ id: Exchange.ID, _ reason: DenialReason, answer: PortmapperResult? = nil, detail: String? = nil,
+        at now: Instant, into actions: inout [Action]
+    ) {
+        guard let exchange = take(id) else { return }
+        deny(exchange, reason, answer: answer, detail: detail, at: now, into: &actions)
+    }
+
+    /// Ends the exchange.
+    private mutating func take(_ id: Exchange.ID) -> Exchange? {
+        guard let exchange = exchanges.removeValue(forKey: id) else { return nil }
+        let left = exchangesOfClient[exchange.peer.address, default: 1] - 1
+        exchangesOfClient[exchange.peer.address] = left > 0 ? left : nil
+        if exchange.peer.transport == .udp {
+            underWay[CallKey(address: exchange.peer.address, port: exchange.peer.port, xid: exchange.xid)] = nil
+        }
+        return exchange
+    }
+}
+
+extension Registration {
+    /// The address by which a client that asked `asked` reaches the service.
+    func reachableHost(asked: IPAddress) -> IPAddress {
+        guard let host = address?.host, !host.isUnspecified, !host.isLoopback else { return asked }
+        return host
+    }
+}

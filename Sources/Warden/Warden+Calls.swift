@@ -1,0 +1,158 @@
+import ONCRPC
+import Policy
+import Portmapper
+
+extension Warden {
+    /// A message reached port 111.
+    public mutating func callReceived(_ incoming: IncomingCall, at now: Instant, into actions: inout [Action]) {
+        counters.calls += 1
+        let peer = incoming.peer
+        if peer.isBroadcast || peer.asked.host.isMulticastOrBroadcast {
+            return deny(incoming, .broadcast, at: now, into: &actions)
+        }
+        if !peer.isLocal, !rates.admits(RateLimiter.Key(peer.address, peer.transport), at: now) {
+            guard settings.mode == .observe else { return deny(incoming, .rate, at: now, into: &actions) }
+            auditDenial(incoming, .rate, isEnforced: false, at: now, into: &actions)
+        }
+        switch incoming.content {
+        case .call(let call): dispatch(call, incoming, at: now, into: &actions)
+        case .undispatchable(_, let fault):
+            malformed(incoming, owed: Reply(xid: incoming.xid, body: fault.owed), at: now, into: &actions)
+        case .faulty(let fault): malformed(incoming, owed: fault.owed, at: now, into: &actions)
+        }
+    }
+
+    private mutating func dispatch(
+        _ call: PortmapperCall, _ incoming: IncomingCall, at now: Instant, into actions: inout [Action]
+    ) {
+        switch decide(call, from: incoming.peer) {
+        case .success(let permission):
+            begin(call, incoming, permission, at: now, into: &actions)
+        case .failure(let reason) where settings.mode == .observe && reason.isLiftedByObserving:
+            auditDenial(incoming, reason, isEnforced: false, at: now, into: &actions)
+            begin(
+                call, incoming, Permission(rule: nil, open: .never, liftedDenial: reason), at: now, into: &actions)
+        case .failure(let reason):
+            deny(incoming, reason, at: now, into: &actions)
+        }
+    }
+
+    /// Whether the call may go on, by policy alone: the same for registered and unregistered programs.
+    public func decide(_ call: PortmapperCall, from peer: Peer) -> Result<Permission, DenialReason> {
+        switch call {
+        case .set, .unset, .setMapping, .unsetMapping:
+            peer.isLocal && settings.rpcbind.permitsLocalRegistration
+                ? .success(.local) : .failure(.remoteRegistration)
+        case .callIt, .broadcast, .indirect: .failure(.remoteCall)
+        case .getTime, .universalToTransportAddress, .transportToUniversalAddress, .getStatistics:
+            .failure(isKnown(peer) ? .notServed : .stranger)
+        case .null: isKnown(peer) ? .success(.local) : .failure(.stranger)
+        case .getPort(let mapping):
+            decideLookup(of: mapping.program, over: mapping.transport ?? peer.transport, from: peer)
+        case .getAddress(_, let rpcb), .getVersionAddress(let rpcb):
+            decideLookup(of: rpcb.program, over: peer.transport, from: peer)
+        case .dump, .getAddressList: decideListing(from: peer)
+        }
+    }
+
+    /// On this host, or named by a rule.
+    func isKnown(_ peer: Peer) -> Bool { peer.isLocal || policy.names(peer.address) }
+
+    private func decideLookup(
+        of program: Program, over transport: Transport, from peer: Peer
+    ) -> Result<Permission, DenialReason> {
+        if peer.isLocal { return .success(.local) }
+        if program == .portmapper { return policy.names(peer.address) ? .success(.local) : .failure(.stranger) }
+        switch policy.lookup(program, over: transport, by: peer.address) {
+        case .permitted(let rule, let open):
+            return .success(Permission(rule: policy.rules[rule].label, open: open))
+        case .stranger: return .failure(.stranger)
+        case .noRule: return .failure(.noRule)
+        case .transport: return .failure(.transport)
+        }
+    }
+
+    private func decideListing(from peer: Peer) -> Result<Permission, DenialReason> {
+        if peer.isLocal { return .success(.local) }
+        switch policy.listing(by: peer.address) {
+        case .permitted where peer.transport == .udp && !settings.limits.listsOverUDP: return .failure(.listOverUDP)
+        case .permitted(let rule):
+            return .success(Permission(rule: policy.rules[rule].label, open: .never))
+        case .stranger: return .failure(.stranger)
+        case .noList: return .failure(.noList)
+        }
+    }
+
+    /// Answers at once what needs nobody else; asks rpcbind for the rest.
+    private mutating func begin(
+        _ call: PortmapperCall, _ incoming: IncomingCall, _ permission: Permission, at now: Instant,
+        into actions: inout [Action]
+    ) {
+        let peer = incoming.peer
+        let exchange = Exchange(peer: peer, xid: incoming.xid, call: call, permission: permission)
+        if let result = ownAnswer(to: call, asked: peer.asked) {
+            return finish(exchange, result, at: now, into: &actions)
+        }
+        guard let question = question(for: call, from: peer) else {
+            return finish(exchange, Self.notRegistered(call), at: now, into: &actions)
+        }
+        let key = CallKey(address: peer.address, port: peer.port, xid: incoming.xid)
+        if peer.transport == .udp {
+            guard underWay[key] == nil else {
+                counters.duplicates += 1
+                return
+            }
+        }
+        guard exchanges.count < Self.exchangesMax,
+            exchangesOfClient[peer.address, default: 0] < Self.exchangesPerClientMax
+        else { return deny(incoming, .rate, at: now, into: &actions) }
+        exchangesOfClient[peer.address, default: 0] += 1
+        nextExchange += 1
+        exchanges[nextExchange] = exchange
+        if peer.transport == .udp { underWay[key] = nextExchange }
+        ask(question, for: .exchange(nextExchange), into: &actions)
+    }
+
+    /// NULL, and the portmapper's own place: the address and port that were asked.
+    private func ownAnswer(to call: PortmapperCall, asked: UniversalAddress) -> PortmapperResult? {
+        switch call {
+        case .null: .void
+        case .getPort(let mapping) where mapping.program == .portmapper:
+            .port(mapping.transport == nil ? 0 : UInt32(asked.port))
+        case .getAddress(_, let rpcb) where rpcb.program == .portmapper: .address(asked.description)
+        case .getVersionAddress(let rpcb) where rpcb.program == .portmapper:
+            .address(PortmapperVersion(rawValue: rpcb.version) == nil ? "" : asked.description)
+        case .getPort, .getAddress, .getVersionAddress, .set, .unset, .setMapping, .unsetMapping, .dump, .callIt,
+            .broadcast, .indirect, .getAddressList, .getTime, .universalToTransportAddress,
+            .transportToUniversalAddress, .getStatistics:
+            nil
+        }
+    }
+
+    /// The call built anew: nothing that the peer chose goes upstream but program and version.
+    private func question(for call: PortmapperCall, from peer: Peer) -> Question? {
+        let rebuilt = { (rpcb: RPCB) in
+            RPCB(
+                program: rpcb.program, version: rpcb.version, netID: peer.netID.rawValue,
+                address: peer.asked.description, owner: "")
+        }
+        switch call {
+        case .getPort(let mapping):
+            // rpcbind knows no other protocols.
+            guard mapping.transport != nil else { return nil }
+            return .lookup(
+                .getPort(
+                    Mapping(
+                        program: mapping.program, version: mapping.version, protocolNumber: mapping.protocolNumber,
+                        port: 0)), over: .local)
+        case .getAddress(let version, let rpcb):
+            return .lookup(.getAddress(version, rebuilt(rpcb)), over: peer.netID)
+        case .getVersionAddress(let rpcb): return .lookup(.getVersionAddress(rebuilt(rpcb)), over: peer.netID)
+        case .dump, .getAddressList: return .registry
+        case .set, .unset, .setMapping, .unsetMapping: return .registration(call)
+        case .null, .callIt, .broadcast, .indirect, .getTime, .universalToTransportAddress,
+            .transportToUniversalAddress, .getStatistics:
+            return nil
+        }
+    }
+}

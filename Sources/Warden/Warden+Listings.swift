@@ -1,0 +1,93 @@
+import ONCRPC
+import Policy
+import Portmapper
+
+extension Warden {
+    /// Answers DUMP and GETADDRLIST from a registry that is newer than the question.
+    mutating func list(_ id: Exchange.ID, _ exchange: Exchange, at now: Instant, into actions: inout [Action]) {
+        let visible = (registry?.registrations ?? []).compactMap { shown($0, to: exchange) }
+        switch exchange.call {
+        case .dump(.v2): complete(id, .mappings(visible.compactMap(\.mapping)), at: now, into: &actions)
+        case .dump: complete(id, .registrations(visible.map(\.rpcb)), at: now, into: &actions)
+        case .getAddressList(let rpcb):
+            let asked = visible.filter {
+                $0.program == rpcb.program && $0.version == rpcb.version
+                    && $0.netID.protocolFamily == exchange.peer.netID.protocolFamily
+            }
+            answerAddressList(id, exchange, asked, at: now, into: &actions)
+        case .null, .setMapping, .unsetMapping, .getPort, .set, .unset, .getAddress, .getVersionAddress, .callIt,
+            .broadcast, .indirect, .getTime, .universalToTransportAddress, .transportToUniversalAddress,
+            .getStatistics:
+            break
+        }
+    }
+
+    /// The registration as this client may see it: rpcbind's own place is ours, and what the client can't reach or
+    /// may not look up is left out.
+    private func shown(_ registration: Registration, to exchange: Exchange) -> Registration? {
+        if registration.program == .portmapper, let host = registration.address?.host {
+            var own = registration
+            let wildcard: IPAddress = host.isIPv4 ? .v4(0) : .v6(0)
+            own.address = UniversalAddress(host: wildcard, port: exchange.peer.asked.port)
+            own.addressText = own.address?.description ?? ""
+            return own
+        }
+        if exchange.peer.isLocal { return registration }
+        guard let service = registration.service, !registration.isForThisHostOnly else { return nil }
+        if exchange.permission.liftedDenial != nil { return registration }
+        guard trustedOwners.contains(registration.owner) else { return nil }
+        return policy.lists(registration.program, over: service.transport, for: exchange.peer.address)
+            ? registration : nil
+    }
+
+    /// GETADDRLIST is a lookup of several services at once: some clients connect to what it tells.
+    private mutating func answerAddressList(
+        _ id: Exchange.ID, _ exchange: Exchange, _ registrations: [Registration], at now: Instant,
+        into actions: inout [Action]
+    ) {
+        let asked = exchange.peer.asked.host
+        let client = exchange.peer.address
+        var entries: [AddressEntry] = []
+        var wanted: [Exchange.Service] = []
+        for registration in registrations {
+            guard let service = registration.service else { continue }
+            let host = registration.program == .portmapper ? asked : registration.reachableHost(asked: asked)
+            entries.append(AddressEntry(registration.netID, UniversalAddress(host: host, port: service.port)))
+            guard registration.program != .portmapper, !exchange.peer.isLocal,
+                case .permitted(let rule, let open) = policy.lookup(
+                    registration.program, over: service.transport, by: client),
+                services.isAlive(service, ipv4: client.isIPv4), !settings.firewall.never.contains(service.port)
+            else { continue }
+            wanted.append(
+                Exchange.Service(
+                    program: registration.program, port: service, rule: policy.rules[rule].label, open: open))
+        }
+        exchanges[id]?.result = .addressList(entries)
+        exchanges[id]?.services = wanted
+        inspect(id, at: now, into: &actions)
+    }
+}
+
+extension AddressEntry {
+    fileprivate init(_ netID: NetID, _ address: UniversalAddress) {
+        self.init(
+            address: address.description, netID: netID.rawValue, semantics: netID.semantics,
+            protocolFamily: netID.protocolFamily, protocolName: netID.protocolName)
+    }
+}
+
+extension Registration {
+    /// Version 2 knows only UDP and TCP over IPv4.
+    fileprivate var mapping: Mapping? {
+        guard netID == .udp || netID == .tcp, let service else { return nil }
+        return Mapping(
+            program: program, version: version, protocolNumber: UInt32(service.transport.rawValue),
+            port: UInt32(service.port))
+    }
+
+    fileprivate var rpcb: RPCB {
+        RPCB(
+            program: program, version: version, netID: netID.rawValue, address: address?.description ?? addressText,
+            owner: owner)
+    }
+}

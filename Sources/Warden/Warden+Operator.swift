@@ -1,0 +1,84 @@
+import Firewall
+import Policy
+import Portmapper
+
+extension Warden {
+    /// The kernel's table as an earlier run left it; its grants are adopted, and checked once rpcbind has answered.
+    public mutating func tableFound(_ contents: TableContents, at now: Instant) {
+        services.adopt(guarded: contents.guarded)
+        for element in contents.granted {
+            guard let note = GrantNote(element.comment) else { continue }
+            ledger.record(
+                element.key,
+                Grant(
+                    programs: [note.program], rule: note.rule, issued: note.issued,
+                    expiresNotBefore: now + element.expiresIn, writtenAt: now + element.expiresIn - element.timeout))
+        }
+        var elements = elements()
+        elements.standing = contents.standing
+        writer.desire(elements)
+    }
+
+    /// There is no table yet.
+    public mutating func tableMissing(at now: Instant) {
+        writer.desire(elements())
+    }
+
+    /// An operator ends a client's grants; `nil` stands for any.
+    /// - Returns: the grants that will be revoked.
+    public mutating func revoke(
+        client: IPAddress, port: UInt16?, transport: Transport?, at now: Instant, into actions: inout [Action]
+    ) -> [GrantKey] {
+        let keys = ledger.grants.keys.filter {
+            $0.client == client && (port == nil || $0.service.port == port)
+                && (transport == nil || $0.service.transport == transport)
+        }.sorted()
+        for key in keys {
+            revocationCauses[key] = "by the operator"
+            writer.revoke(key)
+        }
+        flush(at: now, into: &actions)
+        return keys
+    }
+
+    /// A TCP client connected.
+    public mutating func connectionOpened(_ peer: Peer, at now: Instant, into actions: inout [Action]) {
+        let victims = connections.opened(
+            peer.channel, from: peer.address, isLocal: peer.isLocal, isNamed: policy.names(peer.address), at: now)
+        for id in victims { actions.append(.closeConnection(id)) }
+    }
+
+    public mutating func connectionReceived(_ id: ConnectionTable.ID, isInsideRecord: Bool, at now: Instant) {
+        connections.received(id, isInsideRecord: isInsideRecord, at: now)
+    }
+
+    public mutating func connectionClosed(_ id: ConnectionTable.ID) {
+        connections.closed(id)
+    }
+
+    public var connectionCount: Int { connections.count }
+    public var grantCount: Int { ledger.count }
+    public var guardedServices: Set<ServicePort> { writer.guarded }
+
+    /// What the ledger knows of a grant that the kernel lists.
+    public func grant(_ key: GrantKey) -> Grant? { ledger[key] }
+
+    /// One line of `registry`.
+    public struct RegistryEntry: Hashable, Sendable {
+        public var registration: Registration
+        public var isTrusted: Bool
+        public var isAlive: Bool
+        public var isGuarded: Bool
+    }
+
+    public var registryEntries: [RegistryEntry] {
+        (registry?.registrations ?? []).map { registration in
+            let service = registration.service
+            return RegistryEntry(
+                registration: registration, isTrusted: trustedOwners.contains(registration.owner),
+                isAlive: registration.program == .portmapper
+                    ? isRpcbindUp == true : service.flatMap { services.listeners[$0]?.isListening } ?? false,
+                isGuarded: service.map(writer.guarded.contains) ?? false)
+        }
+    }
+}

@@ -1,0 +1,138 @@
+import Firewall
+import ONCRPC
+import Policy
+import Portmapper
+
+extension Warden {
+    /// rpcbind listed its registrations.
+    mutating func registryRead(_ list: [RPCB], at now: Instant, into actions: inout [Action]) {
+        let fresh = Registry(list)
+        if fresh != registry {
+            auditChanges(from: registry, to: fresh, at: now, into: &actions)
+            registry = fresh
+            if services.registryRead(fresh, trusted: trustedOwners) { areServicesSettled = false }
+        }
+        actions.append(.inspectListeners(Set(services.programs.keys)))
+    }
+
+    /// The listeners were looked up; `nil`: they couldn't be.
+    public mutating func listenersInspected(
+        _ states: [ServicePort: ListenerState]?, at now: Instant, into actions: inout [Action]
+    ) {
+        if let states, services.listenersInspected(states) { areServicesSettled = false }
+        settleServices(at: now, into: &actions)
+        let (listings, inspecting) = (exchangesAwaitingRegistry, exchangesInspecting)
+        exchangesAwaitingRegistry = []
+        exchangesInspecting = []
+        for id in listings { registryExplained(id, at: now, into: &actions) }
+        for id in inspecting {
+            if states == nil {
+                deny(id, .firewallFailed, detail: "listening sockets can't be looked up", at: now, into: &actions)
+            } else {
+                open(id, at: now, into: &actions)
+            }
+        }
+    }
+
+    private mutating func registryExplained(_ id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
+        guard let exchange = exchanges[id] else { return }
+        switch exchange.call {
+        case .dump, .getAddressList: list(id, exchange, at: now, into: &actions)
+        case .null, .setMapping, .unsetMapping, .getPort, .set, .unset, .getAddress, .getVersionAddress, .callIt,
+            .broadcast, .indirect, .getTime, .universalToTransportAddress, .transportToUniversalAddress,
+            .getStatistics:
+            explain(id, at: now, into: &actions)
+        }
+    }
+
+    /// Brings guard, standing elements and grants in line with registry, listeners and policy.
+    mutating func settleServices(at now: Instant, into actions: inout [Action]) {
+        guard !areServicesSettled, registry != nil else { return }
+        areServicesSettled = true
+        let stale = services.programs.keys.filter { services.listeners[$0]?.isListening == false }
+        for service in stale.sorted() where !staleLogged.contains(service) {
+            var event = AuditEvent(.staleRegistration, detail: "nothing listens at \(service)")
+            event.program = services.programs[service]?.min()
+            event.programName = event.program.flatMap(names.name)
+            audit(event, at: now, into: &actions)
+        }
+        staleLogged = Set(stale)
+        services.updateGuards(never: settings.firewall.never)
+        writer.desire(elements())
+        revokeBaseless(at: now)
+    }
+
+    func elements() -> TableWriter.Elements {
+        var elements = TableWriter.Elements(guarded: services.guarded)
+        for range in settings.firewall.guardPorts {
+            for port in range.ports where !settings.firewall.never.contains(port) {
+                elements.guarded.insert(ServicePort(range.transport, port))
+            }
+        }
+        for service in services.guarded {
+            for clients in standingClients(of: service) {
+                elements.standing.insert(StandingKey(clients: clients, service: service))
+            }
+        }
+        return elements
+    }
+
+    /// Disjoint ranges: the kernel's interval sets take no overlaps.
+    private func standingClients(of service: ServicePort) -> [AddressRange] {
+        let programs = services.programs[service] ?? []
+        let ranges = programs.flatMap { policy.standing($0, over: service.transport) }
+        return programs.count == 1 ? ranges : AddressRange.union(ranges)
+    }
+
+    private mutating func auditChanges(
+        from old: Registry?, to new: Registry, at now: Instant, into actions: inout [Action]
+    ) {
+        let before = Set(old?.registrations ?? [])
+        let after = Set(new.registrations)
+        for registration in new.registrations where !before.contains(registration) {
+            guard registration.program != .portmapper, registration.service != nil else { continue }
+            let isTrusted = trustedOwners.contains(registration.owner)
+            if isTrusted, old == nil { continue }
+            let kind: AuditEvent.Kind = isTrusted ? .registered : .untrustedRegistration
+            audit(event(kind, registration), at: now, into: &actions)
+        }
+        for registration in old?.registrations ?? [] where !after.contains(registration) {
+            guard registration.program != .portmapper, registration.service != nil else { continue }
+            audit(event(.unregistered, registration), at: now, into: &actions)
+        }
+    }
+
+    private func event(_ kind: AuditEvent.Kind, _ registration: Registration) -> AuditEvent {
+        var event = AuditEvent(kind)
+        event.program = registration.program
+        event.programName = names.name(of: registration.program)
+        event.version = registration.version
+        let place = registration.service.map(String.init(describing:)) ?? registration.addressText
+        event.detail = "\(place) (\(registration.netID.rawValue)) by \(registration.owner)"
+        return event
+    }
+}
+
+extension AddressRange {
+    /// The same addresses as disjoint ranges, ascending; adjacent ones are merged.
+    static func union(_ ranges: [AddressRange]) -> [AddressRange] {
+        var result: [AddressRange] = []
+        for range in ranges.sorted() {
+            guard let last = result.last, last.reaches(range) else {
+                result.append(range)
+                continue
+            }
+            result[result.count - 1] = AddressRange(last.first, max(last.last, range.last))
+        }
+        return result
+    }
+
+    /// Whether `later`, which starts no earlier, overlaps this range or follows it without a gap.
+    private func reaches(_ later: AddressRange) -> Bool {
+        switch (last, later.first) {
+        case (.v4(let end), .v4(let start)): start <= end || start == end.successor
+        case (.v6(let end), .v6(let start)): start <= end || start == end.successor
+        case (.v4, .v6), (.v6, .v4): false
+        }
+    }
+}

@@ -1,0 +1,168 @@
+import ONCRPC
+import Policy
+import Portmapper
+
+extension Warden {
+    /// The permitted call's reply.
+    mutating func finish(
+        _ exchange: Exchange, _ result: PortmapperResult, at now: Instant, into actions: inout [Action]
+    ) {
+        counters.permitted += 1
+        actions.append(.sendReply(result.reply(xid: exchange.xid), to: exchange.peer))
+        guard exchange.permission.liftedDenial == nil else { return }
+        var event = event(.permitted, exchange.call, exchange.peer, exchange.xid)
+        event.rule = exchange.permission.rule
+        if result == .port(0) || result == .address("") { event.detail = "not registered" }
+        audit(event, at: now, into: &actions)
+    }
+
+    /// What rpcbind answers about a program that nobody registered.
+    static func notRegistered(_ call: PortmapperCall) -> PortmapperResult {
+        switch call {
+        case .getPort: .port(0)
+        case .getAddress, .getVersionAddress: .address("")
+        case .dump(.v2): .mappings([])
+        case .dump: .registrations([])
+        case .getAddressList: .addressList([])
+        case .set, .unset, .setMapping, .unsetMapping: .boolean(false)
+        case .null, .callIt, .broadcast, .indirect, .getTime, .universalToTransportAddress,
+            .transportToUniversalAddress, .getStatistics:
+            .void
+        }
+    }
+
+    /// Denies an exchange that policy permitted, for what came to light since; observe mode lets it pass.
+    mutating func deny(
+        _ exchange: Exchange, _ reason: DenialReason, answer: PortmapperResult? = nil, detail: String? = nil,
+        at now: Instant, into actions: inout [Action]
+    ) {
+        let incoming = IncomingCall(
+            peer: exchange.peer, xid: exchange.xid, byteCount: .max, content: .call(exchange.call))
+        if settings.mode == .observe, reason.isLiftedByObserving, let answer {
+            auditDenial(incoming, reason, detail: detail, isEnforced: false, at: now, into: &actions)
+            var lifted = exchange
+            lifted.permission.liftedDenial = reason
+            return finish(lifted, answer, at: now, into: &actions)
+        }
+        deny(incoming, reason, detail: detail, at: now, into: &actions)
+    }
+
+    mutating func deny(
+        _ incoming: IncomingCall, _ reason: DenialReason, detail: String? = nil, at now: Instant,
+        into actions: inout [Action]
+    ) {
+        auditDenial(incoming, reason, detail: detail, isEnforced: true, at: now, into: &actions)
+        switch reason {
+        case .rate, .broadcast: refuse(incoming, with: nil, into: &actions)
+        case .stranger, .noRule, .noList, .listOverUDP, .transport, .remoteRegistration, .remoteCall, .notServed,
+            .untrustedOwner, .notListening, .neverPort, .grantsFull, .firewallFailed, .rpcbindDown:
+            refuse(incoming, with: refusal(of: incoming), into: &actions)
+        }
+    }
+
+    mutating func auditDenial(
+        _ incoming: IncomingCall, _ reason: DenialReason, detail: String? = nil, isEnforced: Bool, at now: Instant,
+        into actions: inout [Action]
+    ) {
+        counters.denied[reason, default: 0] += 1
+        var event: AuditEvent
+        switch incoming.content {
+        case .call(let call): event = self.event(.denied, call, incoming.peer, incoming.xid)
+        case .undispatchable(let header, _):
+            event = self.event(.denied, nil, incoming.peer, incoming.xid)
+            describe(header, in: &event)
+        case .faulty: event = self.event(.denied, nil, incoming.peer, incoming.xid)
+        }
+        event.reason = reason
+        event.detail = detail
+        event.isEnforced = isEnforced
+        audit(event, at: now, into: &actions)
+    }
+
+    /// A message that can't be served: the error that RFC 5531 asks for, to those whom a rule names.
+    mutating func malformed(
+        _ incoming: IncomingCall, owed: Reply?, at now: Instant, into actions: inout [Action]
+    ) {
+        let isAnswered = isKnown(incoming.peer) || settings.mode == .observe
+        if case .undispatchable = incoming.content, !isAnswered {
+            return deny(incoming, .stranger, at: now, into: &actions)
+        }
+        counters.malformed += 1
+        var event = event(.malformed, nil, incoming.peer, incoming.xid)
+        switch incoming.content {
+        case .call: break
+        case .undispatchable(let header, let fault):
+            describe(header, in: &event)
+            event.detail = "\(fault)"
+        case .faulty(let fault): event.detail = "\(fault.name)"
+        }
+        audit(event, at: now, into: &actions)
+        refuse(incoming, with: isAnswered ? owed : nil, into: &actions)
+    }
+
+    /// A stream that can't be followed any further.
+    public mutating func recordRefused(
+        _ peer: Peer, _ fault: RecordFault, at now: Instant, into actions: inout [Action]
+    ) {
+        counters.malformed += 1
+        var event = event(.malformed, nil, peer, 0)
+        event.xid = nil
+        event.detail = "\(fault)"
+        audit(event, at: now, into: &actions)
+        actions.append(.closeConnection(peer.channel))
+    }
+
+    private func refusal(of incoming: IncomingCall) -> Reply? {
+        let authError = Reply(xid: incoming.xid, body: .authError(.failed))
+        guard isKnown(incoming.peer) else { return settings.denial.strangers == .authError ? authError : nil }
+        switch (settings.denial.refuse, incoming.content) {
+        case (.silence, _): return nil
+        case (.notRegistered, .call(let call)):
+            switch call {
+            case .callIt, .broadcast, .indirect: return nil  // RFC 1833, 2.2: no reply where the call can't be made
+            case .null, .getTime, .universalToTransportAddress, .transportToUniversalAddress, .getStatistics:
+                return Reply(xid: incoming.xid, body: .procedureUnavailable)
+            case .set, .unset, .setMapping, .unsetMapping, .getPort, .getAddress, .getVersionAddress, .dump,
+                .getAddressList:
+                return Self.notRegistered(call).reply(xid: incoming.xid)
+            }
+        case (.authError, _), (.notRegistered, _): return authError
+        }
+    }
+
+    /// Sends the refusal, or nothing; never more over UDP than came in.
+    private func refuse(_ incoming: IncomingCall, with reply: Reply?, into actions: inout [Action]) {
+        switch (incoming.peer.transport, reply) {
+        case (.udp, let reply?) where reply.encoded.count <= incoming.byteCount:
+            actions.append(.sendReply(reply, to: incoming.peer))
+        case (.tcp, let reply?): actions.append(.sendReply(reply, to: incoming.peer))
+        case (.tcp, nil): actions.append(.closeConnection(incoming.peer.channel))
+        case (.udp, _): break
+        }
+    }
+
+    func event(
+        _ kind: AuditEvent.Kind, _ call: PortmapperCall?, _ peer: Peer, _ xid: UInt32
+    ) -> AuditEvent {
+        var event = AuditEvent(kind)
+        event.client = peer.address
+        event.port = peer.port
+        event.transport = peer.transport
+        event.xid = xid
+        guard let call else { return event }
+        event.procedure = call.procedureName
+        // A call that is about no other program is about the portmapper itself.
+        let subject = call.subject ?? (.portmapper, call.version.rawValue)
+        event.program = subject.program
+        event.version = subject.version
+        event.programName = names.name(of: subject.program)
+        return event
+    }
+
+    private func describe(_ header: CallHeader, in event: inout AuditEvent) {
+        event.program = Program(header.program)
+        event.programName = names.name(of: Program(header.program))
+        event.version = header.version
+        event.procedure = String(header.procedure)
+    }
+}

@@ -1,0 +1,121 @@
+import Firewall
+import ONCRPC
+import Policy
+import Portmapper
+
+/// The heart: events in, actions out; no clock and no I/O.
+///
+/// Each event appends what is to be done. Events are processed in order, on one thread. After a group of events that
+/// arrived together, ``flush(at:into:)`` commits what they need of the kernel in one transaction.
+public struct Warden: Sendable {
+    public internal(set) var settings: Settings
+    public internal(set) var policy: Policy
+    public internal(set) var counters = Counters()
+    let names: ProgramNames
+    /// As rpcbind shows owners: `superuser`, or a uid in decimal.
+    let trustedOwners: Set<String>
+    /// Wall-clock time at ``Instant/zero``, for people only.
+    var epoch = Timestamp(milliseconds: 0)
+
+    /// `nil` until rpcbind has answered once.
+    public internal(set) var registry: Registry?
+    /// `nil` until the first attempt has ended.
+    public internal(set) var isRpcbindUp: Bool?
+    var services = ServiceTable()
+    /// They wait for the registry, and then for the look-up of listeners that follows it.
+    var exchangesAwaitingRegistry: [Exchange.ID] = []
+    /// They wait to know whether their services listen.
+    var exchangesInspecting: [Exchange.ID] = []
+    var nextRefresh = Instant.zero
+
+    var exchanges: [Exchange.ID: Exchange] = [:]
+    var nextExchange: Exchange.ID = 0
+    var exchangesOfClient: [IPAddress: Int] = [:]
+    /// UDP calls under way, so that a retransmission is not asked and answered twice.
+    var underWay: [CallKey: Exchange.ID] = [:]
+    var questions = SharedQuestions<Asker>()
+    var connections: ConnectionTable
+    var rates: RateLimiter
+    var auditLimiter = AuditLimiter()
+
+    /// Guard, standing elements and grants are what registry, listeners and policy ask for.
+    var areServicesSettled = false
+    var staleLogged: Set<ServicePort> = []
+    var ledger = GrantLedger()
+    /// Why revocations under way were asked for.
+    var revocationCauses: [GrantKey: String] = [:]
+    var writer: TableWriter
+
+    /// Calls under way; beyond it the newest are dropped.
+    static let exchangesMax = 16_384
+    /// Calls of one client under way: what it pipelines must not take the places of others.
+    static let exchangesPerClientMax = 1024
+
+    struct CallKey: Hashable {
+        var address: IPAddress
+        var port: UInt16
+        var xid: UInt32
+    }
+
+    enum Asker: Sendable {
+        case exchange(Exchange.ID)
+        case refresh
+    }
+
+    public init(settings: Settings, policy: Policy, names: ProgramNames, trustedOwners: Set<String>) {
+        self.settings = settings
+        self.policy = policy
+        self.names = names
+        self.trustedOwners = trustedOwners
+        connections = ConnectionTable(limits: settings.limits)
+        rates = Self.rateLimiter(settings.limits)
+        writer = TableWriter(shape: settings.tableShape)
+    }
+
+    static func rateLimiter(_ limits: Settings.Limits) -> RateLimiter {
+        RateLimiter(perSecond: limits.callsPerSecond, burst: 4 * limits.callsPerSecond)
+    }
+
+    /// The table is in place.
+    public var isGuarding: Bool { writer.isTableMade }
+
+    public func wallClock(at now: Instant) -> Timestamp { epoch + (now - .zero) }
+
+    /// The wall clock was read; it may have been set since.
+    public mutating func wallClockRead(_ time: Timestamp, at now: Instant) {
+        epoch = time + (.zero - now)
+    }
+
+    /// Time passes: refresh what is due, look after grants, sum up what the log swallowed.
+    public mutating func timeAdvanced(to now: Instant, into actions: inout [Action]) {
+        if now >= nextRefresh {
+            nextRefresh = now + settings.rpcbind.refresh
+            ask(.registry, for: .refresh, into: &actions)
+        }
+        for id in connections.expired(at: now) {
+            connections.closed(id)
+            actions.append(.closeConnection(id))
+        }
+        let due = ledger.takeDue(at: now, limit: Self.inspectionsAtOnce)
+        if !due.isEmpty { actions.append(.inspectGrants(due)) }
+        for event in auditLimiter.summary(at: now) { actions.append(.audit(event)) }
+        flush(at: now, into: &actions)
+    }
+
+    /// Bounds the time that one round of looking after grants takes.
+    static let inspectionsAtOnce = 512
+
+    /// Commits what has gathered, in one transaction.
+    public mutating func flush(at now: Instant, into actions: inout [Action]) {
+        guard let transaction = writer.nextTransaction(restoring: ledger, at: now) else { return }
+        actions.append(.commit(transaction))
+    }
+
+    mutating func ask(_ question: Question, for asker: Asker, into actions: inout [Action]) {
+        if questions.join(asker, question) { actions.append(.ask(question)) }
+    }
+
+    mutating func audit(_ event: AuditEvent, at now: Instant, into actions: inout [Action]) {
+        if auditLimiter.admits(event, at: now) { actions.append(.audit(event)) }
+    }
+}

@@ -1,0 +1,22 @@
+import ArgumentParser
+import PolicyFile
+
+struct Check: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Check the configuration and its policy, or the files given.",
+        discussion: "Prints every problem as file:line:column. Exits 0 if only warnings were found, else 2.")
+
+    @OptionGroup var configuration: ConfigurationOption
+
+    @Argument(help: "Configuration or policy files; without any, the configuration and the policy it names.")
+    var files: [String] = []
+
+    func run() throws {
+        let loader = PolicyLoader()
+        let result =
+            files.isEmpty ? loader.load(configurationPath: configuration.path) : loader.check(files: files)
+        for diagnostic in result.diagnostics { print(diagnostic.description) }
+        if result.hasErrors { throw CommandFailure(message: nil, code: ExitStatus.usage) }
+        if result.diagnostics.isEmpty { print("no problems in \(result.filesRead.joined(separator: ", "))") }
+    }
+}

@@ -1,0 +1,64 @@
+import ArgumentParser
+import Daemon
+import PolicyFile
+import Portmapper
+
+struct Explain: ParsableCommand {
+    enum Procedure: String, ExpressibleByArgument, CaseIterable {
+        case getport
+        case dump
+    }
+
+    static let configuration = CommandConfiguration(
+        abstract: "Say what the policy decides about a client and a program, and why.",
+        discussion: "Needs no daemon. Exits 0 if permitted, 1 if denied.")
+
+    @OptionGroup var configuration: ConfigurationOption
+
+    @Option(help: ArgumentHelp("The client's IPv4 or IPv6 address.", valueName: "addr"))
+    var client: String
+
+    @Option(help: ArgumentHelp("An RPC program: a name of /etc/rpc, or a number.", valueName: "name|number"))
+    var program: String?
+
+    @Option(help: "The procedure that is asked.")
+    var procedure: Procedure = .getport
+
+    @Option(help: ArgumentHelp("The transport of the service.", valueName: "tcp|udp"))
+    var transport: String = "tcp"
+
+    func run() throws {
+        guard let address = IPAddress(client) else {
+            throw usage("not an address: \"\(client)\"; give an IPv4 or IPv6 address")
+        }
+        guard let transport = Transport(name: transport) else {
+            throw usage("not a transport: \"\(transport)\"; use tcp or udp")
+        }
+        let load = PolicyLoader().load(configurationPath: configuration.path)
+        guard !load.hasErrors else {
+            for diagnostic in load.diagnostics { writeError(diagnostic.description) }
+            throw CommandFailure(message: nil, code: ExitStatus.usage)
+        }
+        let explanation = Explanation(of: load, client: address)
+        let verdict: Explanation.Verdict
+        switch procedure {
+        case .dump: verdict = explanation.listing()
+        case .getport: verdict = explanation.lookup(try number(of: program, load), over: transport)
+        }
+        print(verdict.text)
+        if !verdict.isPermitted { throw CommandFailure(message: nil, code: ExitStatus.denied) }
+    }
+
+    private func number(of name: String?, _ load: LoadResult) throws -> Program {
+        guard let name else { throw usage("--program is missing; name the program, as in --program nfs") }
+        if let number = UInt32(name) { return Program(number) }
+        guard let program = load.programNames.program(named: name) else {
+            throw usage("unknown program: \"\(name)\"; use a name of /etc/rpc, or its number")
+        }
+        return program
+    }
+
+    private func usage(_ message: String) -> CommandFailure {
+        CommandFailure(message: message, code: ExitStatus.usage)
+    }
+}

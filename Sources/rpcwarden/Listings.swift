@@ -1,0 +1,129 @@
+import ArgumentParser
+import Control
+import Daemon
+import FoundationEssentials
+import PolicyFile
+import Warden
+
+/// Asks the daemon that the configuration names.
+func askDaemon(_ call: ControlCall, _ configuration: ConfigurationOption) throws -> ControlReply {
+    let load = PolicyLoader().load(configurationPath: configuration.path)
+    // The control socket is all that is needed: a policy in disorder must not keep an operator from looking.
+    let path = load.settings.controlPath
+    do {
+        let reply = try ControlClient(path: path).ask(call)
+        if let failure = reply.failure { throw CommandFailure(message: failure, code: ExitStatus.usage) }
+        return reply
+    } catch let error as ControlError {
+        throw CommandFailure(message: error.description, code: ExitStatus.unreachable)
+    }
+}
+
+func printJSON(_ value: some Encodable) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    print(String(decoding: try encoder.encode(value), as: UTF8.self))
+}
+
+struct Status: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Show mode, uptime, rpcbind, the table, and counts.")
+
+    @OptionGroup var configuration: ConfigurationOption
+    @OptionGroup var json: JSONFlag
+
+    func run() throws {
+        guard let status = try askDaemon(ControlCall(.status), configuration).status else { return }
+        if json.isOn { return try printJSON(status) }
+        let rpcbind = status.rpcbind.reachable ? "reachable" : "DOWN"
+        var rows = [
+            ["mode", status.mode], ["uptime", "\(status.uptime) s"], ["version", status.version],
+            ["rpcbind", "\(rpcbind), \(status.rpcbind.registrations) registrations"],
+            [
+                "table",
+                "inet \(status.table.name) \(status.table.intact ? "intact" : "NOT AS IT SHOULD BE"), "
+                    + "\(status.table.guarded) ports guarded",
+            ],
+            ["policy", "\(status.policy.path), \(status.policy.rules) rules"],
+        ]
+        rows += status.counts.sorted { $0.key < $1.key }.map { [$0.key, String($0.value)] }
+        print(Table(rows).text)
+    }
+}
+
+struct Grants: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "List the live grants, from the kernel's own elements.")
+
+    @OptionGroup var configuration: ConfigurationOption
+    @OptionGroup var json: JSONFlag
+
+    func run() throws {
+        let grants = try askDaemon(ControlCall(.grants), configuration).grants ?? []
+        if json.isOn { return try printJSON(grants) }
+        let rows = grants.map { grant in
+            [
+                grant.client, "\(grant.transport)/\(grant.port)",
+                grant.programName ?? grant.program.map(String.init) ?? "-", grant.issued ?? "-", grant.expires,
+                String(grant.packets), grant.rule ?? "-",
+            ]
+        }
+        print(Table(heading: ["CLIENT", "PORT", "PROGRAM", "ISSUED", "EXPIRES", "PACKETS", "RULE"], rows).text)
+    }
+}
+
+struct Registry: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "List what rpcbind has registered, and whether it is trusted, alive and guarded.")
+
+    @OptionGroup var configuration: ConfigurationOption
+    @OptionGroup var json: JSONFlag
+
+    func run() throws {
+        let rows = try askDaemon(ControlCall(.registry), configuration).registry ?? []
+        if json.isOn { return try printJSON(rows) }
+        let lines = rows.map { row in
+            [
+                row.programName.map { "\($0) (\(row.program))" } ?? String(row.program), String(row.version), row.netid,
+                row.address, row.owner, row.trusted ? "yes" : "NO", row.alive ? "yes" : "no",
+                row.guarded ? "yes" : "no",
+            ]
+        }
+        print(
+            Table(
+                heading: ["PROGRAM", "VERSION", "NETID", "ADDRESS", "OWNER", "TRUSTED", "ALIVE", "GUARDED"], lines
+            ).text)
+    }
+}
+
+struct Revoke: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "End grants of a client, and their established flows, now.")
+
+    @OptionGroup var configuration: ConfigurationOption
+
+    @Option(help: ArgumentHelp("The client's IPv4 or IPv6 address.", valueName: "addr"))
+    var client: String
+
+    @Option(help: ArgumentHelp("Only the grants of this port.", valueName: "port"))
+    var port: UInt16?
+
+    @Option(help: ArgumentHelp("Only the grants of this transport.", valueName: "tcp|udp"))
+    var transport: String?
+
+    func run() throws {
+        let call = ControlCall(.revoke, client: client, port: port, transport: transport)
+        let changes = try askDaemon(call, configuration).changes ?? []
+        print(changes.isEmpty ? "no grant of \(client) matches" : changes.joined(separator: "\n"))
+    }
+}
+
+struct Reload: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Have the daemon read policy and settings anew; prints what changed.")
+
+    @OptionGroup var configuration: ConfigurationOption
+
+    func run() throws {
+        print((try askDaemon(ControlCall(.reload), configuration).changes ?? []).joined(separator: "\n"))
+    }
+}

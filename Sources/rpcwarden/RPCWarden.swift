@@ -1,0 +1,75 @@
+import ArgumentParser
+import Control
+import Daemon
+import Glibc
+import PolicyFile
+
+@main
+struct RPCWarden: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rpcwarden",
+        abstract: "A firewall-aware RPC access proxy: owns port 111 in front of rpcbind.",
+        discussion: """
+            Answers each client only what policy allows, forwards what is permitted to the real rpcbind, and opens in \
+            nftables just the port that was resolved, for just the client that asked.
+            """,
+        version: Version.text,
+        subcommands: [
+            Serve.self, Check.self, Explain.self, Status.self, Grants.self, Registry.self, Revoke.self, Reload.self,
+        ])
+
+    /// As ``ParsableCommand/main()``, with the exit codes of interface.md.
+    static func main() {
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch let failure as CommandFailure {
+            failure.exit()
+        } catch {
+            let code = exitCode(for: error)
+            let text = fullMessage(for: error)
+            if code == .success {
+                print(text)
+                Glibc.exit(0)
+            }
+            writeError(text)
+            Glibc.exit(ExitStatus.usage)
+        }
+    }
+}
+
+/// interface.md: exit codes.
+enum ExitStatus {
+    static let denied: Int32 = 1
+    static let usage: Int32 = 2
+    static let unreachable: Int32 = 3
+}
+
+/// A command that ends with a message and a code other than 0.
+struct CommandFailure: Error {
+    var message: String?
+    var code: Int32
+
+    func exit() -> Never {
+        if let message { writeError(message.hasPrefix("rpcwarden:") ? message : "rpcwarden: \(message)") }
+        Glibc.exit(code)
+    }
+}
+
+func writeError(_ line: String) {
+    let bytes = Array((line + "\n").utf8)
+    _ = write(STDERR_FILENO, bytes, bytes.count)
+}
+
+struct ConfigurationOption: ParsableArguments {
+    @Option(
+        name: .customLong("config"),
+        help: ArgumentHelp(
+            "The configuration file (default: /etc/rpcwarden/rpcwarden.yaml, which may be missing).", valueName: "file"))
+    var path: String?
+}
+
+struct JSONFlag: ParsableArguments {
+    @Flag(name: .customLong("json"), help: "Print one JSON document.")
+    var isOn = false
+}

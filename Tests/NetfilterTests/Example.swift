@@ -1,0 +1,61 @@
+import Firewall
+import Netfilter
+import Portmapper
+import Testing
+
+/// Clients, services and what a table may hold of them.
+enum Example {
+    static let nfs = ServicePort(.tcp, 2049)
+    static let mountd = ServicePort(.udp, 20048)
+    static let client4 = IPAddress.v4(0xc000_0207)  // 192.0.2.7
+    static let client6 = IPAddress.v6(0x2001_0db8 << 96 | 7)
+
+    static func grant(_ client: IPAddress, _ service: ServicePort = nfs) -> GrantKey {
+        GrantKey(client: client, service: service)
+    }
+
+    static func issue(
+        _ key: GrantKey, timeout: Duration = .seconds(3600), expiresIn: Duration? = nil, comment: String = ""
+    ) -> Operation {
+        .issue(key, timeout: timeout, expiresIn: expiresIn, comment: comment)
+    }
+
+    static func standing(_ first: IPAddress, _ last: IPAddress, _ service: ServicePort = nfs) -> StandingKey {
+        StandingKey(clients: AddressRange(first, last), service: service)
+    }
+
+    /// One of everything.
+    static let operations: [Operation] = [
+        .guardPort(nfs), .guardPort(mountd),
+        issue(grant(client4), comment: "nfs of 192.0.2.7"), issue(grant(client6, mountd), timeout: .seconds(60)),
+        .stand(standing(.v4(0x0a00_0000), .v4(0x0aff_ffff))), .stand(standing(.v4(1), .v4(9), mountd)),
+        .stand(standing(client6, client6)), .stand(standing(.v6(2), .v6(UInt128.max - 1), mountd)),
+        .quarantine(client4, timeout: .seconds(600)), .quarantine(client6, timeout: .seconds(600)),
+    ]
+}
+
+extension NetfilterTable {
+    /// Does it all, in the table `rpcwarden`.
+    func commit(_ operations: Operation...) -> CommitFailure? {
+        commit(Transaction(table: "rpcwarden", operations: operations))
+    }
+
+    func commit(_ operations: [Operation]) -> CommitFailure? {
+        commit(Transaction(table: "rpcwarden", operations: operations))
+    }
+
+    /// A table with an empty `rpcwarden` in it.
+    static func made(_ shape: TableShape = TableShape()) throws -> NetfilterTable {
+        let table = try NetfilterTable()
+        if let failure = table.commit(.makeTable(shape)) { throw failure }
+        return table
+    }
+
+    func contents() throws -> TableContents {
+        try #require(try contents(of: "rpcwarden"))
+    }
+
+    func grants() throws -> [GrantKey] {
+        try contents().granted.map(\.key).sorted()
+    }
+}

@@ -1,0 +1,140 @@
+import Firewall
+import Glibc
+import Portmapper
+import Testing
+
+@testable import Netfilter
+
+extension KernelTests {
+    @Suite struct Failures {
+        @Test("names the operation that the kernel refused, and does nothing of the transaction")
+        func namesTheOperation() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable.made()
+                // 1–9 and 5–12 overlap: the second is refused.
+                let failure = table.commit(
+                    Example.issue(Example.grant(Example.client4)), .stand(Example.standing(.v4(1), .v4(9))),
+                    .stand(Example.standing(.v4(5), .v4(12))), .guardPort(Example.nfs))
+                #expect(failure?.operation == 2)
+                #expect(failure?.errno == EEXIST)
+                #expect(try table.contents() == TableContents())
+            }
+        }
+
+        @Test("says in the kernel's words why: errno and, where there is one, the extended text")
+        func saysWhy() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable()
+                let failure = table.commit(.guardPort(Example.nfs))
+                #expect(failure == CommitFailure(errno: ENOENT, message: "No such file or directory", operation: 0))
+                let broken = table.commit(.makeTable(TableShape(name: String(repeating: "x", count: 300))))
+                let text = "Numerical result out of range: Attribute failed policy validation"
+                #expect(broken == CommitFailure(errno: ERANGE, message: text, operation: 0))
+            }
+        }
+
+        @Test("refuses a grant beyond the set's size, and says that the set is full")
+        func fullSet() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable.made(TableShape(grantsMax: 3))
+                let keys = (1...3).map { Example.grant(.v4($0)) }
+                #expect(table.commit(keys.map { Example.issue($0) }) == nil)
+                let failure = table.commit(.guardPort(Example.nfs), Example.issue(Example.grant(.v4(4))))
+                #expect(failure == CommitFailure(errno: ENFILE, message: "the set is full (ENFILE)", operation: 1))
+                #expect(try table.grants() == keys)
+                #expect(try table.contents().guarded == [])
+            }
+        }
+
+        @Test("issues anew and revokes in a full set, present or not, together with all else")
+        func revokesInAFullSet() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable.made(TableShape(grantsMax: 3, quarantinesMax: 1))
+                let keys = (1...3).map { Example.grant(.v4($0)) }
+                #expect(table.commit(keys.map { Example.issue($0) } + [.quarantine(.v4(1), timeout: .seconds(9))]) == nil)
+                #expect(table.commit(keys.map { Example.issue($0, timeout: .seconds(7)) }) == nil)
+                #expect(try table.contents().granted.map(\.timeout) == [.seconds(7), .seconds(7), .seconds(7)])
+
+                let absent = (7...9).map { Example.grant(.v4($0)) }
+                #expect(
+                    table.commit(
+                        .revoke(absent[0]), .guardPort(Example.nfs), .revoke(absent[1]), .revoke(keys[1]), .release(.v4(2)),
+                        .revoke(keys[1]), Example.issue(absent[2])) == nil)
+                #expect(try table.grants() == [keys[0], keys[2], absent[2]])
+                #expect(try table.contents().guarded == [Example.nfs])
+                #expect(try table.contents().quarantined.count == 1)
+            }
+        }
+
+        @Test("does nothing at all if a revoke in a full set comes with what the kernel refuses")
+        func staysAtomicInAFullSet() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable.made(TableShape(grantsMax: 3))
+                let keys = (1...3).map { Example.grant(.v4($0)) }
+                #expect(table.commit(keys.map { Example.issue($0) }) == nil)
+                let failure = table.commit(
+                    .revoke(Example.grant(.v4(9))), .guardPort(Example.nfs), Example.issue(Example.grant(.v4(8))),
+                    .revoke(keys[0]))
+                #expect(failure?.errno == ENFILE)
+                #expect(failure?.operation == 2)
+                #expect(try table.grants() == keys)
+                #expect(try table.contents().guarded == [])
+            }
+        }
+
+        @Test("unstands a range that isn't there but overlaps one that is")
+        func unstandsTheOverlapping() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable.made()
+                let kept = Example.standing(.v4(1), .v4(9))
+                #expect(table.commit(.stand(kept)) == nil)
+                #expect(table.commit(.unstand(Example.standing(.v4(5), .v4(12))), .guardPort(Example.nfs)) == nil)
+                #expect(try table.contents().standing == [kept])
+                #expect(try table.contents().guarded == [Example.nfs])
+            }
+        }
+
+        @Test("answers once for a transaction of which so much fails that the answers overflow")
+        func manyFailures() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable()
+                let failure = table.commit((1...100_000).map { Example.issue(Example.grant(.v4($0))) })
+                #expect(failure?.errno == ENOENT)
+                #expect(failure?.operation == 0)
+                #expect(table.commit(.makeTable(TableShape())) == nil)
+                #expect(try table.contents() == TableContents())
+            }
+        }
+
+        @Test("doesn't take for ours a table that lacks one of our sets, or has it of another kind")
+        func foreignTable() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable()
+                #expect(try table.contents(of: "rpcwarden") == nil)
+                _ = shell("nft add table inet rpcwarden")
+                #expect(throws: NetfilterError.foreign(table: "rpcwarden", missing: TableSet.allCases.map(\.rawValue))) {
+                    try table.contents(of: "rpcwarden")
+                }
+                #expect(table.commit(.makeTable(TableShape(management: .sets))) == nil)
+                #expect(try table.contents() == TableContents())
+                let other = shell(
+                    "nft 'delete set inet rpcwarden guarded; add set inet rpcwarden guarded { type ipv4_addr; }'")
+                #expect(other.status == 0, "\(other.text)")
+                #expect(throws: NetfilterError.foreign(table: "rpcwarden", missing: ["guarded"])) {
+                    try table.contents(of: "rpcwarden")
+                }
+            }
+        }
+
+        @Test("isn't confused by a table of the same name in another family")
+        func otherFamily() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable()
+                _ = shell("nft add table ip rpcwarden")
+                #expect(try table.contents(of: "rpcwarden") == nil)
+                #expect(table.commit(.makeTable(TableShape())) == nil)
+                #expect(try table.contents() == TableContents())
+            }
+        }
+    }
+}

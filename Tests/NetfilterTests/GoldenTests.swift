@@ -1,0 +1,62 @@
+import Firewall
+import Glibc
+import Portmapper
+import Testing
+
+@testable import Netfilter
+
+/// All tests that touch the kernel; one at a time, for they time things and move their thread between namespaces.
+@Suite(.serialized, .enabled(if: geteuid() == 0))
+enum KernelTests {}
+
+extension KernelTests {
+    @Suite struct Golden {
+        static let shapes: [(name: String, shape: TableShape)] = [
+            ("guard", TableShape()),
+            ("observe", TableShape(observes: true)),
+            ("sets", TableShape(management: .sets)),
+            ("mark-0", TableShape(mark: 0, keep: .seconds(5400), grantsMax: 100, quarantinesMax: 50)),
+        ]
+
+        @Test("nft lists the table as the golden file has it", arguments: shapes)
+        func listing(name: String, shape: TableShape) throws {
+            let listed = try inFreshNamespace {
+                let table = try NetfilterTable()
+                #expect(table.commit(Transaction(table: "rpcwarden", operations: [.makeTable(shape)])) == nil)
+                return shell("nft list table inet rpcwarden")
+            }
+            #expect(listed.status == 0)
+            #expect(listed.text == golden(name, listed.text))
+        }
+
+        @Test("nft makes the same table from its listing, elements and comments included", arguments: shapes)
+        func feedsBack(name: String, shape: TableShape) throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable()
+                var operations: [Operation] = [.makeTable(shape)]
+                operations += Example.operations
+                #expect(table.commit(Transaction(table: "rpcwarden", operations: operations)) == nil)
+                let fedBack = shell(
+                    "cd $(mktemp -d) && nft -s list ruleset > a && nft flush ruleset && nft -f a && nft -s list ruleset > b"
+                        + " && sed -i 's/ expires [0-9a-z]*//' a b && diff a b && rm a b && rmdir $PWD")
+                #expect(fedBack.status == 0, "\(fedBack.text)")
+            }
+        }
+
+        /// The golden file's text; written first if it isn't there.
+        private func golden(_ name: String, _ text: String) -> String {
+            let path = #filePath.split(separator: "/").dropLast().reduce("") { $0 + "/" + $1 } + "/Golden/\(name).nft"
+            guard let file = fopen(path, "r") else {
+                Issue.record("\(path) was missing; it now holds what nft prints: check it")
+                guard let new = fopen(path, "w") else { return "" }
+                fputs(text, new)
+                fclose(new)
+                return text
+            }
+            defer { fclose(file) }
+            var buffer = [UInt8](repeating: 0, count: 65536)
+            let count = fread(&buffer, 1, buffer.count, file)
+            return String(decoding: buffer[..<count], as: UTF8.self)
+        }
+    }
+}

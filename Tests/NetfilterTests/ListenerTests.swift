@@ -1,0 +1,65 @@
+import Firewall
+import Glibc
+import Portmapper
+import Testing
+
+@testable import Netfilter
+
+extension KernelTests {
+    @Suite struct ListenerTests {
+        struct Case: Sendable {
+            let address: String
+            var v6Only = false
+            var device: String?
+            let ipv4: Bool
+            let ipv6: Bool
+        }
+
+        static let cases = [
+            Case(address: "127.0.0.1", ipv4: false, ipv6: false),
+            Case(address: "127.8.9.10", ipv4: false, ipv6: false),
+            Case(address: "::1", ipv4: false, ipv6: false),
+            Case(address: "::ffff:127.0.0.1", ipv4: false, ipv6: false),
+            Case(address: "0.0.0.0", device: "lo", ipv4: false, ipv6: false),
+            Case(address: "::", device: "lo", ipv4: false, ipv6: false),
+            Case(address: "0.0.0.0", ipv4: true, ipv6: false),
+            Case(address: "192.0.2.1", ipv4: true, ipv6: false),
+            Case(address: "::ffff:192.0.2.1", ipv4: true, ipv6: false),
+            Case(address: "::", v6Only: true, ipv4: false, ipv6: true),
+            Case(address: "2001:db8::1", ipv4: false, ipv6: true),
+            Case(address: "::", ipv4: true, ipv6: true),
+        ]
+
+        @Test("tells for which families a socket listens to other hosts", arguments: cases, Transport.allCases)
+        func tells(listener: Case, transport: Transport) throws {
+            try inFreshNamespace {
+                _ = shell("ip addr add 192.0.2.1/24 dev lo; ip addr add 2001:db8::1/64 dev lo nodad")
+                let service = ServicePort(transport, 4045)
+                let listeners = try Listeners()
+                #expect(try !listeners.isListening(service, ipv4: true))
+                #expect(try !listeners.isListening(service, ipv4: false))
+                let socket = try TestSocket(service, listener.address, v6Only: listener.v6Only, device: listener.device)
+                defer { withExtendedLifetime(socket) {} }
+                #expect(try listeners.isListening(service, ipv4: true) == listener.ipv4)
+                #expect(try listeners.isListening(service, ipv4: false) == listener.ipv6)
+                let others = Set(Transport.allCases.flatMap { [ServicePort($0, 4045), ServicePort($0, 4046)] })
+                var expected = Dictionary(uniqueKeysWithValues: others.map { ($0, ListenerState()) })
+                expected[service] = ListenerState(ipv4: listener.ipv4, ipv6: listener.ipv6)
+                #expect(try listeners.listening(others) == expected)
+            }
+        }
+
+        @Test("doesn't count a socket that is connected, or one that is gone")
+        func connected() throws {
+            try inFreshNamespace {
+                let listeners = try Listeners()
+                let service = ServicePort(.tcp, 4045)
+                let ours = try TestSocket(service, "0.0.0.0")
+                let peer = try TestSocket(connectedTo: service, "127.0.0.1")
+                defer { withExtendedLifetime((ours, peer)) {} }
+                close(dup2(open("/dev/null", O_RDONLY), ours.descriptor))
+                #expect(try !listeners.isListening(service, ipv4: true))
+            }
+        }
+    }
+}

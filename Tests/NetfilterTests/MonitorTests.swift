@@ -1,0 +1,117 @@
+import Firewall
+import Glibc
+import Portmapper
+import Testing
+
+@testable import Netfilter
+
+extension KernelTests {
+    @Suite struct MonitorTests {
+        @Test("tells another's delete of the table from our own making of it, and names who did it")
+        func foreignDelete() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable()
+                let monitor = try TableMonitor(ownPortID: table.portID)
+                #expect(monitor.readEvents().isEmpty)
+                #expect(table.commit(.makeTable(TableShape())) == nil)
+                let own = monitor.readEvents().compactMap(\.change)
+                #expect(own.map(\.what).contains(.tableMade) && own.map(\.what).contains(.definition))
+                #expect(own.allSatisfy { $0.isOwn && $0.table == "rpcwarden" })
+
+                _ = shell("nft delete table inet rpcwarden")
+                let foreign = monitor.readEvents().compactMap(\.change)
+                #expect(foreign.map(\.what).contains(.tableDeleted))
+                #expect(foreign.allSatisfy { !$0.isOwn && $0.table == "rpcwarden" && $0.writer?.name == "nft" })
+                #expect(foreign.allSatisfy { ($0.writer?.processID ?? 0) > 1 })
+            }
+        }
+
+        @Test("tells which of our elements another added or deleted")
+        func foreignElements() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable.made()
+                let monitor = try TableMonitor(ownPortID: table.portID)
+                #expect(table.commit(Example.operations) == nil)
+                #expect(monitor.readEvents().isEmpty)
+
+                let result = shell(
+                    """
+                    nft 'delete element inet rpcwarden granted4 { 192.0.2.7 . tcp . 2049 };
+                    delete element inet rpcwarden standing4 { 10.0.0.0/8 . tcp . 2049 };
+                    add element inet rpcwarden guarded { tcp . 22 };
+                    add element inet rpcwarden quarantined6 { 2001:db8::9 timeout 1m };
+                    add set inet rpcwarden theirs { type inet_service; };
+                    add element inet rpcwarden theirs { 9 }'
+                    """)
+                #expect(result.status == 0, "\(result.text)")
+                let changes = monitor.readEvents().compactMap(\.change)
+                #expect(
+                    changes.map(\.what) == [
+                        .elementDeleted(.granted(Example.grant(Example.client4))),
+                        .elementDeleted(.standing(Example.standing(.v4(0x0a00_0000), .v4(0x0aff_ffff)))),
+                        .elementAdded(.guarded(ServicePort(.tcp, 22))),
+                        .elementAdded(.quarantined(.v6(0x2001_0db8 << 96 | 9))),
+                        .definition,
+                        .elementAdded(nil),
+                    ])
+                #expect(changes.allSatisfy { !$0.isOwn })
+            }
+        }
+
+        @Test("sees a flushed ruleset and a deleted rule")
+        func flush() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable.made()
+                let monitor = try TableMonitor(ownPortID: table.portID)
+                _ = shell("nft flush chain inet rpcwarden input")
+                // Three rules, and the set { tcp, udp } of one of them.
+                let changes = monitor.readEvents().compactMap(\.change)
+                #expect(changes.map(\.what) == [.definition, .definition, .definition, .definition])
+                #expect(changes.allSatisfy { !$0.isOwn })
+                _ = shell("nft flush ruleset")
+                #expect(monitor.readEvents().compactMap(\.change?.what).contains(.tableDeleted))
+            }
+        }
+
+        @Test("keeps silent about tables of other families")
+        func otherFamily() throws {
+            try inFreshNamespace {
+                let monitor = try TableMonitor(ownPortID: 1)
+                _ = shell("nft add table ip rpcwarden")
+                #expect(monitor.readEvents().isEmpty)
+            }
+        }
+
+        @Test("is readable when something changed, and not before")
+        func isReadable() throws {
+            try inFreshNamespace {
+                let monitor = try TableMonitor(ownPortID: 1)
+                var poll = pollfd(fd: monitor.descriptor, events: Int16(POLLIN), revents: 0)
+                #expect(Glibc.poll(&poll, 1, 0) == 0)
+                _ = shell("nft add table inet rpcwarden")
+                #expect(Glibc.poll(&poll, 1, 1000) == 1)
+            }
+        }
+
+        @Test("reports an overrun, and goes on afterwards")
+        func overrun() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable.made()
+                let monitor = try TableMonitor(ownPortID: 1, receiveBufferBytes: 1 << 16)
+                #expect(table.commit((1...2_000).map { Example.issue(Example.grant(.v4($0))) }) == nil)
+                #expect(monitor.readEvents().last == .overrun)
+                #expect(table.commit(.guardPort(Example.nfs)) == nil)
+                #expect(monitor.readEvents().compactMap(\.change?.what) == [.elementAdded(.guarded(Example.nfs))])
+            }
+        }
+    }
+}
+
+extension TableChange {
+    var change: Change? {
+        switch self {
+        case .changed(let change): change
+        case .overrun: nil
+        }
+    }
+}

@@ -1,0 +1,261 @@
+import Testing
+import Warden
+
+@testable import PolicyFile
+
+@Suite("Mistakes in the configuration")
+struct ConfigurationMistakeTests {
+    @Test(
+        "keys and kinds",
+        arguments: [
+            Refused("mod: enforce", "c.yaml:1:1: error: unknown key \"mod\"; did you mean \"mode\"?"),
+            Refused("rpcbind: {tiemout: 1s}", "c.yaml:1:11: error: unknown key \"tiemout\"; did you mean \"timeout\"?"),
+            Refused("denial: {x: 1}", "c.yaml:1:10: error: unknown key \"x\"; known here: strangers, refuse"),
+            Refused(
+                "rules: []",
+                "c.yaml:1:1: error: \"rules\" is a key of a policy, not of the configuration; move it to a policy"
+                    + " file"),
+            Refused("- mode", "c.yaml:1:1: error: the configuration: expected a mapping, found a list"),
+            Refused("mode", "c.yaml:1:1: error: the configuration: expected a mapping, found \"mode\""),
+            Refused("limits: 50", "c.yaml:1:9: error: limits: expected a mapping, found \"50\""),
+            Refused(
+                "mode: enforced",
+                "c.yaml:1:7: error: mode: expected enforce or observe, found \"enforced\"; did you mean \"enforce\"?"),
+            Refused(
+                "mode: Enforce",
+                "c.yaml:1:7: error: mode: expected enforce or observe, found \"Enforce\"; did you mean \"enforce\"?"),
+            Refused("mode: [observe]", "c.yaml:1:7: error: mode: expected one value, found a list"),
+            Refused(
+                "firewall: {manage: set}",
+                "c.yaml:1:20: error: manage: expected guard or sets, found \"set\"; did you mean \"sets\"?"),
+            Refused(
+                "denial: {refuse: silent}",
+                "c.yaml:1:18: error: refuse: expected auth-error, not-registered or silence, found \"silent\"; did"
+                    + " you mean \"silence\"?"
+            ),
+            Refused(
+                "denial: {strangers: drop}",
+                "c.yaml:1:21: error: strangers: expected silence or auth-error, found \"drop\""),
+            Refused(
+                "quarantine: off",
+                "c.yaml:1:13: error: quarantine: expected true or false, found \"off\"; write false"),
+            Refused("quarantine: [1]", "c.yaml:1:13: error: quarantine: expected a mapping, found a list"),
+            Refused(
+                "quarantine: {listed: true}",
+                "c.yaml:1:14: error: unknown key \"listed\"; known here: after, within, for"),
+            Refused(
+                "limits: {udp-list: 1}", "c.yaml:1:20: error: udp-list: expected true or false, found \"1\"; write true"
+            ),
+            Refused("policy: \"\"", "c.yaml:1:9: error: policy: expected a text, found an empty one"),
+            Refused(
+                "policy: \"a\\0b\"", "c.yaml:1:9: error: policy: \"a\\u{0}b\" holds a control character; leave it out"),
+        ])
+    func keys(_ refused: Refused) {
+        #expect(configuration(refused.text).diagnostics.texts == refused.diagnostics)
+    }
+
+    @Test(
+        "durations and counts",
+        arguments: [
+            Refused("firewall: {keep: 30}", "c.yaml:1:18: error: keep: \"30\" has no unit; write 30s for seconds"),
+            Refused(
+                "firewall: {keep: soon}",
+                "c.yaml:1:18: error: keep: \"soon\" is no duration; write a number and one of ms, s, m, h, d, such as"
+                    + " 30s"
+            ),
+            Refused(
+                "firewall: {keep: 1h30m}",
+                "c.yaml:1:18: error: keep: \"1h30m\" is no duration; write a number and one of ms, s, m, h, d, such"
+                    + " as 30s"
+            ),
+            Refused(
+                "firewall: {keep: 1.5h}",
+                "c.yaml:1:18: error: keep: \"1.5h\" is no duration; write a number and one of ms, s, m, h, d, such as"
+                    + " 30s"
+            ),
+            Refused(
+                "firewall: {keep: 1w}",
+                "c.yaml:1:18: error: keep: \"1w\" is no duration; write a number and one of ms, s, m, h, d, such as 30s"
+            ),
+            Refused(
+                "firewall: {keep: -1s}",
+                "c.yaml:1:18: error: keep: \"-1s\" is no duration; write a number and one of ms, s, m, h, d, such as"
+                    + " 30s"
+            ),
+            Refused("firewall: {keep: 0}", "c.yaml:1:18: error: keep: 0 is out of range; it takes 1s to 365d"),
+            Refused("firewall: {keep: 366d}", "c.yaml:1:18: error: keep: 366d is out of range; it takes 1s to 365d"),
+            Refused("firewall: {keep: 999ms}", "c.yaml:1:18: error: keep: 999ms is out of range; it takes 1s to 365d"),
+            Refused(
+                "firewall: {keep: 99999999999999999999d}",
+                "c.yaml:1:18: error: keep: \"99999999999999999999d\" is no duration; write a number and one of ms, s,"
+                    + " m, h, d, such as 30s"
+            ),
+            Refused(
+                "firewall: {keep: 999999999d}",
+                "c.yaml:1:18: error: keep: 999999999d is out of range; it takes 1s to 365d"),
+            Refused(
+                "firewall: {revive: 500ms}",
+                "c.yaml:1:20: error: revive: 500ms is out of range; it takes 0, or 1s to 365d"),
+            Refused("rpcbind: {timeout: 5m}", "c.yaml:1:20: error: timeout: 5m is out of range; it takes 10ms to 1m"),
+            Refused(
+                "limits: {calls-per-second: 0}",
+                "c.yaml:1:28: error: calls-per-second: 0 is out of range; it takes 1 to 1000000"),
+            Refused(
+                "limits: {record-bytes: 399}",
+                "c.yaml:1:24: error: record-bytes: 399 is out of range; it takes 400 to 1048576"),
+            Refused("limits: {record-bytes: 4K}", "c.yaml:1:24: error: record-bytes: expected a number, found \"4K\""),
+            Refused(
+                "limits: {record-bytes: 010000}",
+                "c.yaml:1:24: error: record-bytes: expected a number, found \"010000\""),
+            Refused(
+                "limits: {grants: 99999999999999999999}",
+                "c.yaml:1:18: error: grants: 99999999999999999999 is out of range; it takes 1 to 1048576"),
+            Refused(
+                "firewall: {mark: 0x1ffffffff}",
+                "c.yaml:1:18: error: mark: \"0x1ffffffff\" is no mark; write 0 to 0xffffffff, in hexadecimal or decimal"
+            ),
+            Refused(
+                "firewall: {mark: +5}",
+                "c.yaml:1:18: error: mark: \"+5\" is no mark; write 0 to 0xffffffff, in hexadecimal or decimal"),
+            Refused(
+                "firewall: {mark: 0x}",
+                "c.yaml:1:18: error: mark: \"0x\" is no mark; write 0 to 0xffffffff, in hexadecimal or decimal"),
+        ])
+    func numbers(_ refused: Refused) {
+        #expect(configuration(refused.text).diagnostics.texts == refused.diagnostics)
+    }
+
+    @Test(
+        "addresses, ports and paths",
+        arguments: [
+            Refused(
+                "listen: 0.0.0.0",
+                "c.yaml:1:9: error: listen: \"0.0.0.0\" has no port; write it behind a colon, such as 127.0.0.1:9811"),
+            Refused(
+                "listen: \"::1\"",
+                "c.yaml:1:9: error: listen: \"::1\" is no address with a port; write IPv6 as \"[::1]:9811\""),
+            Refused("listen: [10.0.0.1:0]", "c.yaml:1:10: error: listen: 0 is out of range; it takes 1 to 65535"),
+            Refused(
+                "listen: [10.0.0.1:65536]", "c.yaml:1:10: error: listen: 65536 is out of range; it takes 1 to 65535"),
+            Refused("listen: [\"10.0.0.1:\"]", "c.yaml:1:10: error: listen: expected a number, found \"\""),
+            Refused(
+                "listen: [\"*:111\"]",
+                "c.yaml:1:10: error: listen: \"*\" is no address; write 0.0.0.0, and [::] for IPv6"),
+            Refused("listen: [server:111]", "c.yaml:1:10: error: listen: \"server\" is no address"),
+            Refused(
+                "listen: [\"[10.0.0.1]:111\"]",
+                "c.yaml:1:10: error: listen: only IPv6 is written in brackets; write 10.0.0.1"),
+            Refused(
+                "listen: [\"[fe80::1%eth0]:111\"]",
+                "c.yaml:1:10: error: listen: \"fe80::1%eth0\" has a zone; write fe80::1"),
+            Refused(
+                "listen: [\"[::ffff:10.0.0.1]:111\"]",
+                "c.yaml:1:10: error: listen: \"::ffff:10.0.0.1\" is an IPv4-mapped address; write 10.0.0.1"),
+            Refused("listen: []", "c.yaml:1:9: error: listen: the list is empty; leave the key out for the default"),
+            Refused("listen: {a: b}", "c.yaml:1:9: error: listen: expected a list, found a mapping"),
+            Refused(
+                "listen: [10.0.0.1:111, 10.0.0.1:111]", "c.yaml:1:24: error: listen: \"10.0.0.1:111\" is there twice"),
+            Refused(
+                "rpcbind: {address: 10.0.0.1:1111}",
+                "c.yaml:1:20: error: address: 10.0.0.1 is not loopback; write 127.0.0.1 or [::1]"),
+            Refused(
+                "rpcbind: {socket: run/rpcbind.sock}",
+                "c.yaml:1:19: error: socket: \"run/rpcbind.sock\" is no absolute path; begin it with /"),
+            Refused(
+                "control: /" + String(repeating: "x", count: 107),
+                "c.yaml:1:10: error: control: a socket's path takes at most 107 bytes, this one has 108"),
+            Refused("rpcbind: {owners: [a b]}", "c.yaml:1:20: error: owners: \"a b\" is no user name"),
+            Refused("rpcbind: {owners: [4294967296]}", "c.yaml:1:20: error: owners: \"4294967296\" is no uid"),
+            Refused(
+                "rpcbind: {owners: []}",
+                "c.yaml:1:19: error: owners: the list is empty; leave the key out for the default"),
+            Refused(
+                "firewall: {table: 9x}",
+                "c.yaml:1:19: error: table: \"9x\" is no table name; use letters, digits, _ and -, a letter first, at"
+                    + " most 64"
+            ),
+            Refused("firewall: {never: [22, 0]}", "c.yaml:1:24: error: never: 0 is out of range; it takes 1 to 65535"),
+            Refused(
+                "firewall: {guard-ports: [2049]}",
+                "c.yaml:1:26: error: guard-ports: \"2049\" is no port range; write tcp/2049 or udp/32765-32768"),
+            Refused(
+                "firewall: {guard-ports: [sctp/1]}",
+                "c.yaml:1:26: error: guard-ports: expected tcp or udp, found \"sctp\""),
+            Refused(
+                "firewall: {guard-ports: [tcp/1-]}", "c.yaml:1:26: error: guard-ports: expected a number, found \"\""),
+            Refused(
+                "firewall: {guard-ports: [udp/20-10]}",
+                "c.yaml:1:26: error: guard-ports: \"udp/20-10\" runs backwards; write udp/10-20"),
+            Refused(
+                "audit: {to: file, file: log}", "c.yaml:1:25: error: file: \"log\" is no absolute path; begin it with /"
+            ),
+            Refused(
+                "metrics: 9811",
+                "c.yaml:1:10: error: metrics: \"9811\" has no port; write it behind a colon, such as 127.0.0.1:9811"),
+        ])
+    func addresses(_ refused: Refused) {
+        #expect(configuration(refused.text).diagnostics.texts == refused.diagnostics)
+    }
+
+    @Test(
+        "what is wrong only together",
+        arguments: [
+            Refused(
+                "rpcbind: {address: [\"[::1]:1111\", 127.0.0.1:111]}",
+                "c.yaml:1:35: error: rpcbind can't be at 127.0.0.1:111: rpcwarden listens at 0.0.0.0:111; give"
+                    + " rpcbind another port, such as 1111"
+            ),
+            Refused(
+                "listen: 0.0.0.0:1111",
+                "c.yaml:1:9: error: rpcbind can't be at 127.0.0.1:1111: rpcwarden listens at 0.0.0.0:1111; give"
+                    + " rpcbind another port, such as 1111"
+            ),
+            Refused(
+                "listen: [0.0.0.0:111, 10.0.0.1:111]",
+                "c.yaml:1:23: error: listen: 10.0.0.1:111 and 0.0.0.0:111 can't both be bound; leave one of them out"),
+            Refused(
+                "metrics: 127.0.0.1:1111",
+                "c.yaml:1:10: error: metrics: 127.0.0.1:1111 is taken by 127.0.0.1:1111; choose another port"),
+            Refused(
+                "firewall: {guard-ports: [tcp/2049, tcp/1-1023]}",
+                "c.yaml:1:36: error: guard-ports: tcp/1-1023 holds port 22, which \"never\" keeps from being guarded;"
+                    + " leave 22 out of one of the two"
+            ),
+            Refused(
+                "audit: {to: file}",
+                "c.yaml:1:13: error: audit: \"to: file\" needs a file; add \"file: /var/log/rpcwarden.log\""),
+            Refused(
+                "audit: {file: /var/log/x}",
+                "c.yaml:1:15: warning: audit: the file is not written while \"to\" is journal; write \"to: file\""),
+            Refused(
+                "limits: {grants: 10}",
+                "c.yaml:1:18: warning: limits: grants-per-client (64) is more than grants (10): one client can take all"
+            ),
+            Refused(
+                "limits: {tcp-connections-per-client: 2000}",
+                "c.yaml:1:38: warning: limits: tcp-connections-per-client (2000) is more than tcp-connections (1024):"
+                    + " one client can take all"
+            ),
+        ])
+    func contradictions(_ refused: Refused) {
+        #expect(configuration(refused.text).diagnostics.texts == refused.diagnostics)
+    }
+
+    @Test("tells of all mistakes, in the order of their places")
+    func all() {
+        let text = """
+            limits:
+              tcp-idle: 30
+            modes: observe
+            metrics: localhost:1
+            audit: {to: file}
+            """
+        #expect(
+            configuration(text).diagnostics.texts == [
+                "c.yaml:2:13: error: tcp-idle: \"30\" has no unit; write 30s for seconds",
+                "c.yaml:3:1: error: unknown key \"modes\"; did you mean \"mode\"?",
+                "c.yaml:4:10: error: metrics: \"localhost\" is no address",
+                "c.yaml:5:13: error: audit: \"to: file\" needs a file; add \"file: /var/log/rpcwarden.log\"",
+            ])
+    }
+}

@@ -1,0 +1,187 @@
+import Glibc
+import Policy
+import Portmapper
+import Testing
+import Warden
+
+@testable import PolicyFile
+
+/// A folder of the test's own, gone with it.
+private final class TemporaryFolder {
+    let path: String
+    private var written: [String] = []
+
+    init(_ files: [String: String] = [:]) throws {
+        var template = Array("/tmp/policyfile-XXXXXX".utf8CString)
+        path = String(cString: try #require(mkdtemp(&template)))
+        for (name, text) in files { try write(text, to: name) }
+    }
+
+    func write(_ text: String, to name: String) throws {
+        if name.contains("/") { mkdir("\(path)/\(FileSystem.folder(of: name))", 0o700) }
+        let file = try #require(fopen("\(path)/\(name)", "w"))
+        fputs(text, file)
+        fclose(file)
+        written.append(name)
+    }
+
+    var loader: PolicyLoader {
+        PolicyLoader(defaultConfigurationPath: "\(path)/rpcwarden.yaml", programNamesPath: "\(path)/rpc")
+    }
+
+    deinit {
+        for name in written { remove("\(path)/\(name)") }
+        for name in written { rmdir("\(path)/\(FileSystem.folder(of: name))") }
+        rmdir(path)
+    }
+}
+
+private let mountRule = "rules: [{name: r, from: 10.0.0.1, to: mountd}]"
+
+@Suite("Loading")
+struct PolicyLoaderTests {
+    @Test("refuses a configuration that was named and is missing")
+    func missingConfiguration() throws {
+        let folder = try TemporaryFolder(["policy.d/a.yaml": mountRule])
+        let path = "\(folder.path)/other.yaml"
+        let result = folder.loader.load(configurationPath: path)
+        #expect(
+            result.diagnostics.texts == [
+                "\(path):1:1: error: can't read \"\(path)\": No such file or directory"
+            ])
+        #expect(result.rules == [])
+        #expect(result.filesRead == [])
+    }
+
+    @Test("refuses a missing policy, at the place that names it")
+    func missingPolicy() throws {
+        let folder = try TemporaryFolder(["rpcwarden.yaml": "mode: observe\npolicy: p.yaml"])
+        #expect(
+            folder.loader.load().diagnostics.texts == [
+                "\(folder.path)/rpcwarden.yaml:2:9: error: can't read \"\(folder.path)/p.yaml\": No such file or"
+                    + " directory"
+            ])
+    }
+
+    @Test("refuses a missing policy folder where nothing names it")
+    func missingEverything() throws {
+        let folder = try TemporaryFolder()
+        #expect(
+            folder.loader.load().diagnostics.texts == [
+                "\(folder.path)/rpcwarden.yaml:1:1: error: can't read \"\(folder.path)/policy.d/\": No such file or"
+                    + " directory"
+            ])
+    }
+
+    @Test("refuses a policy folder without policies, and tells of names that end otherwise")
+    func emptyFolder() throws {
+        let folder = try TemporaryFolder([
+            "policy.d/a.yml": mountRule, "policy.d/.b.yaml": mountRule, "policy.d/README": "",
+        ])
+        #expect(
+            folder.loader.load().diagnostics.texts == [
+                "\(folder.path)/policy.d/a.yml:1:1: warning: not read: its name doesn't end in .yaml; rename it",
+                "\(folder.path)/rpcwarden.yaml:1:1: error: the folder \"\(folder.path)/policy.d/\" holds no *.yaml;"
+                    + " without a policy everything is denied",
+            ])
+    }
+
+    @Test("refuses what can't be read as a file")
+    func folderAsConfiguration() throws {
+        let folder = try TemporaryFolder(["rpcwarden.yaml/x": ""])
+        #expect(
+            folder.loader.load().diagnostics.texts == [
+                "\(folder.path)/rpcwarden.yaml:1:1: error: can't read \"\(folder.path)/rpcwarden.yaml\": Is a directory"
+            ])
+    }
+
+    @Test("gives no rules if the configuration is wrong, and tells of mistakes in both")
+    func bothWrong() throws {
+        let folder = try TemporaryFolder([
+            "rpcwarden.yaml": "modes: observe", "policy.d/a.yaml": mountRule, "policy.d/b.yaml": "ruls: []",
+        ])
+        let result = folder.loader.load()
+        #expect(
+            result.diagnostics.texts == [
+                "\(folder.path)/rpcwarden.yaml:1:1: error: unknown key \"modes\"; did you mean \"mode\"?",
+                "\(folder.path)/policy.d/b.yaml:1:1: error: unknown key \"ruls\"; did you mean \"rules\"?",
+            ])
+        #expect(result.hasErrors)
+        #expect(result.rules == [])
+    }
+
+    @Test("without a configuration the defaults apply")
+    func defaults() throws {
+        let folder = try TemporaryFolder(["policy.d/a.yaml": mountRule])
+        let result = folder.loader.load()
+        #expect(result.diagnostics == [])
+        #expect(result.settings == Settings())
+        #expect(result.rules.map(\.label) == ["policy.d/a.yaml:1 \"r\""])
+        #expect(result.filesRead == ["\(folder.path)/policy.d/a.yaml"])
+    }
+
+    @Test("reads a folder in the order of names")
+    func folderOrder() throws {
+        let folder = try TemporaryFolder([
+            "rpcwarden.yaml": "policy: p",
+            "p/20-b.yaml": "rules: [{name: b, from: g, to: mountd}]",
+            "p/10-a.yaml": "clients: {g: 10.0.0.1}\nrules: [{name: a, from: g, to: mountd}]",
+        ])
+        let result = folder.loader.load(configurationPath: "\(folder.path)/rpcwarden.yaml")
+        #expect(result.diagnostics == [])
+        #expect(result.rules.map(\.label) == ["p/10-a.yaml:2 \"a\"", "p/20-b.yaml:1 \"b\""])
+        #expect(
+            result.filesRead == ["rpcwarden.yaml", "p/10-a.yaml", "p/20-b.yaml"].map { "\(folder.path)/\($0)" })
+    }
+
+    @Test("takes an absolute policy path as it is")
+    func absolutePolicy() throws {
+        let other = try TemporaryFolder(["p.yaml": mountRule])
+        let folder = try TemporaryFolder(["rpcwarden.yaml": "policy: \(other.path)/p.yaml"])
+        #expect(folder.loader.load().rules.map(\.location.file) == ["\(other.path)/p.yaml"])
+    }
+
+    @Test("takes program names from /etc/rpc, and its own where that is missing")
+    func programNames() throws {
+        let folder = try TemporaryFolder(["policy.d/a.yaml": "rules: [{name: r, from: 10.0.0.1, to: mymount}]"])
+        #expect(folder.loader.load().hasErrors)
+        #expect(folder.loader.load().programNames.program(named: "mountd") == .mountd)
+        try folder.write("mymount 100005 mm # ours\n", to: "rpc")
+        #expect(folder.loader.load().rules.first?.to == [.mountd])
+        #expect(folder.loader.load().programNames.name(of: .mountd) == "mymount")
+    }
+
+    @Test("check tells either kind by its keys, and makes one policy of all policy files")
+    func check() throws {
+        let folder = try TemporaryFolder([
+            "c.yaml": "mode: observe\nlimts: {}", "a.yaml": "clients: {g: 10.0.0.1}",
+            "b.yaml": "rules: [{name: b, from: g, to: nfs0}]",
+            "rulez.yaml": "rulez: []",
+        ])
+        let paths = ["c.yaml", "a.yaml", "b.yaml", "rulez.yaml", "b.yaml"].map { "\(folder.path)/\($0)" }
+        let result = folder.loader.check(files: paths)
+        #expect(
+            result.diagnostics.texts == [
+                "\(paths[0]):2:1: error: unknown key \"limts\"; did you mean \"limits\"?",
+                "\(paths[2]):1:32: error: unknown program \"nfs0\"; did you mean \"nfs\"?",
+                "\(paths[3]):1:1: error: unknown key \"rulez\"; did you mean \"rules\"?",
+            ])
+        #expect(result.settings.mode == .observe)
+    }
+
+    @Test("check refuses a file of both kinds, and one that is missing")
+    func checkMixed() throws {
+        let folder = try TemporaryFolder([
+            "m.yaml": "mode: observe\nrules: []", "n.yaml": "mode: observe\naudit:\nrules: []",
+        ])
+        let paths = ["m.yaml", "n.yaml", "none.yaml"].map { "\(folder.path)/\($0)" }
+        #expect(
+            folder.loader.check(files: paths).diagnostics.texts.sorted() == [
+                "\(paths[0]):1:1: error: \"mode\" is a key of the configuration, not of a policy; move it to"
+                    + " rpcwarden.yaml",
+                "\(paths[1]):3:1: error: \"rules\" is a key of a policy, not of the configuration; move it to a"
+                    + " policy file",
+                "\(paths[2]):1:1: error: can't read \"\(paths[2])\": No such file or directory",
+            ])
+    }
+}

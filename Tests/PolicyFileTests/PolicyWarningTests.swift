@@ -1,0 +1,92 @@
+import Policy
+import Testing
+
+@testable import PolicyFile
+
+/// Rules in short, and the warnings that they get, each told by its first words.
+private struct Warned: CustomTestStringConvertible {
+    var rules: [String]
+    var warnings: [String]
+
+    init(_ rules: String..., warnings: [String]) {
+        self.rules = rules
+        self.warnings = warnings
+    }
+
+    var testDescription: String { rules.joined(separator: "; ") }
+}
+
+private let onLookup = "nfs without \"open: always\""
+private let locks = "nfs without nlockmgr and status"
+private let status = "nfs without status"
+private let world = "\"open: always\" for the whole world"
+
+private let all = "from: 10.0.0.0/8, to: [nfs, mountd, nlockmgr, status]"
+
+@Suite("Policy warnings")
+struct PolicyWarningTests {
+    @Test(
+        "are given where mounts or locks would hang, or the world gets in",
+        arguments: [
+            Warned(all, warnings: [onLookup]),
+            Warned("\(all), open: always", warnings: []),
+            Warned("from: 10.0.0.1, to: nfs", warnings: [onLookup, locks]),
+            Warned("from: 10.0.0.1, to: [nfs, mountd], open: always", warnings: [locks]),
+            Warned("from: 10.0.0.1, to: [nfs, nlockmgr], open: always", warnings: [status]),
+            // Another rule covers the same clients, or more.
+            Warned(all, "from: 10.0.0.0/8, to: nfs, open: always", warnings: []),
+            Warned("from: 10.0.0.1, to: nfs, open: always", "from: 10.0.0.0/8, to: [nlockmgr, status]", warnings: []),
+            Warned("from: a.b, to: nfs, open: always", "from: a.b, to: [nlockmgr, status]", warnings: []),
+            Warned(
+                "from: 10.0.0.1, to: nfs, open: always", "from: 0.0.0.0/0, to: nlockmgr",
+                "from: 10.0.0.0/24, to: status",
+                warnings: []),
+            // Or less, or others, or not in the end.
+            Warned(
+                "from: 10.0.0.0/8, to: nfs, open: always", "from: 10.0.0.1, to: [nlockmgr, status]", warnings: [locks]),
+            Warned("from: a.b, to: nfs, open: always", "from: c.d, to: [nlockmgr, status]", warnings: [locks]),
+            Warned(
+                "from: 10.0.0.1, to: nfs, open: always",
+                "from: 10.0.0.0/8, except: 10.0.0.0/24, to: [nlockmgr, status]",
+                warnings: [locks]),
+            Warned(
+                "from: 10.0.0.0/8, except: 10.0.0.0/24, to: nfs, open: always",
+                "from: 10.0.0.0/8, except: 10.0.0.0/24, to: [nlockmgr, status]", warnings: []),
+            Warned(
+                "from: 10.0.0.1, to: nfs, over: tcp, open: always", "from: 10.0.0.1, to: mountd",
+                "from: 10.0.0.1, to: [nlockmgr, status], over: udp", warnings: [locks]),
+            Warned(
+                "from: 10.0.0.1, to: nfs, open: always", "from: 10.0.0.1, to: [nlockmgr, status], open: never",
+                warnings: [locks]),
+            Warned(all, "from: 10.0.0.0/8, to: nfs, over: tcp, open: always", warnings: [onLookup]),
+            // NFSv4 alone: TCP, standing, and no mountd for these clients.
+            Warned("from: 10.0.0.1, to: nfs, over: tcp, open: always", warnings: []),
+            Warned("from: 10.0.0.1, to: nfs, over: tcp, open: always", "from: 10.0.0.2, to: mountd", warnings: []),
+            Warned(
+                "from: 10.0.0.1, to: nfs, over: tcp, open: always", "from: 10.0.0.0/8, to: mountd", warnings: [locks]),
+            Warned(
+                "from: 10.0.0.0/8, to: nfs, over: tcp, open: always", "from: 10.0.0.1, to: mountd", warnings: [locks]),
+            Warned("from: 10.0.0.1, to: nfs, open: always", warnings: [locks]),
+            // Looking up alone mounts nothing.
+            Warned("from: 10.0.0.1, to: nfs, open: never", warnings: []),
+            Warned("from: 0.0.0.0/0, to: mountd, open: always", warnings: [world]),
+            Warned("from: [10.0.0.1, '::/0'], to: mountd, open: always", warnings: [world]),
+            Warned("from: 0.0.0.0/0, to: mountd", warnings: []),
+            Warned("from: 0.0.0.0/1, to: mountd, open: always", warnings: []),
+        ])
+    fileprivate func warning(_ warned: Warned) {
+        let rules = warned.rules.enumerated().map { "- {name: r\($0), \($1)}\n" }.joined()
+        let parsed = policy("rules:\n\(rules)")
+        #expect(!parsed.diagnostics.hasErrors)
+        let messages = parsed.diagnostics.map(\.message)
+        #expect(messages.count == warned.warnings.count, "\(messages)")
+        for (message, start) in zip(messages, warned.warnings) { #expect(message.hasPrefix(start)) }
+    }
+
+    @Test("each stands at its rule")
+    func places() {
+        let rules = policy("rules:\n- {name: a, from: 10.0.0.1, to: mountd}\n- {name: b, from: 10.0.0.1, to: nfs}")
+            .rules
+        #expect(PolicyWarning.warnings(of: rules).map(\.location.line) == [3, 3])
+    }
+}

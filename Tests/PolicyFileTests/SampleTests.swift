@@ -1,0 +1,44 @@
+import Glibc
+import Policy
+import Testing
+import Warden
+
+@testable import PolicyFile
+
+private let samplesFolder = FileSystem.join(FileSystem.folder(of: #filePath), "../../policy")
+
+func sampleFile(_ name: String) throws -> SourceFile {
+    SourceFile(name: name, bytes: try FileSystem.bytes(of: FileSystem.join(samplesFolder, name)))
+}
+
+let policySamples = ["multi-tenant.yaml", "nfsv3-workstations.yaml", "nfsv4-only.yaml", "nis.yaml"]
+
+@Suite("Samples")
+struct SampleTests {
+    @Test("a sample policy is free of errors and of warnings", arguments: policySamples)
+    func policySample(_ name: String) throws {
+        let parsed = ParsedPolicy([try sampleFile(name)], names: names)
+        #expect(parsed.diagnostics.texts == [])
+        #expect(!parsed.rules.isEmpty)
+    }
+
+    @Test("in every sample nfs is always open, and nothing else is", arguments: policySamples)
+    func openings(_ name: String) throws {
+        for rule in ParsedPolicy([try sampleFile(name)], names: names).rules where rule.open != .never {
+            #expect((rule.open == .always) == (rule.to == [.nfs]), "\(rule.label)")
+        }
+    }
+
+    @Test("the sample configuration says what the defaults are")
+    func configurationSample() throws {
+        let parsed = ParsedConfiguration(try sampleFile("rpcwarden.yaml"))
+        #expect(parsed.diagnostics.texts == [])
+        #expect(parsed.settings == Settings())
+    }
+
+    @Test("no sample goes untested")
+    func allSamples() throws {
+        let yaml = try FileSystem.names(in: samplesFolder).filter { $0.hasSuffix(".yaml") }
+        #expect(yaml == (policySamples + ["rpcwarden.yaml"]).sorted())
+    }
+}
