@@ -47,7 +47,7 @@ private struct Reference {
 
     /// Every address at a boundary, and its neighbours.
     var probes: Set<IPAddress> {
-        var probes: Set<IPAddress> = [.v4(0), .v4(UInt32.max), .v6(0), .v6(UInt128.max), .v6(0xffff << 32)]
+        var probes: Set<IPAddress> = [.v4(0), .v4(UInt32.max), .v6(0), .v6(.max), .v6(0xffff_0000_0000)]
         for term in rules.flatMap({ $0.from + $0.except }) {
             let ranges =
                 switch term {
@@ -66,7 +66,7 @@ extension IPAddress {
     fileprivate func next(_ step: Int) -> IPAddress {
         switch self {
         case .v4(let bits): .v4(bits &+ UInt32(truncatingIfNeeded: step))
-        case .v6(let bits): .v6(bits &+ UInt128(truncatingIfNeeded: step))
+        case .v6(let bits): .v6(IPv6Bits(bits.value &+ UInt128(truncatingIfNeeded: step)))
         }
     }
 }
@@ -81,8 +81,8 @@ extension SeededGenerator {
         switch Int.random(in: 0..<6, using: &self) {
         case 0: return .v4(low)
         case 1: return .v4(UInt32.max - low)
-        case 2: return .v6(0x2001_0db8 << 96 | UInt128(low))
-        case 3: return .v6(UInt128.max - UInt128(low))
+        case 2: return .v6(IPv6Bits(0x2001_0db8 << 96 | UInt128(low)))
+        case 3: return .v6(IPv6Bits(UInt128.max - UInt128(low)))
         default: return .v4(0x0a00_0000 + low)
         }
     }

@@ -30,9 +30,10 @@ extension SeededGenerator {
 
     /// One of the texts that people write for the address.
     fileprivate mutating func text(of address: IPAddress) -> String {
-        guard case .v6(let bits) = address else {
+        guard case .v6(let words) = address else {
             return Int.random(in: 0..<4, using: &self) == 0 ? "::ffff:\(address)" : "\(address)"
         }
+        let bits = words.value
         switch Int.random(in: 0..<3, using: &self) {
         case 0: return address.description
         case 1:
@@ -92,7 +93,8 @@ extension SeededGenerator {
         for _ in 0..<1500 {
             let address = random.address()
             #expect(IPAddress(address.description) == address)
-            let isCompatible = if case .v6(let bits) = address { bits >> 32 == 0 && bits >> 16 != 0 } else { false }
+            let isCompatible =
+                if case .v6(let bits) = address { bits.value >> 32 == 0 && bits.value >> 16 != 0 } else { false }
             if !isCompatible, address.description != printedByLibc(address) {
                 Issue.record("\(address), libc \(printedByLibc(address))")
             }
