@@ -30,7 +30,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String
 let package = Package(
     name: "rpcwarden",
     products: [
-        .executable(name: "rpcwarden", targets: ["rpcwarden"]),
+        .executable(name: "rpcwarden", targets: ["rpcwarden"])
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -58,7 +58,8 @@ let package = Package(
         .target(
             name: "Daemon",
             dependencies: [
-                "Warden", "PolicyFile", "HostNames", "PortmapServer", "RpcbindClient", "Netfilter", "AuditLog", "Control",
+                "Warden", "PolicyFile", "HostNames", "PortmapServer", "RpcbindClient", "Netfilter", "AuditLog",
+                "Control",
             ] + nio,
             swiftSettings: strict
         ),
