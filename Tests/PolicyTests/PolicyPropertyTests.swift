@@ -14,9 +14,15 @@ private struct Reference {
         }
     }
 
+    /// A rule that excepts a host of unknown address permits nobody.
+    private func isKnown(_ term: ClientTerm) -> Bool {
+        if case .host(let name) = term { addresses[name] != nil } else { true }
+    }
+
     func naming(_ client: IPAddress) -> [Int] {
         rules.indices.filter { index in
             rules[index].from.contains { covers($0, client) } && !rules[index].except.contains { covers($0, client) }
+                && rules[index].except.allSatisfy(isKnown)
         }
     }
 

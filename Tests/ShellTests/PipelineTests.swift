@@ -25,8 +25,12 @@ struct PipelineTests {
     @Test("refuses questions when too many wait")
     func full() {
         var pipeline = pipeline()
-        for index in 0..<Pipeline.waitingMax { #expect(pipeline.ask(question(UInt32(index)), at: start)) }
-        #expect(!pipeline.ask(question(7), at: start))
+        for index in 0..<Pipeline.waitingMax {
+            let isTaken = pipeline.ask(question(UInt32(index)), at: start)
+            #expect(isTaken)
+        }
+        let isTaken = pipeline.ask(question(7), at: start)
+        #expect(!isTaken)
     }
 
     @Test("keeps no more in flight than rpcbind bears, and sends the next as answers come")
@@ -35,9 +39,12 @@ struct PipelineTests {
         for index in 0..<UInt32(200) { _ = pipeline.ask(question(index), at: start) }
         let sent = pipeline.takeSendable(at: start)
         #expect(sent.count == Pipeline.inFlightMax)
-        #expect(pipeline.takeSendable(at: start).isEmpty)
-        #expect(pipeline.replied(xid: xid(sent[0])) == question(0))
-        #expect(pipeline.takeSendable(at: start).count == 1)
+        let isExhausted = pipeline.takeSendable(at: start).isEmpty
+        #expect(isExhausted)
+        let answered = pipeline.replied(xid: xid(sent[0]))
+        #expect(answered == question(0))
+        let sentNext = pipeline.takeSendable(at: start).count
+        #expect(sentNext == 1)
     }
 
     @Test("takes no answer twice, and none that nobody asked for")
@@ -45,16 +52,20 @@ struct PipelineTests {
         var pipeline = pipeline()
         _ = pipeline.ask(question(1), at: start)
         let message = pipeline.takeSendable(at: start)[0]
-        #expect(pipeline.replied(xid: 12) == nil)
-        #expect(pipeline.replied(xid: xid(message)) == question(1))
-        #expect(pipeline.replied(xid: xid(message)) == nil)
+        let stray = pipeline.replied(xid: 12)
+        #expect(stray == nil)
+        let first = pipeline.replied(xid: xid(message))
+        #expect(first == question(1))
+        let second = pipeline.replied(xid: xid(message))
+        #expect(second == nil)
     }
 
     @Test("gives every message an xid of its own, also where the numbers wrap")
     func xids() {
         var pipeline = pipeline()
         for index in 0..<UInt32(5) { _ = pipeline.ask(question(index), at: start) }
-        #expect(pipeline.takeSendable(at: start).map(xid) == [0xffff_ffff, 0, 1, 2, 3])
+        let xids = pipeline.takeSendable(at: start).map(xid)
+        #expect(xids == [0xffff_ffff, 0, 1, 2, 3])
     }
 
     @Test("fails what is not answered in time, sent or waiting, and nothing sooner")
@@ -62,8 +73,10 @@ struct PipelineTests {
         var pipeline = pipeline()
         for index in 0..<UInt32(130) { _ = pipeline.ask(question(index), at: start) }
         _ = pipeline.takeSendable(at: start)
-        #expect(pipeline.takeLate(at: start + .milliseconds(799)).isEmpty)
-        #expect(pipeline.takeLate(at: start + .milliseconds(800)).count == 130)
+        let isEarly = pipeline.takeLate(at: start + .milliseconds(799)).isEmpty
+        #expect(isEarly)
+        let late = pipeline.takeLate(at: start + .milliseconds(800)).count
+        #expect(late == 130)
         #expect(pipeline.isEmpty)
     }
 
@@ -75,10 +88,14 @@ struct PipelineTests {
         _ = stream.ask(question(1), at: start)
         let first = lossy.takeSendable(at: start)
         _ = stream.takeSendable(at: start)
-        #expect(lossy.takeResendable(at: start + .milliseconds(399)).isEmpty)
-        #expect(lossy.takeResendable(at: start + .milliseconds(400)) == first)
-        #expect(lossy.takeResendable(at: start + .milliseconds(700)).isEmpty)
-        #expect(stream.takeResendable(at: start + .milliseconds(700)).isEmpty)
+        let early = lossy.takeResendable(at: start + .milliseconds(399))
+        #expect(early.isEmpty)
+        let repeated = lossy.takeResendable(at: start + .milliseconds(400))
+        #expect(repeated == first)
+        let again = lossy.takeResendable(at: start + .milliseconds(700))
+        #expect(again.isEmpty)
+        let ofStream = stream.takeResendable(at: start + .milliseconds(700))
+        #expect(ofStream.isEmpty)
     }
 
     @Test("asks again what a broken stream owes, once, and in order")
@@ -87,13 +104,16 @@ struct PipelineTests {
         _ = pipeline.ask(question(1), at: start)
         _ = pipeline.ask(question(2), at: start)
         _ = pipeline.takeSendable(at: start)
-        #expect(pipeline.disconnected().isEmpty)
+        let isPatient = pipeline.disconnected().isEmpty
+        #expect(isPatient)
         let again = pipeline.takeSendable(at: start)
-        #expect(again.map { pipeline.replied(xid: xid($0)) } == [question(1), question(2)])
+        let answered = again.map { pipeline.replied(xid: xid($0)) }
+        #expect(answered == [question(1), question(2)])
         _ = pipeline.ask(question(3), at: start)
         _ = pipeline.takeSendable(at: start)
         _ = pipeline.disconnected()
         _ = pipeline.takeSendable(at: start)
-        #expect(pipeline.disconnected() == [question(3)])
+        let givenUp = pipeline.disconnected()
+        #expect(givenUp == [question(3)])
     }
 }

@@ -40,7 +40,7 @@ struct PortmapServerTests {
         at address: IPAddress, _ body: (_ udp: UInt16, _ tcp: UInt16, () throws -> [IncomingCall]) throws -> Void
     ) throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        defer { #expect(throws: Never.self) { try group.syncShutdownGracefully() } }
+        defer { group.shutdownGracefully { #expect($0 == nil) } }
         let loop = group.next()
         let bound = try ListeningSocket.bind(address, port: 0)
         let ports = bound.map { Self.port(of: $0.descriptor) }
@@ -128,13 +128,13 @@ struct PortmapServerTests {
             let record = header + message
             #expect(send(descriptor, record + record, 2 * record.count, 0) == 2 * record.count)
             for byte in record {
-                var byte = byte
-                #expect(send(descriptor, &byte, 1, 0) == 1)
+                #expect(send(descriptor, [byte], 1, 0) == 1)
             }
             let answered = receive(descriptor, 3 * (reply.count + 4))
             let expected = withUnsafeBytes(of: RecordReader.header(forRecordBytes: reply.count).bigEndian) { Array($0) }
             #expect(answered == Array(repeating: expected + reply, count: 3).flatMap { $0 })
-            #expect(try calls().count == 3)
+            let count = try calls().count
+            #expect(count == 3)
         }
     }
 
@@ -146,7 +146,8 @@ struct PortmapServerTests {
             let bytes: [UInt8] = [0x80, 0, 0x10, 1]
             #expect(send(descriptor, bytes, bytes.count, 0) == 4)
             #expect(receive(descriptor, 1) == [])
-            #expect(try calls().isEmpty)
+            let count = try calls().count
+            #expect(count == 0)
         }
     }
 
