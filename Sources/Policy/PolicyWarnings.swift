@@ -12,83 +12,113 @@ public struct PolicyWarning: Hashable, Sendable {
 
     /// Each rule by itself and beside the others, in the rules' order.
     public static func warnings(of rules: [Rule]) -> [PolicyWarning] {
-        rules.flatMap { rule in
-            [openToTheWorld(rule), nfsOnLookup(rule, beside: rules), nfsWithoutLocks(rule, beside: rules)]
+        let others = Others(rules)
+        return rules.flatMap { rule in
+            [openToTheWorld(rule), nfsOnLookup(rule, beside: others), nfsWithoutLocks(rule, beside: others)]
                 .compactMap { $0 }.map { PolicyWarning(location: rule.location, message: $0) }
         }
     }
 
     private static func openToTheWorld(_ rule: Rule) -> String? {
-        guard rule.open == .always, let world = rule.from.first(where: \.isWholeWorld)?.prefix else { return nil }
+        guard rule.open == .always, let world = rule.from.compactMap(\.prefix).first(where: { $0.length == 0 }) else {
+            return nil
+        }
         return "\"open: always\" for the whole world (\(world)): these ports are open to everyone"
     }
 
     /// NFSv3 clients never ask the portmapper again after the mount: once the grant is gone, the mount hangs.
-    private static func nfsOnLookup(_ rule: Rule, beside rules: [Rule]) -> String? {
+    private static func nfsOnLookup(_ rule: Rule, beside others: Others) -> String? {
         guard rule.to.contains(.nfs), rule.open == .onLookup else { return nil }
-        let standing = rules.filter { $0.to.contains(.nfs) && $0.open == .always && $0.over.isSuperset(of: rule.over) }
-        guard !rule.clientsAreCovered(by: standing) else { return nil }
-        return
-            "nfs without \"open: always\": clients look it up once, at the mount, and hang when the grant has expired;"
-            + " give nfs a rule of its own with \"open: always\""
+        guard !others.standingNFS.reach(clientsOf: rule, where: { $0.over.isSuperset(of: rule.over) }) else {
+            return nil
+        }
+        return "nfs without \"open: always\": clients look it up once, at the mount, and hang when the grant has"
+            + " expired; give nfs a rule of its own with \"open: always\""
     }
 
     /// Without nlockmgr and status the first lock of an NFSv3 client fails or hangs. NFSv4 locks through nfs itself.
-    private static func nfsWithoutLocks(_ rule: Rule, beside rules: [Rule]) -> String? {
+    private static func nfsWithoutLocks(_ rule: Rule, beside others: Others) -> String? {
         // With "open: never" nobody mounts through this rule, so nobody locks.
-        guard rule.to.contains(.nfs), rule.open != .never, !rule.isNFSv4Only(beside: rules) else { return nil }
-        let missing = [("nlockmgr", Program.nlockmgr), ("status", .status)].filter { _, program in
-            let permitting = rules.filter {
-                $0.to.contains(program) && $0.open != .never && !$0.over.isDisjoint(with: rule.over)
-            }
-            return !rule.clientsAreCovered(by: permitting)
+        guard rule.to.contains(.nfs), rule.open != .never, !isNFSv4Only(rule, beside: others) else { return nil }
+        let missing = [("nlockmgr", others.nlockmgr), ("status", others.status)].filter { _, permitting in
+            !permitting.reach(clientsOf: rule) { !$0.over.isDisjoint(with: rule.over) }
         }
         guard !missing.isEmpty else { return nil }
         return "nfs without \(missing.map(\.0).joined(separator: " and ")): the clients' locks would hang; permit both,"
             + " or for NFSv4 alone write \"over: [tcp]\", \"open: always\" and no mountd"
     }
+
+    /// NFSv4 uses TCP alone, asks no portmapper and needs no mountd.
+    private static func isNFSv4Only(_ rule: Rule, beside others: Others) -> Bool {
+        rule.over == [.tcp] && rule.open == .always && !others.mountd.touch(clientsOf: rule)
+    }
 }
 
-extension Rule {
-    /// NFSv4 uses TCP alone, asks no portmapper and needs no mountd.
-    fileprivate func isNFSv4Only(beside rules: [Rule]) -> Bool {
-        over == [.tcp] && open == .always
-            && !rules.contains { $0.to.contains(.mountd) && $0.sharesClients(with: self) }
+/// The rules that the warnings look for beside a rule.
+private struct Others {
+    let standingNFS: RuleIndex
+    let nlockmgr: RuleIndex
+    let status: RuleIndex
+    let mountd: RuleIndex
+
+    init(_ rules: [Rule]) {
+        let lengths = Set(rules.lazy.flatMap(\.from).compactMap(\.prefix?.length))
+        let index = { (program: Program, isFit: (Rule) -> Bool) in
+            RuleIndex(rules.filter { $0.to.contains(program) && isFit($0) }, lengths: lengths)
+        }
+        standingNFS = index(.nfs) { $0.open == .always }
+        nlockmgr = index(.nlockmgr) { $0.open != .never }
+        status = index(.status) { $0.open != .never }
+        mountd = index(.mountd) { _ in true }
+    }
+}
+
+/// Rules by the terms of their `from`: a policy may have ten thousand, and each is looked for among all others.
+private struct RuleIndex {
+    private let rules: [Rule]
+    private let rulesByTerm: [ClientTerm: [Int]]
+    /// These terms, and the prefixes around them that a rule may have.
+    private let termsAround: Set<ClientTerm>
+    /// The prefix lengths that occur in any rule of the policy.
+    private let lengths: Set<Int>
+
+    init(_ rules: [Rule], lengths: Set<Int>) {
+        self.rules = rules
+        self.lengths = lengths
+        var rulesByTerm: [ClientTerm: [Int]] = [:]
+        for (index, rule) in rules.enumerated() {
+            for term in rule.from { rulesByTerm[term, default: []].append(index) }
+        }
+        self.rulesByTerm = rulesByTerm
+        termsAround = Set(rulesByTerm.keys.lazy.flatMap { Self.outerTerms(of: $0, lengths) })
     }
 
-    /// Every term of `from` lies within a term of one of these rules, which doesn't except it again.
-    fileprivate func clientsAreCovered(by rules: [Rule]) -> Bool {
-        let own = Set(except)
-        let others = rules.map { (from: ClientSet($0.from), except: $0.except.filter { !own.contains($0) }) }
-        return from.allSatisfy { term in
-            others.contains { other in
-                other.from.covers(term) && !other.except.contains { $0.overlaps(term) }
+    /// Every term of the rule's `from` lies within a term of one of these rules, which doesn't except it again.
+    func reach(clientsOf rule: Rule, where isFit: (Rule) -> Bool) -> Bool {
+        let own = Set(rule.except)
+        return rule.from.allSatisfy { term in
+            outerTerms(of: term).contains { outer in
+                (rulesByTerm[outer] ?? []).lazy.map { rules[$0] }.contains { other in
+                    isFit(other) && !other.except.contains { $0.overlaps(term) && !own.contains($0) }
+                }
             }
         }
     }
 
-    private func sharesClients(with other: Rule) -> Bool {
-        from.contains(where: ClientSet(other.from).covers) || other.from.contains(where: ClientSet(from).covers)
-    }
-}
-
-/// Terms, looked up by hash: a policy may have ten thousand, and each is compared with all others.
-private struct ClientSet {
-    private let terms: Set<ClientTerm>
-    private let lengths: Set<Int>
-
-    init(_ terms: [ClientTerm]) {
-        self.terms = Set(terms)
-        lengths = Set(terms.compactMap(\.prefix?.length))
-    }
-
-    func covers(_ term: ClientTerm) -> Bool {
-        if terms.contains(term) { return true }
-        guard let prefix = term.prefix else { return false }
-        return lengths.contains { length in
-            guard length < prefix.length, let outer = Prefix(prefix.address, length: length) else { return false }
-            return terms.contains(.prefix(outer))
+    /// Some term of the rule's `from` has addresses in common with a term of one of these rules.
+    func touch(clientsOf rule: Rule) -> Bool {
+        rule.from.contains { term in
+            termsAround.contains(term) || outerTerms(of: term).contains { rulesByTerm[$0] != nil }
         }
+    }
+
+    private func outerTerms(of term: ClientTerm) -> [ClientTerm] { Self.outerTerms(of: term, lengths) }
+
+    /// The term itself, and the prefixes around it that a rule may have.
+    private static func outerTerms(of term: ClientTerm, _ lengths: Set<Int>) -> [ClientTerm] {
+        guard let prefix = term.prefix else { return [term] }
+        let outer = lengths.filter { $0 < prefix.length }.compactMap { Prefix(prefix.address, length: $0) }
+        return [term] + outer.map(ClientTerm.prefix)
     }
 }
 
@@ -99,8 +129,6 @@ extension ClientTerm {
         case .host: nil
         }
     }
-
-    fileprivate var isWholeWorld: Bool { prefix?.length == 0 }
 
     fileprivate func overlaps(_ other: ClientTerm) -> Bool {
         guard let prefix, let otherPrefix = other.prefix else { return self == other }

@@ -38,8 +38,9 @@ extension Settings {
 
     private func findUnguardedWishes(in root: YAMLNode, _ findings: inout Findings) {
         let list = root.value(at: "firewall", "guard-ports")
+        let never = firewall.never.sorted()
         for range in firewall.guardPorts {
-            guard let port = firewall.never.sorted().first(where: range.ports.contains) else { continue }
+            guard let port = never.first(where: range.ports.contains) else { continue }
             findings.error(
                 "guard-ports: \(range) holds port \(port), which \"never\" keeps from being guarded",
                 at: list?.location(of: range, .portRange) ?? root.location, hint: "leave \(port) out of one of the two")

@@ -97,6 +97,11 @@ extension YAMLNode {
             findings.error("\(key): expected a list, found \(kind)", at: location)
             return []
         }
+        let itemsMax = 1024  // each is compared with the others
+        guard nodes.count <= itemsMax else {
+            findings.error("\(key): more than \(itemsMax) in one list", at: location)
+            return []
+        }
         var seen: Set<Item> = []
         return nodes.compactMap { node in
             guard let item = node.parsed(by: syntax, key, &findings) else { return nil }

@@ -8,6 +8,9 @@ struct Findings {
     private(set) var diagnostics: [Diagnostic] = []
     private var counts: [Diagnostic.Severity: Int] = [:]
 
+    /// No further error is kept, so none needs to be worked out.
+    var hasAllErrors: Bool { counts[.error, default: 0] > Self.diagnosticsMax }
+
     mutating func error(_ message: String, at location: Location, hint: @autoclosure () -> String? = nil) {
         add(.error, message, at: location, hint: hint)
     }

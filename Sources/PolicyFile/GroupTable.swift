@@ -87,6 +87,7 @@ struct GroupTable<Member: Hashable> {
 
     private mutating func expansion(of term: Term, within path: [String], _ findings: inout Findings) -> [Member] {
         if contains(term.text) { return expansion(of: term.text, within: path, at: term.location, &findings) }
+        if findings.hasAllErrors { return [] }
         do throws(Mistake) {
             return [try literal.parse(term.text)]
         } catch {

@@ -241,6 +241,15 @@ struct ConfigurationMistakeTests {
         #expect(configuration(refused.text).diagnostics.texts == refused.diagnostics)
     }
 
+    @Test("refuses a list of more than 1024 items")
+    func longList() {
+        let ports = (1...1025).map(String.init).joined(separator: ",")
+        #expect(
+            configuration("firewall: {never: [\(ports)]}").diagnostics.texts == [
+                "c.yaml:1:19: error: never: more than 1024 in one list"
+            ])
+    }
+
     @Test("tells of all mistakes, in the order of their places")
     func all() {
         let text = """

@@ -110,6 +110,13 @@ struct PolicyLoaderTests {
         #expect(result.rules == [])
     }
 
+    @Test("gives no rules if the configuration alone is wrong")
+    func configurationWrong() throws {
+        let folder = try TemporaryFolder(["rpcwarden.yaml": "modes: observe", "policy.d/a.yaml": mountRule])
+        #expect(folder.loader.load().diagnostics.count == 1)
+        #expect(folder.loader.load().rules == [])
+    }
+
     @Test("without a configuration the defaults apply")
     func defaults() throws {
         let folder = try TemporaryFolder(["policy.d/a.yaml": mountRule])
