@@ -72,6 +72,8 @@ struct TableWriter {
     var isTableMade: Bool { confirmed != nil }
     var guarded: Set<ServicePort> { confirmed?.guarded ?? [] }
     private var isDirty: Bool { confirmed != desired }
+    /// Nothing waits, and nothing is in flight.
+    var isIdle: Bool { !isDirty && issues.isEmpty && revocations.isEmpty && followers.isEmpty && inFlight == nil }
 
     mutating func shapeReplaced(_ shape: TableShape) {
         guard shape != self.shape else { return }
