@@ -18,22 +18,22 @@ struct AuditField {
             if let value { fields.append(AuditField(key: key, value: value)) }
         }
         let text = { (value: String?) in value.map(Value.text) }
-        let number = { (value: (some BinaryInteger)?) in value.map { Value.number(Int64($0)) } }
+        let number = { (value: Int64?) in value.map(Value.number) }
         add("ts", .text(time.precise))
         add("event", .text(event.kind.rawValue))
         add("client", text(event.client?.description))
-        add("port", number(event.port))
+        add("port", number(event.port.map(Int64.init)))
         add("transport", text(event.transport?.description))
-        add("program", number(event.program?.rawValue))
+        add("program", number(event.program.map { Int64($0.rawValue) }))
         add("program_name", text(event.programName))
-        add("version", number(event.version))
+        add("version", number(event.version.map(Int64.init)))
         add("procedure", text(event.procedure))
         add("decision", text(event.decision))
         add("reason", text(event.reason?.rawValue))
         add("rule", text(event.rule))
-        add("xid", number(event.xid))
+        add("xid", number(event.xid.map(Int64.init)))
         add("granted", text(event.granted?.description))
-        add("count", number(event.count))
+        add("count", number(event.count.map(Int64.init)))
         add("window", event.window.map { .number($0.nanoseconds / 1_000_000_000) })
         add("detail", text(event.detail))
         if !event.isEnforced { add("enforced", .flag(false)) }

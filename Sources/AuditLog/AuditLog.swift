@@ -89,7 +89,7 @@ public final class AuditLog {
             if gathered.count >= Self.gatheredBytesMax { flush() }
         case .journal(let descriptor):
             let entry = JournalEntry(event, fields).bytes
-            if send(descriptor, entry, entry.count, Int32(MSG_DONTWAIT.rawValue | MSG_NOSIGNAL.rawValue)) < 0 {
+            if send(descriptor, entry, entry.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)) < 0 {
                 lost += 1
             }
         }

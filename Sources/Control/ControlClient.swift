@@ -67,7 +67,7 @@ public struct ControlClient: Sendable {
     }
 
     private func send(_ bytes: [UInt8], to descriptor: Int32) throws(ControlError) {
-        guard Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL.rawValue)) == bytes.count else {
+        guard Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count else {
             throw .interrupted(path: path)
         }
     }

@@ -11,6 +11,13 @@ public struct ControlServerError: Error, Hashable, Sendable, CustomStringConvert
     public var description: String { "can't listen at the control socket \(path): \(detail)" }
 }
 
+/// `struct ucred` of unix(7), SO_PEERCRED: Swift's Glibc doesn't show it.
+struct PeerCredentials {
+    var pid: pid_t
+    var uid: uid_t
+    var gid: gid_t
+}
+
 /// Serves the control socket: one call and one reply for each connection.
 ///
 /// The socket's mode lets in its owner and group; the peer's credentials must agree: root, the daemon's own user, or
@@ -60,7 +67,7 @@ public final class ControlServer {
         unlink(path)
     }
 
-    fileprivate func reply(to bytes: [UInt8], from peer: ucred) -> ControlReply {
+    fileprivate func reply(to bytes: [UInt8], from peer: PeerCredentials) -> ControlReply {
         guard Self.admits(peer) else {
             return ControlReply(failure: "uid \(peer.uid) may not control the daemon; run the command as root")
         }
@@ -71,7 +78,7 @@ public final class ControlServer {
         }
     }
 
-    static func admits(_ peer: ucred) -> Bool {
+    static func admits(_ peer: PeerCredentials) -> Bool {
         peer.uid == 0 || peer.uid == geteuid() || peer.gid == getegid()
     }
 }
@@ -112,7 +119,7 @@ private final class ControlHandler: ChannelInboundHandler {
         guard let options = context.channel as? any SocketOptionProvider else { return context.close(promise: nil) }
         let this = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
         options.unsafeGetSocketOption(level: .socket, name: .init(rawValue: SO_PEERCRED)).whenComplete {
-            (result: Result<ucred, any Error>) in
+            (result: Result<PeerCredentials, any Error>) in
             let (handler, context) = this.value
             do {
                 try handler.write(handler.server.reply(to: call, from: result.get()), context)

@@ -69,7 +69,11 @@ final class Engine {
         let control = ControlServer(on: loop, path: warden.settings.controlPath) { [unowned self] in answer($0) }
         self.control = control
         let this = NIOLoopBound(self, eventLoop: loop)
-        return control.listen().flatMap { server.listen(at: sockets) }.map { this.value.startTicking() }
+        return control.listen().flatMap { this.value.listen(at: sockets) }.map { this.value.startTicking() }
+    }
+
+    private func listen(at sockets: [ListeningSocket]) -> EventLoopFuture<Void> {
+        server?.listen(at: sockets) ?? loop.makeSucceededVoidFuture()
     }
 
     private func adoptTable() throws {

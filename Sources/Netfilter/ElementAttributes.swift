@@ -89,7 +89,7 @@ private struct KeyFields {
         for field in fields {
             switch field {
             case .address4: address = rest.bigEndian(UInt32.self).map { .v4($0) }
-            case .address6: address = rest.bigEndian(UInt128.self).map { .v6($0) }
+            case .address6: address = rest.bigEndian(UInt128.self).map { .v6(IPv6Bits($0)) }
             case .transport: transport = rest.first.flatMap { Transport(rawValue: $0) }
             case .port:
                 guard let transport, let port = rest.bigEndian(UInt16.self) else { break }

@@ -16,13 +16,17 @@ public final class Flows {
         socket = try NetlinkSocket(bus: NETLINK_NETFILTER)
     }
 
-    /// Forgets every flow that the client began to the service, and says how many those were.
+    /// Forgets every flow that one of the clients began to the service, and says how many those were.
     ///
     /// The kernel looks through all its flows for it, so the time is that of the whole table.
-    public func cut(client: IPAddress, service: ServicePort) throws(NetfilterError) -> Int {
+    public func cut(clients: AddressRange, service: ServicePort) throws(NetfilterError) -> Int {
         var count = 0
-        for flow in try flows(of: client, to: service) where try delete(flow, client) { count += 1 }
+        for flow in try flows(of: clients, to: service) where try delete(flow, clients) { count += 1 }
         return count
+    }
+
+    public func cut(client: IPAddress, service: ServicePort) throws(NetfilterError) -> Int {
+        try cut(clients: AddressRange(client, client), service: service)
     }
 
     /// What names an entry: its original tuple, its zone, and its id, which no later flow of the same tuple has.
@@ -32,32 +36,31 @@ public final class Flows {
         var id: [UInt8] = []
     }
 
-    private func flows(of client: IPAddress, to service: ServicePort) throws(NetfilterError) -> [Flow] {
+    private func flows(of clients: AddressRange, to service: ServicePort) throws(NetfilterError) -> [Flow] {
         var found: [Flow] = []
-        let flags = NLM_F_ROOT | NLM_F_MATCH
-        _ = try ask("reading the flows of \(client) to \(service)", IPCTNL_MSG_CT_GET, flags, client) { request in
-            request.nest(CTA_TUPLE_ORIG.rawValue) { $0.putTuple(client, service) }
+        let doing = "reading the flows of \(clients) to \(service)"
+        try ask(doing, IPCTNL_MSG_CT_GET, NetlinkSocket.dump, clients) { request in
+            request.nest(CTA_TUPLE_ORIG.rawValue) { $0.putTuple(clients.first, service) }
             // Kernels before 5.8 don't know the filter, and tell of all flows. All of them, up to 6.18 at least, compare
             // IPv6 addresses the wrong way round.
             request.nest(CTA_FILTER.rawValue) {
-                let source = client.isIPv4 ? CNF_FILTER_IP_SRC : 0
+                let source = clients.first.isIPv4 && clients.first == clients.last ? CNF_FILTER_IP_SRC : 0
                 let fields = source | CNF_FILTER_PROTO_NUM | CNF_FILTER_PROTO_DST_PORT
                 $0.put(CTA_FILTER_ORIG_FLAGS.rawValue, writing: { $0.append(UInt32(fields)) })
             }
         } each: { message in
-            guard found.count < Self.cutMax, let flow = Self.flow(message, from: client, to: service) else { return }
+            guard found.count < Self.cutMax, let flow = Self.flow(message, from: clients, to: service) else { return }
             found.append(flow)
         }
         return found
     }
 
-    private func delete(_ flow: Flow, _ client: IPAddress) throws(NetfilterError) -> Bool {
+    private func delete(_ flow: Flow, _ clients: AddressRange) throws(NetfilterError) -> Bool {
         do throws(NetfilterError) {
-            _ = try ask("cutting a flow of \(client)", IPCTNL_MSG_CT_DELETE, NLM_F_ACK, client) { request in
+            try ask("cutting a flow of \(clients)", IPCTNL_MSG_CT_DELETE, NLM_F_ACK, clients) { request in
                 flow.tuple.withUnsafeBytes { request.put(CTA_TUPLE_ORIG.rawValue | UInt32(NLA_F_NESTED), $0) }
                 if !flow.zone.isEmpty { flow.zone.withUnsafeBytes { request.put(CTA_ZONE.rawValue, $0) } }
                 flow.id.withUnsafeBytes { request.put(CTA_ID.rawValue, $0) }
-            } each: { _ in
             }
             return true
         } catch {
@@ -67,14 +70,14 @@ public final class Flows {
         }
     }
 
-    private static func flow(_ message: NetlinkMessage, from client: IPAddress, to service: ServicePort) -> Flow? {
+    private static func flow(_ message: NetlinkMessage, from clients: AddressRange, to service: ServicePort) -> Flow? {
         var flow = Flow()
         var isTheirs = false
         for attribute in message.netfilterAttributes {
             switch attribute.type {
             case CTA_TUPLE_ORIG.rawValue:
                 flow.tuple = Array(attribute.payload)
-                isTheirs = isTuple(attribute.nested, from: client, to: service)
+                isTheirs = isTuple(attribute.nested, from: clients, to: service)
             case CTA_ZONE.rawValue: flow.zone = Array(attribute.payload)
             case CTA_ID.rawValue: flow.id = Array(attribute.payload)
             default: break
@@ -83,7 +86,7 @@ public final class Flows {
         return isTheirs && !flow.id.isEmpty ? flow : nil
     }
 
-    private static func isTuple(_ tuple: Attributes, from client: IPAddress, to service: ServicePort) -> Bool {
+    private static func isTuple(_ tuple: Attributes, from clients: AddressRange, to service: ServicePort) -> Bool {
         var source: [UInt8] = []
         var transport: UInt8?
         var port: UInt16?
@@ -99,21 +102,18 @@ public final class Flows {
                 }
             }
         }
-        return source == client.networkBytes && transport == service.transport.rawValue && port == service.port
+        let isTheirs = IPAddress(networkBytes: source).map(clients.contains) ?? false
+        return isTheirs && transport == service.transport.rawValue && port == service.port
     }
 
     private func ask(
-        _ doing: String, _ type: cntl_msg_types, _ flags: Int32, _ client: IPAddress,
-        _ body: (inout MessageBuffer) -> Void, each: (NetlinkMessage) -> Void
-    ) throws(NetfilterError) -> Bool {
-        var request = MessageBuffer()
-        let sequence = socket.nextSequence()
-        request.beginNetfilter(
-            subsystem: NFNL_SUBSYS_CTNETLINK, message: type.rawValue, flags: flags,
-            family: UInt8(client.isIPv4 ? AF_INET : AF_INET6), sequence: sequence)
-        body(&request)
-        request.end()
-        return try socket.ask(doing, request, sequence: sequence, each: each)
+        _ doing: String, _ type: cntl_msg_types, _ flags: Int32, _ clients: AddressRange,
+        _ body: (inout MessageBuffer) -> Void, each: (NetlinkMessage) -> Void = { _ in }
+    ) throws(NetfilterError) {
+        // A flow that came meanwhile is stopped by the rules.
+        _ = try socket.askNetfilter(
+            doing, subsystem: NFNL_SUBSYS_CTNETLINK, message: type.rawValue, flags: flags,
+            family: clients.first.isIPv4 ? NFPROTO_IPV4 : NFPROTO_IPV6, body, each: each)
     }
 }
 
@@ -123,7 +123,7 @@ extension MessageBuffer {
         nest(CTA_TUPLE_IP.rawValue) { ip in
             switch client {
             case .v4(let bits): ip.put(CTA_IP_V4_SRC.rawValue, bigEndian: bits)
-            case .v6(let bits): ip.put(CTA_IP_V6_SRC.rawValue, bigEndian: bits)
+            case .v6(let bits): ip.put(CTA_IP_V6_SRC.rawValue, bigEndian: bits.value)
             }
         }
         nest(CTA_TUPLE_PROTO.rawValue) { transport in

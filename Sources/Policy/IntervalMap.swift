@@ -1,7 +1,9 @@
+import Portmapper
+
 /// Maps each number to the class of the interval that holds it; a look-up is a binary search.
-struct IntervalMap<Bits: FixedWidthInteger & UnsignedInteger & Sendable>: Sendable {
+struct IntervalMap<Bits: AddressBits>: Sendable {
     /// Where each interval starts; it ends before the next one. The first starts at 0.
-    private(set) var starts: [Bits] = [0]
+    private(set) var starts: [Bits] = [.min]
     private(set) var classes: [Int] = [0]
 
     func callAsFunction(_ bits: Bits) -> Int {
@@ -28,8 +30,8 @@ struct IntervalMap<Bits: FixedWidthInteger & UnsignedInteger & Sendable>: Sendab
     func ranges(where isIncluded: (Int) -> Bool) -> [ClosedRange<Bits>] {
         var result: [ClosedRange<Bits>] = []
         for index in starts.indices where isIncluded(classes[index]) {
-            let last = index + 1 < starts.count ? starts[index + 1] - 1 : Bits.max
-            if let previous = result.last, previous.upperBound &+ 1 == starts[index], starts[index] != 0 {
+            let last = index + 1 < starts.count ? starts[index + 1].predecessor : Bits.max
+            if let previous = result.last, previous.upperBound.successor == starts[index] {
                 result[result.count - 1] = previous.lowerBound...last
             } else {
                 result.append(starts[index]...last)
@@ -40,7 +42,7 @@ struct IntervalMap<Bits: FixedWidthInteger & UnsignedInteger & Sendable>: Sendab
 }
 
 /// Where a rule begins or ceases to name addresses.
-struct Boundary<Bits: FixedWidthInteger & UnsignedInteger & Sendable> {
+struct Boundary<Bits: AddressBits> {
     var position: Bits
     var rule: Int
     var isException: Bool
@@ -50,7 +52,7 @@ struct Boundary<Bits: FixedWidthInteger & UnsignedInteger & Sendable> {
     static func around(_ first: Bits, _ last: Bits, rule: Int, isException: Bool) -> [Boundary] {
         let begin = Boundary(position: first, rule: rule, isException: isException, delta: 1)
         guard last != Bits.max else { return [begin] }
-        return [begin, Boundary(position: last + 1, rule: rule, isException: isException, delta: -1)]
+        return [begin, Boundary(position: last.successor, rule: rule, isException: isException, delta: -1)]
     }
 }
 

@@ -47,7 +47,7 @@ public struct Policy: Sendable {
     public let rules: [Rule]
     private var classes: [ClientClass]
     private var ipv4: IntervalMap<UInt32>
-    private var ipv6: IntervalMap<UInt128>
+    private var ipv6: IntervalMap<IPv6Bits>
     private var standing: [ServiceKey: [AddressRange]] = [:]
 
     /// Compiles `rules`; `addresses` holds what each host name of theirs resolves to.
@@ -134,7 +134,7 @@ extension Policy.ClientClass {
 }
 
 extension Policy {
-    private typealias Boundaries = (ipv4: [Boundary<UInt32>], ipv6: [Boundary<UInt128>])
+    private typealias Boundaries = (ipv4: [Boundary<UInt32>], ipv6: [Boundary<IPv6Bits>])
 
     private static func boundaries(of rules: [Rule], _ addresses: [String: [IPAddress]]) -> Boundaries {
         var result: Boundaries = ([], [])

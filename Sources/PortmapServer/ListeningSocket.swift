@@ -54,7 +54,8 @@ extension ListeningSocket {
         var code = rpcw_adopt_socket(descriptor)
         if code == 0 { code = rpcw_describe_socket(descriptor, &isStream, &at) }
         guard code == 0, let address = at.ipAddress else {
-            throw SocketError(operation: "descriptor \(descriptor), passed by LISTEN_FDS, is no socket for us", code: code)
+            throw SocketError(
+                operation: "descriptor \(descriptor), passed by LISTEN_FDS, is no socket for us", code: code)
         }
         return ListeningSocket(
             descriptor: descriptor, transport: isStream ? .tcp : .udp, address: address, port: at.port)
@@ -69,7 +70,7 @@ extension rpcw_address {
         withUnsafeMutableBytes(of: &bytes) { raw in
             switch address {
             case .v4(let bits): raw.storeBytes(of: bits.bigEndian, as: UInt32.self)
-            case .v6(let bits): withUnsafeBytes(of: bits.bigEndian) { raw.copyMemory(from: $0) }
+            case .v6(let bits): withUnsafeBytes(of: bits.value.bigEndian) { raw.copyMemory(from: $0) }
             }
         }
     }

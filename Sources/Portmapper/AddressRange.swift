@@ -11,7 +11,7 @@ public struct Prefix: Hashable, Sendable, Comparable, CustomStringConvertible {
             self.address = .v4(length == 0 ? 0 : bits & (UInt32.max << UInt32(32 - length)))
         case .v6(let bits):
             guard (0...128).contains(length) else { return nil }
-            self.address = .v6(length == 0 ? 0 : bits & (UInt128.max << UInt128(128 - length)))
+            self.address = .v6(IPv6Bits(length == 0 ? 0 : bits.value & (UInt128.max << UInt128(128 - length))))
         }
         self.length = length
     }
@@ -25,9 +25,10 @@ public struct Prefix: Hashable, Sendable, Comparable, CustomStringConvertible {
     public var range: AddressRange {
         switch address {
         case .v4(let bits):
-            AddressRange(.v4(bits), .v4(length == 0 ? UInt32.max : bits | ~(UInt32.max << UInt32(32 - length))))
+            AddressRange(address, .v4(length == 0 ? .max : bits | ~(UInt32.max << UInt32(32 - length))))
         case .v6(let bits):
-            AddressRange(.v6(bits), .v6(length == 0 ? UInt128.max : bits | ~(UInt128.max << UInt128(128 - length))))
+            AddressRange(
+                address, .v6(length == 0 ? .max : IPv6Bits(bits.value | ~(UInt128.max << UInt128(128 - length)))))
         }
     }
 

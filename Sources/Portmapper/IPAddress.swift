@@ -1,11 +1,11 @@
 /// An IPv4 or IPv6 address, without zone; an IPv4-mapped IPv6 address is kept as IPv4.
 public enum IPAddress: Hashable, Sendable {
     case v4(UInt32)
-    case v6(UInt128)
+    case v6(IPv6Bits)
 
     /// The address whose 128 bits are `bits`; `::ffff:a.b.c.d` becomes the IPv4 address that it stands for.
     public init(v6Bits bits: UInt128) {
-        self = bits >> 32 == 0xffff ? .v4(UInt32(truncatingIfNeeded: bits)) : .v6(bits)
+        self = bits >> 32 == 0xffff ? .v4(UInt32(truncatingIfNeeded: bits)) : .v6(IPv6Bits(bits))
     }
 
     /// Parses a numeric address (RFC 4291, 2.2, and dotted quads); `nil` for names, zones and anything else.
@@ -46,7 +46,7 @@ public enum IPAddress: Hashable, Sendable {
     public var isMulticastOrBroadcast: Bool {
         switch self {
         case .v4(let bits): bits >> 28 == 0xe || bits == UInt32.max
-        case .v6(let bits): bits >> 120 == 0xff
+        case .v6(let bits): bits.value >> 120 == 0xff
         }
     }
 
@@ -54,7 +54,7 @@ public enum IPAddress: Hashable, Sendable {
     public var networkBytes: [UInt8] {
         switch self {
         case .v4(let bits): withUnsafeBytes(of: bits.bigEndian) { Array($0) }
-        case .v6(let bits): withUnsafeBytes(of: bits.bigEndian) { Array($0) }
+        case .v6(let bits): withUnsafeBytes(of: bits.value.bigEndian) { Array($0) }
         }
     }
 
@@ -146,7 +146,7 @@ extension IPAddress: CustomStringConvertible {
     public var description: String {
         switch self {
         case .v4(let bits): "\(bits >> 24).\(bits >> 16 & 255).\(bits >> 8 & 255).\(bits & 255)"
-        case .v6(let bits): Self.text(ofIPv6: bits)
+        case .v6(let bits): Self.text(ofIPv6: bits.value)
         }
     }
 

@@ -1,6 +1,6 @@
 import ONCRPC
-import Portmapper
 import Policy
+import Portmapper
 
 /// One permitted call on its way from question to reply.
 ///
@@ -36,10 +36,10 @@ struct Exchange {
 }
 
 /// Why a call is permitted, and what that opens.
-struct Permission: Hashable {
+public struct Permission: Hashable, Sendable {
     /// The rule's label; `nil` for calls of this host, and of clients that only observe mode permits.
-    var rule: String?
-    var open: Opening
+    public var rule: String?
+    public var open: Opening
     /// Observe mode answers although enforce would deny for this reason.
     var liftedDenial: DenialReason?
 

@@ -6,12 +6,12 @@ import Portmapper
 /// Two generations bound the memory: when the younger is full, the older is forgotten.
 struct RateLimiter {
     struct Key: Hashable {
-        fileprivate var source: UInt128
+        fileprivate var source: UInt64
         fileprivate var kind: UInt8
 
         static let everyone = Key(source: 0, kind: 0)
 
-        private init(source: UInt128, kind: UInt8) {
+        private init(source: UInt64, kind: UInt8) {
             self.source = source
             self.kind = kind
         }
@@ -19,8 +19,8 @@ struct RateLimiter {
         /// IPv6 clients own a /64 at least.
         init(_ address: IPAddress, _ transport: Transport) {
             switch address {
-            case .v4(let bits): self.init(source: UInt128(bits), kind: transport.rawValue)
-            case .v6(let bits): self.init(source: bits >> 64, kind: transport.rawValue | 0x80)
+            case .v4(let bits): self.init(source: UInt64(bits), kind: transport.rawValue)
+            case .v6(let bits): self.init(source: bits.subnet, kind: transport.rawValue | 0x80)
             }
         }
     }

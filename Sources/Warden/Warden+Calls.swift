@@ -38,7 +38,7 @@ extension Warden {
     }
 
     /// Whether the call may go on, by policy alone: the same for registered and unregistered programs.
-    func decide(_ call: PortmapperCall, from peer: Peer) -> Result<Permission, DenialReason> {
+    public func decide(_ call: PortmapperCall, from peer: Peer) -> Result<Permission, DenialReason> {
         switch call {
         case .set, .unset, .setMapping, .unsetMapping:
             peer.isLocal && settings.rpcbind.permitsLocalRegistration

@@ -76,7 +76,8 @@ extension Warden {
             let service = registration.service
             return RegistryEntry(
                 registration: registration, isTrusted: trustedOwners.contains(registration.owner),
-                isAlive: service.flatMap { services.listeners[$0]?.isListening } ?? false,
+                isAlive: registration.program == .portmapper
+                    ? isRpcbindUp == true : service.flatMap { services.listeners[$0]?.isListening } ?? false,
                 isGuarded: service.map(writer.guarded.contains) ?? false)
         }
     }

@@ -130,8 +130,8 @@ extension AddressRange {
     /// Whether `later`, which starts no earlier, overlaps this range or follows it without a gap.
     private func reaches(_ later: AddressRange) -> Bool {
         switch (last, later.first) {
-        case (.v4(let end), .v4(let start)): start <= end || start - end == 1
-        case (.v6(let end), .v6(let start)): start <= end || start - end == 1
+        case (.v4(let end), .v4(let start)): start <= end || start == end.successor
+        case (.v6(let end), .v6(let start)): start <= end || start == end.successor
         case (.v4, .v6), (.v6, .v4): false
         }
     }

@@ -12,7 +12,7 @@ extension Warden {
         guard exchange.permission.liftedDenial == nil else { return }
         var event = event(.permitted, exchange.call, exchange.peer, exchange.xid)
         event.rule = exchange.permission.rule
-        if result == Self.notRegistered(exchange.call) { event.detail = "not registered" }
+        if result == .port(0) || result == .address("") { event.detail = "not registered" }
         audit(event, at: now, into: &actions)
     }
 

@@ -228,7 +228,7 @@ extension IPAddress {
     fileprivate func advanced(by count: Int) -> IPAddress {
         switch self {
         case .v4(let bits): .v4(bits &+ UInt32(count))
-        case .v6(let bits): .v6(bits &+ UInt128(count))
+        case .v6(let bits): .v6(IPv6Bits(bits.value &+ UInt128(count)))
         }
     }
 }
