@@ -8,11 +8,22 @@ extension Warden {
     mutating func inspect(_ id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
         guard let exchange = exchanges[id] else { return }
         let unknown = exchange.services.filter { service in
-            services.listeners[service.port] == nil || service.open == .onLookup && !isFresh(service, exchange, at: now)
+            // It may have come alive since the last look.
+            !services.isAlive(service.port, ipv4: exchange.peer.address.isIPv4)
+                || service.open == .onLookup && !isFresh(service, exchange, at: now)
         }
         guard !unknown.isEmpty else { return open(id, at: now, into: &actions) }
-        exchangesInspecting.append(id)
-        actions.append(.inspectListeners(Set(unknown.map(\.port))))
+        nextInspection.openers.append(id)
+        nextInspection.services.formUnion(unknown.map(\.port))
+        nextInspection.isDue = true
+    }
+
+    /// Those whom one event makes look share one look.
+    mutating func startInspection(into actions: inout [Action]) {
+        guard nextInspection.isDue else { return }
+        actions.append(.inspectListeners(nextInspection.services))
+        inspections.append(nextInspection)
+        nextInspection = Inspection()
     }
 
     /// The grant is there, for this program, and the kernel keeps it for half of `keep` at least.

@@ -188,7 +188,7 @@ struct Bench {
 }
 
 extension Warden {
-    var isInspectingNothing: Bool { exchangesInspecting.isEmpty && exchangesAwaitingRegistry.isEmpty }
+    var isInspectingNothing: Bool { inspections.isEmpty && !nextInspection.isDue && nextInspection.readers.isEmpty }
 }
 
 extension IncomingCall {

@@ -55,8 +55,10 @@ struct ModelKernel {
         case .unguardPort(let service): guarded.remove(service)
         case .issue(let key, let timeout, let expiresIn, let comment):
             granted[key] = Element(timeout: timeout, expires: now + (expiresIn ?? timeout), comment: comment)
-            let family = granted.keys.filter { $0.client.isIPv4 == key.client.isIPv4 }
-            if family.count > shape.grantsMax { return (Self.fileTableOverflow, "Too many open files in system") }
+            let isFull =
+                granted.count > shape.grantsMax
+                && granted.keys.count { $0.client.isIPv4 == key.client.isIPv4 } > shape.grantsMax
+            if isFull { return (Self.fileTableOverflow, "Too many open files in system") }
         case .revoke(let key): granted[key] = nil
         case .stand(let key):
             let overlaps = standing.contains {
