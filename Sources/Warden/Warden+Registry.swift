@@ -60,13 +60,14 @@ extension Warden {
         staleLogged = Set(stale)
         services.updateGuards(never: settings.firewall.never)
         writer.desire(elements())
-        revokeBaseless(at: now)
+        revokeBaseless()
     }
 
     func elements() -> TableWriter.Elements {
-        var elements = TableWriter.Elements(guarded: services.guarded)
+        let never = settings.firewall.never
+        var elements = TableWriter.Elements(guarded: services.guarded.filter { !never.contains($0.port) })
         for range in settings.firewall.guardPorts {
-            for port in range.ports where !settings.firewall.never.contains(port) {
+            for port in range.ports where !never.contains(port) {
                 elements.guarded.insert(ServicePort(range.transport, port))
             }
         }

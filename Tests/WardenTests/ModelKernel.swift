@@ -20,6 +20,8 @@ struct ModelKernel {
     /// The next transactions fail so.
     var refusals: [CommitFailure] = []
     private(set) var refusedCount = 0
+    /// Somebody flushed the ruleset, and the table was not made anew since.
+    private(set) var wasFlushed = false
 
     static let fileTableOverflow: Int32 = 23  // ENFILE
     static let noEntry: Int32 = 2  // ENOENT
@@ -45,6 +47,7 @@ struct ModelKernel {
     private mutating func perform(_ operation: Operation) -> (Int32, String)? {
         if case .makeTable(let shape) = operation {
             self.shape = shape
+            wasFlushed = false
             (guarded, standing, granted) = ([], [], [:])
             return nil
         }
@@ -86,6 +89,7 @@ struct ModelKernel {
     /// Somebody else flushed the ruleset.
     mutating func flush() {
         shape = nil
+        wasFlushed = true
         (guarded, standing, granted) = ([], [], [:])
     }
 
