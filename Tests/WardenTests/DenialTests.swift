@@ -29,7 +29,9 @@ private let authError = Reply.Body.authError(.failed)
 
     static let nfsOnly = [Rule.sample(to: [.nfs], over: [.tcp])]
 
-    @Test("denies each procedure that no rule permits, and asks rpcbind nothing", arguments: procedures, [Transport.udp, .tcp])
+    @Test(
+        "denies each procedure that no rule permits, and asks rpcbind nothing", arguments: procedures,
+        [Transport.udp, .tcp])
     func denied(procedure: (call: PortmapperCall, reason: DenialReason?), transport: Transport) {
         var bench = Bench.started(Self.nfsOnly)
         let bodies = bench.ask(procedure.call, from: .named.over(transport))
@@ -92,7 +94,9 @@ private let authError = Reply.Body.authError(.failed)
         }
     }
 
-    @Test("refuse: not-registered says what rpcbind says of an unknown program", arguments: procedures, [Transport.udp, .tcp])
+    @Test(
+        "refuse: not-registered says what rpcbind says of an unknown program", arguments: procedures,
+        [Transport.udp, .tcp])
     func refuseAsNotRegistered(procedure: (call: PortmapperCall, reason: DenialReason?), transport: Transport) {
         var bench = Bench.started(Self.nfsOnly, settings: Settings().with { $0.denial.refuse = .notRegistered })
         let expected = Self.notRegistered(procedure.call)
@@ -101,7 +105,8 @@ private let authError = Reply.Body.authError(.failed)
     }
 
     static let forms: [Settings] = [
-        Settings(), Settings().with { $0.denial.refuse = .notRegistered }, Settings().with { $0.denial.refuse = .silence },
+        Settings(), Settings().with { $0.denial.refuse = .notRegistered },
+        Settings().with { $0.denial.refuse = .silence },
         Settings().with { $0.denial.strangers = .authError },
     ]
 
@@ -153,7 +158,9 @@ private let authError = Reply.Body.authError(.failed)
         #expect(bench.denials == [])
     }
 
-    @Test("calls to broadcast and multicast addresses are dropped", arguments: ["255.255.255.255", "224.0.0.1", "ff02::202"])
+    @Test(
+        "calls to broadcast and multicast addresses are dropped",
+        arguments: ["255.255.255.255", "224.0.0.1", "ff02::202"])
     func broadcast(address: String) {
         var bench = Bench.started([.sample()])
         let peer = Peer.from(ip(address).isIPv4 ? "10.1.2.3" : "2001:db8:1::5", asking: ip(address))

@@ -141,10 +141,12 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
         #expect((bench.warden.grantCount, bench.warden.counters.expired) == (0, 2))
     }
 
-    @Test("a grant dies with its mapping, and its flows with it", arguments: [
-        [], RPCB.everywhere(.mountd, 3, port: 4002), RPCB.everywhere(.quota, 1, port: 20048),
-        RPCB.everywhere(.mountd, 3, port: 20048, owner: "1000"),
-    ])
+    @Test(
+        "a grant dies with its mapping, and its flows with it",
+        arguments: [
+            [], RPCB.everywhere(.mountd, 3, port: 4002), RPCB.everywhere(.quota, 1, port: 20048),
+            RPCB.everywhere(.mountd, 3, port: 20048, owner: "1000"),
+        ])
     func mappingGone(registrations: [RPCB]) {
         var bench = Bench.started(Self.mountRules)
         bench.call(.port(of: .mountd), from: .named)
@@ -230,14 +232,18 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
 }
 
 @Suite("operator") struct OperatorTests {
-    @Test("revokes a client's grants and their flows, and no one else's", arguments: [
-        (nil, nil, 4), (20048, nil, 2), (nil, Transport.udp, 2), (20048, .tcp, 1), (99, nil, 0),
-    ] as [(UInt16?, Transport?, Int)])
+    @Test(
+        "revokes a client's grants and their flows, and no one else's",
+        arguments: [
+            (nil, nil, 4), (20048, nil, 2), (nil, Transport.udp, 2), (20048, .tcp, 1), (99, nil, 0),
+        ] as [(UInt16?, Transport?, Int)])
     func revoke(port: UInt16?, transport: Transport?, count: Int) {
         var bench = Bench.started([.sample(to: [.mountd, .nfs])])
         for client in ["10.1.2.3", "10.1.2.4"] {
             for program in [Program.mountd, .nfs] {
-                for transport in Transport.allCases { bench.call(.port(of: program, transport), from: .from(client), xid: .random(in: 0 ... .max)) }
+                for transport in Transport.allCases {
+                    bench.call(.port(of: program, transport), from: .from(client), xid: .random(in: 0 ... .max))
+                }
             }
         }
         bench.forget()
@@ -265,7 +271,8 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
         bench.advance(by: .milliseconds(250))
         #expect(bench.replies.map(\.reply.body) == [mountPort])
         #expect(bench.cut == [.init(clients: range("10.1.2.3"), service: .tcp(20048))])
-        #expect(bench.events.map(\.kind).filter { [.revoked, .granted, .renewed].contains($0) } == [.revoked, .granted])
+        #expect(
+            bench.events.map(\.kind).filter { [.revoked, .granted, .renewed].contains($0) } == [.revoked, .granted])
         #expect(bench.warden.grantCount == 1)
         #expect(bench.kernel.granted[key] != nil)
         #expect(bench.isQuiet)
@@ -287,10 +294,13 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
 }
 
 @Suite("reload") struct ReloadTests {
-    @Test("what the new policy no longer permits is revoked at once, and its flows end; the rest is untouched", arguments: [
-        [], [Rule.sample(to: [.nfs])], [.sample(from: ["10.9.0.0/16"])], [.sample(over: [.udp])], [.sample(open: .never)],
-        [.sample(except: ["10.1.2.3"])],
-    ] as [[Rule]])
+    @Test(
+        "what the new policy no longer permits is revoked at once, and its flows end; the rest is untouched",
+        arguments: [
+            [], [Rule.sample(to: [.nfs])], [.sample(from: ["10.9.0.0/16"])], [.sample(over: [.udp])],
+            [.sample(open: .never)],
+            [.sample(except: ["10.1.2.3"])],
+        ] as [[Rule]])
     func revoked(rules: [Rule]) {
         var bench = Bench.started([.sample()])
         bench.call(.port(of: .mountd), from: .named)
@@ -356,7 +366,9 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
         #expect(bench.isQuiet)
     }
 
-    @Test("clients whose standing access ends have their flows cut, even where the table is made anew", arguments: [false, true])
+    @Test(
+        "clients whose standing access ends have their flows cut, even where the table is made anew",
+        arguments: [false, true])
     func standingEnds(remakes: Bool) {
         var bench = Bench.started([.sample(from: ["10.1.0.0/16"], over: [.tcp], open: .always)])
         bench.forget()
@@ -408,7 +420,8 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
         }
         bench.reload([.sample()], settings: Settings().with { $0.limits.grants = 2 })
         #expect(bench.warden.isGuarding)
-        #expect(Set(bench.kernel.granted.keys) == [GrantKey("10.1.2.4", .tcp(20048)), GrantKey("10.1.2.5", .tcp(20048))])
+        #expect(
+            Set(bench.kernel.granted.keys) == [GrantKey("10.1.2.4", .tcp(20048)), GrantKey("10.1.2.5", .tcp(20048))])
         #expect(bench.events(.revoked).map(\.detail) == ["limits.grants", "limits.grants", "limits.grants"])
         #expect(bench.isQuiet)
     }
@@ -426,9 +439,11 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
         var bench = Bench()
         bench.rpcbind.isDown = true
         bench.start()
-        bench.reload([], settings: Settings().with {
-            $0.firewall.guardPorts = [.init(.udp, 32_765...32_766), .init(.tcp, 21...23)]
-        })
+        bench.reload(
+            [],
+            settings: Settings().with {
+                $0.firewall.guardPorts = [.init(.udp, 32_765...32_766), .init(.tcp, 21...23)]
+            })
         #expect(bench.kernel.guarded == [.udp(32_765), .udp(32_766), .tcp(21), .tcp(23)])
     }
 }
@@ -494,7 +509,9 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
         #expect(bench.cut.count == 3)
     }
 
-    @Test("elements with a comment that we didn't write are not adopted", arguments: ["", "mine", "100005 since yesterday by me"])
+    @Test(
+        "elements with a comment that we didn't write are not adopted",
+        arguments: ["", "mine", "100005 since yesterday by me"])
     func foreign(comment: String) {
         var bench = Bench(Self.rules)
         bench.kernel.now = bench.now

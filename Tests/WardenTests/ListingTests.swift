@@ -15,7 +15,9 @@ private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> Por
     static let lister = Rule.sample(to: [.mountd], over: [.tcp], lists: true)
     static let other = Rule.sample("nfs", to: [.nfs])
 
-    @Test("DUMP of version 2 shows what list rules cover, and 100000 at port 111", arguments: [Peer.named, .from("2001:db8:1::7")])
+    @Test(
+        "DUMP of version 2 shows what list rules cover, and 100000 at port 111",
+        arguments: [Peer.named, .from("2001:db8:1::7")])
     func version2(peer: Peer) throws {
         var bench = Bench.started([Self.lister, Self.other])
         let result = try decoded(bench.ask(.dump(.v2), from: peer.over(.tcp)).first, of: .dump(.v2))
@@ -33,9 +35,10 @@ private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> Por
         let result = try decoded(bench.ask(.dump(version), from: .named.over(.tcp)).first, of: .dump(version))
         guard case .registrations(let list) = result else { return #expect(Bool(false)) }
         #expect(Set(list.filter { $0.program == .portmapper }.map(\.address)) == ["0.0.0.0.0.111", "::.0.111"])
-        #expect(list.filter { $0.program != .portmapper } == [
-            RPCB(.mountd, 3, .tcp, port: 20048), RPCB(.mountd, 3, .tcp6, port: 20048),
-        ])
+        #expect(
+            list.filter { $0.program != .portmapper } == [
+                RPCB(.mountd, 3, .tcp, port: 20048), RPCB(.mountd, 3, .tcp6, port: 20048),
+            ])
         #expect(!list.contains { $0.address.contains("4.87") || $0.address.contains("/") || $0.netID == "local" })
     }
 
@@ -84,10 +87,16 @@ private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> Por
         }
         let call = PortmapperCall.addressList(of: .mountd)
         let result = try decoded(bench.ask(call, from: .named.over(.tcp)).first, of: call)
-        #expect(result == .addressList([
-            AddressEntry(address: "10.1.0.1.78.80", netID: "tcp", semantics: 3, protocolFamily: "inet", protocolName: "tcp"),
-            AddressEntry(address: "10.1.0.1.78.80", netID: "udp", semantics: 1, protocolFamily: "inet", protocolName: "udp"),
-        ]))
+        #expect(
+            result
+                == .addressList([
+                    AddressEntry(
+                        address: "10.1.0.1.78.80", netID: "tcp", semantics: 3, protocolFamily: "inet",
+                        protocolName: "tcp"),
+                    AddressEntry(
+                        address: "10.1.0.1.78.80", netID: "udp", semantics: 1, protocolFamily: "inet",
+                        protocolName: "udp"),
+                ]))
         #expect(bench.isQuiet)
     }
 

@@ -36,7 +36,8 @@ private let authError = Reply.Body.authError(.failed)
     @Test("a program registered by another user at root's port is denied")
     func squatterOnTrustedPort() {
         var bench = Bench.started(
-            [.sample(to: [.mountd, .quota])], registering: .typical + RPCB.everywhere(.quota, 1, port: 2049, owner: "1000"))
+            [.sample(to: [.mountd, .quota])],
+            registering: .typical + RPCB.everywhere(.quota, 1, port: 2049, owner: "1000"))
         #expect(bench.ask(.port(of: .quota), from: .named) == [authError])
         #expect(bench.denials == [.untrustedOwner])
     }
@@ -60,7 +61,8 @@ private let authError = Reply.Body.authError(.failed)
         let clients = ["10.1.2.3", "2001:db8:1::7"]
         #expect(bench.ask(.port(of: .mountd), from: .from(clients[ipv4 ? 0 : 1])) == [authError])
         #expect(bench.denials == [.notListening])
-        #expect(bench.ask(.port(of: .mountd), from: .from(clients[ipv4 ? 1 : 0])) == [PortmapperResult.port(20048).body])
+        #expect(
+            bench.ask(.port(of: .mountd), from: .from(clients[ipv4 ? 1 : 0])) == [PortmapperResult.port(20048).body])
     }
 
     @Test("a service that stopped listening a moment ago is denied", arguments: [Opening.onLookup])
@@ -90,7 +92,8 @@ private let authError = Reply.Body.authError(.failed)
         #expect(bench.isQuiet)
     }
 
-    @Test("a service of this host only is not registered for others", arguments: ["127.0.0.1.78.80", "127.9.9.9.78.80"])
+    @Test(
+        "a service of this host only is not registered for others", arguments: ["127.0.0.1.78.80", "127.9.9.9.78.80"])
     func loopbackOnly(address: String) {
         var bench = Bench.started(Self.mountRules, registering: [RPCB(.mountd, 3, .tcp, address)])
         #expect(bench.ask(.port(of: .mountd), from: .named) == [PortmapperResult.port(0).body])
@@ -168,17 +171,23 @@ private let authError = Reply.Body.authError(.failed)
         var bench = Bench.started(Self.mountRules)
         let hostile = RPCB(program: .mountd, version: 3, netID: "local", address: "/etc/passwd", owner: "superuser")
         bench.call(.getAddress(.v4, hostile), from: .named)
-        bench.call(.getPort(Mapping(program: .mountd, version: 3, protocolNumber: 6, port: 65_536)), from: .named, xid: 8)
-        #expect(bench.asked.map(\.call) == [
-            .getAddress(.v4, RPCB(program: .mountd, version: 3, netID: "udp", address: "10.1.0.1.0.111", owner: "")),
-            .getPort(Mapping(program: .mountd, version: 3, protocolNumber: 6, port: 0)),
-        ])
+        bench.call(
+            .getPort(Mapping(program: .mountd, version: 3, protocolNumber: 6, port: 65_536)), from: .named, xid: 8)
+        #expect(
+            bench.asked.map(\.call) == [
+                .getAddress(
+                    .v4, RPCB(program: .mountd, version: 3, netID: "udp", address: "10.1.0.1.0.111", owner: "")),
+                .getPort(Mapping(program: .mountd, version: 3, protocolNumber: 6, port: 0)),
+            ])
     }
 
     @Test("a service bound to one address is told with that address")
     func boundToOneAddress() {
         var bench = Bench.started(Self.mountRules, registering: [RPCB(.mountd, 3, .tcp, "10.9.9.9.78.80")])
-        #expect(bench.ask(.address(of: .mountd), from: .named.over(.tcp)) == [PortmapperResult.address("10.9.9.9.78.80").body])
+        #expect(
+            bench.ask(.address(of: .mountd), from: .named.over(.tcp)) == [
+                PortmapperResult.address("10.9.9.9.78.80").body
+            ])
     }
 
     @Test("rpcbind's silence denies the call", arguments: [Peer.named, .loopback])
@@ -196,7 +205,9 @@ private let authError = Reply.Body.authError(.failed)
         bench.holdsQuestions = true
         for (index, result) in [PortmapperResult.void, .boolean(true), .port(70_000), .mappings([])].enumerated() {
             bench.call(.port(of: .mountd), from: .named, xid: UInt32(index))
-            bench.handle { $0.answered(.lookup(.port(of: .mountd), over: .local), with: .success(result), at: $1, into: &$2) }
+            bench.handle {
+                $0.answered(.lookup(.port(of: .mountd), over: .local), with: .success(result), at: $1, into: &$2)
+            }
         }
         #expect(bench.replies.map(\.reply.body) == Array(repeating: PortmapperResult.port(0).body, count: 4))
     }
@@ -215,7 +226,9 @@ private let authError = Reply.Body.authError(.failed)
         var bench = Bench.started([.sample(to: [.quota])])
         bench.holdsQuestions = true
         bench.call(.port(of: .quota), from: .named)
-        bench.handle { $0.answered(.lookup(.port(of: .quota), over: .local), with: .success(.port(1111)), at: $1, into: &$2) }
+        bench.handle {
+            $0.answered(.lookup(.port(of: .quota), over: .local), with: .success(.port(1111)), at: $1, into: &$2)
+        }
         bench.holdsQuestions = false
         bench.answerAll()
         #expect(bench.replies.map(\.reply.body) == [PortmapperResult.port(0).body])
@@ -228,7 +241,9 @@ private let authError = Reply.Body.authError(.failed)
         var bench = Bench.started([.sample(to: [.quota])])
         bench.holdsQuestions = true
         bench.call(.port(of: .quota), from: .named)
-        bench.handle { $0.answered(.lookup(.port(of: .quota), over: .local), with: .success(.port(875)), at: $1, into: &$2) }
+        bench.handle {
+            $0.answered(.lookup(.port(of: .quota), over: .local), with: .success(.port(875)), at: $1, into: &$2)
+        }
         bench.loseAll()
         #expect(bench.replies.map(\.reply.body) == [authError])
         #expect(bench.denials == [.rpcbindDown])
@@ -237,7 +252,8 @@ private let authError = Reply.Body.authError(.failed)
 
 @Suite("the portmapper itself") struct OwnPlaceTests {
     static let peers: [Peer] = [
-        .named, .named.over(.tcp), .from("2001:db8:1::7"), .from("2001:db8:1::7", .tcp), .loopback, .loopback.over(.tcp),
+        .named, .named.over(.tcp), .from("2001:db8:1::7"), .from("2001:db8:1::7", .tcp), .loopback,
+        .loopback.over(.tcp),
     ]
 
     @Test("is at the address and port that were asked, without asking rpcbind", arguments: peers)
@@ -248,7 +264,8 @@ private let authError = Reply.Body.authError(.failed)
         #expect(bench.ask(.address(of: .portmapper, as: .v3), from: peer) == [address])
         #expect(bench.ask(.address(of: .portmapper, version: 9), from: peer) == [address])
         #expect(bench.ask(.versionAddress(of: .portmapper, version: 4), from: peer) == [address])
-        #expect(bench.ask(.versionAddress(of: .portmapper, version: 5), from: peer) == [PortmapperResult.address("").body])
+        #expect(
+            bench.ask(.versionAddress(of: .portmapper, version: 5), from: peer) == [PortmapperResult.address("").body])
         #expect(bench.asked == [])
     }
 
@@ -270,7 +287,8 @@ private let authError = Reply.Body.authError(.failed)
 @Suite("this host") struct LocalTests {
     static let peers: [Peer] = [
         .loopback, .loopback.over(.tcp), .from("::1", asking: ip("::1"), interface: 1),
-        .from("10.1.0.1", .tcp, asking: ip("10.1.0.1")), .from("2001:db8:1::1", asking: ip("2001:db8:1::1"), interface: 1),
+        .from("10.1.0.1", .tcp, asking: ip("10.1.0.1")),
+        .from("2001:db8:1::1", asking: ip("2001:db8:1::1"), interface: 1),
     ]
 
     @Test("looks up and lists everything, whoever registered it; nothing is opened for it", arguments: peers)
@@ -314,7 +332,9 @@ private let authError = Reply.Body.authError(.failed)
         #expect(bench.asked == [])
         for call in calls { bench.call(call, from: .loopback) }
         #expect(bench.asked.filter { $0 != .registry } == calls.map { .registration($0) })
-        #expect(bench.replies.suffix(4).map(\.reply.body) == [true, false, true, true].map { PortmapperResult.boolean($0).body })
+        #expect(
+            bench.replies.suffix(4).map(\.reply.body)
+                == [true, false, true, true].map { PortmapperResult.boolean($0).body })
     }
 
     @Test("SET that claims to be of this host, but came by a network interface, goes nowhere")
@@ -371,7 +391,8 @@ private let authError = Reply.Body.authError(.failed)
         bench.holdsQuestions = true
         bench.call(.port(of: .mountd), from: .named)
         let (stale, question) = (bench.rpcbind, bench.asked)
-        bench.rpcbind.registrations = .typical.filter { $0.program != .mountd } + RPCB.everywhere(.mountd, 3, port: 4002)
+        bench.rpcbind.registrations =
+            .typical.filter { $0.program != .mountd } + RPCB.everywhere(.mountd, 3, port: 4002)
         for client in 4...9 { bench.call(.port(of: .mountd), from: .from("10.1.2.\(client)")) }
         #expect(bench.asked == question)
         let fresh = bench.rpcbind
@@ -383,7 +404,8 @@ private let authError = Reply.Body.authError(.failed)
         bench.holdsQuestions = false
         bench.answerAll()
         #expect(bench.asked.filter { $0 != .registry }.count == 2)
-        #expect(bench.replies.dropFirst().map(\.reply.body) == Array(repeating: PortmapperResult.port(4002).body, count: 6))
+        #expect(
+            bench.replies.dropFirst().map(\.reply.body) == Array(repeating: PortmapperResult.port(4002).body, count: 6))
     }
 
     @Test("clients that share an answer share one look at the listeners and one transaction")
@@ -402,7 +424,9 @@ private let authError = Reply.Body.authError(.failed)
     func perClient() {
         var bench = Bench.started([.sample()], settings: Settings().with { $0.limits.callsPerSecond = 10_000 })
         bench.holdsQuestions = true
-        for xid in 0..<UInt32(Warden.exchangesPerClientMax + 1) { bench.call(.port(of: .mountd), from: .named, xid: xid) }
+        for xid in 0..<UInt32(Warden.exchangesPerClientMax + 1) {
+            bench.call(.port(of: .mountd), from: .named, xid: xid)
+        }
         #expect(bench.denials == [.rate])
         bench.call(.port(of: .mountd), from: .from("10.1.2.4"))
         bench.holdsQuestions = false

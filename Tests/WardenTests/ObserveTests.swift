@@ -13,10 +13,12 @@ private let mountPort = PortmapperResult.port(20048).body
     static let rpcb = RPCB(.mountd, 3, .tcp, port: 1)
     static let remote = RemoteCall(program: .mountd, version: 3, procedure: 0)
 
-    @Test("registrations, remote calls and what isn't served stay denied, and nothing goes upstream", arguments: [
-        .setMapping(mapping), .unsetMapping(mapping), .set(.v3, rpcb), .unset(.v4, rpcb), .callIt(.v2, remote),
-        .callIt(.v3, remote), .broadcast(remote), .indirect(remote), .getTime(.v3), .getStatistics,
-    ] as [PortmapperCall])
+    @Test(
+        "registrations, remote calls and what isn't served stay denied, and nothing goes upstream",
+        arguments: [
+            .setMapping(mapping), .unsetMapping(mapping), .set(.v3, rpcb), .unset(.v4, rpcb), .callIt(.v2, remote),
+            .callIt(.v3, remote), .broadcast(remote), .indirect(remote), .getTime(.v3), .getStatistics,
+        ] as [PortmapperCall])
     func stillDenied(call: PortmapperCall) {
         var bench = Bench.started([.sample()], settings: .observing)
         #expect(bench.ask(call, from: .named) == [.authError(.failed)])
@@ -59,9 +61,11 @@ private let mountPort = PortmapperResult.port(20048).body
         #expect(bench.kernel.shape?.observes == true)
     }
 
-    @Test("tells what came to light later, too", arguments: [
-        DenialReason.untrustedOwner, .notListening, .neverPort, .firewallFailed, .grantsFull,
-    ])
+    @Test(
+        "tells what came to light later, too",
+        arguments: [
+            DenialReason.untrustedOwner, .notListening, .neverPort, .firewallFailed, .grantsFull,
+        ])
     func laterDenials(reason: DenialReason) {
         let settings = Settings.observing.with {
             if reason == .neverPort { $0.firewall.never = [20048] }

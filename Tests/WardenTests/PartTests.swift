@@ -118,7 +118,8 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
     func keys() {
         let keys = [
             RateLimiter.Key(ip("192.0.2.1"), .udp), .init(ip("192.0.2.1"), .tcp), .init(ip("192.0.2.2"), .udp),
-            .init(ip("2001:db8::1"), .udp), .init(ip("2001:db8:0:1::1"), .udp), .init(ip("::192.0.2.1"), .udp), .everyone,
+            .init(ip("2001:db8::1"), .udp), .init(ip("2001:db8:0:1::1"), .udp), .init(ip("::192.0.2.1"), .udp),
+            .everyone,
         ]
         #expect(Set(keys).count == keys.count)
         #expect(RateLimiter.Key(ip("2001:db8::1"), .udp) == RateLimiter.Key(ip("2001:db8::ffff:ffff:ffff:ffff"), .udp))
@@ -190,7 +191,9 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
         var limiter = AuditLimiter()
         for kind in AuditEvent.Kind.allCases {
             let written = (0..<1000).count { _ in limiter.admits(AuditEvent(kind), at: at(0)) }
-            let byRegistering: [AuditEvent.Kind] = [.registered, .unregistered, .untrustedRegistration, .staleRegistration]
+            let byRegistering: [AuditEvent.Kind] = [
+                .registered, .unregistered, .untrustedRegistration, .staleRegistration,
+            ]
             #expect(byRegistering.contains(kind) ? written <= 200 : written == 1000)
         }
     }
@@ -220,7 +223,8 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
     private static let issued = Timestamp(milliseconds: 1_795_000_000_000)
 
     static let rules = [
-        "policy.yaml:14 \"workstations mount NFSv3\"", "", " ", "two  spaces ", "by since by", "ümläut 🎉", "\"", "a\nb\tc\u{1b}[31m",
+        "policy.yaml:14 \"workstations mount NFSv3\"", "", " ", "two  spaces ", "by since by", "ümläut 🎉", "\"",
+        "a\nb\tc\u{1b}[31m",
         "100003 since 2026-11-18T11:06:40Z by another",
     ]
 
@@ -251,12 +255,14 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
         #expect(read == GrantNote(program: .nfs, issued: Self.issued, rule: ""))
     }
 
-    @Test("what we didn't write is no note", arguments: [
-        "", "100005", "100005 since 2026-11-18T11:06:40Z", "100005 since 2026-11-18T11:06:40Z by",
-        "mountd since 2026-11-18T11:06:40Z by r", "-1 since 2026-11-18T11:06:40Z by r",
-        "4294967296 since 2026-11-18T11:06:40Z by r", "100005 since 2026-11-18 11:06:40 by r",
-        "100005 since 2026-02-30T00:00:00Z by r", "100005 until 2026-11-18T11:06:40Z by r",
-    ])
+    @Test(
+        "what we didn't write is no note",
+        arguments: [
+            "", "100005", "100005 since 2026-11-18T11:06:40Z", "100005 since 2026-11-18T11:06:40Z by",
+            "mountd since 2026-11-18T11:06:40Z by r", "-1 since 2026-11-18T11:06:40Z by r",
+            "4294967296 since 2026-11-18T11:06:40Z by r", "100005 since 2026-11-18 11:06:40 by r",
+            "100005 since 2026-02-30T00:00:00Z by r", "100005 until 2026-11-18T11:06:40Z by r",
+        ])
     func foreign(comment: String) {
         #expect(GrantNote(comment) == nil)
     }
@@ -294,12 +300,14 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
         }
     }
 
-    @Test("reads nothing else", arguments: [
-        "", "2026-11-18T11:06:40", "2026-11-18T11:06:40z", "2026-11-18 11:06:40Z", "2026-13-01T00:00:00Z",
-        "2026-00-01T00:00:00Z", "2026-02-29T00:00:00Z", "2026-04-31T00:00:00Z", "2026-01-00T00:00:00Z",
-        "2026-01-01T24:00:00Z", "2026-01-01T00:60:00Z", "2026-01-01T00:00:60Z", "+026-01-01T00:00:00Z",
-        "2026-+1-01T00:00:00Z", "2026/01/01T00:00:00Z", "2026-01-01T00:00:00.0Z", "２026-01-01T00:00Z",
-    ])
+    @Test(
+        "reads nothing else",
+        arguments: [
+            "", "2026-11-18T11:06:40", "2026-11-18T11:06:40z", "2026-11-18 11:06:40Z", "2026-13-01T00:00:00Z",
+            "2026-00-01T00:00:00Z", "2026-02-29T00:00:00Z", "2026-04-31T00:00:00Z", "2026-01-00T00:00:00Z",
+            "2026-01-01T24:00:00Z", "2026-01-01T00:60:00Z", "2026-01-01T00:00:60Z", "+026-01-01T00:00:00Z",
+            "2026-+1-01T00:00:00Z", "2026/01/01T00:00:00Z", "2026-01-01T00:00:00.0Z", "２026-01-01T00:00Z",
+        ])
     func nothingElse(text: String) {
         #expect(Timestamp(text) == nil)
     }
@@ -350,9 +358,11 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
                 RPCB(.quota, 1, .tcp, port: 2049, owner: "1000"), RPCB(.quota, 1, .udp, "127.0.0.1.8.1"),
                 RPCB(.quota, 1, .tcp6, "::1.8.1"), RPCB(.quota, 1, .local, "/run/q"),
             ] as [RPCB]
-        #expect(Self.table(list).programs == [
-            .tcp(20048): [.mountd], .udp(20048): [.mountd], .tcp(2049): [.nfs, .nfsACL], .udp(2049): [.nfs, .nfsACL],
-        ])
+        #expect(
+            Self.table(list).programs == [
+                .tcp(20048): [.mountd], .udp(20048): [.mountd], .tcp(2049): [.nfs, .nfsACL],
+                .udp(2049): [.nfs, .nfsACL],
+            ])
     }
 
     @Test("tells changes only")

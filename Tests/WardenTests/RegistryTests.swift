@@ -64,9 +64,11 @@ import Testing
         bench.rpcbind.registrations = []
         bench.refresh()
         #expect(bench.events.map(\.kind) == [.registered, .untrustedRegistration, .unregistered, .unregistered])
-        #expect(bench.events.map(\.detail) == [
-            "tcp/4000 (tcp) by superuser", "udp/875 (udp) by 1000", "tcp/4000 (tcp) by superuser", "udp/875 (udp) by 1000",
-        ])
+        #expect(
+            bench.events.map(\.detail) == [
+                "tcp/4000 (tcp) by superuser", "udp/875 (udp) by 1000", "tcp/4000 (tcp) by superuser",
+                "udp/875 (udp) by 1000",
+            ])
         #expect(bench.events.map(\.programName) == ["mountd", nil, "mountd", nil])
     }
 
@@ -94,7 +96,8 @@ import Testing
     func entries() {
         var bench = Bench()
         bench.rpcbind.registrations = [
-            RPCB(.mountd, 3, .tcp, port: 4000), RPCB(.mountd, 3, .udp, port: 4000), RPCB(.quota, 1, .tcp, port: 875, owner: "7"),
+            RPCB(.mountd, 3, .tcp, port: 4000), RPCB(.mountd, 3, .udp, port: 4000),
+            RPCB(.quota, 1, .tcp, port: 875, owner: "7"),
         ]
         bench.silent = [.udp(4000): ListenerState()]
         bench.start()

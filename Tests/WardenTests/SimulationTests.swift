@@ -110,14 +110,16 @@ private struct Life {
         let version = one(of: [UInt32(1), 3, 77])
         let rpcb = RPCB(program, version, .tcp, port: one(of: [22, 5000, 2049]))
         let remote = RemoteCall(program: program, version: version, procedure: 1)
-        let call = one(of: [
-            .null(.v2), .port(of: program, .tcp, version: version), .port(of: program, .udp, version: version),
-            .port(of: program, .tcp, version: version), .address(of: program, version: version),
-            .address(of: program, version: version, as: .v3), .versionAddress(of: program, version: version),
-            .addressList(of: program, version: version), .dump(.v2), .dump(.v4), .set(.v4, rpcb), .unset(.v3, rpcb),
-            .setMapping(Mapping(program: program, version: version, protocolNumber: 6, port: 22)), .callIt(.v2, remote),
-            .broadcast(remote), .indirect(remote), .getStatistics, .getTime(.v3),
-        ] as [PortmapperCall])
+        let call = one(
+            of: [
+                .null(.v2), .port(of: program, .tcp, version: version), .port(of: program, .udp, version: version),
+                .port(of: program, .tcp, version: version), .address(of: program, version: version),
+                .address(of: program, version: version, as: .v3), .versionAddress(of: program, version: version),
+                .addressList(of: program, version: version), .dump(.v2), .dump(.v4), .set(.v4, rpcb), .unset(.v3, rpcb),
+                .setMapping(Mapping(program: program, version: version, protocolNumber: 6, port: 22)),
+                .callIt(.v2, remote),
+                .broadcast(remote), .indirect(remote), .getStatistics, .getTime(.v3),
+            ] as [PortmapperCall])
         let incoming = IncomingCall(call, from: peer, xid: isLikely(10) ? xid - 1 : xid)
         bench.handle { $0.callReceived(incoming, at: $1, into: &$2) }
     }
@@ -254,6 +256,8 @@ private struct Life {
             case .makeTable, .deleteTable, .unguardPort, .revoke, .unstand, .quarantine, .release: break
             }
         }
-        #expect(bench.kernel.granted.keys.count { $0.client.isIPv4 } <= bench.warden.settings.limits.grants || bench.warden.writer.isIdle == false)
+        #expect(
+            bench.kernel.granted.keys.count { $0.client.isIPv4 } <= bench.warden.settings.limits.grants
+                || bench.warden.writer.isIdle == false)
     }
 }

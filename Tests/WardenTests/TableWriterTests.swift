@@ -53,10 +53,11 @@ private func guarding(_ ports: ServicePort..., standing: Set<StandingKey> = []) 
         writer.issue(second, issue(for: 1))
         writer.revoke(first)
         writer.desire(guarding(.tcp(2), standing: [new]))
-        #expect(Self.next(&writer) == [
-            .guardPort(.tcp(2)), .unstand(old), .stand(new), .unguardPort(.tcp(1)), .revoke(first),
-            .issue(second, timeout: .seconds(60), expiresIn: nil, comment: note().description),
-        ])
+        #expect(
+            Self.next(&writer) == [
+                .guardPort(.tcp(2)), .unstand(old), .stand(new), .unguardPort(.tcp(1)), .revoke(first),
+                .issue(second, timeout: .seconds(60), expiresIn: nil, comment: note().description),
+            ])
         let outcome = writer.committed()
         #expect((outcome.revoked, outcome.unstood, outcome.issued.map(\.key)) == ([first], [old], [second]))
     }
@@ -103,7 +104,9 @@ private func guarding(_ ports: ServicePort..., standing: Set<StandingKey> = []) 
 
     @Test("a table that changed while a transaction was in flight is made anew")
     func changedInFlight() {
-        for change in [{ (writer: inout TableWriter) in writer.invalidate() }, { $0.shapeReplaced(TableShape(mark: 0)) }] {
+        for change in [
+            { (writer: inout TableWriter) in writer.invalidate() }, { $0.shapeReplaced(TableShape(mark: 0)) },
+        ] {
             var writer = Self.made(guarding(.tcp(1)))
             writer.desire(guarding(.tcp(2)))
             _ = Self.next(&writer)
@@ -131,17 +134,21 @@ private func guarding(_ ports: ServicePort..., standing: Set<StandingKey> = []) 
         for (index, key) in [first, second, third].enumerated() {
             let expires = now + .seconds(10 * (index + 1))
             ledger.record(
-                key, Grant(programs: [.mountd], rule: "r", issued: .init(milliseconds: 0), expiresNotBefore: expires, writtenAt: now))
+                key,
+                Grant(
+                    programs: [.mountd], rule: "r", issued: .init(milliseconds: 0), expiresNotBefore: expires,
+                    writtenAt: now))
         }
         var writer = TableWriter(shape: TableShape(keep: .seconds(15)))
         writer.revoke(second)
         let operations = writer.nextTransaction(restoring: ledger, at: now)?.operations ?? []
         let comment = note().description
-        #expect(Set(operations) == [
-            .makeTable(writer.shape), .revoke(second),
-            .issue(first, timeout: .seconds(15), expiresIn: .seconds(10), comment: comment),
-            .issue(third, timeout: .seconds(15), expiresIn: nil, comment: comment),
-        ])
+        #expect(
+            Set(operations) == [
+                .makeTable(writer.shape), .revoke(second),
+                .issue(first, timeout: .seconds(15), expiresIn: .seconds(10), comment: comment),
+                .issue(third, timeout: .seconds(15), expiresIn: nil, comment: comment),
+            ])
         let outcome = writer.committed()
         #expect(outcome.restored == [first: .seconds(10), third: .seconds(15)])
         #expect(outcome.revoked == [second])
@@ -157,7 +164,10 @@ private func guarding(_ ports: ServicePort..., standing: Set<StandingKey> = []) 
         writer.revoke(second)
         #expect(writer.failed(broken, at: now).refused.map(\.followers) == [[1]])
         #expect(Self.next(&writer) == nil)
-        #expect(Self.next(&writer, at: now + .milliseconds(200)) == [.makeTable(TableShape()), .guardPort(.tcp(1)), .revoke(second)])
+        #expect(
+            Self.next(&writer, at: now + .milliseconds(200)) == [
+                .makeTable(TableShape()), .guardPort(.tcp(1)), .revoke(second),
+            ])
         #expect(writer.failed(broken, at: now + .milliseconds(200)).refused.map(\.followers) == [[]])
         #expect(writer.grantsUnderWay(of: first.client) == 0)
         #expect(Self.next(&writer, at: now + .milliseconds(400))?.count == 3)
