@@ -2,6 +2,7 @@ import Firewall
 import ONCRPC
 import Policy
 import Portmapper
+import Testing
 
 @testable import Warden
 
@@ -120,6 +121,10 @@ struct Bench {
 
     /// rpcbind answers the question that was asked first.
     mutating func answerOne() {
+        guard !questions.isEmpty else {
+            Issue.record("rpcbind was asked nothing")
+            return
+        }
         let question = questions.removeFirst()
         let answer = rpcbind.answer(question)
         handle { $0.answered(question, with: answer, at: $1, into: &$2) }
