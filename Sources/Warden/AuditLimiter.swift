@@ -2,7 +2,8 @@ import Portmapper
 
 /// Lets events through up to a rate for each source and in all, and counts exactly what it swallows.
 ///
-/// Events without a client are rare and always pass.
+/// What any local user can cause by registering has a bucket of its own; other events without a client are rare and
+/// always pass.
 struct AuditLimiter {
     /// Full lines a second for one client: enough to read, too few to fill a disk.
     static let linesPerSecondPerClient = 20
@@ -13,26 +14,43 @@ struct AuditLimiter {
 
     private var perClient = RateLimiter(
         perSecond: linesPerSecondPerClient, burst: linesPerSecondPerClient * burstSeconds)
+    private var registrations = RateLimiter(
+        perSecond: linesPerSecondPerClient, burst: linesPerSecondPerClient * burstSeconds)
     private var inAll = RateLimiter(perSecond: linesPerSecond, burst: linesPerSecond * burstSeconds)
     private var swallowed: [AuditEvent.Kind: Int] = [:]
-    private var lastSummary = Instant.zero
+    /// When the first of them was.
+    private var firstSwallowed: Instant?
 
     /// Whether the event may be written in full.
     mutating func admits(_ event: AuditEvent, at now: Instant) -> Bool {
-        guard let client = event.client else { return true }
-        let key = RateLimiter.Key(client, event.transport ?? .udp)
-        if perClient.admits(key, at: now), inAll.admits(.everyone, at: now) { return true }
+        if hasRoom(for: event, at: now) { return true }
         swallowed[event.kind, default: 0] += 1
+        if firstSwallowed == nil { firstSwallowed = now }
         return false
+    }
+
+    private mutating func hasRoom(for event: AuditEvent, at now: Instant) -> Bool {
+        if let client = event.client {
+            let key = RateLimiter.Key(client, event.transport ?? .udp)
+            return perClient.admits(key, at: now) && inAll.admits(.everyone, at: now)
+        }
+        switch event.kind {
+        case .registered, .unregistered, .untrustedRegistration, .staleRegistration:
+            return registrations.admits(.everyone, at: now)
+        case .permitted, .denied, .malformed, .granted, .renewed, .expired, .revoked, .enumeration, .quarantined,
+            .released, .probed, .tampered, .restored, .rpcbindDown, .rpcbindUp, .reloaded, .reloadRefused, .started,
+            .stopped, .suppressed:
+            return true
+        }
     }
 
     /// One `suppressed` event for each kind that lost lines since the last summary.
     mutating func summary(at now: Instant) -> [AuditEvent] {
-        guard !swallowed.isEmpty, now - lastSummary >= Self.summaryPeriod else { return [] }
-        let window = lastSummary == .zero ? Self.summaryPeriod : now - lastSummary
+        guard let firstSwallowed, now - firstSwallowed >= Self.summaryPeriod else { return [] }
+        let window = now - firstSwallowed
         defer {
             swallowed = [:]
-            lastSummary = now
+            self.firstSwallowed = nil
         }
         return swallowed.sorted { $0.key.rawValue < $1.key.rawValue }.map { kind, count in
             var event = AuditEvent(.suppressed, detail: kind.rawValue)

@@ -20,6 +20,7 @@ public struct ConnectionTable: Sendable {
     private var limits: Settings.Limits
     private var connections: [ID: Connection] = [:]
     private var counts: [IPAddress: Int] = [:]
+    private var localCount = 0
 
     public init(limits: Settings.Limits) {
         self.limits = limits
@@ -34,20 +35,28 @@ public struct ConnectionTable: Sendable {
     /// Takes a connection in; returns those that must be closed, which may be the new one.
     ///
     /// A client at its own limit loses the new one. When all places are taken, the client with the most connections
-    /// loses its longest waiting one, strangers before clients that a rule names. Local connections always get in.
+    /// loses its longest waiting one, strangers before clients that a rule names. Local connections always get in, and
+    /// have as many places of their own, which they take from each other.
     public mutating func opened(
         _ id: ID, from client: IPAddress, isLocal: Bool, isNamed: Bool, at now: Instant
     ) -> [ID] {
         if !isLocal, counts[client, default: 0] >= limits.tcpConnectionsPerClient { return [id] }
         var victims: [ID] = []
-        if !isLocal, connections.count >= limits.tcpConnections {
-            guard let victim = greediest(sparingNamed: !isNamed) else { return [id] }
+        if (isLocal ? localCount : connections.count - localCount) >= limits.tcpConnections {
+            guard let victim = isLocal ? longestWaitingLocal : greediest(sparingNamed: !isNamed) else { return [id] }
             victims.append(victim)
             closed(victim)
         }
         connections[id] = Connection(client: client, isLocal: isLocal, isNamed: isNamed, waitingSince: now)
         counts[client, default: 0] += 1
+        if isLocal { localCount += 1 }
         return victims
+    }
+
+    private var longestWaitingLocal: ID? {
+        connections.filter(\.value.isLocal).min {
+            ($0.value.waitingSince, $0.key) < ($1.value.waitingSince, $1.key)
+        }?.key
     }
 
     private func greediest(sparingNamed: Bool) -> ID? {
@@ -77,6 +86,7 @@ public struct ConnectionTable: Sendable {
             return
         }
         counts[connection.client] = count > 1 ? count - 1 : nil
+        if connection.isLocal { localCount -= 1 }
     }
 
     /// The connections that have waited longer than `tcp-idle`.

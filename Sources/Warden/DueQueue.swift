@@ -2,6 +2,8 @@
 struct DueQueue<Item: Sendable>: Sendable {
     private var heap: [(at: Instant, item: Item)] = []
 
+    var count: Int { heap.count }
+
     mutating func insert(_ item: Item, at instant: Instant) {
         heap.append((instant, item))
         var child = heap.count - 1

@@ -62,12 +62,19 @@ struct GrantLedger: Sendable {
 
     mutating func record(_ key: GrantKey, _ grant: Grant) {
         if grants.updateValue(grant, forKey: key) == nil { countOfClient[key.client, default: 0] += 1 }
-        due.insert(key, at: grant.expiresNotBefore)
+        look(after: key, at: grant.expiresNotBefore)
     }
 
-    mutating func add(_ program: Program, to key: GrantKey) {
-        grants[key]?.programs.insert(program)
+    /// Entries of grants that were renewed or removed stay in the queue until they are due; not more than this.
+    private mutating func look(after key: GrantKey, at instant: Instant) {
+        due.insert(key, at: instant)
+        guard due.count > 4 * grants.count + Self.staleEntriesMax else { return }
+        due = DueQueue()
+        for (key, grant) in grants { due.insert(key, at: grant.expiresNotBefore) }
     }
+
+    var dueCount: Int { due.count }
+    static let staleEntriesMax = 1024
 
     mutating func remove(_ key: GrantKey) -> Grant? {
         guard let grant = grants.removeValue(forKey: key) else { return nil }
@@ -79,7 +86,7 @@ struct GrantLedger: Sendable {
     mutating func prolong(_ key: GrantKey, notBefore instant: Instant) {
         guard grants[key] != nil else { return }
         grants[key]?.expiresNotBefore = instant
-        due.insert(key, at: instant)
+        look(after: key, at: instant)
     }
 
     /// Up to `limit` grants that may have expired by now.

@@ -40,6 +40,9 @@ public struct Peer: Hashable, Sendable {
         return address == asked.host && (transport == .tcp || interface == Self.loopbackInterface)
     }
 
+    /// Of this host beyond doubt: where `route_localnet` is set, the kernel takes datagrams from 127.0.0.1 off the wire.
+    public var cameByLoopback: Bool { isLocal && (transport == .tcp || interface == Self.loopbackInterface) }
+
     /// `lo` is always the first interface of a network namespace.
     private static let loopbackInterface: UInt32 = 1
 }

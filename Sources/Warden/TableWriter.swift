@@ -18,8 +18,9 @@ struct TableWriter {
 
     struct Issue {
         var note: GrantNote
+        /// For whose sake; several programs may share a port.
+        var programs: Set<Program>
         var timeout: Duration
-        var isRenewal: Bool
         var followers: [Exchange.ID]
     }
 
@@ -28,33 +29,45 @@ struct TableWriter {
         var isTableMade = false
         var issued: [(key: GrantKey, issue: Issue)] = []
         var revoked: [GrantKey] = []
+        /// With the table that was made anew, and for how long.
+        var restored: [GrantKey: Duration] = [:]
+        /// The kernel wouldn't take them back.
+        var lost: [(key: GrantKey, failure: CommitFailure)] = []
         var unstood: [StandingKey] = []
         /// Exchanges that waited for the elements rather than for a grant.
         var settled: [Exchange.ID] = []
         var refused: [(followers: [Exchange.ID], failure: CommitFailure)] = []
     }
 
-    private enum Origin {
+    fileprivate enum Origin {
         case elements
         case issue(GrantKey)
+        case restoration(GrantKey)
         case revocation
     }
 
-    private struct Batch {
+    fileprivate struct Batch {
         var elements: Elements
         var unstood: [StandingKey]
         var makesTable: Bool
         var issues: [GrantKey: Issue]
         var revocations: [GrantKey]
+        var restored: [GrantKey: Duration]
         var followers: [Exchange.ID]
         var origins: [Origin]
+        /// The table was changed from outside, or is to be another one, since the transaction was put together.
+        var isOutdated = false
     }
 
     private(set) var shape: TableShape
     private var desired = Elements()
-    /// What the kernel acknowledged; `nil`: the table has to be made.
-    private var confirmed: Elements?
+    /// What the kernel acknowledged last.
+    private var confirmed = Elements()
+    /// Otherwise it has to be made, whatever the kernel acknowledged.
+    private(set) var isTableMade = false
     private var issues: [GrantKey: Issue] = [:]
+    /// Issues that wait or are in flight, of each client.
+    private var issuesOfClient: [IPAddress: Int] = [:]
     private var revocations: Set<GrantKey> = []
     private var followers: [Exchange.ID] = []
     private var inFlight: Batch?
@@ -69,38 +82,49 @@ struct TableWriter {
         self.shape = shape
     }
 
-    var isTableMade: Bool { confirmed != nil }
-    var guarded: Set<ServicePort> { confirmed?.guarded ?? [] }
-    private var isDirty: Bool { confirmed != desired }
+    var guarded: Set<ServicePort> { isTableMade ? confirmed.guarded : [] }
+    var desiredStanding: Set<StandingKey> { desired.standing }
+    private var isDirty: Bool { !isTableMade || confirmed != desired }
+    /// Nothing waits, and nothing is in flight.
+    var isIdle: Bool { !isDirty && issues.isEmpty && revocations.isEmpty && followers.isEmpty && inFlight == nil }
 
     mutating func shapeReplaced(_ shape: TableShape) {
         guard shape != self.shape else { return }
         self.shape = shape
-        confirmed = nil
+        remake()
     }
 
     /// The table was changed from outside.
     mutating func invalidate() {
-        confirmed = nil
+        remake()
         notBefore = .zero
     }
 
+    private mutating func remake() {
+        isTableMade = false
+        inFlight?.isOutdated = true
+    }
+
     mutating func desire(_ elements: Elements) {
-        desired = elements
+        // Equal sets that share their storage are compared at once, and they are at every lookup.
+        if elements != desired { desired = elements }
     }
 
+    /// A revocation that waits goes first: the flows that it cuts are cut.
     mutating func issue(_ key: GrantKey, _ issue: Issue) {
-        revocations.remove(key)
-        guard issues[key] == nil, inFlight?.issues[key] == nil else { return follow(key, issue.followers) }
-        issues[key] = issue
+        if inFlight?.issues[key] != nil, !revocations.contains(key) {
+            inFlight?.issues[key]?.join(issue)
+        } else if issues[key] != nil {
+            issues[key]?.join(issue)
+        } else {
+            issues[key] = issue
+            issuesOfClient[key.client, default: 0] += 1
+        }
     }
 
-    private mutating func follow(_ key: GrantKey, _ newcomers: [Exchange.ID]) {
-        if inFlight?.issues[key] != nil {
-            inFlight?.issues[key]?.followers += newcomers
-        } else {
-            issues[key]?.followers += newcomers
-        }
+    private mutating func ended(_ key: GrantKey) {
+        let left = issuesOfClient[key.client, default: 1] - 1
+        issuesOfClient[key.client] = left > 0 ? left : nil
     }
 
     mutating func revoke(_ key: GrantKey) {
@@ -109,23 +133,31 @@ struct TableWriter {
 
     /// Whether the exchange has to wait until guard and standing elements are in place.
     mutating func joins(_ exchange: Exchange.ID) -> Bool {
+        if let batch = inFlight, !batch.isOutdated, batch.elements == desired {
+            inFlight?.followers.append(exchange)
+            return true
+        }
         guard isDirty || inFlight != nil else { return false }
-        if isDirty || inFlight == nil { followers.append(exchange) } else { inFlight?.followers.append(exchange) }
+        followers.append(exchange)
         return true
     }
 
-    /// The number of grants that wait or are in flight, for the limits.
+    /// Grants that wait or are in flight, for the limits.
     var grantsUnderWay: Int { issues.count + (inFlight?.issues.count ?? 0) }
+    func grantsUnderWay(of client: IPAddress) -> Int { issuesOfClient[client, default: 0] }
+    func isUnderWay(_ key: GrantKey) -> Bool { issues[key] != nil || inFlight?.issues[key] != nil }
 
     /// The next transaction, unless one is in flight or nothing is to be done.
     mutating func nextTransaction(restoring ledger: GrantLedger, at now: Instant) -> Transaction? {
         guard inFlight == nil, now >= notBefore else { return nil }
-        guard isDirty || !issues.isEmpty || !revocations.isEmpty else { return nil }
+        // Those who wait for elements that are no longer wanted are let go by a transaction without operations.
+        guard isDirty || !issues.isEmpty || !revocations.isEmpty || !followers.isEmpty else { return nil }
         var builder = BatchBuilder()
-        if let confirmed {
+        if isTableMade {
             builder.change(from: confirmed, to: desired)
         } else {
             builder.make(shape, desired)
+            builder.unstood = confirmed.standing.subtracting(desired.standing).sorted()
             // A revoked grant is simply not restored.
             for (key, grant) in ledger.grants where issues[key] == nil && !revocations.contains(key) {
                 builder.restore(key, grant, keep: shape.keep, at: now)
@@ -138,8 +170,8 @@ struct TableWriter {
                 .issue(key, timeout: issue.timeout, expiresIn: nil, comment: issue.note.description), .issue(key))
         }
         inFlight = Batch(
-            elements: desired, unstood: builder.unstood, makesTable: confirmed == nil, issues: issues,
-            revocations: gone, followers: followers, origins: builder.origins)
+            elements: desired, unstood: builder.unstood, makesTable: !isTableMade, issues: issues,
+            revocations: gone, restored: builder.restored, followers: followers, origins: builder.origins)
         issues = [:]
         revocations = []
         followers = []
@@ -150,33 +182,47 @@ struct TableWriter {
         guard let batch = inFlight else { return Outcome() }
         inFlight = nil
         confirmed = batch.elements
+        isTableMade = !batch.isOutdated
         failuresInARow = 0
+        for key in batch.issues.keys { ended(key) }
         return Outcome(
             isTableMade: batch.makesTable, issued: batch.issues.map { ($0.key, $0.value) },
-            revoked: batch.revocations, unstood: batch.unstood, settled: batch.followers)
+            revoked: batch.revocations, restored: batch.restored, unstood: batch.unstood, settled: batch.followers)
     }
 
     /// Nothing of the transaction was done: drops what the kernel named, and tries the rest again.
     mutating func failed(_ failure: CommitFailure, at now: Instant) -> Outcome {
         guard var batch = inFlight else { return Outcome() }
         inFlight = nil
-        failuresInARow += 1
         var outcome = Outcome()
-        if let index = failure.operation, case .issue(let key) = batch.origins[index],
-            let issue = batch.issues.removeValue(forKey: key)
-        {
-            outcome.refused = [(issue.followers, failure)]
-        } else if failuresInARow == 1 {
-            // The table may be gone or changed: make it anew, once, before anybody is refused.
-            confirmed = nil
+        // The table may be gone or changed, whatever is named: it is made anew, once, before anybody is refused.
+        if failure.isFull || failuresInARow > 0, let named = batch.named(by: failure) {
+            switch named {
+            case .issue(let key):
+                outcome.refused = [(batch.issues.removeValue(forKey: key)?.followers ?? [], failure)]
+                ended(key)
+            case .restoration(let key): outcome.lost = [(key, failure)]
+            case .elements, .revocation: break
+            }
+        } else if failuresInARow == 0 {
+            failuresInARow = 1
+            isTableMade = false
         } else {
             outcome.refused = [(batch.issues.values.flatMap(\.followers) + batch.followers, failure)]
+            for key in batch.issues.keys { ended(key) }
             batch.issues = [:]
             batch.followers = []
-            confirmed = nil
+            isTableMade = false
             notBefore = now + Self.pause
         }
-        issues.merge(batch.issues) { newer, _ in newer }
+        for (key, issue) in batch.issues {
+            guard issues[key] != nil else {
+                issues[key] = issue
+                continue
+            }
+            issues[key]?.join(issue)
+            ended(key)
+        }
         revocations.formUnion(batch.revocations)
         followers = batch.followers + followers
         return outcome
@@ -187,6 +233,7 @@ struct TableWriter {
         var operations: [Operation] = []
         var origins: [Origin] = []
         var unstood: [StandingKey] = []
+        var restored: [GrantKey: Duration] = [:]
 
         mutating func append(_ operation: Operation, _ origin: Origin = .elements) {
             operations.append(operation)
@@ -212,10 +259,33 @@ struct TableWriter {
             let note = GrantNote(
                 program: grant.programs.min() ?? Program(0), issued: grant.issued, rule: grant.rule)
             let left = grant.expiresNotBefore - now
+            let expiresIn = left > .zero && left < keep ? left : nil
             append(
-                .issue(
-                    key, timeout: keep, expiresIn: left > .zero && left < keep ? left : nil,
-                    comment: note.description))
+                .issue(key, timeout: keep, expiresIn: expiresIn, comment: note.description), .restoration(key))
+            restored[key] = expiresIn ?? keep
         }
     }
+}
+
+extension TableWriter.Issue {
+    fileprivate mutating func join(_ other: Self) {
+        programs.formUnion(other.programs)
+        followers += other.followers
+    }
+}
+
+extension TableWriter.Batch {
+    /// The one grant that the kernel refused, where it named one.
+    fileprivate func named(by failure: CommitFailure) -> TableWriter.Origin? {
+        guard let index = failure.operation, origins.indices.contains(index) else { return nil }
+        switch origins[index] {
+        case .issue, .restoration: return origins[index]
+        case .elements, .revocation: return nil
+        }
+    }
+}
+
+extension CommitFailure {
+    /// A full set says ENFILE; ENOSPC is what other tables of the kernel say.
+    var isFull: Bool { errno == 23 || errno == 28 }
 }

@@ -57,6 +57,8 @@ public struct Timestamp: Hashable, Sendable, Comparable, CustomStringConvertible
         let dayOfEra = yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear
         let days = era * 146_097 + dayOfEra - 719_468
         milliseconds = (days * 86_400 + hour * 3600 + minute * 60 + second) * 1000
+        // 30 February, 24 o'clock, a sign or another separator would come out differently.
+        guard Array(description.utf8) == bytes else { return nil }
     }
 }
 

@@ -11,6 +11,7 @@ extension Warden {
     ) {
         let (served, isAskedAgain) = questions.answered(question)
         if isAskedAgain { actions.append(.ask(question)) }
+        defer { startInspection(into: &actions) }
         if question == .registry {
             noteReachability(answer, at: now, into: &actions)
             return registryAnswered(answer, served, at: now, into: &actions)
@@ -48,7 +49,7 @@ extension Warden {
             for id in waiting { deny(id, .rpcbindDown, at: now, into: &actions) }
             return
         }
-        exchangesAwaitingRegistry += waiting
+        nextInspection.readers += waiting
         registryRead(list, at: now, into: &actions)
     }
 

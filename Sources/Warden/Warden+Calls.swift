@@ -41,7 +41,7 @@ extension Warden {
     public func decide(_ call: PortmapperCall, from peer: Peer) -> Result<Permission, DenialReason> {
         switch call {
         case .set, .unset, .setMapping, .unsetMapping:
-            peer.isLocal && settings.rpcbind.permitsLocalRegistration
+            peer.cameByLoopback && settings.rpcbind.permitsLocalRegistration
                 ? .success(.local) : .failure(.remoteRegistration)
         case .callIt, .broadcast, .indirect: .failure(.remoteCall)
         case .getTime, .universalToTransportAddress, .transportToUniversalAddress, .getStatistics:
@@ -103,7 +103,7 @@ extension Warden {
                 return
             }
         }
-        guard exchanges.count < Self.exchangesMax,
+        guard exchanges.count < Self.exchangesMax + (peer.isLocal ? Self.exchangesLocalReserve : 0),
             exchangesOfClient[peer.address, default: 0] < Self.exchangesPerClientMax
         else { return deny(incoming, .rate, at: now, into: &actions) }
         exchangesOfClient[peer.address, default: 0] += 1

@@ -8,11 +8,22 @@ extension Warden {
     mutating func inspect(_ id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
         guard let exchange = exchanges[id] else { return }
         let unknown = exchange.services.filter { service in
-            services.listeners[service.port] == nil || service.open == .onLookup && !isFresh(service, exchange, at: now)
+            // It may have come alive since the last look.
+            !services.isAlive(service.port, ipv4: exchange.peer.address.isIPv4)
+                || service.open == .onLookup && !isFresh(service, exchange, at: now)
         }
         guard !unknown.isEmpty else { return open(id, at: now, into: &actions) }
-        exchangesInspecting.append(id)
-        actions.append(.inspectListeners(Set(unknown.map(\.port))))
+        nextInspection.openers.append(id)
+        nextInspection.services.formUnion(unknown.map(\.port))
+        nextInspection.isDue = true
+    }
+
+    /// Those whom one event makes look share one look.
+    mutating func startInspection(into actions: inout [Action]) {
+        guard nextInspection.isDue else { return }
+        actions.append(.inspectListeners(nextInspection.services))
+        inspections.append(nextInspection)
+        nextInspection = Inspection()
     }
 
     /// The grant is there, for this program, and the kernel keeps it for half of `keep` at least.
@@ -21,7 +32,7 @@ extension Warden {
         guard writer.isTableMade, let grant = ledger[key], grant.programs.contains(service.program) else {
             return false
         }
-        return now - grant.writtenAt < settings.firewall.keep / 2
+        return grant.expiresNotBefore - now > settings.firewall.keep / 2
     }
 
     /// Issues the grants that the reply needs, and waits for the kernel.
@@ -47,9 +58,10 @@ extension Warden {
 
     /// A new grant must fit within the limits; what is there may always be renewed.
     private func hasRoom(for wanted: [Exchange.Service], client: IPAddress) -> Bool {
-        let new = wanted.count { ledger[GrantKey(client: client, service: $0.port)] == nil }
+        let keys = Set(wanted.map { GrantKey(client: client, service: $0.port) })
+        let new = keys.count { ledger[$0] == nil && !writer.isUnderWay($0) }
         guard new > 0 else { return true }
-        return ledger.count(of: client) + new <= settings.limits.grantsPerClient
+        return ledger.count(of: client) + writer.grantsUnderWay(of: client) + new <= settings.limits.grantsPerClient
             && ledger.count + writer.grantsUnderWay + new <= settings.limits.grants
     }
 
@@ -62,7 +74,7 @@ extension Warden {
         writer.issue(
             key,
             TableWriter.Issue(
-                note: note, timeout: settings.firewall.keep, isRenewal: ledger[key] != nil, followers: [id]))
+                note: note, programs: [service.program], timeout: settings.firewall.keep, followers: [id]))
     }
 
     /// One acknowledgement fewer to wait for; the last one lets the reply go.
@@ -87,38 +99,53 @@ extension Warden {
 
     private mutating func refused(_ outcome: TableWriter.Outcome, at now: Instant, into actions: inout [Action]) {
         for (followers, failure) in outcome.refused {
-            // A full set says ENFILE; ENOSPC is what other tables of the kernel say.
-            let reason: DenialReason = [23, 28].contains(failure.errno) ? .grantsFull : .firewallFailed
+            let reason: DenialReason = failure.isFull ? .grantsFull : .firewallFailed
             for id in followers {
                 deny(id, reason, answer: exchanges[id]?.result, detail: failure.message, at: now, into: &actions)
             }
         }
+        for (key, failure) in outcome.lost { noteRevoked(key, failure.message, at: now, into: &actions) }
+    }
+
+    private mutating func noteRevoked(
+        _ key: GrantKey, _ cause: String?, at now: Instant, into actions: inout [Action]
+    ) {
+        // Also of a grant that has expired meanwhile: its flows may live on.
+        actions.append(.cutFlows(AddressRange(key.client, key.client), key.service))
+        guard let grant = ledger.remove(key) else { return }
+        counters.revoked += 1
+        var event = event(.revoked, key, grant, grant.programs.min())
+        event.detail = cause
+        audit(event, at: now, into: &actions)
     }
 
     private mutating func done(_ outcome: TableWriter.Outcome, at now: Instant, into actions: inout [Action]) {
-        for (key, issue) in outcome.issued {
-            var grant = Grant(
-                programs: ledger[key]?.programs ?? [], rule: issue.note.rule, issued: issue.note.issued,
-                expiresNotBefore: now + issue.timeout, writtenAt: now)
-            grant.programs.insert(issue.note.program)
-            ledger.record(key, grant)
-            if issue.isRenewal { counters.renewed += 1 } else { counters.granted += 1 }
-            audit(event(issue.isRenewal ? .renewed : .granted, key, grant, issue.note.program), at: now, into: &actions)
-        }
+        for (key, left) in outcome.restored { ledger.prolong(key, notBefore: now + left) }
+        // In the order of the transaction: what was revoked may have been issued anew.
         for key in outcome.revoked {
-            guard let grant = ledger.remove(key) else { continue }
-            counters.revoked += 1
-            actions.append(.cutFlows(AddressRange(key.client, key.client), key.service))
-            var event = event(.revoked, key, grant, grant.programs.min())
-            event.detail = revocationCauses.removeValue(forKey: key)
-            audit(event, at: now, into: &actions)
+            noteRevoked(key, revocationCauses.removeValue(forKey: key), at: now, into: &actions)
         }
+        for (key, issue) in outcome.issued { noteIssued(key, issue, at: now, into: &actions) }
         for key in outcome.unstood where services.guarded.contains(key.service) {
             actions.append(.cutFlows(key.clients, key.service))
         }
         for id in outcome.issued.flatMap(\.issue.followers) + outcome.settled {
             acknowledged(id, at: now, into: &actions)
         }
+    }
+
+    private mutating func noteIssued(
+        _ key: GrantKey, _ issue: TableWriter.Issue, at now: Instant, into actions: inout [Action]
+    ) {
+        let old = ledger[key]
+        let grant = Grant(
+            programs: issue.programs.union(old?.programs ?? []), rule: issue.note.rule, issued: issue.note.issued,
+            expiresNotBefore: now + issue.timeout, writtenAt: now)
+        ledger.record(key, grant)
+        if old == nil { counters.granted += 1 } else { counters.renewed += 1 }
+        audit(event(old == nil ? .granted : .renewed, key, grant, issue.note.program), at: now, into: &actions)
+        // Registry or policy may have changed since the grant was decided.
+        revokeIfBaseless(key, grant)
     }
 
     func event(_ kind: AuditEvent.Kind, _ key: GrantKey, _ grant: Grant, _ program: Program?) -> AuditEvent {
@@ -147,19 +174,36 @@ extension Warden {
     }
 
     /// Revokes every grant whose mapping is gone, or that policy no longer permits.
-    mutating func revokeBaseless(at now: Instant) {
-        for (key, grant) in ledger.grants {
-            let programs = services.programs[key.service] ?? []
-            let isPermitted = grant.programs.intersection(programs).contains { program in
-                guard case .permitted(_, let open) = policy.lookup(program, over: key.service.transport, by: key.client)
-                else { return false }
-                return open != .never
-            }
-            if !isPermitted || settings.firewall.never.contains(key.service.port) {
-                let isRegistered = !grant.programs.isDisjoint(with: programs)
-                revocationCauses[key] = isRegistered ? "no longer permitted" : "no longer registered"
-                writer.revoke(key)
-            }
+    mutating func revokeBaseless() {
+        for (key, grant) in ledger.grants { revokeIfBaseless(key, grant) }
+    }
+
+    private mutating func revokeIfBaseless(_ key: GrantKey, _ grant: Grant) {
+        // What was adopted is judged once there is something to judge it by.
+        guard registry != nil else { return }
+        let programs = services.programs[key.service] ?? []
+        let isPermitted = grant.programs.intersection(programs).contains { program in
+            guard case .permitted(_, let open) = policy.lookup(program, over: key.service.transport, by: key.client)
+            else { return false }
+            return open != .never
         }
+        guard !isPermitted || settings.firewall.never.contains(key.service.port) else { return }
+        let isRegistered = !grant.programs.isDisjoint(with: programs)
+        revoke(key, isRegistered ? "no longer permitted" : "no longer registered")
+    }
+
+    mutating func revoke(_ key: GrantKey, _ cause: String) {
+        revocationCauses[key] = cause
+        writer.revoke(key)
+    }
+
+    /// The table holds no more than `limits.grants`: those go that would expire first.
+    mutating func revokeExcess() {
+        let excess = ledger.count - settings.limits.grants
+        guard excess > 0 else { return }
+        let byAge = ledger.grants.sorted {
+            ($0.value.expiresNotBefore, $0.key) < ($1.value.expiresNotBefore, $1.key)
+        }
+        for (key, _) in byAge.prefix(excess) { revoke(key, "limits.grants") }
     }
 }

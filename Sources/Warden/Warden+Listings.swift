@@ -52,12 +52,17 @@ extension Warden {
         for registration in registrations {
             guard let service = registration.service else { continue }
             let host = registration.program == .portmapper ? asked : registration.reachableHost(asked: asked)
-            entries.append(AddressEntry(registration.netID, UniversalAddress(host: host, port: service.port)))
-            guard registration.program != .portmapper, !exchange.peer.isLocal,
+            let entry = AddressEntry(registration.netID, UniversalAddress(host: host, port: service.port))
+            if registration.program == .portmapper || exchange.peer.isLocal || exchange.permission.liftedDenial != nil {
+                entries.append(entry)
+                continue
+            }
+            // What can't be opened is left out, as GETADDR would deny it.
+            guard services.isAlive(service, ipv4: client.isIPv4), !settings.firewall.never.contains(service.port),
                 case .permitted(let rule, let open) = policy.lookup(
-                    registration.program, over: service.transport, by: client),
-                services.isAlive(service, ipv4: client.isIPv4), !settings.firewall.never.contains(service.port)
+                    registration.program, over: service.transport, by: client)
             else { continue }
+            entries.append(entry)
             wanted.append(
                 Exchange.Service(
                     program: registration.program, port: service, rule: policy.rules[rule].label, open: open))

@@ -17,6 +17,7 @@ extension Warden {
         var elements = elements()
         elements.standing = contents.standing
         writer.desire(elements)
+        revokeExcess()
     }
 
     /// There is no table yet.
@@ -33,10 +34,7 @@ extension Warden {
             $0.client == client && (port == nil || $0.service.port == port)
                 && (transport == nil || $0.service.transport == transport)
         }.sorted()
-        for key in keys {
-            revocationCauses[key] = "by the operator"
-            writer.revoke(key)
-        }
+        for key in keys { revoke(key, "by the operator") }
         flush(at: now, into: &actions)
         return keys
     }

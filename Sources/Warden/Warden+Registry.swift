@@ -12,26 +12,27 @@ extension Warden {
             registry = fresh
             if services.registryRead(fresh, trusted: trustedOwners) { areServicesSettled = false }
         }
-        actions.append(.inspectListeners(Set(services.programs.keys)))
+        nextInspection.services.formUnion(services.programs.keys)
+        nextInspection.isDue = true
     }
 
-    /// The listeners were looked up; `nil`: they couldn't be.
+    /// The listeners were looked up, as the first of the looks under way asked for; `nil`: they couldn't be.
     public mutating func listenersInspected(
         _ states: [ServicePort: ListenerState]?, at now: Instant, into actions: inout [Action]
     ) {
         if let states, services.listenersInspected(states) { areServicesSettled = false }
         settleServices(at: now, into: &actions)
-        let (listings, inspecting) = (exchangesAwaitingRegistry, exchangesInspecting)
-        exchangesAwaitingRegistry = []
-        exchangesInspecting = []
-        for id in listings { registryExplained(id, at: now, into: &actions) }
-        for id in inspecting {
+        guard !inspections.isEmpty else { return }
+        let inspection = inspections.removeFirst()
+        for id in inspection.readers { registryExplained(id, at: now, into: &actions) }
+        for id in inspection.openers {
             if states == nil {
                 deny(id, .firewallFailed, detail: "listening sockets can't be looked up", at: now, into: &actions)
             } else {
                 open(id, at: now, into: &actions)
             }
         }
+        startInspection(into: &actions)
     }
 
     private mutating func registryExplained(_ id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
@@ -59,13 +60,14 @@ extension Warden {
         staleLogged = Set(stale)
         services.updateGuards(never: settings.firewall.never)
         writer.desire(elements())
-        revokeBaseless(at: now)
+        revokeBaseless()
     }
 
     func elements() -> TableWriter.Elements {
-        var elements = TableWriter.Elements(guarded: services.guarded)
+        let never = settings.firewall.never
+        var elements = TableWriter.Elements(guarded: services.guarded.filter { !never.contains($0.port) })
         for range in settings.firewall.guardPorts {
-            for port in range.ports where !settings.firewall.never.contains(port) {
+            for port in range.ports where !never.contains(port) {
                 elements.guarded.insert(ServicePort(range.transport, port))
             }
         }

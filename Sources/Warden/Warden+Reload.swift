@@ -17,6 +17,44 @@ extension Warden {
         writer.shapeReplaced(settings.tableShape)
         areServicesSettled = false
         settleServices(at: now, into: &actions)
+        if registry == nil { keepAdopted() }
+        revokeExcess()
+        decideAnew(at: now, into: &actions)
         flush(at: now, into: &actions)
+    }
+
+    /// Without a registry the standing elements of an earlier run stay; ports to guard may be new.
+    private mutating func keepAdopted() {
+        var elements = elements()
+        elements.standing = writer.desiredStanding
+        writer.desire(elements)
+    }
+
+    /// Calls under way are answered by the policy that is in force when they are answered.
+    private mutating func decideAnew(at now: Instant, into actions: inout [Action]) {
+        for (id, exchange) in exchanges.sorted(by: { $0.key < $1.key }) {
+            switch decide(exchange.call, from: exchange.peer) {
+            case .success(let permission): permit(id, exchange, permission)
+            case .failure(let reason) where settings.mode == .observe && reason.isLiftedByObserving:
+                permit(id, exchange, Permission(rule: nil, open: .never, liftedDenial: reason))
+            case .failure(let reason): deny(id, reason, at: now, into: &actions)
+            }
+        }
+    }
+
+    private mutating func permit(_ id: Exchange.ID, _ exchange: Exchange, _ permission: Permission) {
+        var exchange = exchange
+        exchange.permission = permission
+        exchange.services = exchange.services.map { decideAnew($0, of: exchange.peer) }
+        exchanges[id] = exchange
+    }
+
+    private func decideAnew(_ service: Exchange.Service, of peer: Peer) -> Exchange.Service {
+        var service = service
+        switch policy.lookup(service.program, over: service.port.transport, by: peer.address) {
+        case .permitted(let rule, let open): (service.rule, service.open) = (policy.rules[rule].label, open)
+        case .stranger, .noRule, .transport: (service.rule, service.open) = (nil, .never)
+        }
+        return service
     }
 }

@@ -22,10 +22,10 @@ public struct Warden: Sendable {
     /// `nil` until the first attempt has ended.
     public internal(set) var isRpcbindUp: Bool?
     var services = ServiceTable()
-    /// They wait for the registry, and then for the look-up of listeners that follows it.
-    var exchangesAwaitingRegistry: [Exchange.ID] = []
-    /// They wait to know whether their services listen.
-    var exchangesInspecting: [Exchange.ID] = []
+    /// Looks at the listeners that are under way, in the order in which they will be reported.
+    var inspections: [Inspection] = []
+    /// The look that the event at hand will ask for.
+    var nextInspection = Inspection()
     var nextRefresh = Instant.zero
 
     var exchanges: [Exchange.ID: Exchange] = [:]
@@ -50,6 +50,19 @@ public struct Warden: Sendable {
     static let exchangesMax = 16_384
     /// Calls of one client under way: what it pipelines must not take the places of others.
     static let exchangesPerClientMax = 1024
+    /// Places that only this host's calls may take: remote ones must not silence lockd's question to loopback.
+    static let exchangesLocalReserve = 1024
+
+    /// A look at the listeners, and who waits for it.
+    struct Inspection {
+        var services: Set<ServicePort> = []
+        /// They asked for the registry, which was read just before.
+        var readers: [Exchange.ID] = []
+        /// They wait to know whether their services listen.
+        var openers: [Exchange.ID] = []
+        /// The registry was read, whether or not it has any services.
+        var isDue = false
+    }
 
     struct CallKey: Hashable {
         var address: IPAddress

@@ -1,0 +1,288 @@
+import Firewall
+import ONCRPC
+import Policy
+import Portmapper
+import Testing
+
+@testable import Warden
+
+private let mapping = Mapping(program: .mountd, version: 3, protocolNumber: 6, port: 999)
+private let rpcb = RPCB(program: .mountd, version: 3, netID: "tcp", address: "1.2.3.4.5.6", owner: "superuser")
+private let remote = RemoteCall(program: .mountd, version: 3, procedure: 5)
+private let authError = Reply.Body.authError(.failed)
+
+@Suite("denial") struct DenialTests {
+    /// Every procedure, and why it is denied to a client that a rule names for another program.
+    static let procedures: [(PortmapperCall, DenialReason?)] = [
+        (.null(.v2), nil), (.null(.v3), nil), (.null(.v4), nil),
+        (.setMapping(mapping), .remoteRegistration), (.unsetMapping(mapping), .remoteRegistration),
+        (.set(.v3, rpcb), .remoteRegistration), (.unset(.v3, rpcb), .remoteRegistration),
+        (.set(.v4, rpcb), .remoteRegistration), (.unset(.v4, rpcb), .remoteRegistration),
+        (.callIt(.v2, remote), .remoteCall), (.callIt(.v3, remote), .remoteCall), (.broadcast(remote), .remoteCall),
+        (.indirect(remote), .remoteCall),
+        (.port(of: .mountd), .noRule), (.address(of: .mountd, as: .v3), .noRule), (.address(of: .mountd), .noRule),
+        (.versionAddress(of: .mountd), .noRule), (.port(of: .unheardOf), .noRule),
+        (.dump(.v2), .noList), (.dump(.v3), .noList), (.dump(.v4), .noList), (.addressList(of: .mountd), .noList),
+        (.getTime(.v3), .notServed), (.getTime(.v4), .notServed), (.getStatistics, .notServed),
+        (.universalToTransportAddress(.v3, "1.2.3.4.5.6"), .notServed), (.transportToUniversalAddress(.v4), .notServed),
+    ]
+
+    static let nfsOnly = [Rule.sample(to: [.nfs], over: [.tcp])]
+
+    @Test(
+        "denies each procedure that no rule permits, and asks rpcbind nothing", arguments: procedures,
+        [Transport.udp, .tcp])
+    func denied(procedure: (call: PortmapperCall, reason: DenialReason?), transport: Transport) {
+        var bench = Bench.started(Self.nfsOnly)
+        let bodies = bench.ask(procedure.call, from: .named.over(transport))
+        #expect(bodies == [procedure.reason == nil ? PortmapperResult.void.body : authError])
+        #expect(bench.denials == (procedure.reason.map { [$0] } ?? []))
+        #expect(bench.asked == [])
+        #expect(bench.closed == [])
+        #expect(bench.isQuiet)
+    }
+
+    @Test("a stranger hears nothing over UDP, whatever it asks", arguments: procedures)
+    func silenceOverUDP(procedure: (call: PortmapperCall, reason: DenialReason?)) {
+        var bench = Bench.started(Self.nfsOnly)
+        #expect(bench.ask(procedure.call, from: .stranger) == [])
+        #expect((bench.asked, bench.closed) == ([], []))
+        #expect(bench.events(.denied).count == 1)
+    }
+
+    @Test("a stranger's connection is closed without a byte", arguments: procedures)
+    func closeOverTCP(procedure: (call: PortmapperCall, reason: DenialReason?)) {
+        var bench = Bench.started(Self.nfsOnly)
+        #expect(bench.ask(procedure.call, from: .stranger.over(.tcp)) == [])
+        #expect((bench.asked, bench.closed) == ([], [1]))
+    }
+
+    @Test("a stranger is one for each procedure but those that no remote peer may call", arguments: procedures)
+    func strangersReason(procedure: (call: PortmapperCall, reason: DenialReason?)) {
+        var bench = Bench.started(Self.nfsOnly)
+        bench.call(procedure.call, from: .stranger)
+        let fixed: [DenialReason] = [.remoteRegistration, .remoteCall]
+        #expect(bench.denials == [procedure.reason.flatMap { fixed.contains($0) ? $0 : nil } ?? .stranger])
+    }
+
+    @Test("on request, strangers get the authentication error", arguments: [Transport.udp, .tcp])
+    func strangersAuthError(transport: Transport) {
+        var bench = Bench.started(settings: Settings().with { $0.denial.strangers = .authError })
+        #expect(bench.ask(.port(of: .mountd), from: .stranger.over(transport)) == [authError])
+        #expect(bench.closed == [])
+    }
+
+    @Test("refuse: silence closes a named client's connection, and leaves its datagram unanswered")
+    func refuseInSilence() {
+        var bench = Bench.started(Self.nfsOnly, settings: Settings().with { $0.denial.refuse = .silence })
+        #expect(bench.ask(.port(of: .mountd), from: .named) == [])
+        #expect(bench.closed == [])
+        #expect(bench.ask(.port(of: .mountd), from: .named.over(.tcp)) == [])
+        #expect(bench.closed == [1])
+    }
+
+    /// What `refuse: not-registered` says to each procedure; `nil`: nothing.
+    static func notRegistered(_ call: PortmapperCall) -> Reply.Body? {
+        switch call {
+        case .getPort: PortmapperResult.port(0).body
+        case .getAddress, .getVersionAddress: PortmapperResult.address("").body
+        case .dump, .getAddressList: .success([0, 0, 0, 0])
+        case .set, .unset, .setMapping, .unsetMapping: PortmapperResult.boolean(false).body
+        case .callIt, .broadcast, .indirect: nil
+        case .null: .success([])
+        case .getTime, .universalToTransportAddress, .transportToUniversalAddress, .getStatistics: .procedureUnavailable
+        }
+    }
+
+    @Test(
+        "refuse: not-registered says what rpcbind says of an unknown program", arguments: procedures,
+        [Transport.udp, .tcp])
+    func refuseAsNotRegistered(procedure: (call: PortmapperCall, reason: DenialReason?), transport: Transport) {
+        var bench = Bench.started(Self.nfsOnly, settings: Settings().with { $0.denial.refuse = .notRegistered })
+        let expected = Self.notRegistered(procedure.call)
+        #expect(bench.ask(procedure.call, from: .named.over(transport)) == (expected.map { [$0] } ?? []))
+        #expect(bench.closed == (expected == nil && transport == .tcp ? [1] : []))
+    }
+
+    static let forms: [Settings] = [
+        Settings(), Settings().with { $0.denial.refuse = .notRegistered },
+        Settings().with { $0.denial.refuse = .silence },
+        Settings().with { $0.denial.strangers = .authError },
+    ]
+
+    @Test("a denial does not differ by registration", arguments: forms, [Peer.named, .stranger])
+    func sameForUnregistered(settings: Settings, peer: Peer) {
+        let lookups: [(Program) -> PortmapperCall] = [
+            { .port(of: $0) }, { .port(of: $0, .udp) }, { .address(of: $0) }, { .versionAddress(of: $0) },
+            { .addressList(of: $0) },
+        ]
+        for lookup in lookups {
+            for transport in Transport.allCases {
+                var bench = Bench.started(Self.nfsOnly, settings: settings)
+                let registered = bench.ask(lookup(.mountd), from: peer.over(transport))
+                let unregistered = bench.ask(lookup(.unheardOf), from: peer.over(transport))
+                #expect(registered == unregistered)
+                #expect(bench.denials.count == 2)
+                #expect(Set(bench.denials).count == 1)
+            }
+        }
+    }
+
+    @Test("no denial over UDP is longer than its call", arguments: procedures, forms)
+    func neverLonger(procedure: (call: PortmapperCall, reason: DenialReason?), settings: Settings) {
+        var bench = Bench.started(Self.nfsOnly, settings: settings)
+        for peer in [Peer.named, .stranger] {
+            for body in bench.ask(procedure.call, from: peer) {
+                #expect(Reply(xid: 7, body: body).encoded.count <= procedure.call.encoded(xid: 7).count)
+            }
+        }
+    }
+
+    @Test("a named client that asks over the wrong transport is told so in the log")
+    func transport() {
+        var bench = Bench.started(Self.nfsOnly)
+        #expect(bench.ask(.port(of: .nfs, .udp), from: .named) == [authError])
+        #expect(bench.ask(.address(of: .nfs), from: .named) == [authError])
+        #expect(bench.denials == [.transport, .transport])
+    }
+
+    @Test("listings over UDP are denied, and permitted by udp-list")
+    func listOverUDP() {
+        let rules = [Rule.sample(lists: true)]
+        var bench = Bench.started(rules)
+        #expect(bench.ask(.dump(.v2), from: .named) == [authError])
+        #expect(bench.ask(.addressList(of: .mountd), from: .named) == [authError])
+        #expect(bench.denials == [.listOverUDP, .listOverUDP])
+        bench = Bench.started(rules, settings: Settings().with { $0.limits.listsOverUDP = true })
+        #expect(bench.ask(.dump(.v2), from: .named).count == 1)
+        #expect(bench.denials == [])
+    }
+
+    @Test(
+        "calls to broadcast and multicast addresses are dropped",
+        arguments: ["255.255.255.255", "224.0.0.1", "ff02::202"])
+    func broadcast(address: String) {
+        var bench = Bench.started([.sample()])
+        let peer = Peer.from(ip(address).isIPv4 ? "10.1.2.3" : "2001:db8:1::5", asking: ip(address))
+        #expect(bench.ask(.port(of: .mountd), from: peer) == [])
+        #expect((bench.denials, bench.asked) == ([.broadcast], []))
+    }
+
+    @Test("a call to a subnet's broadcast address is dropped, even from this host")
+    func directedBroadcast() {
+        var bench = Bench.started([.sample()])
+        for var peer in [Peer.named, .loopback] {
+            peer.isBroadcast = true
+            #expect(bench.ask(.port(of: .mountd), from: peer) == [])
+        }
+        #expect(bench.denials == [.broadcast, .broadcast])
+    }
+
+    @Test("a denial names client, rule of what was asked, and reason in the log")
+    func auditLine() {
+        var bench = Bench.started(Self.nfsOnly)
+        bench.call(.port(of: .mountd), from: .named, xid: 99)
+        var expected = AuditEvent(.denied)
+        expected.client = ip("10.1.2.3")
+        expected.port = 700
+        expected.transport = .udp
+        expected.program = .mountd
+        expected.programName = "mountd"
+        expected.version = 3
+        expected.procedure = "getport"
+        expected.reason = .noRule
+        expected.xid = 99
+        #expect(bench.events == [expected])
+        #expect(bench.warden.counters.denied == [.noRule: 1])
+    }
+}
+
+@Suite("rate") struct RateTests {
+    @Test("the call beyond the burst is dropped and counted; UDP and TCP have buckets of their own")
+    func burst() {
+        var bench = Bench.started([.sample()], settings: Settings().with { $0.limits.callsPerSecond = 5 })
+        for xid in 0..<20 { #expect(bench.ask(.null(.v2), from: .named, xid: UInt32(xid)).count == 1) }
+        #expect(bench.ask(.null(.v2), from: .named) == [])
+        #expect(bench.closed == [])
+        #expect(bench.ask(.null(.v2), from: .named.over(.tcp)).count == 1)
+        #expect(bench.ask(.null(.v2), from: .from("10.1.2.4")).count == 1)
+        #expect(bench.denials == [.rate])
+        bench.advance(by: .milliseconds(200))
+        #expect(bench.ask(.null(.v2), from: .named).count == 1)
+    }
+
+    @Test("a connection that asks too fast is closed")
+    func tcp() {
+        var bench = Bench.started([.sample()], settings: Settings().with { $0.limits.callsPerSecond = 1 })
+        for xid in 0..<5 { bench.call(.null(.v2), from: .named.over(.tcp), xid: UInt32(xid)) }
+        #expect((bench.replies.count, bench.closed, bench.denials) == (4, [1], [.rate]))
+    }
+
+    @Test("this host is answered however much it asks")
+    func local() {
+        var bench = Bench.started(settings: Settings().with { $0.limits.callsPerSecond = 1 })
+        for xid in 0..<500 { bench.call(.port(of: .status), from: .loopback, xid: UInt32(xid)) }
+        #expect((bench.replies.count, bench.denials) == (500, []))
+    }
+}
+
+@Suite("malformed") struct MalformedTests {
+    static func call(program: UInt32 = 100_000, version: UInt32 = 2, procedure: UInt32, rpc: UInt32 = 2) -> [UInt8] {
+        var encoder = XDREncoder()
+        for word in [9, 0, rpc, program, version, procedure, 0, 0, 0, 0] as [UInt32] { encoder.uint32(word) }
+        return encoder.bytes
+    }
+
+    static let messages: [([UInt8], Reply.Body)] = [
+        (call(program: 104_316, procedure: 0), .programUnavailable),
+        (call(version: 5, procedure: 0), .programMismatch(low: 2, high: 4)),
+        (call(procedure: 6), .procedureUnavailable),
+        (call(procedure: 3), .garbageArguments),
+        (call(procedure: 0, rpc: 3), .rpcMismatch(low: 2, high: 2)),
+    ]
+
+    @Test("a stranger's malformed call is left unanswered", arguments: messages, [Transport.udp, .tcp])
+    func stranger(message: (bytes: [UInt8], owed: Reply.Body), transport: Transport) {
+        var bench = Bench.started([.sample()])
+        bench.deliver(IncomingCall(bytes: message.bytes, from: .stranger.over(transport)))
+        #expect(bench.replies == [])
+        #expect(bench.closed == (transport == .tcp ? [1] : []))
+        #expect(bench.events.count == 1)
+    }
+
+    @Test("a named client gets the error that RFC 5531 asks for", arguments: messages, [Transport.udp, .tcp])
+    func named(message: (bytes: [UInt8], owed: Reply.Body), transport: Transport) {
+        var bench = Bench.started([.sample()])
+        bench.deliver(IncomingCall(bytes: message.bytes, from: .named.over(transport)))
+        #expect(bench.replies == [.init(reply: Reply(xid: 9, body: message.owed), peer: .named.over(transport))])
+        #expect((bench.events(.malformed).count, bench.warden.counters.malformed) == (1, 1))
+    }
+
+    @Test("an error that is longer than its datagram is not sent")
+    func shorterThanItsError() {
+        var bench = Bench.started([.sample()])
+        let short = Array(Self.call(procedure: 0, rpc: 3).prefix(12))
+        bench.deliver(IncomingCall(bytes: short, from: .named))
+        #expect(bench.replies == [])
+        bench.deliver(IncomingCall(bytes: short, from: .named.over(.tcp)))
+        #expect(bench.replies.count == 1)
+        #expect(bench.events(.malformed).map(\.detail) == ["rpcMismatch", "rpcMismatch"])
+    }
+
+    @Test("what is no call is never answered: two portmappers must not talk to each other")
+    func undecodable() {
+        var bench = Bench.started([.sample()])
+        bench.deliver(IncomingCall(bytes: Reply(xid: 5, body: .programUnavailable).encoded, from: .named))
+        bench.deliver(IncomingCall(bytes: [], from: .named.over(.tcp)))
+        #expect((bench.replies, bench.closed) == ([], [1]))
+        #expect(bench.warden.counters.malformed == 2)
+    }
+
+    @Test("a stream that can't be followed is closed and logged")
+    func record() {
+        var bench = Bench.started()
+        bench.handle { $0.recordRefused(.named.over(.tcp), .tooLong(bytes: 5000, limit: 4096), at: $1, into: &$2) }
+        #expect(bench.closed == [1])
+        #expect(bench.events.map(\.kind) == [.malformed])
+    }
+}

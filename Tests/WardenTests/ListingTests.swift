@@ -1,0 +1,123 @@
+import Firewall
+import ONCRPC
+import Policy
+import Portmapper
+import Testing
+
+@testable import Warden
+
+private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> PortmapperResult {
+    guard case .success(let bytes) = body else { throw XDRError.truncated }
+    return try bytes.withUnsafeBytes { try PortmapperResult(decoding: $0, of: call) }
+}
+
+@Suite("listing") struct ListingTests {
+    static let lister = Rule.sample(to: [.mountd], over: [.tcp], lists: true)
+    static let other = Rule.sample("nfs", to: [.nfs])
+
+    @Test(
+        "DUMP of version 2 shows what list rules cover, and 100000 at port 111",
+        arguments: [Peer.named, .from("2001:db8:1::7")])
+    func version2(peer: Peer) throws {
+        var bench = Bench.started([Self.lister, Self.other])
+        let result = try decoded(bench.ask(.dump(.v2), from: peer.over(.tcp)).first, of: .dump(.v2))
+        let own = (2...4).flatMap { version in
+            [6, 17].map { Mapping(program: .portmapper, version: version, protocolNumber: $0, port: 111) }
+        }
+        #expect(result == .mappings(own + [Mapping(program: .mountd, version: 3, protocolNumber: 6, port: 20048)]))
+        #expect(bench.asked == [.registry])
+        #expect(bench.kernel.granted.isEmpty)
+    }
+
+    @Test("versions 3 and 4 too, without rpcbind's own place", arguments: [PortmapperVersion.v3, .v4])
+    func versions3And4(version: PortmapperVersion) throws {
+        var bench = Bench.started([Self.lister, Self.other])
+        let result = try decoded(bench.ask(.dump(version), from: .named.over(.tcp)).first, of: .dump(version))
+        guard case .registrations(let list) = result else { return #expect(Bool(false)) }
+        #expect(Set(list.filter { $0.program == .portmapper }.map(\.address)) == ["0.0.0.0.0.111", "::.0.111"])
+        #expect(
+            list.filter { $0.program != .portmapper } == [
+                RPCB(.mountd, 3, .tcp, port: 20048), RPCB(.mountd, 3, .tcp6, port: 20048),
+            ])
+        #expect(!list.contains { $0.address.contains("4.87") || $0.address.contains("/") || $0.netID == "local" })
+    }
+
+    @Test("what others than trusted owners registered, and what is for this host only, is left out")
+    func hidden() throws {
+        let hostile = [
+            RPCB(.mountd, 9, .tcp, port: 5000, owner: "1000"), RPCB(.mountd, 8, .tcp, "127.0.0.1.19.137"),
+            RPCB(.mountd, 7, .local, "/run/mountd.sock"),
+        ]
+        var bench = Bench.started([Self.lister], registering: hostile + RPCB.everywhere(.mountd, 3, port: 20048))
+        let result = try decoded(bench.ask(.dump(.v2), from: .named.over(.tcp)).first, of: .dump(.v2))
+        #expect(result == .mappings([Mapping(program: .mountd, version: 3, protocolNumber: 6, port: 20048)]))
+    }
+
+    @Test("this host sees all, with our place instead of rpcbind's")
+    func local() throws {
+        var bench = Bench.started()
+        let result = try decoded(bench.ask(.dump(.v4), from: .loopback).first, of: .dump(.v4))
+        guard case .registrations(let list) = result else { return #expect(Bool(false)) }
+        #expect(list.count == [RPCB].typical.count)
+        #expect(!list.contains { $0.address.hasSuffix(".4.87") })
+    }
+
+    @Test("a listing is read after it was asked for")
+    func fresh() throws {
+        var bench = Bench.started([Self.lister])
+        bench.rpcbind.registrations = RPCB.everywhere(.mountd, 3, port: 4002)
+        let result = try decoded(bench.ask(.dump(.v2), from: .named.over(.tcp)).first, of: .dump(.v2))
+        #expect(result == .mappings([Mapping(program: .mountd, version: 3, protocolNumber: 6, port: 4002)]))
+    }
+
+    @Test("a listing that rpcbind fails to give is denied")
+    func down() {
+        var bench = Bench.started([Self.lister])
+        bench.rpcbind.isDown = true
+        #expect(bench.ask(.dump(.v2), from: .named.over(.tcp)) == [.authError(.failed)])
+        #expect(bench.denials == [.rpcbindDown])
+    }
+
+    @Test("GETADDRLIST opens what it tells, before it tells it")
+    func addressList() throws {
+        var bench = Bench.started([.sample(lists: true)])
+        bench.audit = { action, bench in
+            guard case .sendReply = action else { return }
+            #expect(bench.kernel.granted.count == 2)
+        }
+        let call = PortmapperCall.addressList(of: .mountd)
+        let result = try decoded(bench.ask(call, from: .named.over(.tcp)).first, of: call)
+        #expect(
+            result
+                == .addressList([
+                    AddressEntry(
+                        address: "10.1.0.1.78.80", netID: "tcp", semantics: 3, protocolFamily: "inet",
+                        protocolName: "tcp"),
+                    AddressEntry(
+                        address: "10.1.0.1.78.80", netID: "udp", semantics: 1, protocolFamily: "inet",
+                        protocolName: "udp"),
+                ]))
+        #expect(bench.isQuiet)
+    }
+
+    @Test("GETADDRLIST leaves out what it can't open: dead services and ports of the never list")
+    func addressListOfTheDead() throws {
+        let settings = Settings().with { $0.firewall.never = [4045] }
+        var bench = Bench([.sample(lists: true)], settings: settings)
+        bench.rpcbind.registrations = [RPCB(.mountd, 3, .tcp, port: 20048), RPCB(.mountd, 3, .udp, port: 4045)]
+        bench.silent[.tcp(20048)] = ListenerState()
+        bench.start()
+        let call = PortmapperCall.addressList(of: .mountd)
+        #expect(try decoded(bench.ask(call, from: .named.over(.tcp)).first, of: call) == .addressList([]))
+        #expect(bench.kernel.granted.isEmpty)
+    }
+
+    @Test("GETADDRLIST of the portmapper is our place")
+    func ownAddressList() throws {
+        var bench = Bench.started([.sample(lists: true)])
+        let call = PortmapperCall.addressList(of: .portmapper, version: 4)
+        let result = try decoded(bench.ask(call, from: .from("2001:db8:1::7", .tcp)).first, of: call)
+        guard case .addressList(let entries) = result else { return #expect(Bool(false)) }
+        #expect(entries.map(\.address) == ["2001:db8:1::1.0.111", "2001:db8:1::1.0.111"])
+    }
+}

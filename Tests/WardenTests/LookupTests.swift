@@ -1,0 +1,437 @@
+import Firewall
+import ONCRPC
+import Policy
+import Portmapper
+import Testing
+
+@testable import Warden
+
+private let authError = Reply.Body.authError(.failed)
+
+@Suite("lookup") struct LookupTests {
+    static let mountRules = [Rule.sample()]
+
+    @Test("a registration of an owner that is not trusted is denied, and nothing is opened")
+    func untrustedOwner() {
+        for owner in ["1000", "unknown", "", "root", "Superuser", "superuser "] {
+            var bench = Bench.started(
+                Self.mountRules, registering: RPCB.ownPlaces + RPCB.everywhere(.mountd, 3, port: 5000, owner: owner))
+            #expect(bench.ask(.port(of: .mountd), from: .named) == [authError])
+            #expect(bench.denials == [.untrustedOwner])
+            #expect((bench.kernel.guarded, bench.kernel.granted.count) == ([], 0))
+            #expect(bench.isQuiet)
+        }
+    }
+
+    @Test("a version that another user added to root's program is denied, root's own is not")
+    func addedVersion() {
+        var bench = Bench.started(
+            Self.mountRules, registering: .typical + RPCB.everywhere(.mountd, 77, port: 5000, owner: "1000"))
+        #expect(bench.ask(.port(of: .mountd, version: 77), from: .named) == [authError])
+        #expect(bench.ask(.address(of: .mountd, version: 77), from: .named) == [authError])
+        #expect(bench.ask(.port(of: .mountd, version: 3), from: .named) == [PortmapperResult.port(20048).body])
+        #expect(bench.kernel.granted.keys.map(\.service) == [.tcp(20048)])
+    }
+
+    @Test("a program registered by another user at root's port is denied")
+    func squatterOnTrustedPort() {
+        var bench = Bench.started(
+            [.sample(to: [.mountd, .quota])],
+            registering: .typical + RPCB.everywhere(.quota, 1, port: 2049, owner: "1000"))
+        #expect(bench.ask(.port(of: .quota), from: .named) == [authError])
+        #expect(bench.denials == [.untrustedOwner])
+    }
+
+    @Test("a port on the never list is neither told, guarded nor granted", arguments: [22, 111, 4045] as [UInt16])
+    func neverPort(port: UInt16) {
+        let settings = Settings().with { $0.firewall.never = [22, 111, 4045] }
+        var bench = Bench.started(
+            Self.mountRules, settings: settings, registering: RPCB.everywhere(.mountd, 3, port: port))
+        #expect(bench.ask(.port(of: .mountd), from: .named) == [authError])
+        #expect(bench.denials == [.neverPort])
+        #expect((bench.kernel.guarded, bench.kernel.granted.count) == ([], 0))
+    }
+
+    @Test("a service that nobody listens for is denied, over the client's family", arguments: [true, false])
+    func notListening(ipv4: Bool) {
+        var bench = Bench(Self.mountRules)
+        bench.rpcbind.registrations = .typical
+        bench.silent = [.tcp(20048): ListenerState(ipv4: !ipv4, ipv6: ipv4)]
+        bench.start()
+        let clients = ["10.1.2.3", "2001:db8:1::7"]
+        #expect(bench.ask(.port(of: .mountd), from: .from(clients[ipv4 ? 0 : 1])) == [authError])
+        #expect(bench.denials == [.notListening])
+        #expect(
+            bench.ask(.port(of: .mountd), from: .from(clients[ipv4 ? 1 : 0])) == [PortmapperResult.port(20048).body])
+    }
+
+    @Test("a service that stopped listening a moment ago is denied", arguments: [Opening.onLookup])
+    func stoppedListening(open: Opening) {
+        var bench = Bench.started([.sample(open: open)])
+        bench.silent[.tcp(20048)] = ListenerState()
+        #expect(bench.ask(.port(of: .mountd), from: .named) == [authError])
+        #expect(bench.denials == [.notListening])
+    }
+
+    @Test("a service that listens only now is told at once", arguments: Opening.allCases)
+    func listensNow(open: Opening) {
+        var bench = Bench([.sample(open: open)])
+        bench.rpcbind.registrations = .typical
+        bench.silent[.tcp(20048)] = ListenerState()
+        bench.start()
+        bench.silent = [:]
+        #expect(bench.ask(.port(of: .mountd), from: .named) == [PortmapperResult.port(20048).body])
+    }
+
+    @Test("sockets that can't be looked up deny what would be opened")
+    func listenersFail() {
+        var bench = Bench.started(Self.mountRules)
+        bench.listenersFail = true
+        #expect(bench.ask(.port(of: .mountd), from: .named) == [authError])
+        #expect(bench.denials == [.firewallFailed])
+        #expect(bench.isQuiet)
+    }
+
+    @Test(
+        "a service of this host only is not registered for others", arguments: ["127.0.0.1.78.80", "127.9.9.9.78.80"])
+    func loopbackOnly(address: String) {
+        var bench = Bench.started(Self.mountRules, registering: [RPCB(.mountd, 3, .tcp, address)])
+        #expect(bench.ask(.port(of: .mountd), from: .named) == [PortmapperResult.port(0).body])
+        #expect(bench.kernel.guarded == [])
+        #expect(bench.ask(.port(of: .mountd), from: .loopback) == [PortmapperResult.port(20048).body])
+    }
+
+    @Test("an unregistered program that a rule permits is answered as rpcbind does")
+    func unregistered() {
+        var bench = Bench.started([.sample(to: [.quota])])
+        #expect(bench.ask(.port(of: .quota), from: .named) == [PortmapperResult.port(0).body])
+        #expect(bench.ask(.address(of: .quota), from: .named) == [PortmapperResult.address("").body])
+        #expect(bench.ask(.versionAddress(of: .quota), from: .named) == [PortmapperResult.address("").body])
+        #expect(bench.events.map(\.detail) == ["not registered", "not registered", "not registered"])
+    }
+
+    @Test("a protocol that is neither UDP nor TCP has no port, and isn't asked for")
+    func otherProtocol() {
+        var bench = Bench.started(Self.mountRules)
+        let sctp = PortmapperCall.getPort(Mapping(program: .mountd, version: 3, protocolNumber: 132, port: 0))
+        #expect(bench.ask(sctp, from: .named) == [PortmapperResult.port(0).body])
+        #expect(bench.asked == [])
+    }
+
+    /// Who asks what, what is asked of rpcbind for it, and what comes back.
+    static let ways: [(Peer, PortmapperCall, Question, PortmapperResult)] = [
+        (
+            .named, .port(of: .mountd),
+            .lookup(.port(of: .mountd), over: .local), .port(20048)
+        ),
+        (
+            .named.over(.tcp), .address(of: .mountd, as: .v3),
+            .lookup(.getAddress(.v3, hinted(.tcp, "10.1.0.1.0.111")), over: .tcp), .address("10.1.0.1.78.80")
+        ),
+        (
+            .named, .address(of: .mountd),
+            .lookup(.getAddress(.v4, hinted(.udp, "10.1.0.1.0.111")), over: .udp), .address("10.1.0.1.78.80")
+        ),
+        (
+            .from("2001:db8:1::7"), .address(of: .mountd),
+            .lookup(.getAddress(.v4, hinted(.udp6, "2001:db8:1::1.0.111")), over: .udp6),
+            .address("2001:db8:1::1.78.80")
+        ),
+        (
+            .from("2001:db8:1::7", .tcp), .versionAddress(of: .mountd),
+            .lookup(.getVersionAddress(hinted(.tcp6, "2001:db8:1::1.0.111")), over: .tcp6),
+            .address("2001:db8:1::1.78.80")
+        ),
+        (
+            .from("2001:db8:1::7"), .port(of: .mountd),
+            .lookup(.port(of: .mountd), over: .local), .port(20048)
+        ),
+    ]
+
+    private static func hinted(_ netID: NetID, _ address: String) -> RPCB {
+        RPCB(program: .mountd, version: 3, netID: netID.rawValue, address: address, owner: "")
+    }
+
+    @Test("asks rpcbind a call built anew, opens the port for the client, then answers", arguments: ways)
+    func permitted(peer: Peer, call: PortmapperCall, question: Question, result: PortmapperResult) {
+        var bench = Bench.started(Self.mountRules)
+        bench.audit = { action, bench in
+            guard case .sendReply = action else { return }
+            #expect(bench.kernel.granted.keys.map(\.client) == [peer.address])
+        }
+        #expect(bench.ask(call, from: peer) == [result.body])
+        #expect(bench.asked == [question])
+        #expect(bench.events.map(\.kind) == [.granted, .permitted])
+        #expect(bench.events.last?.rule == "policy.yaml:3 \"clients mount\"")
+        #expect(bench.isQuiet)
+    }
+
+    @Test("nothing that the peer wrote but program, version and protocol goes upstream")
+    func rebuilt() {
+        var bench = Bench.started(Self.mountRules)
+        let hostile = RPCB(program: .mountd, version: 3, netID: "local", address: "/etc/passwd", owner: "superuser")
+        bench.call(.getAddress(.v4, hostile), from: .named)
+        bench.call(
+            .getPort(Mapping(program: .mountd, version: 3, protocolNumber: 6, port: 65_536)), from: .named, xid: 8)
+        #expect(
+            bench.asked.map(\.call) == [
+                .getAddress(
+                    .v4, RPCB(program: .mountd, version: 3, netID: "udp", address: "10.1.0.1.0.111", owner: "")),
+                .getPort(Mapping(program: .mountd, version: 3, protocolNumber: 6, port: 0)),
+            ])
+    }
+
+    @Test("a service bound to one address is told with that address")
+    func boundToOneAddress() {
+        var bench = Bench.started(Self.mountRules, registering: [RPCB(.mountd, 3, .tcp, "10.9.9.9.78.80")])
+        #expect(
+            bench.ask(.address(of: .mountd), from: .named.over(.tcp)) == [
+                PortmapperResult.address("10.9.9.9.78.80").body
+            ])
+    }
+
+    @Test("rpcbind's silence denies the call", arguments: [Peer.named, .loopback])
+    func rpcbindDown(peer: Peer) {
+        var bench = Bench.started(Self.mountRules)
+        bench.rpcbind.isDown = true
+        #expect(bench.ask(.port(of: .mountd), from: peer) == [authError])
+        #expect(bench.denials == [.rpcbindDown])
+        #expect(bench.isQuiet)
+    }
+
+    @Test("an answer of the wrong kind is no answer")
+    func wrongKind() {
+        var bench = Bench.started(Self.mountRules)
+        bench.holdsQuestions = true
+        for (index, result) in [PortmapperResult.void, .boolean(true), .port(70_000), .mappings([])].enumerated() {
+            bench.call(.port(of: .mountd), from: .named, xid: UInt32(index))
+            bench.handle {
+                $0.answered(.lookup(.port(of: .mountd), over: .local), with: .success(result), at: $1, into: &$2)
+            }
+        }
+        #expect(bench.replies.map(\.reply.body) == Array(repeating: PortmapperResult.port(0).body, count: 4))
+    }
+
+    @Test("an answer that the snapshot lacks is explained by a new one")
+    func newService() {
+        var bench = Bench.started([.sample(to: [.quota])])
+        bench.rpcbind.registrations += RPCB.everywhere(.quota, 1, port: 875)
+        #expect(bench.ask(.port(of: .quota), from: .named) == [PortmapperResult.port(875).body])
+        #expect(bench.asked == [.lookup(.port(of: .quota), over: .local), .registry])
+        #expect(bench.kernel.guarded.contains(.tcp(875)))
+    }
+
+    @Test("an answer that no registration explains is told to nobody")
+    func unexplained() {
+        var bench = Bench.started([.sample(to: [.quota])])
+        bench.holdsQuestions = true
+        bench.call(.port(of: .quota), from: .named)
+        bench.handle {
+            $0.answered(.lookup(.port(of: .quota), over: .local), with: .success(.port(1111)), at: $1, into: &$2)
+        }
+        bench.holdsQuestions = false
+        bench.answerAll()
+        #expect(bench.replies.map(\.reply.body) == [PortmapperResult.port(0).body])
+        #expect(bench.kernel.granted.isEmpty)
+        #expect(bench.isQuiet)
+    }
+
+    @Test("when the registry can't be read, an unexplained answer is denied")
+    func registryDown() {
+        var bench = Bench.started([.sample(to: [.quota])])
+        bench.holdsQuestions = true
+        bench.call(.port(of: .quota), from: .named)
+        bench.handle {
+            $0.answered(.lookup(.port(of: .quota), over: .local), with: .success(.port(875)), at: $1, into: &$2)
+        }
+        bench.loseAll()
+        #expect(bench.replies.map(\.reply.body) == [authError])
+        #expect(bench.denials == [.rpcbindDown])
+    }
+}
+
+@Suite("the portmapper itself") struct OwnPlaceTests {
+    static let peers: [Peer] = [
+        .named, .named.over(.tcp), .from("2001:db8:1::7"), .from("2001:db8:1::7", .tcp), .loopback,
+        .loopback.over(.tcp),
+    ]
+
+    @Test("is at the address and port that were asked, without asking rpcbind", arguments: peers)
+    func ownPlace(peer: Peer) {
+        var bench = Bench.started([.sample()])
+        let address = PortmapperResult.address("\(peer.asked.host).0.111").body
+        #expect(bench.ask(.port(of: .portmapper), from: peer) == [PortmapperResult.port(111).body])
+        #expect(bench.ask(.address(of: .portmapper, as: .v3), from: peer) == [address])
+        #expect(bench.ask(.address(of: .portmapper, version: 9), from: peer) == [address])
+        #expect(bench.ask(.versionAddress(of: .portmapper, version: 4), from: peer) == [address])
+        #expect(
+            bench.ask(.versionAddress(of: .portmapper, version: 5), from: peer) == [PortmapperResult.address("").body])
+        #expect(bench.asked == [])
+    }
+
+    @Test("has no port over other protocols")
+    func otherProtocol() {
+        var bench = Bench.started([.sample()])
+        let call = PortmapperCall.getPort(Mapping(program: .portmapper, version: 2, protocolNumber: 132, port: 0))
+        #expect(bench.ask(call, from: .named) == [PortmapperResult.port(0).body])
+    }
+
+    @Test("is not for strangers")
+    func stranger() {
+        var bench = Bench.started([.sample()])
+        #expect(bench.ask(.port(of: .portmapper), from: .stranger) == [])
+        #expect(bench.denials == [.stranger])
+    }
+}
+
+@Suite("this host") struct LocalTests {
+    static let peers: [Peer] = [
+        .loopback, .loopback.over(.tcp), .from("::1", asking: ip("::1"), interface: 1),
+        .from("10.1.0.1", .tcp, asking: ip("10.1.0.1")),
+        .from("2001:db8:1::1", asking: ip("2001:db8:1::1"), interface: 1),
+    ]
+
+    @Test("looks up and lists everything, whoever registered it; nothing is opened for it", arguments: peers)
+    func everything(peer: Peer) {
+        var bench = Bench.started(registering: .typical + RPCB.everywhere(.quota, 1, port: 875, owner: "1000"))
+        let before = bench.kernel.committed.count
+        #expect(bench.ask(.port(of: .quota), from: peer) == [PortmapperResult.port(875).body])
+        #expect(bench.ask(.dump(.v2), from: peer).count == 1)
+        #expect(bench.ask(.dump(.v4), from: peer).count == 1)
+        #expect(bench.ask(.addressList(of: .quota, version: 1), from: peer).count == 1)
+        #expect(bench.kernel.committed.count == before)
+        #expect(bench.denials == [])
+        #expect(bench.isQuiet)
+    }
+
+    @Test("a datagram from our own address that came by a network interface is not of this host")
+    func forged() {
+        var bench = Bench.started()
+        let peer = Peer.from("2001:db8:1::1", asking: ip("2001:db8:1::1"), interface: 2)
+        #expect(bench.ask(.port(of: .mountd), from: peer) == [])
+        #expect(bench.denials == [.stranger])
+    }
+
+    @Test("SET and UNSET go upstream only with local-registration, and only from this host")
+    func registration() {
+        let rpcb = RPCB(.quota, 1, .tcp, port: 875)
+        let calls: [PortmapperCall] = [
+            .set(.v4, rpcb), .unset(.v3, rpcb),
+            .setMapping(Mapping(program: .nlockmgr, version: 1, protocolNumber: 6, port: 9)),
+            .unsetMapping(Mapping(program: .nlockmgr, version: 1, protocolNumber: 6, port: 9)),
+        ]
+        var bench = Bench.started()
+        for call in calls { bench.call(call, from: .loopback) }
+        #expect(bench.denials == Array(repeating: .remoteRegistration, count: 4))
+        #expect(bench.asked == [])
+        bench = Bench.started([.sample()], settings: Settings().with { $0.rpcbind.permitsLocalRegistration = true })
+        for call in calls {
+            bench.call(call, from: .named)
+            bench.call(call, from: .stranger)
+        }
+        #expect(bench.asked == [])
+        for call in calls { bench.call(call, from: .loopback) }
+        #expect(bench.asked.filter { $0 != .registry } == calls.map { .registration($0) })
+        #expect(
+            bench.replies.suffix(4).map(\.reply.body)
+                == [true, false, true, true].map { PortmapperResult.boolean($0).body })
+    }
+
+    @Test("SET that claims to be of this host, but came by a network interface, goes nowhere")
+    func forgedRegistration() {
+        var bench = Bench.started(settings: Settings().with { $0.rpcbind.permitsLocalRegistration = true })
+        let forged = Peer.from("127.0.0.1", asking: ip("10.1.0.1"), interface: 2)
+        bench.call(.set(.v4, RPCB(.quota, 1, .tcp, port: 875)), from: forged)
+        #expect((bench.asked, bench.denials) == ([], [.remoteRegistration]))
+    }
+
+    @Test("is answered when remote calls have taken every place")
+    func flood() {
+        var bench = Bench.started([.sample(from: ["10.0.0.0/8"])])
+        bench.holdsQuestions = true
+        for client in 0..<UInt32(Warden.exchangesMax + 5) {
+            bench.call(.port(of: .mountd), from: .from("\(IPAddress.v4(0x0a02_0000 + client))"))
+        }
+        #expect(bench.denials == Array(repeating: .rate, count: 5))
+        bench.call(.port(of: .status, version: 1), from: .loopback)
+        bench.holdsQuestions = false
+        bench.answerAll()
+        #expect(bench.replies.filter { $0.peer == .loopback }.map(\.reply.body) == [PortmapperResult.port(662).body])
+    }
+}
+
+@Suite("sharing") struct SharingTests {
+    @Test("a retransmission is not asked and not answered twice; the same xid of another port is a call of its own")
+    func duplicates() {
+        var bench = Bench.started([.sample()])
+        bench.holdsQuestions = true
+        for _ in 0..<3 { bench.call(.port(of: .mountd), from: .named) }
+        bench.call(.port(of: .mountd), from: .from("10.1.2.3", port: 701))
+        bench.holdsQuestions = false
+        bench.answerAll()
+        #expect(bench.replies.map(\.peer.port).sorted() == [700, 701])
+        #expect(bench.warden.counters.duplicates == 2)
+        bench.call(.port(of: .mountd), from: .named)
+        #expect(bench.replies.count == 3)
+    }
+
+    @Test("over TCP the same xid twice is two calls")
+    func tcp() {
+        var bench = Bench.started([.sample()])
+        bench.holdsQuestions = true
+        for _ in 0..<2 { bench.call(.port(of: .mountd), from: .named.over(.tcp)) }
+        bench.holdsQuestions = false
+        bench.answerAll()
+        #expect(bench.replies.count == 2)
+    }
+
+    @Test("those who ask while a question is on its way get the answer of one that is asked after it")
+    func neverOlder() {
+        var bench = Bench.started([.sample()])
+        bench.holdsQuestions = true
+        bench.call(.port(of: .mountd), from: .named)
+        let (stale, question) = (bench.rpcbind, bench.asked)
+        bench.rpcbind.registrations =
+            .typical.filter { $0.program != .mountd } + RPCB.everywhere(.mountd, 3, port: 4002)
+        for client in 4...9 { bench.call(.port(of: .mountd), from: .from("10.1.2.\(client)")) }
+        #expect(bench.asked == question)
+        let fresh = bench.rpcbind
+        bench.rpcbind = stale
+        bench.answerOne()
+        bench.handle { $0.flush(at: $1, into: &$2) }
+        #expect(bench.replies.map(\.reply.body) == [PortmapperResult.port(20048).body])
+        bench.rpcbind = fresh
+        bench.holdsQuestions = false
+        bench.answerAll()
+        #expect(bench.asked.filter { $0 != .registry }.count == 2)
+        #expect(
+            bench.replies.dropFirst().map(\.reply.body) == Array(repeating: PortmapperResult.port(4002).body, count: 6))
+    }
+
+    @Test("clients that share an answer share one look at the listeners and one transaction")
+    func storm() {
+        var bench = Bench.started([.sample()])
+        bench.holdsQuestions = true
+        bench.call(.port(of: .mountd), from: .from("10.1.3.255"))
+        for client in 0..<100 { bench.call(.port(of: .mountd), from: .from("10.1.3.\(client)")) }
+        bench.answerAll()
+        #expect(bench.replies.count == 101)
+        #expect(bench.inspections.count == 2)
+        #expect(bench.kernel.committed.count <= 2)
+    }
+
+    @Test("one client can't take all places")
+    func perClient() {
+        var bench = Bench.started([.sample()], settings: Settings().with { $0.limits.callsPerSecond = 10_000 })
+        bench.holdsQuestions = true
+        for xid in 0..<UInt32(Warden.exchangesPerClientMax + 1) {
+            bench.call(.port(of: .mountd), from: .named, xid: xid)
+        }
+        #expect(bench.denials == [.rate])
+        bench.call(.port(of: .mountd), from: .from("10.1.2.4"))
+        bench.holdsQuestions = false
+        bench.answerAll()
+        #expect(bench.replies.count == Warden.exchangesPerClientMax + 1)
+        #expect(bench.isQuiet)
+    }
+}

@@ -1,0 +1,119 @@
+import Firewall
+import Portmapper
+
+@testable import Warden
+
+/// The kernel's table: takes transactions whole or not at all, and lets elements expire.
+struct ModelKernel {
+    struct Element: Hashable {
+        var timeout: Duration
+        var expires: Instant
+        var comment: String
+    }
+
+    var now = Instant.zero
+    private(set) var shape: TableShape?
+    private(set) var guarded: Set<ServicePort> = []
+    private(set) var standing: Set<StandingKey> = []
+    private(set) var granted: [GrantKey: Element] = [:]
+    var committed: [Transaction] = []
+    /// The next transactions fail so.
+    var refusals: [CommitFailure] = []
+    private(set) var refusedCount = 0
+    /// Somebody flushed the ruleset, and the table was not made anew since.
+    private(set) var wasFlushed = false
+
+    static let fileTableOverflow: Int32 = 23  // ENFILE
+    static let noEntry: Int32 = 2  // ENOENT
+    static let notPermitted: Int32 = 1  // EPERM
+
+    mutating func commit(_ transaction: Transaction) -> CommitFailure? {
+        if !refusals.isEmpty {
+            refusedCount += 1
+            return refusals.removeFirst()
+        }
+        var next = self
+        for (index, operation) in transaction.operations.enumerated() {
+            if let (errno, message) = next.perform(operation) {
+                refusedCount += 1
+                return CommitFailure(errno: errno, message: message, operation: index)
+            }
+        }
+        next.committed.append(transaction)
+        self = next
+        return nil
+    }
+
+    private mutating func perform(_ operation: Operation) -> (Int32, String)? {
+        if case .makeTable(let shape) = operation {
+            self.shape = shape
+            wasFlushed = false
+            (guarded, standing, granted) = ([], [], [:])
+            return nil
+        }
+        guard let shape else { return (Self.noEntry, "No such file or directory") }
+        switch operation {
+        case .makeTable, .deleteTable, .quarantine, .release: return (Self.notPermitted, "unexpected")
+        case .guardPort(let service): guarded.insert(service)
+        case .unguardPort(let service): guarded.remove(service)
+        case .issue(let key, let timeout, let expiresIn, let comment):
+            granted[key] = Element(timeout: timeout, expires: now + (expiresIn ?? timeout), comment: comment)
+            let isFull =
+                granted.count > shape.grantsMax
+                && granted.keys.count { $0.client.isIPv4 == key.client.isIPv4 } > shape.grantsMax
+            if isFull { return (Self.fileTableOverflow, "Too many open files in system") }
+        case .revoke(let key): granted[key] = nil
+        case .stand(let key):
+            let overlaps = standing.contains {
+                $0.service == key.service && $0 != key
+                    && ($0.clients.contains(key.clients.first) || key.clients.contains($0.clients.first))
+            }
+            if overlaps { return (17, "File exists") }
+            standing.insert(key)
+        case .unstand(let key): standing.remove(key)
+        }
+        return nil
+    }
+
+    mutating func advance(to now: Instant) {
+        self.now = now
+        for (key, element) in granted where element.expires <= now { granted[key] = nil }
+    }
+
+    /// A packet of the client passes, which renews the element.
+    mutating func packet(_ key: GrantKey) {
+        guard let timeout = granted[key]?.timeout else { return }
+        granted[key]?.expires = now + timeout
+    }
+
+    /// Somebody else flushed the ruleset.
+    mutating func flush() {
+        shape = nil
+        wasFlushed = true
+        (guarded, standing, granted) = ([], [], [:])
+    }
+
+    func left(of keys: [GrantKey]) -> [GrantKey: Duration] {
+        var found: [GrantKey: Duration] = [:]
+        for key in keys { found[key] = granted[key].map { $0.expires - now } }
+        return found
+    }
+
+    func opens(_ service: ServicePort, to client: IPAddress) -> Bool {
+        granted[GrantKey(client: client, service: service)] != nil
+            || standing.contains { $0.service == service && $0.clients.contains(client) }
+    }
+
+    var contents: TableContents? {
+        guard shape != nil else { return nil }
+        var contents = TableContents()
+        contents.guarded = guarded
+        contents.standing = standing
+        contents.granted = granted.map { key, element in
+            GrantElement(
+                key: key, timeout: element.timeout, expiresIn: element.expires - now, packets: 0, bytes: 0,
+                comment: element.comment)
+        }
+        return contents
+    }
+}

@@ -1,0 +1,111 @@
+import Firewall
+import ONCRPC
+import Policy
+import Portmapper
+import Testing
+
+@testable import Warden
+
+private let mountPort = PortmapperResult.port(20048).body
+
+@Suite("observe") struct ObserveTests {
+    static let mapping = Mapping(program: .mountd, version: 3, protocolNumber: 6, port: 1)
+    static let rpcb = RPCB(.mountd, 3, .tcp, port: 1)
+    static let remote = RemoteCall(program: .mountd, version: 3, procedure: 0)
+
+    @Test(
+        "registrations, remote calls and what isn't served stay denied, and nothing goes upstream",
+        arguments: [
+            .setMapping(mapping), .unsetMapping(mapping), .set(.v3, rpcb), .unset(.v4, rpcb), .callIt(.v2, remote),
+            .callIt(.v3, remote), .broadcast(remote), .indirect(remote), .getTime(.v3), .getStatistics,
+        ] as [PortmapperCall])
+    func stillDenied(call: PortmapperCall) {
+        var bench = Bench.started([.sample()], settings: .observing)
+        #expect(bench.ask(call, from: .named) == [.authError(.failed)])
+        #expect(bench.asked == [])
+        #expect(bench.events.map(\.isEnforced) == [true])
+    }
+
+    /// A call that enforce denies, who makes it, and why.
+    static let lifted: [(PortmapperCall, Peer, DenialReason)] = [
+        (.port(of: .mountd), .stranger, .stranger), (.port(of: .nfs), .named, .noRule),
+        (.port(of: .status, .udp, version: 1), .named, .transport), (.dump(.v2), .named.over(.tcp), .noList),
+        (.addressList(of: .mountd), .named.over(.tcp), .noList), (.null(.v2), .stranger, .stranger),
+        (.port(of: .portmapper), .stranger, .stranger),
+    ]
+
+    @Test("answers what enforce denies, logs the reason, and grants nothing for it", arguments: lifted)
+    func permits(call: PortmapperCall, peer: Peer, reason: DenialReason) {
+        var bench = Bench.started([.sample(), .sample(to: [.status], over: [.tcp])], settings: .observing)
+        let bodies = bench.ask(call, from: peer)
+        #expect(bodies.count == 1)
+        #expect(bodies != [.authError(.failed)])
+        #expect(bench.events.map(\.kind) == [.denied])
+        #expect((bench.denials, bench.events.first?.isEnforced) == ([reason], false))
+        #expect(bench.kernel.granted.isEmpty)
+        #expect(bench.isQuiet)
+    }
+
+    @Test("lists over UDP")
+    func listOverUDP() {
+        var bench = Bench.started([.sample(lists: true)], settings: .observing)
+        #expect(bench.ask(.dump(.v2), from: .named).count == 1)
+        #expect(bench.denials == [.listOverUDP])
+    }
+
+    @Test("what a rule permits is granted as usual")
+    func granted() {
+        var bench = Bench.started([.sample()], settings: .observing)
+        #expect(bench.ask(.port(of: .mountd), from: .named) == [mountPort])
+        #expect(bench.kernel.granted.count == 1)
+        #expect(bench.kernel.shape?.observes == true)
+    }
+
+    @Test(
+        "tells what came to light later, too",
+        arguments: [
+            DenialReason.untrustedOwner, .notListening, .neverPort, .firewallFailed, .grantsFull,
+        ])
+    func laterDenials(reason: DenialReason) {
+        let settings = Settings.observing.with {
+            if reason == .neverPort { $0.firewall.never = [20048] }
+            if reason == .grantsFull { $0.limits.grants = 0 }
+        }
+        let owner = reason == .untrustedOwner ? "1000" : "superuser"
+        var bench = Bench.started(
+            [.sample()], settings: settings, registering: RPCB.everywhere(.mountd, 3, port: 20048, owner: owner))
+        if reason == .notListening { bench.silent = [.tcp(20048): ListenerState()] }
+        let broken = CommitFailure(errno: 1, message: "Operation not permitted")
+        if reason == .firewallFailed { bench.kernel.refusals = [broken, broken] }
+        #expect(bench.ask(.port(of: .mountd), from: .named) == [mountPort])
+        #expect(bench.events(.denied).map(\.isEnforced) == [false])
+        #expect(bench.denials == [reason])
+        #expect(bench.kernel.granted.isEmpty)
+    }
+
+    @Test("answers beyond the rate, and says so")
+    func rate() {
+        var bench = Bench.started([.sample()], settings: .observing.with { $0.limits.callsPerSecond = 1 })
+        for xid in 0..<5 { #expect(bench.ask(.null(.v2), from: .named, xid: UInt32(xid)).count == 1) }
+        #expect(bench.denials == [.rate])
+    }
+
+    @Test("a stranger's malformed call is answered")
+    func malformed() {
+        var bench = Bench.started(settings: .observing)
+        bench.deliver(IncomingCall(bytes: MalformedTests.call(procedure: 6), from: .stranger))
+        #expect(bench.replies.map(\.reply.body) == [.procedureUnavailable])
+    }
+
+    @Test("back to enforce, calls under way are denied")
+    func backToEnforce() {
+        var bench = Bench.started([.sample()], settings: .observing)
+        bench.holdsQuestions = true
+        bench.call(.port(of: .mountd), from: .stranger)
+        bench.reload([.sample()], settings: Settings())
+        bench.holdsQuestions = false
+        bench.answerAll()
+        #expect(bench.replies == [])
+        #expect(bench.denials == [.stranger, .stranger])
+    }
+}

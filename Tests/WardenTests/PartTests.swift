@@ -1,0 +1,462 @@
+import Firewall
+import ONCRPC
+import Policy
+import Portmapper
+import Testing
+
+@testable import Warden
+
+private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_000_000_000 + milliseconds * 1_000_000) }
+
+@Suite("connection table") struct ConnectionTableTests {
+    static func table(_ count: Int = 4, perClient: Int = 2) -> ConnectionTable {
+        var limits = Settings.Limits()
+        (limits.tcpConnections, limits.tcpConnectionsPerClient, limits.tcpIdle) = (count, perClient, .seconds(30))
+        return ConnectionTable(limits: limits)
+    }
+
+    static func open(
+        _ table: inout ConnectionTable, _ id: UInt64, _ client: String, named: Bool = false, local: Bool = false,
+        at time: Int64 = 0
+    ) -> [UInt64] {
+        table.opened(id, from: ip(client), isLocal: local, isNamed: named, at: at(time))
+    }
+
+    @Test("a client at its limit loses the new connection, and gets a place when one is closed")
+    func perClient() {
+        var table = Self.table()
+        #expect((1...3).map { Self.open(&table, $0, "192.0.2.1") } == [[], [], [3]])
+        table.closed(3)
+        table.closed(1)
+        #expect(table.count == 1)
+        #expect(Self.open(&table, 4, "192.0.2.1") == [])
+    }
+
+    @Test("when all places are taken, the greediest stranger's longest waiting connection goes")
+    func greediest() {
+        var table = Self.table()
+        _ = Self.open(&table, 1, "192.0.2.1", at: 0)
+        _ = Self.open(&table, 2, "192.0.2.2", at: 2)
+        _ = Self.open(&table, 3, "192.0.2.2", at: 1)
+        _ = Self.open(&table, 4, "10.1.2.3", named: true, at: 0)
+        #expect(Self.open(&table, 5, "192.0.2.5", at: 9) == [3])
+        #expect(table.count == 4)
+    }
+
+    @Test("a stranger never takes a named client's place; a named client takes strangers' first, then the greediest's")
+    func named() {
+        var table = Self.table()
+        for id in 1...3 { _ = Self.open(&table, UInt64(id), "10.1.2.\(id / 2)", named: true, at: Int64(id)) }
+        _ = Self.open(&table, 4, "192.0.2.1", at: 9)
+        #expect(Self.open(&table, 5, "10.1.2.9", named: true, at: 10) == [4])
+        #expect(Self.open(&table, 6, "192.0.2.6", at: 11) == [6])
+        #expect(Self.open(&table, 7, "10.1.2.8", named: true, at: 12) == [2])
+    }
+
+    @Test("local connections always get in; they take places from each other, not from remote ones")
+    func local() {
+        var table = Self.table()
+        for id in 1...4 { _ = Self.open(&table, UInt64(id), "192.0.2.\(id)") }
+        #expect((11...14).map { Self.open(&table, $0, "127.0.0.1", local: true, at: Int64($0)) } == [[], [], [], []])
+        #expect(Self.open(&table, 15, "127.0.0.1", local: true, at: 15) == [11])
+        #expect(Self.open(&table, 16, "127.0.0.2", local: true, at: 16) == [12])
+        #expect(table.count == 8)
+        table.closed(16)
+        #expect(Self.open(&table, 17, "127.0.0.2", local: true, at: 17) == [])
+        #expect(Self.open(&table, 18, "10.1.1.1", named: true, at: 18).count == 1)
+    }
+
+    @Test("an idle connection ends after tcp-idle, and a trickling record buys no time")
+    func idle() {
+        var table = Self.table()
+        _ = Self.open(&table, 1, "192.0.2.1")
+        _ = Self.open(&table, 2, "192.0.2.2")
+        for second in stride(from: Int64(5), through: 30, by: 5) {
+            table.received(1, isInsideRecord: true, at: at(second * 1000))
+            table.received(2, isInsideRecord: false, at: at(second * 1000))
+        }
+        #expect(table.expired(at: at(35_000)) == [])
+        #expect(table.expired(at: at(35_001)) == [1])
+        table.received(1, isInsideRecord: false, at: at(35_002))
+        #expect(table.expired(at: at(60_001)) == [2])
+        table.received(99, isInsideRecord: false, at: at(0))
+        #expect(table.count == 2)
+    }
+
+    @Test("the Warden closes idle connections and those that have no place")
+    func inWarden() {
+        var bench = Bench.started(settings: Settings().with { $0.limits.tcpConnectionsPerClient = 1 })
+        for id in 1...2 {
+            bench.handle { $0.connectionOpened(.from("192.0.2.1", .tcp, channel: UInt64(id)), at: $1, into: &$2) }
+        }
+        #expect((bench.closed, bench.warden.connectionCount) == ([2], 1))
+        bench.warden.connectionReceived(1, isInsideRecord: true, at: bench.now)
+        bench.advance(by: .seconds(31))
+        #expect((bench.closed, bench.warden.connectionCount) == ([2, 1], 0))
+        bench.warden.connectionClosed(1)
+        #expect(bench.warden.connectionCount == 0)
+    }
+}
+
+@Suite("rate limiter") struct RateLimiterTests {
+    private static let client = RateLimiter.Key(ip("192.0.2.1"), .udp)
+
+    @Test("a burst passes, then one an interval; silence fills the bucket again, not beyond")
+    func bucket() {
+        var limiter = RateLimiter(perSecond: 10, burst: 3)
+        func admitted(_ milliseconds: Int64, _ count: Int) -> Int {
+            (0..<count).count { _ in limiter.admits(Self.client, at: at(milliseconds)) }
+        }
+        #expect(admitted(0, 9) == 3)
+        #expect(admitted(99, 9) == 0)
+        #expect(admitted(100, 9) == 1)
+        #expect(admitted(300, 9) == 2)
+        #expect(admitted(60_000, 9) == 3)
+    }
+
+    @Test("transports are apart, and so are IPv4 clients; a /64 is one client")
+    func keys() {
+        let keys = [
+            RateLimiter.Key(ip("192.0.2.1"), .udp), .init(ip("192.0.2.1"), .tcp), .init(ip("192.0.2.2"), .udp),
+            .init(ip("2001:db8::1"), .udp), .init(ip("2001:db8:0:1::1"), .udp), .init(ip("::192.0.2.1"), .udp),
+            .everyone,
+        ]
+        #expect(Set(keys).count == keys.count)
+        #expect(RateLimiter.Key(ip("2001:db8::1"), .udp) == RateLimiter.Key(ip("2001:db8::ffff:ffff:ffff:ffff"), .udp))
+    }
+
+    @Test("remembers the younger half of the sources when there are too many")
+    func generations() {
+        var limiter = RateLimiter(perSecond: 1, burst: 1)
+        #expect(limiter.admits(Self.client, at: at(0)) == true)
+        for source in 0..<UInt32(RateLimiter.sourcesMax) {
+            _ = limiter.admits(.init(.v4(0x0b00_0000 + source), .udp), at: at(1))
+        }
+        #expect(limiter.admits(Self.client, at: at(2)) == false)
+        for source in 0..<UInt32(2 * RateLimiter.sourcesMax) {
+            _ = limiter.admits(.init(.v4(0x0c00_0000 + source), .udp), at: at(3))
+        }
+        #expect(limiter.admits(Self.client, at: at(4)) == true)
+    }
+}
+
+@Suite("audit limiter") struct AuditLimiterTests {
+    private static func denied(_ client: IPAddress?) -> AuditEvent {
+        var event = AuditEvent(.denied)
+        event.client = client
+        event.transport = .udp
+        return event
+    }
+
+    @Test("what one client loses is counted exactly and summed up once", arguments: [1, 250, 100_000])
+    func exact(count: Int) {
+        var limiter = AuditLimiter()
+        let written = (0..<count).count { _ in limiter.admits(Self.denied(ip("192.0.2.1")), at: at(0)) }
+        #expect(written == min(count, 200))
+        #expect(limiter.summary(at: at(9_999)) == [])
+        let summary = limiter.summary(at: at(10_000))
+        #expect(summary.compactMap(\.count).reduce(written, +) == count)
+        #expect(summary.map(\.detail) == (count > 200 ? ["denied"] : []))
+        #expect(summary.map(\.window) == (count > 200 ? [.seconds(10)] : []))
+        #expect(limiter.summary(at: at(60_000)) == [])
+    }
+
+    @Test("the window begins with the first line that was lost, however long nothing was")
+    func window() {
+        var limiter = AuditLimiter()
+        for _ in 0..<201 { _ = limiter.admits(Self.denied(ip("192.0.2.1")), at: at(0)) }
+        #expect(limiter.summary(at: at(10_000)).map(\.window) == [.seconds(10)])
+        for _ in 0..<1000 { _ = limiter.admits(Self.denied(ip("192.0.2.1")), at: at(3_600_000)) }
+        #expect(limiter.summary(at: at(3_600_050)) == [])
+        #expect(limiter.summary(at: at(3_612_000)).map(\.window) == [.seconds(12)])
+    }
+
+    @Test("many clients together lose what exceeds the whole, each kind by itself")
+    func inAll() {
+        var limiter = AuditLimiter()
+        var written = 0
+        for client in 0..<UInt32(10_000) {
+            var event = Self.denied(.v4(client))
+            if client % 4 == 0 { event.kind = .malformed }
+            if limiter.admits(event, at: at(0)) { written += 1 }
+        }
+        #expect(written == 5000)
+        let summary = limiter.summary(at: at(10_000))
+        #expect(summary.map(\.detail) == ["denied", "malformed"])
+        #expect(summary.map(\.count) == [3750, 1250])
+    }
+
+    @Test("what is rare is never swallowed, what local users cause is")
+    func withoutClient() {
+        var limiter = AuditLimiter()
+        for kind in AuditEvent.Kind.allCases {
+            let written = (0..<1000).count { _ in limiter.admits(AuditEvent(kind), at: at(0)) }
+            let byRegistering: [AuditEvent.Kind] = [
+                .registered, .unregistered, .untrustedRegistration, .staleRegistration,
+            ]
+            #expect(byRegistering.contains(kind) ? written <= 200 : written == 1000)
+        }
+    }
+}
+
+@Suite("due queue") struct DueQueueTests {
+    @Test("gives what is due in the order of time, and nothing before", arguments: 0..<20)
+    func order(seed: Int) {
+        var generator = SeededGenerator(state: UInt64(seed))
+        var queue = DueQueue<Int64>()
+        let times = (0..<200).map { _ in Int64.random(in: 0...99, using: &generator) }
+        for time in times { queue.insert(time, at: at(time)) }
+        #expect(queue.popFirst(until: at(-1)) == nil)
+        var taken: [Int64] = []
+        for now in Int64(0)..<100 {
+            while let (item, instant) = queue.popFirst(until: at(now)) {
+                #expect(instant == at(item) && item <= now)
+                taken.append(item)
+            }
+        }
+        #expect(taken == times.sorted())
+        #expect(queue.count == 0)
+    }
+}
+
+@Suite("grant note") struct GrantNoteTests {
+    private static let issued = Timestamp(milliseconds: 1_795_000_000_000)
+
+    static let rules = [
+        "policy.yaml:14 \"workstations mount NFSv3\"", "", " ", "two  spaces ", "by since by", "ümläut 🎉", "\"",
+        "a\nb\tc\u{1b}[31m",
+        "100003 since 2026-11-18T11:06:40Z by another",
+    ]
+
+    @Test("is read back as it was written", arguments: rules)
+    func roundTrip(rule: String) {
+        let note = GrantNote(program: .mountd, issued: Self.issued, rule: rule)
+        #expect(GrantNote(note.description) == note)
+        #expect(!note.description.contains("\""))
+    }
+
+    @Test("is cut at 127 bytes, between characters, and still read back", arguments: 1...4)
+    func cut(width: Int) {
+        let character = ["a", "é", "€", "🎉"][width - 1]
+        for padding in 0..<4 {
+            let rule = String(repeating: "x", count: padding) + String(repeating: character, count: 200)
+            let note = GrantNote(program: Program(.max), issued: Self.issued, rule: rule)
+            #expect((124...127).contains(note.description.utf8.count))
+            let read = GrantNote(note.description)
+            #expect(read?.program == Program(.max))
+            #expect(read.map { rule.hasPrefix($0.rule) } == true)
+        }
+    }
+
+    @Test("a rule of one endless character leaves the rest readable")
+    func endlessCharacter() {
+        let rule = "a" + String(repeating: "\u{301}", count: 500)
+        let read = GrantNote(GrantNote(program: .nfs, issued: Self.issued, rule: rule).description)
+        #expect(read == GrantNote(program: .nfs, issued: Self.issued, rule: ""))
+    }
+
+    @Test(
+        "what we didn't write is no note",
+        arguments: [
+            "", "100005", "100005 since 2026-11-18T11:06:40Z", "100005 since 2026-11-18T11:06:40Z by",
+            "mountd since 2026-11-18T11:06:40Z by r", "-1 since 2026-11-18T11:06:40Z by r",
+            "4294967296 since 2026-11-18T11:06:40Z by r", "100005 since 2026-11-18 11:06:40 by r",
+            "100005 since 2026-02-30T00:00:00Z by r", "100005 until 2026-11-18T11:06:40Z by r",
+        ])
+    func foreign(comment: String) {
+        #expect(GrantNote(comment) == nil)
+    }
+}
+
+@Suite("timestamp") struct TimestampTests {
+    static let known: [(Int64, String)] = [
+        (0, "1970-01-01T00:00:00Z"), (-1000, "1969-12-31T23:59:59Z"), (951_782_399_000, "2000-02-28T23:59:59Z"),
+        (951_782_400_000, "2000-02-29T00:00:00Z"), (951_868_800_000, "2000-03-01T00:00:00Z"),
+        (1_709_164_800_000, "2024-02-29T00:00:00Z"), (1_735_689_599_000, "2024-12-31T23:59:59Z"),
+        (1_740_787_200_000, "2025-03-01T00:00:00Z"), (1_795_000_000_000, "2026-11-18T11:06:40Z"),
+        (2_147_483_648_000, "2038-01-19T03:14:08Z"), (4_107_542_399_000, "2100-02-28T23:59:59Z"),
+        (4_107_542_400_000, "2100-03-01T00:00:00Z"), (253_402_300_799_000, "9999-12-31T23:59:59Z"),
+    ]
+
+    @Test("writes and reads known dates", arguments: known)
+    func dates(milliseconds: Int64, text: String) {
+        #expect(Timestamp(milliseconds: milliseconds).description == text)
+        #expect(Timestamp(text) == Timestamp(milliseconds: milliseconds))
+    }
+
+    @Test("shows milliseconds on request, also before 1970")
+    func precise() {
+        #expect(Timestamp(milliseconds: 1_795_000_000_007).precise == "2026-11-18T11:06:40.007Z")
+        #expect(Timestamp(milliseconds: -1).precise == "1969-12-31T23:59:59.999Z")
+    }
+
+    @Test("each day of eight hundred years follows the one before")
+    func everyDay() {
+        var last = ""
+        for day in Int64(-146_097)..<146_097 {
+            let time = Timestamp(milliseconds: day * 86_400_000)
+            #expect(time.description > last && Timestamp(time.description) == time)
+            last = time.description
+        }
+    }
+
+    @Test(
+        "reads nothing else",
+        arguments: [
+            "", "2026-11-18T11:06:40", "2026-11-18T11:06:40z", "2026-11-18 11:06:40Z", "2026-13-01T00:00:00Z",
+            "2026-00-01T00:00:00Z", "2026-02-29T00:00:00Z", "2026-04-31T00:00:00Z", "2026-01-00T00:00:00Z",
+            "2026-01-01T24:00:00Z", "2026-01-01T00:60:00Z", "2026-01-01T00:00:60Z", "+026-01-01T00:00:00Z",
+            "2026-+1-01T00:00:00Z", "2026/01/01T00:00:00Z", "2026-01-01T00:00:00.0Z", "２026-01-01T00:00Z",
+        ])
+    func nothingElse(text: String) {
+        #expect(Timestamp(text) == nil)
+    }
+}
+
+@Suite("shared questions") struct SharedQuestionsTests {
+    @Test("an answer serves those who asked before it was sent, never those who came later")
+    func sharing() {
+        var questions = SharedQuestions<Int>()
+        let other = Question.lookup(.port(of: .nfs), over: .local)
+        #expect(questions.join(1, .registry) == true)
+        #expect(questions.join(2, .registry) == false)
+        #expect(questions.join(3, .registry) == false)
+        #expect(questions.join(4, other) == true)
+        var answer = questions.answered(.registry)
+        #expect((answer.served, answer.isAskedAgain) == ([1], true))
+        #expect(questions.join(5, .registry) == false)
+        answer = questions.answered(.registry)
+        #expect((answer.served, answer.isAskedAgain) == ([2, 3], true))
+        answer = questions.answered(.registry)
+        #expect((answer.served, answer.isAskedAgain) == ([5], false))
+        answer = questions.answered(.registry)
+        #expect((answer.served, answer.isAskedAgain) == ([], false))
+        #expect(questions.answered(other).served == [4])
+        #expect(questions.join(6, .registry) == true)
+    }
+
+    @Test("lookups go where rpcbind answers for their transport, registrations over TCP, listings over the unix socket")
+    func routes() {
+        #expect(Question.registry.netID == .local)
+        #expect(Question.registry.call == .dump(.v4))
+        #expect(Question.lookup(.address(of: .nfs), over: .udp6).netID == .udp6)
+        #expect(Question.registration(.set(.v4, RPCB(.nfs, 3, .udp, port: 1))).netID == .tcp)
+    }
+}
+
+@Suite("service table") struct ServiceTableTests {
+    private static func table(_ list: [RPCB]) -> ServiceTable {
+        var table = ServiceTable()
+        _ = table.registryRead(Registry(list), trusted: ["superuser"])
+        return table
+    }
+
+    @Test("knows trusted services of other hosts' concern alone")
+    func programs() {
+        let list =
+            .typical + RPCB.everywhere(.nfsACL, 3, port: 2049) + [
+                RPCB(.quota, 1, .tcp, port: 2049, owner: "1000"), RPCB(.quota, 1, .udp, "127.0.0.1.8.1"),
+                RPCB(.quota, 1, .tcp6, "::1.8.1"), RPCB(.quota, 1, .local, "/run/q"),
+            ] as [RPCB]
+        #expect(
+            Self.table(list).programs == [
+                .tcp(20048): [.mountd], .udp(20048): [.mountd], .tcp(2049): [.nfs, .nfsACL],
+                .udp(2049): [.nfs, .nfsACL],
+            ])
+    }
+
+    @Test("tells changes only")
+    func changes() {
+        var table = Self.table(.typical)
+        #expect(table.registryRead(Registry(.typical.reversed()), trusted: ["superuser"]) == false)
+        #expect(table.registryRead(Registry(), trusted: ["superuser"]) == true)
+        table = Self.table(.typical)
+        let alive: [ServicePort: ListenerState] = [.tcp(2049): ListenerState(ipv4: true)]
+        #expect(table.listenersInspected(alive) == true)
+        #expect(table.listenersInspected(alive) == false)
+        #expect((table.isAlive(.tcp(2049), ipv4: true), table.isAlive(.tcp(2049), ipv4: false)) == (true, false))
+        #expect(!table.isAlive(.tcp(1), ipv4: true))
+    }
+
+    @Test("remembers no listeners of ports that aren't registered")
+    func bounded() {
+        var table = Self.table(.typical)
+        for port in UInt16(1)...500 { _ = table.listenersInspected([.udp(port): ListenerState(ipv4: true)]) }
+        #expect(table.listeners.count <= 1)
+    }
+
+    @Test("a port that was adopted stays guarded only if it is registered")
+    func adopted() {
+        var table = Self.table(.typical)
+        table.adopt(guarded: [.tcp(2049), .tcp(9)])
+        table.updateGuards(never: [])
+        #expect(table.guarded == [.tcp(2049)])
+        table.updateGuards(never: [2049])
+        #expect(table.guarded == [])
+    }
+}
+
+@Suite("grant ledger") struct GrantLedgerTests {
+    private static let key = GrantKey("10.1.2.3", .tcp(1))
+
+    private static func grant(until milliseconds: Int64) -> Grant {
+        Grant(
+            programs: [.nfs], rule: "r", issued: Timestamp(milliseconds: 0), expiresNotBefore: at(milliseconds),
+            writtenAt: at(0))
+    }
+
+    @Test("counts each client's grants, renewed ones once")
+    func counts() {
+        var ledger = GrantLedger()
+        for _ in 0..<3 { ledger.record(Self.key, Self.grant(until: 1)) }
+        ledger.record(GrantKey("10.1.2.3", .udp(1)), Self.grant(until: 1))
+        #expect((ledger.count, ledger.count(of: ip("10.1.2.3")), ledger.count(of: ip("10.1.2.4"))) == (2, 2, 0))
+        #expect(ledger.remove(Self.key) != nil)
+        #expect(ledger.remove(Self.key) == nil)
+        #expect(ledger.count(of: ip("10.1.2.3")) == 1)
+    }
+
+    @Test("a grant is due when it may have expired, not before, and not again until it is prolonged")
+    func due() {
+        var ledger = GrantLedger()
+        ledger.record(Self.key, Self.grant(until: 10))
+        ledger.record(Self.key, Self.grant(until: 20))
+        #expect(ledger.takeDue(at: at(19), limit: 9) == [])
+        #expect(ledger.takeDue(at: at(20), limit: 9) == [Self.key])
+        #expect(ledger.takeDue(at: at(99), limit: 9) == [])
+        ledger.prolong(Self.key, notBefore: at(100))
+        #expect(ledger.takeDue(at: at(100), limit: 9) == [Self.key])
+        ledger.prolong(GrantKey("10.9.9.9", .tcp(1)), notBefore: at(100))
+        #expect(ledger.takeDue(at: at(200), limit: 9) == [])
+    }
+
+    @Test("no more are due at once than asked for")
+    func limit() {
+        var ledger = GrantLedger()
+        for port in UInt16(1)...10 { ledger.record(GrantKey("10.1.2.3", .tcp(port)), Self.grant(until: 1)) }
+        #expect(ledger.takeDue(at: at(1), limit: 6).count == 6)
+        #expect(ledger.takeDue(at: at(1), limit: 6).count == 4)
+    }
+
+    @Test("a grant that is renewed without end leaves a bounded queue, and is still due")
+    func bounded() {
+        var ledger = GrantLedger()
+        for time in Int64(1)...100_000 { ledger.record(Self.key, Self.grant(until: time)) }
+        #expect(ledger.dueCount <= GrantLedger.staleEntriesMax + 5)
+        #expect(ledger.takeDue(at: at(99_999), limit: 9) == [])
+        #expect(ledger.takeDue(at: at(100_000), limit: 9) == [Self.key])
+    }
+}
+
+/// SplitMix64: the same numbers for the same seed, everywhere.
+struct SeededGenerator: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+}

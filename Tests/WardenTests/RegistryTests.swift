@@ -1,0 +1,122 @@
+import Firewall
+import ONCRPC
+import Policy
+import Portmapper
+import Testing
+
+@testable import Warden
+
+@Suite("registry") struct RegistryTests {
+    @Test("no registration of others guards a port: a hostile SET must not close it")
+    func untrustedGuard() {
+        let bench = Bench.started(registering: RPCB.everywhere(.quota, 1, port: 8080, owner: "1000"))
+        #expect(bench.kernel.guarded == [])
+    }
+
+    @Test("neither a loopback service, nor a dead one, nor a path, nor rpcbind itself is guarded")
+    func unguarded() {
+        var bench = Bench()
+        bench.rpcbind.registrations =
+            RPCB.ownPlaces + [
+                RPCB(.quota, 1, .tcp, "127.0.0.1.3.107"), RPCB(.quota, 1, .local, "/run/quota.sock"),
+                RPCB(.mountd, 3, .tcp, port: 4000), RPCB(.portmapper, 4, .tcp, port: 1111),
+            ]
+        bench.silent = [.tcp(4000): ListenerState()]
+        bench.start()
+        #expect(bench.kernel.guarded == [])
+        #expect(bench.events(.staleRegistration).map(\.detail) == ["nothing listens at tcp/4000"])
+    }
+
+    @Test("a service that restarts stays guarded while its mapping stays")
+    func restart() {
+        var bench = Bench.started(registering: RPCB.everywhere(.mountd, 3, port: 20048))
+        bench.silent = [.tcp(20048): ListenerState(), .udp(20048): ListenerState()]
+        for _ in 0..<3 { bench.refresh() }
+        #expect(bench.kernel.guarded == [.tcp(20048), .udp(20048)])
+        #expect(bench.events(.staleRegistration).count == 2)
+        bench.rpcbind.registrations = []
+        bench.refresh()
+        #expect(bench.kernel.guarded == [])
+    }
+
+    @Test("guard and grants outlive rpcbind's absence, which is told once")
+    func down() {
+        var bench = Bench.started([.sample()])
+        bench.call(.port(of: .mountd), from: .named)
+        let (guarded, granted) = (bench.kernel.guarded, bench.kernel.granted)
+        bench.forget()
+        bench.rpcbind.isDown = true
+        for _ in 0..<5 { bench.refresh() }
+        #expect((bench.kernel.guarded, bench.kernel.granted) == (guarded, granted))
+        bench.rpcbind.isDown = false
+        for _ in 0..<5 { bench.refresh() }
+        #expect(bench.events.map(\.kind) == [.rpcbindDown, .rpcbindUp])
+    }
+
+    @Test("registrations come and go in the log, those of others as untrusted")
+    func events() {
+        var bench = Bench.started(registering: [])
+        bench.rpcbind.registrations = [
+            RPCB(.mountd, 3, .tcp, port: 4000), RPCB(.quota, 1, .udp, port: 875, owner: "1000"),
+            RPCB(.nfs, 3, .local, "/run/nfs.sock"),
+        ]
+        bench.refresh()
+        bench.rpcbind.registrations = []
+        bench.refresh()
+        #expect(bench.events.map(\.kind) == [.registered, .untrustedRegistration, .unregistered, .unregistered])
+        #expect(
+            bench.events.map(\.detail) == [
+                "tcp/4000 (tcp) by superuser", "udp/875 (udp) by 1000", "tcp/4000 (tcp) by superuser",
+                "udp/875 (udp) by 1000",
+            ])
+        #expect(bench.events.map(\.programName) == ["mountd", nil, "mountd", nil])
+    }
+
+    @Test("a local user who registers without end fills no disk; what is swallowed is counted exactly")
+    func registrationFlood() {
+        var bench = Bench.started(registering: [])
+        var total = 0
+        for round in 0..<20 {
+            bench.rpcbind.registrations = (1...500).map {
+                RPCB(Program(UInt32(round * 1000 + $0)), 1, .tcp, port: UInt16($0), owner: "1000")
+            }
+            bench.refresh()
+            total += round == 0 ? 500 : 1000
+        }
+        bench.rpcbind.registrations = []
+        bench.refresh()
+        total += 500
+        bench.advance(by: .seconds(10))
+        let written = bench.events(.untrustedRegistration).count + bench.events(.unregistered).count
+        #expect(written <= 200 + 20 * 11)
+        #expect(bench.events(.suppressed).compactMap(\.count).reduce(written, +) == total)
+    }
+
+    @Test("the registry's lines tell what is trusted, alive and guarded")
+    func entries() {
+        var bench = Bench()
+        bench.rpcbind.registrations = [
+            RPCB(.mountd, 3, .tcp, port: 4000), RPCB(.mountd, 3, .udp, port: 4000),
+            RPCB(.quota, 1, .tcp, port: 875, owner: "7"),
+        ]
+        bench.silent = [.udp(4000): ListenerState()]
+        bench.start()
+        let entries = bench.warden.registryEntries
+        #expect(entries.map(\.isTrusted) == [true, true, false])
+        #expect(entries.map(\.isAlive) == [true, false, false])
+        #expect(entries.map(\.isGuarded) == [true, false, false])
+    }
+
+    @Test("a refresh that isn't answered doesn't stop the next")
+    func lostRefresh() {
+        var bench = Bench.started()
+        bench.holdsQuestions = true
+        bench.refresh()
+        bench.refresh()
+        #expect(bench.questions == [.registry])
+        bench.loseAll()
+        #expect(bench.questions == [.registry])
+        bench.loseAll()
+        #expect(bench.isQuiet)
+    }
+}
