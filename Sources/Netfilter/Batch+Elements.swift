@@ -59,7 +59,8 @@ extension Batch {
 }
 
 extension MessageBuffer {
-    fileprivate mutating func put(_ element: ElementKey, _ more: (inout MessageBuffer) -> Void = { _ in }) {
+    /// The set and the element; the message starts with the table.
+    mutating func put(_ element: ElementKey, _ more: (inout MessageBuffer) -> Void = { _ in }) {
         put(NFTA_SET_ELEM_LIST_SET.rawValue, element.set.rawValue)
         nest(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue) { list in
             list.nest(UInt32(NFTA_LIST_ELEM.rawValue)) { attributes in

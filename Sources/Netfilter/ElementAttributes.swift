@@ -11,8 +11,11 @@ struct ElementAttributes {
     private var packets: UInt64 = 0
     private var bytes: UInt64 = 0
     private var comment = ""
+    private let countingsPerPacket: UInt64
 
-    init(_ attributes: Attributes) {
+    /// - Parameter countingsPerPacket: our own rules count a packet of a grant by the look-up and by the update.
+    init(_ attributes: Attributes, countingsPerPacket: UInt64 = 1) {
+        self.countingsPerPacket = countingsPerPacket
         for attribute in attributes {
             switch attribute.type {
             case NFTA_SET_ELEM_KEY.rawValue: first = Self.value(attribute.nested)
@@ -47,13 +50,16 @@ struct ElementAttributes {
         return .standing(StandingKey(clients: AddressRange(from, to), service: service))
     }
 
+    /// One without timeout stays until it is taken away.
+    var lifetime: Duration { expiresIn ?? .seconds(Int64.max) }
+
     func grant(_ key: GrantKey, setTimeout: Duration) -> GrantElement {
         let timeout = timeout ?? setTimeout
         let expiresIn = expiresIn ?? timeout
         // Renewal by packets moves the end only; the kernel goes on telling the timeout that it was issued with.
         return GrantElement(
-            key: key, timeout: max(timeout, expiresIn), expiresIn: expiresIn, packets: packets, bytes: bytes,
-            comment: comment)
+            key: key, timeout: max(timeout, expiresIn), expiresIn: expiresIn, packets: packets / countingsPerPacket,
+            bytes: bytes / countingsPerPacket, comment: comment)
     }
 
     private static func value(_ attributes: Attributes) -> UnsafeRawBufferPointer? {

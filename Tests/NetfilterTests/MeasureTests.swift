@@ -56,6 +56,16 @@ extension KernelTests {
                 let adopted = [Operation.makeTable(TableShape())] + many.prefix(65_536)
                 time("commit of makeTable and 65,536 issues") { #expect(table.commit(adopted) == nil) }
                 try time("contents at 65,536") { _ = try table.contents() }
+                for count in [1, 10, 128, 1000] {
+                    let keys = (1...count).map { Example.grant(.v4(UInt32($0 * 7))) }
+                    try time("lifetimes of \(count) at 65,536", times: 200) {
+                        _ = try table.lifetimes(of: keys, in: "rpcwarden")
+                    }
+                    let absent = (1...count).map { Example.grant(.v4(UInt32($0) + 1_000_000)) }
+                    try time("lifetimes of \(count) absent at 65,536", times: 200) {
+                        _ = try table.lifetimes(of: absent, in: "rpcwarden")
+                    }
+                }
                 time("refusal of 1 issue, the set full", times: 50) { #expect(table.commit(transaction) != nil) }
                 #expect(table.commit(.makeTable(TableShape())) == nil)
                 let monitor = try TableMonitor(ownPortID: table.portID)
