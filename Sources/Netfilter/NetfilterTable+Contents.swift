@@ -21,10 +21,22 @@ extension NetfilterTable {
     }
 
     private func exists(_ table: String) throws(NetfilterError) -> Bool {
+        try exists("table inet \(table)", NFT_MSG_GETTABLE) { $0.put(NFTA_TABLE_NAME.rawValue, table) }
+    }
+
+    /// Whether our own rules are in the table: what guard management makes.
+    private func hasRules(_ table: String) throws(NetfilterError) -> Bool {
+        try exists("chain guarded_port of table inet \(table)", NFT_MSG_GETCHAIN) {
+            $0.put(NFTA_CHAIN_TABLE.rawValue, table)
+            $0.put(NFTA_CHAIN_NAME.rawValue, "guarded_port")
+        }
+    }
+
+    private func exists(
+        _ what: String, _ type: nf_tables_msg_types, _ body: (inout MessageBuffer) -> Void
+    ) throws(NetfilterError) -> Bool {
         do throws(NetfilterError) {
-            _ = try ask("reading table inet \(table)", NFT_MSG_GETTABLE, NLM_F_ACK) {
-                $0.put(NFTA_TABLE_NAME.rawValue, table)
-            }
+            _ = try ask("reading \(what)", type, NLM_F_ACK, body)
             return true
         } catch {
             guard case .failed(_, ENOENT, _) = error else { throw error }
@@ -69,6 +81,7 @@ extension NetfilterTable {
         of table: String, _ timeouts: [TableSet: Duration]
     ) throws(NetfilterError) -> TableContents? {
         var contents = TableContents()
+        let countings: UInt64 = try hasRules(table) ? 2 : 1
         for set in TableSet.allCases {
             let doing = "reading set \(set.rawValue) of table inet \(table)"
             let isConsistent = try ask(doing, NFT_MSG_GETSETELEM, NetlinkSocket.dump) {
@@ -77,7 +90,8 @@ extension NetfilterTable {
             } each: { message in
                 for list in message.netfilterAttributes where list.type == NFTA_SET_ELEM_LIST_ELEMENTS.rawValue {
                     for attribute in list.nested {
-                        contents.add(ElementAttributes(attribute.nested), of: set, timeouts[set] ?? .zero)
+                        let element = ElementAttributes(attribute.nested, countingsPerPacket: countings)
+                        contents.add(element, of: set, timeouts[set] ?? .zero)
                     }
                 }
             }
@@ -102,8 +116,7 @@ extension TableContents {
         case .guarded(let service): guarded.insert(service)
         case .granted(let key): granted.append(element.grant(key, setTimeout: timeout))
         case .standing(let key): standing.insert(key)
-        // One without timeout stays until it is released.
-        case .quarantined(let client): quarantined[client] = element.expiresIn ?? .seconds(Int64.max)
+        case .quarantined(let client): quarantined[client] = element.lifetime
         case nil: break
         }
     }

@@ -32,7 +32,7 @@ extension KernelTests {
             }
         }
 
-        @Test("renews a grant by its packets, to the table's timeout, and counts each packet twice")
+        @Test("renews a grant by its packets, to the table's timeout, and counts each packet once")
         func renews() throws {
             try withClient { client in
                 let table = try NetfilterTable.made(TableShape(keep: .seconds(7200)))
@@ -45,10 +45,34 @@ extension KernelTests {
                 let granted = try #require(try table.contents().granted.first)
                 #expect(granted.expiresIn > .seconds(7000))
                 #expect(granted.timeout == granted.expiresIn)
-                // Once for the look-up and once for the update.
-                #expect(granted.packets == 10)
+                #expect(granted.packets == 5)
+                #expect(granted.bytes == 5 * Self.datagramBytes)
             }
         }
+
+        @Test("tells the kernel's own count where the administrator's rules use the sets")
+        func countsRaw() throws {
+            try withClient { client in
+                let table = try NetfilterTable.made(TableShape(management: .sets))
+                let service = ServicePort(.udp, 2049)
+                let server = try TestSocket(service, "0.0.0.0")
+                defer { withExtendedLifetime(server) {} }
+                #expect(table.commit(Example.issue(Example.grant(Example.client4, service))) == nil)
+                let rule = shell(
+                    """
+                    nft 'add chain inet rpcwarden admin { type filter hook input priority 0; };
+                    add rule inet rpcwarden admin ip saddr . meta l4proto . th dport @granted4 accept'
+                    """)
+                try #require(rule.status == 0, "\(rule.text)")
+                client.sendDatagrams(5, to: 2049)
+                let granted = try #require(try table.contents().granted.first)
+                #expect(granted.packets == 5)
+                #expect(granted.bytes == 5 * Self.datagramBytes)
+            }
+        }
+
+        /// `echo`'s line end behind 28 bytes of headers.
+        private static let datagramBytes: UInt64 = 29
 
         @Test("keeps a quarantined client from the portmapper")
         func quarantines() throws {
