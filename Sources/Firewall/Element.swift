@@ -34,7 +34,7 @@ public struct StandingKey: Hashable, Sendable, Comparable, CustomStringConvertib
     public var description: String { "\(clients) \(service)" }
 }
 
-/// An element of `granted4` or `granted6` as the kernel holds it.
+/// An element of `granted4` or `granted6`, or of `remembered4` or `remembered6`, as the kernel holds it.
 public struct GrantElement: Hashable, Sendable {
     public var key: GrantKey
     /// How long the element lives after its last packet.

@@ -10,6 +10,9 @@ public enum Operation: Hashable, Sendable {
     /// Adds the element, or makes it live for `timeout` from now; `expiresIn` shortens the first life (adoption).
     case issue(GrantKey, timeout: Duration, expiresIn: Duration?, comment: String)
     case revoke(GrantKey)
+    /// Has the client's dropped packets logged as ``DroppedPacket/Kind/remembered``, for `timeout` from now.
+    case remember(GrantKey, timeout: Duration, comment: String)
+    case forget(GrantKey)
     case stand(StandingKey)
     case unstand(StandingKey)
     case quarantine(IPAddress, timeout: Duration)

@@ -12,6 +12,9 @@ extension Batch {
         case .issue(let key, let timeout, let expiresIn, let comment):
             replace(ElementKey(key), timeout: timeout, expiresIn: expiresIn, comment: comment)
         case .revoke(let key): remove(ElementKey(key))
+        case .remember(let key, let timeout, let comment):
+            replace(ElementKey(remembered: key), timeout: timeout, comment: comment)
+        case .forget(let key): remove(ElementKey(remembered: key))
         case .stand(let key): add(ElementKey(key))
         case .unstand(let key): remove(ElementKey(key))
         case .quarantine(let client, let timeout): replace(ElementKey(quarantined: client), timeout: timeout)
@@ -68,7 +71,7 @@ extension MessageBuffer {
                 switch element.set {
                 case .standing4, .standing6:
                     attributes.putKey(NFTA_SET_ELEM_KEY_END.rawValue, element.addresses?.last, element.service)
-                case .guarded, .granted4, .granted6, .quarantined4, .quarantined6: break
+                case .guarded, .granted4, .granted6, .remembered4, .remembered6, .quarantined4, .quarantined6: break
                 }
                 more(&attributes)
             }

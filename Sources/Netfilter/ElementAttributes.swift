@@ -35,9 +35,8 @@ struct ElementAttributes {
         switch set {
         case .guarded: return fields.service.map { .guarded($0) }
         case .quarantined4, .quarantined6: return fields.address.map { .quarantined($0) }
-        case .granted4, .granted6:
-            guard let client = fields.address, let service = fields.service else { return nil }
-            return .granted(GrantKey(client: client, service: service))
+        case .granted4, .granted6: return fields.grant.map { .granted($0) }
+        case .remembered4, .remembered6: return fields.grant.map { .remembered($0) }
         case .standing4, .standing6: return standing(fields, set)
         }
     }
@@ -87,6 +86,11 @@ struct ElementAttributes {
 private struct KeyFields {
     private(set) var address: IPAddress?
     private(set) var service: ServicePort?
+
+    var grant: GrantKey? {
+        guard let address, let service else { return nil }
+        return GrantKey(client: address, service: service)
+    }
 
     init?(_ key: UnsafeRawBufferPointer, _ fields: [KeyField]) {
         guard key.count >= KeyField.keyBytes(fields) else { return nil }

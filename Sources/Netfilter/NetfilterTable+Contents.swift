@@ -115,6 +115,7 @@ extension TableContents {
         switch element.key(in: set) {
         case .guarded(let service): guarded.insert(service)
         case .granted(let key): granted.append(element.grant(key, setTimeout: timeout))
+        case .remembered(let key): remembered.append(element.grant(key, setTimeout: timeout))
         case .standing(let key): standing.insert(key)
         case .quarantined(let client): quarantined[client] = element.lifetime
         case nil: break

@@ -102,8 +102,8 @@ extension Operation {
     /// Whether it takes an element away.
     fileprivate var isRemoval: Bool {
         switch self {
-        case .unguardPort, .revoke, .unstand, .release: true
-        case .makeTable, .deleteTable, .guardPort, .issue, .stand, .quarantine: false
+        case .unguardPort, .revoke, .forget, .unstand, .release: true
+        case .makeTable, .deleteTable, .guardPort, .issue, .remember, .stand, .quarantine: false
         }
     }
 }

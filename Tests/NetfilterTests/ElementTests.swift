@@ -13,6 +13,7 @@ extension KernelTests {
                 let table = try NetfilterTable.made()
                 let failure = table.commit(
                     .revoke(Example.grant(Example.client4)), .revoke(Example.grant(Example.client6)),
+                    .forget(Example.grant(Example.client4)), .forget(Example.grant(Example.client6)),
                     .unguardPort(Example.nfs), .release(Example.client4), .release(Example.client6),
                     .unstand(Example.standing(.v4(1), .v4(9))), .unstand(Example.standing(.v6(1), .v6(9))))
                 #expect(failure == nil)
@@ -50,6 +51,12 @@ extension KernelTests {
                 #expect(second.key == Example.grant(Example.client6, Example.mountd))
                 #expect(second.timeout == .seconds(60))
                 #expect(second.comment == "")
+                let remembered = try #require(contents.remembered.first { $0.key.client.isIPv4 })
+                #expect(remembered.key == Example.grant(Example.client4))
+                #expect(remembered.timeout == .seconds(7200))
+                #expect(remembered.expiresIn > .seconds(7190) && remembered.expiresIn <= .seconds(7200))
+                #expect(remembered.comment == "nfs of 192.0.2.7")
+                #expect(contents.remembered.map(\.key).contains(Example.grant(Example.client6, Example.mountd)))
             }
         }
 
@@ -76,6 +83,26 @@ extension KernelTests {
                 #expect(granted.expiresIn > .seconds(890))
                 #expect(granted.comment == "second")
                 #expect(try table.grants() == [key])
+            }
+        }
+
+        @Test("remembers anew: the timeout starts again, the comment is the last one; apart from the grant")
+        func remembersAnew() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable.made(TableShape(grantsMax: 1))
+                let key = Example.grant(Example.client4)
+                #expect(table.commit(.remember(key, timeout: .seconds(60), comment: "first")) == nil)
+                #expect(
+                    table.commit(.remember(key, timeout: .seconds(900), comment: "second"), Example.issue(key)) == nil)
+                let remembered = try table.contents().remembered
+                #expect(remembered.map(\.timeout) == [.seconds(900)])
+                #expect(remembered.map(\.comment) == ["second"])
+                #expect(
+                    table.commit(.remember(Example.grant(.v4(1)), timeout: .seconds(9), comment: ""))?.errno == ENFILE)
+                #expect(table.commit(.forget(Example.grant(.v4(1))), .revoke(key)) == nil)
+                #expect(try table.contents().remembered.map(\.key) == [key])
+                #expect(table.commit(.forget(key), .forget(key)) == nil)
+                #expect(try table.contents() == TableContents())
             }
         }
 
@@ -255,9 +282,10 @@ extension Operation {
         case .makeTable(let shape): .deleteTable(name: shape.name)
         case .guardPort(let service): .unguardPort(service)
         case .issue(let key, _, _, _): .revoke(key)
+        case .remember(let key, _, _): .forget(key)
         case .stand(let key): .unstand(key)
         case .quarantine(let client, _): .release(client)
-        case .deleteTable, .unguardPort, .revoke, .unstand, .release: self
+        case .deleteTable, .unguardPort, .revoke, .forget, .unstand, .release: self
         }
     }
 }

@@ -87,35 +87,5 @@ extension KernelTests {
                 #expect(client.connects(to: 111))
             }
         }
-
-        struct Client {
-            let processID: String
-
-            func connects(to port: Int) -> Bool {
-                shell("nsenter -t \(processID) -n timeout 0.4 bash -c ': <>/dev/tcp/192.0.2.1/\(port)'").status == 0
-            }
-
-            func sendDatagrams(_ count: Int, to port: Int) {
-                _ = shell(
-                    "nsenter -t \(processID) -n bash -c 'for i in $(seq \(count)); do echo > /dev/udp/192.0.2.1/\(port); done'"
-                )
-            }
-        }
-
-        private func withClient(_ body: (Client) throws -> Void) throws {
-            try inFreshNamespace {
-                let spawned = shell("unshare -n sleep 30 > /dev/null 2>&1 & echo $!; sleep 0.05")
-                let client = Client(processID: spawned.text.filter(\.isNumber))
-                defer { _ = shell("kill \(client.processID)") }
-                let made = shell(
-                    """
-                    ip link add server type veth peer name client netns \(client.processID) &&
-                    ip addr add 192.0.2.1/24 dev server && ip link set server up &&
-                    nsenter -t \(client.processID) -n sh -c 'ip addr add 192.0.2.7/24 dev client; ip link set client up'
-                    """)
-                try #require(made.status == 0, "\(made.text)")
-                try body(client)
-            }
-        }
     }
 }
