@@ -97,6 +97,7 @@ extension NetfilterTable {
             }
             if !isConsistent { return nil }
         }
+        contents.mergeTwins()
         return contents
     }
 
@@ -111,6 +112,23 @@ extension NetfilterTable {
 }
 
 extension TableContents {
+    /// Makes one of grants with the same key: packets add them while the grant is issued; see `revokeForGood`.
+    fileprivate mutating func mergeTwins() {
+        var indices: [GrantKey: Int] = [:]
+        indices.reserveCapacity(granted.count)
+        var merged: [GrantElement] = []
+        merged.reserveCapacity(granted.count)
+        for element in granted {
+            if let index = indices.updateValue(merged.count, forKey: element.key) {
+                indices[element.key] = index
+                merged[index].merge(element)
+            } else {
+                merged.append(element)
+            }
+        }
+        granted = merged
+    }
+
     fileprivate mutating func add(_ element: ElementAttributes, of set: TableSet, _ timeout: Duration) {
         switch element.key(in: set) {
         case .guarded(let service): guarded.insert(service)
@@ -120,5 +138,16 @@ extension TableContents {
         case .quarantined(let client): quarantined[client] = element.lifetime
         case nil: break
         }
+    }
+}
+
+extension GrantElement {
+    /// - Parameter twin: the one that packets added has no comment.
+    fileprivate mutating func merge(_ twin: Self) {
+        timeout = max(timeout, twin.timeout)
+        expiresIn = max(expiresIn, twin.expiresIn)
+        packets += twin.packets
+        bytes += twin.bytes
+        if comment.isEmpty { comment = twin.comment }
     }
 }

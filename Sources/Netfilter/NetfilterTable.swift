@@ -22,7 +22,13 @@ public final class NetfilterTable {
     public static func supportsOwnedTables() -> Bool { cnf_kernel_version() >= 6009 }
 
     /// Does all of the transaction, as one batch that the kernel has acknowledged, or nothing and says why.
+    ///
+    /// If a revoked grant can't be got rid of, that is the failure, and all else is done.
     public func commit(_ transaction: Transaction) -> CommitFailure? {
+        commitOnce(transaction) ?? revokeForGood(transaction)
+    }
+
+    func commitOnce(_ transaction: Transaction) -> CommitFailure? {
         guard !transaction.isEmpty else { return nil }
         var absent: Set<Int> = []
         while true {

@@ -74,6 +74,28 @@ extension KernelTests {
         /// `echo`'s line end behind 28 bytes of headers.
         private static let datagramBytes: UInt64 = 29
 
+        @Test("revokes for good, whatever the client sends meanwhile", arguments: [1, 300])
+        func revokesUnderFire(grants: Int) throws {
+            try withClient { client in
+                let table = try NetfilterTable.made()
+                let service = ServicePort(.udp, 2049)
+                let key = Example.grant(Example.client4, service)
+                let keys = [key] + (1..<UInt32(grants)).map { Example.grant(.v4($0), service) }
+                #expect(table.commit(.guardPort(service)) == nil)
+                let sender = try Sender(client.socket(to: service), pauseMicroseconds: 0)
+                var survived = 0
+                for _ in 0..<200 {
+                    #expect(table.commit(keys.map { Example.issue($0) }) == nil)
+                    usleep(200)
+                    #expect(table.commit(keys.map { .revoke($0) }) == nil)
+                    survived += try table.lifetimes(of: [key], in: "rpcwarden").count
+                }
+                _ = sender.stop()
+                #expect(survived == 0)
+                #expect(try table.grants() == [])
+            }
+        }
+
         @Test("keeps a quarantined client from the portmapper")
         func quarantines() throws {
             try withClient { client in
