@@ -32,21 +32,3 @@ public struct Transaction: Hashable, Sendable {
 
     public var isEmpty: Bool { operations.isEmpty }
 }
-
-/// Why the kernel refused a transaction; nothing of it was done.
-public struct CommitFailure: Error, Hashable, Sendable, CustomStringConvertible {
-    /// The kernel's errno.
-    public var errno: Int32
-    /// errno's text, and the kernel's extended-ack text where it gave one.
-    public var message: String
-    /// The operation that the kernel refused, where it named one: an index into the transaction.
-    public var operation: Int?
-
-    public init(errno: Int32, message: String, operation: Int? = nil) {
-        self.errno = errno
-        self.message = message
-        self.operation = operation
-    }
-
-    public var description: String { message }
-}

@@ -20,6 +20,19 @@ extension NetfilterTable {
         throw .unsettled(table: table)
     }
 
+    /// The netlink port of the process that alone may change the table, ``portID`` if that's us; `nil` if there is no
+    /// such process (any more), or no such table.
+    public func owner(of table: String) throws(NetfilterError) -> UInt32? {
+        var owner: UInt32?
+        _ = try exists("table inet \(table)", NFT_MSG_GETTABLE) {
+            $0.put(NFTA_TABLE_NAME.rawValue, table)
+        } each: { message in
+            let attribute = message.netfilterAttributes.first { $0.type == NFTA_TABLE_OWNER.rawValue }
+            owner = attribute?.payload.bigEndian(UInt32.self)
+        }
+        return owner
+    }
+
     private func exists(_ table: String) throws(NetfilterError) -> Bool {
         try exists("table inet \(table)", NFT_MSG_GETTABLE) { $0.put(NFTA_TABLE_NAME.rawValue, table) }
     }
@@ -33,10 +46,11 @@ extension NetfilterTable {
     }
 
     private func exists(
-        _ what: String, _ type: nf_tables_msg_types, _ body: (inout MessageBuffer) -> Void
+        _ what: String, _ type: nf_tables_msg_types, _ body: (inout MessageBuffer) -> Void,
+        each: (NetlinkMessage) -> Void = { _ in }
     ) throws(NetfilterError) -> Bool {
         do throws(NetfilterError) {
-            _ = try ask("reading \(what)", type, NLM_F_ACK, body)
+            _ = try ask("reading \(what)", type, NLM_F_ACK, body, each: each)
             return true
         } catch {
             guard case .failed(_, ENOENT, _) = error else { throw error }

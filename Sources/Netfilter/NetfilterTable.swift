@@ -6,6 +6,9 @@ import Glibc
 ///
 /// The calling thread's network namespace at `init` is the one whose table it is.
 public final class NetfilterTable {
+    /// How often a transaction is tried while the kernel is busy.
+    static let commitAttemptsMax = 4
+
     let socket: NetlinkSocket
     private var batch = Batch()
 
@@ -32,12 +35,50 @@ public final class NetfilterTable {
         guard !transaction.isEmpty else { return nil }
         var absent: Set<Int> = []
         while true {
-            let failures = attempt(transaction, without: absent)
+            let failures = Self.repeatingWhileBusy { attempt(transaction, without: absent) }
             guard !failures.isEmpty else { return nil }
             let more = Set(failures.compactMap { Self.absent($0, transaction) }).subtracting(absent)
             let others = failures.filter { $0.operation.map { !more.contains($0) } ?? true }
-            if let failure = others.first { return failure }
+            if let failure = others.first { return explained(failure, transaction) }
             absent.formUnion(more)
+        }
+    }
+
+    /// Tries once more, and again, as long as nothing but a busy kernel was in the way.
+    ///
+    /// Safe even if a batch was done whose answer was lost: every operation is idempotent.
+    static func repeatingWhileBusy(_ attempt: () -> [CommitFailure]) -> [CommitFailure] {
+        for _ in 1..<commitAttemptsMax {
+            let failures = attempt()
+            guard !failures.isEmpty, failures.allSatisfy({ $0.kind == .busy }) else { return failures }
+        }
+        return attempt()
+    }
+
+    /// The failure, with what "Operation not permitted" means here.
+    private func explained(_ failure: CommitFailure, _ transaction: Transaction) -> CommitFailure {
+        guard failure.errno == EPERM else { return failure }
+        var explained = failure
+        explained.message += ": " + reason(failure, transaction)
+        return explained
+    }
+
+    /// The kernel looks at capabilities before it takes a batch, and at a table's owner in each message.
+    private func reason(_ failure: CommitFailure, _ transaction: Transaction) -> String {
+        guard let operation = failure.operation else { return "CAP_NET_ADMIN is missing" }
+        let table = transaction.operations[operation].table ?? transaction.table
+        return
+            "table inet \(table) belongs to \(ownerText(table)), perhaps another rpcwarden, which alone may change it"
+            + " until it ends"
+    }
+
+    private func ownerText(_ table: String) -> String {
+        do throws(NetfilterError) {
+            guard let portID = try owner(of: table) else { return "another process" }
+            return "another process (netlink port \(portID), as a rule its process id)"
+        } catch {
+            // The failure itself is told in any case.
+            return "another process"
         }
     }
 
@@ -105,6 +146,15 @@ public final class NetfilterTable {
 }
 
 extension Operation {
+    /// The table that it names, if it isn't the transaction's.
+    fileprivate var table: String? {
+        switch self {
+        case .makeTable(let shape): shape.name
+        case .deleteTable(let name): name
+        case .guardPort, .unguardPort, .issue, .revoke, .remember, .forget, .stand, .unstand, .quarantine, .release: nil
+        }
+    }
+
     /// Whether it takes an element away.
     fileprivate var isRemoval: Bool {
         switch self {

@@ -51,6 +51,20 @@ final class TestSocket {
 
     deinit { close(descriptor) }
 
+    /// Waits for so many datagrams, a second at most for each; how many came.
+    func receive(_ count: Int) -> Int {
+        var poll = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        var received = receiveAll()
+        while received < count, Glibc.poll(&poll, 1, 1000) == 1 { received += receiveAll() }
+        return received
+    }
+
+    /// So that nothing is lost for want of reading.
+    func growReceiveBuffer() {
+        var bytes: Int32 = 1 << 27
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, 4)
+    }
+
     /// The local port.
     var port: UInt16 {
         var address = sockaddr_in6()
