@@ -9,6 +9,9 @@ public enum Operation: Hashable, Sendable {
     case unguardPort(ServicePort)
     /// Adds the element, or makes it live for `timeout` from now; `expiresIn` shortens the first life (adoption).
     case issue(GrantKey, timeout: Duration, expiresIn: Duration?, comment: String)
+    /// The same at half the price, for a grant that isn't there as far as one knows; if it is, it is issued all the
+    /// same, but the kernel takes milliseconds for it.
+    case issueNew(GrantKey, timeout: Duration, comment: String)
     case revoke(GrantKey)
     /// Has the client's dropped packets logged as ``DroppedPacket/Kind/remembered``, for `timeout` from now.
     case remember(GrantKey, timeout: Duration, comment: String)

@@ -11,6 +11,9 @@ extension Batch {
         case .unguardPort(let service): remove(ElementKey(.guarded, service))
         case .issue(let key, let timeout, let expiresIn, let comment):
             replace(ElementKey(key), timeout: timeout, expiresIn: expiresIn, comment: comment)
+        case .issueNew(let key, let timeout, let comment):
+            _ = isNew(ElementKey(key))
+            addTimed(ElementKey(key), flags: NLM_F_CREATE | NLM_F_EXCL, timeout: timeout, comment: comment)
         case .revoke(let key): remove(ElementKey(key))
         case .remember(let key, let timeout, let comment):
             replace(ElementKey(remembered: key), timeout: timeout, comment: comment)
@@ -45,9 +48,15 @@ extension Batch {
             add(element)
             delete(element)
         }
+        addTimed(element, flags: NLM_F_CREATE, timeout: timeout, expiresIn: expiresIn, comment: comment)
+    }
+
+    private mutating func addTimed(
+        _ element: ElementKey, flags: Int32, timeout: Duration, expiresIn: Duration? = nil, comment: String
+    ) {
         let note = comment.isEmpty ? [] : Userdata.comment(0, comment)
         let timeout = timeout.kernelMilliseconds
-        message(NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE) { message in
+        message(NFT_MSG_NEWSETELEM, flags: flags) { message in
             message.put(element) { attributes in
                 attributes.put(NFTA_SET_ELEM_TIMEOUT.rawValue, bigEndian: timeout)
                 if let expiresIn {

@@ -55,7 +55,7 @@ extension Transaction {
         for operation in operations {
             switch operation {
             case .revoke(let key): keys.insert(key)
-            case .issue(let key, _, _, _): keys.remove(key)
+            case .issue(let key, _, _, _), .issueNew(let key, _, _): keys.remove(key)
             case .makeTable, .deleteTable, .guardPort, .unguardPort, .remember, .forget, .stand, .unstand, .quarantine,
                 .release:
                 break

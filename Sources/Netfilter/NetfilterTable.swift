@@ -33,14 +33,24 @@ public final class NetfilterTable {
 
     func commitOnce(_ transaction: Transaction) -> CommitFailure? {
         guard !transaction.isEmpty else { return nil }
+        var transaction = transaction
         var absent: Set<Int> = []
         while true {
             let failures = Self.repeatingWhileBusy { attempt(transaction, without: absent) }
             guard !failures.isEmpty else { return nil }
-            let more = Set(failures.compactMap { Self.absent($0, transaction) }).subtracting(absent)
-            let others = failures.filter { $0.operation.map { !more.contains($0) } ?? true }
-            if let failure = others.first { return explained(failure, transaction) }
-            absent.formUnion(more)
+            // What goes another way next time; several messages of one operation may have failed.
+            var settled: Set<Int> = []
+            for failure in failures {
+                guard let index = failure.operation else { continue }
+                if Self.isAbsent(failure, transaction.operations[index]), absent.insert(index).inserted {
+                    settled.insert(index)
+                } else if let issue = Self.reissue(failure, transaction.operations[index]) {
+                    transaction.operations[index] = issue
+                    settled.insert(index)
+                }
+            }
+            let other = failures.first { $0.operation.map { !settled.contains($0) } ?? true }
+            if let other { return explained(other, transaction) }
         }
     }
 
@@ -82,14 +92,17 @@ public final class NetfilterTable {
         }
     }
 
-    /// The operation, if it failed because what it shall take away isn't there and can't be added either.
+    /// Whether it failed because what it shall take away isn't there and can't be added either.
     ///
     /// Adding what is there succeeds. ENFILE: it isn't there, and the set is full. EEXIST: a range is that overlaps it.
-    private static func absent(_ failure: CommitFailure, _ transaction: Transaction) -> Int? {
-        guard failure.errno == ENFILE || failure.errno == EEXIST, let index = failure.operation,
-            transaction.operations[index].isRemoval
-        else { return nil }
-        return index
+    private static func isAbsent(_ failure: CommitFailure, _ operation: Operation) -> Bool {
+        (failure.errno == ENFILE || failure.errno == EEXIST) && operation.isRemoval
+    }
+
+    /// What to do in place of an `issueNew` whose grant is there.
+    private static func reissue(_ failure: CommitFailure, _ operation: Operation) -> Operation? {
+        guard failure.errno == EEXIST, case .issueNew(let key, let timeout, let comment) = operation else { return nil }
+        return .issue(key, timeout: timeout, expiresIn: nil, comment: comment)
     }
 
     /// One batch; why it failed, in the order of its messages, or nothing.
@@ -151,7 +164,9 @@ extension Operation {
         switch self {
         case .makeTable(let shape): shape.name
         case .deleteTable(let name): name
-        case .guardPort, .unguardPort, .issue, .revoke, .remember, .forget, .stand, .unstand, .quarantine, .release: nil
+        case .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget, .stand, .unstand, .quarantine,
+            .release:
+            nil
         }
     }
 
@@ -159,7 +174,7 @@ extension Operation {
     fileprivate var isRemoval: Bool {
         switch self {
         case .unguardPort, .revoke, .forget, .unstand, .release: true
-        case .makeTable, .deleteTable, .guardPort, .issue, .remember, .stand, .quarantine: false
+        case .makeTable, .deleteTable, .guardPort, .issue, .issueNew, .remember, .stand, .quarantine: false
         }
     }
 }

@@ -86,6 +86,31 @@ extension KernelTests {
             }
         }
 
+        @Test("issues as new what is new, and what isn't all the same")
+        func issuesNew() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable.made()
+                let keys = (1...3).map { Example.grant(.v4($0)) }
+                func new(_ key: GrantKey, _ comment: String) -> Operation {
+                    .issueNew(key, timeout: .seconds(900), comment: comment)
+                }
+                #expect(table.commit(Example.issue(keys[0], timeout: .seconds(60), comment: "old")) == nil)
+                // One that is there, two that aren't, one of these twice.
+                #expect(
+                    table.commit(
+                        .revoke(keys[2]), new(keys[0], "a"), new(keys[1], "b"), .guardPort(Example.nfs),
+                        new(keys[2], "c"), new(keys[2], "d")) == nil)
+                let granted = try table.contents().granted.sorted { $0.key < $1.key }
+                #expect(granted.map(\.key) == keys)
+                #expect(granted.map(\.comment) == ["a", "b", "d"])
+                #expect(granted.allSatisfy { $0.timeout == .seconds(900) && $0.expiresIn > .seconds(890) })
+                #expect(try table.contents().guarded == [Example.nfs])
+                #expect(table.commit(.makeTable(TableShape(grantsMax: 1)), new(keys[0], "a"), new(keys[0], "b")) == nil)
+                #expect(try table.contents().granted.map(\.comment) == ["b"])
+                #expect(table.commit(new(keys[1], "c"))?.kind == .full)
+            }
+        }
+
         @Test("remembers anew: the timeout starts again, the comment is the last one; apart from the grant")
         func remembersAnew() throws {
             try inFreshNamespace {
@@ -281,7 +306,7 @@ extension Operation {
         switch self {
         case .makeTable(let shape): .deleteTable(name: shape.name)
         case .guardPort(let service): .unguardPort(service)
-        case .issue(let key, _, _, _): .revoke(key)
+        case .issue(let key, _, _, _), .issueNew(let key, _, _): .revoke(key)
         case .remember(let key, _, _): .forget(key)
         case .stand(let key): .unstand(key)
         case .quarantine(let client, _): .release(client)

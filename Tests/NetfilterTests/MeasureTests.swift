@@ -32,6 +32,22 @@ extension KernelTests {
                 }
                 let revoke = Transaction(table: "rpcwarden", operations: [.revoke(Example.grant(Example.client4))])
                 time("commit of 1 revoke", times: 5000) { _ = table.commit(revoke) }
+                var client: UInt32 = 1 << 24
+                time("commit of 1 issue of a new grant", times: 5000) {
+                    client += 1
+                    _ = table.commit(Example.issue(Example.grant(.v4(client)), comment: "100003 3 tcp 2049 1000"))
+                }
+                time("commit of 1 issueNew", times: 5000) {
+                    client += 1
+                    _ = table.commit(
+                        .issueNew(
+                            Example.grant(.v4(client)), timeout: .seconds(3600), comment: "100003 3 tcp 2049 1000"))
+                }
+                time("commit of 1 issueNew of what is there", times: 50) {
+                    _ = table.commit(
+                        .issueNew(
+                            Example.grant(.v4(client)), timeout: .seconds(3600), comment: "100003 3 tcp 2049 1000"))
+                }
                 let issues = (1...10_000).map {
                     Example.issue(Example.grant(.v4($0)), comment: "100003 3 tcp 2049 1000")
                 }
