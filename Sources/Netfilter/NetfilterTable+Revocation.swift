@@ -16,26 +16,49 @@ extension NetfilterTable {
     /// How often, before it is given up, which is told.
     private static let revocationRoundsMax = 32
 
-    /// Revokes again, until it is gone, what the transaction revoked last.
-    func revokeForGood(_ transaction: Transaction) -> CommitFailure? {
-        var keys = Array(transaction.revoked)
+    /// Looks once more whether everything that was revoked is gone, and revokes the rest.
+    ///
+    /// A packet may have found the grant before the transaction and bring it back when `commit` has looked already: it
+    /// takes the kernel some µs, and more if its processor is taken away meanwhile. So call it some time after each
+    /// `commit`; 50 ms are plenty.
+    public func settle() -> CommitFailure? {
+        let due = unsettled
+        unsettled = [:]
+        for (table, keys) in due {
+            if let failure = revokeForGood(keys, in: table, isFirst: false) { return failure }
+        }
+        return nil
+    }
+
+    /// Revokes again, until they are gone, the grants that a transaction revoked.
+    ///
+    /// - Parameter isFirst: whether to look again later, which else is done for those alone that came back.
+    func revokeForGood(_ revoked: Set<GrantKey>, in table: String, isFirst: Bool = true) -> CommitFailure? {
+        guard !revoked.isEmpty else { return nil }
+        if isFirst { unsettled[table, default: []].formUnion(revoked) }
+        var keys = Array(revoked)
         for _ in 0..<Self.revocationRoundsMax {
             do throws(NetfilterError) {
-                keys = Array(try lifetimes(of: keys, in: transaction.table).keys)
+                keys = Array(try lifetimes(of: keys, in: table).keys)
             } catch {
                 return Self.failure(error)
             }
             if keys.isEmpty { return nil }
-            var rest = keys[...]
-            while !rest.isEmpty {
-                let again = rest.prefix(Self.revocationsAtOnceMax).map { Operation.revoke($0) }
-                let repeated = Transaction(table: transaction.table, operations: again)
-                if let failure = commitOnce(repeated) { return failure }
-                rest = rest.dropFirst(Self.revocationsAtOnceMax)
-            }
+            unsettled[table, default: []].formUnion(keys)
+            if let failure = revokeAgain(keys, in: table) { return failure }
         }
         return CommitFailure(
             errno: EBUSY, message: "packets bring back \(keys.count) revoked grants, of \(keys[0]) for one")
+    }
+
+    private func revokeAgain(_ keys: [GrantKey], in table: String) -> CommitFailure? {
+        var rest = keys[...]
+        while !rest.isEmpty {
+            let some = rest.prefix(Self.revocationsAtOnceMax).map { Operation.revoke($0) }
+            if let failure = commitOnce(Transaction(table: table, operations: some)) { return failure }
+            rest = rest.dropFirst(Self.revocationsAtOnceMax)
+        }
+        return nil
     }
 
     /// `nil` if the table is gone, and with it every grant.
@@ -49,18 +72,24 @@ extension NetfilterTable {
 }
 
 extension Transaction {
-    /// The grants that shall not be there when it is done.
-    fileprivate var revoked: Set<GrantKey> {
+    /// The grants that it revokes, and that shall not be there when it is done.
+    var revoked: Set<GrantKey> {
         var keys: Set<GrantKey> = []
         for operation in operations {
-            switch operation {
-            case .revoke(let key): keys.insert(key)
-            case .issue(let key, _, _, _), .issueNew(let key, _, _): keys.remove(key)
-            case .makeTable, .deleteTable, .guardPort, .unguardPort, .remember, .forget, .stand, .unstand, .quarantine,
-                .release:
-                break
-            }
+            if case .revoke(let key) = operation { keys.insert(key) }
+            if let key = operation.issued { keys.remove(key) }
         }
         return keys
+    }
+}
+
+extension Operation {
+    var issued: GrantKey? {
+        switch self {
+        case .issue(let key, _, _, _), .issueNew(let key, _, _): key
+        case .makeTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget, .stand, .unstand,
+            .quarantine, .release:
+            nil
+        }
     }
 }

@@ -11,6 +11,8 @@ public final class NetfilterTable {
 
     let socket: NetlinkSocket
     private var batch = Batch()
+    /// By table: grants of which ``settle()`` has yet to see that they are gone.
+    var unsettled: [String: Set<GrantKey>] = [:]
 
     public init() throws(NetfilterError) {
         socket = try NetlinkSocket(bus: NETLINK_NETFILTER)
@@ -26,9 +28,13 @@ public final class NetfilterTable {
 
     /// Does all of the transaction, as one batch that the kernel has acknowledged, or nothing and says why.
     ///
-    /// If a revoked grant can't be got rid of, that is the failure, and all else is done.
+    /// If a revoked grant can't be got rid of, that is the failure, and all else is done. Call ``settle()`` later.
     public func commit(_ transaction: Transaction) -> CommitFailure? {
-        commitOnce(transaction) ?? revokeForGood(transaction)
+        if let failure = commitOnce(transaction) { return failure }
+        if let waiting = unsettled[transaction.table] {
+            unsettled[transaction.table] = waiting.subtracting(transaction.operations.compactMap(\.issued))
+        }
+        return revokeForGood(transaction.revoked, in: transaction.table)
     }
 
     func commitOnce(_ transaction: Transaction) -> CommitFailure? {

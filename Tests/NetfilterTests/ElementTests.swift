@@ -86,6 +86,28 @@ extension KernelTests {
             }
         }
 
+        @Test("settling leaves alone what was issued after it was revoked")
+        func settles() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable.made()
+                let keys = (1...3).map { Example.grant(.v4($0)) }
+                #expect(table.commit(keys.map { .revoke($0) }) == nil)
+                #expect(
+                    table.commit(Example.issue(keys[0]), .issueNew(keys[1], timeout: .seconds(9), comment: "")) == nil)
+                // As a packet does it: behind our back.
+                #expect(shell("nft add element inet rpcwarden granted4 '{ 0.0.0.3 . tcp . 2049 }'").status == 0)
+                #expect(table.settle() == nil)
+                #expect(try table.grants() == [keys[0], keys[1]])
+                #expect(table.settle() == nil)
+                #expect(shell("nft add element inet rpcwarden granted4 '{ 0.0.0.3 . tcp . 2049 }'").status == 0)
+                #expect(table.settle() == nil && table.settle() == nil)
+                #expect(try table.grants() == keys)
+                #expect(table.commit(.revoke(keys[0])) == nil)
+                #expect(shell("nft delete table inet rpcwarden").status == 0)
+                #expect(table.settle() == nil)
+            }
+        }
+
         @Test("issues as new what is new, and what isn't all the same")
         func issuesNew() throws {
             try inFreshNamespace {
