@@ -34,14 +34,16 @@ public struct StandingKey: Hashable, Sendable, Comparable, CustomStringConvertib
     public var description: String { "\(clients) \(service)" }
 }
 
-/// An element of `granted4` or `granted6` as the kernel holds it.
+/// An element of `granted4` or `granted6`, or of `remembered4` or `remembered6`, as the kernel holds it.
 public struct GrantElement: Hashable, Sendable {
     public var key: GrantKey
     /// How long the element lives after its last packet.
     public var timeout: Duration
     /// What is left of `timeout`.
     public var expiresIn: Duration
-    /// As the kernel counts: a packet that is looked up and renews the element counts twice, here and in `bytes`.
+    /// Packets that used the grant, since it was last issued. `nft list` shows twice as many, of `bytes` too: the rules
+    /// look the element up and renew it, and the kernel counts both. Where the administrator's rules use the sets
+    /// (`manage: sets`) it is the kernel's own number, one for each look-up and renewal that those rules do.
     public var packets: UInt64
     public var bytes: UInt64
     public var comment: String

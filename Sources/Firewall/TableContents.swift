@@ -4,6 +4,8 @@ import Portmapper
 public struct TableContents: Hashable, Sendable {
     public var guarded: Set<ServicePort> = []
     public var granted: [GrantElement] = []
+    /// Expired grants that a packet brings back; their packets aren't counted.
+    public var remembered: [GrantElement] = []
     public var standing: Set<StandingKey> = []
     /// Each with the time that is left.
     public var quarantined: [IPAddress: Duration] = [:]

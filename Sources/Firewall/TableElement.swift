@@ -4,6 +4,7 @@ import Portmapper
 public enum TableElement: Hashable, Sendable {
     case guarded(ServicePort)
     case granted(GrantKey)
+    case remembered(GrantKey)
     case standing(StandingKey)
     case quarantined(IPAddress)
 }

@@ -15,13 +15,16 @@ public struct TableShape: Hashable, Sendable {
     public var mark: UInt32
     /// A grant lives this long after its last packet.
     public var keep: Duration
-    /// The size of `granted4` and of `granted6`, in elements.
+    /// The size of `granted4` and of `granted6`, and of `remembered4` and `remembered6`, in elements.
     public var grantsMax: Int
     /// The size of `quarantined4` and of `quarantined6`, in elements.
     public var quarantinesMax: Int
     /// Only the process that made the table may change it, also by `nft flush ruleset`; it outlives that process.
     /// Needs kernel 6.9.
     public var isOwned: Bool = false
+    /// The NFLOG group to which guard management logs what it drops, a part of it; 0: none. See ``DroppedPacket``.
+    /// A kernel without NFLOG refuses the table: have `DropLog` bound to the group first.
+    public var logGroup: UInt16 = 0
 
     public init(
         name: String = "rpcwarden", management: Management = .guardPorts, observes: Bool = false,

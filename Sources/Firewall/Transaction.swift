@@ -9,7 +9,13 @@ public enum Operation: Hashable, Sendable {
     case unguardPort(ServicePort)
     /// Adds the element, or makes it live for `timeout` from now; `expiresIn` shortens the first life (adoption).
     case issue(GrantKey, timeout: Duration, expiresIn: Duration?, comment: String)
+    /// The same at half the price, for a grant that isn't there as far as one knows; if it is, it is issued all the
+    /// same, but the kernel takes milliseconds for it.
+    case issueNew(GrantKey, timeout: Duration, comment: String)
     case revoke(GrantKey)
+    /// Has the client's dropped packets logged as ``DroppedPacket/Kind/remembered``, for `timeout` from now.
+    case remember(GrantKey, timeout: Duration, comment: String)
+    case forget(GrantKey)
     case stand(StandingKey)
     case unstand(StandingKey)
     case quarantine(IPAddress, timeout: Duration)
@@ -28,22 +34,4 @@ public struct Transaction: Hashable, Sendable {
     }
 
     public var isEmpty: Bool { operations.isEmpty }
-}
-
-/// Why the kernel refused a transaction; nothing of it was done.
-public struct CommitFailure: Error, Hashable, Sendable, CustomStringConvertible {
-    /// The kernel's errno.
-    public var errno: Int32
-    /// errno's text, and the kernel's extended-ack text where it gave one.
-    public var message: String
-    /// The operation that the kernel refused, where it named one: an index into the transaction.
-    public var operation: Int?
-
-    public init(errno: Int32, message: String, operation: Int? = nil) {
-        self.errno = errno
-        self.message = message
-        self.operation = operation
-    }
-
-    public var description: String { message }
 }

@@ -11,7 +11,13 @@ extension Batch {
         case .unguardPort(let service): remove(ElementKey(.guarded, service))
         case .issue(let key, let timeout, let expiresIn, let comment):
             replace(ElementKey(key), timeout: timeout, expiresIn: expiresIn, comment: comment)
+        case .issueNew(let key, let timeout, let comment):
+            _ = isNew(ElementKey(key))
+            addTimed(ElementKey(key), flags: NLM_F_CREATE | NLM_F_EXCL, timeout: timeout, comment: comment)
         case .revoke(let key): remove(ElementKey(key))
+        case .remember(let key, let timeout, let comment):
+            replace(ElementKey(remembered: key), timeout: timeout, comment: comment)
+        case .forget(let key): remove(ElementKey(remembered: key))
         case .stand(let key): add(ElementKey(key))
         case .unstand(let key): remove(ElementKey(key))
         case .quarantine(let client, let timeout): replace(ElementKey(quarantined: client), timeout: timeout)
@@ -42,9 +48,15 @@ extension Batch {
             add(element)
             delete(element)
         }
+        addTimed(element, flags: NLM_F_CREATE, timeout: timeout, expiresIn: expiresIn, comment: comment)
+    }
+
+    private mutating func addTimed(
+        _ element: ElementKey, flags: Int32, timeout: Duration, expiresIn: Duration? = nil, comment: String
+    ) {
         let note = comment.isEmpty ? [] : Userdata.comment(0, comment)
         let timeout = timeout.kernelMilliseconds
-        message(NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE) { message in
+        message(NFT_MSG_NEWSETELEM, flags: flags) { message in
             message.put(element) { attributes in
                 attributes.put(NFTA_SET_ELEM_TIMEOUT.rawValue, bigEndian: timeout)
                 if let expiresIn {
@@ -59,7 +71,8 @@ extension Batch {
 }
 
 extension MessageBuffer {
-    fileprivate mutating func put(_ element: ElementKey, _ more: (inout MessageBuffer) -> Void = { _ in }) {
+    /// The set and the element; the message starts with the table.
+    mutating func put(_ element: ElementKey, _ more: (inout MessageBuffer) -> Void = { _ in }) {
         put(NFTA_SET_ELEM_LIST_SET.rawValue, element.set.rawValue)
         nest(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue) { list in
             list.nest(UInt32(NFTA_LIST_ELEM.rawValue)) { attributes in
@@ -67,7 +80,7 @@ extension MessageBuffer {
                 switch element.set {
                 case .standing4, .standing6:
                     attributes.putKey(NFTA_SET_ELEM_KEY_END.rawValue, element.addresses?.last, element.service)
-                case .guarded, .granted4, .granted6, .quarantined4, .quarantined6: break
+                case .guarded, .granted4, .granted6, .remembered4, .remembered6, .quarantined4, .quarantined6: break
                 }
                 more(&attributes)
             }

@@ -46,10 +46,14 @@ extension Batch {
             Userdata.number(0, byteOrder) + Userdata.record(3, KeyField.typeof(set.fields))
                 + Userdata.comment(7, set.comment))
         if let size = set.sizeMax(shape) { description.limit(size) }
-        if set.countsPerElement { description.countPerElement() }
+        switch set.elementStatement {
+        case .count: description.countPerElement()
+        case .limit(let rate): description.limitPerElement(rate)
+        case nil: break
+        }
         switch set {
         case .granted4, .granted6: description.expire(after: shape.keep)
-        case .guarded, .standing4, .standing6, .quarantined4, .quarantined6: break
+        case .guarded, .remembered4, .remembered6, .standing4, .standing6, .quarantined4, .quarantined6: break
         }
         add(description, shape)
     }
@@ -171,14 +175,14 @@ extension Batch {
 
         // ct state established ct mark and 0x10000 == 0x10000 goto admitted
         addRule("guarded_port", shape, comment: "a flow that was admitted outlives its grant, unless revoked") {
-            $0.ct(NFT_CT_STATE)
-            $0.bitwise(mask: UInt32(CNF_CT_STATE_ESTABLISHED), xor: 0)
-            $0.compare(NFT_CMP_NEQ, UInt32(0))
+            $0.isState(UInt32(CNF_CT_STATE_ESTABLISHED))
             $0.ct(NFT_CT_MARK)
             $0.bitwise(mask: Self.admittedBit, xor: 0)
             $0.compare(NFT_CMP_EQ, Self.admittedBit)
             $0.verdict(.goTo("admitted"))
         }
+
+        addLogRules(shape)
 
         // counter drop
         addRule("guarded_port", shape, comment: shape.observes ? "observing: enforce would drop" : "not granted") {
@@ -211,7 +215,7 @@ extension Batch {
         addRule("admitted", shape) { $0.verdict(.accept) }
     }
 
-    private mutating func addRule(
+    mutating func addRule(
         _ chain: String, _ shape: TableShape, comment: String? = nil, _ fill: (borrowing RuleExpressions) -> Void
     ) {
         let expressions = RuleExpressions(table: shape.name, chain: chain, comment: comment)

@@ -11,8 +11,11 @@ struct ElementAttributes {
     private var packets: UInt64 = 0
     private var bytes: UInt64 = 0
     private var comment = ""
+    private let countingsPerPacket: UInt64
 
-    init(_ attributes: Attributes) {
+    /// - Parameter countingsPerPacket: our own rules count a packet of a grant by the look-up and by the update.
+    init(_ attributes: Attributes, countingsPerPacket: UInt64 = 1) {
+        self.countingsPerPacket = countingsPerPacket
         for attribute in attributes {
             switch attribute.type {
             case NFTA_SET_ELEM_KEY.rawValue: first = Self.value(attribute.nested)
@@ -32,9 +35,8 @@ struct ElementAttributes {
         switch set {
         case .guarded: return fields.service.map { .guarded($0) }
         case .quarantined4, .quarantined6: return fields.address.map { .quarantined($0) }
-        case .granted4, .granted6:
-            guard let client = fields.address, let service = fields.service else { return nil }
-            return .granted(GrantKey(client: client, service: service))
+        case .granted4, .granted6: return fields.grant.map { .granted($0) }
+        case .remembered4, .remembered6: return fields.grant.map { .remembered($0) }
         case .standing4, .standing6: return standing(fields, set)
         }
     }
@@ -47,13 +49,16 @@ struct ElementAttributes {
         return .standing(StandingKey(clients: AddressRange(from, to), service: service))
     }
 
+    /// One without timeout stays until it is taken away.
+    var lifetime: Duration { expiresIn ?? .seconds(Int64.max) }
+
     func grant(_ key: GrantKey, setTimeout: Duration) -> GrantElement {
         let timeout = timeout ?? setTimeout
         let expiresIn = expiresIn ?? timeout
         // Renewal by packets moves the end only; the kernel goes on telling the timeout that it was issued with.
         return GrantElement(
-            key: key, timeout: max(timeout, expiresIn), expiresIn: expiresIn, packets: packets, bytes: bytes,
-            comment: comment)
+            key: key, timeout: max(timeout, expiresIn), expiresIn: expiresIn, packets: packets / countingsPerPacket,
+            bytes: bytes / countingsPerPacket, comment: comment)
     }
 
     private static func value(_ attributes: Attributes) -> UnsafeRawBufferPointer? {
@@ -81,6 +86,11 @@ struct ElementAttributes {
 private struct KeyFields {
     private(set) var address: IPAddress?
     private(set) var service: ServicePort?
+
+    var grant: GrantKey? {
+        guard let address, let service else { return nil }
+        return GrantKey(client: address, service: service)
+    }
 
     init?(_ key: UnsafeRawBufferPointer, _ fields: [KeyField]) {
         guard key.count >= KeyField.keyBytes(fields) else { return nil }

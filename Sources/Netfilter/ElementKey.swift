@@ -19,6 +19,12 @@ struct ElementKey: Hashable {
         service = key.service
     }
 
+    init(remembered key: GrantKey) {
+        set = .remembered(key.client)
+        addresses = AddressRange(key.client, key.client)
+        service = key.service
+    }
+
     init(_ key: StandingKey) {
         set = .standing(key.clients.first)
         addresses = key.clients

@@ -14,7 +14,8 @@ public enum NetfilterError: Error, Hashable, Sendable, CustomStringConvertible {
         case .failed(let doing, _, let detail): "\(doing): \(detail)"
         case .foreign(let table, let missing):
             "table inet \(table) isn't rpcwarden's: it has no set \(missing.joined(separator: ", "))"
-                + " of our kind; rename one of the two, or delete it"
+                + " of our kind; set firewall.table to another name, or delete that table:"
+                + " nft delete table inet \(table)"
         case .unsettled(let table): "table inet \(table) changed each time it was read"
         }
     }

@@ -6,8 +6,13 @@ import Glibc
 ///
 /// The calling thread's network namespace at `init` is the one whose table it is.
 public final class NetfilterTable {
+    /// How often a transaction is tried while the kernel is busy.
+    static let commitAttemptsMax = 4
+
     let socket: NetlinkSocket
     private var batch = Batch()
+    /// By table: grants of which ``settle()`` has yet to see that they are gone.
+    var unsettled: [String: Set<GrantKey>] = [:]
 
     public init() throws(NetfilterError) {
         socket = try NetlinkSocket(bus: NETLINK_NETFILTER)
@@ -22,27 +27,88 @@ public final class NetfilterTable {
     public static func supportsOwnedTables() -> Bool { cnf_kernel_version() >= 6009 }
 
     /// Does all of the transaction, as one batch that the kernel has acknowledged, or nothing and says why.
+    ///
+    /// If a revoked grant can't be got rid of, that is the failure, and all else is done. Call ``settle()`` later.
     public func commit(_ transaction: Transaction) -> CommitFailure? {
+        if let failure = commitOnce(transaction) { return failure }
+        if let waiting = unsettled[transaction.table] {
+            unsettled[transaction.table] = waiting.subtracting(transaction.operations.compactMap(\.issued))
+        }
+        return revokeForGood(transaction.revoked, in: transaction.table)
+    }
+
+    func commitOnce(_ transaction: Transaction) -> CommitFailure? {
         guard !transaction.isEmpty else { return nil }
+        var transaction = transaction
         var absent: Set<Int> = []
         while true {
-            let failures = attempt(transaction, without: absent)
+            let failures = Self.repeatingWhileBusy { attempt(transaction, without: absent) }
             guard !failures.isEmpty else { return nil }
-            let more = Set(failures.compactMap { Self.absent($0, transaction) }).subtracting(absent)
-            let others = failures.filter { $0.operation.map { !more.contains($0) } ?? true }
-            if let failure = others.first { return failure }
-            absent.formUnion(more)
+            // What goes another way next time; several messages of one operation may have failed.
+            var settled: Set<Int> = []
+            for failure in failures {
+                guard let index = failure.operation else { continue }
+                if Self.isAbsent(failure, transaction.operations[index]), absent.insert(index).inserted {
+                    settled.insert(index)
+                } else if let issue = Self.reissue(failure, transaction.operations[index]) {
+                    transaction.operations[index] = issue
+                    settled.insert(index)
+                }
+            }
+            let other = failures.first { $0.operation.map { !settled.contains($0) } ?? true }
+            if let other { return explained(other, transaction) }
         }
     }
 
-    /// The operation, if it failed because what it shall take away isn't there and can't be added either.
+    /// Tries once more, and again, as long as nothing but a busy kernel was in the way.
+    ///
+    /// Safe even if a batch was done whose answer was lost: every operation is idempotent.
+    static func repeatingWhileBusy(_ attempt: () -> [CommitFailure]) -> [CommitFailure] {
+        for _ in 1..<commitAttemptsMax {
+            let failures = attempt()
+            guard !failures.isEmpty, failures.allSatisfy({ $0.kind == .busy }) else { return failures }
+        }
+        return attempt()
+    }
+
+    /// The failure, with what "Operation not permitted" means here.
+    private func explained(_ failure: CommitFailure, _ transaction: Transaction) -> CommitFailure {
+        guard failure.errno == EPERM else { return failure }
+        var explained = failure
+        explained.message += ": " + reason(failure, transaction)
+        return explained
+    }
+
+    /// The kernel looks at capabilities before it takes a batch, and at a table's owner in each message.
+    private func reason(_ failure: CommitFailure, _ transaction: Transaction) -> String {
+        guard let operation = failure.operation else { return "CAP_NET_ADMIN is missing" }
+        let table = transaction.operations[operation].table ?? transaction.table
+        return
+            "table inet \(table) belongs to \(ownerText(table)), perhaps another rpcwarden, which alone may change it"
+            + " until it ends"
+    }
+
+    private func ownerText(_ table: String) -> String {
+        do throws(NetfilterError) {
+            guard let portID = try owner(of: table) else { return "another process" }
+            return "another process (netlink port \(portID), as a rule its process id)"
+        } catch {
+            // The failure itself is told in any case.
+            return "another process"
+        }
+    }
+
+    /// Whether it failed because what it shall take away isn't there and can't be added either.
     ///
     /// Adding what is there succeeds. ENFILE: it isn't there, and the set is full. EEXIST: a range is that overlaps it.
-    private static func absent(_ failure: CommitFailure, _ transaction: Transaction) -> Int? {
-        guard failure.errno == ENFILE || failure.errno == EEXIST, let index = failure.operation,
-            transaction.operations[index].isRemoval
-        else { return nil }
-        return index
+    private static func isAbsent(_ failure: CommitFailure, _ operation: Operation) -> Bool {
+        (failure.errno == ENFILE || failure.errno == EEXIST) && operation.isRemoval
+    }
+
+    /// What to do in place of an `issueNew` whose grant is there.
+    private static func reissue(_ failure: CommitFailure, _ operation: Operation) -> Operation? {
+        guard failure.errno == EEXIST, case .issueNew(let key, let timeout, let comment) = operation else { return nil }
+        return .issue(key, timeout: timeout, expiresIn: nil, comment: comment)
     }
 
     /// One batch; why it failed, in the order of its messages, or nothing.
@@ -99,11 +165,22 @@ public final class NetfilterTable {
 }
 
 extension Operation {
+    /// The table that it names, if it isn't the transaction's.
+    fileprivate var table: String? {
+        switch self {
+        case .makeTable(let shape): shape.name
+        case .deleteTable(let name): name
+        case .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget, .stand, .unstand, .quarantine,
+            .release:
+            nil
+        }
+    }
+
     /// Whether it takes an element away.
     fileprivate var isRemoval: Bool {
         switch self {
-        case .unguardPort, .revoke, .unstand, .release: true
-        case .makeTable, .deleteTable, .guardPort, .issue, .stand, .quarantine: false
+        case .unguardPort, .revoke, .forget, .unstand, .release: true
+        case .makeTable, .deleteTable, .guardPort, .issue, .issueNew, .remember, .stand, .quarantine: false
         }
     }
 }

@@ -38,6 +38,8 @@ struct Acknowledgement {
     /// 0: done.
     let errno: Int32
     let text: String
+    /// Where in the request the attribute is that the kernel objects to, counted from the header's start.
+    let attributeOffset: Int?
 
     init(error message: NetlinkMessage) {
         errno = Self.errno(message)
@@ -47,21 +49,29 @@ struct Acknowledgement {
         if message.flags & NLM_F_CAPPED == 0, let length = header.native(UInt32.self) {
             request = max(request, (Int(length) + 3) & ~3)
         }
-        let extended = message.flags & NLM_F_ACK_TLVS == 0 ? nil : Self.text(in: Attributes(header.dropping(request)))
+        var extended: String?
+        var offset: UInt32?
+        if message.flags & NLM_F_ACK_TLVS != 0 {
+            for attribute in Attributes(header.dropping(request)) {
+                switch attribute.type {
+                case NLMSGERR_ATTR_MSG.rawValue: extended = attribute.payload.text
+                case NLMSGERR_ATTR_OFFS.rawValue: offset = attribute.payload.native(UInt32.self)
+                default: break
+                }
+            }
+        }
         text = errorText(errno, extended)
+        attributeOffset = offset.map(Int.init)
     }
 
     init(done message: NetlinkMessage) {
         errno = Self.errno(message)
         text = errorText(errno)
+        attributeOffset = nil
     }
 
     private static func errno(_ message: NetlinkMessage) -> Int32 {
         let negative = message.payload.native(Int32.self) ?? 0
         return negative == .min ? EPROTO : abs(negative)
-    }
-
-    private static func text(in attributes: Attributes) -> String? {
-        attributes.first { $0.type == NLMSGERR_ATTR_MSG.rawValue }?.payload.text
     }
 }

@@ -128,13 +128,14 @@ extension NetlinkSocket {
 
     /// The same, for nfnetlink; `body` writes the request's attributes.
     func askNetfilter(
-        _ doing: String, subsystem: Int32, message: UInt32, flags: Int32, family: Int,
+        _ doing: String, subsystem: Int32, message: UInt32, flags: Int32, family: Int, resource: UInt16 = 0,
         _ body: (inout MessageBuffer) -> Void, each: (NetlinkMessage) -> Void = { _ in }
     ) throws(NetfilterError) -> Bool {
         var request = MessageBuffer()
         let sequence = nextSequence()
         request.beginNetfilter(
-            subsystem: subsystem, message: message, flags: flags, family: UInt8(family), sequence: sequence)
+            subsystem: subsystem, message: message, flags: flags, family: UInt8(family), resource: resource,
+            sequence: sequence)
         body(&request)
         request.end()
         return try ask(doing, request, sequence: sequence, each: each)

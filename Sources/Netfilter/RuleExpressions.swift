@@ -63,6 +63,13 @@ struct RuleExpressions: ~Copyable {
         }
     }
 
+    /// `ct state STATE`: goes on only for packets whose flow is in it.
+    func isState(_ bit: UInt32) {
+        ct(NFT_CT_STATE)
+        bitwise(mask: bit, xor: 0)
+        compare(NFT_CMP_NEQ, UInt32(0))
+    }
+
     /// `ct mark set`, from the first register.
     func setCTMark() {
         add("ct") {
@@ -120,12 +127,13 @@ struct RuleExpressions: ~Copyable {
         }
     }
 
-    /// `@set`: goes on only if the set holds what is in the registers.
-    func lookup(_ set: String, id: UInt32? = nil) {
+    /// `@set`: goes on only if the set holds what is in the registers; `!= @set`, if it doesn't.
+    func lookup(_ set: String, id: UInt32? = nil, isInverted: Bool = false) {
         add("lookup") {
             nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LOOKUP_SREG), Register.first.number)
             nftnl_expr_set_str($0, UInt16(NFTNL_EXPR_LOOKUP_SET), set)
             if let id { nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LOOKUP_SET_ID), id) }
+            if isInverted { nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LOOKUP_FLAGS), UInt32(NFT_LOOKUP_F_INV.rawValue)) }
         }
     }
 
@@ -141,6 +149,21 @@ struct RuleExpressions: ~Copyable {
 
     func counter() {
         add("counter") { _ in }
+    }
+
+    /// `limit rate …/second burst … packets`: goes on until the rate is reached.
+    func limit(_ rate: PacketRate) {
+        add("limit") { rate.describe($0) }
+    }
+
+    /// `log prefix "…" group … snaplen … queue-threshold 1`: each at once, the headers alone.
+    func log(_ kind: DroppedPacket.Kind, group: UInt16) {
+        add("log") {
+            nftnl_expr_set_str($0, UInt16(NFTNL_EXPR_LOG_PREFIX), kind.rawValue)
+            nftnl_expr_set_u16($0, UInt16(NFTNL_EXPR_LOG_GROUP), group)
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LOG_SNAPLEN), DropLog.packetBytesMax)
+            nftnl_expr_set_u16($0, UInt16(NFTNL_EXPR_LOG_QTHRESHOLD), 1)
+        }
     }
 
     func verdict(_ verdict: Verdict) {

@@ -37,6 +37,12 @@ struct SetDescription: ~Copyable {
         nftnl_set_add_expr(set, counter)
     }
 
+    func limitPerElement(_ rate: PacketRate) {
+        guard let limit = nftnl_expr_alloc("limit") else { fatalError("out of memory") }
+        rate.describe(limit)
+        nftnl_set_add_expr(set, limit)
+    }
+
     func note(_ userdata: [UInt8]) {
         nftnl_set_set_data(set, UInt16(NFTNL_SET_USERDATA.rawValue), userdata, UInt32(userdata.count))
     }

@@ -4,9 +4,10 @@ import Portmapper
 
 /// The sets of our table; the raw value is the set's name.
 enum TableSet: String, CaseIterable {
-    case guarded, granted4, granted6, standing4, standing6, quarantined4, quarantined6
+    case guarded, granted4, granted6, remembered4, remembered6, standing4, standing6, quarantined4, quarantined6
 
     static func granted(_ client: IPAddress) -> Self { client.isIPv4 ? .granted4 : .granted6 }
+    static func remembered(_ client: IPAddress) -> Self { client.isIPv4 ? .remembered4 : .remembered6 }
     static func standing(_ client: IPAddress) -> Self { client.isIPv4 ? .standing4 : .standing6 }
     static func quarantined(_ client: IPAddress) -> Self { client.isIPv4 ? .quarantined4 : .quarantined6 }
 
@@ -14,8 +15,8 @@ enum TableSet: String, CaseIterable {
     var fields: [KeyField] {
         switch self {
         case .guarded: [.transport, .port]
-        case .granted4, .standing4: [.address4, .transport, .port]
-        case .granted6, .standing6: [.address6, .transport, .port]
+        case .granted4, .remembered4, .standing4: [.address4, .transport, .port]
+        case .granted6, .remembered6, .standing6: [.address6, .transport, .port]
         case .quarantined4: [.address4]
         case .quarantined6: [.address6]
         }
@@ -28,20 +29,27 @@ enum TableSet: String, CaseIterable {
         case .guarded: 0
         case .granted4, .granted6: NFT_SET_EVAL.rawValue | NFT_SET_TIMEOUT.rawValue
         case .standing4, .standing6: NFT_SET_INTERVAL.rawValue | NFT_SET_CONCAT.rawValue
-        case .quarantined4, .quarantined6: NFT_SET_TIMEOUT.rawValue
+        case .remembered4, .remembered6, .quarantined4, .quarantined6: NFT_SET_TIMEOUT.rawValue
         }
     }
 
-    var countsPerElement: Bool {
+    /// What each look-up does with the element that it finds.
+    enum ElementStatement {
+        case count
+        case limit(PacketRate)
+    }
+
+    var elementStatement: ElementStatement? {
         switch self {
-        case .granted4, .granted6, .quarantined4, .quarantined6: true
-        case .guarded, .standing4, .standing6: false
+        case .granted4, .granted6, .quarantined4, .quarantined6: .count
+        case .remembered4, .remembered6: .limit(.rememberedClient)
+        case .guarded, .standing4, .standing6: nil
         }
     }
 
     func sizeMax(_ shape: TableShape) -> Int? {
         switch self {
-        case .granted4, .granted6: shape.grantsMax
+        case .granted4, .granted6, .remembered4, .remembered6: shape.grantsMax
         case .quarantined4, .quarantined6: shape.quarantinesMax
         case .guarded, .standing4, .standing6: nil
         }
@@ -51,6 +59,7 @@ enum TableSet: String, CaseIterable {
         switch self {
         case .guarded: "ports of RPC services; closed but for the sets below"
         case .granted4, .granted6: "open to clients that asked; use renews"
+        case .remembered4, .remembered6: "grants that a packet of their client brings back"
         case .standing4, .standing6: "open: always"
         case .quarantined4, .quarantined6: "kept from the portmapper"
         }

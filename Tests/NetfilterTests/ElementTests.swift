@@ -13,6 +13,7 @@ extension KernelTests {
                 let table = try NetfilterTable.made()
                 let failure = table.commit(
                     .revoke(Example.grant(Example.client4)), .revoke(Example.grant(Example.client6)),
+                    .forget(Example.grant(Example.client4)), .forget(Example.grant(Example.client6)),
                     .unguardPort(Example.nfs), .release(Example.client4), .release(Example.client6),
                     .unstand(Example.standing(.v4(1), .v4(9))), .unstand(Example.standing(.v6(1), .v6(9))))
                 #expect(failure == nil)
@@ -50,6 +51,12 @@ extension KernelTests {
                 #expect(second.key == Example.grant(Example.client6, Example.mountd))
                 #expect(second.timeout == .seconds(60))
                 #expect(second.comment == "")
+                let remembered = try #require(contents.remembered.first { $0.key.client.isIPv4 })
+                #expect(remembered.key == Example.grant(Example.client4))
+                #expect(remembered.timeout == .seconds(7200))
+                #expect(remembered.expiresIn > .seconds(7190) && remembered.expiresIn <= .seconds(7200))
+                #expect(remembered.comment == "nfs of 192.0.2.7")
+                #expect(contents.remembered.map(\.key).contains(Example.grant(Example.client6, Example.mountd)))
             }
         }
 
@@ -76,6 +83,73 @@ extension KernelTests {
                 #expect(granted.expiresIn > .seconds(890))
                 #expect(granted.comment == "second")
                 #expect(try table.grants() == [key])
+            }
+        }
+
+        @Test("settling leaves alone what was issued after it was revoked")
+        func settles() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable.made()
+                let keys = (1...3).map { Example.grant(.v4($0)) }
+                #expect(table.commit(keys.map { .revoke($0) }) == nil)
+                #expect(
+                    table.commit(Example.issue(keys[0]), .issueNew(keys[1], timeout: .seconds(9), comment: "")) == nil)
+                // As a packet does it: behind our back.
+                #expect(shell("nft add element inet rpcwarden granted4 '{ 0.0.0.3 . tcp . 2049 }'").status == 0)
+                #expect(table.settle() == nil)
+                #expect(try table.grants() == [keys[0], keys[1]])
+                #expect(table.settle() == nil)
+                #expect(shell("nft add element inet rpcwarden granted4 '{ 0.0.0.3 . tcp . 2049 }'").status == 0)
+                #expect(table.settle() == nil && table.settle() == nil)
+                #expect(try table.grants() == keys)
+                #expect(table.commit(.revoke(keys[0])) == nil)
+                #expect(shell("nft delete table inet rpcwarden").status == 0)
+                #expect(table.settle() == nil)
+            }
+        }
+
+        @Test("issues as new what is new, and what isn't all the same")
+        func issuesNew() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable.made()
+                let keys = (1...3).map { Example.grant(.v4($0)) }
+                func new(_ key: GrantKey, _ comment: String) -> Operation {
+                    .issueNew(key, timeout: .seconds(900), comment: comment)
+                }
+                #expect(table.commit(Example.issue(keys[0], timeout: .seconds(60), comment: "old")) == nil)
+                // One that is there, two that aren't, one of these twice.
+                #expect(
+                    table.commit(
+                        .revoke(keys[2]), new(keys[0], "a"), new(keys[1], "b"), .guardPort(Example.nfs),
+                        new(keys[2], "c"), new(keys[2], "d")) == nil)
+                let granted = try table.contents().granted.sorted { $0.key < $1.key }
+                #expect(granted.map(\.key) == keys)
+                #expect(granted.map(\.comment) == ["a", "b", "d"])
+                #expect(granted.allSatisfy { $0.timeout == .seconds(900) && $0.expiresIn > .seconds(890) })
+                #expect(try table.contents().guarded == [Example.nfs])
+                #expect(table.commit(.makeTable(TableShape(grantsMax: 1)), new(keys[0], "a"), new(keys[0], "b")) == nil)
+                #expect(try table.contents().granted.map(\.comment) == ["b"])
+                #expect(table.commit(new(keys[1], "c"))?.kind == .full)
+            }
+        }
+
+        @Test("remembers anew: the timeout starts again, the comment is the last one; apart from the grant")
+        func remembersAnew() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable.made(TableShape(grantsMax: 1))
+                let key = Example.grant(Example.client4)
+                #expect(table.commit(.remember(key, timeout: .seconds(60), comment: "first")) == nil)
+                #expect(
+                    table.commit(.remember(key, timeout: .seconds(900), comment: "second"), Example.issue(key)) == nil)
+                let remembered = try table.contents().remembered
+                #expect(remembered.map(\.timeout) == [.seconds(900)])
+                #expect(remembered.map(\.comment) == ["second"])
+                #expect(
+                    table.commit(.remember(Example.grant(.v4(1)), timeout: .seconds(9), comment: ""))?.errno == ENFILE)
+                #expect(table.commit(.forget(Example.grant(.v4(1))), .revoke(key)) == nil)
+                #expect(try table.contents().remembered.map(\.key) == [key])
+                #expect(table.commit(.forget(key), .forget(key)) == nil)
+                #expect(try table.contents() == TableContents())
             }
         }
 
@@ -221,7 +295,7 @@ extension KernelTests {
             }
         }
 
-        @Test("counts nothing at first, and the packets that used the grant afterwards")
+        @Test("counts nothing at first, and half of what look-up and renewal counted afterwards")
         func counts() throws {
             try inFreshNamespace {
                 let table = try NetfilterTable.made()
@@ -229,7 +303,7 @@ extension KernelTests {
                 #expect(table.commit(Example.issue(key)) == nil)
                 #expect(try table.contents().granted.first?.packets == 0)
                 let add = shell(
-                    "nft add element inet rpcwarden granted4 '{ 192.0.2.8 . tcp . 2049 counter packets 7 bytes 4200 timeout 1h }'"
+                    "nft add element inet rpcwarden granted4 '{ 192.0.2.8 . tcp . 2049 counter packets 14 bytes 8400 timeout 1h }'"
                 )
                 #expect(add.status == 0, "\(add.text)")
                 let counted = try table.contents().granted.first { $0.key.client == .v4(0xc000_0208) }
@@ -254,10 +328,11 @@ extension Operation {
         switch self {
         case .makeTable(let shape): .deleteTable(name: shape.name)
         case .guardPort(let service): .unguardPort(service)
-        case .issue(let key, _, _, _): .revoke(key)
+        case .issue(let key, _, _, _), .issueNew(let key, _, _): .revoke(key)
+        case .remember(let key, _, _): .forget(key)
         case .stand(let key): .unstand(key)
         case .quarantine(let client, _): .release(client)
-        case .deleteTable, .unguardPort, .revoke, .unstand, .release: self
+        case .deleteTable, .unguardPort, .revoke, .forget, .unstand, .release: self
         }
     }
 }

@@ -129,6 +129,81 @@ extension KernelTests {
             }
         }
 
+        @Test("says of a foreign table how to go on, and what it says works")
+        func foreignAdvice() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable()
+                _ = shell("nft add table inet rpcwarden")
+                do {
+                    _ = try table.contents(of: "rpcwarden")
+                    Issue.record("took it for ours")
+                } catch {
+                    let text = "\(error)"
+                    #expect(text.hasPrefix("table inet rpcwarden isn't rpcwarden's: it has no set guarded, "))
+                    #expect(text.contains("; set firewall.table to another name, or delete that table: "))
+                    let command = try #require(text.split(separator: ": ").last)
+                    #expect(command == "nft delete table inet rpcwarden")
+                    #expect(shell(String(command)).status == 0)
+                }
+                #expect(try table.contents(of: "rpcwarden") == nil)
+            }
+        }
+
+        @Test("tells full, missing and refused apart")
+        func kinds() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable.made(TableShape(grantsMax: 1))
+                #expect(
+                    table.commit(Example.issue(Example.grant(.v4(1))), Example.issue(Example.grant(.v4(2))))?.kind
+                        == .full)
+                let refused = withoutNetAdmin { table.commit(.guardPort(Example.nfs)) }
+                #expect(
+                    refused == CommitFailure(errno: EPERM, message: "Operation not permitted: CAP_NET_ADMIN is missing")
+                )
+                #expect(refused?.kind == .refused)
+                #expect(shell("nft delete set inet rpcwarden quarantined4").status != 0)
+                #expect(
+                    shell("nft 'flush chain inet rpcwarden portmapper; delete set inet rpcwarden quarantined4'").status
+                        == 0)
+                #expect(table.commit(.quarantine(.v4(1), timeout: .seconds(9)))?.kind == .missing)
+                #expect(shell("nft delete table inet rpcwarden").status == 0)
+                #expect(table.commit(.guardPort(Example.nfs))?.kind == .missing)
+                #expect(
+                    table.commit(.makeTable(TableShape(name: String(repeating: "x", count: 300))))?.kind == .other)
+            }
+        }
+
+        @Test(
+            "each errno is of the kind that says what to do",
+            arguments: [
+                (ENFILE, CommitFailure.Kind.full), (ENOSPC, .full), (ENOENT, .missing), (EPERM, .refused),
+                (EACCES, .refused), (ERESTART, .busy), (EAGAIN, .busy), (EINTR, .busy), (EBUSY, .busy),
+                (ENOBUFS, .busy), (EEXIST, .other), (EINVAL, .other), (EPROTO, .other), (0, .other),
+            ])
+        func kind(errno: Int32, kind: CommitFailure.Kind) {
+            #expect(CommitFailure(errno: errno, message: "").kind == kind)
+        }
+
+        @Test("repeats what a busy kernel refused, up to a limit, and nothing else")
+        func repeats() {
+            let busy = CommitFailure(errno: ERESTART, message: "busy")
+            let full = CommitFailure(errno: ENFILE, message: "full", operation: 1)
+            /// What comes of it if the attempts end so, and how many there were; the last goes on for ever.
+            func outcome(_ answers: [[CommitFailure]]) -> (failures: [CommitFailure], attempts: Int) {
+                var attempts = 0
+                let failures = NetfilterTable.repeatingWhileBusy {
+                    attempts += 1
+                    return answers[min(attempts, answers.count) - 1]
+                }
+                return (failures, attempts)
+            }
+            #expect(outcome([[]]) == ([], 1))
+            #expect(outcome([[busy], [busy, busy], []]) == ([], 3))
+            #expect(outcome([[busy], [full]]) == ([full], 2))
+            #expect(outcome([[busy, full]]) == ([busy, full], 1))
+            #expect(outcome([[busy]]) == ([busy], NetfilterTable.commitAttemptsMax))
+        }
+
         @Test("isn't confused by a table of the same name in another family")
         func otherFamily() throws {
             try inFreshNamespace {

@@ -5,6 +5,14 @@ import Testing
 
 @testable import Netfilter
 
+extension TableShape {
+    func logging(to group: UInt16) -> Self {
+        var shape = self
+        shape.logGroup = group
+        return shape
+    }
+}
+
 /// All tests that touch the kernel; one at a time, for they time things and move their thread between namespaces.
 @Suite(.serialized, .enabled(if: geteuid() == 0))
 enum KernelTests {}
@@ -14,6 +22,8 @@ extension KernelTests {
         static let shapes: [(name: String, shape: TableShape)] = [
             ("guard", TableShape()),
             ("observe", TableShape(observes: true)),
+            ("log", TableShape().logging(to: 111)),
+            ("observe-log", TableShape(observes: true).logging(to: 111)),
             ("sets", TableShape(management: .sets)),
             ("mark-0", TableShape(mark: 0, keep: .seconds(5400), grantsMax: 100, quarantinesMax: 50)),
         ]

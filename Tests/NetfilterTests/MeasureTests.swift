@@ -32,6 +32,22 @@ extension KernelTests {
                 }
                 let revoke = Transaction(table: "rpcwarden", operations: [.revoke(Example.grant(Example.client4))])
                 time("commit of 1 revoke", times: 5000) { _ = table.commit(revoke) }
+                var client: UInt32 = 1 << 24
+                time("commit of 1 issue of a new grant", times: 5000) {
+                    client += 1
+                    _ = table.commit(Example.issue(Example.grant(.v4(client)), comment: "100003 3 tcp 2049 1000"))
+                }
+                time("commit of 1 issueNew", times: 5000) {
+                    client += 1
+                    _ = table.commit(
+                        .issueNew(
+                            Example.grant(.v4(client)), timeout: .seconds(3600), comment: "100003 3 tcp 2049 1000"))
+                }
+                time("commit of 1 issueNew of what is there", times: 50) {
+                    _ = table.commit(
+                        .issueNew(
+                            Example.grant(.v4(client)), timeout: .seconds(3600), comment: "100003 3 tcp 2049 1000"))
+                }
                 let issues = (1...10_000).map {
                     Example.issue(Example.grant(.v4($0)), comment: "100003 3 tcp 2049 1000")
                 }
@@ -56,6 +72,16 @@ extension KernelTests {
                 let adopted = [Operation.makeTable(TableShape())] + many.prefix(65_536)
                 time("commit of makeTable and 65,536 issues") { #expect(table.commit(adopted) == nil) }
                 try time("contents at 65,536") { _ = try table.contents() }
+                for count in [1, 10, 128, 1000] {
+                    let keys = (1...count).map { Example.grant(.v4(UInt32($0 * 7))) }
+                    try time("lifetimes of \(count) at 65,536", times: 200) {
+                        _ = try table.lifetimes(of: keys, in: "rpcwarden")
+                    }
+                    let absent = (1...count).map { Example.grant(.v4(UInt32($0) + 1_000_000)) }
+                    try time("lifetimes of \(count) absent at 65,536", times: 200) {
+                        _ = try table.lifetimes(of: absent, in: "rpcwarden")
+                    }
+                }
                 time("refusal of 1 issue, the set full", times: 50) { #expect(table.commit(transaction) != nil) }
                 #expect(table.commit(.makeTable(TableShape())) == nil)
                 let monitor = try TableMonitor(ownPortID: table.portID)

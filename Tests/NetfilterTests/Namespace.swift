@@ -20,6 +20,19 @@ func inFreshNamespace<Result>(_ body: () throws -> Result) throws -> Result {
     return try body()
 }
 
+/// Runs `body` in the network namespace of a process; it must not suspend.
+func inNamespace<Result>(of processID: String, _ body: () throws -> Result) throws -> Result {
+    let home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
+    let away = open("/proc/\(processID)/ns/net", O_RDONLY | O_CLOEXEC)
+    guard home >= 0, away >= 0, setns(away, CLONE_NEWNET) == 0 else { throw NamespaceError(errno: errno) }
+    close(away)
+    defer {
+        guard setns(home, CLONE_NEWNET) == 0 else { fatalError("setns: errno \(errno)") }
+        close(home)
+    }
+    return try body()
+}
+
 struct NamespaceError: Error {
     let errno: Int32
 }

@@ -8,11 +8,7 @@ import Testing
 extension KernelTests {
     @Suite(.enabled(if: NetfilterTable.supportsOwnedTables()))
     struct OwnedTables {
-        private var shape: TableShape {
-            var shape = TableShape()
-            shape.isOwned = true
-            return shape
-        }
+        private let shape = TableShape.owned
 
         @Test("keeps an owned table from everybody else, and from nft flush ruleset")
         func keepsOthersOut() throws {
@@ -24,8 +20,16 @@ extension KernelTests {
                     #expect(shell("nft " + command).text.contains("Operation not permitted"))
                 }
                 let other = try NetfilterTable()
-                #expect(other.commit(.guardPort(Example.nfs))?.errno == EPERM)
-                #expect(other.commit(.makeTable(TableShape()))?.errno == EPERM)
+                let text =
+                    "Operation not permitted: table inet rpcwarden belongs to another process (netlink port \(table.portID),"
+                    + " as a rule its process id), perhaps another rpcwarden, which alone may change it until it ends"
+                let refused = CommitFailure(errno: EPERM, message: text, operation: 0)
+                #expect(refused.kind == .refused)
+                #expect(other.commit(.guardPort(Example.nfs)) == refused)
+                #expect(other.commit(.makeTable(TableShape())) == refused)
+                #expect(other.commit(.makeTable(shape)) == refused)
+                let elsewhere = Transaction(table: "elsewhere", operations: [.deleteTable(name: "rpcwarden")])
+                #expect(other.commit(elsewhere) == refused)
                 #expect(try other.contents().granted.count == 2)
                 #expect(table.commit(.makeTable(shape)) == nil)
                 #expect(try table.contents() == TableContents())
@@ -46,6 +50,57 @@ extension KernelTests {
                 #expect(shell("nft delete table inet rpcwarden").text.contains("Operation not permitted"))
                 #expect(shell("nft flush ruleset").status == 0)
                 #expect(try heir.contents().guarded == [Example.nfs])
+            }
+        }
+
+        @Test("tells who owns the table: nobody, we, another, nobody any more")
+        func tellsTheOwner() throws {
+            try inFreshNamespace {
+                let other = try NetfilterTable()
+                #expect(try other.owner(of: "rpcwarden") == nil)
+                #expect(other.commit(.makeTable(TableShape())) == nil)
+                #expect(try other.owner(of: "rpcwarden") == nil)
+                var table: NetfilterTable? = try .made(shape)
+                #expect(try table?.owner(of: "rpcwarden") == table?.portID)
+                #expect(try other.owner(of: "rpcwarden") == table?.portID)
+                table = nil
+                #expect(try other.owner(of: "rpcwarden") == nil)
+            }
+        }
+
+        @Test(
+            "takes the table over with its grants, and drops no packet of an approved client meanwhile",
+            arguments: [TableShape(), TableShape.owned])
+        func takesOver(found: TableShape) throws {
+            try withClient { client in
+                let service = ServicePort(.udp, 2049)
+                let server = try TestSocket(service, "0.0.0.0")
+                server.growReceiveBuffer()
+                let key = Example.grant(Example.client4, service)
+                let others = (1...2_000).map { Example.issue(Example.grant(.v4($0)), comment: "mountd") }
+                var old: NetfilterTable? = try .made(found)
+                #expect(
+                    old?.commit([.guardPort(service), Example.issue(key, comment: "100003 3")] + others) == nil)
+                old = nil
+
+                let sender = try Sender(client.socket(to: service))
+                for _ in 0..<20 {
+                    // A new process each time, of which the next finds the orphan.
+                    let table = try NetfilterTable()
+                    let contents = try table.contents()
+                    #expect(contents.granted.count == 2_001)
+                    let restored = contents.granted.map {
+                        Operation.issue(
+                            $0.key, timeout: $0.timeout, expiresIn: $0.expiresIn, comment: $0.comment)
+                    }
+                    let guarding = contents.guarded.map { Operation.guardPort($0) }
+                    #expect(table.commit([.makeTable(shape)] + guarding + restored) == nil)
+                    #expect(try table.owner(of: "rpcwarden") == table.portID)
+                }
+                let sent = sender.stop()
+                #expect(sent > 1_000)
+                #expect(server.receive(sent) == sent)
+                #expect(try NetfilterTable().contents().granted.first { $0.key == key }?.comment == "100003 3")
             }
         }
 
@@ -70,5 +125,13 @@ extension KernelTests {
                 #expect(shell("nft delete table inet rpcwarden").status == 0)
             }
         }
+    }
+}
+
+extension TableShape {
+    fileprivate static var owned: Self {
+        var shape = Self()
+        shape.isOwned = true
+        return shape
     }
 }

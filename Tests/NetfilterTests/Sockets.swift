@@ -20,17 +20,60 @@ final class TestSocket {
         }
     }
 
-    /// Connected to the address, from `source` of all addresses if given.
-    init(connectedTo service: ServicePort, _ address: String, from source: ServicePort? = nil) throws {
+    /// Connected to the address, from `source` of all addresses if given; or, if it doesn't wait, connecting.
+    init(
+        connectedTo service: ServicePort, _ address: String, from source: ServicePort? = nil,
+        fromAddress: String? = nil, waits: Bool = true
+    ) throws {
         descriptor = Self.open(service.transport, address.contains(":"))
-        if let source, Self.withAddress("0.0.0.0", source.port, { bind(descriptor, $0, $1) }) != 0 {
-            throw SocketError(errno: errno)
+        if !waits { _ = fcntl(descriptor, F_SETFL, O_NONBLOCK) }
+        if source != nil || fromAddress != nil {
+            let bound = Self.withAddress(fromAddress ?? "0.0.0.0", source?.port ?? 0) { bind(descriptor, $0, $1) }
+            guard bound == 0 else { throw SocketError(errno: errno) }
         }
         let connected = Self.withAddress(address, service.port) { connect(descriptor, $0, $1) }
-        guard connected == 0 else { throw SocketError(errno: errno) }
+        guard connected == 0 || (!waits && errno == EINPROGRESS) else { throw SocketError(errno: errno) }
+    }
+
+    /// Whether it is connected within the time; a refusal isn't.
+    func connects(within seconds: Int32) -> Bool {
+        var poll = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        return Glibc.poll(&poll, 1, seconds * 1000) == 1 && poll.revents == Int16(POLLOUT)
+    }
+
+    /// How many datagrams are there to be read.
+    func receiveAll() -> Int {
+        var byte: UInt8 = 0
+        var count = 0
+        while recv(descriptor, &byte, 1, Int32(MSG_DONTWAIT)) >= 0 { count += 1 }
+        return count
     }
 
     deinit { close(descriptor) }
+
+    /// Waits for so many datagrams, a second at most for each; how many came.
+    func receive(_ count: Int) -> Int {
+        var poll = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        var received = receiveAll()
+        while received < count, Glibc.poll(&poll, 1, 1000) == 1 { received += receiveAll() }
+        return received
+    }
+
+    /// So that nothing is lost for want of reading.
+    func growReceiveBuffer() {
+        var bytes: Int32 = 1 << 27
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, 4)
+    }
+
+    /// The local port.
+    var port: UInt16 {
+        var address = sockaddr_in6()
+        var size = socklen_t(MemoryLayout<sockaddr_in6>.size)
+        _ = withUnsafeMutablePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &size) }
+        }
+        return UInt16(bigEndian: address.sin6_port)
+    }
 
     func send(_ byte: UInt8) {
         var byte = byte

@@ -10,6 +10,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
+#include <linux/netfilter/nfnetlink_log.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 
@@ -25,8 +26,9 @@
 #define CNF_TABLE_F_OWNER 0x2
 #define CNF_TABLE_F_PERSIST 0x4
 
-/* NF_CT_STATE_BIT(IP_CT_ESTABLISHED), of which Swift can't see the macro. */
+/* NF_CT_STATE_BIT(IP_CT_ESTABLISHED) and (IP_CT_NEW), of which Swift can't see the macro. */
 #define CNF_CT_STATE_ESTABLISHED 0x2
+#define CNF_CT_STATE_NEW 0x8
 
 /* net/netfilter/nf_internals.h: the bits of CTA_FILTER_ORIG_FLAGS. */
 #define CNF_FILTER_IP_SRC 0x1

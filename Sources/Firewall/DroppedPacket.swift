@@ -1,0 +1,66 @@
+import Portmapper
+
+/// A packet that a guarded port dropped, as NFLOG told of it.
+public struct DroppedPacket: Hashable, Sendable {
+    /// Why the packet was logged; the raw value is the log rule's prefix.
+    public enum Kind: String, Hashable, Sendable, CaseIterable {
+        /// The client once held the grant.
+        case remembered = "rpcwarden remembered"
+        case probe = "rpcwarden probe"
+    }
+
+    public var client: IPAddress
+    public var clientPort: UInt16
+    public var service: ServicePort
+    public var kind: Kind
+
+    public init(client: IPAddress, clientPort: UInt16, service: ServicePort, kind: Kind) {
+        self.client = client
+        self.clientPort = clientPort
+        self.service = service
+        self.kind = kind
+    }
+
+    /// Reads the headers of an IP packet, which may be cut off after them.
+    ///
+    /// `nil` for what no RPC client sends: fragments, IPv6 extension headers, anything but TCP and UDP.
+    public init?(_ packet: [UInt8], kind: Kind) {
+        guard let version = packet.first.map({ $0 >> 4 }) else { return nil }
+        switch version {
+        case 4: self.init(ipv4: packet, kind)
+        case 6: self.init(ipv6: packet, kind)
+        default: return nil
+        }
+    }
+
+    /// RFC 791, 3.1.
+    private init?(ipv4 packet: [UInt8], _ kind: Kind) {
+        guard packet.count >= 20 else { return nil }
+        let headerBytes = Int(packet[0] & 0xf) * 4
+        // More fragments, or the offset of one.
+        let isFragment = packet.bigEndian16(at: 6) & 0x3fff != 0
+        guard headerBytes >= 20, !isFragment, let client = IPAddress(networkBytes: packet[12..<16]) else { return nil }
+        self.init(client, transport: packet[9], packet.dropFirst(headerBytes), kind)
+    }
+
+    /// RFC 8200, 3.
+    private init?(ipv6 packet: [UInt8], _ kind: Kind) {
+        guard packet.count >= 40 else { return nil }
+        // Not made an IPv4 address if it is a mapped one: those are no sources on the wire (RFC 4942, 2.2).
+        let client = IPAddress.v6(IPv6Bits(packet[8..<24].reduce(0) { $0 << 8 | UInt128($1) }))
+        self.init(client, transport: packet[6], packet.dropFirst(40), kind)
+    }
+
+    /// TCP (RFC 9293, 3.1) and UDP (RFC 768) both begin with the ports.
+    private init?(_ client: IPAddress, transport: UInt8, _ segment: ArraySlice<UInt8>, _ kind: Kind) {
+        guard let transport = Transport(rawValue: transport), segment.count >= 4 else { return nil }
+        self.client = client
+        clientPort = segment.bigEndian16(at: segment.startIndex)
+        service = ServicePort(transport, segment.bigEndian16(at: segment.startIndex + 2))
+        self.kind = kind
+    }
+}
+
+extension RandomAccessCollection<UInt8> where Index == Int {
+    fileprivate func bigEndian16(at index: Int) -> UInt16 { UInt16(self[index]) << 8 | UInt16(self[index + 1]) }
+}

@@ -1,0 +1,36 @@
+import CNetfilter
+import Firewall
+
+/// The rules that tell the daemon of what the guard drops; none of them decides about a packet.
+extension Batch {
+    mutating func addLogRules(_ shape: TableShape) {
+        guard shape.logGroup != 0 else { return }
+        let sets = [(TableSet.remembered4, NFPROTO_IPV4), (.remembered6, NFPROTO_IPV6)]
+
+        // ip  saddr . meta l4proto . th dport @remembered4 limit rate 200/second … log prefix "…" group …
+        // ip6 saddr . meta l4proto . th dport @remembered6 limit rate 200/second … log prefix "…" group …
+        for (set, family) in sets {
+            addRule("guarded_port", shape) {
+                $0.isFamily(family)
+                $0.load(set.fields)
+                // The element's own limit ends the rule, too.
+                $0.lookup(set.rawValue)
+                $0.limit(.remembered)
+                $0.log(.remembered, group: shape.logGroup)
+            }
+        }
+
+        // ip  saddr . meta l4proto . th dport != @remembered4 ct state new limit rate 10/second … log prefix "…" group …
+        // ip6 saddr . meta l4proto . th dport != @remembered6 ct state new limit rate 10/second … log prefix "…" group …
+        for (set, family) in sets {
+            addRule("guarded_port", shape) {
+                $0.isFamily(family)
+                $0.load(set.fields)
+                $0.lookup(set.rawValue, isInverted: true)
+                $0.isState(UInt32(CNF_CT_STATE_NEW))
+                $0.limit(.probes)
+                $0.log(.probe, group: shape.logGroup)
+            }
+        }
+    }
+}

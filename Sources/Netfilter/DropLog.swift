@@ -1,0 +1,96 @@
+import CNetfilter
+import Firewall
+import Glibc
+
+/// What the table's log rules tell of dropped packets; never blocks.
+///
+/// Of the network namespace of the thread that called `init`.
+public final class DropLog {
+    /// The longest IPv4 header and the ports need 64 bytes.
+    static let packetBytesMax: UInt32 = 96
+    /// One call reads no more than this often; the descriptor stays readable.
+    private static let receivesMax = 1024
+    private static let receiveBufferBytes: Int32 = 1 << 20
+    private static let nextAtOnce: (count: UInt32, centiseconds: UInt32) = (1, 1)
+
+    /// Packets of which the kernel could not tell, because nobody read for too long; known when a later one is read.
+    public private(set) var lost = 0
+
+    private let socket: NetlinkSocket
+    private var nextNumber: UInt32 = 0
+
+    /// - Parameter group: ``TableShape/logGroup``; one process alone can read a group.
+    public convenience init(group: UInt16) throws(NetfilterError) {
+        try self.init(group: group, receiveBufferBytes: Self.receiveBufferBytes)
+    }
+
+    init(group: UInt16, receiveBufferBytes: Int32) throws(NetfilterError) {
+        socket = try NetlinkSocket(bus: NETLINK_NETFILTER, isBlocking: false)
+        // Without it packets are lost sooner, no more.
+        socket.setOption(SOL_SOCKET, SO_RCVBUFFORCE, receiveBufferBytes)
+        let doing = "listening to NFLOG group \(group)"
+        do throws(NetfilterError) {
+            _ = try socket.askNetfilter(
+                doing, subsystem: NFNL_SUBSYS_ULOG, message: NFULNL_MSG_CONFIG.rawValue, flags: NLM_F_ACK,
+                family: NFPROTO_UNSPEC, resource: group
+            ) { Self.configure(&$0) }
+        } catch {
+            guard case .failed(_, EPERM, let detail) = error else { throw error }
+            let why = "\(detail): another process listens to it, or CAP_NET_ADMIN is missing"
+            throw .failed(doing: doing, errno: EPERM, detail: why)
+        }
+    }
+
+    /// Readable when there is something for ``readEvents()``.
+    public var descriptor: Int32 { socket.descriptor }
+
+    /// The packets that were logged since the last time; those whose headers say nothing useful are left out.
+    public func readEvents() -> [DroppedPacket] {
+        var packets: [DroppedPacket] = []
+        for _ in 0..<Self.receivesMax {
+            switch socket.receive(waits: false) {
+            case .bytes(let bytes):
+                for message in NetlinkMessages(bytes) where message.type == Self.packetMessage {
+                    if let packet = read(message.netfilterAttributes) { packets.append(packet) }
+                }
+            // The numbers tell how many.
+            case .failed(ENOBUFS): continue
+            case .failed, .nothing: return packets
+            }
+        }
+        return packets
+    }
+
+    private static let packetMessage = NFNL_SUBSYS_ULOG << 8 | Int32(NFULNL_MSG_PACKET.rawValue)
+
+    private static func configure(_ request: inout MessageBuffer) {
+        request.put(NFULA_CFG_CMD.rawValue, bigEndian: UInt8(NFULNL_CFG_CMD_BIND.rawValue))
+        // struct nfulnl_msg_config_mode: the bytes of each packet, what to copy, padding.
+        let mode = UInt64(packetBytesMax) << 16 | UInt64(NFULNL_COPY_PACKET) << 8
+        withUnsafeBytes(of: mode.bigEndian) { request.put(NFULA_CFG_MODE.rawValue, $0.dropping(2)) }
+        request.put(NFULA_CFG_QTHRESH.rawValue, bigEndian: nextAtOnce.count)
+        request.put(NFULA_CFG_TIMEOUT.rawValue, bigEndian: nextAtOnce.centiseconds)
+        request.put(NFULA_CFG_FLAGS.rawValue, bigEndian: UInt16(NFULNL_CFG_F_SEQ))
+    }
+
+    private func read(_ attributes: Attributes) -> DroppedPacket? {
+        var kind: DroppedPacket.Kind?
+        var bytes: [UInt8] = []
+        for attribute in attributes {
+            switch attribute.type {
+            case NFULA_PREFIX.rawValue: kind = DroppedPacket.Kind(rawValue: attribute.payload.text)
+            case NFULA_PAYLOAD.rawValue: bytes = Array(attribute.payload)
+            case NFULA_SEQ.rawValue: count(attribute.payload.bigEndian(UInt32.self) ?? nextNumber)
+            default: break
+            }
+        }
+        // Another prefix: not of our rules.
+        return kind.flatMap { DroppedPacket(bytes, kind: $0) }
+    }
+
+    /// The kernel numbers the packets, those too that it then can't send.
+    private func count(_ number: UInt32) {
+        lost += Int(number &- nextNumber)
+        nextNumber = number &+ 1
+    }
+}

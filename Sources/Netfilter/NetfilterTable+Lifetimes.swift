@@ -1,0 +1,77 @@
+import CNetfilter
+import Firewall
+import Glibc
+import Portmapper
+
+extension NetfilterTable {
+    /// Questions that are sent at once; their answers must fit the receive buffer.
+    private static let questionsMax = 128
+
+    /// What is left of each grant's life; a grant that the kernel doesn't hold is absent.
+    ///
+    /// Asks for these elements alone, so the time doesn't depend on how many the table has.
+    /// - Throws: ``NetfilterError/failed(doing:errno:detail:)``, with ENOENT if the table is gone, or its set.
+    public func lifetimes(
+        of keys: [GrantKey], in table: String
+    ) throws(NetfilterError) -> [GrantKey: Duration] {
+        var lifetimes: [GrantKey: Duration] = [:]
+        var rest = keys[...]
+        while !rest.isEmpty {
+            try read(rest.prefix(Self.questionsMax), in: table, into: &lifetimes)
+            rest = rest.dropFirst(Self.questionsMax)
+        }
+        return lifetimes
+    }
+
+    /// One message for each key: the kernel stops a message's reading at the first element that is missing.
+    private func read(
+        _ keys: ArraySlice<GrantKey>, in table: String, into lifetimes: inout [GrantKey: Duration]
+    ) throws(NetfilterError) {
+        let doing = "reading grants of table inet \(table)"
+        var questions = MessageBuffer()
+        var asked: [UInt32: GrantKey] = [:]
+        var setOffset = 0
+        for key in keys {
+            let sequence = socket.nextSequence()
+            let start = questions.count
+            questions.beginNetfilter(
+                subsystem: NFNL_SUBSYS_NFTABLES, message: NFT_MSG_GETSETELEM.rawValue, flags: 0,
+                family: UInt8(NFPROTO_INET), sequence: sequence)
+            questions.put(NFTA_SET_ELEM_LIST_TABLE.rawValue, table)
+            setOffset = questions.count - start
+            questions.put(ElementKey(key))
+            questions.end()
+            asked[sequence] = key
+        }
+        let sent = socket.send(questions.bytes)
+        guard sent == 0 else { throw .failed(doing: doing, errno: sent, detail: errorText(sent)) }
+        // Each question has one answer: the element, or an error.
+        while !asked.isEmpty {
+            switch socket.receive(waits: true) {
+            case .failed(let number): throw .failed(doing: doing, errno: number, detail: errorText(number))
+            case .nothing: throw .failed(doing: doing, errno: EAGAIN, detail: errorText(EAGAIN))
+            case .bytes(let bytes):
+                for message in NetlinkMessages(bytes) where message.portID == portID {
+                    guard let key = asked.removeValue(forKey: message.sequence) else { continue }
+                    lifetimes[key] = try Self.lifetime(message, doing, setOffset)
+                }
+            }
+        }
+    }
+
+    private static func lifetime(
+        _ message: NetlinkMessage, _ doing: String, _ setOffset: Int
+    ) throws(NetfilterError) -> Duration? {
+        guard message.type == NLMSG_ERROR else {
+            let list = message.netfilterAttributes.first { $0.type == NFTA_SET_ELEM_LIST_ELEMENTS.rawValue }
+            return list?.nested.first { _ in true }.map { ElementAttributes($0.nested).lifetime }
+        }
+        let answer = Acknowledgement(error: message)
+        // The kernel points at what it doesn't find: the element, or table or set, which stand before it.
+        let isElement = answer.attributeOffset.map { $0 > setOffset } ?? true
+        guard answer.errno == ENOENT, isElement else {
+            throw .failed(doing: doing, errno: answer.errno, detail: answer.text)
+        }
+        return nil
+    }
+}

@@ -1,0 +1,25 @@
+import CNetfilter
+
+/// How many packets a rule lets pass in the long run, and at once.
+struct PacketRate {
+    let packetsPerSecond: UInt64
+    let burstPackets: UInt32
+
+    /// Of one expired grant, so that no client, nor a forger of its address, takes all of `remembered`. TCP sends a SYN
+    /// again after 1, 3 and 7 seconds.
+    static let rememberedClient = Self(packetsPerSecond: 2, burstPackets: 5)
+    /// Of all expired grants of an address family: 200 clients a second come back, 400 at once, a few µs of work each.
+    static let remembered = Self(packetsPerSecond: 200, burstPackets: 400)
+    /// Of everybody else: enough to see who tries which port, too little to be a load.
+    static let probes = Self(packetsPerSecond: 10, burstPackets: 50)
+}
+
+extension PacketRate {
+    /// Fills in an expression `limit`.
+    func describe(_ limit: OpaquePointer) {
+        nftnl_expr_set_u64(limit, UInt16(NFTNL_EXPR_LIMIT_RATE), packetsPerSecond)
+        nftnl_expr_set_u64(limit, UInt16(NFTNL_EXPR_LIMIT_UNIT), 1)  // seconds
+        nftnl_expr_set_u32(limit, UInt16(NFTNL_EXPR_LIMIT_BURST), burstPackets)
+        nftnl_expr_set_u32(limit, UInt16(NFTNL_EXPR_LIMIT_TYPE), NFT_LIMIT_PKTS.rawValue)
+    }
+}

@@ -1,0 +1,43 @@
+import Glibc
+import Synchronization
+
+/// Sends datagrams from a thread of its own until it is stopped.
+final class Sender: Sendable {
+    private let descriptor: Int32
+    private let isStopped = Atomic(false)
+    private let sent = Atomic(0)
+    private let thread = Atomic<UInt>(0)
+    /// Kept open.
+    private nonisolated(unsafe) let socket: TestSocket
+    private let pauseMicroseconds: UInt32
+
+    init(_ socket: TestSocket, pauseMicroseconds: UInt32 = 50) {
+        self.pauseMicroseconds = pauseMicroseconds
+        self.socket = socket
+        descriptor = socket.descriptor
+        var thread = pthread_t()
+        pthread_create(
+            &thread, nil,
+            { context in
+                guard let context else { return nil }
+                Unmanaged<Sender>.fromOpaque(context).takeRetainedValue().send()
+                return nil
+            }, Unmanaged.passRetained(self).toOpaque())
+        self.thread.store(thread, ordering: .relaxed)
+    }
+
+    private func send() {
+        var byte: UInt8 = 1
+        while !isStopped.load(ordering: .relaxed) {
+            if Glibc.send(descriptor, &byte, 1, 0) == 1 { sent.add(1, ordering: .relaxed) }
+            if pauseMicroseconds > 0 { usleep(pauseMicroseconds) }
+        }
+    }
+
+    /// Stops it, and says how many it sent.
+    func stop() -> Int {
+        isStopped.store(true, ordering: .relaxed)
+        pthread_join(thread.load(ordering: .relaxed), nil)
+        return sent.load(ordering: .relaxed)
+    }
+}
