@@ -28,7 +28,7 @@ final class Lab: Sendable {
     /// Builds the namespaces.
     init() throws {
         Self.sweep
-        name = "t\(getpid())-\(Self.nextNumber())"
+        name = "\(Self.prefix)\(getpid())-\(Self.nextNumber())"
         state = "/tmp/rpcwarden-lab.\(name)"
         script =
             URL(fileURLWithPath: #filePath).deletingLastPathComponent()
@@ -74,12 +74,15 @@ final class Lab: Sendable {
         }
     }
 
+    private static let prefix = "labtests"
+
     /// Labs of test runs that were killed.
     private static let sweep: Void = {
         let left = (try? FileManager.default.contentsOfDirectory(atPath: "/tmp")) ?? []
-        for folder in left where folder.hasPrefix("rpcwarden-lab.t") {
+        for folder in left where folder.hasPrefix("rpcwarden-lab.\(prefix)") {
             let name = folder.dropFirst("rpcwarden-lab.".count)
-            guard let pid = name.dropFirst().split(separator: "-").first.flatMap({ pid_t($0) }), Glibc.kill(pid, 0) != 0
+            guard let pid = name.dropFirst(prefix.count).split(separator: "-").first.flatMap({ pid_t($0) }),
+                Glibc.kill(pid, 0) != 0
             else { continue }
             let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
                 .appendingPathComponent("../../scripts/lab").path
