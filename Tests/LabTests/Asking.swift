@@ -30,7 +30,7 @@ struct Answer: CustomStringConvertible {
         for line in output.lines {
             let words = line.split(separator: " ").map(String.init)
             if line.hasPrefix("reply from ") { sources.append(words[2]) }
-            if line.hasPrefix("shown "), words.count > 1 { replies.append(bytes(ofHex: words[1])) }
+            if line.hasPrefix("shown "), words.count > 1 { replies.append(bytesOf(hex: words[1])) }
         }
     }
 
@@ -121,7 +121,7 @@ func hex(_ bytes: some Sequence<UInt8>) -> String {
     bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
 }
 
-func bytes(ofHex text: String) -> [UInt8] {
+func bytesOf(hex text: String) -> [UInt8] {
     stride(from: 0, to: text.utf8.count, by: 2).compactMap { start in
         UInt8(text.dropFirst(start).prefix(2), radix: 16)
     }

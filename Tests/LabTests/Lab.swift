@@ -22,7 +22,7 @@ final class Lab: Sendable {
     let name: String
     let state: String
     let binary: String
-    private let peerBinary: String
+    let peerBinary: String
     private let script: String
 
     /// Builds the namespaces.
