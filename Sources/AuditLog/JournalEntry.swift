@@ -18,7 +18,9 @@ struct JournalEntry {
         bytes.append(UInt8(ascii: "="))
         // A newline would begin another field.
         bytes.append(
-            contentsOf: value.utf8.prefix(AuditLine.textBytesMax).map { (0x20...0x7e).contains($0) ? $0 : UInt8(ascii: "?") })
+            contentsOf: value.utf8.prefix(AuditLine.textBytesMax).map {
+                (0x20...0x7e).contains($0) ? $0 : UInt8(ascii: "?")
+            })
         bytes.append(UInt8(ascii: "\n"))
     }
 
@@ -27,7 +29,11 @@ struct JournalEntry {
         var words: [String] = []
         var name = ""
         for field in fields where field.key != "ts" {
-            if field.key == "event" { name = text(field.value) } else { words.append("\(field.key)=\(text(field.value))") }
+            if field.key == "event" {
+                name = text(field.value)
+            } else {
+                words.append("\(field.key)=\(text(field.value))")
+            }
         }
         return words.isEmpty ? name : "\(name): \(words.joined(separator: " "))"
     }

@@ -81,7 +81,8 @@ extension Engine {
 
     private func revoke(_ call: ControlCall) -> ControlReply {
         guard let client = call.client.flatMap(IPAddress.init) else {
-            return ControlReply(failure: "not an address: \"\(call.client ?? "")\"; give the client's IPv4 or IPv6 address")
+            return ControlReply(
+                failure: "not an address: \"\(call.client ?? "")\"; give the client's IPv4 or IPv6 address")
         }
         var transport: Transport?
         if let name = call.transport {

@@ -13,6 +13,22 @@ extension Engine {
             record(AuditEvent(.reloadRefused, detail: fresh.diagnostics.first { $0.severity == .error }?.description))
             return .failure(ReloadRefusal(text: text))
         }
+        var changes = Self.changes(from: warden.settings, rules, to: fresh.settings, fresh.rules)
+        // The old rules' names are watched too until the new rules are in force.
+        hosts?.watch(HostNameBook.names(in: rules + fresh.rules))
+        awaitingHosts = fresh
+        if hosts?.isComplete ?? true {
+            applyReload()
+        } else {
+            changes.append("takes effect as soon as the new host names are resolved")
+        }
+        return .success(changes)
+    }
+
+    /// Puts in force what was read, once every host name of it has been asked for.
+    func applyReload() {
+        guard let fresh = awaitingHosts else { return }
+        awaitingHosts = nil
         let changes = Self.changes(from: warden.settings, rules, to: fresh.settings, fresh.rules)
         rules = fresh.rules
         hosts?.watch(HostNameBook.names(in: rules))
@@ -20,7 +36,6 @@ extension Engine {
         let policy = Policy(rules: rules, addresses: hosts?.addresses ?? [:])
         handle { $0.policyReplaced(policy, settings: settings, at: $1, into: &$2) }
         record(AuditEvent(.reloaded, detail: changes.joined(separator: "; ")))
-        return .success(changes)
     }
 
     /// A host name has other addresses, or can't be resolved.

@@ -28,6 +28,8 @@ final class Engine {
     private var control: ControlServer?
     var hosts: HostNameBook?
     var rules: [Rule]
+    /// Read and accepted, but waiting for host names to be resolved.
+    var awaitingHosts: LoadResult?
     private var tick: RepeatedTask?
     private var pending: [Action] = []
     private var isRunning = false
@@ -101,8 +103,10 @@ final class Engine {
         warden.wallClockRead(HostClock.wallClock(), at: now)
         hosts?.timeAdvanced(to: now)
         client?.timeAdvanced()
-        // Grants of named hosts are judged by the registry: not before the names are known.
-        guard hosts?.isComplete ?? true else { return }
+        let areHostsKnown = hosts?.isComplete ?? true
+        if areHostsKnown { applyReload() }
+        // Adopted grants of named hosts are judged by the registry: not before the names are known.
+        guard isReady || areHostsKnown else { return }
         handle { $0.timeAdvanced(to: $1, into: &$2) }
         audit.flush()
         reportReadiness()

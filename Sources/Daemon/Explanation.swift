@@ -45,7 +45,9 @@ public struct Explanation {
         case .success(let permission):
             return permitted(subject, by: permission.rule, open: program == .portmapper ? nil : permission.open)
         case .failure(let reason):
-            return denied("\(client) may not look up \(describe(program)) over \(transport)", reason, missing(program, transport, reason))
+            return denied(
+                "\(client) may not look up \(describe(program)) over \(transport)", reason,
+                missing(program, transport, reason))
         }
     }
 
@@ -66,7 +68,9 @@ public struct Explanation {
     }
 
     private func permitted(_ subject: String, by rule: String?, open: Opening?) -> Verdict {
-        let by = rule.map { "by \($0)" } ?? (client.isLoopback ? "as a client on this host" : "as a client that a rule names")
+        let by =
+            rule.map { "by \($0)" }
+            ?? (client.isLoopback ? "as a client on this host" : "as a client that a rule names")
         let opens = open.map { "\nopen: \($0.rawValue) (\(Self.meaning(of: $0)))" } ?? ""
         return Verdict(isPermitted: true, text: "permitted: \(subject)\n\(by)\(opens)" + notes)
     }
@@ -90,10 +94,13 @@ public struct Explanation {
         let rules = policy.rules(naming: client).map { "  \(policy.rules[$0].label)" }.joined(separator: "\n")
         switch reason {
         case .stranger: return "missing: no rule names \(client) in `from` (or `except` takes it out)"
-        case .noRule: return "missing: none of the rules that name \(client) has \(program.map(describe) ?? "it") in `to`:\n\(rules)"
+        case .noRule:
+            return
+                "missing: none of the rules that name \(client) has \(program.map(describe) ?? "it") in `to`:\n\(rules)"
         case .transport: return "missing: `over: [\(transport)]` in one of the rules that name \(client):\n\(rules)"
         case .noList: return "missing: `list: true` in one of the rules that name \(client):\n\(rules)"
-        case .listOverUDP, .remoteRegistration, .remoteCall, .notServed, .untrustedOwner, .notListening, .neverPort, .rate,
+        case .listOverUDP, .remoteRegistration, .remoteCall, .notServed, .untrustedOwner, .notListening, .neverPort,
+            .rate,
             .grantsFull, .firewallFailed, .rpcbindDown, .broadcast:
             return "missing: \(reason.rawValue)"
         }

@@ -11,7 +11,6 @@ final class HostNameBook {
         var name: String
         var addresses: [IPAddress]?
         var failure: String?
-        var lifetime: Duration
     }
 
     private(set) var addresses: [String: [IPAddress]] = [:]
@@ -58,28 +57,35 @@ final class HostNameBook {
         underWay.insert(name)
         let this = NIOLoopBound(self, eventLoop: loop)
         pool.runIfActive(eventLoop: loop) { Self.look(up: name) }.whenComplete { result in
-            switch result {
-            case .success(let finding): this.value.found(finding)
-            case .failure: this.value.underWay.remove(name)
-            }
+            this.value.underWay.remove(name)
+            if case .success(let finding) = result { this.value.found(finding) }
         }
     }
 
     private static func look(up name: String) -> Finding {
         do {
-            let addresses = try HostNames.resolve(name)
-            return Finding(name: name, addresses: addresses, lifetime: HostNames.lifetime(of: name))
+            return Finding(name: name, addresses: try HostNames.resolve(name))
         } catch {
-            return Finding(name: name, failure: error.description, lifetime: HostNames.lifetimeUnknown)
+            return Finding(name: name, failure: error.description)
+        }
+    }
+
+    /// The TTL is asked for behind the answer's back: a DNS server may take long to say that it knows none.
+    private func learnLifetime(of name: String) {
+        underWay.insert(name)
+        let this = NIOLoopBound(self, eventLoop: loop)
+        pool.runIfActive(eventLoop: loop) { HostNames.lifetime(of: name) }.whenSuccess { lifetime in
+            this.value.underWay.remove(name)
+            if this.value.due[name] != nil { this.value.due[name] = HostClock.now() + lifetime }
         }
     }
 
     /// A name that can't be resolved keeps the addresses that it had: a resolver's fault must not unmount anybody.
     private func found(_ finding: Finding) {
-        underWay.remove(finding.name)
         guard due[finding.name] != nil else { return }
-        due[finding.name] = HostClock.now() + finding.lifetime
+        due[finding.name] = HostClock.now() + HostNames.lifetimeUnknown
         if let fresh = finding.addresses {
+            learnLifetime(of: finding.name)
             failed.remove(finding.name)
             guard fresh != addresses[finding.name] else { return }
             addresses[finding.name] = fresh

@@ -6,37 +6,42 @@ extension Batch {
     mutating func write(_ operation: Operation) {
         switch operation {
         case .makeTable(let shape): makeTable(shape)
-        case .deleteTable: deleteTable()
-        case .guardPort(let service): add(Element(.guarded, service))
-        case .unguardPort(let service): remove(Element(.guarded, service))
+        case .deleteTable(let name): deleteTable(name)
+        case .guardPort(let service): add(ElementKey(.guarded, service))
+        case .unguardPort(let service): remove(ElementKey(.guarded, service))
         case .issue(let key, let timeout, let expiresIn, let comment):
-            replace(Element(key), timeout: timeout, expiresIn: expiresIn, comment: comment)
-        case .revoke(let key): remove(Element(key))
-        case .stand(let key): add(Element(key))
-        case .unstand(let key): remove(Element(key))
-        case .quarantine(let client, let timeout): replace(Element(quarantined: client), timeout: timeout)
-        case .release(let client): remove(Element(quarantined: client))
+            replace(ElementKey(key), timeout: timeout, expiresIn: expiresIn, comment: comment)
+        case .revoke(let key): remove(ElementKey(key))
+        case .stand(let key): add(ElementKey(key))
+        case .unstand(let key): remove(ElementKey(key))
+        case .quarantine(let client, let timeout): replace(ElementKey(quarantined: client), timeout: timeout)
+        case .release(let client): remove(ElementKey(quarantined: client))
         }
     }
 
-    private mutating func add(_ element: Element) {
+    private mutating func add(_ element: ElementKey) {
         message(NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE) { $0.put(element) }
     }
 
-    private mutating func delete(_ element: Element) {
+    private mutating func delete(_ element: ElementKey) {
         message(NFT_MSG_DELSETELEM, flags: 0) { $0.put(element) }
     }
 
     /// Adds it first: deleting what isn't there would fail the batch.
-    private mutating func remove(_ element: Element) {
+    private mutating func remove(_ element: ElementKey) {
         add(element)
         delete(element)
     }
 
     /// Kernels before 6.12 ignore the new timeout of an element that is there: so add, delete, add.
-    private mutating func replace(_ element: Element, timeout: Duration, expiresIn: Duration? = nil, comment: String = "") {
-        add(element)
-        delete(element)
+    /// In a table made by the same batch the add alone will do, once.
+    private mutating func replace(
+        _ element: ElementKey, timeout: Duration, expiresIn: Duration? = nil, comment: String = ""
+    ) {
+        if !isNew(element) {
+            add(element)
+            delete(element)
+        }
         let note = comment.isEmpty ? [] : Userdata.comment(0, comment)
         let timeout = timeout.kernelMilliseconds
         message(NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE) { message in
@@ -53,39 +58,8 @@ extension Batch {
     }
 }
 
-/// An element of one of our sets, apart from what the kernel keeps with it.
-private struct Element {
-    let set: TableSet
-    let addresses: AddressRange?
-    let service: ServicePort?
-
-    init(_ set: TableSet, _ service: ServicePort) {
-        self.set = set
-        addresses = nil
-        self.service = service
-    }
-
-    init(_ key: GrantKey) {
-        set = .granted(key.client)
-        addresses = AddressRange(key.client, key.client)
-        service = key.service
-    }
-
-    init(_ key: StandingKey) {
-        set = .standing(key.clients.first)
-        addresses = key.clients
-        service = key.service
-    }
-
-    init(quarantined client: IPAddress) {
-        set = .quarantined(client)
-        addresses = AddressRange(client, client)
-        service = nil
-    }
-}
-
 extension MessageBuffer {
-    fileprivate mutating func put(_ element: Element, _ more: (inout MessageBuffer) -> Void = { _ in }) {
+    fileprivate mutating func put(_ element: ElementKey, _ more: (inout MessageBuffer) -> Void = { _ in }) {
         put(NFTA_SET_ELEM_LIST_SET.rawValue, element.set.rawValue)
         nest(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue) { list in
             list.nest(UInt32(NFTA_LIST_ELEM.rawValue)) { attributes in

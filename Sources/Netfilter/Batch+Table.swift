@@ -4,8 +4,9 @@ import Firewall
 /// What our table is made of, apart from its elements; above each group of calls stands the nft line that it means.
 extension Batch {
     mutating func makeTable(_ shape: TableShape) {
-        deleteTable()
+        deleteTable(shape.name)
         addTable(shape)
+        tableIsNew(Self.name(shape.name))
         for (index, set) in TableSet.allCases.enumerated() { add(set, id: UInt32(index + 1), shape) }
         switch shape.management {
         case .sets: break
@@ -19,17 +20,17 @@ extension Batch {
     }
 
     /// `add table inet …; delete table inet …`: works whether there is one or not.
-    mutating func deleteTable() {
+    mutating func deleteTable(_ name: String) {
         // Without flags: those of a table that is there stay as they are.
-        message(NFT_MSG_NEWTABLE, flags: NLM_F_CREATE)
-        message(NFT_MSG_DELTABLE, flags: 0)
+        message(NFT_MSG_NEWTABLE, flags: NLM_F_CREATE, table: Self.name(name))
+        message(NFT_MSG_DELTABLE, flags: 0, table: Self.name(name))
     }
 
     // table inet rpcwarden { flags owner,persist; comment "…" }
     private mutating func addTable(_ shape: TableShape) {
         let comment = Userdata.comment(0, "rpcwarden: managed; changes are undone")
         let flags = shape.isOwned ? CNF_TABLE_F_OWNER | CNF_TABLE_F_PERSIST : 0
-        message(NFT_MSG_NEWTABLE, flags: NLM_F_CREATE) { message in
+        message(NFT_MSG_NEWTABLE, flags: NLM_F_CREATE, table: Self.name(shape.name)) { message in
             message.put(NFTA_TABLE_FLAGS.rawValue, bigEndian: UInt32(flags))
             comment.withUnsafeBytes { message.put(NFTA_TABLE_USERDATA.rawValue, $0) }
         }
@@ -37,7 +38,8 @@ extension Batch {
 
     // set granted4 { typeof ip saddr . meta l4proto . th dport; size …; flags dynamic,timeout; counter; timeout … }
     private mutating func add(_ set: TableSet, id: UInt32, _ shape: TableShape) {
-        let description = SetDescription(table: shape.name, name: set.rawValue, id: id, fields: set.fields, flags: set.flags)
+        let description = SetDescription(
+            table: shape.name, name: set.rawValue, id: id, fields: set.fields, flags: set.flags)
         // 0: mixed or none; 2: big endian, as nft notes it (BYTEORDER_BIG_ENDIAN).
         let byteOrder: UInt32 = set.fields.count > 1 ? 0 : 2
         description.note(
@@ -49,12 +51,12 @@ extension Batch {
         case .granted4, .granted6: description.expire(after: shape.keep)
         case .guarded, .standing4, .standing6, .quarantined4, .quarantined6: break
         }
-        add(description)
+        add(description, shape)
     }
 
-    private mutating func add(_ set: borrowing SetDescription) {
-        let pointer = set.set
-        message(NFT_MSG_NEWSET, flags: NLM_F_CREATE, payload: { nftnl_set_nlmsg_build_payload($0, pointer) })
+    private mutating func add(_ description: borrowing SetDescription, _ shape: TableShape) {
+        let set = description.set
+        message(NFT_MSG_NEWSET, flags: NLM_F_CREATE, table: shape.name) { nftnl_set_nlmsg_build_payload($0, set) }
     }
 
     private mutating func addChains(_ shape: TableShape) {
@@ -74,7 +76,7 @@ extension Batch {
         nftnl_chain_set_str(chain, UInt16(NFTNL_CHAIN_TABLE.rawValue), shape.name)
         nftnl_chain_set_str(chain, UInt16(NFTNL_CHAIN_NAME.rawValue), name)
         fill(chain)
-        message(NFT_MSG_NEWCHAIN, flags: NLM_F_CREATE, payload: { nftnl_chain_nlmsg_build_payload($0, chain) })
+        message(NFT_MSG_NEWCHAIN, flags: NLM_F_CREATE, table: shape.name) { nftnl_chain_nlmsg_build_payload($0, chain) }
     }
 
     private mutating func addInputRules(_ shape: TableShape) {
@@ -111,14 +113,16 @@ extension Batch {
             flags: NFT_SET_ANONYMOUS.rawValue | NFT_SET_CONSTANT.rawValue)
         set.note(Userdata.number(0, 1) + Userdata.record(3, KeyField.typeof([.transport])))  // 1: host byte order
         set.limit(2)
-        add(set)
-        message(NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE) { message in
+        add(set, shape)
+        message(NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE, table: Self.name(shape.name)) { message in
             message.put(NFTA_SET_ELEM_LIST_SET.rawValue, transports.name)
             message.put(NFTA_SET_ELEM_LIST_SET_ID.rawValue, bigEndian: transports.id)
             message.nest(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue) { list in
                 for transport in [UInt8(IPPROTO_TCP), UInt8(IPPROTO_UDP)] {
                     list.nest(UInt32(NFTA_LIST_ELEM.rawValue)) { element in
-                        element.nest(NFTA_SET_ELEM_KEY.rawValue) { $0.put(NFTA_DATA_VALUE.rawValue, bigEndian: transport) }
+                        element.nest(NFTA_SET_ELEM_KEY.rawValue) { key in
+                            key.put(NFTA_DATA_VALUE.rawValue, bigEndian: transport)
+                        }
                     }
                 }
             }
@@ -213,6 +217,8 @@ extension Batch {
         let expressions = RuleExpressions(table: shape.name, chain: chain, comment: comment)
         fill(expressions)
         let rule = expressions.rule
-        message(NFT_MSG_NEWRULE, flags: NLM_F_CREATE | NLM_F_APPEND, payload: { nftnl_rule_nlmsg_build_payload($0, rule) })
+        message(NFT_MSG_NEWRULE, flags: NLM_F_CREATE | NLM_F_APPEND, table: shape.name) {
+            nftnl_rule_nlmsg_build_payload($0, rule)
+        }
     }
 }

@@ -4,7 +4,7 @@ import CNetfilter
 ///
 /// start ─▶ message… (of operation 0, 1, …) ─▶ finish
 struct Batch: ~Copyable {
-    /// No message that libnftnl writes for us is longer; the longest is a rule of some 700 bytes.
+    /// No message that libnftnl writes for us is longer, the table's name apart; the longest is a rule of some 700 bytes.
     private static let libraryMessageBytesMax = 1 << 13
 
     /// The operation that the messages written from now on belong to.
@@ -14,6 +14,8 @@ struct Batch: ~Copyable {
     private var operations: [Int32] = []
     private var lastMessageStart = 0
     private var table: [UInt8] = []
+    /// The elements put into a table that this batch makes; `nil` if it makes none.
+    private var elements: Set<ElementKey>?
 
     var bytes: UnsafeRawBufferPointer { messages.bytes }
     /// The sequence number of the one message that asks for an acknowledgement.
@@ -23,8 +25,9 @@ struct Batch: ~Copyable {
     mutating func start(table: String, sequence: UInt32) {
         messages.clear()
         operations.removeAll(keepingCapacity: operations.capacity < 1 << 16)
-        self.table = Array(table.utf8) + [0]
+        self.table = Self.name(table)
         firstSequence = sequence
+        elements = nil
         messages.beginNetfilter(
             subsystem: 0, message: UInt32(NFNL_MSG_BATCH_BEGIN), flags: 0, family: UInt8(AF_UNSPEC),
             resource: UInt16(NFNL_SUBSYS_NFTABLES), sequence: sequence)
@@ -55,8 +58,15 @@ struct Batch: ~Copyable {
     /// How many sequence numbers the batch took.
     var sequencesUsed: UInt32 { UInt32(operations.count) + 2 }
 
-    /// A message about our table, which its attributes start by naming; every NFTA_*_TABLE and NFTA_TABLE_NAME is 1.
-    mutating func message(_ type: nf_tables_msg_types, flags: Int32, _ body: (inout MessageBuffer) -> Void = { _ in }) {
+    /// A message about an element of the transaction's table.
+    mutating func message(_ type: nf_tables_msg_types, flags: Int32, _ body: (inout MessageBuffer) -> Void) {
+        message(type, flags: flags, table: table, body)
+    }
+
+    /// A message about a table, which its attributes start by naming; every NFTA_*_TABLE, and NFTA_TABLE_NAME, is 1.
+    mutating func message(
+        _ type: nf_tables_msg_types, flags: Int32, table: [UInt8], _ body: (inout MessageBuffer) -> Void = { _ in }
+    ) {
         begin()
         messages.beginNetfilter(
             subsystem: NFNL_SUBSYS_NFTABLES, message: type.rawValue, flags: flags,
@@ -68,11 +78,11 @@ struct Batch: ~Copyable {
 
     /// A message whose payload libnftnl writes.
     mutating func message(
-        _ type: nf_tables_msg_types, flags: Int32, payload: (UnsafeMutablePointer<nlmsghdr>) -> Void
+        _ type: nf_tables_msg_types, flags: Int32, table: String, payload: (UnsafeMutablePointer<nlmsghdr>) -> Void
     ) {
         begin()
         let sequence = lastSequence
-        messages.write(bytesMax: Self.libraryMessageBytesMax) { start in
+        messages.write(bytesMax: Self.libraryMessageBytesMax + table.utf8.count) { start in
             guard
                 let header = nftnl_nlmsg_build_hdr(
                     start, UInt16(type.rawValue), UInt16(NFPROTO_INET), UInt16(flags), sequence)
@@ -81,6 +91,15 @@ struct Batch: ~Copyable {
             return Int(header.pointee.nlmsg_len)
         }
     }
+
+    static func name(_ table: String) -> [UInt8] { Array(table.utf8) + [0] }
+
+    mutating func tableIsNew(_ name: [UInt8]) {
+        if name == table { elements = [] }
+    }
+
+    /// Whether an element with this key can't be there, because the batch makes the table; true but once.
+    mutating func isNew(_ element: ElementKey) -> Bool { elements?.insert(element).inserted ?? false }
 
     private mutating func begin() {
         lastMessageStart = messages.count

@@ -38,8 +38,8 @@ public final class Flows {
 
     private func flows(of clients: AddressRange, to service: ServicePort) throws(NetfilterError) -> [Flow] {
         var found: [Flow] = []
-        let flags = NLM_F_ROOT | NLM_F_MATCH
-        _ = try ask("reading the flows of \(clients) to \(service)", IPCTNL_MSG_CT_GET, flags, clients) { request in
+        let doing = "reading the flows of \(clients) to \(service)"
+        try ask(doing, IPCTNL_MSG_CT_GET, NetlinkSocket.dump, clients) { request in
             request.nest(CTA_TUPLE_ORIG.rawValue) { $0.putTuple(clients.first, service) }
             // Kernels before 5.8 don't know the filter, and tell of all flows. All of them, up to 6.18 at least, compare
             // IPv6 addresses the wrong way round.
@@ -57,11 +57,10 @@ public final class Flows {
 
     private func delete(_ flow: Flow, _ clients: AddressRange) throws(NetfilterError) -> Bool {
         do throws(NetfilterError) {
-            _ = try ask("cutting a flow of \(clients)", IPCTNL_MSG_CT_DELETE, NLM_F_ACK, clients) { request in
+            try ask("cutting a flow of \(clients)", IPCTNL_MSG_CT_DELETE, NLM_F_ACK, clients) { request in
                 flow.tuple.withUnsafeBytes { request.put(CTA_TUPLE_ORIG.rawValue | UInt32(NLA_F_NESTED), $0) }
                 if !flow.zone.isEmpty { flow.zone.withUnsafeBytes { request.put(CTA_ZONE.rawValue, $0) } }
                 flow.id.withUnsafeBytes { request.put(CTA_ID.rawValue, $0) }
-            } each: { _ in
             }
             return true
         } catch {
@@ -109,16 +108,12 @@ public final class Flows {
 
     private func ask(
         _ doing: String, _ type: cntl_msg_types, _ flags: Int32, _ clients: AddressRange,
-        _ body: (inout MessageBuffer) -> Void, each: (NetlinkMessage) -> Void
-    ) throws(NetfilterError) -> Bool {
-        var request = MessageBuffer()
-        let sequence = socket.nextSequence()
-        request.beginNetfilter(
-            subsystem: NFNL_SUBSYS_CTNETLINK, message: type.rawValue, flags: flags,
-            family: UInt8(clients.first.isIPv4 ? AF_INET : AF_INET6), sequence: sequence)
-        body(&request)
-        request.end()
-        return try socket.ask(doing, request, sequence: sequence, each: each)
+        _ body: (inout MessageBuffer) -> Void, each: (NetlinkMessage) -> Void = { _ in }
+    ) throws(NetfilterError) {
+        // A flow that came meanwhile is stopped by the rules.
+        _ = try socket.askNetfilter(
+            doing, subsystem: NFNL_SUBSYS_CTNETLINK, message: type.rawValue, flags: flags,
+            family: clients.first.isIPv4 ? NFPROTO_IPV4 : NFPROTO_IPV6, body, each: each)
     }
 }
 

@@ -46,7 +46,7 @@ public final class Listeners {
         query.id.idiag_sport = port.bigEndian
         var request = MessageBuffer()
         let sequence = socket.nextSequence()
-        request.begin(type: UInt16(SOCK_DIAG_BY_FAMILY), flags: NLM_F_ROOT | NLM_F_MATCH, sequence: sequence)
+        request.begin(type: UInt16(SOCK_DIAG_BY_FAMILY), flags: NetlinkSocket.dump, sequence: sequence)
         request.append(query)
         request.end()
         // A socket that came or went meanwhile may be missed, as by a look a moment earlier or later.

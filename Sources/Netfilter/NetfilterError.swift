@@ -1,5 +1,4 @@
 import CNetfilter
-import Glibc
 
 /// Why something asked of the kernel could not be had.
 public enum NetfilterError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -23,15 +22,7 @@ public enum NetfilterError: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// `errno`'s text, followed by what the kernel says about it.
 func errorText(_ number: Int32, _ extended: String? = nil) -> String {
-    let text =
-        if number == ENFILE {
-            // The kernel's "Too many open files in system" misleads here.
-            "the set is full (ENFILE)"
-        } else if let known = cnf_errno_text(number) {
-            String(cString: known)
-        } else {
-            "error \(number)"
-        }
+    let text = cnf_errno_text(number).map { String(cString: $0) } ?? "error \(number)"
     guard let extended, !extended.isEmpty else { return text }
     return "\(text): \(extended)"
 }

@@ -24,7 +24,6 @@ extension NetfilterTable {
         do throws(NetfilterError) {
             _ = try ask("reading table inet \(table)", NFT_MSG_GETTABLE, NLM_F_ACK) {
                 $0.put(NFTA_TABLE_NAME.rawValue, table)
-            } each: { _ in
             }
             return true
         } catch {
@@ -36,7 +35,7 @@ extension NetfilterTable {
     /// The default timeout of each of our sets, which elements with the same don't repeat.
     private func sets(of table: String) throws(NetfilterError) -> (timeouts: [TableSet: Duration], isConsistent: Bool) {
         var timeouts: [TableSet: Duration] = [:]
-        let isConsistent = try ask("reading the sets of table inet \(table)", NFT_MSG_GETSET, Self.dump) {
+        let isConsistent = try ask("reading the sets of table inet \(table)", NFT_MSG_GETSET, NetlinkSocket.dump) {
             $0.put(NFTA_SET_TABLE.rawValue, table)
         } each: { message in
             guard let (set, timeout) = Self.ourSet(message.netfilterAttributes) else { return }
@@ -71,7 +70,8 @@ extension NetfilterTable {
     ) throws(NetfilterError) -> TableContents? {
         var contents = TableContents()
         for set in TableSet.allCases {
-            let isConsistent = try ask("reading set \(set.rawValue) of table inet \(table)", NFT_MSG_GETSETELEM, Self.dump) {
+            let doing = "reading set \(set.rawValue) of table inet \(table)"
+            let isConsistent = try ask(doing, NFT_MSG_GETSETELEM, NetlinkSocket.dump) {
                 $0.put(NFTA_SET_ELEM_LIST_TABLE.rawValue, table)
                 $0.put(NFTA_SET_ELEM_LIST_SET.rawValue, set.rawValue)
             } each: { message in
@@ -86,20 +86,13 @@ extension NetfilterTable {
         return contents
     }
 
-    private static var dump: Int32 { NLM_F_ROOT | NLM_F_MATCH }
-
     private func ask(
         _ doing: String, _ type: nf_tables_msg_types, _ flags: Int32, _ body: (inout MessageBuffer) -> Void,
-        each: (NetlinkMessage) -> Void
+        each: (NetlinkMessage) -> Void = { _ in }
     ) throws(NetfilterError) -> Bool {
-        var request = MessageBuffer()
-        let sequence = socket.nextSequence()
-        request.beginNetfilter(
-            subsystem: NFNL_SUBSYS_NFTABLES, message: type.rawValue, flags: flags,
-            family: UInt8(NFPROTO_INET), sequence: sequence)
-        body(&request)
-        request.end()
-        return try socket.ask(doing, request, sequence: sequence, each: each)
+        try socket.askNetfilter(
+            doing, subsystem: NFNL_SUBSYS_NFTABLES, message: type.rawValue, flags: flags, family: NFPROTO_INET, body,
+            each: each)
     }
 }
 

@@ -29,14 +29,15 @@ public final class NetfilterTable {
             let failures = attempt(transaction, without: absent)
             guard !failures.isEmpty else { return nil }
             let more = Set(failures.compactMap { Self.absent($0, transaction) }).subtracting(absent)
-            if let failure = failures.first(where: { $0.operation.map { !more.contains($0) } ?? true }) { return failure }
+            let others = failures.filter { $0.operation.map { !more.contains($0) } ?? true }
+            if let failure = others.first { return failure }
             absent.formUnion(more)
         }
     }
 
     /// The operation, if it failed because what it shall take away isn't there and can't be added either.
     ///
-    /// Adding what is there succeeds. ENFILE: it isn't, and the set is full. EEXIST: not it, but a range that overlaps it.
+    /// Adding what is there succeeds. ENFILE: it isn't there, and the set is full. EEXIST: a range is that overlaps it.
     private static func absent(_ failure: CommitFailure, _ transaction: Transaction) -> Int? {
         guard failure.errno == ENFILE || failure.errno == EEXIST, let index = failure.operation,
             transaction.operations[index].isRemoval
@@ -55,7 +56,7 @@ public final class NetfilterTable {
         batch.finish()
         socket.skipSequences(batch.sequencesUsed)
         let sent = socket.send(batch.bytes)
-        guard sent == 0 else { return [CommitFailure(errno: sent, message: "sending to the kernel: \(errorText(sent))")] }
+        guard sent == 0 else { return [Self.failure("sending to the kernel", sent)] }
         return acknowledgements()
     }
 
@@ -70,10 +71,9 @@ public final class NetfilterTable {
             // So much failed that not all answers fit; the first ones did, and follow.
             case .failed(ENOBUFS): silence = ENOBUFS
             case .failed(let number):
-                return failures + [CommitFailure(errno: number, message: "reading the kernel's answer: \(errorText(number))")]
+                return failures + [Self.failure("reading the kernel's answer", number)]
             case .nothing:
-                let unanswered = CommitFailure(errno: silence, message: "no answer of the kernel: \(errorText(silence))")
-                return failures.isEmpty ? [unanswered] : failures
+                return failures.isEmpty ? [Self.failure("no answer of the kernel", silence)] : failures
             case .bytes(let bytes):
                 var isDone = false
                 for message in NetlinkMessages(bytes) where message.type == NLMSG_ERROR {
@@ -87,8 +87,14 @@ public final class NetfilterTable {
         }
     }
 
+    private static func failure(_ doing: String, _ number: Int32) -> CommitFailure {
+        CommitFailure(errno: number, message: "\(doing): \(errorText(number))")
+    }
+
     private func failure(_ answer: Acknowledgement, _ sequence: UInt32) -> CommitFailure {
-        CommitFailure(errno: answer.errno, message: answer.text, operation: batch.operation(ofSequence: sequence))
+        // The text of ENFILE, "Too many open files in system", misleads here.
+        let text = answer.errno == ENFILE ? "the set is full (ENFILE)" : answer.text
+        return CommitFailure(errno: answer.errno, message: text, operation: batch.operation(ofSequence: sequence))
     }
 }
 

@@ -10,6 +10,8 @@ final class NetlinkSocket {
         case failed(errno: Int32)
     }
 
+    private static let answerSecondsMax = 10
+
     let portID: UInt32
     let descriptor: Int32
     private let socket: OpaquePointer
@@ -20,10 +22,11 @@ final class NetlinkSocket {
 
     /// - Parameter bus: `NETLINK_NETFILTER` or another protocol of `linux/netlink.h`.
     init(bus: Int32, isBlocking: Bool = true) throws(NetfilterError) {
-        let flags = isBlocking ? Int32(SOCK_CLOEXEC.rawValue) : Int32(SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
-        guard let socket = mnl_socket_open2(bus, flags) else {
+        let flags = isBlocking ? SOCK_CLOEXEC.rawValue : SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue
+        guard let socket = mnl_socket_open2(bus, Int32(flags)) else {
+            let number = errno
             buffer.deallocate()
-            throw .failed(doing: "netlink socket", errno: errno, detail: errorText(errno))
+            throw .failed(doing: "netlink socket", errno: number, detail: errorText(number))
         }
         self.socket = socket
         descriptor = mnl_socket_get_fd(socket)
@@ -37,6 +40,9 @@ final class NetlinkSocket {
         // Both only make errors tell more; a kernel without them still works.
         setOption(SOL_NETLINK, NETLINK_EXT_ACK, 1)
         setOption(SOL_NETLINK, NETLINK_CAP_ACK, 1)
+        // The kernel answers at once or says ENOBUFS; should it do neither, nobody waits for ever.
+        var patience = timeval(tv_sec: Self.answerSecondsMax, tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
     }
 
     deinit {
@@ -119,6 +125,23 @@ extension NetlinkSocket {
             }
         }
     }
+
+    /// The same, for nfnetlink; `body` writes the request's attributes.
+    func askNetfilter(
+        _ doing: String, subsystem: Int32, message: UInt32, flags: Int32, family: Int,
+        _ body: (inout MessageBuffer) -> Void, each: (NetlinkMessage) -> Void = { _ in }
+    ) throws(NetfilterError) -> Bool {
+        var request = MessageBuffer()
+        let sequence = nextSequence()
+        request.beginNetfilter(
+            subsystem: subsystem, message: message, flags: flags, family: UInt8(family), sequence: sequence)
+        body(&request)
+        request.end()
+        return try ask(doing, request, sequence: sequence, each: each)
+    }
+
+    /// NLM_F_DUMP, of which Swift can't see the macro.
+    static let dump = NLM_F_ROOT | NLM_F_MATCH
 
     private static func end(_ message: NetlinkMessage) -> Acknowledgement? {
         switch message.type {

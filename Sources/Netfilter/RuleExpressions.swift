@@ -172,20 +172,3 @@ struct RuleExpressions: ~Copyable {
         nftnl_rule_add_expr(rule, expression)
     }
 }
-
-extension Duration {
-    /// Longest time that is handed to the kernel: 100 years; its own limit lies far above.
-    private static let kernelSecondsMax: Int64 = 100 * 365 * 86_400
-
-    /// For the kernel, to which 0 means "never expires": at least 1.
-    var kernelMilliseconds: UInt64 {
-        let (seconds, attoseconds) = components
-        if seconds >= Self.kernelSecondsMax { return UInt64(Self.kernelSecondsMax) * 1000 }
-        if seconds < 0 { return 1 }
-        return UInt64(max(seconds * 1000 + attoseconds / 1_000_000_000_000_000, 1))
-    }
-
-    init(kernelMilliseconds: UInt64) {
-        self = .milliseconds(Int64(clamping: kernelMilliseconds))
-    }
-}

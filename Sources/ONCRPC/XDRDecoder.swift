@@ -58,7 +58,7 @@ public struct XDRDecoder {
 
     /// Whatever string there is, cut to `kept` bytes; bytes other than printable ASCII become `?`.
     public mutating func repairedText(keeping kept: Int) throws(XDRError) -> String {
-        let bytes = try opaque(max: remaining)
+        let bytes = try opaque(max: Int.max)
         let repaired = bytes.prefix(kept).map { (0x20...0x7e).contains($0) ? $0 : UInt8(ascii: "?") }
         return String(decoding: repaired, as: UTF8.self)
     }

@@ -138,7 +138,7 @@ extension Policy {
 
     private static func boundaries(of rules: [Rule], _ addresses: [String: [IPAddress]]) -> Boundaries {
         var result: Boundaries = ([], [])
-        for (index, rule) in rules.enumerated() {
+        for (index, rule) in rules.enumerated() where canExcept(rule, addresses) {
             for (terms, isException) in [(rule.from, false), (rule.except, true)] {
                 for range in terms.flatMap({ ranges(of: $0, addresses) }) {
                     switch (range.first, range.last) {
@@ -152,6 +152,13 @@ extension Policy {
             }
         }
         return result
+    }
+
+    /// Whom a rule excepts must be known before it permits anybody.
+    private static func canExcept(_ rule: Rule, _ addresses: [String: [IPAddress]]) -> Bool {
+        rule.except.allSatisfy { term in
+            if case .host(let name) = term { addresses[name] != nil } else { true }
+        }
     }
 
     private static func ranges(of term: ClientTerm, _ addresses: [String: [IPAddress]]) -> [AddressRange] {

@@ -54,7 +54,8 @@ extension ListeningSocket {
         var code = rpcw_adopt_socket(descriptor)
         if code == 0 { code = rpcw_describe_socket(descriptor, &isStream, &at) }
         guard code == 0, let address = at.ipAddress else {
-            throw SocketError(operation: "descriptor \(descriptor), passed by LISTEN_FDS, is no socket for us", code: code)
+            throw SocketError(
+                operation: "descriptor \(descriptor), passed by LISTEN_FDS, is no socket for us", code: code)
         }
         return ListeningSocket(
             descriptor: descriptor, transport: isStream ? .tcp : .udp, address: address, port: at.port)

@@ -101,9 +101,13 @@ extension IPAddress {
             tail = [UInt16(quad >> 16), UInt16(truncatingIfNeeded: quad)]
             fields.removeLast()
         }
-        // "::" leaves an empty field; at either end it leaves two.
-        if fields.count >= 2, fields[0].isEmpty, fields[1].isEmpty { fields.removeFirst() }
-        if tail.isEmpty, fields.count >= 2, fields[fields.count - 1].isEmpty, fields[fields.count - 2].isEmpty {
+        // "::" leaves an empty field; at either end it leaves two, and a single colon there is none of RFC 4291's forms.
+        if fields[0].isEmpty {
+            guard fields[1].isEmpty else { return nil }
+            fields.removeFirst()
+        }
+        if tail.isEmpty, fields[fields.count - 1].isEmpty {
+            guard fields[fields.count - 2].isEmpty else { return nil }
             fields.removeLast()
         }
         var groups: [UInt16] = []

@@ -97,7 +97,8 @@ struct Pipeline {
     /// The stream broke: its questions wait again, once.
     /// - Returns: those that have waited often enough.
     mutating func disconnected() -> [Question] {
-        let broken = inFlight.sorted { $0.key < $1.key }.map(\.value)
+        // The oldest first: xids wrap.
+        let broken = inFlight.sorted { $0.key &- nextXID &- 1 < $1.key &- nextXID &- 1 }.map(\.value)
         inFlight = [:]
         waiting.insert(
             contentsOf: broken.filter { $0.attempts < Self.attemptsMax }.map {

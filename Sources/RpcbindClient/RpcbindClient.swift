@@ -31,7 +31,8 @@ public final class RpcbindClient {
 
     public func ask(_ question: Question) {
         guard let route = route(for: question.netID) else {
-            return answered(question, .failure(.unreachable("rpcbind.address has no \(question.netID.rawValue) address")))
+            return answered(
+                question, .failure(.unreachable("rpcbind.address has no \(question.netID.rawValue) address")))
         }
         route.ask(question)
     }

@@ -11,7 +11,8 @@ struct AuditLimiter {
     static let burstSeconds = 10
     static let summaryPeriod: Duration = .seconds(10)
 
-    private var perClient = RateLimiter(perSecond: linesPerSecondPerClient, burst: linesPerSecondPerClient * burstSeconds)
+    private var perClient = RateLimiter(
+        perSecond: linesPerSecondPerClient, burst: linesPerSecondPerClient * burstSeconds)
     private var inAll = RateLimiter(perSecond: linesPerSecond, burst: linesPerSecond * burstSeconds)
     private var swallowed: [AuditEvent.Kind: Int] = [:]
     private var lastSummary = Instant.zero

@@ -73,7 +73,9 @@ public struct ConnectionTable: Sendable {
     }
 
     public mutating func closed(_ id: ID) {
-        guard let connection = connections.removeValue(forKey: id), let count = counts[connection.client] else { return }
+        guard let connection = connections.removeValue(forKey: id), let count = counts[connection.client] else {
+            return
+        }
         counts[connection.client] = count > 1 ? count - 1 : nil
     }
 

@@ -17,7 +17,9 @@ struct DueQueue<Item: Sendable>: Sendable {
         heap.swapAt(0, heap.count - 1)
         heap.removeLast()
         var parent = 0
-        while let child = [2 * parent + 1, 2 * parent + 2].filter({ $0 < heap.count }).min(by: { heap[$0].at < heap[$1].at }),
+        while let child = [2 * parent + 1, 2 * parent + 2].filter({ $0 < heap.count }).min(by: {
+            heap[$0].at < heap[$1].at
+        }),
             heap[child].at < heap[parent].at
         {
             heap.swapAt(parent, child)

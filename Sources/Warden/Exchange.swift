@@ -1,6 +1,6 @@
 import ONCRPC
-import Portmapper
 import Policy
+import Portmapper
 
 /// One permitted call on its way from question to reply.
 ///

@@ -80,7 +80,8 @@ extension Warden {
 
     /// Finds the mapping that answered, whose owner must be trusted; reads the registry anew where it isn't known.
     mutating func explain(_ id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
-        guard let exchange = exchanges[id], let service = exchange.answered, let program = exchange.call.subject?.program
+        guard let exchange = exchanges[id], let service = exchange.answered,
+            let program = exchange.call.subject?.program
         else { return }
         let netID = Self.answeringNetID(exchange)
         let explanations =

@@ -18,7 +18,9 @@ extension Warden {
     /// The grant is there, for this program, and the kernel keeps it for half of `keep` at least.
     private func isFresh(_ service: Exchange.Service, _ exchange: Exchange, at now: Instant) -> Bool {
         let key = GrantKey(client: exchange.peer.address, service: service.port)
-        guard writer.isTableMade, let grant = ledger[key], grant.programs.contains(service.program) else { return false }
+        guard writer.isTableMade, let grant = ledger[key], grant.programs.contains(service.program) else {
+            return false
+        }
         return now - grant.writtenAt < settings.firewall.keep / 2
     }
 

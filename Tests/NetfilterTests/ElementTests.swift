@@ -59,7 +59,8 @@ extension KernelTests {
                 let table = try NetfilterTable.made(TableShape(keep: .seconds(7200)))
                 let key = Example.grant(Example.client4)
                 #expect(table.commit(Example.issue(key, timeout: .seconds(7200))) == nil)
-                #expect(try table.contents().granted.first?.timeout == .seconds(7200))
+                #expect(shell("nft add element inet rpcwarden granted4 '{ 192.0.2.8 . tcp . 2049 }'").status == 0)
+                #expect(try table.contents().granted.map(\.timeout) == [.seconds(7200), .seconds(7200)])
             }
         }
 
@@ -102,7 +103,9 @@ extension KernelTests {
             try inFreshNamespace {
                 let table = try NetfilterTable.made()
                 let key = Example.grant(Example.client4)
-                #expect(table.commit(Example.issue(key, timeout: timeout), .quarantine(Example.client4, timeout: timeout)) == nil)
+                #expect(
+                    table.commit(Example.issue(key, timeout: timeout), .quarantine(Example.client4, timeout: timeout))
+                        == nil)
                 if timeout > .seconds(1) {
                     #expect(try table.contents().granted.first?.timeout == .seconds(100 * 365 * 86_400))
                 } else {
@@ -144,7 +147,10 @@ extension KernelTests {
             try inFreshNamespace {
                 let table = try NetfilterTable.made()
                 let key = Example.grant(Example.client4)
-                #expect(table.commit(Example.issue(key), .revoke(key), Example.issue(key, comment: "last"), Example.issue(key)) == nil)
+                #expect(
+                    table.commit(
+                        Example.issue(key), .revoke(key), Example.issue(key, comment: "last"), Example.issue(key))
+                        == nil)
                 #expect(try table.grants() == [key])
                 #expect(table.commit(Example.issue(key), .revoke(key)) == nil)
                 #expect(try table.grants() == [])
@@ -186,6 +192,35 @@ extension KernelTests {
             }
         }
 
+        @Test("deletes the table that it is told, and makes another, in one transaction")
+        func renames() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable.made()
+                let renamed = Transaction(
+                    table: "warden2",
+                    operations: [
+                        .deleteTable(name: "rpcwarden"), .makeTable(TableShape(name: "warden2")),
+                        .guardPort(Example.nfs),
+                    ])
+                #expect(table.commit(renamed) == nil)
+                #expect(try table.contents(of: "rpcwarden") == nil)
+                #expect(try table.contents(of: "warden2")?.guarded == [Example.nfs])
+            }
+        }
+
+        @Test("issues a key twice in the transaction that makes the table: the last one counts")
+        func issuesTwiceAnew() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable()
+                let key = Example.grant(Example.client4)
+                #expect(
+                    table.commit(
+                        .makeTable(TableShape()), Example.issue(key, timeout: .seconds(60), comment: "first"),
+                        Example.issue(key, timeout: .seconds(900), comment: "second")) == nil)
+                #expect(try table.contents().granted.map(\.comment) == ["second"])
+            }
+        }
+
         @Test("counts nothing at first, and the packets that used the grant afterwards")
         func counts() throws {
             try inFreshNamespace {
@@ -194,7 +229,8 @@ extension KernelTests {
                 #expect(table.commit(Example.issue(key)) == nil)
                 #expect(try table.contents().granted.first?.packets == 0)
                 let add = shell(
-                    "nft add element inet rpcwarden granted4 '{ 192.0.2.8 . tcp . 2049 counter packets 7 bytes 4200 timeout 1h }'")
+                    "nft add element inet rpcwarden granted4 '{ 192.0.2.8 . tcp . 2049 counter packets 7 bytes 4200 timeout 1h }'"
+                )
                 #expect(add.status == 0, "\(add.text)")
                 let counted = try table.contents().granted.first { $0.key.client == .v4(0xc000_0208) }
                 #expect(counted?.packets == 7)

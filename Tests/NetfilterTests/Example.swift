@@ -8,7 +8,7 @@ enum Example {
     static let nfs = ServicePort(.tcp, 2049)
     static let mountd = ServicePort(.udp, 20048)
     static let client4 = IPAddress.v4(0xc000_0207)  // 192.0.2.7
-    static let client6 = IPAddress.v6(0x2001_0db8 << 96 | 7)
+    static let client6 = IPAddress.v6(IPv6Bits(0x2001_0db8 << 96 | 7))
 
     static func grant(_ client: IPAddress, _ service: ServicePort = nfs) -> GrantKey {
         GrantKey(client: client, service: service)
@@ -29,7 +29,7 @@ enum Example {
         .guardPort(nfs), .guardPort(mountd),
         issue(grant(client4), comment: "nfs of 192.0.2.7"), issue(grant(client6, mountd), timeout: .seconds(60)),
         .stand(standing(.v4(0x0a00_0000), .v4(0x0aff_ffff))), .stand(standing(.v4(1), .v4(9), mountd)),
-        .stand(standing(client6, client6)), .stand(standing(.v6(2), .v6(UInt128.max - 1), mountd)),
+        .stand(standing(client6, client6)), .stand(standing(.v6(2), .v6(IPv6Bits.max.predecessor), mountd)),
         .quarantine(client4, timeout: .seconds(600)), .quarantine(client6, timeout: .seconds(600)),
     ]
 }

@@ -51,14 +51,16 @@ extension KernelTests {
             try inFreshNamespace {
                 let table = try NetfilterTable.made(TableShape(grantsMax: 3, quarantinesMax: 1))
                 let keys = (1...3).map { Example.grant(.v4($0)) }
-                #expect(table.commit(keys.map { Example.issue($0) } + [.quarantine(.v4(1), timeout: .seconds(9))]) == nil)
+                #expect(
+                    table.commit(keys.map { Example.issue($0) } + [.quarantine(.v4(1), timeout: .seconds(9))]) == nil)
                 #expect(table.commit(keys.map { Example.issue($0, timeout: .seconds(7)) }) == nil)
                 #expect(try table.contents().granted.map(\.timeout) == [.seconds(7), .seconds(7), .seconds(7)])
 
                 let absent = (7...9).map { Example.grant(.v4($0)) }
                 #expect(
                     table.commit(
-                        .revoke(absent[0]), .guardPort(Example.nfs), .revoke(absent[1]), .revoke(keys[1]), .release(.v4(2)),
+                        .revoke(absent[0]), .guardPort(Example.nfs), .revoke(absent[1]), .revoke(keys[1]),
+                        .release(.v4(2)),
                         .revoke(keys[1]), Example.issue(absent[2])) == nil)
                 #expect(try table.grants() == [keys[0], keys[2], absent[2]])
                 #expect(try table.contents().guarded == [Example.nfs])
@@ -112,7 +114,8 @@ extension KernelTests {
                 let table = try NetfilterTable()
                 #expect(try table.contents(of: "rpcwarden") == nil)
                 _ = shell("nft add table inet rpcwarden")
-                #expect(throws: NetfilterError.foreign(table: "rpcwarden", missing: TableSet.allCases.map(\.rawValue))) {
+                #expect(throws: NetfilterError.foreign(table: "rpcwarden", missing: TableSet.allCases.map(\.rawValue)))
+                {
                     try table.contents(of: "rpcwarden")
                 }
                 #expect(table.commit(.makeTable(TableShape(management: .sets))) == nil)

@@ -9,10 +9,9 @@ extension KernelTests {
     @Suite struct FlowTests {
         @Test(
             "cuts the client's flows to the service, and no others",
-            arguments: [("127.0.0.1", "127.0.0.2"), ("::1", "2001:db8::1")], Transport.allCases)
+            arguments: [("127.0.0.1", "127.0.0.2"), ("::1", "::1")], Transport.allCases)
         func cuts(addresses: (client: String, server: String), transport: Transport) throws {
             try inFreshNamespace {
-                _ = shell("ip addr add 2001:db8::1/64 dev lo nodad")
                 // Its ct rules make the kernel track connections.
                 let table = try NetfilterTable.made()
                 let service = ServicePort(transport, 4045)
@@ -22,8 +21,7 @@ extension KernelTests {
                 for target in [service, service, other] { sockets.append(try TestSocket(connectedTo: target, server)) }
                 for socket in sockets.suffix(3) { socket.send(1) }
                 defer { withExtendedLifetime((table, sockets)) {} }
-                // 2001:db8::1 talks to itself.
-                let client = try #require(IPAddress(addresses.client == "::1" ? server : "127.0.0.1"))
+                let client = try #require(IPAddress(addresses.client))
                 let flows = try Flows()
                 #expect(try flows.cut(client: .v4(0x7f00_0009), service: service) == 0)
                 #expect(try flows.cut(client: client, service: ServicePort(transport == .tcp ? .udp : .tcp, 4045)) == 0)

@@ -35,6 +35,7 @@ extension KernelTests {
                 let table = try NetfilterTable()
                 var operations: [Operation] = [.makeTable(shape)]
                 operations += Example.operations
+                operations.append(Example.issue(Example.grant(.v4(1)), comment: "say \"no\"\n\\ }"))
                 #expect(table.commit(Transaction(table: "rpcwarden", operations: operations)) == nil)
                 let fedBack = shell(
                     "cd $(mktemp -d) && nft -s list ruleset > a && nft flush ruleset && nft -f a && nft -s list ruleset > b"

@@ -49,16 +49,16 @@ extension KernelTests {
             }
         }
 
-        @Test("doesn't count a socket that is connected, or one that is gone")
-        func connected() throws {
+        @Test("doesn't count a socket that is connected", arguments: Transport.allCases)
+        func connected(transport: Transport) throws {
             try inFreshNamespace {
-                let listeners = try Listeners()
-                let service = ServicePort(.tcp, 4045)
-                let ours = try TestSocket(service, "0.0.0.0")
-                let peer = try TestSocket(connectedTo: service, "127.0.0.1")
-                defer { withExtendedLifetime((ours, peer)) {} }
-                close(dup2(open("/dev/null", O_RDONLY), ours.descriptor))
-                #expect(try !listeners.isListening(service, ipv4: true))
+                _ = shell("ip addr add 192.0.2.1/24 dev lo")
+                let service = ServicePort(transport, 4045)
+                let peer = try TestSocket(ServicePort(transport, 4046), "192.0.2.1")
+                let socket = try TestSocket(connectedTo: ServicePort(transport, 4046), "192.0.2.1", from: service)
+                defer { withExtendedLifetime((peer, socket)) {} }
+                #expect(try !Listeners().isListening(service, ipv4: true))
+                #expect(try Listeners().listening([service]) == [service: ListenerState()])
             }
         }
     }

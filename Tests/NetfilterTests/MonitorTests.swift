@@ -50,7 +50,7 @@ extension KernelTests {
                         .elementDeleted(.granted(Example.grant(Example.client4))),
                         .elementDeleted(.standing(Example.standing(.v4(0x0a00_0000), .v4(0x0aff_ffff)))),
                         .elementAdded(.guarded(ServicePort(.tcp, 22))),
-                        .elementAdded(.quarantined(.v6(0x2001_0db8 << 96 | 9))),
+                        .elementAdded(.quarantined(.v6(IPv6Bits(0x2001_0db8 << 96 | 9)))),
                         .definition,
                         .elementAdded(nil),
                     ])

@@ -73,7 +73,8 @@ extension KernelTests {
 
             func sendDatagrams(_ count: Int, to port: Int) {
                 _ = shell(
-                    "nsenter -t \(processID) -n bash -c 'for i in $(seq \(count)); do echo > /dev/udp/192.0.2.1/\(port); done'")
+                    "nsenter -t \(processID) -n bash -c 'for i in $(seq \(count)); do echo > /dev/udp/192.0.2.1/\(port); done'"
+                )
             }
         }
 

@@ -15,12 +15,17 @@ final class TestSocket {
         if isIPv6 { setsockopt(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &only, 4) }
         if let device { setsockopt(descriptor, SOL_SOCKET, SO_BINDTODEVICE, device, socklen_t(device.utf8.count)) }
         let bound = Self.withAddress(address, service.port) { bind(descriptor, $0, $1) }
-        guard bound == 0, service.transport == .udp || listen(descriptor, 8) == 0 else { throw SocketError(errno: errno) }
+        guard bound == 0, service.transport == .udp || listen(descriptor, 8) == 0 else {
+            throw SocketError(errno: errno)
+        }
     }
 
-    /// Connected to the address.
-    init(connectedTo service: ServicePort, _ address: String) throws {
+    /// Connected to the address, from `source` of all addresses if given.
+    init(connectedTo service: ServicePort, _ address: String, from source: ServicePort? = nil) throws {
         descriptor = Self.open(service.transport, address.contains(":"))
+        if let source, Self.withAddress("0.0.0.0", source.port, { bind(descriptor, $0, $1) }) != 0 {
+            throw SocketError(errno: errno)
+        }
         let connected = Self.withAddress(address, service.port) { connect(descriptor, $0, $1) }
         guard connected == 0 else { throw SocketError(errno: errno) }
     }
@@ -46,14 +51,18 @@ final class TestSocket {
             v4.sin_family = sa_family_t(AF_INET)
             v4.sin_port = port.bigEndian
             return withUnsafePointer(to: &v4) {
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    body($0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                }
             }
         }
         inet_pton(AF_INET6, text, &v6.sin6_addr)
         v6.sin6_family = sa_family_t(AF_INET6)
         v6.sin6_port = port.bigEndian
         return withUnsafePointer(to: &v6) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(MemoryLayout<sockaddr_in6>.size)) }
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                body($0, socklen_t(MemoryLayout<sockaddr_in6>.size))
+            }
         }
     }
 }

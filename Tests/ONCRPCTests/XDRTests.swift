@@ -93,7 +93,7 @@ import Testing
 
     @Test("repaired text must still be there", arguments: [1, 4, 5, 8, 9, 0xffff_fff0, UInt32.max])
     func repairedTextBeyondEnd(length: UInt32) {
-        #expect(throws: XDRError.self) {
+        #expect(throws: XDRError.truncated) {
             try decode(xdr(length)) { decoder in try decoder.repairedText(keeping: 4) }
         }
     }

@@ -116,7 +116,7 @@ struct PolicyLoaderTests {
         let result = folder.loader.load()
         #expect(result.diagnostics == [])
         #expect(result.settings == Settings())
-        #expect(result.rules.map(\.label) == ["policy.d/a.yaml:1 \"r\""])
+        #expect(result.rules.map(\.label) == ["a.yaml:1 \"r\""])
         #expect(result.filesRead == ["\(folder.path)/policy.d/a.yaml"])
     }
 
@@ -129,7 +129,7 @@ struct PolicyLoaderTests {
         ])
         let result = folder.loader.load(configurationPath: "\(folder.path)/rpcwarden.yaml")
         #expect(result.diagnostics == [])
-        #expect(result.rules.map(\.label) == ["p/10-a.yaml:2 \"a\"", "p/20-b.yaml:1 \"b\""])
+        #expect(result.rules.map(\.label) == ["10-a.yaml:2 \"a\"", "20-b.yaml:1 \"b\""])
         #expect(
             result.filesRead == ["rpcwarden.yaml", "p/10-a.yaml", "p/20-b.yaml"].map { "\(folder.path)/\($0)" })
     }

@@ -1,0 +1,48 @@
+/// nft's notes to itself, kept by the kernel: records of a type byte, a length byte and a value.
+enum Userdata {
+    /// Longer comments are cut: the length byte's limit is 255, nft's own is 128 with the final zero.
+    static let commentBytesMax = 127
+
+    static func record(_ type: UInt8, _ value: [UInt8]) -> [UInt8] {
+        precondition(value.count <= UInt8.max, "a record's length has 8 bits")
+        return [type, UInt8(value.count)] + value
+    }
+
+    static func number(_ type: UInt8, _ value: UInt32) -> [UInt8] {
+        record(type, withUnsafeBytes(of: value) { Array($0) })
+    }
+
+    static func expression(_ kind: UInt32, _ data: [UInt8]) -> [UInt8] {
+        number(0, kind) + record(1, data)
+    }
+
+    /// A comment with its final zero, cut between characters.
+    static func comment(_ type: UInt8, _ text: String) -> [UInt8] {
+        record(type, Array(cut(text).utf8) + [0])
+    }
+
+    /// As much of `text` as fits in ``commentBytesMax``, without zeros, line ends and quotes: nft could not read them back.
+    static func cut(_ text: String) -> String {
+        let isPlain = text.utf8.allSatisfy { (0x20..<0x7f).contains($0) && $0 != UInt8(ascii: "\"") }
+        if isPlain && text.utf8.count <= commentBytesMax { return text }
+        var kept = String.UnicodeScalarView()
+        var bytes = 0
+        for scalar in text.unicodeScalars {
+            let safe: Unicode.Scalar = scalar.value < 0x20 || scalar.value == 0x7f || scalar == "\"" ? "?" : scalar
+            bytes += UTF8.width(safe)
+            guard bytes <= commentBytesMax else { break }
+            kept.append(safe)
+        }
+        return String(kept)
+    }
+
+    /// The comment in what the kernel gave back.
+    static func comment(in bytes: UnsafeRawBufferPointer, type: UInt8 = 0) -> String? {
+        var rest = bytes
+        while rest.count >= 2, rest.count >= 2 + Int(rest[1]) {
+            if rest[0] == type { return UnsafeRawBufferPointer(rebasing: rest[2..<(2 + Int(rest[1]))]).text }
+            rest = rest.dropping(2 + Int(rest[1]))
+        }
+        return nil
+    }
+}

@@ -1,0 +1,168 @@
+import Testing
+
+@Suite("architecture") struct ArchitectureTests {
+    private let repository = Repository()
+
+    @Test("every source keeps to its level, and to the rules of the house")
+    func sources() throws {
+        let targets = try repository.swiftTargets(in: "Sources")
+        #expect(Set(targets.map(\.name)).isSuperset(of: ["ONCRPC", "Portmapper", "Policy"]))
+        for target in targets {
+            for file in target.files {
+                let violations = Architecture.violations(in: try repository.text(file), file: file, target: target.name)
+                #expect(violations == [])
+            }
+        }
+    }
+
+    @Test("Package.swift declares what the sources import, and no more")
+    func manifest() throws {
+        let manifest = Manifest(try repository.text("Package.swift"))
+        for folder in ["Sources", "Tests"] {
+            for target in try repository.swiftTargets(in: folder) {
+                var imports: Set<String> = []
+                for file in target.files {
+                    imports.formUnion(Architecture.imports(in: SourceText(try repository.text(file)).code))
+                }
+                #expect(manifest.disagreements(target: target.name, imports: imports) == [])
+            }
+        }
+    }
+
+    @Test("Package.swift gives pure targets their level")
+    func manifestLevels() throws {
+        let manifest = Manifest(try repository.text("Package.swift"))
+        for (name, allowed) in Architecture.pure {
+            guard let target = manifest.targets[name] else { continue }
+            #expect(target.dependencies.isSubset(of: allowed))
+        }
+    }
+}
+
+@Suite("the architecture's checker") struct CheckerTests {
+    @Test(
+        "an import across a level is found",
+        arguments: [
+            ("ONCRPC", "import Portmapper"), ("ONCRPC", "import Glibc"), ("ONCRPC", "import FoundationEssentials"),
+            ("Portmapper", "import Policy"), ("Portmapper", "import NIOCore"), ("Policy", "import ONCRPC"),
+            ("Policy", "import Firewall"), ("Firewall", "import Policy"), ("Firewall", "import CNetfilter"),
+            ("Warden", "import Synchronization"), ("Warden", "import Netfilter"), ("Warden", "import Foundation"),
+            ("PolicyFile", "import HostNames"), ("Control", "import AuditLog"), ("Netfilter", "import Daemon"),
+            ("AuditLog", "import rpcwarden"), ("HostNames", "import FoundationEssentials"),
+            ("Control", "import Foundation"),
+            ("Daemon", "import Foundation"), ("rpcwarden", "import FoundationNetworking"), ("Gateway", "import Warden"),
+            ("ONCRPC", "  import Portmapper"), ("ONCRPC", "public import Portmapper"),
+            ("ONCRPC", "@_exported import Portmapper"),
+            ("ONCRPC", "@testable import Portmapper"), ("ONCRPC", "@_spi(Tests) private import Portmapper"),
+            ("ONCRPC", "import struct Portmapper.Program"), ("ONCRPC", "let x = 1; import Portmapper"),
+            ("ONCRPC", "/* so */ import Portmapper // now"), ("ONCRPC", "import  Portmapper"),
+            ("ONCRPC", "import\tGlibc"),
+        ])
+    func importFound(target: String, source: String) {
+        #expect(Architecture.violations(in: source, file: "a.swift", target: target) != [])
+    }
+
+    @Test(
+        "an import at its level passes",
+        arguments: [
+            ("ONCRPC", ""), ("Portmapper", "import ONCRPC"), ("Policy", "import Portmapper"),
+            ("Firewall", "import Portmapper"),
+            ("Warden", "import ONCRPC\nimport Portmapper\nimport Policy\nimport Firewall"),
+            ("PolicyFile", "import CYAML"),
+            ("Netfilter", "import Glibc\nimport Synchronization"),
+            ("Control", "import FoundationEssentials\nimport NIOCore"),
+            ("Daemon", "import Control\nimport FoundationEssentials"), ("rpcwarden", "import Daemon"),
+            ("ONCRPC", "// import Foundation"), ("ONCRPC", "/* import Foundation /* x */\nimport Glibc */"),
+            ("ONCRPC", "let text = \"\"\"\n    import Foundation\n    \"\"\""), ("ONCRPC", "let important = 1"),
+        ])
+    func importPasses(target: String, source: String) {
+        #expect(Architecture.violations(in: source, file: "a.swift", target: target) == [])
+    }
+
+    @Test(
+        "what may not be written is found",
+        arguments: [
+            "let a = try! read()", "let a = try? read()", "let a = try  ! read()", "let a = b as! C", "let a = b!",
+            "b!.c()", "b()!.c",
+            "b[0]!", "var a: Int!", "{ $0 }!", "a?.b!", "let a = \"\\(b!)\"", "let a = #\"\\#(b!)\"#", "\"a\".first!",
+            "a! + b",
+            "let a: [Int]!", "f(a!, b)", "x = `default`!", "let a = b! == c", "\"\"\"\n  \\(try! a())\n  \"\"\"",
+        ])
+    func forbiddenFound(source: String) {
+        #expect(Architecture.violations(in: source, file: "a.swift", target: "ONCRPC").count == 1)
+    }
+
+    @Test(
+        "what looks like it passes",
+        arguments: [
+            "if !a { }", "a != b", "a !== b", "!a && !b", "f(!a)", "[!a]", "// b!", "/* try! */", "\"b!\"",
+            "\"try! x\"", "#\"b!\"\\(\"#",
+            "let a = \"\\\"b!\"", "\"\"\"\n  as! \"quoted\"!\n  \"\"\"", "try read()", "a as? B",
+            "do { try b() } catch { }", "\"\\(a)!\"",
+            "static func != (a: A, b: A) -> Bool { !(a == b) }",
+        ])
+    func harmlessPasses(source: String) {
+        #expect(Architecture.violations(in: source, file: "a.swift", target: "ONCRPC") == [])
+    }
+
+    private static let manifest = Manifest(
+        """
+        let nio: [Target.Dependency] = [
+            .product(name: "NIOCore", package: "swift-nio"),  // "Unrelated"
+            .product(name: "NIOPosix", package: "swift-nio"),
+        ]
+        func pure(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target { .target(name: name) }
+        let package = Package(
+            name: "sample",
+            dependencies: [.package(url: "https://github.com/apple/swift-nio", from: "2.0.0")],
+            targets: [
+                pure("A"),
+                pure("B", ["A"]),
+                // pure("Gone", ["A"]),
+                .target(name: "CC", linkerSettings: [.linkedLibrary("x")]),
+                shell("S", ["B", "CC"] + nio),
+                shell("N", nio),
+                .target(
+                    name: "D",
+                    dependencies: [
+                        "S", "N",
+                    ] + nio,
+                    swiftSettings: strict
+                ),
+                .executableTarget(
+                    name: "peer", dependencies: ["A", .product(name: "Parser", package: "p")], path: "Tests/peer"),
+                tests("BTests", ["B"], resources: [.copy("Golden")]),
+                tests("ATests", []),
+            ]
+        )
+        """)
+
+    @Test("the manifest's targets are read with their dependencies")
+    func readsManifest() {
+        let found = Self.manifest.targets.mapValues(\.dependencies)
+        #expect(
+            found == [
+                "A": [], "B": ["A"], "CC": [], "S": ["B", "CC", "NIOCore", "NIOPosix"], "N": ["NIOCore", "NIOPosix"],
+                "D": ["S", "N", "NIOCore", "NIOPosix"], "peer": ["A", "Parser"], "BTests": ["B"], "ATests": [],
+            ])
+        #expect(Self.manifest.targets["peer"]?.path == "Tests/peer")
+        #expect(Self.manifest.targets.values.filter(\.isTest).map(\.name).sorted() == ["ATests", "BTests"])
+    }
+
+    @Test(
+        "a dependency that is missing or unused is found",
+        arguments: [
+            ("B", ["A", "Glibc"], []),
+            ("B", [], ["B depends on A, which it never imports"]),
+            ("A", ["B"], ["A imports B, which its dependencies lack"]),
+            ("A", ["NIOCore"], ["A imports NIOCore, which its dependencies lack"]),
+            ("S", ["B", "CC", "NIOCore"], ["S depends on NIOPosix, which it never imports"]),
+            ("BTests", ["B", "Testing"], []),
+            ("BTests", [], []),
+            ("ATests", ["A"], ["ATests imports A, which its dependencies lack"]),
+            ("Gone", [], ["Gone is not in Package.swift"]),
+        ] as [(String, Set<String>, [String])])
+    func disagreements(target: String, imports: Set<String>, expected: [String]) {
+        #expect(Self.manifest.disagreements(target: target, imports: imports) == expected)
+    }
+}

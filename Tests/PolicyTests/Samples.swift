@@ -1,0 +1,43 @@
+import Policy
+import Portmapper
+import Testing
+
+func address(_ text: String) -> IPAddress {
+    guard let address = IPAddress(text) else { preconditionFailure("\(text) is no address") }
+    return address
+}
+
+func range(_ first: String, _ last: String) -> AddressRange { AddressRange(address(first), address(last)) }
+
+/// `10.0.0.0/8`, an address, or a host name.
+func term(_ text: String) -> ClientTerm {
+    let parts = text.split(separator: "/")
+    guard let address = IPAddress(parts[0]) else { return .host(text) }
+    guard parts.count == 2 else { return .prefix(Prefix(address)) }
+    guard let length = Int(parts[1]), let prefix = Prefix(address, length: length) else {
+        preconditionFailure("\(text) is no prefix")
+    }
+    return .prefix(prefix)
+}
+
+func rule(
+    from: [String], except: [String] = [], to: Set<Program> = [.nfs], over: Set<Transport> = [.tcp, .udp],
+    lists: Bool = false, open: Opening = .onLookup
+) -> Rule {
+    Rule(
+        name: from.joined(separator: " "), location: Location(file: "policy.yaml", line: 1, column: 1),
+        from: from.map(term), except: except.map(term), to: to, over: over, lists: lists, open: open)
+}
+
+/// SplitMix64: the same numbers for the same seed, everywhere.
+struct SeededGenerator: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+}

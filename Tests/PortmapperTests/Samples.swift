@@ -1,0 +1,68 @@
+import ONCRPC
+import Portmapper
+
+/// The words as XDR.
+func xdr(_ words: UInt32...) -> [UInt8] {
+    var encoder = XDREncoder()
+    for word in words { encoder.uint32(word) }
+    return encoder.bytes
+}
+
+func xdr(text: String) -> [UInt8] {
+    var encoder = XDREncoder()
+    encoder.text(text)
+    return encoder.bytes
+}
+
+func xdr(opaque bytes: [UInt8]) -> [UInt8] {
+    var encoder = XDREncoder()
+    encoder.opaque(bytes)
+    return encoder.bytes
+}
+
+/// A call of the portmapper with AUTH_NONE.
+func callBytes(
+    program: UInt32 = 100_000, version: UInt32, procedure: UInt32, arguments: [UInt8] = []
+) -> [UInt8] {
+    var encoder = XDREncoder()
+    CallHeader(xid: 1, program: program, version: version, procedure: procedure).encode(into: &encoder)
+    return encoder.bytes + arguments
+}
+
+/// Decodes a message as the daemon does: the header, then what it announces.
+func decodedCall(_ bytes: [UInt8]) throws -> (header: CallHeader, call: PortmapperCall) {
+    try bytes.withUnsafeBytes { raw in
+        var decoder = XDRDecoder(raw)
+        let header = try CallHeader(from: &decoder)
+        return (header, try PortmapperCall(header, arguments: &decoder))
+    }
+}
+
+func decodedReply(_ bytes: [UInt8]) throws -> Reply {
+    try bytes.withUnsafeBytes { try Reply(decoding: $0) }
+}
+
+func decodedResult(_ results: [UInt8], of call: PortmapperCall) throws -> PortmapperResult {
+    try results.withUnsafeBytes { try PortmapperResult(decoding: $0, of: call) }
+}
+
+func rpcb(_ program: UInt32, _ version: UInt32, _ netID: String, _ address: String, _ owner: String = "") -> RPCB {
+    RPCB(program: Program(program), version: version, netID: netID, address: address, owner: owner)
+}
+
+func mapping(_ program: UInt32, _ version: UInt32, _ transport: Transport, _ port: UInt32) -> Mapping {
+    Mapping(program: Program(program), version: version, protocolNumber: UInt32(transport.rawValue), port: port)
+}
+
+/// SplitMix64: the same numbers for the same seed, everywhere.
+struct SeededGenerator: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+}

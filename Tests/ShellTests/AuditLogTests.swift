@@ -1,0 +1,122 @@
+import Foundation
+import Portmapper
+import Testing
+import Warden
+
+@testable import AuditLog
+
+@Suite("audit log")
+struct AuditLogTests {
+    private let time = Timestamp(milliseconds: 1_763_726_403_250)
+
+    private func denied() -> AuditEvent {
+        var event = AuditEvent(.denied)
+        event.client = .v4(0x0a14_0007)
+        event.port = 722
+        event.transport = .udp
+        event.program = .mountd
+        event.programName = "mountd"
+        event.version = 3
+        event.procedure = "getport"
+        event.reason = .noRule
+        event.xid = 4_000_000_000
+        return event
+    }
+
+    @Test("writes one JSON object on one line, in the contract's keys")
+    func line() {
+        let line = String(decoding: AuditLine(AuditField.fields(of: denied(), at: time)).bytes, as: UTF8.self)
+        #expect(
+            line == """
+                {"ts":"2025-11-21T12:00:03.250Z","event":"denied","client":"10.20.0.7","port":722,"transport":"udp",\
+                "program":100005,"program_name":"mountd","version":3,"procedure":"getport","decision":"denied",\
+                "reason":"no-rule","xid":4000000000}
+
+                """)
+    }
+
+    @Test("says that observe mode did not enforce")
+    func observed() {
+        var event = denied()
+        event.isEnforced = false
+        let line = String(decoding: AuditLine(AuditField.fields(of: event, at: time)).bytes, as: UTF8.self)
+        #expect(line.hasSuffix(#""enforced":false}"# + "\n"))
+    }
+
+    @Test(
+        "escapes what a peer chose, so that no terminal and no parser obeys it",
+        arguments: [
+            ("a\"b", #"a\"b"#), ("a\\b", #"a\\b"#), ("a\nb", #"a\u000ab"#), ("\u{1b}[31m", #"\u001b[31m"#),
+            ("é", #"\u00c3\u00a9"#), ("\u{7f}", #"\u007f"#),
+        ])
+    func escaping(text: String, expected: String) {
+        let bytes = AuditLine([AuditField(key: "detail", value: .text(text))]).bytes
+        #expect(String(decoding: bytes, as: UTF8.self) == #"{"detail":""# + expected + "\"}\n")
+    }
+
+    @Test("cuts long text")
+    func cut() {
+        let long = String(repeating: "x", count: 100_000)
+        let bytes = AuditLine([AuditField(key: "detail", value: .text(long))]).bytes
+        #expect(bytes.count == AuditLine.textBytesMax + #"{"detail":""}"#.utf8.count + 1)
+    }
+
+    @Test("gives the journal a field for each key, and a message in plain words")
+    func journal() {
+        let entry = JournalEntry(denied(), AuditField.fields(of: denied(), at: time))
+        let lines = String(decoding: entry.bytes, as: UTF8.self).split(separator: "\n").map(String.init)
+        #expect(lines[0].hasPrefix("MESSAGE=denied: client=10.20.0.7 port=722"))
+        #expect(lines.contains("PRIORITY=5"))
+        #expect(lines.contains("RPCWARDEN_EVENT=denied"))
+        #expect(lines.contains("RPCWARDEN_CLIENT=10.20.0.7"))
+        #expect(lines.contains("RPCWARDEN_PROGRAM_NAME=mountd"))
+    }
+
+    @Test("lets no text begin a field of its own in the journal")
+    func journalInjection() {
+        var event = denied()
+        event.detail = "x\nPRIORITY=0\nRPCWARDEN_EVENT=permitted"
+        let entry = JournalEntry(event, AuditField.fields(of: event, at: time))
+        let lines = String(decoding: entry.bytes, as: UTF8.self).split(separator: "\n")
+        #expect(!lines.contains("PRIORITY=0"))
+        #expect(!lines.contains("RPCWARDEN_EVENT=permitted"))
+    }
+
+    @Test("appends to a file, and follows it when it is rotated")
+    func rotation() throws {
+        let path = NSTemporaryDirectory() + "rpcwarden-audit-\(UUID().uuidString)"
+        defer { for name in [path, path + ".1"] { unlink(name) } }
+        var settings = Settings.Audit()
+        settings.destination = .file
+        settings.file = path
+        let log = try AuditLog(settings)
+        log.write(AuditEvent(.started), at: time)
+        log.flush()
+        #expect(rename(path, path + ".1") == 0)
+        try log.reopen()
+        log.write(AuditEvent(.stopped), at: time)
+        log.flush()
+        #expect(try String(contentsOfFile: path + ".1", encoding: .utf8).contains("started"))
+        let fresh = try String(contentsOfFile: path, encoding: .utf8)
+        #expect(fresh.contains("stopped") && !fresh.contains("started"))
+    }
+
+    @Test("counts the lines that a full disk takes away, and goes on")
+    func fullDisk() throws {
+        var settings = Settings.Audit()
+        settings.destination = .file
+        settings.file = "/dev/full"
+        let log = try AuditLog(settings)
+        for _ in 0..<3 { log.write(denied(), at: time) }
+        log.flush()
+        #expect(log.lost == 3)
+    }
+
+    @Test("says which file it can't open, and why")
+    func unopenable() {
+        var settings = Settings.Audit()
+        settings.destination = .file
+        settings.file = "/nowhere/audit.log"
+        #expect(throws: AuditLogError(destination: "/nowhere/audit.log", code: ENOENT)) { try AuditLog(settings) }
+    }
+}

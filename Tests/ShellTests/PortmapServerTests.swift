@@ -1,0 +1,163 @@
+import Glibc
+import NIOCore
+import NIOPosix
+import ONCRPC
+import PortmapServer
+import Portmapper
+import Testing
+import Warden
+
+/// Answers every call with a port, and remembers what it was told.
+private final class Recorder: PortmapServerDelegate {
+    var server: PortmapServer?
+    var calls: [IncomingCall] = []
+    var opened = 0
+    var closed = 0
+    var faults: [RecordFault] = []
+
+    func callReceived(_ incoming: IncomingCall) {
+        calls.append(incoming)
+        server?.send(PortmapperResult.port(2049).reply(xid: incoming.xid), to: incoming.peer)
+    }
+
+    func callsDelivered() {}
+    func connectionOpened(_ peer: Peer) { opened += 1 }
+    func connectionReceived(_ id: ConnectionTable.ID, isInsideRecord: Bool) {}
+    func connectionClosed(_ id: ConnectionTable.ID) { closed += 1 }
+    func recordRefused(_ peer: Peer, _ fault: RecordFault) {
+        faults.append(fault)
+        server?.closeConnection(peer.channel)
+    }
+    func serverFailed(_ detail: String) { Issue.record("\(detail)") }
+}
+
+@Suite("portmap server", .serialized)
+struct PortmapServerTests {
+    private static let loopback4 = IPAddress.v4(0x7f00_0001)
+
+    /// Runs the server on ports that the kernel chooses.
+    private func serving(
+        at address: IPAddress, _ body: (_ udp: UInt16, _ tcp: UInt16, () throws -> [IncomingCall]) throws -> Void
+    ) throws {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        defer { group.shutdownGracefully { #expect($0 == nil) } }
+        let loop = group.next()
+        let bound = try ListeningSocket.bind(address, port: 0)
+        let ports = bound.map { Self.port(of: $0.descriptor) }
+        let sockets = zip(bound, ports).map { socket, port in
+            var socket = socket
+            socket.port = port
+            return socket
+        }
+        let recorder = try loop.submit {
+            let recorder = Recorder()
+            recorder.server = PortmapServer(on: loop, recordBytesMax: 4096, delegate: recorder)
+            return NIOLoopBound(recorder, eventLoop: loop)
+        }.wait()
+        try loop.flatSubmit {
+            recorder.value.server?.listen(at: sockets) ?? loop.makeSucceededVoidFuture()
+        }.wait()
+        try body(ports[0], ports[1]) { try loop.submit { recorder.value.calls }.wait() }
+        try loop.submit { recorder.value.server?.close() }.wait()
+    }
+
+    private static func port(of descriptor: Int32) -> UInt16 {
+        var storage = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        return withUnsafeMutablePointer(to: &storage) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { _ = getsockname(descriptor, $0, &length) }
+            return pointer.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { UInt16(bigEndian: $0.pointee.sin_port) }
+        }
+    }
+
+    private func connected(_ type: __socket_type, port: UInt16) -> Int32 {
+        let descriptor = socket(AF_INET, Int32(type.rawValue), 0)
+        var patience = timeval(tv_sec: 5, tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+        var to = sockaddr_in()
+        to.sin_family = sa_family_t(AF_INET)
+        to.sin_port = port.bigEndian
+        to.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        let code = withUnsafePointer(to: &to) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        #expect(code == 0)
+        return descriptor
+    }
+
+    private func receive(_ descriptor: Int32, _ count: Int) -> [UInt8] {
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 4096)
+        while bytes.count < count {
+            let received = recv(descriptor, &chunk, chunk.count, 0)
+            guard received > 0 else { break }
+            bytes += chunk.prefix(received)
+        }
+        return bytes
+    }
+
+    private let call = PortmapperCall.getPort(
+        Mapping(program: .nfs, version: 3, protocolNumber: 6, port: 0))
+    private var reply: [UInt8] { PortmapperResult.port(2049).reply(xid: 7).encoded }
+
+    @Test("answers a datagram, and knows the address that was asked")
+    func datagram() throws {
+        try serving(at: .v4(0)) { udp, _, calls in
+            let descriptor = connected(SOCK_DGRAM, port: udp)
+            defer { close(descriptor) }
+            let message = call.encoded(xid: 7)
+            #expect(send(descriptor, message, message.count, 0) == message.count)
+            #expect(receive(descriptor, reply.count) == reply)
+            let incoming = try #require(try calls().first)
+            #expect(incoming.content == .call(call))
+            #expect(incoming.peer.asked == UniversalAddress(host: Self.loopback4, port: udp))
+            #expect(incoming.peer.interface == 1)
+            #expect(!incoming.peer.isBroadcast)
+        }
+    }
+
+    @Test("answers several records that arrive in one segment, and one that arrives byte by byte")
+    func records() throws {
+        try serving(at: Self.loopback4) { _, tcp, calls in
+            let descriptor = connected(SOCK_STREAM, port: tcp)
+            defer { close(descriptor) }
+            let message = call.encoded(xid: 7)
+            let header = withUnsafeBytes(of: RecordReader.header(forRecordBytes: message.count).bigEndian) { Array($0) }
+            let record = header + message
+            #expect(send(descriptor, record + record, 2 * record.count, 0) == 2 * record.count)
+            for byte in record {
+                #expect(send(descriptor, [byte], 1, 0) == 1)
+            }
+            let answered = receive(descriptor, 3 * (reply.count + 4))
+            let expected = withUnsafeBytes(of: RecordReader.header(forRecordBytes: reply.count).bigEndian) { Array($0) }
+            #expect(answered == Array(repeating: expected + reply, count: 3).flatMap { $0 })
+            let count = try calls().count
+            #expect(count == 3)
+        }
+    }
+
+    @Test("closes a stream that announces more than a record may hold")
+    func tooLong() throws {
+        try serving(at: Self.loopback4) { _, tcp, calls in
+            let descriptor = connected(SOCK_STREAM, port: tcp)
+            defer { close(descriptor) }
+            let bytes: [UInt8] = [0x80, 0, 0x10, 1]
+            #expect(send(descriptor, bytes, bytes.count, 0) == 4)
+            #expect(receive(descriptor, 1) == [])
+            let count = try calls().count
+            #expect(count == 0)
+        }
+    }
+
+    @Test("says which address it can't listen at, and why")
+    func inUse() throws {
+        let bound = try ListeningSocket.bind(Self.loopback4, port: 0)
+        defer { for socket in bound { close(socket.descriptor) } }
+        let port = Self.port(of: bound[1].descriptor)
+        let error = #expect(throws: SocketError.self) { try ListeningSocket.bind(Self.loopback4, port: port) }
+        #expect(error?.description.contains("can't listen at") == true)
+        #expect(error?.code == EADDRINUSE)
+    }
+}

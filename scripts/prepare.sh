@@ -1,0 +1,56 @@
+# shellcheck shell=bash
+# Sourced by scripts/demo and scripts/test: finds Swift, and installs the Debian packages that are missing.
+
+# What the build links, and what the lab runs.
+build_packages=(libmnl-dev libnftnl-dev libyaml-dev)
+lab_packages=(rpcbind nfs-ganesha nfs-ganesha-vfs libnfs-utils nfs-common nftables conntrack iproute2 tcpdump procps)
+
+fail() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    exit 1
+}
+
+step() {
+    printf '\n\033[1m== %s\033[0m\n' "$*"
+}
+
+# sudo's PATH often lacks the toolchain of the user who called it.
+find_swift() {
+    local home candidate
+    home=$(getent passwd "${SUDO_USER:-root}" | cut -d: -f6)
+    for candidate in "$(command -v swift || true)" /opt/swift/usr/bin/swift /usr/local/swift/usr/bin/swift \
+        "$home/.local/share/swiftly/bin/swift" /usr/bin/swift; do
+        if [[ -n $candidate && -x $candidate ]]; then
+            PATH="$(dirname "$candidate"):$PATH"
+            export PATH
+            return
+        fi
+    done
+    fail "no Swift toolchain found; install Swift 6.1 or later from swift.org, and put it on PATH or in /opt/swift"
+}
+
+missing_packages() {
+    local package
+    for package in "$@"; do
+        dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' || printf '%s ' "$package"
+    done
+}
+
+# Installs without starting a service: rpcbind must not appear on this host's port 111.
+install_packages() {
+    local missing policy=/usr/sbin/policy-rc.d made=
+    read -ra missing < <(missing_packages "$@"; echo)
+    ((${#missing[@]})) || return 0
+    [[ $EUID -eq 0 ]] || fail "missing packages: ${missing[*]}; install them, or run this with sudo"
+    step "installing ${missing[*]}"
+    if [[ ! -e $policy ]]; then
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+        made=yes
+    fi
+    local status=0
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } \
+        >/tmp/rpcwarden-apt.log 2>&1 || status=$?
+    [[ -z $made ]] || rm -f "$policy"
+    ((status == 0)) || fail "apt-get failed; see /tmp/rpcwarden-apt.log"
+}
