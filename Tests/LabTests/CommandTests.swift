@@ -95,8 +95,8 @@ extension LabTests {
         @Test(
             "explain decides as the daemon does, and names the rule",
             arguments: [
-                ("10.77.1.2", "mountd", "tcp", "getport", "policy.yaml:5 \"approved clients mount\""),
-                ("fd77:1::2", "100003", "udp", "getport", "policy.yaml:5 \"approved clients mount\""),
+                ("10.77.1.2", "mountd", "tcp", "getport", "policy.yaml:7 \"approved clients mount\""),
+                ("fd77:1::2", "100003", "udp", "getport", "policy.yaml:7 \"approved clients mount\""),
                 ("10.77.1.2", "nfs", "tcp", "dump", "approved clients mount"),
                 ("10.77.3.2", "rquotad", "udp", "getport", "the limited client asks for quotas"),
                 ("10.77.3.2", "mountd", "tcp", "getport", nil),

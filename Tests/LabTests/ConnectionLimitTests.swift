@@ -78,11 +78,24 @@ extension LabTests {
         func byteByByte() throws {
             let call = PortmapperCall.null(.v4).encoded(xid: 99)
             #expect(try replies(to: record(call), pieces: 1).map(\.xid) == [99])
-            let fragments = call.enumerated().flatMap { index, byte in
-                [index == call.count - 1 ? 0x80 : 0, 0, 0, 1, byte] as [UInt8]
+            let two = Self.fragments(of: call, bytes: 2)
+            #expect(try replies(to: two, pieces: two.count).map(\.xid) == [99])
+            #expect(try replies(to: two, pieces: 3).map(\.body) == [.success([])])
+        }
+
+        @Test("closes a connection whose record comes in more fragments than any client needs")
+        func manyFragments() async throws {
+            let fragments = Self.fragments(of: PortmapperCall.null(.v4).encoded(xid: 99), bytes: 1)
+            let output = try lab.peer(.approved, "stream --to 10.77.1.1 --wait 700 --hex \(hex(fragments))")
+            #expect(output.text.contains("closed") && output.text.contains("bytes=0"), "\(output)")
+            try await lab.event(.malformed) { $0.detail?.contains("fragments") == true }
+        }
+
+        private static func fragments(of message: [UInt8], bytes: Int) -> [UInt8] {
+            stride(from: 0, to: message.count, by: bytes).flatMap { start in
+                let isLast = start + bytes >= message.count
+                return [isLast ? 0x80 : 0, 0, 0, UInt8(bytes)] + message[start..<min(start + bytes, message.count)]
             }
-            #expect(try replies(to: fragments, pieces: fragments.count).map(\.xid) == [99])
-            #expect(try replies(to: fragments, pieces: 3).map(\.body) == [.success([])])
         }
 
         @Test("answers a call behind a denied one on the same connection")
