@@ -152,11 +152,14 @@ extension LabTests {
         }
 
         private func expectAnswersEverywhere(_ lab: Lab) throws {
-            for server in ["10.77.1.1", "fd77:1::1"] {
+            for (server, source) in [
+                ("10.77.1.1", "10.77.1.1:111"), ("10.77.1.9", "10.77.1.9:111"), ("fd77:1::1", "[fd77:1::1]:111"),
+            ] {
                 for transport in [Transport.udp, .tcp] {
                     for version in PortmapperVersion.allCases {
                         let answer = try lab.ask(.approved, .null(version), to: server, over: transport)
                         #expect(answer.body == .success([]), "\(server) \(transport) \(version): \(answer)")
+                        #expect(answer.sources == [source], "from the address that was asked")
                     }
                 }
             }
