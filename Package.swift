@@ -89,6 +89,6 @@ let package = Package(
                 "ONCRPC", "Portmapper", "Warden", "AuditLog", "Control", "PortmapServer", "RpcbindClient",
             ] + nio),
         tests("ArchitectureTests", []),
-        //tests("LabTests", ["ONCRPC", "Portmapper"]),
+        tests("LabTests", ["ONCRPC", "Portmapper"]),
     ]
 )

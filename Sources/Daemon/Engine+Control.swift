@@ -9,7 +9,7 @@ extension Engine {
         switch call.command {
         case .status: ControlReply(status: status())
         case .grants: grants()
-        case .registry: ControlReply(registry: warden.registryEntries.map(row))
+        case .registry: registry()
         case .revoke: revoke(call)
         case .reload:
             switch reload() {
@@ -71,12 +71,23 @@ extension Engine {
             expires: (now + element.expiresIn).description, packets: element.packets)
     }
 
-    private func row(_ entry: Warden.RegistryEntry) -> RegistryRow {
+    /// Listeners are looked up here and now: the Warden looks after those of trusted registrations only.
+    private func registry() -> ControlReply {
+        let entries = warden.registryEntries
+        let states = inspect(Set(entries.compactMap(\.registration.service))) ?? [:]
+        return ControlReply(
+            registry: entries.map { entry in
+                let state = entry.registration.service.flatMap { states[$0] }
+                return row(entry, isAlive: state?.isListening ?? entry.isAlive)
+            })
+    }
+
+    private func row(_ entry: Warden.RegistryEntry, isAlive: Bool) -> RegistryRow {
         let registration = entry.registration
         return RegistryRow(
             program: registration.program.rawValue, programName: names.name(of: registration.program),
             version: registration.version, netid: registration.netID.rawValue, address: registration.addressText,
-            owner: registration.owner, trusted: entry.isTrusted, alive: entry.isAlive, guarded: entry.isGuarded)
+            owner: registration.owner, trusted: entry.isTrusted, alive: isAlive, guarded: entry.isGuarded)
     }
 
     private func revoke(_ call: ControlCall) -> ControlReply {

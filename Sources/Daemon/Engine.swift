@@ -154,7 +154,7 @@ final class Engine {
         }
     }
 
-    private func inspect(_ services: Set<ServicePort>) -> [ServicePort: ListenerState]? {
+    func inspect(_ services: Set<ServicePort>) -> [ServicePort: ListenerState]? {
         do {
             return try listeners.listening(services)
         } catch {

@@ -6,7 +6,7 @@ import Portmapper
 struct CallCommand {
     static let usage = """
         labpeer call --to ADDR [--port 111] --over udp|tcp [--from ADDR] [--source-port N] [--xid N] [--wait MS]
-                     [--interface NAME] [--broadcast] [--all] --hex BYTES | PROCEDURE…
+                     [--interface NAME] [--broadcast] [--all] [--show] --hex BYTES | PROCEDURE…
         """
 
     private let peer: Endpoint
@@ -16,6 +16,8 @@ struct CallCommand {
     private let isBroadcast: Bool
     /// Not only the first reply: whatever comes until the wait is over or the peer closes.
     private let wantsAll: Bool
+    /// Prints each reply's bytes too.
+    private let shows: Bool
     private let message: [UInt8]
     private let xid: UInt32
     private let call: PortmapperCall?
@@ -26,12 +28,13 @@ struct CallCommand {
             options: [
                 "--to", "--port", "--over", "--from", "--source-port", "--xid", "--wait", "--hex", "--interface",
             ],
-            flags: ["--broadcast", "--all"])
+            flags: ["--broadcast", "--all", "--show"])
         peer = try arguments.peer(defaultPort: 111)
         transport = try arguments.transport("--over")
         wait = try arguments.wait()
         isBroadcast = arguments.has("--broadcast")
         wantsAll = arguments.has("--all") || isBroadcast || peer.address.isMulticastOrBroadcast
+        shows = arguments.has("--show")
         let any = peer.address.isIPv4 ? IPAddress.v4(0) : .v6(0)
         let from = try arguments.address("--from")
         let port: UInt16? = try arguments.number("--source-port")
@@ -119,6 +122,7 @@ struct CallCommand {
     private func print(_ bytes: [UInt8], from: Endpoint) -> Bool {
         let reply = ReplyText(bytes, to: call, xid: xid)
         say("reply from \(from) bytes=\(bytes.count) \(reply.text)")
+        if shows { say("shown \(hex(bytes))") }
         return reply.isDecoded
     }
 }

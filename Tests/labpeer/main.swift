@@ -3,6 +3,7 @@ import Glibc
 /// A small RPC peer for lab tests; each subcommand has a file of its own.
 let subcommands = [
     CallCommand.usage, ConnectCommand.usage, StormCommand.usage, ListenCommand.usage, HoldCommand.usage,
+    StreamCommand.usage,
 ]
 
 let notes = """
@@ -26,6 +27,7 @@ func run(_ arguments: ArraySlice<String>) throws -> Int32 {
     case "storm": return try StormCommand(rest).run()
     case "listen": return try ListenCommand(rest).run()
     case "tcp-hold": return try HoldCommand(rest).run()
+    case "stream": return try StreamCommand(rest).run()
     case "--help", "help":
         say(usage)
         return 0

@@ -1,0 +1,71 @@
+import Portmapper
+import Testing
+
+/// A service of the test's own: `labpeer listen` in the server, registered by root.
+struct Echo {
+    static let programs: [UInt32] = [0x2000_0001, 0x2000_0002]
+
+    var program: UInt32 = programs[0]
+    var port: UInt16 = 4001
+    var transport: Transport = .tcp
+    var isIPv4 = true
+
+    var name: String { "echo-\(transport)-\(port)-\(isIPv4 ? 4 : 6)" }
+    var netID: NetID { NetID(transport, isIPv4: isIPv4) }
+    var address: String { "\(UniversalAddress(host: isIPv4 ? .v4(0) : .v6(0), port: port))" }
+    var getPort: PortmapperCall {
+        .getPort(
+            Mapping(
+                program: Program(program), version: 1, protocolNumber: UInt32(transport.rawValue), port: 0))
+    }
+}
+
+extension Lab {
+    /// Starts the service, registers it, and waits until rpcwarden guards it, if that runs.
+    func start(_ echo: Echo, isRegistered: Bool = true) async throws {
+        let host = echo.isIPv4 ? "0.0.0.0" : "::"
+        try spawnPeer(.server, echo.name, "listen --at \(host) --port \(echo.port) --over \(echo.transport) --echo")
+        try await eventually("\(echo.name) listens") { log(echo.name).contains("listening") }
+        if isRegistered { try register(echo) }
+        guard isRegistered, try isRunning("daemon") else { return }
+        try await eventually("\(echo.name) is guarded") {
+            try elements(of: "guarded").contains("\(echo.transport) . \(echo.port)")
+        }
+    }
+
+    /// As root does: from a port below 1024 over loopback.
+    func register(_ echo: Echo, as procedure: String = "set") throws {
+        // Ports of closed connections stay taken for a minute.
+        let port = UInt16.random(in: 600...1000)
+        let output = try peer(
+            .server,
+            "call --to 127.0.0.1 --port 1111 --over tcp --source-port \(port) v4 \(procedure)"
+                + " \(echo.program) 1 \(echo.netID.rawValue) \(echo.address) superuser")
+        guard output.text.contains("true") else {
+            throw CommandError(command: ["register", echo.name], output: output)
+        }
+    }
+
+    /// Looks the service up, as a client does before it connects.
+    @discardableResult
+    func lookUp(_ echo: Echo, from host: Host = .approved, options: String = "") throws -> Answer {
+        let server = echo.isIPv4 ? "10.77.1.1" : "fd77:1::1"
+        guard echo.isIPv4 else {
+            let rpcb = RPCB(
+                program: Program(echo.program), version: 1, netID: echo.netID.rawValue, address: "", owner: "")
+            return try ask(host, .getAddress(.v4, rpcb), to: server, over: echo.transport, options: options)
+        }
+        return try ask(host, echo.getPort, to: server, over: .udp, options: options)
+    }
+
+    /// `connected`, `timeout` or `refused`; over UDP `reply …`, `silence` or `refused`.
+    func connect(
+        _ echo: Echo, from host: Host = .approved, to server: String? = nil, options: String = "--wait 500"
+    ) throws -> String {
+        let server = server ?? (echo.isIPv4 ? "10.77.1.1" : "fd77:1::1")
+        let text = echo.transport == .udp ? "--send ping" : ""
+        let output = try peer(
+            host, "connect --to \(server) --port \(echo.port) --over \(echo.transport) \(text) \(options)")
+        return output.lines.first ?? "\(output)"
+    }
+}

@@ -1,0 +1,81 @@
+import Foundation
+import Testing
+
+/// rpcwarden end to end: real daemon, real rpcbind, real services and clients, the kernel's own nftables.
+///
+/// Needs root, and RPCWARDEN_LAB=1. One lab at a time: they share two cores, and time-outs are part of what is tested.
+@Suite("Lab", .serialized, .enabled(if: isLabWanted, "needs root and RPCWARDEN_LAB=1"))
+enum LabTests {}
+
+private let isLabWanted = geteuid() == 0 && ProcessInfo.processInfo.environment["RPCWARDEN_LAB"] == "1"
+
+/// A lab for a suite or a test: built before it, gone after it, whatever happens meanwhile.
+struct LabTrait: SuiteTrait, TestTrait, TestScoping {
+    enum Service: String {
+        case rpcbind
+        case ganesha
+        case statd
+        case daemon
+    }
+
+    var services: [Service]
+    var settings: String
+    var policy: String
+
+    func provideScope(
+        for test: Test, testCase: Test.Case?, performing body: @Sendable () async throws -> Void
+    ) async throws {
+        let lab = try Lab()
+        defer { lab.down() }
+        for service in services {
+            switch service {
+            case .rpcbind, .ganesha, .statd: try lab.control(service.rawValue, "start")
+            case .daemon: try await lab.serve(settings, policy: policy)
+            }
+        }
+        try await Lab.$ofThisTest.withValue(lab) { try await body() }
+    }
+}
+
+extension Trait where Self == LabTrait {
+    /// The services start in the order given.
+    static func lab(
+        _ services: LabTrait.Service..., settings: String = "", policy: String = Policies.standard
+    ) -> LabTrait {
+        LabTrait(services: services, settings: settings, policy: policy)
+    }
+}
+
+enum Policies {
+    /// The approved client may mount and list, the limited one may ask for quotas, the stranger has no rule.
+    static let standard = """
+        clients:
+          approved: [10.77.1.0/24, 10.77.2.0/24, 10.78.0.0/16, "fd77:1::/64", "fd77:2::/64", "fd78::/48"]
+          limited: [10.77.3.2, "fd77:3::2"]
+        programs:
+          nfsv3: [mountd, nfs, nlockmgr, status, rquotad]
+        rules:
+          - name: approved clients mount
+            from: [approved]
+            to: [nfsv3]
+            list: true
+          - name: the limited client asks for quotas
+            from: [limited]
+            to: [rquotad]
+            list: true
+        """
+
+    /// The approved client may use the test's own programs, opened as said.
+    static func echoes(open: String = "on-lookup") -> String {
+        """
+        clients:
+          approved: [10.77.1.0/24, 10.77.2.0/24, 10.78.0.0/16, "fd77:1::/64", "fd77:2::/64", "fd78::/48"]
+        rules:
+          - name: approved clients use the echoes
+            from: [approved]
+            to: [\(Echo.programs.map(String.init).joined(separator: ", "))]
+            list: true
+            open: \(open)
+        """
+    }
+}

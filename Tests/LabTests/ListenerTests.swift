@@ -1,0 +1,168 @@
+import ONCRPC
+import Portmapper
+import Testing
+
+extension LabTests {
+    @Suite("Listeners")
+    struct ListenerTests {
+        /// A perl that makes udp and tcp sockets for both families, as rpcwarden.socket does, and becomes the daemon.
+        private static let socketUnit = """
+            use strict; use Fcntl qw(F_DUPFD); use POSIX (); use Socket qw(:DEFAULT inet_pton pack_sockaddr_in6);
+            my @made;
+            for my $family (AF_INET, AF_INET6) { for my $type (SOCK_DGRAM, SOCK_STREAM) {
+                socket(my $s, $family, $type, 0) or die;
+                setsockopt($s, SOL_SOCKET, SO_REUSEADDR, 1) if $type == SOCK_STREAM;
+                setsockopt($s, 41, 26, 1) or die "v6only" if $family == AF_INET6;
+                bind($s, $family == AF_INET ? pack_sockaddr_in(111, INADDR_ANY)
+                    : pack_sockaddr_in6(111, inet_pton(AF_INET6, "::"))) or die "bind: $!";
+                listen($s, 100) or die if $type == SOCK_STREAM;
+                push @made, fcntl($s, F_DUPFD, 64);
+            } }
+            POSIX::dup2($made[$_], 3 + $_) for 0 .. 3;
+            $ENV{LISTEN_FDS} = 4; $ENV{LISTEN_PID} = $$;
+            exec @ARGV or die;
+            """
+
+        @Test("port 111 in use: ends with 2, naming it and the remedy", .lab())
+        func portInUse() async throws {
+            let lab = try Lab.current
+            try lab.control("rpcbind", "start", "--stock")
+            try lab.configure(policy: Policies.standard)
+            let output = try lab.rpcwarden("serve")
+            #expect(output.status == 2, "\(output)")
+            #expect(output.errors.contains("111") && output.errors.contains("rpcbind must be moved"), "\(output)")
+            #expect(try lab.events(.started).isEmpty)
+        }
+
+        @Test("a configuration with a mistake: ends with 2, and nothing is made", .lab(.rpcbind))
+        func mistake() throws {
+            let lab = try Lab.current
+            try lab.configure("moode: enforce", policy: Policies.standard)
+            let output = try lab.rpcwarden("serve")
+            #expect(output.status == 2 && output.errors.contains("rpcwarden.yaml:3:1: error:"), "\(output)")
+            #expect(output.errors.contains("did you mean \"mode\""))
+            #expect(try lab.nft("list tables").text.isEmpty)
+        }
+
+        @Test("a second daemon ends, and leaves the first one's table and socket alone", .lab(.rpcbind, .daemon))
+        func secondDaemon() throws {
+            let lab = try Lab.current
+            let output = try lab.rpcwarden("serve")
+            #expect(output.status == 2, "\(output)")
+            #expect(try lab.listing("status", as: StatusReport.self).table.intact)
+        }
+
+        @Test("answer over UDP and TCP, IPv4 and IPv6, on our own sockets", .lab(.rpcbind, .daemon))
+        func ownSockets() throws { try expectAnswersEverywhere(try Lab.current) }
+
+        @Test("answer on the sockets that systemd passes", .lab(.rpcbind))
+        func passedSockets() async throws {
+            let lab = try Lab.current
+            try await lab.serve(through: ["perl", "-e", Self.socketUnit])
+            try expectAnswersEverywhere(lab)
+        }
+
+        @Test(
+            "listen only where the configuration says", .lab(.rpcbind, .daemon, settings: "listen: [\"10.77.1.9:111\"]")
+        )
+        func configuredAddress() throws {
+            let lab = try Lab.current
+            #expect(
+                try lab.ask(.approved, .null(.v2), to: "10.77.1.1", over: .udp, options: "--wait 300").replies.isEmpty)
+            for transport in [Transport.udp, .tcp] {
+                #expect(try lab.ask(.approved, .null(.v2), to: "10.77.1.9", over: transport).body == .success([]))
+            }
+        }
+
+        @Test(
+            "answer the server itself with everything, at loopback and at its own addresses",
+            .lab(.rpcbind, .ganesha, .daemon), arguments: ["127.0.0.1", "::1", "10.77.1.1", "10.77.2.1", "fd77:1::1"])
+        func loopback(address: String) throws {
+            let lab = try Lab.current
+            for arguments in [["-p", address], ["-s", address], [address]] {
+                let output = try lab.exec(.server, ["rpcinfo"] + arguments, seconds: 5)
+                #expect(output.isSuccess, "\(output)")
+                for name in ["nfs", "mountd", "nlockmgr", "rquotad"] {
+                    #expect(output.text.contains(name), "\(arguments): \(output)")
+                }
+            }
+            let isLoopback = ["127.0.0.1", "::1"].contains(address)
+            for transport in [Transport.udp, .tcp] {
+                for version in PortmapperVersion.allCases {
+                    let answer = try lab.ask(.server, .dump(version), to: address, over: transport)
+                    // PKTINFO names the interface that has the address, not lo: such a peer isn't taken for local.
+                    try withKnownIssue("our own addresses over UDP") {
+                        guard case .success(let results) = answer.body else {
+                            throw Unfulfilled(description: "v\(version.rawValue) DUMP over \(transport): \(answer)")
+                        }
+                        #expect(results.count > 200)
+                    } when: {
+                        transport == .udp && !isLoopback
+                    }
+                }
+            }
+        }
+
+        @Test(
+            "take nobody for the server itself who comes from outside with its address",
+            .lab(.rpcbind, .daemon, settings: "rpcbind: {local-registration: true}"))
+        func forgedSource() async throws {
+            let lab = try Lab.current
+            let before = try lab.registeredServices()
+            for (source, server) in [("fd77:1::1", "fd77:1::1"), ("fd77:2::1", "fd77:1::1"), ("::1", "fd77:1::1")] {
+                for call in ["v2 set 0x20000055 1 tcp 4055", "v4 set 0x20000055 1 tcp 0.0.0.0.15.170 superuser"] {
+                    try lab.peer(.approved, "call --to \(server) --from \(source) --over udp --wait 100 \(call)")
+                }
+            }
+            // The kernel drops ::1 from outside by itself, but our own addresses only for IPv4.
+            try await lab.event(.denied) { $0.reason == "remote-registration" && $0.client == "fd77:1::1" }
+            try await lab.event(.denied) { $0.reason == "remote-registration" && $0.client == "fd77:2::1" }
+            #expect(try lab.registeredServices() == before)
+        }
+
+        @Test("deny a local SET over loopback by default", .lab(.rpcbind, .daemon), arguments: ["127.0.0.1", "::1"])
+        func localSetDenied(address: String) async throws {
+            let lab = try Lab.current
+            let before = try lab.registeredServices()
+            for transport in ["udp", "tcp"] {
+                let output = try lab.peer(
+                    .server, "call --to \(address) --over \(transport) v2 set 0x20000055 1 tcp 4055")
+                #expect(output.text.contains("auth-error"), "\(output)")
+            }
+            #expect(try lab.registeredServices() == before)
+            try await lab.event(.denied) { $0.reason == "remote-registration" && $0.client == address }
+        }
+
+        @Test(
+            "forward a local SET with `local-registration: true`, and a remote one never",
+            .lab(.rpcbind, .daemon, settings: "rpcbind: {local-registration: true}"))
+        func localSetForwarded() throws {
+            let lab = try Lab.current
+            let remote = try lab.peer(.approved, "call --to 10.77.1.1 --over tcp v2 set 0x20000055 1 tcp 4055")
+            #expect(remote.text.contains("auth-error"), "\(remote)")
+            #expect(try lab.registeredServices().allSatisfy { $0[0] != "\(0x2000_0055)" })
+
+            let set = try lab.peer(.server, "call --to 127.0.0.1 --over tcp v2 set 0x20000055 1 tcp 4055")
+            #expect(set.text.contains("true"), "\(set)")
+            let line = try lab.registeredServices().first { $0[0] == "\(0x2000_0055)" }
+            #expect(line?.last != "superuser", "no laundering of owners: \(line ?? [])")
+            let unset = try lab.peer(.server, "call --to 127.0.0.1 --over udp v2 unset 0x20000055 1 tcp")
+            #expect(unset.text.contains("true"), "\(unset)")
+            #expect(try lab.registeredServices().allSatisfy { $0[0] != "\(0x2000_0055)" })
+        }
+
+        private func expectAnswersEverywhere(_ lab: Lab) throws {
+            for (server, source) in [
+                ("10.77.1.1", "10.77.1.1:111"), ("10.77.1.9", "10.77.1.9:111"), ("fd77:1::1", "[fd77:1::1]:111"),
+            ] {
+                for transport in [Transport.udp, .tcp] {
+                    for version in PortmapperVersion.allCases {
+                        let answer = try lab.ask(.approved, .null(version), to: server, over: transport)
+                        #expect(answer.body == .success([]), "\(server) \(transport) \(version): \(answer)")
+                        #expect(answer.sources == [source], "from the address that was asked")
+                    }
+                }
+            }
+        }
+    }
+}
