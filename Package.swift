@@ -79,8 +79,7 @@ let package = Package(
         tests("ONCRPCTests", ["ONCRPC"]),
         tests("PortmapperTests", ["ONCRPC", "Portmapper"], exclude: ["Golden"]),
         tests("PolicyTests", ["Policy", "Portmapper"]),
-        //tests("FirewallTests", ["Firewall", "Portmapper"]),
-        //tests("WardenTests", ["Warden", "ONCRPC", "Portmapper", "Policy", "Firewall"]),
+        tests("WardenTests", ["Warden", "ONCRPC", "Portmapper", "Policy", "Firewall"]),
         tests("PolicyFileTests", ["PolicyFile", "Policy", "Portmapper", "Warden"]),
         tests("NetfilterTests", ["Netfilter", "Firewall", "Portmapper"], exclude: ["Golden"]),
         tests(

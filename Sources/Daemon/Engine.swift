@@ -23,6 +23,8 @@ final class Engine {
     private let listeners: Listeners
     private let flows: Flows
     private let audit: AuditLog
+    private let monitor: TableMonitor
+    private let dropLog: DropLog?
     private var server: PortmapServer?
     private var client: RpcbindClient?
     private var control: ControlServer?
@@ -48,8 +50,13 @@ final class Engine {
         listeners = try Listeners()
         flows = try Flows()
         audit = try AuditLog(load.settings.audit)
+        monitor = try TableMonitor(ownPortID: table.portID)
+        var settings = load.settings
+        dropLog = Engine.dropLog(settings.firewall)
+        if dropLog == nil { settings.firewall.logGroup = 0 }
+        settings.firewall.ownsTable = settings.firewall.ownsTable && NetfilterTable.supportsOwnedTables()
         warden = Warden(
-            settings: load.settings, policy: Policy(rules: load.rules), names: load.programNames,
+            settings: settings, policy: Policy(rules: load.rules), names: load.programNames,
             trustedOwners: Owners.trusted(load.settings.rpcbind.owners))
     }
 
@@ -103,6 +110,7 @@ final class Engine {
         warden.wallClockRead(HostClock.wallClock(), at: now)
         hosts?.timeAdvanced(to: now)
         client?.timeAdvanced()
+        readKernelEvents()
         let areHostsKnown = hosts?.isComplete ?? true
         if areHostsKnown { applyReload() }
         // Adopted grants of named hosts are judged by the registry: not before the names are known.
@@ -110,6 +118,31 @@ final class Engine {
         handle { $0.timeAdvanced(to: $1, into: &$2) }
         audit.flush()
         reportReadiness()
+    }
+
+    /// The kernel's announcements are few, and the tick is short enough: invariant 7 allows a second.
+    private func readKernelEvents() {
+        // A packet may bring back an element in the very moment that it is revoked.
+        if let failure = table.settle() { failed("a revoked grant came back, and stays: \(failure.message)") }
+        let changes = monitor.readEvents()
+        if !changes.isEmpty { handle { $0.tableChanged(changes, at: $1, into: &$2) } }
+        let packets = dropLog?.readEvents() ?? []
+        guard !packets.isEmpty else { return }
+        handle { warden, now, actions in
+            for packet in packets { warden.packetDropped(packet, at: now, into: &actions) }
+            warden.flush(at: now, into: &actions)
+        }
+    }
+
+    /// Without NFLOG the guard works, but expired grants don't come back and probes aren't seen.
+    private static func dropLog(_ settings: Settings.Firewall) -> DropLog? {
+        guard settings.logGroup != 0, settings.management == .guardPorts else { return nil }
+        do {
+            return try DropLog(group: settings.logGroup)
+        } catch {
+            writeError("rpcwarden: \(error); expired grants will not be revived, and probes not be seen")
+            return nil
+        }
     }
 
     private func reportReadiness() {
@@ -165,12 +198,7 @@ final class Engine {
 
     private func inspect(_ keys: [GrantKey]) {
         do {
-            let contents = try table.contents(of: warden.settings.firewall.table)
-            let wanted = Set(keys)
-            var found: [GrantKey: Duration] = [:]
-            for element in contents?.granted ?? [] where wanted.contains(element.key) {
-                found[element.key] = element.expiresIn
-            }
+            let found = try table.lifetimes(of: keys, in: warden.settings.firewall.table)
             handle { $0.grantsInspected(keys, found, at: $1, into: &$2) }
         } catch {
             // They stay in the ledger, and are asked for again.

@@ -8,3 +8,16 @@ public enum TableElement: Hashable, Sendable {
     case standing(StandingKey)
     case quarantined(IPAddress)
 }
+
+extension TableElement: CustomStringConvertible {
+    /// As an operator would say it: `granted 192.0.2.7 tcp/2049`.
+    public var description: String {
+        switch self {
+        case .guarded(let service): "guarded \(service)"
+        case .granted(let key): "granted \(key)"
+        case .remembered(let key): "remembered \(key)"
+        case .standing(let key): "standing \(key)"
+        case .quarantined(let client): "quarantined \(client)"
+        }
+    }
+}

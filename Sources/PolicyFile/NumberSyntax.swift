@@ -23,6 +23,15 @@ extension Syntax where Value == UInt16 {
     }
 }
 
+extension Syntax where Value == UInt16 {
+    /// An NFLOG group; 0: none.
+    static var logGroup: Self {
+        Self { text throws(Mistake) in
+            UInt16(truncatingIfNeeded: try Syntax<Int>.count(0...65_535).parse(text))
+        }
+    }
+}
+
 extension Syntax where Value == UInt32 {
     /// A packet mark, `0x10000` or `65536`.
     static var mark: Self {

@@ -60,6 +60,10 @@ public struct Settings: Hashable, Sendable {
         public var mark: UInt32 = 0x10000
         public var guardPorts: [PortRange] = []
         public var never: Set<UInt16> = [22, 111]
+        /// The table belongs to the daemon (`flags owner,persist`), where the kernel can do that.
+        public var ownsTable = true
+        /// The NFLOG group that tells of dropped packets; 0: none.
+        public var logGroup: UInt16 = 1111
         public init() {}
     }
 
@@ -130,8 +134,12 @@ public struct Settings: Hashable, Sendable {
 
     /// The table that these settings ask for.
     public var tableShape: TableShape {
-        TableShape(
+        var shape = TableShape(
             name: firewall.table, management: firewall.management, observes: mode == .observe, mark: firewall.mark,
             keep: firewall.keep, grantsMax: limits.grants)
+        // An administrator adds chains to a table that holds only sets.
+        shape.isOwned = firewall.ownsTable && firewall.management == .guardPorts
+        shape.logGroup = firewall.logGroup
+        return shape
     }
 }

@@ -22,6 +22,10 @@ struct TableWriter {
         var programs: Set<Program>
         var timeout: Duration
         var followers: [Exchange.ID]
+        /// The kernel doesn't hold it, as far as we know: that is cheaper.
+        var isNew = false
+        /// The client's own packet brought it back.
+        var isRevival = false
     }
 
     /// What a transaction that ended has done, or not.
@@ -52,9 +56,11 @@ struct TableWriter {
         var makesTable: Bool
         var issues: [GrantKey: Issue]
         var revocations: [GrantKey]
+        var memories: [GrantKey: GrantMemory.Entry?]
         var restored: [GrantKey: Duration]
         var followers: [Exchange.ID]
         var origins: [Origin]
+        var putTogetherAt: Instant
         /// The table was changed from outside, or is to be another one, since the transaction was put together.
         var isOutdated = false
     }
@@ -69,11 +75,14 @@ struct TableWriter {
     /// Issues that wait or are in flight, of each client.
     private var issuesOfClient: [IPAddress: Int] = [:]
     private var revocations: Set<GrantKey> = []
+    /// What is to be remembered, or with `nil` forgotten.
+    private var memories: [GrantKey: GrantMemory.Entry?] = [:]
     private var followers: [Exchange.ID] = []
     private var inFlight: Batch?
     private var failuresInARow = 0
     /// After failures that an immediate repetition can't mend.
     private var notBefore = Instant.zero
+    private var madeAt = Instant(nanoseconds: .min / 2)
 
     /// Long enough not to spin, short enough to be well within the second that restoring may take.
     private static let pause: Duration = .milliseconds(200)
@@ -86,7 +95,9 @@ struct TableWriter {
     var desiredStanding: Set<StandingKey> { desired.standing }
     private var isDirty: Bool { !isTableMade || confirmed != desired }
     /// Nothing waits, and nothing is in flight.
-    var isIdle: Bool { !isDirty && issues.isEmpty && revocations.isEmpty && followers.isEmpty && inFlight == nil }
+    var isIdle: Bool {
+        !isDirty && issues.isEmpty && revocations.isEmpty && memories.isEmpty && followers.isEmpty && inFlight == nil
+    }
 
     mutating func shapeReplaced(_ shape: TableShape) {
         guard shape != self.shape else { return }
@@ -94,10 +105,10 @@ struct TableWriter {
         remake()
     }
 
-    /// The table was changed from outside.
-    mutating func invalidate() {
+    /// The table was changed from outside. Who does it again and again is answered a few times a second.
+    mutating func invalidate(at now: Instant) {
         remake()
-        notBefore = .zero
+        notBefore = madeAt + Self.pause > now ? madeAt + Self.pause : now
     }
 
     private mutating func remake() {
@@ -131,6 +142,14 @@ struct TableWriter {
         revocations.insert(key)
     }
 
+    mutating func remember(_ key: GrantKey, _ entry: GrantMemory.Entry) {
+        memories[key] = .some(entry)
+    }
+
+    mutating func forget(_ key: GrantKey) {
+        memories[key] = .some(nil)
+    }
+
     /// Whether the exchange has to wait until guard and standing elements are in place.
     mutating func joins(_ exchange: Exchange.ID) -> Bool {
         if let batch = inFlight, !batch.isOutdated, batch.elements == desired {
@@ -148,10 +167,14 @@ struct TableWriter {
     func isUnderWay(_ key: GrantKey) -> Bool { issues[key] != nil || inFlight?.issues[key] != nil }
 
     /// The next transaction, unless one is in flight or nothing is to be done.
-    mutating func nextTransaction(restoring ledger: GrantLedger, at now: Instant) -> Transaction? {
+    mutating func nextTransaction(
+        restoring ledger: GrantLedger, _ memory: GrantMemory = GrantMemory(), at now: Instant
+    ) -> Transaction? {
         guard inFlight == nil, now >= notBefore else { return nil }
         // Those who wait for elements that are no longer wanted are let go by a transaction without operations.
-        guard isDirty || !issues.isEmpty || !revocations.isEmpty || !followers.isEmpty else { return nil }
+        guard isDirty || !issues.isEmpty || !revocations.isEmpty || !followers.isEmpty || !memories.isEmpty else {
+            return nil
+        }
         var builder = BatchBuilder()
         if isTableMade {
             builder.change(from: confirmed, to: desired)
@@ -162,18 +185,25 @@ struct TableWriter {
             for (key, grant) in ledger.grants where issues[key] == nil && !revocations.contains(key) {
                 builder.restore(key, grant, keep: shape.keep, at: now)
             }
+            memories = memory.entries.mapValues { .some($0) }
         }
+        builder.keep(memories, at: now)
         let gone = revocations.sorted()
         for key in gone { builder.append(.revoke(key), .revocation) }
         for (key, issue) in issues {
+            let comment = issue.note.description
             builder.append(
-                .issue(key, timeout: issue.timeout, expiresIn: nil, comment: issue.note.description), .issue(key))
+                issue.isNew
+                    ? .issueNew(key, timeout: issue.timeout, comment: comment)
+                    : .issue(key, timeout: issue.timeout, expiresIn: nil, comment: comment), .issue(key))
         }
         inFlight = Batch(
             elements: desired, unstood: builder.unstood, makesTable: !isTableMade, issues: issues,
-            revocations: gone, restored: builder.restored, followers: followers, origins: builder.origins)
+            revocations: gone, memories: memories, restored: builder.restored, followers: followers, origins: builder.origins,
+            putTogetherAt: now)
         issues = [:]
         revocations = []
+        memories = [:]
         followers = []
         return Transaction(table: shape.name, operations: builder.operations)
     }
@@ -184,6 +214,7 @@ struct TableWriter {
         confirmed = batch.elements
         isTableMade = !batch.isOutdated
         failuresInARow = 0
+        if batch.makesTable { madeAt = batch.putTogetherAt }
         for key in batch.issues.keys { ended(key) }
         return Outcome(
             isTableMade: batch.makesTable, issued: batch.issues.map { ($0.key, $0.value) },
@@ -224,6 +255,7 @@ struct TableWriter {
             ended(key)
         }
         revocations.formUnion(batch.revocations)
+        memories.merge(batch.memories) { newer, _ in newer }
         followers = batch.followers + followers
         return outcome
     }
@@ -253,6 +285,16 @@ struct TableWriter {
         mutating func make(_ shape: TableShape, _ elements: Elements) {
             append(.makeTable(shape))
             change(from: Elements(), to: elements)
+        }
+
+        mutating func keep(_ memories: [GrantKey: GrantMemory.Entry?], at now: Instant) {
+            for (key, entry) in memories {
+                guard let entry, entry.until > now else {
+                    append(.forget(key))
+                    continue
+                }
+                append(.remember(key, timeout: entry.until - now, comment: entry.note.description))
+            }
         }
 
         mutating func restore(_ key: GrantKey, _ grant: Grant, keep: Duration, at now: Instant) {

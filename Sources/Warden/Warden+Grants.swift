@@ -44,7 +44,7 @@ extension Warden {
                 into: &actions)
         }
         let wanted = exchange.services.filter { $0.open == .onLookup && !isFresh($0, exchange, at: now) }
-        guard hasRoom(for: wanted, client: exchange.peer.address) else {
+        guard hasRoom(for: wanted.map(\.port), client: exchange.peer.address) else {
             return deny(
                 id, .grantsFull, answer: exchange.result, detail: "limits.grants or limits.grants-per-client", at: now,
                 into: &actions)
@@ -57,8 +57,8 @@ extension Warden {
     }
 
     /// A new grant must fit within the limits; what is there may always be renewed.
-    private func hasRoom(for wanted: [Exchange.Service], client: IPAddress) -> Bool {
-        let keys = Set(wanted.map { GrantKey(client: client, service: $0.port) })
+    func hasRoom(for wanted: [ServicePort], client: IPAddress) -> Bool {
+        let keys = Set(wanted.map { GrantKey(client: client, service: $0) })
         let new = keys.count { ledger[$0] == nil && !writer.isUnderWay($0) }
         guard new > 0 else { return true }
         return ledger.count(of: client) + writer.grantsUnderWay(of: client) + new <= settings.limits.grantsPerClient
@@ -74,7 +74,8 @@ extension Warden {
         writer.issue(
             key,
             TableWriter.Issue(
-                note: note, programs: [service.program], timeout: settings.firewall.keep, followers: [id]))
+                note: note, programs: [service.program], timeout: settings.firewall.keep, followers: [id],
+                isNew: ledger[key] == nil))
     }
 
     /// One acknowledgement fewer to wait for; the last one lets the reply go.
@@ -114,6 +115,8 @@ extension Warden {
         actions.append(.cutFlows(AddressRange(key.client, key.client), key.service))
         guard let grant = ledger.remove(key) else { return }
         counters.revoked += 1
+        // A service that comes back to its port finds the clients that it had.
+        if cause == Self.noLongerRegistered { remember(key, grant, at: now) } else { forget(key) }
         var event = event(.revoked, key, grant, grant.programs.min())
         event.detail = cause
         audit(event, at: now, into: &actions)
@@ -121,6 +124,7 @@ extension Warden {
 
     private mutating func done(_ outcome: TableWriter.Outcome, at now: Instant, into actions: inout [Action]) {
         for (key, left) in outcome.restored { ledger.prolong(key, notBefore: now + left) }
+        if outcome.isTableMade { noteRestored(at: now, into: &actions) }
         // In the order of the transaction: what was revoked may have been issued anew.
         for key in outcome.revoked {
             noteRevoked(key, revocationCauses.removeValue(forKey: key), at: now, into: &actions)
@@ -142,8 +146,12 @@ extension Warden {
             programs: issue.programs.union(old?.programs ?? []), rule: issue.note.rule, issued: issue.note.issued,
             expiresNotBefore: now + issue.timeout, writtenAt: now)
         ledger.record(key, grant)
-        if old == nil { counters.granted += 1 } else { counters.renewed += 1 }
-        audit(event(old == nil ? .granted : .renewed, key, grant, issue.note.program), at: now, into: &actions)
+        forget(key)
+        let isRenewal = old != nil || issue.isRevival
+        if isRenewal { counters.renewed += 1 } else { counters.granted += 1 }
+        var event = event(isRenewal ? .renewed : .granted, key, grant, issue.note.program)
+        if issue.isRevival { event.detail = "revived" }
+        audit(event, at: now, into: &actions)
         // Registry or policy may have changed since the grant was decided.
         revokeIfBaseless(key, grant)
     }
@@ -168,6 +176,7 @@ extension Warden {
                 ledger.prolong(key, notBefore: now + max(left, .milliseconds(1)))
             } else if let grant = ledger.remove(key) {
                 counters.expired += 1
+                remember(key, grant, at: now)
                 audit(event(.expired, key, grant, grant.programs.min()), at: now, into: &actions)
             }
         }
@@ -189,8 +198,10 @@ extension Warden {
         }
         guard !isPermitted || settings.firewall.never.contains(key.service.port) else { return }
         let isRegistered = !grant.programs.isDisjoint(with: programs)
-        revoke(key, isRegistered ? "no longer permitted" : "no longer registered")
+        revoke(key, isRegistered ? "no longer permitted" : Self.noLongerRegistered)
     }
+
+    private static let noLongerRegistered = "no longer registered"
 
     mutating func revoke(_ key: GrantKey, _ cause: String) {
         revocationCauses[key] = cause

@@ -14,6 +14,11 @@ extension Warden {
                     programs: [note.program], rule: note.rule, issued: note.issued,
                     expiresNotBefore: now + element.expiresIn, writtenAt: now + element.expiresIn - element.timeout))
         }
+        for element in contents.remembered {
+            guard let note = GrantNote(element.comment) else { continue }
+            let entry = GrantMemory.Entry(note: note, programs: [note.program], until: now + element.expiresIn)
+            _ = memory.remember(element.key, entry, limit: settings.limits.grants)
+        }
         var elements = elements()
         elements.standing = contents.standing
         writer.desire(elements)
@@ -30,11 +35,14 @@ extension Warden {
     public mutating func revoke(
         client: IPAddress, port: UInt16?, transport: Transport?, at now: Instant, into actions: inout [Action]
     ) -> [GrantKey] {
-        let keys = ledger.grants.keys.filter {
-            $0.client == client && (port == nil || $0.service.port == port)
-                && (transport == nil || $0.service.transport == transport)
-        }.sorted()
+        func matches(_ key: GrantKey) -> Bool {
+            key.client == client && (port == nil || key.service.port == port)
+                && (transport == nil || key.service.transport == transport)
+        }
+        let keys = ledger.grants.keys.filter(matches).sorted()
         for key in keys { revoke(key, "by the operator") }
+        // What the client only held once must not come back either.
+        for key in memory.entries.keys where matches(key) { forget(key) }
         flush(at: now, into: &actions)
         return keys
     }

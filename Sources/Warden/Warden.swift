@@ -42,6 +42,9 @@ public struct Warden: Sendable {
     var areServicesSettled = false
     var staleLogged: Set<ServicePort> = []
     var ledger = GrantLedger()
+    var memory = GrantMemory()
+    /// The table was changed from outside, and is not yet restored.
+    var isTamperedWith = false
     /// Why revocations under way were asked for.
     var revocationCauses: [GrantKey: String] = [:]
     var writer: TableWriter
@@ -109,6 +112,7 @@ public struct Warden: Sendable {
             connections.closed(id)
             actions.append(.closeConnection(id))
         }
+        memory.timeAdvanced(to: now)
         let due = ledger.takeDue(at: now, limit: Self.inspectionsAtOnce)
         if !due.isEmpty { actions.append(.inspectGrants(due)) }
         for event in auditLimiter.summary(at: now) { actions.append(.audit(event)) }
@@ -120,7 +124,7 @@ public struct Warden: Sendable {
 
     /// Commits what has gathered, in one transaction.
     public mutating func flush(at now: Instant, into actions: inout [Action]) {
-        guard let transaction = writer.nextTransaction(restoring: ledger, at: now) else { return }
+        guard let transaction = writer.nextTransaction(restoring: ledger, memory, at: now) else { return }
         actions.append(.commit(transaction))
     }
 

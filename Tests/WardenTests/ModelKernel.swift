@@ -16,6 +16,7 @@ struct ModelKernel {
     private(set) var guarded: Set<ServicePort> = []
     private(set) var standing: Set<StandingKey> = []
     private(set) var granted: [GrantKey: Element] = [:]
+    private(set) var remembered: [GrantKey: Element] = [:]
     var committed: [Transaction] = []
     /// The next transactions fail so.
     var refusals: [CommitFailure] = []
@@ -48,7 +49,7 @@ struct ModelKernel {
         if case .makeTable(let shape) = operation {
             self.shape = shape
             wasFlushed = false
-            (guarded, standing, granted) = ([], [], [:])
+            (guarded, standing, granted, remembered) = ([], [], [:], [:])
             return nil
         }
         guard let shape else { return (Self.noEntry, "No such file or directory") }
@@ -56,6 +57,8 @@ struct ModelKernel {
         case .makeTable, .deleteTable, .quarantine, .release: return (Self.notPermitted, "unexpected")
         case .guardPort(let service): guarded.insert(service)
         case .unguardPort(let service): guarded.remove(service)
+        case .issueNew(let key, let timeout, let comment):
+            return perform(.issue(key, timeout: timeout, expiresIn: nil, comment: comment))
         case .issue(let key, let timeout, let expiresIn, let comment):
             granted[key] = Element(timeout: timeout, expires: now + (expiresIn ?? timeout), comment: comment)
             let isFull =
@@ -63,6 +66,9 @@ struct ModelKernel {
                 && granted.keys.count { $0.client.isIPv4 == key.client.isIPv4 } > shape.grantsMax
             if isFull { return (Self.fileTableOverflow, "Too many open files in system") }
         case .revoke(let key): granted[key] = nil
+        case .remember(let key, let timeout, let comment):
+            remembered[key] = Element(timeout: timeout, expires: now + timeout, comment: comment)
+        case .forget(let key): remembered[key] = nil
         case .stand(let key):
             let overlaps = standing.contains {
                 $0.service == key.service && $0 != key
@@ -78,6 +84,7 @@ struct ModelKernel {
     mutating func advance(to now: Instant) {
         self.now = now
         for (key, element) in granted where element.expires <= now { granted[key] = nil }
+        for (key, element) in remembered where element.expires <= now { remembered[key] = nil }
     }
 
     /// A packet of the client passes, which renews the element.
@@ -90,7 +97,7 @@ struct ModelKernel {
     mutating func flush() {
         shape = nil
         wasFlushed = true
-        (guarded, standing, granted) = ([], [], [:])
+        (guarded, standing, granted, remembered) = ([], [], [:], [:])
     }
 
     func left(of keys: [GrantKey]) -> [GrantKey: Duration] {
@@ -104,16 +111,19 @@ struct ModelKernel {
             || standing.contains { $0.service == service && $0.clients.contains(client) }
     }
 
+    private func told(_ key: GrantKey, _ element: Element) -> GrantElement {
+        GrantElement(
+            key: key, timeout: element.timeout, expiresIn: element.expires - now, packets: 0, bytes: 0,
+            comment: element.comment)
+    }
+
     var contents: TableContents? {
         guard shape != nil else { return nil }
         var contents = TableContents()
         contents.guarded = guarded
         contents.standing = standing
-        contents.granted = granted.map { key, element in
-            GrantElement(
-                key: key, timeout: element.timeout, expiresIn: element.expires - now, packets: 0, bytes: 0,
-                comment: element.comment)
-        }
+        contents.granted = granted.map(told)
+        contents.remembered = remembered.map(told)
         return contents
     }
 }

@@ -1,0 +1,44 @@
+import Firewall
+import Portmapper
+
+/// The grants that have ended without anybody's will: their clients' packets bring them back.
+///
+/// An NFSv3 client never asks the portmapper again after its mount; without this its mount would hang. The kernel holds
+/// the same as the sets `remembered4` and `remembered6`, which outlive the daemon.
+struct GrantMemory: Sendable {
+    struct Entry: Hashable, Sendable {
+        var note: GrantNote
+        var programs: Set<Program>
+        var until: Instant
+    }
+
+    private(set) var entries: [GrantKey: Entry] = [:]
+    private var due = DueQueue<GrantKey>()
+
+    subscript(key: GrantKey) -> Entry? { entries[key] }
+    var count: Int { entries.count }
+
+    /// Remembers; returns what had to be forgotten to make room: what would have been forgotten first.
+    mutating func remember(_ key: GrantKey, _ entry: Entry, limit: Int) -> [GrantKey] {
+        entries[key] = entry
+        due.insert(key, at: entry.until)
+        var forgotten: [GrantKey] = []
+        while entries.count > limit, let (oldest, at) = due.popFirst(until: Instant(nanoseconds: .max)) {
+            guard entries[oldest]?.until == at else { continue }
+            entries[oldest] = nil
+            forgotten.append(oldest)
+        }
+        return forgotten
+    }
+
+    mutating func forget(_ key: GrantKey) -> Bool {
+        entries.removeValue(forKey: key) != nil
+    }
+
+    /// Drops what is remembered no longer; the kernel does the same by itself.
+    mutating func timeAdvanced(to now: Instant) {
+        while let (key, at) = due.popFirst(until: now) {
+            if entries[key]?.until == at { entries[key] = nil }
+        }
+    }
+}

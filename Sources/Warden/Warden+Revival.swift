@@ -1,0 +1,70 @@
+import Firewall
+import Policy
+import Portmapper
+
+extension Warden {
+    /// A grant has ended, but not because anybody wanted it to.
+    mutating func remember(_ key: GrantKey, _ grant: Grant, at now: Instant) {
+        guard settings.firewall.revive > .zero, let program = grant.programs.min() else { return }
+        let entry = GrantMemory.Entry(
+            note: GrantNote(program: program, issued: grant.issued, rule: grant.rule), programs: grant.programs,
+            until: now + settings.firewall.revive)
+        for forgotten in memory.remember(key, entry, limit: settings.limits.grants) { writer.forget(forgotten) }
+        if memory[key] != nil { writer.remember(key, entry) }
+    }
+
+    /// Whatever ended the grant, its client's packets don't bring it back.
+    mutating func forget(_ key: GrantKey) {
+        if memory.forget(key) { writer.forget(key) }
+    }
+
+    /// A guarded port dropped a packet, and the kernel told a sample of it.
+    public mutating func packetDropped(_ packet: DroppedPacket, at now: Instant, into actions: inout [Action]) {
+        let key = GrantKey(client: packet.client, service: packet.service)
+        if revives(key, at: now) { return }
+        var event = AuditEvent(.probed)
+        event.client = packet.client
+        event.port = packet.clientPort
+        event.transport = packet.service.transport
+        event.program = services.programs[packet.service]?.min()
+        event.programName = event.program.flatMap(names.name)
+        event.detail = "\(packet.service)"
+        event.isEnforced = settings.mode == .enforce
+        audit(event, at: now, into: &actions)
+    }
+
+    /// Issues the grant again if its client held it, and policy, owner and listener agree.
+    private mutating func revives(_ key: GrantKey, at now: Instant) -> Bool {
+        // The kernel lets a grant expire a moment before we learn of it.
+        if ledger[key] != nil || writer.isUnderWay(key) {
+            if let grant = ledger[key], grant.expiresNotBefore <= now { issueAgain(key, grant.programs, grant.rule, grant.issued) }
+            return true
+        }
+        guard let entry = memory[key], let (program, rule) = permittedProgram(of: entry.programs, key),
+            services.isAlive(key.service, ipv4: key.client.isIPv4),
+            !settings.firewall.never.contains(key.service.port), hasRoom(for: [key.service], client: key.client)
+        else { return false }
+        issueAgain(key, [program], rule, entry.note.issued)
+        return true
+    }
+
+    private mutating func issueAgain(_ key: GrantKey, _ programs: Set<Program>, _ rule: String, _ issued: Timestamp) {
+        guard !writer.isUnderWay(key), let program = programs.min() else { return }
+        writer.issue(
+            key,
+            TableWriter.Issue(
+                note: GrantNote(program: program, issued: issued, rule: rule), programs: programs,
+                timeout: settings.firewall.keep, followers: [], isRevival: true))
+    }
+
+    /// A program of these that a trusted owner registers at the port, and that the client may still look up.
+    private func permittedProgram(of programs: Set<Program>, _ key: GrantKey) -> (Program, rule: String)? {
+        for program in programs.intersection(services.programs[key.service] ?? []).sorted() {
+            guard case .permitted(let rule, let open) = policy.lookup(
+                program, over: key.service.transport, by: key.client), open == .onLookup
+            else { continue }
+            return (program, policy.rules[rule].label)
+        }
+        return nil
+    }
+}

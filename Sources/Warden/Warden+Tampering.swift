@@ -1,0 +1,46 @@
+import Firewall
+import Portmapper
+
+extension Warden {
+    /// Somebody changed nftables. What they did to our table is undone: it is made anew, with every live grant.
+    public mutating func tableChanged(_ changes: [TableChange], at now: Instant, into actions: inout [Action]) {
+        let foreign = changes.compactMap(Self.describe(in: settings.firewall))
+        guard !foreign.isEmpty else { return }
+        var event = AuditEvent(.tampered)
+        event.count = foreign.count
+        event.detail = foreign.prefix(Self.changesShownMax).joined(separator: "; ")
+        audit(event, at: now, into: &actions)
+        isTamperedWith = true
+        writer.invalidate(at: now)
+        flush(at: now, into: &actions)
+    }
+
+    /// More would be cut by the log anyway.
+    private static let changesShownMax = 8
+
+    /// The table has been made anew.
+    mutating func noteRestored(at now: Instant, into actions: inout [Action]) {
+        guard isTamperedWith else { return }
+        isTamperedWith = false
+        audit(
+            AuditEvent(.restored, detail: "table inet \(settings.firewall.table), \(ledger.count) grants"), at: now,
+            into: &actions)
+    }
+
+    /// What somebody else did to our table, in words; `nil` for what is none of our business.
+    private static func describe(in settings: Settings.Firewall) -> (TableChange) -> String? {
+        { change in
+            guard case .changed(let change) = change else { return "more changes than could be followed" }
+            guard change.table == settings.table, !change.isOwn else { return nil }
+            let who = change.writer.map { " by \($0.name) (pid \($0.processID))" } ?? ""
+            switch change.what {
+            case .tableMade, .definition:
+                // `manage: sets` invites the administrator's own chains and rules.
+                return settings.management == .sets ? nil : "definitions changed" + who
+            case .tableDeleted: return "table deleted" + who
+            case .elementAdded(let element): return "\(element?.description ?? "an element") added" + who
+            case .elementDeleted(let element): return "\(element?.description ?? "an element") deleted" + who
+            }
+        }
+    }
+}
