@@ -33,11 +33,10 @@ public struct Peer: Hashable, Sendable {
 
     /// On this host: from a loopback address, or from the very address that it asks.
     ///
-    /// The kernel drops both when they come in from outside, but for IPv6 datagrams with our own source address;
-    /// hence the look at the interface.
+    /// The kernel drops both when they come in from outside, but for IPv6 datagrams with our own source address
+    /// (measured): those are nobody's word.
     public var isLocal: Bool {
-        if address.isLoopback { return true }
-        return address == asked.host && (transport == .tcp || interface == Self.loopbackInterface)
+        address.isLoopback || address == asked.host && (transport == .tcp || address.isIPv4)
     }
 
     /// Of this host beyond doubt: where `route_localnet` is set, the kernel takes datagrams from 127.0.0.1 off the wire.

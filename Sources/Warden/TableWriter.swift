@@ -199,7 +199,8 @@ struct TableWriter {
         }
         inFlight = Batch(
             elements: desired, unstood: builder.unstood, makesTable: !isTableMade, issues: issues,
-            revocations: gone, memories: memories, restored: builder.restored, followers: followers, origins: builder.origins,
+            revocations: gone, memories: memories, restored: builder.restored, followers: followers,
+            origins: builder.origins,
             putTogetherAt: now)
         issues = [:]
         revocations = []

@@ -37,7 +37,9 @@ extension Warden {
     private mutating func revives(_ key: GrantKey, at now: Instant) -> Bool {
         // The kernel lets a grant expire a moment before we learn of it.
         if ledger[key] != nil || writer.isUnderWay(key) {
-            if let grant = ledger[key], grant.expiresNotBefore <= now { issueAgain(key, grant.programs, grant.rule, grant.issued) }
+            if let grant = ledger[key], grant.expiresNotBefore <= now {
+                issueAgain(key, grant.programs, grant.rule, grant.issued)
+            }
             return true
         }
         guard let entry = memory[key], let (program, rule) = permittedProgram(of: entry.programs, key),
@@ -60,8 +62,9 @@ extension Warden {
     /// A program of these that a trusted owner registers at the port, and that the client may still look up.
     private func permittedProgram(of programs: Set<Program>, _ key: GrantKey) -> (Program, rule: String)? {
         for program in programs.intersection(services.programs[key.service] ?? []).sorted() {
-            guard case .permitted(let rule, let open) = policy.lookup(
-                program, over: key.service.transport, by: key.client), open == .onLookup
+            guard
+                case .permitted(let rule, let open) = policy.lookup(
+                    program, over: key.service.transport, by: key.client), open == .onLookup
             else { continue }
             return (program, policy.rules[rule].label)
         }

@@ -176,7 +176,9 @@ private func decisions(_ policy: Policy, _ clients: [String], over transport: Tr
         #expect(!policy.lists(.mountd, over: .tcp, for: address("11.0.0.1")))
     }
 
-    @Test("host names stand for what they resolve to, in both families; unresolved they name nobody, and a rule that excepts them permits nobody")
+    @Test(
+        "host names stand for what they resolve to, in both families; unresolved they name nobody, and a rule that excepts them permits nobody"
+    )
     func hosts() {
         let rules = [rule(from: ["ws1.example", "10.0.0.9"], except: ["bad.example"]), rule(from: ["gone.example"])]
         let addresses = [

@@ -251,7 +251,8 @@ private struct Life {
         for operation in transaction.operations {
             switch operation {
             case .guardPort(let service): #expect(![22, 111, 4045].contains(service.port))
-            case .issue(let key, _, _, _), .issueNew(let key, _, _): #expect(![22, 111, 4045].contains(key.service.port))
+            case .issue(let key, _, _, _), .issueNew(let key, _, _):
+                #expect(![22, 111, 4045].contains(key.service.port))
             case .stand(let key): #expect(![22, 111, 4045].contains(key.service.port))
             case .remember(let key, _, _): #expect(![22, 111, 4045].contains(key.service.port))
             case .makeTable, .deleteTable, .unguardPort, .revoke, .unstand, .quarantine, .release, .forget: break

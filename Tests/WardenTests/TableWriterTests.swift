@@ -7,6 +7,7 @@ import Testing
 private let first = GrantKey("10.1.2.3", .tcp(20048))
 private let second = GrantKey("10.1.2.4", .tcp(20048))
 private let now = Instant(nanoseconds: 5)
+private let later = now + .seconds(1)
 private let broken = CommitFailure(errno: 1, message: "Operation not permitted")
 
 private func note(_ program: Program = .mountd) -> GrantNote {
@@ -105,7 +106,7 @@ private func guarding(_ ports: ServicePort..., standing: Set<StandingKey> = []) 
     @Test("a table that changed while a transaction was in flight is made anew")
     func changedInFlight() {
         for change in [
-            { (writer: inout TableWriter) in writer.invalidate() }, { $0.shapeReplaced(TableShape(mark: 0)) },
+            { (writer: inout TableWriter) in writer.invalidate(at: later) }, { $0.shapeReplaced(TableShape(mark: 0)) },
         ] {
             var writer = Self.made(guarding(.tcp(1)))
             writer.desire(guarding(.tcp(2)))
@@ -113,8 +114,34 @@ private func guarding(_ ports: ServicePort..., standing: Set<StandingKey> = []) 
             change(&writer)
             _ = writer.committed()
             #expect(!writer.isTableMade)
-            #expect(Self.next(&writer) == [.makeTable(writer.shape), .guardPort(.tcp(2))])
+            #expect(Self.next(&writer, at: later) == [.makeTable(writer.shape), .guardPort(.tcp(2))])
         }
+    }
+
+    @Test("who changes the table again and again is answered a few times a second")
+    func paused() {
+        var writer = Self.made(guarding(.tcp(1)))
+        writer.invalidate(at: now)
+        #expect(Self.next(&writer) == nil)
+        #expect(Self.next(&writer, at: later) == [.makeTable(TableShape()), .guardPort(.tcp(1))])
+    }
+
+    @Test("remembers and forgets, and takes the memory along when the table is made anew")
+    func memory() {
+        var writer = Self.made()
+        let entry = GrantMemory.Entry(note: note(), programs: [.mountd], until: later + .seconds(60))
+        writer.remember(first, entry)
+        writer.forget(second)
+        let operations = Self.next(&writer, at: later) ?? []
+        let remembered = Operation.remember(first, timeout: .seconds(60), comment: note().description)
+        #expect(Set(operations) == [remembered, .forget(second)])
+        _ = writer.committed()
+        #expect(writer.isIdle)
+        var memory = GrantMemory()
+        _ = memory.remember(first, entry, limit: 1)
+        writer.invalidate(at: later)
+        let remade = writer.nextTransaction(restoring: GrantLedger(), memory, at: later)?.operations
+        #expect(remade == [.makeTable(TableShape()), remembered])
     }
 
     @Test("standing elements that a remade table lacks are told of")
@@ -122,8 +149,8 @@ private func guarding(_ ports: ServicePort..., standing: Set<StandingKey> = []) 
         let old = StandingKey("10.1.0.0/16", .tcp(1))
         var writer = Self.made(guarding(.tcp(1), standing: [old]))
         writer.desire(guarding(.tcp(1)))
-        writer.invalidate()
-        _ = Self.next(&writer)
+        writer.invalidate(at: later)
+        _ = Self.next(&writer, at: later)
         #expect(writer.committed().unstood == [old])
     }
 
