@@ -180,6 +180,7 @@ extension Warden {
                 audit(event(.expired, key, grant, grant.programs.min()), at: now, into: &actions)
             }
         }
+        flush(at: now, into: &actions)
     }
 
     /// Revokes every grant whose mapping is gone, or that policy no longer permits.
