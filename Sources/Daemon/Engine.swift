@@ -34,6 +34,8 @@ final class Engine {
     var awaitingHosts: LoadResult?
     private var tick: RepeatedTask?
     private var pending: [Action] = []
+    /// Whose flows are to be cut when what is under way is done.
+    private var cuts: [ServicePort: Set<AddressRange>] = [:]
     private var isRunning = false
     private var isReady = false
 
@@ -166,6 +168,7 @@ final class Engine {
             perform(action)
         }
         pending.removeAll(keepingCapacity: true)
+        if !cuts.isEmpty { cutFlows() }
     }
 
     private func perform(_ action: Action) {
@@ -182,7 +185,7 @@ final class Engine {
             if let failure { failed("the kernel refused a transaction: \(failure.message)") }
             handle { $0.committed(failure, at: $1, into: &$2) }
         case .inspectGrants(let keys): inspect(keys)
-        case .cutFlows(let clients, let service): cut(clients, service)
+        case .cutFlows(let clients, let service): cuts[service, default: []].insert(clients)
         case .audit(let event): record(event)
         }
     }
@@ -208,11 +211,16 @@ final class Engine {
         }
     }
 
-    private func cut(_ clients: AddressRange, _ service: ServicePort) {
-        do {
-            _ = try flows.cut(clients: clients, service: service)
-        } catch {
-            failed("flows of \(clients) to \(service) were not cut: \(error)")
+    /// The kernel looks through all its flows for each look, so those who lose the same port share one.
+    private func cutFlows() {
+        let due = cuts
+        cuts = [:]
+        for (service, clients) in due {
+            do {
+                _ = try flows.cut(clients: clients, service: service)
+            } catch {
+                failed("flows to \(service) were not cut: \(error)")
+            }
         }
     }
 

@@ -25,12 +25,30 @@ public final class Flows {
         return count
     }
 
+    /// The same for many at once, with one look for each family.
+    public func cut(clients: Set<AddressRange>, service: ServicePort) throws(NetfilterError) -> Int {
+        var count = 0
+        for family in [clients.filter(\.first.isIPv4), clients.filter { !$0.first.isIPv4 }] {
+            guard let first = family.map(\.first).min(), let last = family.map(\.last).max() else { continue }
+            let span = AddressRange(first, last)
+            let single = Set(family.filter { $0.first == $0.last }.map(\.first))
+            let wide = family.filter { $0.first != $0.last }
+            for flow in try flows(of: span, to: service) {
+                guard let client = flow.client, single.contains(client) || wide.contains(where: { $0.contains(client) })
+                else { continue }
+                if try delete(flow, span) { count += 1 }
+            }
+        }
+        return count
+    }
+
     public func cut(client: IPAddress, service: ServicePort) throws(NetfilterError) -> Int {
         try cut(clients: AddressRange(client, client), service: service)
     }
 
     /// What names an entry: its original tuple, its zone, and its id, which no later flow of the same tuple has.
     private struct Flow {
+        var client: IPAddress?
         var tuple: [UInt8] = []
         var zone: [UInt8] = []
         var id: [UInt8] = []
@@ -72,21 +90,22 @@ public final class Flows {
 
     private static func flow(_ message: NetlinkMessage, from clients: AddressRange, to service: ServicePort) -> Flow? {
         var flow = Flow()
-        var isTheirs = false
         for attribute in message.netfilterAttributes {
             switch attribute.type {
             case CTA_TUPLE_ORIG.rawValue:
                 flow.tuple = Array(attribute.payload)
-                isTheirs = isTuple(attribute.nested, from: clients, to: service)
+                flow.client = client(of: attribute.nested, to: service)
             case CTA_ZONE.rawValue: flow.zone = Array(attribute.payload)
             case CTA_ID.rawValue: flow.id = Array(attribute.payload)
             default: break
             }
         }
-        return isTheirs && !flow.id.isEmpty ? flow : nil
+        guard let client = flow.client, clients.contains(client), !flow.id.isEmpty else { return nil }
+        return flow
     }
 
-    private static func isTuple(_ tuple: Attributes, from clients: AddressRange, to service: ServicePort) -> Bool {
+    /// Who began the flow, if it is one to the service.
+    private static func client(of tuple: Attributes, to service: ServicePort) -> IPAddress? {
         var source: [UInt8] = []
         var transport: UInt8?
         var port: UInt16?
@@ -102,8 +121,8 @@ public final class Flows {
                 }
             }
         }
-        let isTheirs = IPAddress(networkBytes: source).map(clients.contains) ?? false
-        return isTheirs && transport == service.transport.rawValue && port == service.port
+        guard transport == service.transport.rawValue, port == service.port else { return nil }
+        return IPAddress(networkBytes: source)
     }
 
     private func ask(

@@ -42,7 +42,7 @@ extension Warden {
         let keys = ledger.grants.keys.filter(matches).sorted()
         for key in keys { revoke(key, "by the operator") }
         // What the client only held once must not come back either.
-        for key in memory.entries.keys where matches(key) { forget(key) }
+        for key in memory.entries.keys where matches(key) { forgetAndCut(key, into: &actions) }
         flush(at: now, into: &actions)
         return keys
     }

@@ -19,6 +19,7 @@ extension Warden {
         settleServices(at: now, into: &actions)
         if registry == nil { keepAdopted() }
         revokeExcess()
+        forgetUnpermitted(into: &actions)
         decideAnew(at: now, into: &actions)
         flush(at: now, into: &actions)
     }

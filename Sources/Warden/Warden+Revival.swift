@@ -18,6 +18,26 @@ extension Warden {
         if memory.forget(key) { writer.forget(key) }
     }
 
+    /// Ends what an expired grant has left: its memory, and the flows that outlived it.
+    mutating func forgetAndCut(_ key: GrantKey, into actions: inout [Action]) {
+        forget(key)
+        actions.append(.cutFlows(AddressRange(key.client, key.client), key.service))
+    }
+
+    /// A new policy ends also what lives on without a grant.
+    mutating func forgetUnpermitted(into actions: inout [Action]) {
+        for (key, entry) in memory.entries {
+            let isPermitted = entry.programs.contains { program in
+                guard
+                    case .permitted(_, let open) = policy.lookup(
+                        program, over: key.service.transport, by: key.client)
+                else { return false }
+                return open != .never
+            }
+            if !isPermitted { forgetAndCut(key, into: &actions) }
+        }
+    }
+
     /// A guarded port dropped a packet, and the kernel told a sample of it.
     public mutating func packetDropped(_ packet: DroppedPacket, at now: Instant, into actions: inout [Action]) {
         let key = GrantKey(client: packet.client, service: packet.service)

@@ -30,5 +30,24 @@ extension KernelTests {
                 #expect(try flows.cut(client: client, service: other) == 1)
             }
         }
+
+        @Test("cuts the flows of many clients with one look, and no others")
+        func cutsMany() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable.made()
+                let service = ServicePort(.udp, 4045)
+                var sockets = [try TestSocket(service, "127.0.0.2")]
+                for _ in 0..<3 { sockets.append(try TestSocket(connectedTo: service, "127.0.0.2")) }
+                for socket in sockets.suffix(3) { socket.send(1) }
+                defer { withExtendedLifetime((table, sockets)) {} }
+                let flows = try Flows()
+                let range = { (first: UInt32, last: UInt32) in AddressRange(.v4(first), .v4(last)) }
+                // 127.0.0.1 lies between them, but is in neither.
+                let around: Set = [range(0x7f00_0000, 0x7f00_0000), range(0x7f00_0003, 0x7f00_0009)]
+                #expect(try flows.cut(clients: around, service: service) == 0)
+                let with = around.union([range(0x7f00_0001, 0x7f00_0001), AddressRange(.v6(1), .v6(9))])
+                #expect(try flows.cut(clients: with, service: service) == 3)
+            }
+        }
     }
 }

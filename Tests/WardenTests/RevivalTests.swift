@@ -68,6 +68,9 @@ import Testing
         bench.handle { $0.policyReplaced(Policy(), settings: $0.settings, at: $1, into: &$2) }
         drop(&bench)
         #expect(bench.kernel.granted.isEmpty)
+        #expect(bench.kernel.remembered.isEmpty)
+        let cut = Bench.Cut(clients: AddressRange(Self.key.client, Self.key.client), service: Self.mountd)
+        #expect(bench.cut == [cut], "a flow may have outlived its grant")
     }
 
     @Test("an expired grant does not come back when nothing listens any more")
