@@ -32,7 +32,8 @@ struct RPCWarden: ParsableCommand {
                 print(text)
                 Glibc.exit(0)
             }
-            writeError(text)
+            let prefix = "Error: "
+            writeError(text.hasPrefix(prefix) ? "rpcwarden: " + text.dropFirst(prefix.count) : text)
             Glibc.exit(ExitStatus.usage)
         }
     }
