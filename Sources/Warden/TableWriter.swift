@@ -228,7 +228,7 @@ struct TableWriter {
         inFlight = nil
         var outcome = Outcome()
         // The table may be gone or changed, whatever is named: it is made anew, once, before anybody is refused.
-        if failure.isFull || failuresInARow > 0, let named = batch.named(by: failure) {
+        if failure.kind == .full || failuresInARow > 0, let named = batch.named(by: failure) {
             switch named {
             case .issue(let key):
                 outcome.refused = [(batch.issues.removeValue(forKey: key)?.followers ?? [], failure)]
@@ -326,9 +326,4 @@ extension TableWriter.Batch {
         case .elements, .revocation: return nil
         }
     }
-}
-
-extension CommitFailure {
-    /// A full set says ENFILE; ENOSPC is what other tables of the kernel say.
-    var isFull: Bool { errno == 23 || errno == 28 }
 }

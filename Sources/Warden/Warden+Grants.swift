@@ -100,7 +100,7 @@ extension Warden {
 
     private mutating func refused(_ outcome: TableWriter.Outcome, at now: Instant, into actions: inout [Action]) {
         for (followers, failure) in outcome.refused {
-            let reason: DenialReason = failure.isFull ? .grantsFull : .firewallFailed
+            let reason: DenialReason = failure.kind == .full ? .grantsFull : .firewallFailed
             for id in followers {
                 deny(id, reason, answer: exchanges[id]?.result, detail: failure.message, at: now, into: &actions)
             }
