@@ -7,7 +7,8 @@ extension Engine {
     /// - Returns: what changed, a line each, or the diagnostics.
     @discardableResult
     func reload() -> Result<[String], ReloadRefusal> {
-        let fresh = PolicyLoader().load(configurationPath: configuration)
+        var fresh = PolicyLoader().load(configurationPath: configuration)
+        fresh.settings = fitted(fresh.settings)
         guard !fresh.hasErrors else {
             let text = fresh.diagnostics.map(\.description).joined(separator: "\n")
             record(AuditEvent(.reloadRefused, detail: fresh.diagnostics.first { $0.severity == .error }?.description))
@@ -84,6 +85,8 @@ extension Settings {
         settings.firewall = fresh.firewall
         // The table's name is where everything is; it stays for a daemon's life.
         settings.firewall.table = firewall.table
+        // The socket is bound to the group that it was bound to.
+        settings.firewall.logGroup = firewall.logGroup
         settings.denial = fresh.denial
         settings.limits = fresh.limits
         settings.limits.recordBytes = limits.recordBytes

@@ -14,7 +14,6 @@ import Warden
 /// Wires the shells to the Warden: takes their events to it, and does what it says. Belongs to one event loop.
 final class Engine {
     let loop: any EventLoop
-    let load: LoadResult
     let configuration: String?
     var warden: Warden
     let names: ProgramNames
@@ -44,7 +43,6 @@ final class Engine {
 
     init(on loop: any EventLoop, _ load: LoadResult, configuration: String?) throws {
         self.loop = loop
-        self.load = load
         self.configuration = configuration
         rules = load.rules
         names = load.programNames
@@ -53,12 +51,10 @@ final class Engine {
         flows = try Flows()
         audit = try AuditLog(load.settings.audit)
         monitor = try TableMonitor(ownPortID: table.portID)
-        var settings = load.settings
-        dropLog = Engine.dropLog(settings.firewall)
-        if dropLog == nil { settings.firewall.logGroup = 0 }
-        settings.firewall.ownsTable = settings.firewall.ownsTable && NetfilterTable.supportsOwnedTables()
+        dropLog = Engine.dropLog(load.settings.firewall)
         warden = Warden(
-            settings: settings, policy: Policy(rules: load.rules), names: load.programNames,
+            settings: Engine.fitted(load.settings, hasDropLog: dropLog != nil), policy: Policy(rules: load.rules),
+            names: load.programNames,
             trustedOwners: Owners.trusted(load.settings.rpcbind.owners))
     }
 
@@ -135,6 +131,16 @@ final class Engine {
             warden.flush(at: now, into: &actions)
         }
     }
+
+    /// The settings without what this kernel can't do.
+    private static func fitted(_ settings: Settings, hasDropLog: Bool) -> Settings {
+        var settings = settings
+        if !hasDropLog { settings.firewall.logGroup = 0 }
+        settings.firewall.ownsTable = settings.firewall.ownsTable && NetfilterTable.supportsOwnedTables()
+        return settings
+    }
+
+    func fitted(_ settings: Settings) -> Settings { Self.fitted(settings, hasDropLog: dropLog != nil) }
 
     /// Without NFLOG the guard works, but expired grants don't come back and probes aren't seen.
     private static func dropLog(_ settings: Settings.Firewall) -> DropLog? {
