@@ -6,18 +6,24 @@ public struct ControlCall: Codable, Hashable, Sendable {
         case registry
         case revoke
         case reload
+        case stop
     }
 
     public var command: Command
     public var client: String?
     public var port: UInt16?
     public var transport: String?
+    /// `stop`: nothing is to stay guarded.
+    public var opens: Bool?
 
-    public init(_ command: Command, client: String? = nil, port: UInt16? = nil, transport: String? = nil) {
+    public init(
+        _ command: Command, client: String? = nil, port: UInt16? = nil, transport: String? = nil, opens: Bool? = nil
+    ) {
         self.command = command
         self.client = client
         self.port = port
         self.transport = transport
+        self.opens = opens
     }
 }
 

@@ -1,5 +1,6 @@
 import Control
 import Firewall
+import Glibc
 import Portmapper
 import Warden
 
@@ -16,7 +17,22 @@ extension Engine {
             case .success(let changes): ControlReply(changes: changes)
             case .failure(let refusal): ControlReply(failure: refusal.text)
             }
+        case .stop: stop(opening: call.opens ?? false)
         }
+    }
+
+    /// The reply leaves before the signal is seen to: that waits for the event loop.
+    private func stop(opening: Bool) -> ControlReply {
+        var change = Self.guardStays
+        if opening {
+            if let failure = open() {
+                return ControlReply(failure: "nothing was opened, and the daemon goes on: \(failure.message)")
+            }
+            change = Self.nothingGuarded
+        }
+        stop(change)
+        kill(getpid(), SIGTERM)
+        return ControlReply(changes: ["stopped: \(change)"])
     }
 
     private func status() -> StatusReport {

@@ -37,6 +37,7 @@ final class Engine {
     private var cuts: [ServicePort: Set<AddressRange>] = [:]
     private var isRunning = false
     private var isReady = false
+    private var isStopped = false
 
     /// How often time is looked at; every deadline is late by this at the most.
     private static let tickPeriod: TimeAmount = .milliseconds(50)
@@ -243,14 +244,22 @@ final class Engine {
         try table.contents(of: warden.settings.firewall.table)
     }
 
-    /// Leaves guard and grants in place; only the process goes.
-    func stop() {
+    static let guardStays = "guard and grants stay in the kernel"
+    static let nothingGuarded = "nothing is guarded any more"
+
+    /// Takes the guard away, on purpose.
+    func open() -> CommitFailure? { table.commit(warden.opening) }
+
+    /// Only the process goes; what the kernel holds stays. Said twice, the first counts.
+    func stop(_ detail: String = Engine.guardStays) {
+        guard !isStopped else { return }
+        isStopped = true
         tick?.cancel()
         server?.close()
         client?.close()
         control?.close()
         hosts?.close()
-        record(AuditEvent(.stopped, detail: "guard and grants stay in the kernel"))
+        record(AuditEvent(.stopped, detail: detail))
         audit.flush()
         Notifier.notify("STOPPING=1")
     }

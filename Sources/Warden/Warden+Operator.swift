@@ -47,6 +47,16 @@ extension Warden {
         return keys
     }
 
+    /// What takes the guard away. The chains of `manage: sets` are the administrator's, so its table stays.
+    public var opening: Transaction {
+        let firewall = settings.firewall
+        return switch firewall.management {
+        case .guardPorts: Transaction(table: firewall.table, operations: [.deleteTable(name: firewall.table)])
+        case .sets:
+            Transaction(table: firewall.table, operations: writer.guarded.sorted().map(Operation.unguardPort))
+        }
+    }
+
     /// A TCP client connected.
     public mutating func connectionOpened(_ peer: Peer, at now: Instant, into actions: inout [Action]) {
         let victims = connections.opened(

@@ -117,6 +117,29 @@ struct Revoke: ParsableCommand {
     }
 }
 
+struct Stop: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "End the daemon; guard and grants stay, unless --open is given.",
+        discussion: """
+            Under systemd, stop rpcwarden.socket first: the next call would start the daemon again.
+            """)
+
+    @OptionGroup var configuration: ConfigurationOption
+
+    @Flag(name: .customLong("open"), help: "Remove the firewall table too: every service port is open to everyone.")
+    var opens = false
+
+    func run() throws {
+        do {
+            print((try askDaemon(ControlCall(.stop, opens: opens), configuration).changes ?? []).joined())
+        } catch var failure as CommandFailure where failure.code == ExitStatus.unreachable && opens {
+            let table = PolicyLoader().load(configurationPath: configuration.path).settings.firewall.table
+            failure.message = (failure.message ?? "") + "; without one, `nft delete table inet \(table)` opens"
+            throw failure
+        }
+    }
+}
+
 struct Reload: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Have the daemon read policy and settings anew; prints what changed.")

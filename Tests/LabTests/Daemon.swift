@@ -174,5 +174,7 @@ struct AuditRecord: Decodable {
     var rule: String?
     var xid: UInt32?
     var granted: String?
+    var enforced: Bool?
+    var count: Int?
     var detail: String?
 }

@@ -16,7 +16,7 @@ extension LabTests {
 
         @Test(
             "by an unprivileged user: neither guarded nor granted, and logged",
-            .lab(.rpcbind, .daemon, policy: Policies.echoes()), arguments: [4010, 22] as [UInt16])
+            .lab(.rpcbind, .daemon, policy: Policies.echoes()), arguments: [4010, 22, 5432] as [UInt16])
         func untrusted(port: UInt16) async throws {
             let lab = try Lab.current
             let echo = Echo(port: port)
@@ -38,6 +38,42 @@ extension LabTests {
             #expect(!row.trusted && !row.guarded && row.alive && row.owner != "superuser", "\(row)")
             let dump = try lab.ask(.approved, .dump(.v2), over: .tcp)
             #expect(!"\(dump)".contains("\(echo.program)/"), "nobody is shown it: \(dump)")
+            // The registry has been read a few times since.
+            try await Task.sleep(for: .seconds(1.2))
+            #expect(try lab.events(.untrustedRegistration).count == 1, "logged once")
+        }
+
+        @Test(
+            "at the port of a trusted service: gains nothing of its grants, and closes nothing",
+            .lab(.rpcbind, .daemon, policy: Policies.echoes()))
+        func existingPort() async throws {
+            let lab = try Lab.current
+            let trusted = Echo()
+            try await lab.start(trusted)
+            let hostile = Echo(program: Echo.programs[1], port: trusted.port)
+            try Self.registerAsNobody(lab, hostile.program, port: hostile.port)
+            try await lab.event(.untrustedRegistration) { $0.program == hostile.program }
+            #expect(try lab.lookUp(hostile).body == .authError(.failed))
+            #expect(try lab.grants().isEmpty)
+            #expect(try lab.connect(trusted) == "timeout", "no grant, no way in")
+            #expect(try lab.lookUp(trusted).result(of: trusted.getPort) == .port(UInt32(trusted.port)))
+            #expect(try lab.connect(trusted) == "connected")
+            #expect(try lab.grants().map(\.program) == [trusted.program])
+        }
+
+        @Test(
+            "at port 111: the portmapper goes on for those who may, and tells nobody of it",
+            .lab(.rpcbind, .daemon, policy: Policies.echoes()))
+        func portmapperPort() async throws {
+            let lab = try Lab.current
+            let hostile = Echo(port: 111)
+            try Self.registerAsNobody(lab, hostile.program, port: 111)
+            try await lab.event(.untrustedRegistration) { $0.program == hostile.program }
+            for transport in [Transport.udp, .tcp] {
+                #expect(try lab.ask(.approved, hostile.getPort, over: transport).body == .authError(.failed))
+                #expect(try lab.ask(.approved, .null(.v2), over: transport).body == .success([]))
+            }
+            #expect(try lab.grants().isEmpty && !lab.elements(of: "guarded").contains("tcp . 111"))
         }
 
         @Test(
