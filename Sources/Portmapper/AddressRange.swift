@@ -44,6 +44,9 @@ public struct AddressRange: Hashable, Sendable, Comparable, CustomStringConverti
     public let first: IPAddress
     public let last: IPAddress
 
+    public static let allIPv4 = AddressRange(.v4(0), .v4(.max))
+    public static let allIPv6 = AddressRange(.v6(0), .v6(IPv6Bits(UInt128.max)))
+
     public init(_ first: IPAddress, _ last: IPAddress) {
         precondition(first.isIPv4 == last.isIPv4 && first <= last, "a range runs upwards in one family")
         self.first = first

@@ -8,6 +8,11 @@ struct ServiceTable {
     private(set) var listeners: [ServicePort: ListenerState] = [:]
     /// Stays while the mapping stays: a service that restarts must not find its port open to all.
     private(set) var guarded: Set<ServicePort> = []
+    /// For whose sake each port was guarded last, also while it isn't.
+    private var lastPrograms: [ServicePort: Set<Program>] = [:]
+
+    /// Ports come and go with restarts of their services.
+    private static let lastProgramsMax = 4096
 
     /// - Returns: whether anything changed.
     mutating func registryRead(_ registry: Registry, trusted: Set<String>) -> Bool {
@@ -30,11 +35,21 @@ struct ServiceTable {
     }
 
     /// Guards what is alive, or was when its mapping appeared.
-    mutating func updateGuards(never: Set<UInt16>) {
+    ///
+    /// - Returns: the ports that belong to others than before. What was admitted to them is not meant for the new ones.
+    mutating func updateGuards(never: Set<UInt16>) -> Set<ServicePort> {
         guarded = Set(
             programs.keys.filter {
                 !never.contains($0.port) && (guarded.contains($0) || listeners[$0]?.isListening == true)
             })
+        var replaced: Set<ServicePort> = []
+        for service in guarded {
+            let programs = programs[service] ?? []
+            if lastPrograms[service].map({ !$0.isSubset(of: programs) }) ?? false { replaced.insert(service) }
+            lastPrograms[service] = programs
+        }
+        if lastPrograms.count > Self.lastProgramsMax { lastPrograms = lastPrograms.filter { guarded.contains($0.key) } }
+        return replaced
     }
 
     /// Takes over the guard of an earlier run, until the registry is known.

@@ -58,7 +58,9 @@ extension Warden {
             audit(event, at: now, into: &actions)
         }
         staleLogged = Set(stale)
-        services.updateGuards(never: settings.firewall.never)
+        for service in services.updateGuards(never: settings.firewall.never) {
+            for clients in [AddressRange.allIPv4, .allIPv6] { actions.append(.cutFlows(clients, service)) }
+        }
         writer.desire(elements())
         revokeBaseless()
     }

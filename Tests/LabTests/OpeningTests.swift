@@ -86,6 +86,29 @@ extension LabTests {
         }
 
         @Test(
+            "a flow to a program doesn't reach another one that takes over its port",
+            .lab(
+                .rpcbind, .daemon,
+                policy: "rules: [{name: a, from: [10.77.1.2], to: [\(Echo.programs[0])], open: always}]"))
+        func replaced() async throws {
+            let lab = try Lab.current
+            let (old, new) = (Echo(transport: .udp), Echo(program: Echo.programs[1], transport: .udp))
+            try await lab.start(old)
+            try await eventually("open") { try lab.connect(old, options: "--wait 200").hasPrefix("reply") }
+            try lab.spawnPeer(
+                .approved, "flow",
+                "connect --to 10.77.1.1 --port 4001 --over udp --send ping --repeat 1000 --every 20 --wait 1500")
+            func rounds() -> Int { lab.log("flow").split(separator: "\n").count }
+            try await eventually("it flows") { rounds() > 5 }
+            try lab.register(old, as: "unset")
+            try await lab.event(.unregistered)
+            try lab.register(new)
+            try await lab.event(.registered) { $0.program == new.program }
+            try await eventually("it ends") { lab.log("flow").contains("silence") }
+            #expect(try lab.connect(new, options: "--wait 300") == "silence")
+        }
+
+        @Test(
             "a grant ends with the rule that permitted it, when the policy is reloaded",
             .lab(.rpcbind, .daemon, policy: Policies.echoes()))
         func grantDiesWithRule() async throws {

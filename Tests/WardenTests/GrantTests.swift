@@ -154,7 +154,10 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
         bench.rpcbind.registrations = registrations
         bench.refresh()
         #expect(bench.kernel.granted.isEmpty)
-        #expect(bench.cut == [.init(clients: range("10.1.2.3"), service: .tcp(20048))])
+        #expect(
+            bench.cut.filter { $0.clients == range("10.1.2.3") } == [
+                .init(clients: range("10.1.2.3"), service: .tcp(20048))
+            ])
         #expect(bench.events(.revoked).map(\.detail) == ["no longer registered"])
         #expect(bench.isQuiet)
     }
@@ -375,6 +378,34 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
         bench.reload([], settings: Settings().with { if remakes { $0.firewall.mark = 0 } })
         #expect(bench.kernel.standing == [])
         #expect(bench.cut == [.init(clients: range("10.1.0.0/16"), service: .tcp(20048))])
+    }
+
+    @Test(
+        "a port that passes to another program has its flows cut: what was admitted was not meant for that one",
+        arguments: [false, true])
+    func replaced(isUnregisteredBetween: Bool) {
+        var bench = Bench.started(registering: [RPCB(.mountd, 3, .udp, port: 4000)])
+        bench.forget()
+        if isUnregisteredBetween {
+            bench.rpcbind.registrations = []
+            bench.refresh()
+        }
+        bench.rpcbind.registrations = [RPCB(.quota, 1, .udp, port: 4000)]
+        bench.refresh()
+        #expect(bench.kernel.guarded == [.udp(4000)])
+        #expect(bench.cut == [AddressRange.allIPv4, .allIPv6].map { .init(clients: $0, service: .udp(4000)) })
+    }
+
+    @Test("a service that comes back to its port, or that another one joins, keeps its flows")
+    func cameBack() {
+        var bench = Bench.started(registering: [RPCB(.mountd, 3, .udp, port: 4000)])
+        bench.forget()
+        bench.rpcbind.registrations = []
+        bench.refresh()
+        bench.rpcbind.registrations = [RPCB(.mountd, 3, .udp, port: 4000), RPCB(.quota, 1, .udp, port: 4000)]
+        bench.refresh()
+        #expect(bench.kernel.guarded == [.udp(4000)])
+        #expect(bench.cut == [])
     }
 
     @Test("another shape makes the table anew, with its elements and grants")

@@ -389,9 +389,9 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
     func adopted() {
         var table = Self.table(.typical)
         table.adopt(guarded: [.tcp(2049), .tcp(9)])
-        table.updateGuards(never: [])
+        _ = table.updateGuards(never: [])
         #expect(table.guarded == [.tcp(2049)])
-        table.updateGuards(never: [2049])
+        _ = table.updateGuards(never: [2049])
         #expect(table.guarded == [])
     }
 }

@@ -43,7 +43,7 @@ struct ConnectCommand {
         let socket = try Socket(transport, isIPv4: peer.address.isIPv4)
         if let source { try socket.bind(to: Endpoint(source, 0, interface: peer.interface)) }
         let outcome = try socket.connect(to: peer, until: .now + wait)
-        if transport == .udp { return try ask(socket) }
+        if transport == .udp, rounds == 1 { return try ask(socket) }
         say("\(outcome)")
         guard outcome == .connected else { return 1 }
         guard let text else { return 0 }
@@ -63,7 +63,7 @@ struct ConnectCommand {
         return 1
     }
 
-    /// TCP: sends the text in each round and says what came back before the next.
+    /// Sends the text in each round and says what came back before the next.
     private func talk(_ socket: Socket, _ bytes: [UInt8]) throws(SystemError) -> Int32 {
         var heard: Int32 = 1
         for round in 0..<rounds {
