@@ -421,6 +421,14 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
         #expect(bench.cut == [])
     }
 
+    @Test("opening removes the table; of `manage: sets`, which holds the administrator's chains, only what is guarded")
+    func opening() {
+        var bench = Bench.started([.sample()])
+        #expect(bench.warden.opening.operations == [.deleteTable(name: "rpcwarden")])
+        bench.reload([.sample()], settings: Settings().with { $0.firewall.management = .sets })
+        #expect(bench.warden.opening.operations == [.unguardPort(.tcp(20048)), .unguardPort(.udp(20048))])
+    }
+
     @Test("a longer keep doesn't make an old grant look fresh")
     func longerKeep() {
         var bench = Bench.started([.sample()], settings: Settings().with { $0.firewall.keep = .seconds(60) })
