@@ -82,6 +82,7 @@ extension Array where Element == Field<Settings.Quarantine> {
             .value("after", \.after, .count(1...1_000_000)),
             .value("within", \.within, .duration(.seconds(1) ... .days(1))),
             .value("for", \.lasts, .duration(.seconds(1) ... .days(365))),
+            .value("listed", \.includesListed, .flag),
         ]
     }
 }

@@ -101,6 +101,8 @@ public struct Settings: Hashable, Sendable {
         public var after = 20
         public var within: Duration = .seconds(60)
         public var lasts: Duration = .seconds(600)
+        /// Clients that a rule names, too; never on the evidence of UDP.
+        public var includesListed = false
         public init() {}
     }
 

@@ -19,6 +19,7 @@ extension Warden {
             let entry = GrantMemory.Entry(note: note, programs: [note.program], until: now + element.expiresIn)
             _ = memory.remember(element.key, entry, limit: settings.limits.grants)
         }
+        for (client, left) in contents.quarantined { _ = quarantines.add(client, until: now + left) }
         var elements = elements()
         elements.standing = contents.standing
         writer.desire(elements)

@@ -77,6 +77,7 @@ extension Warden {
         event.detail = detail
         event.isEnforced = isEnforced
         audit(event, at: now, into: &actions)
+        noteDenial(incoming, reason, at: now, into: &actions)
     }
 
     /// A message that can't be served: the error that RFC 5531 asks for, to those whom a rule names.
@@ -97,6 +98,7 @@ extension Warden {
         case .faulty(let fault): event.detail = "\(fault.name)"
         }
         audit(event, at: now, into: &actions)
+        noteDenial(incoming, nil, at: now, into: &actions)
         refuse(incoming, with: isAnswered ? owed : nil, into: &actions)
     }
 

@@ -423,7 +423,8 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
 
     @Test("opening removes the table; of `manage: sets`, which holds the administrator's chains, only what is guarded")
     func opening() {
-        var bench = Bench.started([.sample()])
+        let registered = [NetID.tcp, .udp].map { RPCB(.mountd, 3, $0, port: 20048) }
+        var bench = Bench.started([.sample()], registering: registered)
         #expect(bench.warden.opening.operations == [.deleteTable(name: "rpcwarden")])
         bench.reload([.sample()], settings: Settings().with { $0.firewall.management = .sets })
         #expect(bench.warden.opening.operations == [.unguardPort(.tcp(20048)), .unguardPort(.udp(20048))])

@@ -186,15 +186,17 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
         #expect(summary.map(\.count) == [3750, 1250])
     }
 
-    @Test("what is rare is never swallowed, what local users cause is")
+    @Test(
+        "what is rare is never swallowed; what local users cause, and findings about clients, have rates of their own")
     func withoutClient() {
         var limiter = AuditLimiter()
         for kind in AuditEvent.Kind.allCases {
             let written = (0..<1000).count { _ in limiter.admits(AuditEvent(kind), at: at(0)) }
-            let byRegistering: [AuditEvent.Kind] = [
-                .registered, .unregistered, .untrustedRegistration, .staleRegistration,
+            let rated: [AuditEvent.Kind] = [
+                .registered, .unregistered, .untrustedRegistration, .staleRegistration, .enumeration, .quarantined,
+                .released,
             ]
-            #expect(byRegistering.contains(kind) ? written <= 200 : written == 1000)
+            #expect(rated.contains(kind) ? written <= 200 : written == 1000)
         }
     }
 }
