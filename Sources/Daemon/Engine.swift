@@ -38,6 +38,7 @@ final class Engine {
     private var isRunning = false
     private var isReady = false
     private var isStopped = false
+    private var nextCount = Instant.zero
 
     /// How often time is looked at; every deadline is late by this at the most.
     private static let tickPeriod: TimeAmount = .milliseconds(50)
@@ -125,11 +126,25 @@ final class Engine {
         if let failure = table.settle() { failed("a revoked grant came back, and stays: \(failure.message)") }
         let changes = monitor.readEvents()
         if !changes.isEmpty { handle { $0.tableChanged(changes, at: $1, into: &$2) } }
+        countDrops()
         let packets = dropLog?.readEvents() ?? []
         guard !packets.isEmpty else { return }
         handle { warden, now, actions in
             for packet in packets { warden.packetDropped(packet, at: now, into: &actions) }
             warden.flush(at: now, into: &actions)
+        }
+    }
+
+    /// Whom the kernel drops in front of us is denied, and counted.
+    private func countDrops() {
+        let now = HostClock.now()
+        guard warden.isShielded(at: now), now >= nextCount else { return }
+        nextCount = now + .milliseconds(500)
+        do {
+            let drops = try table.drops(of: warden.settings.firewall.table)
+            handle { warden, now, _ in warden.strangersDropped(total: drops.strangers, at: now) }
+        } catch {
+            failed("\(error)")
         }
     }
 

@@ -20,6 +20,8 @@ public enum Operation: Hashable, Sendable {
     case unstand(StandingKey)
     case quarantine(IPAddress, timeout: Duration)
     case release(IPAddress)
+    /// Has the kernel drop what comes to port 111 over the transport from clients without a ``stand(_:)`` there.
+    case shield(Transport, timeout: Duration)
 }
 
 /// What one netlink batch does: all of it, or nothing.

@@ -7,7 +7,9 @@ import Glibc
 /// Of the network namespace of the thread that called `init`.
 public final class DropLog {
     /// The longest IPv4 header and the ports need 64 bytes.
-    static let packetBytesMax: UInt32 = 96
+    static let headerBytesMax: UInt32 = 96
+    /// And most calls as much again; a longer credential is cut off.
+    static let packetBytesMax: UInt32 = 256
     /// One call reads no more than this often; the descriptor stays readable.
     private static let receivesMax = 1024
     private static let receiveBufferBytes: Int32 = 1 << 20

@@ -69,7 +69,8 @@ extension NetfilterTable {
             guard let (set, timeout) = Self.ourSet(message.netfilterAttributes) else { return }
             timeouts[set] = timeout
         }
-        let missing = TableSet.allCases.filter { timeouts[$0] == nil }
+        // An earlier version of ours knew no shield.
+        let missing = TableSet.allCases.filter { timeouts[$0] == nil && $0 != .shielded }
         if isConsistent && !missing.isEmpty { throw .foreign(table: table, missing: missing.map(\.rawValue)) }
         return (timeouts, isConsistent)
     }
@@ -105,7 +106,7 @@ extension NetfilterTable {
         var contents = TableContents()
         var count = 0
         let countings: UInt64 = try hasRules(table) ? 2 : 1
-        for set in TableSet.allCases {
+        for set in TableSet.allCases where set != .shielded {
             let doing = "reading set \(set.rawValue) of table inet \(table)"
             let isConsistent = try ask(doing, NFT_MSG_GETSETELEM, NetlinkSocket.dump) {
                 $0.put(NFTA_SET_ELEM_LIST_TABLE.rawValue, table)
@@ -125,7 +126,7 @@ extension NetfilterTable {
         return (contents, hasRepetitions: contents.count < count)
     }
 
-    private func ask(
+    func ask(
         _ doing: String, _ type: nf_tables_msg_types, _ flags: Int32, _ body: (inout MessageBuffer) -> Void,
         each: (NetlinkMessage) -> Void = { _ in }
     ) throws(NetfilterError) -> Bool {
@@ -154,7 +155,8 @@ extension TableContents {
         case .remembered(let key): remembered.append(element.grant(key, setTimeout: timeout))
         case .standing(let key): standing.insert(key)
         case .quarantined(let client): quarantined[client] = element.lifetime
-        case nil: return false
+        // The shield lasts for seconds; whoever starts meanwhile finds out anew.
+        case .shielded, nil: return false
         }
         return true
     }

@@ -171,7 +171,7 @@ extension Operation {
         case .makeTable(let shape): shape.name
         case .deleteTable(let name): name
         case .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget, .stand, .unstand, .quarantine,
-            .release:
+            .release, .shield:
             nil
         }
     }
@@ -180,7 +180,7 @@ extension Operation {
     fileprivate var isRemoval: Bool {
         switch self {
         case .unguardPort, .revoke, .forget, .unstand, .release: true
-        case .makeTable, .deleteTable, .guardPort, .issue, .issueNew, .remember, .stand, .quarantine: false
+        case .makeTable, .deleteTable, .guardPort, .issue, .issueNew, .remember, .stand, .quarantine, .shield: false
         }
     }
 }

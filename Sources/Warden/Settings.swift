@@ -92,6 +92,8 @@ public struct Settings: Hashable, Sendable {
         /// Also the most that a single record may take to arrive.
         public var tcpIdle: Duration = .seconds(30)
         public var recordBytes = 4096
+        /// Calls over UDP, or connections, of all strangers together; beyond it the kernel drops them. 0: it never does.
+        public var strangersPerSecond = 2000
         public var listsOverUDP = false
         public init() {}
     }

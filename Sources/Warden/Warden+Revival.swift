@@ -40,6 +40,7 @@ extension Warden {
 
     /// A guarded port dropped a packet, and the kernel told a sample of it.
     public mutating func packetDropped(_ packet: DroppedPacket, at now: Instant, into actions: inout [Action]) {
+        if packet.kind == .stranger { return strangerDropped(packet, at: now, into: &actions) }
         let key = GrantKey(client: packet.client, service: packet.service)
         if revives(key, at: now) { return }
         var event = AuditEvent(.probed)
