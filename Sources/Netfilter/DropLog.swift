@@ -53,7 +53,9 @@ public final class DropLog {
             switch socket.receive(waits: false) {
             case .bytes(let bytes):
                 for message in NetlinkMessages(bytes) where message.type == Self.packetMessage {
-                    if let packet = read(message.netfilterAttributes) { packets.append(packet) }
+                    let (packet, number) = Self.packet(message.netfilterAttributes)
+                    if let number { count(number) }
+                    if let packet { packets.append(packet) }
                 }
             // The numbers tell how many.
             case .failed(ENOBUFS): continue
@@ -75,19 +77,20 @@ public final class DropLog {
         request.put(NFULA_CFG_FLAGS.rawValue, bigEndian: UInt16(NFULNL_CFG_F_SEQ))
     }
 
-    private func read(_ attributes: Attributes) -> DroppedPacket? {
+    static func packet(_ attributes: Attributes) -> (DroppedPacket?, number: UInt32?) {
         var kind: DroppedPacket.Kind?
+        var number: UInt32?
         var bytes: [UInt8] = []
         for attribute in attributes {
             switch attribute.type {
             case NFULA_PREFIX.rawValue: kind = DroppedPacket.Kind(rawValue: attribute.payload.text)
             case NFULA_PAYLOAD.rawValue: bytes = Array(attribute.payload)
-            case NFULA_SEQ.rawValue: count(attribute.payload.bigEndian(UInt32.self) ?? nextNumber)
+            case NFULA_SEQ.rawValue: number = attribute.payload.bigEndian(UInt32.self)
             default: break
             }
         }
         // Another prefix: not of our rules.
-        return kind.flatMap { DroppedPacket(bytes, kind: $0) }
+        return (kind.flatMap { DroppedPacket(bytes, kind: $0) }, number)
     }
 
     /// The kernel numbers the packets, those too that it then can't send.

@@ -76,7 +76,7 @@ extension NetfilterTable {
     }
 
     /// The set, if name, key and flags are those of one of ours.
-    private static func ourSet(_ attributes: Attributes) -> (TableSet, Duration)? {
+    static func ourSet(_ attributes: Attributes) -> (TableSet, Duration)? {
         var set: TableSet?
         var flags: UInt32 = 0
         var keyBytes: UInt32?

@@ -100,12 +100,12 @@ public final class TableMonitor {
     }
 
     /// NFTA_TABLE_NAME, and every NFTA_*_TABLE, is 1.
-    private static func table(_ attributes: Attributes) -> String? {
+    static func table(_ attributes: Attributes) -> String? {
         attributes.first { $0.type == NFTA_TABLE_NAME.rawValue }?.payload.text
     }
 
     /// The kernel announces each element in a message of its own.
-    private static func element(_ attributes: Attributes) -> TableElement? {
+    static func element(_ attributes: Attributes) -> TableElement? {
         var set: TableSet?
         var list: Attributes?
         for attribute in attributes {
@@ -119,7 +119,7 @@ public final class TableMonitor {
         return ElementAttributes(first.nested).key(in: set)
     }
 
-    private static func writer(_ attributes: Attributes) -> TableChange.Writer? {
+    static func writer(_ attributes: Attributes) -> TableChange.Writer? {
         var processID: UInt32?
         var name = ""
         for attribute in attributes {
