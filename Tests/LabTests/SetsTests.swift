@@ -45,6 +45,30 @@ extension LabTests {
             let reach = try await Reach(in: lab)
             try await eventually("open") { try reach.reached() == reach.everywhere }
             #expect(try reach.isClosed(to: .stranger))
+            #expect(try lab.rpcwarden("stop", "--open").isSuccess)
+            #expect(try lab.elements(of: "guarded").isEmpty)
+            #expect(try Self.chains(lab) == Self.ownChains)
+            #expect(try reach.isClosed(), "the policy of host_input decides now")
+        }
+
+        @Test("a quarantined stranger doesn't reach port 111, and others do", .lab(.rpcbind))
+        func quarantine() async throws {
+            let lab = try Lab.current
+            try Self.load(lab)
+            try await lab.serve(
+                Self.settings + "\nquarantine: {after: 5, within: 10s, for: 60s}", policy: Policies.echoes())
+            func ask(_ server: String) throws -> Answer {
+                try lab.ask(.stranger, .null(.v2), to: server, over: .tcp, options: "--wait 300")
+            }
+            for server in ["10.77.4.1", "fd77:4::1"] {
+                #expect(try ask(server).isClosedWithoutByte)
+                let asks = Array(repeating: Ask(.null(.v2), to: server, over: .tcp), count: 5)
+                _ = try lab.ask(.stranger, asks)
+                let set = server.contains(":") ? "quarantined6" : "quarantined4"
+                try await eventually("quarantined") { try !lab.elements(of: set).isEmpty }
+                #expect(try !ask(server).isClosedWithoutByte, "the SYN is dropped")
+            }
+            #expect(try lab.ask(.approved, .null(.v2), over: .tcp).body != nil)
         }
 
         @Test("revoke cuts the established flow, and an expired grant doesn't", .lab(.rpcbind))
