@@ -88,7 +88,7 @@ final class Engine {
     private func adoptTable() throws {
         let now = HostClock.now()
         warden.wallClockRead(HostClock.wallClock(), at: now)
-        if let contents = try table.contents(of: warden.settings.firewall.table) {
+        if let contents = try tableContents() {
             warden.tableFound(contents, at: now)
         } else {
             warden.tableMissing(at: now)
@@ -256,7 +256,8 @@ final class Engine {
     }
 
     func tableContents() throws -> TableContents? {
-        try table.contents(of: warden.settings.firewall.table)
+        let settings = warden.settings.firewall
+        return try table.contents(of: settings.table, isShared: settings.management == .sets)
     }
 
     static let guardStays = "guard and grants stay in the kernel"

@@ -2,7 +2,7 @@ import Portmapper
 
 /// One change of the table. Each is idempotent: the element may be there already, or may have expired.
 public enum Operation: Hashable, Sendable {
-    /// Makes the table anew, empty, in place of one that may be there.
+    /// Makes the table anew, empty, in place of one that may be there; chains that aren't ours stay in a table of sets.
     case makeTable(TableShape)
     case deleteTable(name: String)
     case guardPort(ServicePort)

@@ -4,12 +4,15 @@ import Firewall
 /// What our table is made of, apart from its elements; above each group of calls stands the nft line that it means.
 extension Batch {
     mutating func makeTable(_ shape: TableShape) {
-        deleteTable(shape.name)
+        switch shape.management {
+        case .sets: break  // The administrator's chains in it stay.
+        case .guardPorts: deleteTable(shape.name)
+        }
         addTable(shape)
         tableIsNew(Self.name(shape.name))
         for (index, set) in TableSet.allCases.enumerated() { add(set, id: UInt32(index + 1), shape) }
         switch shape.management {
-        case .sets: break
+        case .sets: for set in TableSet.allCases { flush(set, shape) }
         case .guardPorts:
             addChains(shape)
             addInputRules(shape)
@@ -62,6 +65,13 @@ extension Batch {
     private mutating func add(_ description: borrowing SetDescription, _ shape: TableShape) {
         let set = description.set
         message(NFT_MSG_NEWSET, flags: NLM_F_CREATE, table: shape.name) { nftnl_set_nlmsg_build_payload($0, set) }
+    }
+
+    // flush set inet rpcwarden granted4
+    private mutating func flush(_ set: TableSet, _ shape: TableShape) {
+        message(NFT_MSG_DELSETELEM, flags: 0, table: Self.name(shape.name)) {
+            $0.put(NFTA_SET_ELEM_LIST_SET.rawValue, set.rawValue)
+        }
     }
 
     private mutating func addChains(_ shape: TableShape) {

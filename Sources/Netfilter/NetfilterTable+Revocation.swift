@@ -62,7 +62,7 @@ extension NetfilterTable {
     }
 
     /// `nil` if the table is gone, and with it every grant.
-    private static func failure(_ error: NetfilterError) -> CommitFailure? {
+    static func failure(_ error: NetfilterError) -> CommitFailure? {
         switch error {
         case .failed(_, ENOENT, _): nil
         case .failed(_, let number, _): CommitFailure(errno: number, message: "\(error)")

@@ -91,8 +91,7 @@ public final class TableMonitor {
             what = .definition
         case NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM:
             if isOwn { return nil }
-            let element = Self.element(message.netfilterAttributes)
-            what = type == NFT_MSG_NEWSETELEM.rawValue ? .elementAdded(element) : .elementDeleted(element)
+            what = Self.elementChange(message.netfilterAttributes, isAdded: type == NFT_MSG_NEWSETELEM.rawValue)
         default: return nil  // objects and flowtables: we have none
         }
         guard let table = Self.table(message.netfilterAttributes) else { return nil }
@@ -105,7 +104,7 @@ public final class TableMonitor {
     }
 
     /// The kernel announces each element in a message of its own.
-    static func element(_ attributes: Attributes) -> TableElement? {
+    static func elementChange(_ attributes: Attributes, isAdded: Bool) -> TableChange.What {
         var set: TableSet?
         var list: Attributes?
         for attribute in attributes {
@@ -115,8 +114,10 @@ public final class TableMonitor {
             default: break
             }
         }
-        guard let set, let first = list?.next() else { return nil }
-        return ElementAttributes(first.nested).key(in: set)
+        // The administrator's own set, or `{ tcp, udp }` in a rule of theirs.
+        guard let set else { return .definition }
+        let element = list?.next().flatMap { ElementAttributes($0.nested).key(in: set) }
+        return isAdded ? .elementAdded(element) : .elementDeleted(element)
     }
 
     static func writer(_ attributes: Attributes) -> TableChange.Writer? {

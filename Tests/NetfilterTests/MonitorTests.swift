@@ -41,7 +41,10 @@ extension KernelTests {
                     add element inet rpcwarden guarded { tcp . 22 };
                     add element inet rpcwarden quarantined6 { 2001:db8::9 timeout 1m };
                     add set inet rpcwarden theirs { type inet_service; };
-                    add element inet rpcwarden theirs { 9 }'
+                    add element inet rpcwarden theirs { 9 };
+                    add chain inet rpcwarden theirs;
+                    add rule inet rpcwarden theirs tcp dport { 8, 9 } accept;
+                    add element inet rpcwarden standing4 { 0.0.0.0/0 . tcp . 1-65535 }'
                     """)
                 #expect(result.status == 0, "\(result.text)")
                 let changes = monitor.readEvents().compactMap(\.change)
@@ -51,7 +54,7 @@ extension KernelTests {
                         .elementDeleted(.standing(Example.standing(.v4(0x0a00_0000), .v4(0x0aff_ffff)))),
                         .elementAdded(.guarded(ServicePort(.tcp, 22))),
                         .elementAdded(.quarantined(.v6(IPv6Bits(0x2001_0db8 << 96 | 9)))),
-                        .definition,
+                        .definition, .definition, .definition, .definition, .definition, .definition, .definition,
                         .elementAdded(nil),
                     ])
                 #expect(changes.allSatisfy { !$0.isOwn })

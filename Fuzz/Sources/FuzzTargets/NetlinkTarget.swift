@@ -34,7 +34,7 @@ private func checkMessage(_ message: NetlinkMessage) {
     let attributes = message.netfilterAttributes
     _ = DropLog.packet(attributes)
     _ = TableMonitor.table(attributes)
-    _ = TableMonitor.element(attributes)
+    _ = TableMonitor.elementChange(attributes, isAdded: true)
     _ = TableMonitor.writer(attributes)
     _ = NetfilterTable.ourSet(attributes)
     let everyone = AddressRange(.v4(0), .v4(.max))
