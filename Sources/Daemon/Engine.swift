@@ -187,8 +187,11 @@ final class Engine {
             handle { $0.listenersInspected(states, at: $1, into: &$2) }
         case .commit(let transaction):
             let failure = table.commit(transaction)
+            // It is tried several times a second, for hours if need be: the same is told once.
+            if let failure, failure.message != lastFailure {
+                failed("the kernel refused a transaction: \(failure.message)")
+            }
             lastFailure = failure?.message
-            if let failure { failed("the kernel refused a transaction: \(failure.message)") }
             handle { $0.committed(failure, at: $1, into: &$2) }
         case .inspectGrants(let keys): inspect(keys)
         case .cutFlows(let clients, let service): cuts[service, default: []].insert(clients)
