@@ -8,11 +8,17 @@ extension Warden {
         guard !foreign.isEmpty else { return }
         var event = AuditEvent(.tampered)
         event.count = foreign.count
-        event.detail = foreign.prefix(Self.changesShownMax).joined(separator: "; ")
+        event.detail = Self.distinct(foreign).prefix(Self.changesShownMax).joined(separator: "; ")
         audit(event, at: now, into: &actions)
         isTamperedWith = true
         writer.invalidate(at: now)
         flush(at: now, into: &actions)
+    }
+
+    /// A table that goes takes a hundred definitions along, which must not hide that it went.
+    private static func distinct(_ texts: [String]) -> [String] {
+        var seen: Set<String> = []
+        return texts.filter { seen.insert($0).inserted }
     }
 
     /// More would be cut by the log anyway.
