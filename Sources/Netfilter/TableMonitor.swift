@@ -30,7 +30,9 @@ public final class TableMonitor {
         socket.setOption(SOL_SOCKET, SO_RCVBUFFORCE, receiveBufferBytes)
         let number = socket.setOption(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, Int32(NFNLGRP_NFTABLES.rawValue))
         guard number == 0 else {
-            throw .failed(doing: "subscribing to changes of nftables", errno: number, detail: errorText(number))
+            let reason = number == EPERM ? "CAP_NET_ADMIN is missing" : nil
+            throw .failed(
+                doing: "subscribing to changes of nftables", errno: number, detail: errorText(number, reason))
         }
     }
 
