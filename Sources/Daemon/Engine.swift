@@ -50,7 +50,7 @@ final class Engine {
         listeners = try Listeners()
         flows = try Flows()
         audit = try AuditLog(load.settings.audit)
-        monitor = try TableMonitor(ownPortID: table.portID)
+        monitor = try TableMonitor(table: load.settings.firewall.table, ownPortID: table.portID)
         dropLog = Engine.dropLog(load.settings.firewall)
         warden = Warden(
             settings: Engine.fitted(load.settings, hasDropLog: dropLog != nil), policy: Policy(rules: load.rules),
@@ -122,13 +122,24 @@ final class Engine {
     private func readKernelEvents() {
         // A packet may bring back an element in the very moment that it is revoked.
         if let failure = table.settle() { failed("a revoked grant came back, and stays: \(failure.message)") }
-        let changes = monitor.readEvents()
+        var changes = monitor.readEvents()
+        // Whatever was lost, nobody else changes a table that is ours alone.
+        if changes.contains(.overrun), ownsTable() { changes.removeAll { $0 == .overrun } }
         if !changes.isEmpty { handle { $0.tableChanged(changes, at: $1, into: &$2) } }
         let packets = dropLog?.readEvents() ?? []
         guard !packets.isEmpty else { return }
         handle { warden, now, actions in
             for packet in packets { warden.packetDropped(packet, at: now, into: &actions) }
             warden.flush(at: now, into: &actions)
+        }
+    }
+
+    private func ownsTable() -> Bool {
+        do {
+            return try table.owner(of: warden.settings.firewall.table) == table.portID
+        } catch {
+            failed("\(error)")
+            return false
         }
     }
 

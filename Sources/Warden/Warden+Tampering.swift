@@ -4,7 +4,11 @@ import Portmapper
 extension Warden {
     /// Somebody changed nftables. What they did to our table is undone: it is made anew, with every live grant.
     public mutating func tableChanged(_ changes: [TableChange], at now: Instant, into actions: inout [Action]) {
-        let foreign = changes.compactMap(Self.describe(in: settings.firewall))
+        let describe = Self.describe(in: settings.firewall)
+        // A table that goes announces thousands of elements first, which must not hide that it went.
+        let foreign =
+            changes.filter { !$0.isOfAnElement }.compactMap(describe)
+            + changes.filter(\.isOfAnElement).compactMap(describe)
         guard !foreign.isEmpty else { return }
         var event = AuditEvent(.tampered)
         event.count = foreign.count
@@ -15,7 +19,6 @@ extension Warden {
         flush(at: now, into: &actions)
     }
 
-    /// A table that goes takes a hundred definitions along, which must not hide that it went.
     private static func distinct(_ texts: [String]) -> [String] {
         var seen: Set<String> = []
         return texts.filter { seen.insert($0).inserted }
@@ -47,6 +50,16 @@ extension Warden {
             case .elementAdded(let element): return "\(element?.description ?? "an element") added" + who
             case .elementDeleted(let element): return "\(element?.description ?? "an element") deleted" + who
             }
+        }
+    }
+}
+
+extension TableChange {
+    fileprivate var isOfAnElement: Bool {
+        guard case .changed(let change) = self else { return false }
+        switch change.what {
+        case .elementAdded, .elementDeleted: return true
+        case .tableMade, .tableDeleted, .definition: return false
         }
     }
 }

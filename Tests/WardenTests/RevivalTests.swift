@@ -187,6 +187,20 @@ import Testing
         #expect(bench.events.first?.detail == "table deleted by nft (pid 7)")
     }
 
+    @Test("a tampered event tells that the table went before all that went with it, and each change once")
+    func mostImportantFirst() {
+        var bench = Self.granted()
+        bench.forget()
+        let elements = (1...20).map { change(.elementDeleted(.guarded(.tcp($0)))) }
+        let changes = elements + [change(.definition), change(.definition), change(.tableDeleted)]
+        bench.handle { $0.tableChanged(changes, at: $1, into: &$2) }
+        let event = bench.events(.tampered).first
+        #expect(event?.count == 23)
+        #expect(
+            event?.detail?.hasPrefix(
+                "definitions changed by nft (pid 7); table deleted by nft (pid 7); guarded tcp/1 deleted") == true)
+    }
+
     @Test("an administrator may add rules to a table that holds only sets")
     func setsOnly() {
         var settings = Settings()
