@@ -62,6 +62,24 @@ import Testing
         #expect(bench.kernel.remembered.isEmpty)
     }
 
+    @Test(
+        "a grant that expired while the daemon was stopped comes back only where revival is on",
+        arguments: [Duration.zero, .seconds(3600)])
+    func expiredUnseen(revive: Duration) {
+        var settings = Settings()
+        settings.firewall.revive = revive
+        var bench = Self.granted(settings: settings)
+        bench.now = bench.now + settings.firewall.keep + .seconds(1)
+        bench.kernel.advance(to: bench.now)
+        bench.forget()
+        drop(&bench)
+        #expect(bench.kernel.granted.keys.contains(Self.key) == (revive > .zero))
+        #expect(bench.events.map(\.kind) == (revive > .zero ? [.renewed] : [.probed]))
+        bench.advance(by: .seconds(1))
+        #expect(
+            (bench.kernel.granted[Self.key] != nil, bench.warden.grantCount == 1) == (revive > .zero, revive > .zero))
+    }
+
     @Test("an expired grant does not come back when policy no longer permits it")
     func policyChanged() {
         var bench = Self.expired()
