@@ -34,7 +34,8 @@ extension LabTests {
             #expect(try lab.nft("-f \(file)").isSuccess)
             if isDaemonStopped { try lab.kill("daemon", "CONT") }
             let event = try await lab.event(.tampered)
-            #expect(event.detail == "more changes than could be followed")
+            // One that runs may keep up.
+            if isDaemonStopped { #expect(event.detail == "more changes than could be followed") }
             try await lab.event(.restored, within: .seconds(1))
             #expect(try lab.elements(of: "guarded").contains("tcp . 4001"))
             #expect(try lab.kernelGrants() == ["10.77.1.2 tcp/4001"])
