@@ -74,13 +74,13 @@ extension LabTests {
             #expect(tally(output)["ok"] == 1000, "\(output)")
             for _ in 0..<10 { #expect(try lab.listedGrants().count == 1000) }
             #expect(try lab.listing("status", as: StatusReport.self).table.intact)
+            #expect(try lab.counts()["commit_failures"] == 0)
             try await lab.restartDaemon("KILL")
             try lab.kill("writer", "KILL")
             #expect(lab.log("writer").isEmpty, "it wrote all the time")
             #expect(try lab.listedGrants() == lab.kernelGrants())
             #expect(try lab.kernelGrants().count == 1000, "adopted whole")
             #expect(try lab.events(.denied).isEmpty)
-            #expect(try lab.counts()["commit_failures"] == 0)
         }
 
         @Test(
