@@ -52,7 +52,7 @@ final class Engine {
         listeners = try Listeners()
         flows = try Flows()
         audit = try AuditLog(load.settings.audit)
-        monitor = try TableMonitor(ownPortID: table.portID)
+        monitor = try TableMonitor(table: load.settings.firewall.table, ownPortID: table.portID)
         dropLog = Engine.dropLog(load.settings.firewall)
         warden = Warden(
             settings: Engine.fitted(load.settings, hasDropLog: dropLog != nil), policy: Policy(rules: load.rules),
@@ -124,7 +124,9 @@ final class Engine {
     private func readKernelEvents() {
         // A packet may bring back an element in the very moment that it is revoked.
         if let failure = table.settle() { failed("a revoked grant came back, and stays: \(failure.message)") }
-        let changes = monitor.readEvents()
+        var changes = monitor.readEvents()
+        // Whatever was lost, nobody else changes a table that is ours alone.
+        if changes.contains(.overrun), ownsTable() { changes.removeAll { $0 == .overrun } }
         if !changes.isEmpty { handle { $0.tableChanged(changes, at: $1, into: &$2) } }
         countDrops()
         let packets = dropLog?.readEvents() ?? []
@@ -145,6 +147,15 @@ final class Engine {
             handle { warden, now, _ in warden.strangersDropped(total: drops.strangers, at: now) }
         } catch {
             failed("\(error)")
+        }
+    }
+
+    private func ownsTable() -> Bool {
+        do {
+            return try table.owner(of: warden.settings.firewall.table) == table.portID
+        } catch {
+            failed("\(error)")
+            return false
         }
     }
 
@@ -203,8 +214,11 @@ final class Engine {
             handle { $0.listenersInspected(states, at: $1, into: &$2) }
         case .commit(let transaction):
             let failure = table.commit(transaction)
+            // It is tried several times a second, for hours if need be: the same is told once.
+            if let failure, failure.message != lastFailure {
+                failed("the kernel refused a transaction: \(failure.message)")
+            }
             lastFailure = failure?.message
-            if let failure { failed("the kernel refused a transaction: \(failure.message)") }
             handle { $0.committed(failure, at: $1, into: &$2) }
         case .inspectGrants(let keys): inspect(keys)
         case .cutFlows(let clients, let service): cuts[service, default: []].insert(clients)
