@@ -3,7 +3,8 @@
 
 # What the build links, and what the lab runs.
 build_packages=(libmnl-dev libnftnl-dev libyaml-dev)
-lab_packages=(rpcbind nfs-ganesha nfs-ganesha-vfs libnfs-utils nfs-common nftables conntrack iproute2 tcpdump procps nmap)
+lab_packages=(rpcbind nfs-ganesha nfs-ganesha-vfs libnfs-utils nfs-common nftables conntrack iproute2 tcpdump procps nmap
+    fail2ban logrotate)
 
 fail() {
     printf '%s: %s\n' "${0##*/}" "$*" >&2
