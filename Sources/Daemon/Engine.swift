@@ -38,6 +38,7 @@ final class Engine {
     private var isRunning = false
     private var isReady = false
     private var isStopped = false
+    private var nextCount = Instant.zero
 
     /// How often time is looked at; every deadline is late by this at the most.
     private static let tickPeriod: TimeAmount = .milliseconds(50)
@@ -51,7 +52,7 @@ final class Engine {
         listeners = try Listeners()
         flows = try Flows()
         audit = try AuditLog(load.settings.audit)
-        monitor = try TableMonitor(ownPortID: table.portID)
+        monitor = try TableMonitor(table: load.settings.firewall.table, ownPortID: table.portID)
         dropLog = Engine.dropLog(load.settings.firewall)
         warden = Warden(
             settings: Engine.fitted(load.settings, hasDropLog: dropLog != nil), policy: Policy(rules: load.rules),
@@ -87,7 +88,7 @@ final class Engine {
     private func adoptTable() throws {
         let now = HostClock.now()
         warden.wallClockRead(HostClock.wallClock(), at: now)
-        if let contents = try table.contents(of: warden.settings.firewall.table) {
+        if let contents = try tableContents() {
             warden.tableFound(contents, at: now)
         } else {
             warden.tableMissing(at: now)
@@ -122,13 +123,38 @@ final class Engine {
     private func readKernelEvents() {
         // A packet may bring back an element in the very moment that it is revoked.
         if let failure = table.settle() { failed("a revoked grant came back, and stays: \(failure.message)") }
-        let changes = monitor.readEvents()
+        var changes = monitor.readEvents()
+        // Whatever was lost, nobody else changes a table that is ours alone.
+        if changes.contains(.overrun), ownsTable() { changes.removeAll { $0 == .overrun } }
         if !changes.isEmpty { handle { $0.tableChanged(changes, at: $1, into: &$2) } }
+        countDrops()
         let packets = dropLog?.readEvents() ?? []
         guard !packets.isEmpty else { return }
         handle { warden, now, actions in
             for packet in packets { warden.packetDropped(packet, at: now, into: &actions) }
             warden.flush(at: now, into: &actions)
+        }
+    }
+
+    /// Whom the kernel drops in front of us is denied, and counted.
+    private func countDrops() {
+        let now = HostClock.now()
+        guard warden.isShielded(at: now), now >= nextCount else { return }
+        nextCount = now + .milliseconds(500)
+        do {
+            let drops = try table.drops(of: warden.settings.firewall.table)
+            handle { warden, now, _ in warden.strangersDropped(total: drops.strangers, at: now) }
+        } catch {
+            failed("\(error)")
+        }
+    }
+
+    private func ownsTable() -> Bool {
+        do {
+            return try table.owner(of: warden.settings.firewall.table) == table.portID
+        } catch {
+            failed("\(error)")
+            return false
         }
     }
 
@@ -186,8 +212,11 @@ final class Engine {
             handle { $0.listenersInspected(states, at: $1, into: &$2) }
         case .commit(let transaction):
             let failure = table.commit(transaction)
+            // It is tried several times a second, for hours if need be: the same is told once.
+            if let failure, failure.message != lastFailure {
+                failed("the kernel refused a transaction: \(failure.message)")
+            }
             lastFailure = failure?.message
-            if let failure { failed("the kernel refused a transaction: \(failure.message)") }
             handle { $0.committed(failure, at: $1, into: &$2) }
         case .inspectGrants(let keys): inspect(keys)
         case .cutFlows(let clients, let service): cuts[service, default: []].insert(clients)
@@ -239,7 +268,8 @@ final class Engine {
     }
 
     func tableContents() throws -> TableContents? {
-        try table.contents(of: warden.settings.firewall.table)
+        let settings = warden.settings.firewall
+        return try table.contents(of: settings.table, isShared: settings.management == .sets)
     }
 
     static let guardStays = "guard and grants stay in the kernel"

@@ -80,6 +80,13 @@ public struct Policy: Sendable {
         !clientClass(of: client).rules.isEmpty
     }
 
+    /// Whom the rules name: disjoint, ascending within each family.
+    public var named: [AddressRange] {
+        let isNamed = { (number: Int) in !classes[number].rules.isEmpty }
+        return ipv4.ranges(where: isNamed).map { AddressRange(.v4($0.lowerBound), .v4($0.upperBound)) }
+            + ipv6.ranges(where: isNamed).map { AddressRange(.v6($0.lowerBound), .v6($0.upperBound)) }
+    }
+
     /// The rules that name the client: indices into ``rules``, ascending.
     public func rules(naming client: IPAddress) -> [Int] {
         clientClass(of: client).rules

@@ -31,12 +31,19 @@ struct AuditLimiter {
         return false
     }
 
+    /// What the kernel dropped without telling is swallowed as well.
+    mutating func swallow(_ kind: AuditEvent.Kind, _ count: Int, at now: Instant) {
+        guard count > 0 else { return }
+        swallowed[kind, default: 0] += count
+        if firstSwallowed == nil { firstSwallowed = now }
+    }
+
     private mutating func hasRoom(for event: AuditEvent, at now: Instant) -> Bool {
         switch event.kind {
         case .enumeration, .quarantined, .released: return findings.admits(.everyone, at: now)
         case .permitted, .denied, .malformed, .granted, .renewed, .expired, .revoked, .probed, .registered,
             .unregistered, .untrustedRegistration, .staleRegistration, .tampered, .restored, .rpcbindDown,
-            .rpcbindUp, .reloaded, .reloadRefused, .started, .stopped, .suppressed:
+            .rpcbindUp, .reloaded, .reloadRefused, .started, .stopped, .suppressed, .shielded:
             break
         }
         if let client = event.client {
@@ -48,7 +55,7 @@ struct AuditLimiter {
             return registrations.admits(.everyone, at: now)
         case .permitted, .denied, .malformed, .granted, .renewed, .expired, .revoked, .enumeration, .quarantined,
             .released, .probed, .tampered, .restored, .rpcbindDown, .rpcbindUp, .reloaded, .reloadRefused, .started,
-            .stopped, .suppressed:
+            .stopped, .suppressed, .shielded:
             return true
         }
     }

@@ -58,6 +58,7 @@ struct TableWriter {
         var revocations: [GrantKey]
         var memories: [GrantKey: GrantMemory.Entry?]
         var quarantines: [IPAddress: Instant?]
+        var shields: [Transport: Instant]
         var restored: [GrantKey: Duration]
         var followers: [Exchange.ID]
         var origins: [Origin]
@@ -80,6 +81,8 @@ struct TableWriter {
     private var memories: [GrantKey: GrantMemory.Entry?] = [:]
     /// Who is to be quarantined and until when, or with `nil` released.
     private var quarantines: [IPAddress: Instant?] = [:]
+    /// Over which transports strangers are kept from the portmapper, and until when.
+    private var shields: [Transport: Instant] = [:]
     private var followers: [Exchange.ID] = []
     private var inFlight: Batch?
     private var failuresInARow = 0
@@ -100,7 +103,7 @@ struct TableWriter {
     /// Nothing waits, and nothing is in flight.
     var isIdle: Bool {
         !isDirty && issues.isEmpty && revocations.isEmpty && memories.isEmpty && quarantines.isEmpty
-            && followers.isEmpty && inFlight == nil
+            && shields.isEmpty && followers.isEmpty && inFlight == nil
     }
 
     mutating func shapeReplaced(_ shape: TableShape) {
@@ -158,6 +161,10 @@ struct TableWriter {
         quarantines[client] = .some(end)
     }
 
+    mutating func shield(_ transport: Transport, until end: Instant) {
+        shields[transport] = end
+    }
+
     mutating func release(_ client: IPAddress) {
         quarantines[client] = .some(nil)
     }
@@ -187,7 +194,7 @@ struct TableWriter {
         // Those who wait for elements that are no longer wanted are let go by a transaction without operations.
         guard
             isDirty || !issues.isEmpty || !revocations.isEmpty || !followers.isEmpty || !memories.isEmpty
-                || !quarantines.isEmpty
+                || !quarantines.isEmpty || !shields.isEmpty
         else {
             return nil
         }
@@ -206,6 +213,7 @@ struct TableWriter {
         }
         builder.keep(memories, at: now)
         builder.keep(quarantines, at: now)
+        for (transport, end) in shields where end > now { builder.append(.shield(transport, timeout: end - now)) }
         let gone = revocations.sorted()
         for key in gone { builder.append(.revoke(key), .revocation) }
         for (key, issue) in issues {
@@ -218,13 +226,14 @@ struct TableWriter {
         inFlight = Batch(
             elements: desired, unstood: builder.unstood, makesTable: !isTableMade, issues: issues,
             revocations: gone, memories: memories, quarantines: quarantines,
-            restored: builder.restored, followers: followers,
+            shields: shields, restored: builder.restored, followers: followers,
             origins: builder.origins,
             putTogetherAt: now)
         issues = [:]
         revocations = []
         memories = [:]
         quarantines = [:]
+        shields = [:]
         followers = []
         return Transaction(table: shape.name, operations: builder.operations)
     }
@@ -278,6 +287,7 @@ struct TableWriter {
         revocations.formUnion(batch.revocations)
         memories.merge(batch.memories) { newer, _ in newer }
         quarantines.merge(batch.quarantines) { newer, _ in newer }
+        shields.merge(batch.shields) { newer, _ in newer }
         followers = batch.followers + followers
         return outcome
     }

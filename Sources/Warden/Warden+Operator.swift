@@ -63,6 +63,7 @@ extension Warden {
         let victims = connections.opened(
             peer.channel, from: peer.address, isLocal: peer.isLocal, isNamed: policy.names(peer.address), at: now)
         for id in victims { actions.append(.closeConnection(id)) }
+        if !isKnown(peer) { noteStranger(over: .tcp, at: now, into: &actions) }
     }
 
     public mutating func connectionReceived(_ id: ConnectionTable.ID, isInsideRecord: Bool, at now: Instant) {

@@ -47,6 +47,7 @@ public struct Warden: Sendable {
     /// Sources that look like enumeration, until they are reported.
     var suspects = DueQueue<DenialLog.Source>()
     var quarantines = QuarantineList()
+    var shield = StrangerShield()
     /// The table was changed from outside, and is not yet restored.
     var isTamperedWith = false
     /// Why revocations under way were asked for.
@@ -134,6 +135,7 @@ public struct Warden: Sendable {
 
     /// Commits what has gathered, in one transaction.
     public mutating func flush(at now: Instant, into actions: inout [Action]) {
+        if !writer.isTableMade { for (transport, end) in shield.ends { writer.shield(transport, until: end) } }
         guard let transaction = writer.nextTransaction(restoring: ledger, memory, quarantines, at: now) else { return }
         actions.append(.commit(transaction))
     }

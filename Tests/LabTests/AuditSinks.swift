@@ -14,8 +14,6 @@ extension Lab {
         }
     }
 
-    func counts() throws -> [String: Int] { try listing("status", as: StatusReport.self).counts }
-
     /// A journal that takes what fits into its socket, and is read only after ``readJournal()``.
     func startJournal() async throws {
         let helper = URL(fileURLWithPath: #filePath).deletingLastPathComponent()

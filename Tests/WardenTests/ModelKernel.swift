@@ -18,6 +18,7 @@ struct ModelKernel {
     private(set) var granted: [GrantKey: Element] = [:]
     private(set) var remembered: [GrantKey: Element] = [:]
     private(set) var quarantined: [IPAddress: Instant] = [:]
+    private(set) var shielded: [Transport: Instant] = [:]
     var committed: [Transaction] = []
     /// The next transactions fail so.
     var refusals: [CommitFailure] = []
@@ -57,6 +58,7 @@ struct ModelKernel {
         switch operation {
         case .quarantine(let client, let timeout): quarantined[client] = now + timeout
         case .release(let client): quarantined[client] = nil
+        case .shield(let transport, let timeout): shielded[transport] = now + timeout
         case .makeTable, .deleteTable: return (Self.notPermitted, "unexpected")
         case .guardPort(let service): guarded.insert(service)
         case .unguardPort(let service): guarded.remove(service)
@@ -88,6 +90,7 @@ struct ModelKernel {
         self.now = now
         for (key, element) in granted where element.expires <= now { granted[key] = nil }
         for (key, element) in remembered where element.expires <= now { remembered[key] = nil }
+        for (transport, end) in shielded where end <= now { shielded[transport] = nil }
         for (client, end) in quarantined where end <= now { quarantined[client] = nil }
     }
 
