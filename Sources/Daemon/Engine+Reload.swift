@@ -5,7 +5,6 @@ import Warden
 extension Engine {
     /// Reads configuration and policy anew; refuses the whole if anything is wrong.
     /// - Returns: what changed, a line each, or the diagnostics.
-    @discardableResult
     func reload() -> Result<[String], ReloadRefusal> {
         var fresh = PolicyLoader().load(configurationPath: configuration)
         fresh.settings = fitted(fresh.settings)

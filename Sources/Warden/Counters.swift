@@ -11,6 +11,8 @@ public struct Counters: Hashable, Sendable {
     public var revoked = 0
     public var commits = 0
     public var commitFailures = 0
+    /// Audit events that were not written in full.
+    public var suppressed = 0
 
     public init() {}
 }

@@ -125,6 +125,11 @@ public struct Warden: Sendable {
         flush(at: now, into: &actions)
     }
 
+    /// The last that is heard of time: what the log swallowed is summed up.
+    public mutating func stopping(at now: Instant, into actions: inout [Action]) {
+        for event in auditLimiter.lastSummary(at: now) { actions.append(.audit(event)) }
+    }
+
     /// Bounds the time that one round of looking after grants takes.
     static let inspectionsAtOnce = 512
 
@@ -140,6 +145,10 @@ public struct Warden: Sendable {
     }
 
     mutating func audit(_ event: AuditEvent, at now: Instant, into actions: inout [Action]) {
-        if auditLimiter.admits(event, at: now) { actions.append(.audit(event)) }
+        if auditLimiter.admits(event, at: now) {
+            actions.append(.audit(event))
+        } else {
+            counters.suppressed += 1
+        }
     }
 }

@@ -204,6 +204,42 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
         #expect(summary.map(\.count) == [3750, 1250])
     }
 
+    @Test("what is written and what is summed up are all there was, within the rates", arguments: 0..<20)
+    func property(seed: Int) {
+        var generator = SeededGenerator(state: UInt64(seed))
+        var limiter = AuditLimiter()
+        let kinds: [AuditEvent.Kind] = [.permitted, .denied, .malformed, .granted, .probed]
+        let sources = UInt32.random(in: 1...2000, using: &generator)
+        var (events, written, summed): ([AuditEvent.Kind: Int], [AuditEvent.Kind: Int], [AuditEvent.Kind: Int])
+        (events, written, summed) = ([:], [:], [:])
+        var writtenOf: [RateLimiter.Key: Int] = [:]
+        var time: Int64 = 0
+        func take(_ summary: [AuditEvent]) {
+            for event in summary {
+                guard let kind = event.detail.flatMap(AuditEvent.Kind.init) else { continue }
+                summed[kind, default: 0] += event.count ?? 0
+            }
+        }
+        for _ in 0..<30_000 {
+            time += Int64.random(in: 0...2, using: &generator)
+            var event = Self.denied(.v4(UInt32.random(in: 0..<sources, using: &generator)))
+            event.kind = kinds.randomElement(using: &generator) ?? .denied
+            event.transport = Bool.random(using: &generator) ? .udp : .tcp
+            events[event.kind, default: 0] += 1
+            if limiter.admits(event, at: at(time)) {
+                written[event.kind, default: 0] += 1
+                if let client = event.client { writtenOf[.init(client, event.transport ?? .udp), default: 0] += 1 }
+            }
+            take(limiter.summary(at: at(time)))
+        }
+        take(limiter.lastSummary(at: at(time)))
+        #expect(written.merging(summed, uniquingKeysWith: +) == events)
+        let seconds = Int(time / 1000) + 1
+        #expect(written.values.reduce(0, +) <= 500 * (10 + seconds))
+        #expect(writtenOf.values.allSatisfy { $0 <= 20 * (10 + seconds) })
+        #expect(limiter.lastSummary(at: at(time)) == [])
+    }
+
     @Test(
         "what is rare is never swallowed; what local users cause, and findings about clients, have rates of their own")
     func withoutClient() {
