@@ -44,7 +44,8 @@ extension Engine {
             "duplicates": counters.duplicates, "granted": counters.granted, "renewed": counters.renewed,
             "expired": counters.expired, "revoked": counters.revoked, "commits": counters.commits,
             "commit_failures": counters.commitFailures, "grants": warden.grantCount,
-            "connections": warden.connectionCount, "audit_suppressed": counters.suppressed, "audit_lost": auditLost,
+            "connections": warden.connectionCount, "connections_crowded_out": counters.crowdedOut,
+            "audit_suppressed": counters.suppressed, "audit_lost": auditLost,
             "denied": counters.denied.values.reduce(0, +),
         ]
         for (reason, count) in counters.denied { counts["denied_" + reason.countName] = count }

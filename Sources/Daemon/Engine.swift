@@ -160,7 +160,7 @@ final class Engine {
 
     /// The settings without what this kernel can't do.
     private static func fitted(_ settings: Settings, hasDropLog: Bool) -> Settings {
-        var settings = settings
+        var settings = settings.fittedToDescriptors()
         if !hasDropLog { settings.firewall.logGroup = 0 }
         settings.firewall.ownsTable = settings.firewall.ownsTable && NetfilterTable.supportsOwnedTables()
         return settings
@@ -319,6 +319,10 @@ extension Engine: PortmapServerDelegate {
 
     func connectionReceived(_ id: ConnectionTable.ID, isInsideRecord: Bool) {
         warden.connectionReceived(id, isInsideRecord: isInsideRecord, at: HostClock.now())
+    }
+
+    func connectionsExhausted() {
+        handle { $0.connectionsExhausted(into: &$2) }
     }
 
     func connectionClosed(_ id: ConnectionTable.ID) {

@@ -30,12 +30,13 @@ public struct Warden: Sendable {
 
     var exchanges: [Exchange.ID: Exchange] = [:]
     var nextExchange: Exchange.ID = 0
-    var exchangesOfClient: [IPAddress: Int] = [:]
+    var exchangesOfClient: [Caller: Int] = [:]
     /// UDP calls under way, so that a retransmission is not asked and answered twice.
     var underWay: [CallKey: Exchange.ID] = [:]
     var questions = SharedQuestions<Asker>()
     var connections: ConnectionTable
     var rates: RateLimiter
+    var listingBudget = ListingBudget()
     var auditLimiter = AuditLimiter()
 
     /// Guard, standing elements and grants are what registry, listeners and policy ask for.
@@ -56,7 +57,8 @@ public struct Warden: Sendable {
 
     /// Calls under way; beyond it the newest are dropped.
     static let exchangesMax = 16_384
-    /// Calls of one client under way: what it pipelines must not take the places of others.
+    /// Calls of one client and transport under way: what it pipelines must not take the places of others, and what is
+    /// sent in its name over UDP not those of its own connections.
     static let exchangesPerClientMax = 1024
     /// Places that only this host's calls may take: remote ones must not silence lockd's question to loopback.
     static let exchangesLocalReserve = 1024
@@ -70,6 +72,13 @@ public struct Warden: Sendable {
         var openers: [Exchange.ID] = []
         /// The registry was read, whether or not it has any services.
         var isDue = false
+    }
+
+    struct Caller: Hashable {
+        var address: IPAddress
+        var transport: Transport
+
+        init(_ peer: Peer) { (address, transport) = (peer.address, peer.transport) }
     }
 
     struct CallKey: Hashable {

@@ -26,7 +26,7 @@ struct FloodCommand: Sendable {
         guard arguments.words.isEmpty else { throw UsageError("unexpected \(arguments.words[0])") }
         peer = try arguments.peer(defaultPort: 111)
         transport = try arguments.transport("--over")
-        guard let sources = try arguments.text("--sources").map(StormCommand.sources) else {
+        guard let sources = try arguments.sources() else {
             throw UsageError("--sources is missing")
         }
         self.sources = sources

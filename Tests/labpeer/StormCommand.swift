@@ -38,7 +38,7 @@ struct StormCommand: Sendable {
         count = try arguments.number("--count") ?? 1
         program = try arguments.number("--program") ?? Program.mountd.rawValue
         version = try arguments.number("--version") ?? 3
-        sources = try arguments.text("--sources").map(Self.sources)
+        sources = try arguments.sources()
         connects = arguments.has("--connect")
         usesGetAddress = try Self.usesGetAddress(arguments.text("--lookup"), peer)
         workers = max(1, try arguments.number("--parallel") ?? 1)
@@ -57,14 +57,6 @@ struct StormCommand: Sendable {
         case nil: return !peer.address.isIPv4
         case let word?: throw UsageError("--lookup \(word) is neither getport nor getaddr")
         }
-    }
-
-    static func sources(_ text: String) throws(UsageError) -> (IPAddress, Int) {
-        let parts = text.split(separator: "/")
-        guard parts.count == 2, let first = IPAddress(parts[0]), let count = Int(parts[1]), count > 0 else {
-            throw UsageError("--sources \(text) is not FIRST-ADDR/N")
-        }
-        return (first, count)
     }
 
     func run() -> Int32 {
@@ -234,14 +226,5 @@ private struct Tally: Sendable {
         let sorted = durations.sorted()
         guard let longest = sorted.last else { return (0, 0) }
         return (sorted[sorted.count / 2].microseconds, longest.microseconds)
-    }
-}
-
-extension IPAddress {
-    func advanced(by count: Int) -> IPAddress {
-        switch self {
-        case .v4(let bits): .v4(bits &+ UInt32(count))
-        case .v6(let bits): .v6(IPv6Bits(bits.value &+ UInt128(count)))
-        }
     }
 }
