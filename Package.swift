@@ -63,7 +63,8 @@ let package = Package(
             name: "Daemon",
             dependencies: [
                 "ONCRPC", "Portmapper", "Policy", "Firewall", "Warden", "Privilege",
-                "PolicyFile", "HostNames", "PortmapServer", "RpcbindClient", "Netfilter", "Sandbox", "AuditLog", "Control",
+                "PolicyFile", "HostNames", "PortmapServer", "RpcbindClient", "Netfilter", "Sandbox", "AuditLog",
+                "Control",
             ] + nio,
             swiftSettings: strict
         ),
@@ -87,7 +88,10 @@ let package = Package(
         tests("PrivilegeTests", ["Privilege", "ONCRPC", "Portmapper", "Policy", "Firewall", "Warden"]),
         tests("SandboxTests", ["Sandbox"]),
         tests("PolicyFileTests", ["PolicyFile", "Policy", "Portmapper", "Warden"]),
-        tests("NetfilterTests", ["Netfilter", "Firewall", "Portmapper"], exclude: ["Golden"]),
+        tests(
+            "NetfilterTests",
+            ["Netfilter", "Firewall", "Portmapper", "PolicyFile", "Privilege", "Sandbox", "Daemon"], exclude: ["Golden"]
+        ),
         tests(
             "ShellTests",
             [
