@@ -100,7 +100,7 @@ public final class PortmapServer {
     private func listenForConnections(_ socket: ListeningSocket) -> EventLoopFuture<Void> {
         let this = NIOLoopBound(self, eventLoop: loop)
         return ServerBootstrap(group: loop)
-            .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(.writeBufferWaterMark, value: .init(low: 16 << 10, high: 64 << 10))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
