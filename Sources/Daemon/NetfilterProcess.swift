@@ -67,10 +67,10 @@ final class NetfilterProcess {
 
     /// From here on it needs no new socket, and of files only to read.
     private static func restrict() throws(SandboxError) {
-        if try !Privileges.onlyReadFiles() { writeError("rpcwarden: this kernel has no Landlock; going on without") }
-        if try !Privileges.onlyNetfilterCalls() {
-            writeError("rpcwarden: this kernel has no seccomp filters; going on without")
-        }
+        let readsOnly = try Privileges.onlyReadFiles()
+        let callsFew = try Privileges.onlyNetfilterCalls()
+        if !readsOnly { writeError("rpcwarden: this kernel has no Landlock; going on without") }
+        if !callsFew { writeError("rpcwarden: this kernel has no seccomp filters; going on without") }
     }
 
     init(_ load: LoadResult, configuration: String?, _ channel: Channel) throws {
