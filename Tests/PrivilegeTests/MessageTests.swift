@@ -93,10 +93,10 @@ import Testing
 
     @Test("that announces more items than it has bytes for is refused before anything is allocated")
     func announcedItems() {
-        // lifetimes, 4,000,000 keys; then commit to a table "", 8,000,000 operations.
-        #expect(throws: XDRError.truncated) { try Self.decodedCall([0, 0, 0, 2, 0, 0x3d, 9, 0] + [0, 0, 0, 4]) }
+        // lifetimes, 4,000,000 keys; then commit to a table "", 8,000,000 operations; the first of each is none.
+        #expect(throws: XDRError.truncated) { try Self.decodedCall([0, 0, 0, 2, 0, 0x3d, 9, 0] + [0, 0, 0, 9]) }
         #expect(throws: XDRError.truncated) {
-            try Self.decodedCall([0, 0, 0, 0, 0, 0, 0, 0, 0, 0x7a, 0x12, 0] + [0, 0, 0, 6])
+            try Self.decodedCall([0, 0, 0, 0, 0, 0, 0, 0, 0, 0x7a, 0x12, 0] + [0, 0, 0, 99])
         }
     }
 
