@@ -17,6 +17,7 @@ final class NetfilterClient {
     let abilities: NetfilterAbilities
     /// Why the netfilter process can't be asked any more. Without it nothing may go on.
     private(set) var loss: String?
+    private var isClosed = false
     /// Called once, at the first loss.
     var lost: () -> Void = {}
 
@@ -67,7 +68,11 @@ final class NetfilterClient {
         guard case .reloaded = reply else { throw failure(reply) }
     }
 
-    func close() { channel.close() }
+    /// The netfilter process ends; nothing is asked any more.
+    func close() {
+        isClosed = true
+        channel.close()
+    }
 
     /// Linux's EPIPE.
     private static let brokenPipe: Int32 = 32
@@ -81,6 +86,7 @@ final class NetfilterClient {
 
     private func ask(_ call: NetfilterCall) -> NetfilterReply {
         if let loss { return .failed(loss) }
+        guard !isClosed else { return .failed("the daemon is stopping") }
         do {
             try channel.send(call.encoded)
             return try Self.reply(from: channel)

@@ -156,12 +156,12 @@ extension KernelTests {
         @Test("puts back what an earlier run left, which policy no longer permits, until it is revoked")
         func inherited() throws {
             let files = try Files(policy: "rules: [{name: b, from: [8.8.8.8], to: [mountd]}]")
-            try withProcess(files) { client, _ in
+            try withProcess(files) { client, channel in
                 let table = shape(files, client)
                 #expect(client.commit(transaction(.makeTable(table), Example.issue(Self.outside))) == nil)
                 try files.write()
                 // The one before has ended: its socket was closed, and its table has no owner.
-                client.close()
+                shutdown(channel.descriptor, Int32(SHUT_RDWR))
                 let ends = try Channel.pair(messageBytesMax: MessageLimits.messageBytesMax, waitMax: .seconds(10))
                 let thread = Running.start(ends.second, files)
                 let next = try NetfilterClient(ends.first)
@@ -171,6 +171,30 @@ extension KernelTests {
                 #expect(next.commit(transaction(Example.issue(Example.grant(.v4(0x0808_0809))))) != nil)
                 ends.first.close()
                 pthread_join(thread, nil)
+            }
+        }
+
+        @Test("waits for an earlier one that is ending, and takes its table and log group over")
+        func predecessor() throws {
+            let files = try Files()
+            try inFreshNamespace {
+                var shape = TableShape()
+                shape.isOwned = NetfilterTable.supportsOwnedTables()
+                var earlier: NetfilterTable? = try NetfilterTable.made(shape)
+                var earlierLog: DropLog? = try DropLog(group: 1111)
+                let ends = try Channel.pair(messageBytesMax: MessageLimits.messageBytesMax, waitMax: .seconds(10))
+                let thread = Running.start(ends.second, files)
+                defer {
+                    ends.first.close()
+                    pthread_join(thread, nil)
+                }
+                var readable = pollfd(fd: ends.first.descriptor, events: Int16(POLLIN), revents: 0)
+                #expect(poll(&readable, 1, 200) == 0, "not ready")
+                (earlier, earlierLog) = (nil, nil)
+                let client = try NetfilterClient(ends.first)
+                #expect(client.abilities.logsDrops)
+                #expect(client.commit(transaction(.guardPort(Example.nfs))) == nil)
+                withExtendedLifetime((earlier, earlierLog)) {}
             }
         }
 
@@ -204,6 +228,7 @@ extension KernelTests {
                 let clock = ContinuousClock()
                 var times: [String: [Duration]] = [:]
                 var next: UInt32 = 1 << 24
+                let comment = "100003 since 2026-11-21T11:40:03Z by policy.yaml:14 'workstations mount NFSv3'"
                 for _ in 0..<20_000 {
                     for (name, commit) in [
                         ("direct", { direct.commit($0) }), ("split", { client.commit($0) }),
@@ -212,13 +237,28 @@ extension KernelTests {
                         let issue = transaction(
                             .issueNew(
                                 Example.grant(.v4(next)), timeout: .seconds(3600),
-                                comment:
-                                    "100003 since 2026-11-21T11:40:03Z by policy.yaml:14 'workstations mount NFSv3'"))
+                                comment: comment))
                         let revoke = transaction(.revoke(Example.grant(.v4(next))))
                         times[name + " issue", default: []].append(clock.measure { _ = commit(issue) })
                         times[name + " revoke", default: []].append(clock.measure { _ = commit(revoke) })
                     }
                     times["split events", default: []].append(clock.measure { _ = client.readEvents() })
+                }
+                let shape = shape(files, client)
+                let many =
+                    [.makeTable(shape)] + (1...65_536).map { Example.issue(Example.grant(.v4($0)), comment: comment) }
+                for _ in 0..<5 {
+                    for (name, commit) in [
+                        ("direct", { direct.commit($0) }), ("split", { client.commit($0) }),
+                    ] as [(String, (Transaction) -> CommitFailure?)] {
+                        let transaction = Transaction(table: "rpcwarden", operations: many)
+                        times[name + " table of 65,536 grants", default: []]
+                            .append(clock.measure { #expect(commit(transaction) == nil) })
+                    }
+                    times["direct contents of 65,536", default: []]
+                        .append(try clock.measure { #expect(try direct.contents().granted.count == 65_536) })
+                    times["split contents of 65,536", default: []]
+                        .append(try clock.measure { #expect(try client.contents()?.granted.count == 65_536) })
                 }
                 for (name, each) in times.sorted(by: { $0.key < $1.key }) {
                     let sorted = each.sorted()
