@@ -24,7 +24,13 @@ final class NetfilterClient {
     /// Waits for the netfilter process to be ready.
     init(_ channel: Channel) throws {
         self.channel = channel
-        switch try Self.reply(from: channel) {
+        let first: NetfilterReply
+        do {
+            first = try Self.reply(from: channel)
+        } catch {
+            throw Failure(description: "the netfilter process did not start: \(error)")
+        }
+        switch first {
         case .ready(let abilities): self.abilities = abilities
         case .failed(let why): throw Failure(description: why)
         case let reply: throw Failure(description: "the netfilter process said \(reply) instead of ready")

@@ -89,6 +89,36 @@ extension LabTests {
             #expect(try lab.listing("status", as: StatusReport.self).table.intact)
         }
 
+        @Test("as the unit starts it, not as root but with ambient capabilities, it gives them up too", .lab(.rpcbind))
+        func ambient() async throws {
+            let lab = try Lab.current
+            let nobody = "65534"
+            let prepare = """
+                install -d -o \(nobody) /run/rpcwarden && install -m 644 -o \(nobody) /dev/null \(lab.state)/audit.jsonl
+                """
+            #expect(try lab.exec(.server, "sh", "-c", prepare).isSuccess)
+            let capabilities = "+net_admin,+net_bind_service"
+            try await lab.serve(
+                policy: Policies.echoes(),
+                through: [
+                    "setpriv", "--reuid", nobody, "--regid", nobody, "--clear-groups", "--inh-caps", capabilities,
+                    "--ambient-caps", capabilities,
+                ])
+            let processes = try Processes(lab)
+            let (front, netfilter) = (
+                try Processes.status(processes.front), try Processes.status(processes.netfilter)
+            )
+            for key in ["CapInh", "CapPrm", "CapEff", "CapAmb"] { #expect(front[key] == Self.none, "\(key)") }
+            #expect(netfilter["CapPrm"] == "0000000000001000" && netfilter["CapAmb"] == Self.none)
+            #expect(front["Uid"]?.hasPrefix(nobody) == true && netfilter["Uid"]?.hasPrefix(nobody) == true)
+            let echo = Echo()
+            try await lab.start(echo)
+            try lab.lookUp(echo)
+            #expect(try lab.connect(echo) == "connected")
+            #expect(try lab.rpcwarden("reload").isSuccess)
+            #expect(try lab.grants().count == 1)
+        }
+
         @Test("without the netfilter process serve ends with a status other than 0", .lab(.rpcbind))
         func exitStatus() async throws {
             let lab = try Lab.current
