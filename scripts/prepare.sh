@@ -3,7 +3,9 @@
 
 # What the build links, and what the lab runs.
 build_packages=(libmnl-dev libnftnl-dev libyaml-dev)
-lab_packages=(rpcbind nfs-ganesha nfs-ganesha-vfs libnfs-utils nfs-common nftables conntrack iproute2 tcpdump procps)
+lab_packages=(rpcbind nfs-ganesha nfs-ganesha-vfs libnfs-utils nfs-common nftables conntrack iproute2 tcpdump procps nmap)
+# The other firewalls of docs/COEXISTENCE.md, each run in a namespace of the lab only.
+firewall_packages=(iptables firewalld ufw dbus)
 
 fail() {
     printf '%s: %s\n' "${0##*/}" "$*" >&2
@@ -53,4 +55,8 @@ install_packages() {
         >/tmp/rpcwarden-apt.log 2>&1 || status=$?
     [[ -z $made ]] || rm -f "$policy"
     ((status == 0)) || fail "apt-get failed; see /tmp/rpcwarden-apt.log"
+    # The package enables it, and from the next boot on it would guard this host. (ufw is inactive until it is told.)
+    if [[ " ${missing[*]} " == *" firewalld "* ]] && type -P systemctl >/dev/null; then
+        systemctl disable --quiet firewalld.service
+    fi
 }

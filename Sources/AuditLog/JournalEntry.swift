@@ -50,7 +50,9 @@ struct JournalEntry {
     private static func priority(of kind: AuditEvent.Kind) -> Int {
         switch kind {
         case .tampered, .rpcbindDown, .reloadRefused, .untrustedRegistration: 4
-        case .denied, .malformed, .enumeration, .quarantined, .probed, .suppressed, .staleRegistration, .restored: 5
+        case .denied, .malformed, .enumeration, .quarantined, .probed, .suppressed, .shielded, .staleRegistration,
+            .restored:
+            5
         case .permitted, .granted, .renewed, .expired, .revoked, .released, .registered, .unregistered, .rpcbindUp,
             .reloaded, .started, .stopped:
             6

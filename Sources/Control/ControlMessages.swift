@@ -4,7 +4,9 @@ public struct ControlCall: Codable, Hashable, Sendable {
         case status
         case grants
         case registry
+        case denials
         case revoke
+        case release
         case reload
         case stop
     }
@@ -15,15 +17,19 @@ public struct ControlCall: Codable, Hashable, Sendable {
     public var transport: String?
     /// `stop`: nothing is to stay guarded.
     public var opens: Bool?
+    /// `denials`: how far back, in seconds.
+    public var since: Int?
 
     public init(
-        _ command: Command, client: String? = nil, port: UInt16? = nil, transport: String? = nil, opens: Bool? = nil
+        _ command: Command, client: String? = nil, port: UInt16? = nil, transport: String? = nil, opens: Bool? = nil,
+        since: Int? = nil
     ) {
         self.command = command
         self.client = client
         self.port = port
         self.transport = transport
         self.opens = opens
+        self.since = since
     }
 }
 
@@ -32,6 +38,7 @@ public struct ControlReply: Codable, Hashable, Sendable {
     public var status: StatusReport?
     public var grants: [GrantRow]?
     public var registry: [RegistryRow]?
+    public var denials: [DenialRow]?
     /// What was changed, in plain words, a line each.
     public var changes: [String]?
     /// What failed, with which value, and what to do.
@@ -39,11 +46,12 @@ public struct ControlReply: Codable, Hashable, Sendable {
 
     public init(
         status: StatusReport? = nil, grants: [GrantRow]? = nil, registry: [RegistryRow]? = nil,
-        changes: [String]? = nil, failure: String? = nil
+        denials: [DenialRow]? = nil, changes: [String]? = nil, failure: String? = nil
     ) {
         self.status = status
         self.grants = grants
         self.registry = registry
+        self.denials = denials
         self.changes = changes
         self.failure = failure
     }
@@ -171,5 +179,30 @@ public struct RegistryRow: Codable, Hashable, Sendable {
         self.trusted = trusted
         self.alive = alive
         self.guarded = guarded
+    }
+}
+
+/// One line of `denials` (interface.md); times are RFC 3339, UTC.
+public struct DenialRow: Codable, Hashable, Sendable {
+    public var client: String
+    public var reasons: [String]
+    /// At most 32 of them are kept.
+    public var programs: [UInt32]
+    public var count: Int
+    public var first: String
+    public var last: String
+    public var quarantined: Bool
+
+    public init(
+        client: String, reasons: [String], programs: [UInt32], count: Int, first: String, last: String,
+        quarantined: Bool
+    ) {
+        self.client = client
+        self.reasons = reasons
+        self.programs = programs
+        self.count = count
+        self.first = first
+        self.last = last
+        self.quarantined = quarantined
     }
 }

@@ -11,7 +11,9 @@ extension Engine {
         case .status: ControlReply(status: status())
         case .grants: grants()
         case .registry: registry()
+        case .denials: denials(since: call.since)
         case .revoke: revoke(call)
+        case .release: release(call)
         case .reload:
             switch reload() {
             case .success(let changes): ControlReply(changes: changes)
@@ -106,10 +108,35 @@ extension Engine {
             owner: registration.owner, trusted: entry.isTrusted, alive: isAlive, guarded: entry.isGuarded)
     }
 
+    private func denials(since seconds: Int?) -> ControlReply {
+        let now = HostClock.now()
+        let start = seconds.map { now + .seconds(-$0) } ?? .zero
+        return ControlReply(
+            denials: warden.denialEntries(since: start).map { entry in
+                DenialRow(
+                    client: "\(entry.client)", reasons: entry.reasons.map(\.rawValue),
+                    programs: entry.programs.map(\.rawValue), count: entry.count,
+                    first: warden.wallClock(at: entry.first).description,
+                    last: warden.wallClock(at: entry.last).description, quarantined: entry.isQuarantined)
+            })
+    }
+
+    private func release(_ call: ControlCall) -> ControlReply {
+        guard let client = call.client.flatMap(IPAddress.init) else {
+            return ControlReply(failure: Self.notAnAddress(call.client))
+        }
+        var wasQuarantined = false
+        handle { wasQuarantined = $0.release(client: client, at: $1, into: &$2) }
+        return ControlReply(changes: wasQuarantined ? ["released: \(client)"] : [])
+    }
+
+    private static func notAnAddress(_ text: String?) -> String {
+        "not an address: \"\(text ?? "")\"; give the client's IPv4 or IPv6 address"
+    }
+
     private func revoke(_ call: ControlCall) -> ControlReply {
         guard let client = call.client.flatMap(IPAddress.init) else {
-            return ControlReply(
-                failure: "not an address: \"\(call.client ?? "")\"; give the client's IPv4 or IPv6 address")
+            return ControlReply(failure: Self.notAnAddress(call.client))
         }
         var transport: Transport?
         if let name = call.transport {

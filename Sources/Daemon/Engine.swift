@@ -36,6 +36,7 @@ final class Engine {
     private var isRunning = false
     private var isReady = false
     private var isStopped = false
+    private var nextCount = Instant.zero
 
     /// How often time is looked at; every deadline is late by this at the most.
     private static let tickPeriod: TimeAmount = .milliseconds(50)
@@ -83,7 +84,7 @@ final class Engine {
     private func adoptTable() throws {
         let now = HostClock.now()
         warden.wallClockRead(HostClock.wallClock(), at: now)
-        if let contents = try netfilter.contents() {
+        if let contents = try tableContents() {
             warden.tableFound(contents, at: now)
         } else {
             warden.tableMissing(at: now)
@@ -121,6 +122,7 @@ final class Engine {
         // A packet may bring back an element in the very moment that it is revoked.
         if let failure = events.unsettled { failed("a revoked grant came back, and stays: \(failure.message)") }
         if !events.changes.isEmpty { handle { $0.tableChanged(events.changes, at: $1, into: &$2) } }
+        countDrops()
         guard !events.packets.isEmpty else { return }
         handle { warden, now, actions in
             for packet in events.packets { warden.packetDropped(packet, at: now, into: &actions) }
@@ -132,6 +134,19 @@ final class Engine {
     private func netfilterLost() {
         failed(netfilter.loss ?? "")
         kill(getpid(), SIGTERM)
+    }
+
+    /// Whom the kernel drops in front of us is denied, and counted.
+    private func countDrops() {
+        let now = HostClock.now()
+        guard warden.isShielded(at: now), now >= nextCount else { return }
+        nextCount = now + .milliseconds(500)
+        do {
+            let drops = try netfilter.drops()
+            handle { warden, now, _ in warden.strangersDropped(total: drops.strangers, at: now) }
+        } catch {
+            failed("\(error)")
+        }
     }
 
     private func reportReadiness() {
@@ -168,8 +183,11 @@ final class Engine {
             handle { $0.listenersInspected(states, at: $1, into: &$2) }
         case .commit(let transaction):
             let failure = netfilter.commit(transaction)
+            // It is tried several times a second, for hours if need be: the same is told once.
+            if let failure, failure.message != lastFailure {
+                failed("the kernel refused a transaction: \(failure.message)")
+            }
             lastFailure = failure?.message
-            if let failure { failed("the kernel refused a transaction: \(failure.message)") }
             handle { $0.committed(failure, at: $1, into: &$2) }
         case .inspectGrants(let keys): inspect(keys)
         case .cutFlows(let clients, let service): cuts[service, default: []].insert(clients)

@@ -68,6 +68,12 @@ final class NetfilterClient {
         return events
     }
 
+    func drops() throws(Failure) -> DropCounts {
+        let reply = ask(.drops)
+        guard case .drops(let counts) = reply else { throw failure(reply) }
+        return counts
+    }
+
     /// Has it read configuration and policy anew.
     func reload() throws(Failure) {
         let reply = ask(.reload)

@@ -78,7 +78,7 @@ final class NetfilterProcess {
         self.configuration = configuration
         table = try NetfilterTable()
         flows = try Flows()
-        monitor = try TableMonitor(ownPortID: table.portID)
+        monitor = try TableMonitor(table: load.settings.firewall.table, ownPortID: table.portID)
         try Predecessor.awaitEnd(of: load.settings.firewall.table, table)
         dropLog = Self.dropLog(load.settings.firewall)
         abilities = NetfilterAbilities(
@@ -117,10 +117,8 @@ final class NetfilterProcess {
             case .cut(let clients, let service):
                 if let refusal = ceiling.refusal(toCut: service) { return .failed(refused(refusal)) }
                 return .cut(try flows.cut(clients: clients, service: service))
-            case .events:
-                return .events(
-                    NetfilterEvents(
-                        unsettled: table.settle(), changes: monitor.readEvents(), packets: dropLog?.readEvents() ?? []))
+            case .events: return .events(events())
+            case .drops: return .drops(try table.drops(of: settings.firewall.table))
             case .reload: return reload()
             }
         } catch {
@@ -140,8 +138,25 @@ final class NetfilterProcess {
         return why
     }
 
+    private func events() -> NetfilterEvents {
+        var changes = monitor.readEvents()
+        // Whatever was lost, nobody else changes a table that is ours alone.
+        if changes.contains(.overrun), ownsTable() { changes.removeAll { $0 == .overrun } }
+        return NetfilterEvents(unsettled: table.settle(), changes: changes, packets: dropLog?.readEvents() ?? [])
+    }
+
+    private func ownsTable() -> Bool {
+        do {
+            return try table.owner(of: settings.firewall.table) == table.portID
+        } catch {
+            writeError("rpcwarden: \(error)")
+            return false
+        }
+    }
+
     private func contents() throws(NetfilterError) -> TableContents? {
-        let contents = try table.contents(of: settings.firewall.table)
+        let contents = try table.contents(
+            of: settings.firewall.table, isShared: settings.firewall.management == .sets)
         if !hasInherited, let contents { ceiling.inherited = Ceiling.Inherited(contents) }
         hasInherited = true
         return contents

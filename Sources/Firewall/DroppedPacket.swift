@@ -1,18 +1,22 @@
 import Portmapper
 
-/// A packet that a guarded port dropped, as NFLOG told of it.
+/// A packet that a guarded port or the portmapper's dropped, as NFLOG told of it.
 public struct DroppedPacket: Hashable, Sendable {
     /// Why the packet was logged; the raw value is the log rule's prefix.
     public enum Kind: String, Hashable, Sendable, CaseIterable {
         /// The client once held the grant.
         case remembered = "rpcwarden remembered"
         case probe = "rpcwarden probe"
+        /// It was for the portmapper, which is shielded from strangers.
+        case stranger = "rpcwarden stranger"
     }
 
     public var client: IPAddress
     public var clientPort: UInt16
     public var service: ServicePort
     public var kind: Kind
+    /// What a stranger's datagram holds, as far as it was copied; otherwise empty.
+    public var payload: [UInt8] = []
 
     public init(client: IPAddress, clientPort: UInt16, service: ServicePort, kind: Kind) {
         self.client = client
@@ -58,6 +62,8 @@ public struct DroppedPacket: Hashable, Sendable {
         clientPort = segment.bigEndian16(at: segment.startIndex)
         service = ServicePort(transport, segment.bigEndian16(at: segment.startIndex + 2))
         self.kind = kind
+        // RFC 768: ports, length and checksum.
+        if kind == .stranger, transport == .udp { payload = Array(segment.dropFirst(8)) }
     }
 }
 

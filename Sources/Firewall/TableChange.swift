@@ -23,9 +23,9 @@ public enum TableChange: Hashable, Sendable {
 
     public enum What: Hashable, Sendable {
         case tableMade, tableDeleted
-        /// A set, chain or rule, but not an element, was made, changed or deleted.
+        /// A set, chain or rule, or an element of a set that isn't ours, was made, changed or deleted.
         case definition
-        /// `nil`: an element of a set that isn't ours, or a key that isn't understood.
+        /// `nil`: a key that isn't understood.
         case elementAdded(TableElement?)
         case elementDeleted(TableElement?)
     }

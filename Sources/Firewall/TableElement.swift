@@ -7,6 +7,7 @@ public enum TableElement: Hashable, Sendable {
     case remembered(GrantKey)
     case standing(StandingKey)
     case quarantined(IPAddress)
+    case shielded(Transport)
 }
 
 extension TableElement: CustomStringConvertible {
@@ -18,6 +19,7 @@ extension TableElement: CustomStringConvertible {
         case .remembered(let key): "remembered \(key)"
         case .standing(let key): "standing \(key)"
         case .quarantined(let client): "quarantined \(client)"
+        case .shielded(let transport): "shielded \(transport)"
         }
     }
 }

@@ -15,7 +15,8 @@ public struct TableShape: Hashable, Sendable {
     public var mark: UInt32
     /// A grant lives this long after its last packet.
     public var keep: Duration
-    /// The size of `granted4` and of `granted6`, and of `remembered4` and `remembered6`, in elements.
+    /// The size of `granted4` and of `granted6`, and of `remembered4` and `remembered6`, in elements; those count that
+    /// have expired but that the kernel has not yet swept away.
     public var grantsMax: Int
     /// The size of `quarantined4` and of `quarantined6`, in elements.
     public var quarantinesMax: Int

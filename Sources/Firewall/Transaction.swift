@@ -2,7 +2,7 @@ import Portmapper
 
 /// One change of the table. Each is idempotent: the element may be there already, or may have expired.
 public enum Operation: Hashable, Sendable {
-    /// Makes the table anew, empty, in place of one that may be there.
+    /// Makes the table anew, empty, in place of one that may be there; chains that aren't ours stay in a table of sets.
     case makeTable(TableShape)
     case deleteTable(name: String)
     case guardPort(ServicePort)
@@ -20,6 +20,8 @@ public enum Operation: Hashable, Sendable {
     case unstand(StandingKey)
     case quarantine(IPAddress, timeout: Duration)
     case release(IPAddress)
+    /// Has the kernel drop what comes to port 111 over the transport from clients without a ``stand(_:)`` there.
+    case shield(Transport, timeout: Duration)
 }
 
 /// What one netlink batch does: all of it, or nothing.

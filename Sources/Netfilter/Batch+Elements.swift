@@ -22,6 +22,7 @@ extension Batch {
         case .unstand(let key): remove(ElementKey(key))
         case .quarantine(let client, let timeout): replace(ElementKey(quarantined: client), timeout: timeout)
         case .release(let client): remove(ElementKey(quarantined: client))
+        case .shield(let transport, let timeout): replace(ElementKey(shielded: transport), timeout: timeout)
         }
     }
 
@@ -76,11 +77,14 @@ extension MessageBuffer {
         put(NFTA_SET_ELEM_LIST_SET.rawValue, element.set.rawValue)
         nest(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue) { list in
             list.nest(UInt32(NFTA_LIST_ELEM.rawValue)) { attributes in
-                attributes.putKey(NFTA_SET_ELEM_KEY.rawValue, element.addresses?.first, element.service)
+                attributes.putKey(
+                    NFTA_SET_ELEM_KEY.rawValue, element.addresses?.first, element.service, element.transport)
                 switch element.set {
                 case .standing4, .standing6:
                     attributes.putKey(NFTA_SET_ELEM_KEY_END.rawValue, element.addresses?.last, element.service)
-                case .guarded, .granted4, .granted6, .remembered4, .remembered6, .quarantined4, .quarantined6: break
+                case .guarded, .granted4, .granted6, .remembered4, .remembered6, .quarantined4, .quarantined6,
+                    .shielded:
+                    break
                 }
                 more(&attributes)
             }
@@ -88,8 +92,12 @@ extension MessageBuffer {
     }
 
     /// Each field in network byte order, padded to whole registers of 4 bytes.
-    private mutating func putKey(_ attribute: UInt32, _ address: IPAddress?, _ service: ServicePort?) {
+    private mutating func putKey(
+        _ attribute: UInt32, _ address: IPAddress?, _ service: ServicePort?, _ transport: Transport? = nil
+    ) {
         nest(attribute) { key in
+            // Alone it is a byte.
+            if let transport { return key.put(NFTA_DATA_VALUE.rawValue, bigEndian: transport.rawValue) }
             key.put(NFTA_DATA_VALUE.rawValue) { value in
                 switch address {
                 case .v4(let bits): value.append(bits.bigEndian)

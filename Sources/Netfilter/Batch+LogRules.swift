@@ -33,4 +33,13 @@ extension Batch {
             }
         }
     }
+
+    // limit rate 50/second … log prefix "…" group … snaplen …
+    mutating func addStrangerLogRule(_ shape: TableShape) {
+        guard shape.logGroup != 0 else { return }
+        addRule("strangers", shape) {
+            $0.limit(.strangers)
+            $0.log(.stranger, group: shape.logGroup)
+        }
+    }
 }

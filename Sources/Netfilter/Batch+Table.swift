@@ -4,12 +4,15 @@ import Firewall
 /// What our table is made of, apart from its elements; above each group of calls stands the nft line that it means.
 extension Batch {
     mutating func makeTable(_ shape: TableShape) {
-        deleteTable(shape.name)
+        switch shape.management {
+        case .sets: break  // The administrator's chains in it stay.
+        case .guardPorts: deleteTable(shape.name)
+        }
         addTable(shape)
         tableIsNew(Self.name(shape.name))
         for (index, set) in TableSet.allCases.enumerated() { add(set, id: UInt32(index + 1), shape) }
         switch shape.management {
-        case .sets: break
+        case .sets: for set in TableSet.allCases { flush(set, shape) }
         case .guardPorts:
             addChains(shape)
             addInputRules(shape)
@@ -53,7 +56,8 @@ extension Batch {
         }
         switch set {
         case .granted4, .granted6: description.expire(after: shape.keep)
-        case .guarded, .remembered4, .remembered6, .standing4, .standing6, .quarantined4, .quarantined6: break
+        case .guarded, .remembered4, .remembered6, .standing4, .standing6, .quarantined4, .quarantined6, .shielded:
+            break
         }
         add(description, shape)
     }
@@ -61,6 +65,13 @@ extension Batch {
     private mutating func add(_ description: borrowing SetDescription, _ shape: TableShape) {
         let set = description.set
         message(NFT_MSG_NEWSET, flags: NLM_F_CREATE, table: shape.name) { nftnl_set_nlmsg_build_payload($0, set) }
+    }
+
+    // flush set inet rpcwarden granted4
+    private mutating func flush(_ set: TableSet, _ shape: TableShape) {
+        message(NFT_MSG_DELSETELEM, flags: 0, table: Self.name(shape.name)) {
+            $0.put(NFTA_SET_ELEM_LIST_SET.rawValue, set.rawValue)
+        }
     }
 
     private mutating func addChains(_ shape: TableShape) {
@@ -71,7 +82,7 @@ extension Batch {
             nftnl_chain_set_s32($0, UInt16(NFTNL_CHAIN_PRIO.rawValue), -10)
             nftnl_chain_set_u32($0, UInt16(NFTNL_CHAIN_POLICY.rawValue), UInt32(NF_ACCEPT))
         }
-        for name in ["portmapper", "guarded_port", "admitted"] { addChain(name, shape) { _ in } }
+        for name in ["portmapper", "strangers", "guarded_port", "admitted"] { addChain(name, shape) { _ in } }
     }
 
     private mutating func addChain(_ name: String, _ shape: TableShape, _ fill: (OpaquePointer) -> Void) {
@@ -144,6 +155,32 @@ extension Batch {
                 $0.counter()
                 $0.verdict(shape.observes ? .accept : .drop)
             }
+        }
+
+        // ip  saddr . meta l4proto . th dport @standing4 return
+        // ip6 saddr . meta l4proto . th dport @standing6 return
+        for (set, family) in [(TableSet.standing4, NFPROTO_IPV4), (.standing6, NFPROTO_IPV6)] {
+            addRule("portmapper", shape) {
+                $0.isFamily(family)
+                $0.load(set.fields)
+                $0.lookup(set.rawValue)
+                $0.verdict(.return)
+            }
+        }
+
+        // meta l4proto @shielded goto strangers
+        addRule("portmapper", shape) {
+            $0.load(TableSet.shielded.fields)
+            $0.lookup(TableSet.shielded.rawValue)
+            $0.verdict(.goTo("strangers"))
+        }
+
+        addStrangerLogRule(shape)
+
+        // counter drop
+        addRule("strangers", shape, comment: "while there are too many of them") {
+            $0.counter()
+            $0.verdict(shape.observes ? .accept : .drop)
         }
     }
 

@@ -7,7 +7,9 @@ import Glibc
 /// Of the network namespace of the thread that called `init`.
 public final class DropLog {
     /// The longest IPv4 header and the ports need 64 bytes.
-    static let packetBytesMax: UInt32 = 96
+    static let headerBytesMax: UInt32 = 96
+    /// And most calls as much again; a longer credential is cut off.
+    static let packetBytesMax: UInt32 = 256
     /// One call reads no more than this often; the descriptor stays readable.
     private static let receivesMax = 1024
     private static let receiveBufferBytes: Int32 = 1 << 20
@@ -51,7 +53,9 @@ public final class DropLog {
             switch socket.receive(waits: false) {
             case .bytes(let bytes):
                 for message in NetlinkMessages(bytes) where message.type == Self.packetMessage {
-                    if let packet = read(message.netfilterAttributes) { packets.append(packet) }
+                    let (packet, number) = Self.packet(message.netfilterAttributes)
+                    if let number { count(number) }
+                    if let packet { packets.append(packet) }
                 }
             // The numbers tell how many.
             case .failed(ENOBUFS): continue
@@ -73,19 +77,20 @@ public final class DropLog {
         request.put(NFULA_CFG_FLAGS.rawValue, bigEndian: UInt16(NFULNL_CFG_F_SEQ))
     }
 
-    private func read(_ attributes: Attributes) -> DroppedPacket? {
+    static func packet(_ attributes: Attributes) -> (DroppedPacket?, number: UInt32?) {
         var kind: DroppedPacket.Kind?
+        var number: UInt32?
         var bytes: [UInt8] = []
         for attribute in attributes {
             switch attribute.type {
             case NFULA_PREFIX.rawValue: kind = DroppedPacket.Kind(rawValue: attribute.payload.text)
             case NFULA_PAYLOAD.rawValue: bytes = Array(attribute.payload)
-            case NFULA_SEQ.rawValue: count(attribute.payload.bigEndian(UInt32.self) ?? nextNumber)
+            case NFULA_SEQ.rawValue: number = attribute.payload.bigEndian(UInt32.self)
             default: break
             }
         }
         // Another prefix: not of our rules.
-        return kind.flatMap { DroppedPacket(bytes, kind: $0) }
+        return (kind.flatMap { DroppedPacket(bytes, kind: $0) }, number)
     }
 
     /// The kernel numbers the packets, those too that it then can't send.

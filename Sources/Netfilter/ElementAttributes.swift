@@ -38,6 +38,7 @@ struct ElementAttributes {
         case .granted4, .granted6: return fields.grant.map { .granted($0) }
         case .remembered4, .remembered6: return fields.grant.map { .remembered($0) }
         case .standing4, .standing6: return standing(fields, set)
+        case .shielded: return fields.transport.map { .shielded($0) }
         }
     }
 
@@ -86,6 +87,7 @@ struct ElementAttributes {
 private struct KeyFields {
     private(set) var address: IPAddress?
     private(set) var service: ServicePort?
+    private(set) var transport: Transport?
 
     var grant: GrantKey? {
         guard let address, let service else { return nil }
@@ -95,7 +97,6 @@ private struct KeyFields {
     init?(_ key: UnsafeRawBufferPointer, _ fields: [KeyField]) {
         guard key.count >= KeyField.keyBytes(fields) else { return nil }
         var rest = key
-        var transport: Transport?
         for field in fields {
             switch field {
             case .address4: address = rest.bigEndian(UInt32.self).map { .v4($0) }

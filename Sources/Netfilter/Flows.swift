@@ -47,7 +47,7 @@ public final class Flows {
     }
 
     /// What names an entry: its original tuple, its zone, and its id, which no later flow of the same tuple has.
-    private struct Flow {
+    struct Flow {
         var client: IPAddress?
         var tuple: [UInt8] = []
         var zone: [UInt8] = []
@@ -88,7 +88,7 @@ public final class Flows {
         }
     }
 
-    private static func flow(_ message: NetlinkMessage, from clients: AddressRange, to service: ServicePort) -> Flow? {
+    static func flow(_ message: NetlinkMessage, from clients: AddressRange, to service: ServicePort) -> Flow? {
         var flow = Flow()
         for attribute in message.netfilterAttributes {
             switch attribute.type {

@@ -73,7 +73,7 @@ extension ListenerState {
 }
 
 /// A socket that the kernel told of.
-private struct Listener {
+struct Listener {
     /// LOOPBACK_IFINDEX of net/flow.h: "lo", to which SO_BINDTODEVICE may have bound it.
     private static let loopbackInterface: UInt32 = 1
 

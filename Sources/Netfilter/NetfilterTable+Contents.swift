@@ -9,12 +9,14 @@ extension NetfilterTable {
 
     /// The elements of the table; `nil` if there is no such table.
     ///
+    /// - Parameter isShared: the administrator has rules in it (`manage: sets`), and may have declared but those of our
+    ///   sets that they use; the others count as empty.
     /// - Throws: ``NetfilterError/foreign(table:missing:)`` if the table there is not ours.
-    public func contents(of table: String) throws(NetfilterError) -> TableContents? {
+    public func contents(of table: String, isShared: Bool = false) throws(NetfilterError) -> TableContents? {
         var last: TableContents?
         for _ in 0..<Self.attemptsMax {
             guard try exists(table) else { return nil }
-            let (timeouts, isConsistent) = try sets(of: table)
+            let (timeouts, isConsistent) = try sets(of: table, isShared: isShared)
             guard isConsistent, let reading = try elements(of: table, timeouts) else { continue }
             if !reading.hasRepetitions || last.map(reading.contents.hasKeys(of:)) == true { return reading.contents }
             last = reading.contents
@@ -40,7 +42,7 @@ extension NetfilterTable {
     }
 
     /// Whether our own rules are in the table: what guard management makes.
-    private func hasRules(_ table: String) throws(NetfilterError) -> Bool {
+    func hasRules(_ table: String) throws(NetfilterError) -> Bool {
         try exists("chain guarded_port of table inet \(table)", NFT_MSG_GETCHAIN) {
             $0.put(NFTA_CHAIN_TABLE.rawValue, table)
             $0.put(NFTA_CHAIN_NAME.rawValue, "guarded_port")
@@ -61,21 +63,28 @@ extension NetfilterTable {
     }
 
     /// The default timeout of each of our sets, which elements with the same don't repeat.
-    private func sets(of table: String) throws(NetfilterError) -> (timeouts: [TableSet: Duration], isConsistent: Bool) {
+    private func sets(
+        of table: String, isShared: Bool
+    ) throws(NetfilterError) -> (timeouts: [TableSet: Duration], isConsistent: Bool) {
         var timeouts: [TableSet: Duration] = [:]
+        var named: Set<TableSet> = []
         let isConsistent = try ask("reading the sets of table inet \(table)", NFT_MSG_GETSET, NetlinkSocket.dump) {
             $0.put(NFTA_SET_TABLE.rawValue, table)
         } each: { message in
             guard let (set, timeout) = Self.ourSet(message.netfilterAttributes) else { return }
+            named.insert(set)
             timeouts[set] = timeout
         }
-        let missing = TableSet.allCases.filter { timeouts[$0] == nil }
+        // An earlier version of ours knew no shield.
+        let missing = TableSet.allCases.filter {
+            timeouts[$0] == nil && (named.contains($0) || !isShared && $0 != .shielded)
+        }
         if isConsistent && !missing.isEmpty { throw .foreign(table: table, missing: missing.map(\.rawValue)) }
         return (timeouts, isConsistent)
     }
 
-    /// The set, if name, key and flags are those of one of ours.
-    private static func ourSet(_ attributes: Attributes) -> (TableSet, Duration)? {
+    /// The set, if its name is that of one of ours, and its timeout, if key and flags are too.
+    static func ourSet(_ attributes: Attributes) -> (TableSet, timeout: Duration?)? {
         var set: TableSet?
         var flags: UInt32 = 0
         var keyBytes: UInt32?
@@ -89,7 +98,8 @@ extension NetfilterTable {
             default: break
             }
         }
-        guard let set, keyBytes == UInt32(set.keyBytes), flags == set.flags else { return nil }
+        guard let set else { return nil }
+        guard keyBytes == UInt32(set.keyBytes), flags == set.flags else { return (set, timeout: nil) }
         return (set, Duration(kernelMilliseconds: timeout))
     }
 
@@ -105,7 +115,7 @@ extension NetfilterTable {
         var contents = TableContents()
         var count = 0
         let countings: UInt64 = try hasRules(table) ? 2 : 1
-        for set in TableSet.allCases {
+        for set in TableSet.allCases where timeouts[set] != nil && set != .shielded {
             let doing = "reading set \(set.rawValue) of table inet \(table)"
             let isConsistent = try ask(doing, NFT_MSG_GETSETELEM, NetlinkSocket.dump) {
                 $0.put(NFTA_SET_ELEM_LIST_TABLE.rawValue, table)
@@ -125,7 +135,7 @@ extension NetfilterTable {
         return (contents, hasRepetitions: contents.count < count)
     }
 
-    private func ask(
+    func ask(
         _ doing: String, _ type: nf_tables_msg_types, _ flags: Int32, _ body: (inout MessageBuffer) -> Void,
         each: (NetlinkMessage) -> Void = { _ in }
     ) throws(NetfilterError) -> Bool {
@@ -154,7 +164,8 @@ extension TableContents {
         case .remembered(let key): remembered.append(element.grant(key, setTimeout: timeout))
         case .standing(let key): standing.insert(key)
         case .quarantined(let client): quarantined[client] = element.lifetime
-        case nil: return false
+        // The shield lasts for seconds; whoever starts meanwhile finds out anew.
+        case .shielded, nil: return false
         }
         return true
     }

@@ -62,7 +62,7 @@ extension NetfilterTable {
     }
 
     /// `nil` if the table is gone, and with it every grant.
-    private static func failure(_ error: NetfilterError) -> CommitFailure? {
+    static func failure(_ error: NetfilterError) -> CommitFailure? {
         switch error {
         case .failed(_, ENOENT, _): nil
         case .failed(_, let number, _): CommitFailure(errno: number, message: "\(error)")
@@ -88,7 +88,7 @@ extension Operation {
         switch self {
         case .issue(let key, _, _, _), .issueNew(let key, _, _): key
         case .makeTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget, .stand, .unstand,
-            .quarantine, .release:
+            .quarantine, .release, .shield:
             nil
         }
     }

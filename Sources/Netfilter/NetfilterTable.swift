@@ -116,6 +116,11 @@ public final class NetfilterTable {
         batch.start(table: transaction.table, sequence: socket.nextSequence())
         for (index, operation) in transaction.operations.enumerated() where !absent.contains(index) {
             batch.operation = index
+            do throws(NetfilterError) {
+                if let guardTable = try guardTable(inTheWayOf: operation) { batch.deleteTable(guardTable) }
+            } catch {
+                return [Self.failure(error) ?? Self.failure("reading the table", ENOENT)]
+            }
             batch.write(operation)
         }
         guard !batch.isEmpty else { return [] }
@@ -124,6 +129,12 @@ public final class NetfilterTable {
         let sent = socket.send(batch.bytes)
         guard sent == 0 else { return [Self.failure("sending to the kernel", sent)] }
         return acknowledgements()
+    }
+
+    /// Where only sets are to be kept, the table of a guard that was there before has to go; any other stays.
+    private func guardTable(inTheWayOf operation: Operation) throws(NetfilterError) -> String? {
+        guard case .makeTable(let shape) = operation, shape.management == .sets else { return nil }
+        return try hasRules(shape.name) ? shape.name : nil
     }
 
     /// Reads what the kernel has answered by the time that it took the batch.
@@ -171,7 +182,7 @@ extension Operation {
         case .makeTable(let shape): shape.name
         case .deleteTable(let name): name
         case .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget, .stand, .unstand, .quarantine,
-            .release:
+            .release, .shield:
             nil
         }
     }
@@ -180,7 +191,7 @@ extension Operation {
     fileprivate var isRemoval: Bool {
         switch self {
         case .unguardPort, .revoke, .forget, .unstand, .release: true
-        case .makeTable, .deleteTable, .guardPort, .issue, .issueNew, .remember, .stand, .quarantine: false
+        case .makeTable, .deleteTable, .guardPort, .issue, .issueNew, .remember, .stand, .quarantine, .shield: false
         }
     }
 }

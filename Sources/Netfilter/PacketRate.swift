@@ -12,6 +12,8 @@ struct PacketRate {
     static let remembered = Self(packetsPerSecond: 200, burstPackets: 400)
     /// Of everybody else: enough to see who tries which port, too little to be a load.
     static let probes = Self(packetsPerSecond: 10, burstPackets: 50)
+    /// Of the strangers whom the kernel drops in front of the portmapper: enough to see who floods, and with what.
+    static let strangers = Self(packetsPerSecond: 50, burstPackets: 100)
 }
 
 extension PacketRate {

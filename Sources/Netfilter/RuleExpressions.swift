@@ -14,7 +14,7 @@ struct Register {
 
 /// What ends a rule.
 enum Verdict {
-    case accept, drop
+    case accept, drop, `return`
     case jump(String)
     case goTo(String)
 }
@@ -156,12 +156,13 @@ struct RuleExpressions: ~Copyable {
         add("limit") { rate.describe($0) }
     }
 
-    /// `log prefix "…" group … snaplen … queue-threshold 1`: each at once, the headers alone.
+    /// `log prefix "…" group … snaplen … queue-threshold 1`: each at once, the headers alone; of strangers also the call.
     func log(_ kind: DroppedPacket.Kind, group: UInt16) {
         add("log") {
             nftnl_expr_set_str($0, UInt16(NFTNL_EXPR_LOG_PREFIX), kind.rawValue)
             nftnl_expr_set_u16($0, UInt16(NFTNL_EXPR_LOG_GROUP), group)
-            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LOG_SNAPLEN), DropLog.packetBytesMax)
+            nftnl_expr_set_u32(
+                $0, UInt16(NFTNL_EXPR_LOG_SNAPLEN), kind == .stranger ? DropLog.packetBytesMax : DropLog.headerBytesMax)
             nftnl_expr_set_u16($0, UInt16(NFTNL_EXPR_LOG_QTHRESHOLD), 1)
         }
     }
@@ -174,6 +175,9 @@ struct RuleExpressions: ~Copyable {
             case .drop: nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_IMM_VERDICT), UInt32(NF_DROP))
             case .jump(let chain): Self.set($0, NFT_JUMP, chain)
             case .goTo(let chain): Self.set($0, NFT_GOTO, chain)
+            case .return:
+                nftnl_expr_set_u32(
+                    $0, UInt16(NFTNL_EXPR_IMM_VERDICT), UInt32(bitPattern: NFT_RETURN.rawValue))
             }
         }
     }

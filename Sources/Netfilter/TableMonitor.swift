@@ -2,7 +2,7 @@ import CNetfilter
 import Firewall
 import Glibc
 
-/// What the kernel announces of changes to nftables; never blocks.
+/// What the kernel announces of changes to one table of nftables; never blocks.
 ///
 /// Expiry, and renewal by packets, are announced by no kernel.
 public final class TableMonitor {
@@ -13,24 +13,29 @@ public final class TableMonitor {
 
     private let socket: NetlinkSocket
     private let ownPortID: UInt32
+    private let table: String
     /// Of the transaction whose NEWGEN, which names the writer, hasn't come yet.
     private var pending: [TableChange.Change] = []
     /// Something was lost, and not all is read yet.
     private var isOverrun = false
 
+    /// - Parameter table: of family inet; the changes of others are none of ours, however large their sets.
     /// - Parameter ownPortID: ``NetfilterTable/portID`` of the one whose changes are our own.
-    public convenience init(ownPortID: UInt32) throws(NetfilterError) {
-        try self.init(ownPortID: ownPortID, receiveBufferBytes: 4 << 20)
+    public convenience init(table: String, ownPortID: UInt32) throws(NetfilterError) {
+        try self.init(table: table, ownPortID: ownPortID, receiveBufferBytes: 4 << 20)
     }
 
-    init(ownPortID: UInt32, receiveBufferBytes: Int32) throws(NetfilterError) {
+    init(table: String, ownPortID: UInt32, receiveBufferBytes: Int32) throws(NetfilterError) {
+        self.table = table
         self.ownPortID = ownPortID
         socket = try NetlinkSocket(bus: NETLINK_NETFILTER, isBlocking: false)
         // Without it an overrun comes sooner, no more.
         socket.setOption(SOL_SOCKET, SO_RCVBUFFORCE, receiveBufferBytes)
         let number = socket.setOption(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, Int32(NFNLGRP_NFTABLES.rawValue))
         guard number == 0 else {
-            throw .failed(doing: "subscribing to changes of nftables", errno: number, detail: errorText(number))
+            let reason = number == EPERM ? "CAP_NET_ADMIN is missing" : nil
+            throw .failed(
+                doing: "subscribing to changes of nftables", errno: number, detail: errorText(number, reason))
         }
     }
 
@@ -39,7 +44,7 @@ public final class TableMonitor {
 
     /// What was announced since the last time, transaction by transaction.
     ///
-    /// Elements that we changed ourselves aren't listed; only tables of family inet are.
+    /// Elements that we changed ourselves aren't listed.
     public func readEvents() -> [TableChange] {
         var changes: [TableChange] = []
         for _ in 0..<Self.receivesMax {
@@ -67,7 +72,9 @@ public final class TableMonitor {
         guard message.type >> 8 == NFNL_SUBSYS_NFTABLES else { return }
         let type = UInt32(message.type & 0xff)
         if type == NFT_MSG_NEWGEN.rawValue { return endTransaction(message, into: &changes) }
-        guard message.payload.first == UInt8(NFPROTO_INET), let change = change(type, message) else { return }
+        guard message.payload.first == UInt8(NFPROTO_INET), Self.table(message.netfilterAttributes) == table,
+            let change = change(type, message)
+        else { return }
         isOverrun = isOverrun || pending.count >= Self.pendingMax
         if !isOverrun { pending.append(change) }
     }
@@ -91,21 +98,19 @@ public final class TableMonitor {
             what = .definition
         case NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM:
             if isOwn { return nil }
-            let element = Self.element(message.netfilterAttributes)
-            what = type == NFT_MSG_NEWSETELEM.rawValue ? .elementAdded(element) : .elementDeleted(element)
+            what = Self.elementChange(message.netfilterAttributes, isAdded: type == NFT_MSG_NEWSETELEM.rawValue)
         default: return nil  // objects and flowtables: we have none
         }
-        guard let table = Self.table(message.netfilterAttributes) else { return nil }
         return TableChange.Change(table: table, what: what, isOwn: isOwn)
     }
 
     /// NFTA_TABLE_NAME, and every NFTA_*_TABLE, is 1.
-    private static func table(_ attributes: Attributes) -> String? {
+    static func table(_ attributes: Attributes) -> String? {
         attributes.first { $0.type == NFTA_TABLE_NAME.rawValue }?.payload.text
     }
 
     /// The kernel announces each element in a message of its own.
-    private static func element(_ attributes: Attributes) -> TableElement? {
+    static func elementChange(_ attributes: Attributes, isAdded: Bool) -> TableChange.What {
         var set: TableSet?
         var list: Attributes?
         for attribute in attributes {
@@ -115,11 +120,13 @@ public final class TableMonitor {
             default: break
             }
         }
-        guard let set, let first = list?.next() else { return nil }
-        return ElementAttributes(first.nested).key(in: set)
+        // The administrator's own set, or `{ tcp, udp }` in a rule of theirs.
+        guard let set else { return .definition }
+        let element = list?.next().flatMap { ElementAttributes($0.nested).key(in: set) }
+        return isAdded ? .elementAdded(element) : .elementDeleted(element)
     }
 
-    private static func writer(_ attributes: Attributes) -> TableChange.Writer? {
+    static func writer(_ attributes: Attributes) -> TableChange.Writer? {
         var processID: UInt32?
         var name = ""
         for attribute in attributes {

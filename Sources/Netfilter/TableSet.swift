@@ -5,6 +5,7 @@ import Portmapper
 /// The sets of our table; the raw value is the set's name.
 enum TableSet: String, CaseIterable {
     case guarded, granted4, granted6, remembered4, remembered6, standing4, standing6, quarantined4, quarantined6
+    case shielded
 
     static func granted(_ client: IPAddress) -> Self { client.isIPv4 ? .granted4 : .granted6 }
     static func remembered(_ client: IPAddress) -> Self { client.isIPv4 ? .remembered4 : .remembered6 }
@@ -19,6 +20,7 @@ enum TableSet: String, CaseIterable {
         case .granted6, .remembered6, .standing6: [.address6, .transport, .port]
         case .quarantined4: [.address4]
         case .quarantined6: [.address6]
+        case .shielded: [.transport]
         }
     }
 
@@ -29,7 +31,7 @@ enum TableSet: String, CaseIterable {
         case .guarded: 0
         case .granted4, .granted6: NFT_SET_EVAL.rawValue | NFT_SET_TIMEOUT.rawValue
         case .standing4, .standing6: NFT_SET_INTERVAL.rawValue | NFT_SET_CONCAT.rawValue
-        case .remembered4, .remembered6, .quarantined4, .quarantined6: NFT_SET_TIMEOUT.rawValue
+        case .remembered4, .remembered6, .quarantined4, .quarantined6, .shielded: NFT_SET_TIMEOUT.rawValue
         }
     }
 
@@ -43,7 +45,7 @@ enum TableSet: String, CaseIterable {
         switch self {
         case .granted4, .granted6, .quarantined4, .quarantined6: .count
         case .remembered4, .remembered6: .limit(.rememberedClient)
-        case .guarded, .standing4, .standing6: nil
+        case .guarded, .standing4, .standing6, .shielded: nil
         }
     }
 
@@ -51,7 +53,7 @@ enum TableSet: String, CaseIterable {
         switch self {
         case .granted4, .granted6, .remembered4, .remembered6: shape.grantsMax
         case .quarantined4, .quarantined6: shape.quarantinesMax
-        case .guarded, .standing4, .standing6: nil
+        case .guarded, .standing4, .standing6, .shielded: nil
         }
     }
 
@@ -62,6 +64,7 @@ enum TableSet: String, CaseIterable {
         case .remembered4, .remembered6: "grants that a packet of their client brings back"
         case .standing4, .standing6: "open: always"
         case .quarantined4, .quarantined6: "kept from the portmapper"
+        case .shielded: "strangers are kept from the portmapper, while there are too many"
         }
     }
 }

@@ -80,6 +80,11 @@ public struct Policy: Sendable {
         !clientClass(of: client).rules.isEmpty
     }
 
+    /// Whom the rules name: disjoint, ascending within each family.
+    public var named: [AddressRange] {
+        ranges { !classes[$0].rules.isEmpty }
+    }
+
     /// The rules that name the client: indices into ``rules``, ascending.
     public func rules(naming client: IPAddress) -> [Int] {
         clientClass(of: client).rules

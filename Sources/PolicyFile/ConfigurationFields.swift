@@ -72,6 +72,7 @@ extension Array where Element == Field<Settings.Limits> {
             // A credential and a verifier take up to 400 bytes each (RFC 5531, 8.2).
             .value("record-bytes", \.recordBytes, .count(400...1_048_576)),
             .value("udp-list", \.listsOverUDP, .flag),
+            .value("strangers-per-second", \.strangersPerSecond, .count(0...10_000_000)),
         ]
     }
 }
@@ -82,6 +83,7 @@ extension Array where Element == Field<Settings.Quarantine> {
             .value("after", \.after, .count(1...1_000_000)),
             .value("within", \.within, .duration(.seconds(1) ... .days(1))),
             .value("for", \.lasts, .duration(.seconds(1) ... .days(365))),
+            .value("listed", \.includesListed, .flag),
         ]
     }
 }

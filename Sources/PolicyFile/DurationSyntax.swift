@@ -56,3 +56,14 @@ extension Syntax where Value == Duration {
         return "\(duration)"
     }
 }
+
+extension Duration {
+    /// A duration as configuration writes it, such as `90s` or `1h`; `nil` if it is none.
+    public init?(configurationText text: String) {
+        do throws(Mistake) {
+            self = try Syntax<Duration>.duration(.zero ... .seconds(365 * 86_400)).parse(text)
+        } catch {
+            return nil
+        }
+    }
+}

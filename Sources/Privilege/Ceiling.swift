@@ -31,6 +31,7 @@ public struct Ceiling: Sendable {
         }
     }
 
+    private static let portmapperPort: UInt16 = 111
     /// No name has more addresses than this in force: `HostNames.addressesMax`.
     static let addressesOfNameMax = 64
 
@@ -70,7 +71,7 @@ public struct Ceiling: Sendable {
             refusal(of: key) ?? refusal(ofTimeout: max(timeout, expiresIn ?? .zero))
         case .issueNew(let key, let timeout, _): refusal(of: key) ?? refusal(ofTimeout: timeout)
         case .stand(let key): refusal(of: key)
-        case .unguardPort, .revoke, .remember, .forget, .unstand, .quarantine, .release: nil
+        case .unguardPort, .revoke, .remember, .forget, .unstand, .quarantine, .release, .shield: nil
         }
     }
 
@@ -86,6 +87,8 @@ public struct Ceiling: Sendable {
     }
 
     private func refusal(of key: StandingKey) -> String? {
+        // Nobody guards it: this only lets clients through to the one that asks, while it is shielded from strangers.
+        if key.service.port == Self.portmapperPort { return nil }
         if let why = refusal(ofPort: key.service) { return why }
         guard exceedsPolicy(key.clients, key.service), !inherited.standing.contains(key) else { return nil }
         return "no rule opens anything over \(key.service.transport) for all of \(key.clients)"

@@ -13,7 +13,7 @@ enum ItemBytes {
     /// The kind, and an address or a service.
     static let operation = 12
     static let change = 4
-    static let packet = address + 4 + service + 4
+    static let packet = address + 4 + service + 4 + 4
 }
 
 extension XDREncoder {
@@ -35,8 +35,12 @@ extension XDREncoder {
     }
 
     mutating func service(_ service: ServicePort) {
-        uint32(UInt32(service.transport.rawValue))
+        transport(service.transport)
         uint32(UInt32(service.port))
+    }
+
+    mutating func transport(_ transport: Transport) {
+        uint32(UInt32(transport.rawValue))
     }
 
     mutating func grantKey(_ key: GrantKey) {
@@ -79,6 +83,9 @@ extension XDREncoder {
         case .quarantined(let client):
             uint32(4)
             address(client)
+        case .shielded(let to):
+            uint32(5)
+            transport(to)
         }
     }
 }
@@ -101,9 +108,13 @@ extension XDRDecoder {
     }
 
     mutating func service() throws(XDRError) -> ServicePort {
+        ServicePort(try transport(), try uint16())
+    }
+
+    mutating func transport() throws(XDRError) -> Transport {
         let number = try uint32()
         guard let transport = UInt8(exactly: number).flatMap(Transport.init) else { throw .invalid(number) }
-        return ServicePort(transport, try uint16())
+        return transport
     }
 
     mutating func grantKey() throws(XDRError) -> GrantKey {
@@ -131,6 +142,7 @@ extension XDRDecoder {
         case 2: return .remembered(try grantKey())
         case 3: return .standing(try standingKey())
         case 4: return .quarantined(try address())
+        case 5: return .shielded(try transport())
         case let other: throw .invalid(other)
         }
     }

@@ -7,6 +7,8 @@ public enum MessageLimits {
     /// More changes are told as `overrun`; more dropped packets aren't told.
     static let changesMax = 1 << 16
     static let packetsMax = 1 << 16
+    /// Of a dropped packet; the kernel copies no more.
+    static let payloadBytesMax = 256
     static let textBytesMax = 1024
     /// The kernel's userdata of an element holds 255 bytes.
     static let commentBytesMax = 255

@@ -20,6 +20,7 @@ extension NetfilterCall {
             encoder.list(clients) { $0.range($1) }
         case .events: encoder.uint32(4)
         case .reload: encoder.uint32(5)
+        case .drops: encoder.uint32(6)
         }
         return encoder.bytes
     }
@@ -47,6 +48,7 @@ extension NetfilterCall {
             return .cut(Set(clients), service)
         case 4: return .events
         case 5: return .reload
+        case 6: return .drops
         case let other: throw .invalid(other)
         }
     }

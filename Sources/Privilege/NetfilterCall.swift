@@ -11,6 +11,8 @@ public enum NetfilterCall: Hashable, Sendable {
     case cut(Set<AddressRange>, ServicePort)
     /// What happened since the last time.
     case events
+    /// How many packets the table has dropped.
+    case drops
     /// Read configuration and policy anew, from the files.
     case reload
 }
@@ -25,6 +27,7 @@ public enum NetfilterReply: Hashable, Sendable {
     case lifetimes([GrantKey: Duration])
     case cut(Int)
     case events(NetfilterEvents)
+    case drops(DropCounts)
     case reloaded
     /// What was asked could not be done, and why.
     case failed(String)

@@ -30,6 +30,9 @@ extension NetfilterReply {
             encoder.uint32(5)
             encoder.events(events)
         case .reloaded: encoder.uint32(6)
+        case .drops(let counts):
+            encoder.uint32(8)
+            for count in [counts.guarded, counts.quarantined, counts.strangers] { encoder.uint64(count) }
         case .failed(let why):
             encoder.uint32(7)
             encoder.string(why, max: MessageLimits.textBytesMax)
@@ -53,6 +56,7 @@ extension NetfilterReply {
         case 5: return .events(try decoder.events())
         case 6: return .reloaded
         case 7: return .failed(try decoder.string(max: MessageLimits.textBytesMax))
+        case 8: return .drops(try decoder.drops())
         case let other: throw .invalid(other)
         }
     }
@@ -113,7 +117,12 @@ extension XDREncoder {
         address(packet.client)
         uint32(UInt32(packet.clientPort))
         service(packet.service)
-        bool(packet.kind == .remembered)
+        switch packet.kind {
+        case .remembered: uint32(0)
+        case .probe: uint32(1)
+        case .stranger: uint32(2)
+        }
+        opaque(packet.payload.prefix(MessageLimits.payloadBytesMax))
     }
 }
 
@@ -186,8 +195,26 @@ extension XDRDecoder {
     }
 
     private mutating func packet() throws(XDRError) -> DroppedPacket {
-        DroppedPacket(
-            client: try address(), clientPort: try uint16(), service: try service(),
-            kind: try bool() ? .remembered : .probe)
+        var packet = DroppedPacket(
+            client: try address(), clientPort: try uint16(), service: try service(), kind: try packetKind())
+        packet.payload = Array(try opaque(max: MessageLimits.payloadBytesMax))
+        return packet
+    }
+
+    private mutating func packetKind() throws(XDRError) -> DroppedPacket.Kind {
+        switch try uint32() {
+        case 0: return .remembered
+        case 1: return .probe
+        case 2: return .stranger
+        case let other: throw .invalid(other)
+        }
+    }
+
+    fileprivate mutating func drops() throws(XDRError) -> DropCounts {
+        var counts = DropCounts()
+        counts.guarded = try uint64()
+        counts.quarantined = try uint64()
+        counts.strangers = try uint64()
+        return counts
     }
 }

@@ -57,6 +57,10 @@ extension XDREncoder {
         case .release(let client):
             uint32(12)
             address(client)
+        case .shield(let to, let timeout):
+            uint32(13)
+            transport(to)
+            duration(timeout)
         }
     }
 
@@ -100,6 +104,7 @@ extension XDRDecoder {
         case 10: return .unstand(try standingKey())
         case 11: return .quarantine(try address(), timeout: try duration())
         case 12: return .release(try address())
+        case 13: return .shield(try transport(), timeout: try duration())
         case let other: throw .invalid(other)
         }
     }

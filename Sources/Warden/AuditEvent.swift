@@ -44,6 +44,8 @@ public struct AuditEvent: Hashable, Sendable {
         case reloaded
         case reloadRefused = "reload-refused"
         case started, stopped, suppressed
+        /// The kernel drops strangers in front of the portmapper for a while: there are too many.
+        case shielded
     }
 
     public var kind: Kind
@@ -76,7 +78,7 @@ public struct AuditEvent: Hashable, Sendable {
         case .permitted, .denied: kind.rawValue
         case .malformed, .granted, .renewed, .expired, .revoked, .enumeration, .quarantined, .released, .probed,
             .registered, .unregistered, .untrustedRegistration, .staleRegistration, .tampered, .restored,
-            .rpcbindDown, .rpcbindUp, .reloaded, .reloadRefused, .started, .stopped, .suppressed:
+            .rpcbindDown, .rpcbindUp, .reloaded, .reloadRefused, .started, .stopped, .suppressed, .shielded:
             nil
         }
     }

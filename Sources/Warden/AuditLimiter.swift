@@ -2,8 +2,8 @@ import Portmapper
 
 /// Lets events through up to a rate for each source and in all, and counts exactly what it swallows.
 ///
-/// What any local user can cause by registering has a bucket of its own; other events without a client are rare and
-/// always pass.
+/// What any local user can cause by registering has a bucket of its own, and so have findings about a client: what its
+/// calls swallowed must not hide them. Other events without a client are rare and always pass.
 struct AuditLimiter {
     /// Full lines a second for one client: enough to read, too few to fill a disk.
     static let linesPerSecondPerClient = 20
@@ -15,6 +15,8 @@ struct AuditLimiter {
     private var perClient = RateLimiter(
         perSecond: linesPerSecondPerClient, burst: linesPerSecondPerClient * burstSeconds)
     private var registrations = RateLimiter(
+        perSecond: linesPerSecondPerClient, burst: linesPerSecondPerClient * burstSeconds)
+    private var findings = RateLimiter(
         perSecond: linesPerSecondPerClient, burst: linesPerSecondPerClient * burstSeconds)
     private var inAll = RateLimiter(perSecond: linesPerSecond, burst: linesPerSecond * burstSeconds)
     private var swallowed: [AuditEvent.Kind: Int] = [:]
@@ -29,7 +31,21 @@ struct AuditLimiter {
         return false
     }
 
+    /// What the kernel dropped without telling is swallowed as well.
+    mutating func swallow(_ kind: AuditEvent.Kind, _ count: Int, at now: Instant) {
+        guard count > 0 else { return }
+        swallowed[kind, default: 0] += count
+        if firstSwallowed == nil { firstSwallowed = now }
+    }
+
     private mutating func hasRoom(for event: AuditEvent, at now: Instant) -> Bool {
+        switch event.kind {
+        case .enumeration, .quarantined, .released: return findings.admits(.everyone, at: now)
+        case .permitted, .denied, .malformed, .granted, .renewed, .expired, .revoked, .probed, .registered,
+            .unregistered, .untrustedRegistration, .staleRegistration, .tampered, .restored, .rpcbindDown,
+            .rpcbindUp, .reloaded, .reloadRefused, .started, .stopped, .suppressed, .shielded:
+            break
+        }
         if let client = event.client {
             let key = RateLimiter.Key(client, event.transport ?? .udp)
             return perClient.admits(key, at: now) && inAll.admits(.everyone, at: now)
@@ -39,7 +55,7 @@ struct AuditLimiter {
             return registrations.admits(.everyone, at: now)
         case .permitted, .denied, .malformed, .granted, .renewed, .expired, .revoked, .enumeration, .quarantined,
             .released, .probed, .tampered, .restored, .rpcbindDown, .rpcbindUp, .reloaded, .reloadRefused, .started,
-            .stopped, .suppressed:
+            .stopped, .suppressed, .shielded:
             return true
         }
     }

@@ -7,13 +7,19 @@ public struct Instant: Hashable, Sendable, Comparable {
     public static let zero = Instant(nanoseconds: 0)
 
     public static func < (left: Self, right: Self) -> Bool { left.nanoseconds < right.nanoseconds }
+    // All three saturate: the kernel takes timeouts of up to 584 years, and anyone who may write to the table can give one.
     public static func + (instant: Self, duration: Duration) -> Self {
-        Instant(nanoseconds: instant.nanoseconds + duration.nanoseconds)
+        let (sum, overflow) = instant.nanoseconds.addingReportingOverflow(duration.nanoseconds)
+        return Instant(nanoseconds: overflow ? (duration < .zero ? .min : .max) : sum)
     }
     public static func - (instant: Self, duration: Duration) -> Self {
-        Instant(nanoseconds: instant.nanoseconds - duration.nanoseconds)
+        let (rest, overflow) = instant.nanoseconds.subtractingReportingOverflow(duration.nanoseconds)
+        return Instant(nanoseconds: overflow ? (duration < .zero ? .max : .min) : rest)
     }
-    public static func - (left: Self, right: Self) -> Duration { .nanoseconds(left.nanoseconds - right.nanoseconds) }
+    public static func - (left: Self, right: Self) -> Duration {
+        let (rest, overflow) = left.nanoseconds.subtractingReportingOverflow(right.nanoseconds)
+        return .nanoseconds(overflow ? (left < right ? .min : .max) : rest)
+    }
 }
 
 extension Duration {

@@ -92,6 +92,8 @@ public struct Settings: Hashable, Sendable {
         /// Also the most that a single record may take to arrive.
         public var tcpIdle: Duration = .seconds(30)
         public var recordBytes = 4096
+        /// Calls over UDP, or connections, of all strangers together; beyond it the kernel drops them. 0: it never does.
+        public var strangersPerSecond = 2000
         public var listsOverUDP = false
         public init() {}
     }
@@ -101,6 +103,8 @@ public struct Settings: Hashable, Sendable {
         public var after = 20
         public var within: Duration = .seconds(60)
         public var lasts: Duration = .seconds(600)
+        /// Clients that a rule names, too; never on the evidence of UDP.
+        public var includesListed = false
         public init() {}
     }
 
@@ -136,10 +140,15 @@ public struct Settings: Hashable, Sendable {
     public var tableShape: TableShape {
         var shape = TableShape(
             name: firewall.table, management: firewall.management, observes: mode == .observe, mark: firewall.mark,
-            keep: firewall.keep, grantsMax: limits.grants)
+            keep: firewall.keep, grantsMax: Self.setSize(forGrants: limits.grants))
         // An administrator adds chains to a table that holds only sets.
         shape.isOwned = firewall.ownsTable && firewall.management == .guardPorts
         shape.logGroup = firewall.logGroup
         return shape
     }
+
+    /// The kernel counts an expired element until it sweeps, about once a second, and the twins that packets add.
+    ///
+    /// Half as much again makes its hash table no larger for most values, the default among them.
+    private static func setSize(forGrants grants: Int) -> Int { grants + max(grants / 2, 1024) }
 }

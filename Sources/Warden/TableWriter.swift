@@ -57,6 +57,8 @@ struct TableWriter {
         var issues: [GrantKey: Issue]
         var revocations: [GrantKey]
         var memories: [GrantKey: GrantMemory.Entry?]
+        var quarantines: [IPAddress: Instant?]
+        var shields: [Transport: Instant]
         var restored: [GrantKey: Duration]
         var followers: [Exchange.ID]
         var origins: [Origin]
@@ -77,6 +79,10 @@ struct TableWriter {
     private var revocations: Set<GrantKey> = []
     /// What is to be remembered, or with `nil` forgotten.
     private var memories: [GrantKey: GrantMemory.Entry?] = [:]
+    /// Who is to be quarantined and until when, or with `nil` released.
+    private var quarantines: [IPAddress: Instant?] = [:]
+    /// Over which transports strangers are kept from the portmapper, and until when.
+    private var shields: [Transport: Instant] = [:]
     private var followers: [Exchange.ID] = []
     private var inFlight: Batch?
     private var failuresInARow = 0
@@ -96,7 +102,8 @@ struct TableWriter {
     private var isDirty: Bool { !isTableMade || confirmed != desired }
     /// Nothing waits, and nothing is in flight.
     var isIdle: Bool {
-        !isDirty && issues.isEmpty && revocations.isEmpty && memories.isEmpty && followers.isEmpty && inFlight == nil
+        !isDirty && issues.isEmpty && revocations.isEmpty && memories.isEmpty && quarantines.isEmpty
+            && shields.isEmpty && followers.isEmpty && inFlight == nil
     }
 
     mutating func shapeReplaced(_ shape: TableShape) {
@@ -150,6 +157,18 @@ struct TableWriter {
         memories[key] = .some(nil)
     }
 
+    mutating func quarantine(_ client: IPAddress, until end: Instant) {
+        quarantines[client] = .some(end)
+    }
+
+    mutating func shield(_ transport: Transport, until end: Instant) {
+        shields[transport] = end
+    }
+
+    mutating func release(_ client: IPAddress) {
+        quarantines[client] = .some(nil)
+    }
+
     /// Whether the exchange has to wait until guard and standing elements are in place.
     mutating func joins(_ exchange: Exchange.ID) -> Bool {
         if let batch = inFlight, !batch.isOutdated, batch.elements == desired {
@@ -168,11 +187,15 @@ struct TableWriter {
 
     /// The next transaction, unless one is in flight or nothing is to be done.
     mutating func nextTransaction(
-        restoring ledger: GrantLedger, _ memory: GrantMemory = GrantMemory(), at now: Instant
+        restoring ledger: GrantLedger, _ memory: GrantMemory = GrantMemory(),
+        _ quarantined: QuarantineList = QuarantineList(), at now: Instant
     ) -> Transaction? {
         guard inFlight == nil, now >= notBefore else { return nil }
         // Those who wait for elements that are no longer wanted are let go by a transaction without operations.
-        guard isDirty || !issues.isEmpty || !revocations.isEmpty || !followers.isEmpty || !memories.isEmpty else {
+        guard
+            isDirty || !issues.isEmpty || !revocations.isEmpty || !followers.isEmpty || !memories.isEmpty
+                || !quarantines.isEmpty || !shields.isEmpty
+        else {
             return nil
         }
         var builder = BatchBuilder()
@@ -186,8 +209,11 @@ struct TableWriter {
                 builder.restore(key, grant, keep: shape.keep, at: now)
             }
             memories = memory.entries.mapValues { .some($0) }
+            quarantines = quarantined.clients.mapValues { .some($0) }
         }
         builder.keep(memories, at: now)
+        builder.keep(quarantines, at: now)
+        for (transport, end) in shields where end > now { builder.append(.shield(transport, timeout: end - now)) }
         let gone = revocations.sorted()
         for key in gone { builder.append(.revoke(key), .revocation) }
         for (key, issue) in issues {
@@ -199,12 +225,15 @@ struct TableWriter {
         }
         inFlight = Batch(
             elements: desired, unstood: builder.unstood, makesTable: !isTableMade, issues: issues,
-            revocations: gone, memories: memories, restored: builder.restored, followers: followers,
+            revocations: gone, memories: memories, quarantines: quarantines,
+            shields: shields, restored: builder.restored, followers: followers,
             origins: builder.origins,
             putTogetherAt: now)
         issues = [:]
         revocations = []
         memories = [:]
+        quarantines = [:]
+        shields = [:]
         followers = []
         return Transaction(table: shape.name, operations: builder.operations)
     }
@@ -257,6 +286,8 @@ struct TableWriter {
         }
         revocations.formUnion(batch.revocations)
         memories.merge(batch.memories) { newer, _ in newer }
+        quarantines.merge(batch.quarantines) { newer, _ in newer }
+        shields.merge(batch.shields) { newer, _ in newer }
         followers = batch.followers + followers
         return outcome
     }
@@ -295,6 +326,16 @@ struct TableWriter {
                     continue
                 }
                 append(.remember(key, timeout: entry.until - now, comment: entry.note.description))
+            }
+        }
+
+        mutating func keep(_ quarantines: [IPAddress: Instant?], at now: Instant) {
+            for (client, end) in quarantines {
+                guard let end, end > now else {
+                    append(.release(client))
+                    continue
+                }
+                append(.quarantine(client, timeout: end - now))
             }
         }
 

@@ -19,6 +19,7 @@ extension Warden {
             let entry = GrantMemory.Entry(note: note, programs: [note.program], until: now + element.expiresIn)
             _ = memory.remember(element.key, entry, limit: settings.limits.grants)
         }
+        for (client, left) in contents.quarantined { _ = quarantines.add(client, until: now + left) }
         var elements = elements()
         elements.standing = contents.standing
         writer.desire(elements)
@@ -62,6 +63,7 @@ extension Warden {
         let victims = connections.opened(
             peer.channel, from: peer.address, isLocal: peer.isLocal, isNamed: policy.names(peer.address), at: now)
         for id in victims { actions.append(.closeConnection(id)) }
+        if !isKnown(peer) { noteStranger(over: .tcp, at: now, into: &actions) }
     }
 
     public mutating func connectionReceived(_ id: ConnectionTable.ID, isInsideRecord: Bool, at now: Instant) {

@@ -73,6 +73,7 @@ extension Warden {
                 elements.guarded.insert(ServicePort(range.transport, port))
             }
         }
+        elements.standing.formUnion(admitted)
         for service in services.guarded {
             for clients in standingClients(of: service) {
                 elements.standing.insert(StandingKey(clients: clients, service: service))

@@ -20,6 +20,7 @@ extension Warden {
         if registry == nil { keepAdopted() }
         revokeExcess()
         forgetUnpermitted(into: &actions)
+        releaseUnfit(at: now, into: &actions)
         decideAnew(at: now, into: &actions)
         flush(at: now, into: &actions)
     }

@@ -61,10 +61,10 @@ extension Warden {
     }
 
     mutating func auditDenial(
-        _ incoming: IncomingCall, _ reason: DenialReason, detail: String? = nil, isEnforced: Bool, at now: Instant,
-        into actions: inout [Action]
+        _ incoming: IncomingCall, _ reason: DenialReason, detail: String? = nil, isEnforced: Bool,
+        isCounted: Bool = true, at now: Instant, into actions: inout [Action]
     ) {
-        counters.denied[reason, default: 0] += 1
+        if isCounted { counters.denied[reason, default: 0] += 1 }
         var event: AuditEvent
         switch incoming.content {
         case .call(let call): event = self.event(.denied, call, incoming.peer, incoming.xid)
@@ -77,6 +77,10 @@ extension Warden {
         event.detail = detail
         event.isEnforced = isEnforced
         audit(event, at: now, into: &actions)
+        noteDenial(incoming, reason, at: now, into: &actions)
+        if reason == .stranger || reason == .rate, isCounted, incoming.peer.transport == .udp, !isKnown(incoming.peer) {
+            noteStranger(over: .udp, at: now, into: &actions)
+        }
     }
 
     /// A message that can't be served: the error that RFC 5531 asks for, to those whom a rule names.
@@ -97,6 +101,8 @@ extension Warden {
         case .faulty(let fault): event.detail = "\(fault.name)"
         }
         audit(event, at: now, into: &actions)
+        noteDenial(incoming, nil, at: now, into: &actions)
+        if !isAnswered, incoming.peer.transport == .udp { noteStranger(over: .udp, at: now, into: &actions) }
         refuse(incoming, with: isAnswered ? owed : nil, into: &actions)
     }
 

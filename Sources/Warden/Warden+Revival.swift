@@ -40,6 +40,7 @@ extension Warden {
 
     /// A guarded port dropped a packet, and the kernel told a sample of it.
     public mutating func packetDropped(_ packet: DroppedPacket, at now: Instant, into actions: inout [Action]) {
+        if packet.kind == .stranger { return strangerDropped(packet, at: now, into: &actions) }
         let key = GrantKey(client: packet.client, service: packet.service)
         if revives(key, at: now) { return }
         var event = AuditEvent(.probed)
@@ -56,12 +57,13 @@ extension Warden {
     /// Issues the grant again if its client held it, and policy, owner and listener agree.
     private mutating func revives(_ key: GrantKey, at now: Instant) -> Bool {
         // The kernel lets a grant expire a moment before we learn of it.
-        if ledger[key] != nil || writer.isUnderWay(key) {
-            if let grant = ledger[key], grant.expiresNotBefore <= now {
-                issueAgain(key, grant.programs, grant.rule, grant.issued)
-            }
+        if let grant = ledger[key], grant.expiresNotBefore <= now, !writer.isUnderWay(key) {
+            // Long before, if the daemon was stopped.
+            guard settings.firewall.revive > .zero else { return false }
+            issueAgain(key, grant.programs, grant.rule, grant.issued)
             return true
         }
+        if ledger[key] != nil || writer.isUnderWay(key) { return true }
         guard let entry = memory[key], let (program, rule) = permittedProgram(of: entry.programs, key),
             services.isAlive(key.service, ipv4: key.client.isIPv4),
             !settings.firewall.never.contains(key.service.port), hasRoom(for: [key.service], client: key.client)

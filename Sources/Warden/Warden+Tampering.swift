@@ -4,15 +4,24 @@ import Portmapper
 extension Warden {
     /// Somebody changed nftables. What they did to our table is undone: it is made anew, with every live grant.
     public mutating func tableChanged(_ changes: [TableChange], at now: Instant, into actions: inout [Action]) {
-        let foreign = changes.compactMap(Self.describe(in: settings.firewall))
+        let describe = Self.describe(in: settings.firewall)
+        // A table that goes announces thousands of elements first, which must not hide that it went.
+        let foreign =
+            changes.filter { !$0.isOfAnElement }.compactMap(describe)
+            + changes.filter(\.isOfAnElement).compactMap(describe)
         guard !foreign.isEmpty else { return }
         var event = AuditEvent(.tampered)
         event.count = foreign.count
-        event.detail = foreign.prefix(Self.changesShownMax).joined(separator: "; ")
+        event.detail = Self.distinct(foreign).prefix(Self.changesShownMax).joined(separator: "; ")
         audit(event, at: now, into: &actions)
         isTamperedWith = true
         writer.invalidate(at: now)
         flush(at: now, into: &actions)
+    }
+
+    private static func distinct(_ texts: [String]) -> [String] {
+        var seen: Set<String> = []
+        return texts.filter { seen.insert($0).inserted }
     }
 
     /// More would be cut by the log anyway.
@@ -41,6 +50,16 @@ extension Warden {
             case .elementAdded(let element): return "\(element?.description ?? "an element") added" + who
             case .elementDeleted(let element): return "\(element?.description ?? "an element") deleted" + who
             }
+        }
+    }
+}
+
+extension TableChange {
+    fileprivate var isOfAnElement: Bool {
+        guard case .changed(let change) = self else { return false }
+        switch change.what {
+        case .elementAdded, .elementDeleted: return true
+        case .tableMade, .tableDeleted, .definition: return false
         }
     }
 }

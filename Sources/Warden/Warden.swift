@@ -43,6 +43,11 @@ public struct Warden: Sendable {
     var staleLogged: Set<ServicePort> = []
     var ledger = GrantLedger()
     var memory = GrantMemory()
+    var denials = DenialLog()
+    /// Sources that look like enumeration, until they are reported.
+    var suspects = DueQueue<DenialLog.Source>()
+    var quarantines = QuarantineList()
+    var shield = StrangerShield()
     /// The table was changed from outside, and is not yet restored.
     var isTamperedWith = false
     /// Why revocations under way were asked for.
@@ -115,6 +120,7 @@ public struct Warden: Sendable {
         memory.timeAdvanced(to: now)
         let due = ledger.takeDue(at: now, limit: Self.inspectionsAtOnce)
         if !due.isEmpty { actions.append(.inspectGrants(due)) }
+        lookAfterSources(at: now, into: &actions)
         for event in auditLimiter.summary(at: now) { actions.append(.audit(event)) }
         flush(at: now, into: &actions)
     }
@@ -124,7 +130,8 @@ public struct Warden: Sendable {
 
     /// Commits what has gathered, in one transaction.
     public mutating func flush(at now: Instant, into actions: inout [Action]) {
-        guard let transaction = writer.nextTransaction(restoring: ledger, memory, at: now) else { return }
+        if !writer.isTableMade { for (transport, end) in shield.ends { writer.shield(transport, until: end) } }
+        guard let transaction = writer.nextTransaction(restoring: ledger, memory, quarantines, at: now) else { return }
         actions.append(.commit(transaction))
     }
 

@@ -117,6 +117,55 @@ struct Revoke: ParsableCommand {
     }
 }
 
+struct Denials: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "List who was denied what since the daemon started; the latest first.",
+        discussion: "The daemon remembers 8192 sources; those of many denials longest.")
+
+    @OptionGroup var configuration: ConfigurationOption
+    @OptionGroup var json: JSONFlag
+
+    @Option(help: ArgumentHelp("Only sources with a denial since then, as in 90s, 15m, 1h, 7d.", valueName: "duration"))
+    var since: String?
+
+    func run() throws {
+        var seconds: Int?
+        if let since {
+            guard let duration = Duration(configurationText: since) else {
+                throw CommandFailure(
+                    message: "not a duration: \"\(since)\"; give a number and a unit, as in 90s, 15m, 1h, 7d",
+                    code: ExitStatus.usage)
+            }
+            seconds = Int(duration.components.seconds)
+        }
+        let rows = try askDaemon(ControlCall(.denials, since: seconds), configuration).denials ?? []
+        if json.isOn { return try printJSON(rows) }
+        let lines = rows.map { row in
+            [
+                row.client, String(row.count), row.first, row.last, row.quarantined ? "yes" : "no",
+                row.reasons.joined(separator: " "),
+                row.programs.isEmpty ? "-" : row.programs.map(String.init).joined(separator: " "),
+            ]
+        }
+        print(
+            Table(heading: ["CLIENT", "CALLS", "FIRST", "LAST", "QUARANTINED", "REASONS", "PROGRAMS"], lines).text)
+    }
+}
+
+struct Release: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Lift a client's quarantine now.")
+
+    @OptionGroup var configuration: ConfigurationOption
+
+    @Option(help: ArgumentHelp("The client's IPv4 or IPv6 address.", valueName: "addr"))
+    var client: String
+
+    func run() throws {
+        let changes = try askDaemon(ControlCall(.release, client: client), configuration).changes ?? []
+        print(changes.isEmpty ? "\(client) is not quarantined" : changes.joined(separator: "\n"))
+    }
+}
+
 struct Stop: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "End the daemon; guard and grants stay, unless --open is given.",

@@ -15,8 +15,8 @@ struct RPCWarden: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            Serve.self, Check.self, Explain.self, Status.self, Grants.self, Registry.self, Revoke.self, Reload.self,
-            Stop.self,
+            Serve.self, Check.self, Explain.self, Status.self, Grants.self, Registry.self, Denials.self,
+            Revoke.self, Release.self, Reload.self, Stop.self,
         ])
 
     /// As ``ParsableCommand/main()``, with the exit codes of interface.md.

@@ -13,7 +13,7 @@ extension LabTests {
         func unreachable() throws {
             let lab = try Lab.current
             try lab.configure(policy: Policies.standard)
-            for command in ["status", "grants", "registry", "reload", "stop"] {
+            for command in ["status", "grants", "registry", "denials", "reload", "stop"] {
                 let output = try lab.rpcwarden(command)
                 #expect(output.status == 3 && output.text.isEmpty, "\(command): \(output)")
                 #expect(output.errors.contains("/run/rpcwarden/control.sock"), "\(output)")
@@ -25,7 +25,10 @@ extension LabTests {
             for words in [["nonsense"], ["status", "--nonsense"], ["explain"], ["revoke"], ["revoke", "--client"]] {
                 #expect(try lab.exec(.server, [lab.binary] + words).status == 2, "\(words)")
             }
-            for command in ["serve", "check", "explain", "status", "grants", "registry", "revoke", "reload", "stop"] {
+            for command in [
+                "serve", "check", "explain", "status", "grants", "registry", "denials", "revoke", "release", "reload",
+                "stop",
+            ] {
                 let help = try lab.exec(.server, lab.binary, command, "--help")
                 #expect(help.isSuccess && help.text.contains("--config"), "\(command): \(help)")
             }

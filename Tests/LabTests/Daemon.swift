@@ -157,7 +157,7 @@ struct AuditRecord: Decodable {
         case rpcbindUp = "rpcbind-up"
         case reloaded
         case reloadRefused = "reload-refused"
-        case started, stopped, suppressed
+        case started, stopped, suppressed, shielded
     }
 
     var ts: String

@@ -332,6 +332,8 @@ extension Operation {
         case .remember(let key, _, _): .forget(key)
         case .stand(let key): .unstand(key)
         case .quarantine(let client, _): .release(client)
+        // It ends by itself.
+        case .shield(let transport, _): .shield(transport, timeout: .milliseconds(1))
         case .deleteTable, .unguardPort, .revoke, .forget, .unstand, .release: self
         }
     }

@@ -33,6 +33,7 @@ enum Example {
         .stand(standing(.v4(0x0a00_0000), .v4(0x0aff_ffff))), .stand(standing(.v4(1), .v4(9), mountd)),
         .stand(standing(client6, client6)), .stand(standing(.v6(2), .v6(IPv6Bits(UInt128.max - 1)), mountd)),
         .quarantine(client4, timeout: .seconds(600)), .quarantine(client6, timeout: .seconds(600)),
+        .shield(.udp, timeout: .seconds(30)),
     ]
 }
 

@@ -84,7 +84,7 @@ extension KernelTests {
                 }
                 time("refusal of 1 issue, the set full", times: 50) { #expect(table.commit(transaction) != nil) }
                 #expect(table.commit(.makeTable(TableShape())) == nil)
-                let monitor = try TableMonitor(ownPortID: table.portID)
+                let monitor = try TableMonitor(table: "rpcwarden", ownPortID: table.portID)
                 time("commit of 1 issue, monitored", times: 5000) { _ = table.commit(transaction) }
                 time("reading 5000 own events") { _ = monitor.readEvents() }
             }

@@ -11,7 +11,7 @@ extension KernelTests {
         func foreignDelete() throws {
             try inFreshNamespace {
                 let table = try NetfilterTable()
-                let monitor = try TableMonitor(ownPortID: table.portID)
+                let monitor = try TableMonitor(table: "rpcwarden", ownPortID: table.portID)
                 #expect(monitor.readEvents().isEmpty)
                 #expect(table.commit(.makeTable(TableShape())) == nil)
                 let own = monitor.readEvents().compactMap(\.change)
@@ -30,7 +30,7 @@ extension KernelTests {
         func foreignElements() throws {
             try inFreshNamespace {
                 let table = try NetfilterTable.made()
-                let monitor = try TableMonitor(ownPortID: table.portID)
+                let monitor = try TableMonitor(table: "rpcwarden", ownPortID: table.portID)
                 #expect(table.commit(Example.operations) == nil)
                 #expect(monitor.readEvents().isEmpty)
 
@@ -41,7 +41,10 @@ extension KernelTests {
                     add element inet rpcwarden guarded { tcp . 22 };
                     add element inet rpcwarden quarantined6 { 2001:db8::9 timeout 1m };
                     add set inet rpcwarden theirs { type inet_service; };
-                    add element inet rpcwarden theirs { 9 }'
+                    add element inet rpcwarden theirs { 9 };
+                    add chain inet rpcwarden theirs;
+                    add rule inet rpcwarden theirs tcp dport { 8, 9 } accept;
+                    add element inet rpcwarden standing4 { 0.0.0.0/0 . tcp . 1-65535 }'
                     """)
                 #expect(result.status == 0, "\(result.text)")
                 let changes = monitor.readEvents().compactMap(\.change)
@@ -51,7 +54,7 @@ extension KernelTests {
                         .elementDeleted(.standing(Example.standing(.v4(0x0a00_0000), .v4(0x0aff_ffff)))),
                         .elementAdded(.guarded(ServicePort(.tcp, 22))),
                         .elementAdded(.quarantined(.v6(IPv6Bits(0x2001_0db8 << 96 | 9)))),
-                        .definition,
+                        .definition, .definition, .definition, .definition, .definition, .definition, .definition,
                         .elementAdded(nil),
                     ])
                 #expect(changes.allSatisfy { !$0.isOwn })
@@ -62,7 +65,7 @@ extension KernelTests {
         func flush() throws {
             try inFreshNamespace {
                 let table = try NetfilterTable.made()
-                let monitor = try TableMonitor(ownPortID: table.portID)
+                let monitor = try TableMonitor(table: "rpcwarden", ownPortID: table.portID)
                 _ = shell("nft flush chain inet rpcwarden input")
                 // Three rules, and the set { tcp, udp } of one of them.
                 let changes = monitor.readEvents().compactMap(\.change)
@@ -76,16 +79,29 @@ extension KernelTests {
         @Test("keeps silent about tables of other families")
         func otherFamily() throws {
             try inFreshNamespace {
-                let monitor = try TableMonitor(ownPortID: 1)
+                let monitor = try TableMonitor(table: "rpcwarden", ownPortID: 1)
                 _ = shell("nft add table ip rpcwarden")
                 #expect(monitor.readEvents().isEmpty)
+            }
+        }
+
+        @Test("keeps silent about other tables, however large their transactions")
+        func otherTable() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable.made()
+                #expect(table.commit([.makeTable(TableShape(name: "theirs"))]) == nil)
+                let monitor = try TableMonitor(table: "rpcwarden", ownPortID: 1, receiveBufferBytes: 64 << 20)
+                let theirs = (1...20_000).map { Example.issue(Example.grant(.v4($0))) }
+                #expect(table.commit(Transaction(table: "theirs", operations: theirs)) == nil)
+                #expect(table.commit(.guardPort(Example.nfs)) == nil)
+                #expect(monitor.readEvents().compactMap(\.change?.what) == [.elementAdded(.guarded(Example.nfs))])
             }
         }
 
         @Test("is readable when something changed, and not before")
         func isReadable() throws {
             try inFreshNamespace {
-                let monitor = try TableMonitor(ownPortID: 1)
+                let monitor = try TableMonitor(table: "rpcwarden", ownPortID: 1)
                 var poll = pollfd(fd: monitor.descriptor, events: Int16(POLLIN), revents: 0)
                 #expect(Glibc.poll(&poll, 1, 0) == 0)
                 _ = shell("nft add table inet rpcwarden")
@@ -97,7 +113,7 @@ extension KernelTests {
         func overrun() throws {
             try inFreshNamespace {
                 let table = try NetfilterTable.made()
-                let monitor = try TableMonitor(ownPortID: 1, receiveBufferBytes: 1 << 16)
+                let monitor = try TableMonitor(table: "rpcwarden", ownPortID: 1, receiveBufferBytes: 1 << 16)
                 #expect(table.commit((1...2_000).map { Example.issue(Example.grant(.v4($0))) }) == nil)
                 #expect(monitor.readEvents().last == .overrun)
                 #expect(table.commit(.guardPort(Example.nfs)) == nil)

@@ -90,7 +90,7 @@ extension KernelTests {
 
         @Test("does what policy permits, and tells of it; refuses what it doesn't, and does none of the transaction")
         func ceiling() throws {
-            let files = try Files()
+            let files = try Files("firewall: {own-table: false}")
             try withProcess(files) { client, _ in
                 #expect(try client.contents() == nil)
                 #expect(client.commit(transaction(.makeTable(shape(files, client)), .guardPort(Example.nfs))) == nil)
@@ -107,10 +107,12 @@ extension KernelTests {
                 try client.cut(clients: [.allIPv4], service: Example.nfs)
                 let contents = try #require(try client.contents())
                 #expect(contents.granted.map(\.key) == [Self.inPolicy] && contents.guarded == [Example.nfs])
-                _ = shell("nft add table inet noise")
+                #expect(try client.drops() == DropCounts())
+                _ = shell("nft add element inet rpcwarden guarded { tcp . 99 }")
+                let added = TableChange.What.elementAdded(.guarded(ServicePort(.tcp, 99)))
                 #expect(
                     client.readEvents().changes.contains {
-                        if case .changed(let c) = $0 { c.table == "noise" } else { false }
+                        if case .changed(let change) = $0 { change.what == added && !change.isOwn } else { false }
                     })
             }
         }

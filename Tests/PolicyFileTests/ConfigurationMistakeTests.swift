@@ -41,8 +41,8 @@ struct ConfigurationMistakeTests {
                 "c.yaml:1:13: error: quarantine: expected true or false, found \"off\"; write false"),
             Refused("quarantine: [1]", "c.yaml:1:13: error: quarantine: expected a mapping, found a list"),
             Refused(
-                "quarantine: {listed: true}",
-                "c.yaml:1:14: error: unknown key \"listed\"; known here: after, within, for"),
+                "quarantine: {strangers: true}",
+                "c.yaml:1:14: error: unknown key \"strangers\"; known here: after, within, for, listed"),
             Refused(
                 "limits: {udp-list: 1}", "c.yaml:1:20: error: udp-list: expected true or false, found \"1\"; write true"
             ),

@@ -72,6 +72,10 @@ struct ParsedConfigurationTests {
             },
             Accepted("quarantine: false") { $0.quarantine = nil },
             Accepted("quarantine: true") { _ in },
+            Accepted("limits: {strangers-per-second: 0}\nquarantine: {listed: true}") {
+                $0.limits.strangersPerSecond = 0
+                $0.quarantine?.includesListed = true
+            },
             Accepted("quarantine: {after: 5, for: 1d}") {
                 $0.quarantine?.after = 5
                 $0.quarantine?.lasts = .seconds(86_400)

@@ -64,9 +64,9 @@ import Warden
         }
     }
 
-    @Test("a port of `never` is neither closed nor opened, nor are its flows cut", arguments: [22, 111] as [UInt16])
+    @Test("a port of `never` is neither closed nor opened, nor are its flows cut", arguments: [22, 443] as [UInt16])
     func never(port: UInt16) throws {
-        let ceiling = try Self.standard()
+        let ceiling = Self.ceiling([.sample(from: [try term("10.0.0.0/8")])]) { $0.firewall.never = [22, 443] }
         for transport in Transport.allCases {
             let service = ServicePort(transport, port)
             let operations = [
@@ -184,6 +184,9 @@ import Warden
         let operations: [Operation] = [
             .unguardPort(key.service), .revoke(key), .remember(key, timeout: .seconds(9_999_999), comment: ""),
             .forget(key), .unstand(range), .quarantine(key.client, timeout: .seconds(9_999_999)), .release(key.client),
+            .shield(.udp, timeout: .seconds(5)),
+            // Whom the shield of port 111 lets through.
+            .stand(StandingKey(clients: .allIPv4, service: ServicePort(.udp, 111))),
         ]
         #expect(try Self.standard().refusal(of: Transaction(table: "rpcwarden", operations: operations)) == nil)
     }

@@ -9,18 +9,19 @@ import Testing
     private static let seeds = UInt64(1)...400
 
     private static func call(_ dice: inout Dice) -> NetfilterCall {
-        switch dice.number(0...5) {
+        switch dice.number(0...6) {
         case 0: .contents
         case 1: .lifetimes(dice.list(8) { $0.grantKey() })
         case 2: .cut(Set(dice.list(8) { $0.range() }), dice.service())
         case 3: .events
         case 4: .reload
+        case 5: .drops
         default: .commit(Transaction(table: dice.text(10), operations: dice.list(8) { $0.operation() }))
         }
     }
 
     private static func reply(_ dice: inout Dice) -> NetfilterReply {
-        switch dice.number(0...7) {
+        switch dice.number(0...8) {
         case 0: .ready(NetfilterAbilities(ownsTables: dice.flag(), logsDrops: dice.flag()))
         case 1: .committed(dice.optional { $0.failure() })
         case 2: .contents(dice.optional { $0.contents() })
@@ -28,6 +29,7 @@ import Testing
         case 4: .cut(dice.number(0...70_000))
         case 5: .reloaded
         case 6: .failed(dice.text(100))
+        case 7: .drops(dice.drops())
         default:
             .events(
                 NetfilterEvents(

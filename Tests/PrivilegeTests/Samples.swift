@@ -3,6 +3,8 @@ import Policy
 import Portmapper
 import Warden
 
+@testable import Privilege
+
 /// What a seed makes: the same each time.
 struct Dice: RandomNumberGenerator {
     var state: UInt64
@@ -59,7 +61,7 @@ struct Dice: RandomNumberGenerator {
     }
 
     mutating func operation() -> Operation {
-        switch number(0...12) {
+        switch number(0...13) {
         case 0: .makeTable(shape())
         case 1: .deleteTable(name: text(10))
         case 2: .guardPort(service())
@@ -72,16 +74,18 @@ struct Dice: RandomNumberGenerator {
         case 9: .stand(standingKey())
         case 10: .unstand(standingKey())
         case 11: .quarantine(address(), timeout: duration())
+        case 12: .shield(flag() ? .tcp : .udp, timeout: duration())
         default: .release(address())
         }
     }
 
     mutating func element() -> TableElement {
-        switch number(0...4) {
+        switch number(0...5) {
         case 0: .guarded(service())
         case 1: .granted(grantKey())
         case 2: .remembered(grantKey())
         case 3: .standing(standingKey())
+        case 4: .shielded(flag() ? .tcp : .udp)
         default: .quarantined(address())
         }
     }
@@ -103,7 +107,17 @@ struct Dice: RandomNumberGenerator {
     }
 
     mutating func packet() -> DroppedPacket {
-        DroppedPacket(client: address(), clientPort: port(), service: service(), kind: flag() ? .remembered : .probe)
+        var packet = DroppedPacket(
+            client: address(), clientPort: port(), service: service(),
+            kind: DroppedPacket.Kind.allCases.randomElement(using: &self) ?? .probe)
+        packet.payload = list(MessageLimits.payloadBytesMax) { UInt8($0.number(0...255)) }
+        return packet
+    }
+
+    mutating func drops() -> DropCounts {
+        var drops = DropCounts()
+        (drops.guarded, drops.quarantined, drops.strangers) = (next(), next(), next())
+        return drops
     }
 
     mutating func failure() -> CommitFailure {

@@ -421,6 +421,15 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
         #expect(bench.cut == [])
     }
 
+    @Test("opening removes the table; of `manage: sets`, which holds the administrator's chains, only what is guarded")
+    func opening() {
+        let registered = [NetID.tcp, .udp].map { RPCB(.mountd, 3, $0, port: 20048) }
+        var bench = Bench.started([.sample()], registering: registered)
+        #expect(bench.warden.opening.operations == [.deleteTable(name: "rpcwarden")])
+        bench.reload([.sample()], settings: Settings().with { $0.firewall.management = .sets })
+        #expect(bench.warden.opening.operations == [.unguardPort(.tcp(20048)), .unguardPort(.udp(20048))])
+    }
+
     @Test("a longer keep doesn't make an old grant look fresh")
     func longerKeep() {
         var bench = Bench.started([.sample()], settings: Settings().with { $0.firewall.keep = .seconds(60) })
@@ -551,6 +560,40 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
         bench.rpcbind.registrations = .typical
         bench.start()
         #expect(bench.kernel.granted.isEmpty)
+    }
+
+    @Test(
+        "elements that would outlive the clock, which ends after 292 years, are adopted too",
+        arguments: [291, 293, 584])
+    func longLived(years: Int) {
+        var warden = Warden(settings: Settings(), policy: Policy(), names: .wellKnown, trustedOwners: [])
+        let time = Duration.seconds(years * 365 * 86_400)
+        let note = GrantNote(program: .mountd, issued: Timestamp(milliseconds: 0), rule: "policy.yaml:3")
+        let element = GrantElement(
+            key: key, timeout: time, expiresIn: time, packets: 0, bytes: 0, comment: note.description)
+        var contents = TableContents()
+        contents.granted = [element]
+        contents.remembered = [element]
+        var now = Instant.zero + .seconds(1000)
+        warden.tableFound(contents, at: now)
+        var actions: [Action] = []
+        for _ in 0..<3 {
+            warden.timeAdvanced(to: now, into: &actions)
+            now = now + .seconds(86_400)
+        }
+        #expect(warden.grantCount == 1)
+    }
+
+    @Test("a quarantine without an end, such as people add by hand, is adopted too")
+    func endlessQuarantine() {
+        var warden = Warden(settings: Settings(), policy: Policy(), names: .wellKnown, trustedOwners: [])
+        var contents = TableContents()
+        contents.quarantined[ip("192.0.2.9")] = .seconds(Int64.max)
+        let now = Instant.zero + .seconds(1000)
+        warden.tableFound(contents, at: now)
+        var actions: [Action] = []
+        warden.timeAdvanced(to: now, into: &actions)
+        #expect(warden.release(client: ip("192.0.2.9"), at: now, into: &actions))
     }
 
     @Test("a lower limits.grants doesn't keep the daemon from starting")

@@ -17,6 +17,8 @@ struct ModelKernel {
     private(set) var standing: Set<StandingKey> = []
     private(set) var granted: [GrantKey: Element] = [:]
     private(set) var remembered: [GrantKey: Element] = [:]
+    private(set) var quarantined: [IPAddress: Instant] = [:]
+    private(set) var shielded: [Transport: Instant] = [:]
     var committed: [Transaction] = []
     /// The next transactions fail so.
     var refusals: [CommitFailure] = []
@@ -49,12 +51,15 @@ struct ModelKernel {
         if case .makeTable(let shape) = operation {
             self.shape = shape
             wasFlushed = false
-            (guarded, standing, granted, remembered) = ([], [], [:], [:])
+            (guarded, standing, granted, remembered, quarantined) = ([], [], [:], [:], [:])
             return nil
         }
         guard let shape else { return (Self.noEntry, "No such file or directory") }
         switch operation {
-        case .makeTable, .deleteTable, .quarantine, .release: return (Self.notPermitted, "unexpected")
+        case .quarantine(let client, let timeout): quarantined[client] = now + timeout
+        case .release(let client): quarantined[client] = nil
+        case .shield(let transport, let timeout): shielded[transport] = now + timeout
+        case .makeTable, .deleteTable: return (Self.notPermitted, "unexpected")
         case .guardPort(let service): guarded.insert(service)
         case .unguardPort(let service): guarded.remove(service)
         case .issueNew(let key, let timeout, let comment):
@@ -85,6 +90,8 @@ struct ModelKernel {
         self.now = now
         for (key, element) in granted where element.expires <= now { granted[key] = nil }
         for (key, element) in remembered where element.expires <= now { remembered[key] = nil }
+        for (transport, end) in shielded where end <= now { shielded[transport] = nil }
+        for (client, end) in quarantined where end <= now { quarantined[client] = nil }
     }
 
     /// A packet of the client passes, which renews the element.
@@ -97,7 +104,7 @@ struct ModelKernel {
     mutating func flush() {
         shape = nil
         wasFlushed = true
-        (guarded, standing, granted, remembered) = ([], [], [:], [:])
+        (guarded, standing, granted, remembered, quarantined) = ([], [], [:], [:], [:])
     }
 
     func left(of keys: [GrantKey]) -> [GrantKey: Duration] {
@@ -124,6 +131,7 @@ struct ModelKernel {
         contents.standing = standing
         contents.granted = granted.map(told)
         contents.remembered = remembered.map(told)
+        contents.quarantined = quarantined.mapValues { $0 - now }
         return contents
     }
 }

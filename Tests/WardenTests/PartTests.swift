@@ -8,6 +8,24 @@ import Testing
 
 private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_000_000_000 + milliseconds * 1_000_000) }
 
+@Suite("instant") struct InstantTests {
+    private static let first = Instant(nanoseconds: .min)
+    private static let last = Instant(nanoseconds: .max)
+
+    @Test("stays at the first or the last one, rather than overflow")
+    func saturates() {
+        #expect(at(0) + .seconds(Int64.max) == Self.last)
+        #expect(Self.last + .nanoseconds(1) == Self.last)
+        #expect(at(0) + .nanoseconds(1) - .nanoseconds(1) == at(0))
+        #expect(Self.first - .nanoseconds(1) == Self.first)
+        #expect(Self.last - .seconds(-1) == Self.last)
+        #expect(Self.first + .seconds(-1) == Self.first)
+        #expect(at(0) - Self.first == .nanoseconds(Int64.max))
+        #expect(Self.first - at(0) == .nanoseconds(Int64.min))
+        #expect(at(3) - at(1) == .milliseconds(2))
+    }
+}
+
 @Suite("connection table") struct ConnectionTableTests {
     static func table(_ count: Int = 4, perClient: Int = 2) -> ConnectionTable {
         var limits = Settings.Limits()
@@ -186,15 +204,17 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
         #expect(summary.map(\.count) == [3750, 1250])
     }
 
-    @Test("what is rare is never swallowed, what local users cause is")
+    @Test(
+        "what is rare is never swallowed; what local users cause, and findings about clients, have rates of their own")
     func withoutClient() {
         var limiter = AuditLimiter()
         for kind in AuditEvent.Kind.allCases {
             let written = (0..<1000).count { _ in limiter.admits(AuditEvent(kind), at: at(0)) }
-            let byRegistering: [AuditEvent.Kind] = [
-                .registered, .unregistered, .untrustedRegistration, .staleRegistration,
+            let rated: [AuditEvent.Kind] = [
+                .registered, .unregistered, .untrustedRegistration, .staleRegistration, .enumeration, .quarantined,
+                .released,
             ]
-            #expect(byRegistering.contains(kind) ? written <= 200 : written == 1000)
+            #expect(rated.contains(kind) ? written <= 200 : written == 1000)
         }
     }
 }

@@ -62,6 +62,24 @@ import Testing
         #expect(bench.kernel.remembered.isEmpty)
     }
 
+    @Test(
+        "a grant that expired while the daemon was stopped comes back only where revival is on",
+        arguments: [Duration.zero, .seconds(3600)])
+    func expiredUnseen(revive: Duration) {
+        var settings = Settings()
+        settings.firewall.revive = revive
+        var bench = Self.granted(settings: settings)
+        bench.now = bench.now + settings.firewall.keep + .seconds(1)
+        bench.kernel.advance(to: bench.now)
+        bench.forget()
+        drop(&bench)
+        #expect(bench.kernel.granted.keys.contains(Self.key) == (revive > .zero))
+        #expect(bench.events.map(\.kind) == (revive > .zero ? [.renewed] : [.probed]))
+        bench.advance(by: .seconds(1))
+        #expect(
+            (bench.kernel.granted[Self.key] != nil, bench.warden.grantCount == 1) == (revive > .zero, revive > .zero))
+    }
+
     @Test("an expired grant does not come back when policy no longer permits it")
     func policyChanged() {
         var bench = Self.expired()
@@ -185,6 +203,20 @@ import Testing
         #expect(bench.kernel.guarded == guarded)
         #expect(bench.events.map(\.kind) == [.tampered, .restored])
         #expect(bench.events.first?.detail == "table deleted by nft (pid 7)")
+    }
+
+    @Test("a tampered event tells that the table went before all that went with it, and each change once")
+    func mostImportantFirst() {
+        var bench = Self.granted()
+        bench.forget()
+        let elements = (1...20).map { change(.elementDeleted(.guarded(.tcp($0)))) }
+        let changes = elements + [change(.definition), change(.definition), change(.tableDeleted)]
+        bench.handle { $0.tableChanged(changes, at: $1, into: &$2) }
+        let event = bench.events(.tampered).first
+        #expect(event?.count == 23)
+        #expect(
+            event?.detail?.hasPrefix(
+                "definitions changed by nft (pid 7); table deleted by nft (pid 7); guarded tcp/1 deleted") == true)
     }
 
     @Test("an administrator may add rules to a table that holds only sets")

@@ -253,9 +253,12 @@ private struct Life {
             case .guardPort(let service): #expect(![22, 111, 4045].contains(service.port))
             case .issue(let key, _, _, _), .issueNew(let key, _, _):
                 #expect(![22, 111, 4045].contains(key.service.port))
-            case .stand(let key): #expect(![22, 111, 4045].contains(key.service.port))
+            // To port 111 the shield admits whom policy names.
+            case .stand(let key): #expect(![22, 4045].contains(key.service.port))
             case .remember(let key, _, _): #expect(![22, 111, 4045].contains(key.service.port))
-            case .makeTable, .deleteTable, .unguardPort, .revoke, .unstand, .quarantine, .release, .forget: break
+            case .makeTable, .deleteTable, .unguardPort, .revoke, .unstand, .quarantine, .release, .forget,
+                .shield:
+                break
             }
         }
         #expect(

@@ -1,0 +1,77 @@
+import Firewall
+import Policy
+import Portmapper
+import Warden
+
+@testable import Netfilter
+
+extension FuzzTarget {
+    /// What a netlink socket receives, read in every way that we read one. The kernel frames what others chose:
+    /// packets, names of tables and processes, comments of elements.
+    static let netlink = FuzzTarget(name: "netlink", allocationFactor: 16) { bytes in
+        var payloadBytes = 0
+        for message in NetlinkMessages(bytes) {
+            payloadBytes += message.payload.count
+            checkMessage(message)
+        }
+        require(payloadBytes <= bytes.count, "more came out than went in")
+    }
+
+    /// An IP packet that NFLOG tells of, cut anywhere.
+    static let packet = FuzzTarget(name: "packet", allocationFactor: 8) { bytes in
+        let bytes = Array(bytes)
+        guard let packet = DroppedPacket(bytes, kind: .probe) else { return }
+        require(DroppedPacket(bytes + [0], kind: .probe) == packet, "what follows changes \(packet)")
+        require(bytes.count >= (packet.client.isIPv4 ? 24 : 44), "\(packet) in \(bytes.count) bytes")
+        require(bytes.first.map { $0 >> 4 } == (packet.client.isIPv4 ? 4 : 6), "\(packet)")
+    }
+}
+
+private func checkMessage(_ message: NetlinkMessage) {
+    require(Acknowledgement(error: message).errno >= 0, "a negative errno")
+    require(Acknowledgement(done: message).errno >= 0, "a negative errno")
+    _ = Listener(message.payload)
+    let attributes = message.netfilterAttributes
+    _ = DropLog.packet(attributes)
+    _ = TableMonitor.table(attributes)
+    _ = TableMonitor.elementChange(attributes, isAdded: true)
+    _ = TableMonitor.writer(attributes)
+    _ = NetfilterTable.ourSet(attributes)
+    let everyone = AddressRange(.v4(0), .v4(.max))
+    if let flow = Flows.flow(message, from: everyone, to: ServicePort(.tcp, 2049)) {
+        require(flow.client.map(everyone.contains) == true && !flow.id.isEmpty, "\(flow)")
+    }
+    for attribute in attributes {
+        for element in attribute.nested { checkElement(ElementAttributes(element.nested, countingsPerPacket: 2)) }
+    }
+}
+
+private func checkElement(_ element: ElementAttributes) {
+    var contents = TableContents()
+    for set in TableSet.allCases {
+        switch element.key(in: set) {
+        case .granted(let key): contents.granted.append(element.grant(key, setTimeout: .seconds(86_400)))
+        case .remembered(let key): contents.remembered.append(element.grant(key, setTimeout: .seconds(86_400)))
+        case .quarantined(let client): contents.quarantined[client] = element.lifetime
+        case .guarded(let service): contents.guarded.insert(service)
+        case .standing(let key): contents.standing.insert(key)
+        case nil: break
+        }
+    }
+    require(contents.granted.allSatisfy { $0.timeout >= $0.expiresIn }, "\(contents.granted)")
+    checkAdoption(contents)
+}
+
+/// A daemon that starts finds the table so.
+private func checkAdoption(_ contents: TableContents) {
+    var warden = Warden(settings: Settings(), policy: Policy(), names: ProgramNames(), trustedOwners: [])
+    var actions: [Action] = []
+    var now = Instant(nanoseconds: 1_000_000_000_000)
+    warden.wallClockRead(Timestamp(milliseconds: 1_700_000_000_000), at: now)
+    warden.tableFound(contents, at: now)
+    for _ in 0..<2 {
+        warden.timeAdvanced(to: now, into: &actions)
+        now = now + .seconds(86_400)
+    }
+    for element in contents.granted { _ = (warden.wallClock(at: now) + element.expiresIn).description }
+}

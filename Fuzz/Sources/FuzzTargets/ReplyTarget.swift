@@ -1,0 +1,49 @@
+import ONCRPC
+import Portmapper
+
+extension FuzzTarget {
+    /// A message of rpcbind, taken for the answer to each procedure in turn.
+    static let reply = FuzzTarget(name: "reply", allocationFactor: 16) { bytes in
+        guard let reply = attempt({ try Reply(decoding: bytes) }) else { return }
+        let encoded = reply.encoded
+        require(encoded.count <= bytes.count, "\(reply) grew to \(encoded.count) bytes")
+        require(encoded.withUnsafeBytes { raw in attempt { try Reply(decoding: raw) } } == reply, "\(reply)")
+        guard case .success(let results) = reply.body else { return }
+        for call in calls { results.withUnsafeBytes { checkResult($0, of: call) } }
+    }
+
+    private static let calls: [PortmapperCall] = {
+        let mapping = Mapping(program: .nfs, version: 3, protocolNumber: 6, port: 0)
+        let rpcb = RPCB(program: .nfs, version: 3, netID: "tcp", address: "", owner: "")
+        return [
+            .null(.v2), .setMapping(mapping), .getPort(mapping), .getAddress(.v4, rpcb), .dump(.v2), .dump(.v4),
+            .getAddressList(rpcb), .getStatistics,
+        ]
+    }()
+}
+
+private func checkResult(_ bytes: UnsafeRawBufferPointer, of call: PortmapperCall) {
+    guard let result = attempt({ try PortmapperResult(decoding: bytes, of: call) }) else { return }
+    let encoded = result.encoded
+    require(encoded.count <= bytes.count, "\(result) grew to \(encoded.count) bytes")
+    let again = encoded.withUnsafeBytes { raw in attempt { try PortmapperResult(decoding: raw, of: call) } }
+    require(again == result, "\(result) became \(String(describing: again))")
+    switch result {
+    case .registrations(let list): checkRegistry(list)
+    case .address(let text): _ = UniversalAddress(text)
+    case .void, .boolean, .port, .mappings, .addressList: break
+    }
+}
+
+private func checkRegistry(_ list: [RPCB]) {
+    let registry = Registry(list)
+    require(registry.registrations.count <= list.count, "more registrations than lines")
+    for registration in registry.registrations {
+        require((registration.netID == .local) == (registration.service == nil), "\(registration)")
+        require(registration.service?.port != 0, "\(registration)")
+    }
+}
+
+func attempt<Value, Failure: Error>(_ body: () throws(Failure) -> Value) -> Value? {
+    do { return try body() } catch { return nil }
+}

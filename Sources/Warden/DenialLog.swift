@@ -1,0 +1,232 @@
+import Portmapper
+
+/// Who was denied what: the sources of denials, in bounded memory and without an allocation for each.
+///
+/// When all places are taken, a few neighbours are looked at and the least of them goes: the one with the fewest
+/// denials, the oldest of equals. So a flood from forged addresses, each seen once, doesn't push out who asks on and on.
+struct DenialLog: Sendable {
+    /// Addresses that belong together: IPv6 strangers own a /64 at least.
+    struct Source: Hashable, Sendable {
+        private var address: IPAddress
+
+        init(_ client: IPAddress, isNamed: Bool) {
+            if case .v6(let bits) = client, !isNamed {
+                address = .v6(IPv6Bits(UInt128(bits.subnet) << 64))
+            } else {
+                address = client
+            }
+        }
+    }
+
+    struct Record: Sendable {
+        fileprivate(set) var source: Source
+        /// The last one, where a source has several.
+        fileprivate(set) var client: IPAddress
+        fileprivate(set) var isNamed: Bool
+        fileprivate(set) var count = 0
+        fileprivate(set) var first: Instant
+        fileprivate(set) var last: Instant
+        fileprivate(set) var marks: ProbeMarks = []
+        private var reasonBits: UInt32 = 0
+        private var programSlots = SIMD32<UInt32>()
+        private var slotsTaken = 0
+        /// The slots of programs that were asked for in this episode.
+        private var episodeSlots: UInt32 = 0
+        /// Calls in this episode for programs that found no slot.
+        private(set) var episodeOverflow = 0
+        private var versions: UInt32 = 0
+        private var versionsOf: UInt32 = 0
+        fileprivate var inAll = SlidingCount()
+        fileprivate var overTCP = SlidingCount()
+        /// When it first looked like enumeration, in this episode.
+        fileprivate(set) var suspectedAt: Instant?
+        fileprivate(set) var isReported = false
+        /// How many addresses of the source were quarantined in this episode.
+        fileprivate(set) var quarantinedCount = 0
+        /// What was denied in this episode.
+        fileprivate(set) var episodeCount = 0
+        fileprivate(set) var episodeTransport = Transport.udp
+
+        fileprivate init(_ source: Source, _ client: IPAddress, isNamed: Bool, at now: Instant) {
+            self.source = source
+            self.client = client
+            self.isNamed = isNamed
+            (first, last) = (now, now)
+        }
+
+        var reasons: [DenialReason] {
+            DenialReason.allCases.enumerated().filter { reasonBits & 1 << UInt32($0.offset) != 0 }.map(\.element)
+        }
+
+        /// Those that found a slot, ascending.
+        var programs: [Program] { (0..<slotsTaken).map { Program(programSlots[$0]) }.sorted() }
+
+        var episodePrograms: [Program] {
+            (0..<slotsTaken).filter { episodeSlots & 1 << UInt32($0) != 0 }.map { Program(programSlots[$0]) }.sorted()
+        }
+
+        /// Distinct programs of this episode; of those without a slot each call counts.
+        var episodeProgramCount: Int { episodeSlots.nonzeroBitCount + episodeOverflow }
+
+        fileprivate mutating func add(_ reason: DenialReason) {
+            for (offset, other) in DenialReason.allCases.enumerated() where other == reason {
+                reasonBits |= 1 << UInt32(offset)
+            }
+        }
+
+        fileprivate mutating func add(_ program: Program, version: UInt32) {
+            if versionsOf != program.rawValue { (versionsOf, versions) = (program.rawValue, 0) }
+            versions |= 1 << min(version, 31)
+            if versions.nonzeroBitCount >= DenialLog.versionsOfAWalk { marks.insert(.walksVersions) }
+            guard program != .portmapper else { return }
+            if let slot = (0..<slotsTaken).first(where: { programSlots[$0] == program.rawValue }) {
+                episodeSlots |= 1 << UInt32(slot)
+            } else if slotsTaken < programSlots.scalarCount {
+                programSlots[slotsTaken] = program.rawValue
+                episodeSlots |= 1 << UInt32(slotsTaken)
+                slotsTaken += 1
+            } else {
+                episodeOverflow += 1
+            }
+        }
+
+        /// A listing, many programs, a walk through versions, or what only scanners ask.
+        var looksLikeEnumeration: Bool {
+            episodeProgramCount >= DenialLog.programsOfEnumeration || marks.isEnumerating
+        }
+
+        fileprivate mutating func beginEpisode() {
+            (suspectedAt, isReported, quarantinedCount) = (nil, false, 0)
+            (marks, episodeSlots, episodeOverflow, versions, episodeCount) = ([], 0, 0, 0, 0)
+        }
+    }
+
+    /// What one denial adds, and what it leads to.
+    struct Finding {
+        /// Denials within `quarantine.within`, over either transport and over TCP alone, which can't be forged.
+        var inAll = 0
+        var overTCP = 0
+        /// The source begins to look like enumeration.
+        var isSuspectedNow = false
+    }
+
+    static let sourcesMax = 8192
+    static let programsOfEnumeration = 4
+    static let versionsOfAWalk = 4
+    /// Who has a whole /64 must not fill the kernel's set with it; its rate is limited all the same.
+    static let quarantinedOfSourceMax = 64
+    private static let neighbours = 8
+    /// A named client's record is worth more than any stranger's.
+    private static let worthOfAName = 1 << 20
+
+    private var records: [Record] = []
+    private var places: [Source: Int] = [:]
+    private var hand = 0
+
+    subscript(source: Source) -> Record? { places[source].map { records[$0] } }
+    var count: Int { records.count }
+
+    /// The records that saw a denial since then, the latest first.
+    func records(since: Instant) -> [Record] {
+        records.filter { $0.last >= since }.sorted { $0.last > $1.last }
+    }
+
+    mutating func add(
+        _ incoming: IncomingCall, _ reason: DenialReason?, isNamed: Bool, within window: Duration, at now: Instant,
+        wallClock: Timestamp
+    ) -> Finding {
+        let peer = incoming.peer
+        let place = place(of: Source(peer.address, isNamed: isNamed), peer.address, isNamed: isNamed, at: now)
+        if now - records[place].last > window { records[place].beginEpisode() }
+        records[place].client = peer.address
+        records[place].isNamed = isNamed
+        records[place].last = now
+        records[place].count += 1
+        records[place].episodeCount += 1
+        records[place].episodeTransport = peer.transport
+        if let reason { records[place].add(reason) }
+        records[place].marks.formUnion(ProbeMarks(of: incoming, at: wallClock))
+        if case .call(let call) = incoming.content, let (program, version) = call.subject {
+            records[place].add(program, version: version)
+        }
+        var finding = Finding()
+        if reason?.isOfItsOwnDoing ?? true {
+            finding.inAll = records[place].inAll.add(at: now, within: window)
+            if peer.transport == .tcp { finding.overTCP = records[place].overTCP.add(at: now, within: window) }
+        }
+        if records[place].suspectedAt == nil, records[place].looksLikeEnumeration {
+            records[place].suspectedAt = now
+            finding.isSuspectedNow = true
+        }
+        return finding
+    }
+
+    /// What it did is forgiven; that it was denied stays known.
+    mutating func forgive(_ source: Source) {
+        guard let place = places[source] else { return }
+        records[place].inAll = SlidingCount()
+        records[place].overTCP = SlidingCount()
+        records[place].beginEpisode()
+    }
+
+    mutating func noteReported(_ source: Source) {
+        if let place = places[source] { records[place].isReported = true }
+    }
+
+    /// There was no room among the suspects: it may become one later.
+    mutating func unsuspect(_ source: Source) {
+        if let place = places[source] { records[place].suspectedAt = nil }
+    }
+
+    /// - Returns: whether one more address of the source may be quarantined.
+    mutating func noteQuarantined(_ source: Source) -> Bool {
+        guard let place = places[source], records[place].quarantinedCount < Self.quarantinedOfSourceMax else {
+            return false
+        }
+        records[place].quarantinedCount += 1
+        return true
+    }
+
+    private mutating func place(of source: Source, _ client: IPAddress, isNamed: Bool, at now: Instant) -> Int {
+        if let place = places[source] { return place }
+        let record = Record(source, client, isNamed: isNamed, at: now)
+        if records.count < Self.sourcesMax {
+            records.append(record)
+            places[source] = records.count - 1
+            return records.count - 1
+        }
+        let place = leastOfNeighbours()
+        places[records[place].source] = nil
+        records[place] = record
+        places[source] = place
+        return place
+    }
+
+    private mutating func leastOfNeighbours() -> Int {
+        let candidates = hand..<hand + Self.neighbours
+        hand = (hand + Self.neighbours) % Self.sourcesMax
+        var least = candidates.lowerBound
+        for place in candidates.dropFirst() {
+            let (left, right) = (worth(place), worth(least))
+            if left != right ? left < right : records[place].last < records[least].last { least = place }
+        }
+        return least
+    }
+
+    private func worth(_ place: Int) -> Int {
+        records[place].count + (records[place].isNamed ? Self.worthOfAName : 0)
+    }
+}
+
+extension DenialReason {
+    /// The client asked for it; the others are the server's state.
+    var isOfItsOwnDoing: Bool {
+        switch self {
+        case .stranger, .noRule, .noList, .listOverUDP, .transport, .remoteRegistration, .remoteCall, .notServed,
+            .rate:
+            true
+        case .untrustedOwner, .notListening, .neverPort, .grantsFull, .firewallFailed, .rpcbindDown, .broadcast:
+            false
+        }
+    }
+}

@@ -1,0 +1,98 @@
+import ONCRPC
+import Portmapper
+
+/// What a source's denied calls have in common with those of known tools.
+///
+/// Marks that tools can't help leaving: fixed transaction ids, versions that nobody serves, the procedures in the order
+/// of their source code. Anybody may imitate them; they are told as what the source *looks like*, and decide nothing.
+struct ProbeMarks: OptionSet, Hashable, Sendable {
+    var rawValue: UInt16
+
+    /// nmap's version scan (its probe `RPCCheck`): always the same transaction id, or version 104316.
+    static let nmapProbe = ProbeMarks(rawValue: 1 << 0)
+    static let listsVersion2 = ProbeMarks(rawValue: 1 << 1)
+    static let listsNewer = ProbeMarks(rawValue: 1 << 2)
+    static let listsOverUDP = ProbeMarks(rawValue: 1 << 3)
+    static let asksStatistics = ProbeMarks(rawValue: 1 << 4)
+    static let asksForRemoteCalls = ProbeMarks(rawValue: 1 << 5)
+    static let registers = ProbeMarks(rawValue: 1 << 6)
+    /// A transaction id made of the time of day: libtirpc over UDP, which rpcinfo, showmount and mount.nfs use.
+    static let timeAsXID = ProbeMarks(rawValue: 1 << 7)
+    static let walksVersions = ProbeMarks(rawValue: 1 << 8)
+    static let looksUpMountd = ProbeMarks(rawValue: 1 << 9)
+    static let looksUpOthers = ProbeMarks(rawValue: 1 << 10)
+    /// mountd by GETADDR, as showmount does before anything else; a mount begins with nfs.
+    static let findsMountd = ProbeMarks(rawValue: 1 << 11)
+    /// The portmapper itself, or version 0 of a program: rpcinfo's way to find out versions.
+    static let feelsForVersions = ProbeMarks(rawValue: 1 << 12)
+    static let listsAddresses = ProbeMarks(rawValue: 1 << 13)
+
+    /// What no client does that means to use a service, each alone.
+    static let enumerating: ProbeMarks = [
+        .nmapProbe, .listsVersion2, .listsNewer, .listsAddresses, .asksStatistics, .asksForRemoteCalls, .walksVersions,
+        .feelsForVersions,
+    ]
+
+    var isEnumerating: Bool {
+        !isDisjoint(with: .enumerating) || contains(.findsMountd) && !contains(.looksUpOthers)
+    }
+
+    private static let nmapXID: UInt32 = 0x72FE_1D13
+    private static let nmapVersion: UInt32 = 104_316
+    /// pid, seconds and microseconds, or'ed exclusively; then counted down: the seconds' upper bits stay.
+    private static let tirpcBits: UInt32 = 24
+
+    init(rawValue: UInt16) { self.rawValue = rawValue }
+
+    init(of incoming: IncomingCall, at wallClock: Timestamp) {
+        self = []
+        let seconds = UInt32(truncatingIfNeeded: wallClock.milliseconds / 1000)
+        if (incoming.xid ^ seconds) >> Self.tirpcBits == 0 { insert(.timeAsXID) }
+        if incoming.xid == Self.nmapXID { insert(.nmapProbe) }
+        switch incoming.content {
+        case .call(let call): mark(call, over: incoming.peer.transport)
+        case .undispatchable(let header, _): if header.version == Self.nmapVersion { insert(.nmapProbe) }
+        case .faulty: break
+        }
+    }
+
+    private mutating func mark(_ call: PortmapperCall, over transport: Transport) {
+        switch call {
+        case .dump(let version):
+            insert(version == .v2 ? .listsVersion2 : .listsNewer)
+            if transport == .udp { insert(.listsOverUDP) }
+        case .getAddressList: insert(.listsAddresses)
+        case .getStatistics: insert(.asksStatistics)
+        case .callIt, .broadcast, .indirect: insert(.asksForRemoteCalls)
+        case .setMapping, .unsetMapping, .set, .unset: insert(.registers)
+        case .getPort, .getAddress, .getVersionAddress: markLookup(call)
+        case .null, .getTime, .universalToTransportAddress, .transportToUniversalAddress: break
+        }
+    }
+
+    private mutating func markLookup(_ call: PortmapperCall) {
+        guard let (program, version) = call.subject else { return }
+        insert(program == .mountd ? .looksUpMountd : .looksUpOthers)
+        if version == 0 || program == .portmapper { insert(.feelsForVersions) }
+        if case .getAddress = call, program == .mountd, version != 0 { insert(.findsMountd) }
+    }
+
+    /// The tool that leaves such marks; `nil` where none is known.
+    func tool(programs: Int) -> String? {
+        if contains(.nmapProbe) { return "nmap's version scan" }
+        if contains([.asksStatistics, .listsVersion2, .listsNewer, .listsOverUDP]) {
+            return "metasploit's portmap_amp"
+        }
+        if programs >= Self.programsOfAWalk { return "a walk through program numbers" }
+        if contains(.listsOverUDP) { return contains(.timeAsXID) ? "rpcinfo" : "an Internet survey (UDP DUMP)" }
+        if contains([.listsVersion2, .listsNewer]) { return Self.nmapScript }
+        if !isDisjoint(with: [.feelsForVersions, .listsNewer, .listsAddresses, .asksStatistics]) { return "rpcinfo" }
+        if contains(.listsVersion2) { return Self.nmapScript }
+        if contains(.findsMountd), !contains(.looksUpOthers) { return "showmount" }
+        return nil
+    }
+
+    /// It tries version 4, 3 and 2 of DUMP, each on a connection of its own.
+    private static let nmapScript = "nmap's rpcinfo script, or the like"
+    private static let programsOfAWalk = 8
+}

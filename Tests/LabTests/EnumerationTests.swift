@@ -1,0 +1,157 @@
+import Foundation
+import Portmapper
+import Testing
+
+extension LabTests {
+    @Suite("Enumeration")
+    struct EnumerationTests {
+        /// A command of the stranger's, and what its `enumeration` event says it looks like.
+        static let tools: [(command: String, tool: String)] = [
+            ("rpcinfo -p 10.77.4.1", "rpcinfo"),
+            ("rpcinfo -s 10.77.4.1", "rpcinfo"),
+            ("rpcinfo -m 10.77.4.1", "rpcinfo"),
+            ("showmount -e 10.77.4.1", "showmount"),
+            ("nmap -n -Pn -sT -sV --version-light -p 111 10.77.4.1", "nmap's version scan"),
+            ("nmap -n -Pn -sU -p 111 10.77.4.1", "nmap's version scan"),
+            ("nmap -n -Pn -sT -p 111 --script rpcinfo 10.77.4.1", "nmap's rpcinfo script, or the like"),
+        ]
+
+        @Test(
+            "by the real tools is one event, which names the tool", .lab(.rpcbind, .ganesha, .daemon), arguments: tools)
+        func tool(command: String, tool: String) async throws {
+            let lab = try Lab.current
+            _ = try lab.exec(.stranger, command.split(separator: " ").map(String.init), seconds: 8)
+            let event = try await lab.event(.enumeration, within: .seconds(10)) { $0.client == "10.77.4.2" }
+            #expect(
+                event.detail?.contains("looks like \(tool)") == true, "\(event.detail ?? "")"
+            )
+            #expect(try lab.events(.enumeration).count == 1)
+        }
+
+        @Test("a stranger's mount isn't one", .lab(.rpcbind, .ganesha, .daemon))
+        func mount() async throws {
+            let lab = try Lab.current
+            _ = try lab.exec(.stranger, "nfs-ls", "nfs://10.77.4.1/export?version=3", seconds: 4)
+            try await lab.event(.denied) { $0.client == "10.77.4.2" }
+            try await Task.sleep(for: .seconds(3.5))
+            #expect(try lab.events(.enumeration).isEmpty)
+        }
+
+        @Test("metasploit's three packets and a survey's one are told apart", .lab(.rpcbind, .daemon))
+        func packets() async throws {
+            let lab = try Lab.current
+            for call in [PortmapperCall.dump(.v3), .dump(.v2), .getStatistics] {
+                _ = try lab.ask(.stranger, call, to: "10.77.4.1", over: .udp, options: "--from 10.79.0.1 --wait 50")
+            }
+            _ = try lab.peer(
+                .stranger,
+                "call --to 10.77.4.1 --over udp --from 10.79.0.2 --wait 50 --hex \(hex(PortmapperCall.dump(.v2).encoded(xid: 1)))"
+            )
+            try await lab.event(.enumeration, within: .seconds(8)) {
+                $0.client == "10.79.0.1" && $0.detail?.contains("metasploit") == true
+            }
+            try await lab.event(.enumeration, within: .seconds(8)) {
+                $0.client == "10.79.0.2" && $0.detail?.contains("survey") == true
+            }
+        }
+    }
+
+    @Suite("Quarantine")
+    struct QuarantineTests {
+        private static func provoke(_ lab: Lab, from host: Lab.Host, to server: String, _ count: Int, over: Transport)
+            throws
+        {
+            let call = PortmapperCall.getPort(
+                Mapping(program: Program(300_000), version: 1, protocolNumber: 6, port: 0))
+            let words = Lab.words(Ask(call, to: server, over: over), xid: 5, "--wait 60")
+            _ = try lab.peers(host, Array(repeating: words, count: count))
+        }
+
+        @Test(
+            "drops a stranger in the kernel after enough denials, until it is released or its time is up",
+            .lab(.rpcbind, .daemon, settings: "quarantine: {after: 5, within: 10s, for: 4s}"),
+            arguments: [false, true])
+        func stranger(isReleased: Bool) async throws {
+            let lab = try Lab.current
+            #expect(
+                try lab.ask(.stranger, .null(.v2), to: "10.77.4.1", over: .tcp).isClosedWithoutByte,
+                "before: a close without a byte")
+            try Self.provoke(lab, from: .stranger, to: "10.77.4.1", 5, over: .udp)
+            try await lab.event(.quarantined) { $0.client == "10.77.4.2" && ($0.count ?? 0) >= 5 }
+            #expect(try lab.elements(of: "quarantined4").contains { $0.hasPrefix("10.77.4.2 ") })
+            let calls = try lab.listing("status", as: StatusReport.self).counts["calls"]
+            let answer = try lab.ask(.stranger, .null(.v2), to: "10.77.4.1", over: .tcp, options: "--wait 300")
+            #expect(!answer.isClosedWithoutByte, "the SYN is dropped: \(answer)")
+            #expect(try lab.listing("status", as: StatusReport.self).counts["calls"] == calls)
+
+            let rows = try lab.listing("denials", as: [DenialRow].self)
+            let row = try #require(rows.first { $0.client == "10.77.4.2" })
+            #expect(row.quarantined && row.count >= 5 && row.reasons == ["stranger"] && row.programs == [300_000])
+            #expect(try lab.rpcwarden("denials").text.contains("10.77.4.2"))
+            #expect(try lab.rpcwarden("denials", "--since", "1h", "--json").text.contains("10.77.4.2"))
+            #expect(try lab.rpcwarden("denials", "--since", "soon").status == 2)
+
+            if isReleased {
+                #expect(try lab.rpcwarden("release", "--client", "10.77.4.2").text == "released: 10.77.4.2\n")
+                #expect(try lab.rpcwarden("release", "--client", "10.77.4.2").text.contains("not quarantined"))
+                #expect(try lab.rpcwarden("release", "--client", "nobody").status == 2)
+            }
+            try await lab.event(.released, within: .seconds(isReleased ? 1 : 6)) { $0.client == "10.77.4.2" }
+            #expect(try lab.elements(of: "quarantined4").isEmpty)
+            #expect(try lab.ask(.stranger, .null(.v2), to: "10.77.4.1", over: .tcp).isClosedWithoutByte)
+            #expect(try lab.listing("denials", as: [DenialRow].self).contains { $0.quarantined } == false)
+        }
+
+        @Test(
+            "spares whom a rule names, but for `listed: true` and then only on what came over TCP",
+            .lab(.rpcbind, .daemon), arguments: [(Transport.tcp, false), (.udp, true), (.tcp, true)])
+        func named(transport: Transport, includesListed: Bool) async throws {
+            let lab = try Lab.current
+            try lab.configure(
+                "quarantine: {after: 5, within: 10s, for: 60s, listed: \(includesListed)}", policy: Policies.standard)
+            try await lab.restartDaemon()
+            try Self.provoke(lab, from: .approved, to: "10.77.1.1", 8, over: transport)
+            try await lab.event(.denied) { $0.client == "10.77.1.2" }
+            let isQuarantined = transport == .tcp && includesListed
+            if isQuarantined {
+                try await lab.event(.quarantined) { $0.client == "10.77.1.2" }
+            } else if transport == .tcp {
+                try await lab.event(.enumeration) { $0.detail?.contains("a rule names it") == true }
+            }
+            try await Task.sleep(for: .milliseconds(300))
+            let answer = try lab.ask(.approved, .null(.v2), over: .tcp, options: "--wait 300")
+            #expect((answer.body == .success([])) == !isQuarantined, "\(answer)")
+            #expect(try lab.events(.quarantined).count == (isQuarantined ? 1 : 0))
+            #expect(try lab.peer(.server, "call --to 127.0.0.1 --over tcp v2 null").isSuccess)
+        }
+
+        @Test(
+            "outlives a restart, and who undoes it by hand is undone",
+            .lab(
+                .rpcbind, .daemon,
+                settings: "quarantine: {after: 5, within: 10s, for: 60s}\nfirewall: {own-table: false}"))
+        func survives() async throws {
+            let lab = try Lab.current
+            try Self.provoke(lab, from: .stranger, to: "10.77.4.1", 5, over: .udp)
+            try await lab.event(.quarantined)
+            try await lab.restartDaemon("KILL")
+            #expect(try lab.elements(of: "quarantined4").contains { $0.hasPrefix("10.77.4.2 ") })
+            #expect(try lab.nft("delete element inet rpcwarden quarantined4 { 10.77.4.2 }").isSuccess)
+            try await lab.event(.tampered)
+            try await lab.event(.restored)
+            #expect(try lab.elements(of: "quarantined4").contains { $0.hasPrefix("10.77.4.2 ") })
+            #expect(try lab.rpcwarden("release", "--client", "10.77.4.2").text.hasPrefix("released"))
+        }
+    }
+}
+
+/// interface.md: `denials`.
+struct DenialRow: Decodable {
+    var client: String
+    var reasons: [String]
+    var programs: [UInt32]
+    var count: Int
+    var first: String
+    var last: String
+    var quarantined: Bool
+}

@@ -1,0 +1,72 @@
+import Foundation
+
+/// Another program that changes nftables, with root's rights.
+extension Lab {
+    /// Repeats a shell command in the server until it is killed.
+    func spawnLoop(_ name: String, _ command: String) throws {
+        try spawn(.server, name, ["sh", "-c", "while :; do \(command); done"])
+    }
+
+    /// Starts the process `taker`, which replaces the table by an empty one that is its own as long as it lives.
+    func spawnTaker(of table: String) throws {
+        let pipe = "\(state)/taker.pipe"
+        try spawn(.server, "taker", ["sh", "-c", "mkfifo \(pipe) && exec nft -i <>\(pipe)"])
+        let take = "delete \(table); add \(table) { flags owner; }"
+        let output = try exec(.server, "sh", "-c", "until [ -p \(pipe) ]; do :; done; echo '\(take)' >\(pipe)")
+        guard output.isSuccess else { throw CommandError(command: [take], output: output) }
+    }
+
+    /// Writes a file of nft's language; returns its path.
+    func ruleset(_ lines: [String], named name: String) throws -> String {
+        try write(lines.joined(separator: "\n") + "\n", to: name)
+        return "\(state)/\(name)"
+    }
+
+    /// How many transactions nftables has committed in the server, by whomever: NFT_MSG_GETGEN, which nft doesn't show.
+    func generation() throws -> Int {
+        let script = """
+            socket(my $s, 16, 3, 12) or die;
+            send($s, pack("LSSLLCCn", 20, 10 << 8 | 16, 1, 1, 0, 0, 0, 0), 0) or die;
+            recv($s, my $b, 4096, 0); print unpack("x24N", $b);
+            """
+        let output = try exec(.server, "perl", "-e", script)
+        guard let generation = Int(output.text) else { throw CommandError(command: ["perl"], output: output) }
+        return generation
+    }
+
+    func size(of set: String) throws -> Int {
+        let words = try nft("list set inet rpcwarden \(set)").text.split(whereSeparator: \.isWhitespace)
+        return words.firstIndex(of: "size").flatMap { Int(words[$0 + 1]) } ?? 0
+    }
+
+    /// `CLIENT tcp/PORT` of each element, as nft lists it.
+    func kernelGrants(in set: String = "granted4") throws -> Set<String> {
+        Set(
+            try elements(of: set).map { element in
+                let words = element.split(separator: " ")
+                return "\(words[0]) \(words[2])/\(words[4])"
+            })
+    }
+
+    /// The same, as `rpcwarden grants` lists it.
+    func listedGrants() throws -> Set<String> { Set(try grants().map { "\($0.client) \($0.service)" }) }
+
+    func counts() throws -> [String: Int] { try listing("status", as: StatusReport.self).counts }
+
+    /// `storm`: lookups from many sources, each followed by a connect to the port told unless `connects` is false.
+    func storm(_ echo: Echo, count: Int, from first: String, parallel: Int = 4, connects: Bool = true) -> String {
+        "storm --to 10.77.1.1 --over udp --count \(count) --program \(echo.program) --version 1"
+            + " --service \(echo.transport) --sources \(first)/\(count) --parallel \(parallel) --wait 4000"
+            + (connects ? " --connect" : "")
+    }
+}
+
+/// `ok=… refused=… …` of a storm's line.
+func tally(_ output: Output) -> [String: Int] {
+    var tally: [String: Int] = [:]
+    for word in output.text.split(whereSeparator: \.isWhitespace) {
+        let parts = word.split(separator: "=")
+        if parts.count == 2 { tally[String(parts[0])] = Int(parts[1]) }
+    }
+    return tally
+}

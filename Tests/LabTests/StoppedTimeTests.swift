@@ -1,0 +1,104 @@
+import Portmapper
+import Testing
+
+extension LabTests {
+    @Suite("A daemon that was stopped longer than a grant lives")
+    struct StoppedTimeTests {
+        private static let settings =
+            "firewall: {keep: 2s, revive: 0}\nlimits: {calls-per-second: 10000}"
+
+        /// Grants by the ledger, by the listing, and by the kernel.
+        private static func agree(_ lab: Lab) throws -> Bool {
+            let kernel = try lab.kernelGrants()
+            return try lab.listedGrants() == kernel && lab.counts()["grants"] == kernel.count
+        }
+
+        @Test(
+            "finds what the kernel has let expire and what it has renewed, and serves whoever asks",
+            .lab(.rpcbind, .daemon, settings: settings, policy: Policies.echoes()))
+        func stopped() async throws {
+            let lab = try Lab.current
+            let echo = Echo()
+            try await lab.start(echo)
+            let (idle, busy) = ("10.77.1.2", "10.77.1.3")
+            for source in [idle, busy] { try lab.lookUp(echo, options: "--from \(source)") }
+            try lab.spawnPeer(
+                .approved, "busy",
+                "connect --to 10.77.1.1 --port 4001 --over tcp --from \(busy) --send ping --repeat 1000 --every 200")
+            try await eventually("it flows") { lab.log("busy").contains("received") }
+            try lab.kill("daemon", "STOP")
+            try await eventually("the kernel has let one expire", within: .seconds(4)) {
+                try lab.kernelGrants() == ["\(busy) tcp/4001"]
+            }
+            // Twice as long as a grant lives, in all.
+            try await Task.sleep(for: .seconds(2))
+            #expect(try lab.kernelGrants() == ["\(busy) tcp/4001"], "renewed by its packets")
+            #expect(try lab.connect(echo, options: "--from \(idle) --wait 300") == "timeout")
+
+            try lab.kill("daemon", "CONT")
+            try await lab.event(.expired, within: .seconds(1)) { $0.client == idle }
+            try await eventually("ledger and kernel agree", within: .seconds(1)) { try Self.agree(lab) }
+            #expect(try lab.events(.expired).map(\.client) == [idle])
+            #expect(try lab.listedGrants() == ["\(busy) tcp/4001"])
+
+            let answer = try lab.lookUp(echo, options: "--from \(idle) --wait 500")
+            #expect(answer.result(of: echo.getPort) == .port(4001), "\(answer)")
+            #expect(try lab.connect(echo, options: "--from \(idle) --wait 500") == "connected")
+            #expect(!lab.log("busy").contains("silence") && !lab.log("busy").contains("closed"))
+        }
+
+        @Test(
+            "answers every call that was queued meanwhile, with the port open, though the client held it before",
+            .lab(.rpcbind, .daemon, settings: settings, policy: Policies.echoes()))
+        func queuedCalls() async throws {
+            let lab = try Lab.current
+            let echo = Echo()
+            try await lab.start(echo)
+            var output = try lab.peer(.approved, lab.storm(echo, count: 150, from: "10.78.1.1", connects: false))
+            #expect(tally(output)["ok"] == 150, "\(output)")
+            try lab.kill("daemon", "STOP")
+            try await eventually("all have expired", within: .seconds(4)) { try lab.kernelGrants().isEmpty }
+            try lab.spawn(
+                .approved, "storm",
+                ["sh", "-c", "\(lab.peerBinary) \(lab.storm(echo, count: 150, from: "10.78.1.1", parallel: 150))"])
+            try await Task.sleep(for: .milliseconds(500))
+            #expect(lab.log("storm").isEmpty, "they wait")
+            try lab.kill("daemon", "CONT")
+            try await eventually("all are answered") { !lab.log("storm").isEmpty }
+            output = Output(text: lab.log("storm"), errors: "", status: 0)
+            #expect(tally(output)["ok"] == 150, "\(output)")
+            try await eventually("ledger and kernel agree", within: .seconds(1)) { try Self.agree(lab) }
+            try await eventually("all have expired again", within: .seconds(5)) {
+                try lab.kernelGrants().isEmpty && Self.agree(lab)
+            }
+        }
+
+        @Test(
+            "grants lists what the kernel holds, also in the moment after somebody else has changed it",
+            .lab(.rpcbind, .daemon, settings: "firewall: {own-table: false}", policy: Policies.echoes()))
+        func kernelsTruth() async throws {
+            let lab = try Lab.current
+            let echo = Echo()
+            try await lab.start(echo)
+            try lab.lookUp(echo)
+            let before = try lab.listedGrants()
+            let change =
+                "delete element inet rpcwarden granted4 { 10.77.1.2 . tcp . 4001 };"
+                + " add element inet rpcwarden granted4 { 10.77.1.99 . udp . 9 timeout 1h }"
+            // It is undone soon: most rounds see it before.
+            var listings: [Set<String>] = []
+            for _ in 0..<20 where !listings.contains(["10.77.1.99 udp/9"]) {
+                let output = try lab.exec(
+                    .server, "sh", "-c",
+                    "nft '\(change)' && \(lab.binary) grants --config \(lab.configuration)")
+                #expect(output.isSuccess, "\(output)")
+                let rows = output.lines.dropFirst().map { $0.split(separator: " ").map(String.init) }
+                listings.append(Set(rows.map { "\($0[0]) \($0[1])" }))
+                try await eventually("it is undone") { try lab.kernelGrants() == before }
+            }
+            #expect(listings.last == ["10.77.1.99 udp/9"])
+            #expect(listings.dropLast().allSatisfy { $0 == before }, "\(listings)")
+            #expect(try lab.listedGrants() == before)
+        }
+    }
+}
