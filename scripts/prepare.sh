@@ -3,7 +3,8 @@
 
 # What the build links, and what the lab runs.
 build_packages=(libmnl-dev libnftnl-dev libyaml-dev)
-lab_packages=(rpcbind nfs-ganesha nfs-ganesha-vfs libnfs-utils nfs-common nftables conntrack iproute2 tcpdump procps nmap)
+lab_packages=(rpcbind nfs-ganesha nfs-ganesha-vfs libnfs-utils nfs-common nftables conntrack iproute2 tcpdump procps nmap
+    fail2ban logrotate)
 # The other firewalls of docs/COEXISTENCE.md, each run in a namespace of the lab only.
 firewall_packages=(iptables firewalld ufw dbus)
 
@@ -55,8 +56,11 @@ install_packages() {
         >/tmp/rpcwarden-apt.log 2>&1 || status=$?
     [[ -z $made ]] || rm -f "$policy"
     ((status == 0)) || fail "apt-get failed; see /tmp/rpcwarden-apt.log"
-    # The package enables it, and from the next boot on it would guard this host. (ufw is inactive until it is told.)
-    if [[ " ${missing[*]} " == *" firewalld "* ]] && type -P systemctl >/dev/null; then
-        systemctl disable --quiet firewalld.service
-    fi
+    # Their packages enable them, and from the next boot on they would guard this host. (ufw is inactive until it is told.)
+    local service
+    for service in firewalld fail2ban; do
+        if [[ " ${missing[*]} " == *" $service "* ]] && type -P systemctl >/dev/null; then
+            systemctl disable --quiet "$service.service"
+        fi
+    done
 }

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 /* Pending TCP connections; the kernel caps it by net.core.somaxconn. */
-enum { BACKLOG = 1024 };
+enum { BACKLOG = 4096 };
 
 /* Room for a burst of calls while the event loop is elsewhere; the kernel caps it by net.core.rmem_max. */
 enum { RECEIVE_BUFFER_BYTES = 4 << 20 };
@@ -85,6 +85,11 @@ static int receive_packet_info(int descriptor, bool is_ipv6)
                    : set_option(descriptor, IPPROTO_IP, IP_PKTINFO, 1);
 }
 
+int rpcw_listen(int descriptor)
+{
+    return listen(descriptor, BACKLOG) < 0 ? errno : 0;
+}
+
 static int configure(int descriptor, const struct rpcw_address *at, bool is_stream)
 {
     struct sockaddr_storage storage;
@@ -100,8 +105,8 @@ static int configure(int descriptor, const struct rpcw_address *at, bool is_stre
     }
     if (!error && bind(descriptor, (struct sockaddr *)&storage, length) < 0)
         error = errno;
-    if (!error && is_stream && listen(descriptor, BACKLOG) < 0)
-        error = errno;
+    if (!error && is_stream)
+        error = rpcw_listen(descriptor);
     return error;
 }
 

@@ -34,6 +34,10 @@ static const struct permitted {
     {__NR_sendto, 0, 0},
     {__NR_setsockopt, 0, 0}, /* the send buffer of a large batch */
     {__NR_write, 0, 0},
+#ifdef __NR_poll
+    {__NR_poll, 0, 0}, /* whether stderr takes a line */
+#endif
+    {__NR_ppoll, 0, 0},
     /* Reading the files anew. */
     {__NR_openat, 2, O_WRONLY | O_RDWR | O_CREAT | O_TRUNC},
     {__NR_read, 0, 0},

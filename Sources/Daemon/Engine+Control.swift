@@ -15,7 +15,7 @@ extension Engine {
         case .revoke: revoke(call)
         case .release: release(call)
         case .reload:
-            switch reload() {
+            switch refresh() {
             case .success(let changes): ControlReply(changes: changes)
             case .failure(let refusal): ControlReply(failure: refusal.text)
             }
@@ -44,7 +44,9 @@ extension Engine {
             "duplicates": counters.duplicates, "granted": counters.granted, "renewed": counters.renewed,
             "expired": counters.expired, "revoked": counters.revoked, "commits": counters.commits,
             "commit_failures": counters.commitFailures, "grants": warden.grantCount,
-            "connections": warden.connectionCount, "denied": counters.denied.values.reduce(0, +),
+            "connections": warden.connectionCount, "connections_crowded_out": counters.crowdedOut,
+            "audit_suppressed": counters.suppressed, "audit_lost": auditLost,
+            "denied": counters.denied.values.reduce(0, +),
         ]
         for (reason, count) in counters.denied { counts["denied_" + reason.countName] = count }
         let uptime = (HostClock.now() - startedAt).nanoseconds / 1_000_000_000

@@ -5,10 +5,9 @@ import Warden
 extension Engine {
     /// Reads configuration and policy anew; refuses the whole if anything is wrong.
     /// - Returns: what changed, a line each, or the diagnostics.
-    @discardableResult
     func reload() -> Result<[String], ReloadRefusal> {
         var fresh = PolicyLoader().load(configurationPath: configuration)
-        fresh.settings = fresh.settings.fitted(to: netfilter.abilities)
+        fresh.settings = fresh.settings.fitted(to: netfilter.abilities).fittedToDescriptors()
         guard !fresh.hasErrors else {
             record(AuditEvent(.reloadRefused, detail: fresh.diagnostics.first { $0.severity == .error }?.description))
             return .failure(ReloadRefusal(text: fresh.diagnostics.map(\.description).joined(separator: "\n")))

@@ -50,7 +50,8 @@ final class Engine {
         listeners = try Listeners()
         audit = try AuditLog(load.settings.audit)
         warden = Warden(
-            settings: load.settings.fitted(to: netfilter.abilities), policy: Policy(rules: load.rules),
+            settings: load.settings.fitted(to: netfilter.abilities).fittedToDescriptors(),
+            policy: Policy(rules: load.rules),
             names: load.programNames,
             trustedOwners: Owners.trusted(load.settings.rpcbind.owners))
         netfilter.lost = { [unowned self] in netfilterLost() }
@@ -112,7 +113,6 @@ final class Engine {
         // Adopted grants of named hosts are judged by the registry: not before the names are known.
         guard isReady || areHostsKnown else { return }
         handle { $0.timeAdvanced(to: $1, into: &$2) }
-        audit.flush()
         reportReadiness()
     }
 
@@ -153,7 +153,6 @@ final class Engine {
         guard !isReady, warden.isGuarding, warden.registry != nil else { return }
         isReady = true
         record(AuditEvent(.started, detail: "rpcwarden \(Version.text), \(warden.settings.mode.rawValue)"))
-        audit.flush()
         Notifier.notify("READY=1")
     }
 
@@ -255,21 +254,22 @@ final class Engine {
         client?.close()
         control?.close()
         hosts?.close()
+        handle { $0.stopping(at: $1, into: &$2) }
         record(AuditEvent(.stopped, detail: detail))
-        audit.flush()
+        audit.close()
         netfilter.close()
         Notifier.notify("STOPPING=1")
     }
 
-    /// SIGHUP: log files are opened anew, and the registry is read.
-    func refresh() {
-        do {
-            try audit.reopen()
-        } catch {
-            failed("\(error); the old one stays in use")
-        }
-        reload()
+    /// SIGHUP or `reload`: the log file is opened anew, configuration and policy are read.
+    @discardableResult
+    func refresh() -> Result<[String], ReloadRefusal> {
+        audit.reopen()
+        return reload()
     }
+
+    /// Events that the log did not take, beside those that a rate limit swallowed.
+    var auditLost: Int { audit.lost }
 }
 
 extension Engine: PortmapServerDelegate {
@@ -279,7 +279,6 @@ extension Engine: PortmapServerDelegate {
 
     func callsDelivered() {
         handle { $0.flush(at: $1, into: &$2) }
-        audit.flush()
     }
 
     func connectionOpened(_ peer: Peer) {
@@ -288,6 +287,10 @@ extension Engine: PortmapServerDelegate {
 
     func connectionReceived(_ id: ConnectionTable.ID, isInsideRecord: Bool) {
         warden.connectionReceived(id, isInsideRecord: isInsideRecord, at: HostClock.now())
+    }
+
+    func connectionsExhausted() {
+        handle { $0.connectionsExhausted(into: &$2) }
     }
 
     func connectionClosed(_ id: ConnectionTable.ID) {

@@ -1,3 +1,4 @@
+import AuditLog
 import Glibc
 import NIOCore
 import NIOPosix
@@ -108,6 +109,8 @@ private func makeRunDirectory(for controlPath: String) throws {
 /// Blocks the signals that we wait for, before any thread starts.
 private func blockedSignals() -> sigset_t {
     signal(SIGPIPE, SIG_IGN)
+    // A limit on the log file's size is an error of its writer (EFBIG), not the daemon's end.
+    signal(SIGXFSZ, SIG_IGN)
     var set = sigset_t()
     sigemptyset(&set)
     for number in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&set, number) }
@@ -125,8 +128,7 @@ private func wait(for signals: sigset_t, onHangup: () -> Void) {
     }
 }
 
-/// Writes a line to stderr.
+/// Writes a line to stderr, without ever waiting for its reader.
 func writeError(_ line: String) {
-    let bytes = Array((line + "\n").utf8)
-    _ = write(STDERR_FILENO, bytes, bytes.count)
+    StandardError.write(line)
 }

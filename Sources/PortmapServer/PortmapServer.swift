@@ -14,6 +14,8 @@ public protocol PortmapServerDelegate: AnyObject {
     func connectionOpened(_ peer: Peer)
     func connectionReceived(_ id: ConnectionTable.ID, isInsideRecord: Bool)
     func connectionClosed(_ id: ConnectionTable.ID)
+    /// A connection could not be accepted for want of descriptors or memory; the server tries again.
+    func connectionsExhausted()
     /// The connection's stream can't be followed any further.
     func recordRefused(_ peer: Peer, _ fault: RecordFault)
     /// Something is wrong with a socket; the server goes on.
@@ -27,7 +29,8 @@ public final class PortmapServer {
     weak var delegate: (any PortmapServerDelegate)?
     var connections: [ConnectionTable.ID: any Channel] = [:]
     private var sockets: [UInt64: ListeningSocket] = [:]
-    private var channels: [any Channel] = []
+    /// The listeners.
+    private(set) var channels: [any Channel] = []
     private var nextID: UInt64 = 0
     private var isClosing = false
     var broadcasts = BroadcastCache()
@@ -36,8 +39,10 @@ public final class PortmapServer {
     static let datagramBytesMax = 2048
     /// Datagrams that one system call may read.
     static let datagramsAtOnce = 32
-    /// Before a datagram socket that NIO gave up is taken up again.
-    private static let pause: TimeAmount = .milliseconds(100)
+    /// Connections that are accepted before other events are looked at.
+    static let connectionsAtOnce: UInt = 16
+    /// Before a listener that NIO gave up is taken up again, or one that found no descriptor tries again.
+    static let pause: TimeAmount = .milliseconds(100)
 
     public init(on loop: any EventLoop, recordBytesMax: Int, delegate: any PortmapServerDelegate) {
         self.loop = loop
@@ -78,28 +83,54 @@ public final class PortmapServer {
                         DatagramHandler(server: this.value, listener: id, port: socket.port))
                 }
             }
-        // NIO closes the descriptor with the channel: the socket itself stays ours.
-        return bootstrap.withBoundSocket(dup(socket.descriptor)).map { channel in
-            this.value.datagramsOpened(channel, socket, id)
+        return bound(socket) { bootstrap.withBoundSocket($0) }.map { channel in
+            this.value.opened(channel, socket) { this.value.listenForDatagrams(socket, as: id) }
         }
     }
 
-    private func datagramsOpened(_ channel: any Channel, _ socket: ListeningSocket, _ id: UInt64) {
+    /// NIO closes the descriptor with the channel: the socket itself stays ours.
+    private func bound(
+        _ socket: ListeningSocket, _ bind: (NIOBSDSocket.Handle) -> EventLoopFuture<any Channel>
+    ) -> EventLoopFuture<any Channel> {
+        let descriptor = fcntl(socket.descriptor, F_DUPFD_CLOEXEC, 0)
+        guard descriptor >= 0 else { return loop.makeFailedFuture(SocketError(operation: "dup", code: errno)) }
+        return bind(descriptor)
+    }
+
+    /// NIO gives a listener up for errors that are no fault of the socket: it is taken up again.
+    private func opened(
+        _ channel: any Channel, _ socket: ListeningSocket, again: @escaping @Sendable () -> EventLoopFuture<Void>
+    ) {
         channels.append(channel)
         let this = NIOLoopBound(self, eventLoop: loop)
         channel.closeFuture.whenComplete { _ in
             guard !this.value.isClosing else { return }
             this.value.delegate?.serverFailed("\(socket.description) stopped reading; it is taken up again")
             this.value.channels.removeAll { $0 === channel }
-            this.value.loop.scheduleTask(in: Self.pause) {
-                _ = this.value.listenForDatagrams(socket, as: id)
+            this.value.reopen(socket, again)
+        }
+    }
+
+    private func reopen(_ socket: ListeningSocket, _ again: @escaping @Sendable () -> EventLoopFuture<Void>) {
+        let this = NIOLoopBound(self, eventLoop: loop)
+        loop.scheduleTask(in: Self.pause) {
+            guard !this.value.isClosing else { return }
+            again().whenFailure { error in
+                this.value.delegate?.serverFailed("\(socket.description) can't be taken up: \(error); tried again")
+                this.value.reopen(socket, again)
             }
         }
     }
 
     private func listenForConnections(_ socket: ListeningSocket) -> EventLoopFuture<Void> {
         let this = NIOLoopBound(self, eventLoop: loop)
-        return ServerBootstrap(group: loop)
+        let bootstrap = ServerBootstrap(group: loop)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(AcceptHandler(server: this.value))
+                }
+            }
+            .serverChannelOption(.maxMessagesPerRead, value: Self.connectionsAtOnce)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(.writeBufferWaterMark, value: .init(low: 16 << 10, high: 64 << 10))
             .childChannelInitializer { channel in
@@ -107,8 +138,17 @@ public final class PortmapServer {
                     try channel.pipeline.syncOperations.addHandler(ConnectionHandler(server: this.value))
                 }
             }
-            .withBoundSocket(dup(socket.descriptor))
-            .map { this.value.channels.append($0) }
+        return bound(socket) { bootstrap.withBoundSocket($0) }.map { channel in
+            this.value.lengthenQueue(socket)
+            this.value.opened(channel, socket) { this.value.listenForConnections(socket) }
+        }
+    }
+
+    /// NIO has called listen(2) anew with 128: a flood fills such a queue at once, and whoever comes then waits a second
+    /// for his SYN to be sent again.
+    private func lengthenQueue(_ socket: ListeningSocket) {
+        let code = rpcw_listen(socket.descriptor)
+        if code != 0 { delegate?.serverFailed("\(SocketError(operation: "listen \(socket.description)", code: code))") }
     }
 
     /// Sends the reply from the very address that was asked; a UDP reply that can't leave at once is lost, as any

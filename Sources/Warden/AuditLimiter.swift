@@ -63,6 +63,12 @@ struct AuditLimiter {
     /// One `suppressed` event for each kind that lost lines since the last summary.
     mutating func summary(at now: Instant) -> [AuditEvent] {
         guard let firstSwallowed, now - firstSwallowed >= Self.summaryPeriod else { return [] }
+        return lastSummary(at: now)
+    }
+
+    /// The same, however short the time since the last.
+    mutating func lastSummary(at now: Instant) -> [AuditEvent] {
+        guard let firstSwallowed else { return [] }
         let window = now - firstSwallowed
         defer {
             swallowed = [:]

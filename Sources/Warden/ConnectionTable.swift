@@ -9,24 +9,30 @@ public struct ConnectionTable: Sendable {
     public typealias ID = UInt64
 
     private struct Connection {
-        var client: IPAddress
+        /// The address; for strangers over IPv6 their /64, of which anybody has every address.
+        var source: IPAddress
         var isLocal: Bool
         var isNamed: Bool
         /// When it last became idle, or when its unfinished record began.
         var waitingSince: Instant
         var isInsideRecord = false
+
+        var isStranger: Bool { !isLocal && !isNamed }
     }
 
     private var limits: Settings.Limits
     private var connections: [ID: Connection] = [:]
     private var counts: [IPAddress: Int] = [:]
     private var localCount = 0
+    /// By when they began to wait; who has been heard since, or is gone, is passed over.
+    private var strangers = DueQueue<ID>()
 
     public init(limits: Settings.Limits) {
         self.limits = limits
     }
 
     public var count: Int { connections.count }
+    var strangersRemembered: Int { strangers.count }
 
     public mutating func limitsReplaced(_ limits: Settings.Limits) {
         self.limits = limits
@@ -34,42 +40,73 @@ public struct ConnectionTable: Sendable {
 
     /// Takes a connection in; returns those that must be closed, which may be the new one.
     ///
-    /// A client at its own limit loses the new one. When all places are taken, the client with the most connections
-    /// loses its longest waiting one, strangers before clients that a rule names. Local connections always get in, and
-    /// have as many places of their own, which they take from each other.
+    /// At its own limit, a client that a rule names loses its longest waiting connection, a stranger the new one. When
+    /// all places are taken, the longest waiting stranger goes, then the longest waiting connection of the client that
+    /// has the most. Local connections always get in, and have as many places of their own, which they take from each
+    /// other.
     public mutating func opened(
         _ id: ID, from client: IPAddress, isLocal: Bool, isNamed: Bool, at now: Instant
     ) -> [ID] {
-        if !isLocal, counts[client, default: 0] >= limits.tcpConnectionsPerClient { return [id] }
+        let source = isNamed || isLocal ? client : client.site
+        let connection = Connection(source: source, isLocal: isLocal, isNamed: isNamed, waitingSince: now)
         var victims: [ID] = []
-        if (isLocal ? localCount : connections.count - localCount) >= limits.tcpConnections {
-            guard let victim = isLocal ? longestWaitingLocal : greediest(sparingNamed: !isNamed) else { return [id] }
+        if !isLocal, counts[source, default: 0] >= limits.tcpConnectionsPerClient {
+            guard isNamed, let own = longestWaiting(where: { $0.source == source }) else { return [id] }
+            victims.append(own)
+        } else if (isLocal ? localCount : connections.count - localCount) >= limits.tcpConnections {
+            guard let victim = isLocal ? longestWaiting(where: \.isLocal) : victim(ofNamed: isNamed) else {
+                return [id]
+            }
             victims.append(victim)
-            closed(victim)
         }
-        connections[id] = Connection(client: client, isLocal: isLocal, isNamed: isNamed, waitingSince: now)
-        counts[client, default: 0] += 1
+        for victim in victims { closed(victim) }
+        connections[id] = connection
+        counts[source, default: 0] += 1
         if isLocal { localCount += 1 }
+        if connection.isStranger { strangers.insert(id, at: now) }
         return victims
     }
 
-    private var longestWaitingLocal: ID? {
-        connections.filter(\.value.isLocal).min {
-            ($0.value.waitingSince, $0.key) < ($1.value.waitingSince, $1.key)
-        }?.key
+    /// Descriptors ran out although the limits were kept: strangers make room, the longest waiting first.
+    public mutating func crowded() -> [ID] {
+        var victims: [ID] = []
+        while victims.count < Self.victimsAtOnce, let victim = longestWaitingStranger() {
+            closed(victim)
+            victims.append(victim)
+        }
+        return victims
     }
 
-    private func greediest(sparingNamed: Bool) -> ID? {
-        let candidates = connections.filter { !$0.value.isLocal && !($0.value.isNamed && sparingNamed) }
-        return candidates.max { left, right in
-            rank(left.value) != rank(right.value)
-                ? rank(left.value) < rank(right.value) : left.value.waitingSince > right.value.waitingSince
-        }?.key
+    /// Enough to let those in who wait, few enough to look for at once.
+    static let victimsAtOnce = 16
+
+    /// A stranger never takes the place of a client that a rule names.
+    private mutating func victim(ofNamed isNamed: Bool) -> ID? {
+        if let stranger = longestWaitingStranger() { return stranger }
+        return isNamed ? greediest() : nil
     }
 
-    /// Strangers go first, then the client with the most connections.
-    private func rank(_ connection: Connection) -> Int {
-        (connection.isNamed ? 0 : limits.tcpConnections + 1) + counts[connection.client, default: 0]
+    /// Found without a look at all connections: in a flood each new one asks for it.
+    private mutating func longestWaitingStranger() -> ID? {
+        while let (id, since) = strangers.popFirst(until: .distantFuture) {
+            if connections[id]?.waitingSince == since { return id }
+        }
+        return nil
+    }
+
+    private func longestWaiting(where isCandidate: (Connection) -> Bool) -> ID? {
+        var longest: (since: Instant, id: ID)?
+        for (id, connection) in connections where isCandidate(connection) {
+            let candidate = (since: connection.waitingSince, id: id)
+            if longest.map({ candidate < $0 }) ?? true { longest = candidate }
+        }
+        return longest?.id
+    }
+
+    private func greediest() -> ID? {
+        let remote = connections.values.lazy.filter { !$0.isLocal }.map(\.source)
+        guard let most = remote.map({ counts[$0, default: 0] }).max() else { return nil }
+        return longestWaiting { !$0.isLocal && counts[$0.source, default: 0] == most }
     }
 
     /// Bytes arrived: a record is complete, or has begun and isn't.
@@ -79,18 +116,38 @@ public struct ConnectionTable: Sendable {
         if isInsideRecord, connection.isInsideRecord { return }
         connections[id]?.waitingSince = now
         connections[id]?.isInsideRecord = isInsideRecord
+        if connection.isStranger { waits(id, since: now) }
+    }
+
+    private mutating func waits(_ id: ID, since now: Instant) {
+        strangers.insert(id, at: now)
+        guard strangers.count > 2 * connections.count + Self.victimsAtOnce else { return }
+        strangers = DueQueue()
+        for (id, connection) in connections where connection.isStranger {
+            strangers.insert(id, at: connection.waitingSince)
+        }
     }
 
     public mutating func closed(_ id: ID) {
-        guard let connection = connections.removeValue(forKey: id), let count = counts[connection.client] else {
+        guard let connection = connections.removeValue(forKey: id), let count = counts[connection.source] else {
             return
         }
-        counts[connection.client] = count > 1 ? count - 1 : nil
+        counts[connection.source] = count > 1 ? count - 1 : nil
         if connection.isLocal { localCount -= 1 }
     }
 
     /// The connections that have waited longer than `tcp-idle`.
     public func expired(at now: Instant) -> [ID] {
         connections.filter { now - $0.value.waitingSince > limits.tcpIdle }.map(\.key).sorted()
+    }
+}
+
+extension IPAddress {
+    /// What one subscriber has at least: an IPv4 address, an IPv6 /64.
+    fileprivate var site: IPAddress {
+        switch self {
+        case .v4: self
+        case .v6(let bits): .v6(IPv6Bits(UInt128(bits.subnet) << 64))
+        }
     }
 }

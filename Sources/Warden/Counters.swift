@@ -5,12 +5,16 @@ public struct Counters: Hashable, Sendable {
     public var denied: [DenialReason: Int] = [:]
     public var malformed = 0
     public var duplicates = 0
+    /// Connections that had to go for want of a place.
+    public var crowdedOut = 0
     public var granted = 0
     public var renewed = 0
     public var expired = 0
     public var revoked = 0
     public var commits = 0
     public var commitFailures = 0
+    /// Audit events that were not written in full.
+    public var suppressed = 0
 
     public init() {}
 }

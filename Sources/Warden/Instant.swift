@@ -5,6 +5,7 @@ public struct Instant: Hashable, Sendable, Comparable {
     public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
 
     public static let zero = Instant(nanoseconds: 0)
+    static let distantFuture = Instant(nanoseconds: .max)
 
     public static func < (left: Self, right: Self) -> Bool { left.nanoseconds < right.nanoseconds }
     // All three saturate: the kernel takes timeouts of up to 584 years, and anyone who may write to the table can give one.

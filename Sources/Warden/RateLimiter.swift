@@ -28,24 +28,30 @@ struct RateLimiter {
     /// Sources remembered in each generation.
     static let sourcesMax = 65_536
 
+    /// Nanoseconds in which a bucket regains one unit.
     private let interval: Int64
-    private let tolerance: Int64
+    /// Nanoseconds in which an empty bucket fills.
+    private let depth: Int64
     private var younger: [Key: Int64] = [:]
     private var older: [Key: Int64] = [:]
 
+    /// Buckets that are remembered.
+    var count: Int { younger.count + older.count }
+
     init(perSecond rate: Int, burst: Int) {
         interval = 1_000_000_000 / Int64(max(1, rate))
-        tolerance = interval * Int64(max(1, burst) - 1)
+        depth = interval * Int64(max(1, burst))
     }
 
-    mutating func admits(_ key: Key, at now: Instant) -> Bool {
-        let full = max(younger[key] ?? older[key] ?? now.nanoseconds, now.nanoseconds)
-        guard full - now.nanoseconds <= tolerance else { return false }
+    /// - Parameter cost: what is taken from the bucket, in the units of the rate; nothing if it holds less.
+    mutating func admits(_ key: Key, cost: Int = 1, at now: Instant) -> Bool {
+        let full = max(younger[key] ?? older[key] ?? now.nanoseconds, now.nanoseconds) + Int64(cost) * interval
+        guard full - now.nanoseconds <= depth else { return false }
         if younger.count >= Self.sourcesMax, younger[key] == nil {
             older = younger
             younger = [:]
         }
-        younger[key] = full + interval
+        younger[key] = full
         return true
     }
 }

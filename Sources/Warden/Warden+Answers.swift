@@ -150,8 +150,9 @@ extension Warden {
     /// Ends the exchange.
     private mutating func take(_ id: Exchange.ID) -> Exchange? {
         guard let exchange = exchanges.removeValue(forKey: id) else { return nil }
-        let left = exchangesOfClient[exchange.peer.address, default: 1] - 1
-        exchangesOfClient[exchange.peer.address] = left > 0 ? left : nil
+        let caller = Caller(exchange.peer)
+        let left = exchangesOfClient[caller, default: 1] - 1
+        exchangesOfClient[caller] = left > 0 ? left : nil
         if exchange.peer.transport == .udp {
             underWay[CallKey(address: exchange.peer.address, port: exchange.peer.port, xid: exchange.xid)] = nil
         }

@@ -104,9 +104,10 @@ extension Warden {
             }
         }
         guard exchanges.count < Self.exchangesMax + (peer.isLocal ? Self.exchangesLocalReserve : 0),
-            exchangesOfClient[peer.address, default: 0] < Self.exchangesPerClientMax
+            exchangesOfClient[Caller(peer), default: 0] < Self.exchangesPerClientMax,
+            peer.isLocal || questions.count < Self.questionsMax
         else { return deny(incoming, .rate, at: now, into: &actions) }
-        exchangesOfClient[peer.address, default: 0] += 1
+        exchangesOfClient[Caller(peer), default: 0] += 1
         nextExchange += 1
         exchanges[nextExchange] = exchange
         if peer.transport == .udp { underWay[key] = nextExchange }

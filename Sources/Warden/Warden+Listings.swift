@@ -7,8 +7,11 @@ extension Warden {
     mutating func list(_ id: Exchange.ID, _ exchange: Exchange, at now: Instant, into actions: inout [Action]) {
         let visible = (registry?.registrations ?? []).compactMap { shown($0, to: exchange) }
         switch exchange.call {
-        case .dump(.v2): complete(id, .mappings(visible.compactMap(\.mapping)), at: now, into: &actions)
-        case .dump: complete(id, .registrations(visible.map(\.rpcb)), at: now, into: &actions)
+        case .dump(let version):
+            let result: PortmapperResult =
+                version == .v2 ? .mappings(visible.compactMap(\.mapping)) : .registrations(visible.map(\.rpcb))
+            guard isAffordable(result, id, exchange, at: now, into: &actions) else { return }
+            complete(id, result, at: now, into: &actions)
         case .getAddressList(let rpcb):
             let asked = visible.filter {
                 $0.program == rpcb.program && $0.version == rpcb.version
@@ -20,6 +23,25 @@ extension Warden {
             .getStatistics:
             break
         }
+    }
+
+    /// Whether UDP may carry the listing; denies it where not, also in observe mode: its peer's address may be forged.
+    private mutating func isAffordable(
+        _ result: PortmapperResult, _ id: Exchange.ID, _ exchange: Exchange, at now: Instant,
+        into actions: inout [Action]
+    ) -> Bool {
+        guard exchange.peer.transport == .udp else { return true }
+        let byteCount = result.reply(xid: exchange.xid).encoded.count
+        guard byteCount <= ListingBudget.datagramBytesMax else {
+            let detail = "a list of \(byteCount) bytes exceeds a datagram"
+            deny(id, .listOverUDP, detail: detail, at: now, into: &actions)
+            return false
+        }
+        guard exchange.peer.isLocal || listingBudget.admits(byteCount, to: exchange.peer.address, at: now) else {
+            deny(id, .rate, detail: "lists over UDP", at: now, into: &actions)
+            return false
+        }
+        return true
     }
 
     /// The registration as this client may see it: rpcbind's own place is ours, and what the client can't reach or
@@ -67,6 +89,7 @@ extension Warden {
                 Exchange.Service(
                     program: registration.program, port: service, rule: policy.rules[rule].label, open: open))
         }
+        guard isAffordable(.addressList(entries), id, exchange, at: now, into: &actions) else { return }
         exchanges[id]?.result = .addressList(entries)
         exchanges[id]?.services = wanted
         inspect(id, at: now, into: &actions)

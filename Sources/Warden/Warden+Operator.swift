@@ -62,8 +62,18 @@ extension Warden {
     public mutating func connectionOpened(_ peer: Peer, at now: Instant, into actions: inout [Action]) {
         let victims = connections.opened(
             peer.channel, from: peer.address, isLocal: peer.isLocal, isNamed: policy.names(peer.address), at: now)
-        for id in victims { actions.append(.closeConnection(id)) }
+        crowdOut(victims, into: &actions)
         if !isKnown(peer) { noteStranger(over: .tcp, at: now, into: &actions) }
+    }
+
+    /// A connection could not be accepted: the process or the host has no descriptors left.
+    public mutating func connectionsExhausted(into actions: inout [Action]) {
+        crowdOut(connections.crowded(), into: &actions)
+    }
+
+    private mutating func crowdOut(_ victims: [ConnectionTable.ID], into actions: inout [Action]) {
+        counters.crowdedOut += victims.count
+        for id in victims { actions.append(.closeConnection(id)) }
     }
 
     public mutating func connectionReceived(_ id: ConnectionTable.ID, isInsideRecord: Bool, at now: Instant) {

@@ -30,12 +30,13 @@ public struct Warden: Sendable {
 
     var exchanges: [Exchange.ID: Exchange] = [:]
     var nextExchange: Exchange.ID = 0
-    var exchangesOfClient: [IPAddress: Int] = [:]
+    var exchangesOfClient: [Caller: Int] = [:]
     /// UDP calls under way, so that a retransmission is not asked and answered twice.
     var underWay: [CallKey: Exchange.ID] = [:]
     var questions = SharedQuestions<Asker>()
     var connections: ConnectionTable
     var rates: RateLimiter
+    var listingBudget = ListingBudget()
     var auditLimiter = AuditLimiter()
 
     /// Guard, standing elements and grants are what registry, listeners and policy ask for.
@@ -56,10 +57,13 @@ public struct Warden: Sendable {
 
     /// Calls under way; beyond it the newest are dropped.
     static let exchangesMax = 16_384
-    /// Calls of one client under way: what it pipelines must not take the places of others.
+    /// Calls of one client and transport under way: what it pipelines must not take the places of others, and what is
+    /// sent in its name over UDP not those of its own connections.
     static let exchangesPerClientMax = 1024
     /// Places that only this host's calls may take: remote ones must not silence lockd's question to loopback.
     static let exchangesLocalReserve = 1024
+    /// Different questions of remote calls. A channel to rpcbind takes 4096: the rest is for this host and the registry.
+    static let questionsMax = 3072
 
     /// A look at the listeners, and who waits for it.
     struct Inspection {
@@ -70,6 +74,13 @@ public struct Warden: Sendable {
         var openers: [Exchange.ID] = []
         /// The registry was read, whether or not it has any services.
         var isDue = false
+    }
+
+    struct Caller: Hashable {
+        var address: IPAddress
+        var transport: Transport
+
+        init(_ peer: Peer) { (address, transport) = (peer.address, peer.transport) }
     }
 
     struct CallKey: Hashable {
@@ -125,6 +136,11 @@ public struct Warden: Sendable {
         flush(at: now, into: &actions)
     }
 
+    /// The last that is heard of time: what the log swallowed is summed up.
+    public mutating func stopping(at now: Instant, into actions: inout [Action]) {
+        for event in auditLimiter.lastSummary(at: now) { actions.append(.audit(event)) }
+    }
+
     /// Bounds the time that one round of looking after grants takes.
     static let inspectionsAtOnce = 512
 
@@ -140,6 +156,10 @@ public struct Warden: Sendable {
     }
 
     mutating func audit(_ event: AuditEvent, at now: Instant, into actions: inout [Action]) {
-        if auditLimiter.admits(event, at: now) { actions.append(.audit(event)) }
+        if auditLimiter.admits(event, at: now) {
+            actions.append(.audit(event))
+        } else {
+            counters.suppressed += 1
+        }
     }
 }

@@ -23,6 +23,23 @@ extension LabTests {
         }
 
         @Test(
+            "what the rate limit kept out of the log is summed up before the last line",
+            .lab(.rpcbind, .daemon, settings: "limits: {calls-per-second: 10000}"))
+        func sums() async throws {
+            let lab = try Lab.current
+            let storm =
+                "storm --to 10.77.1.1 --over udp --count 500 --program 100000 --version 2 --service udp --parallel 4"
+            #expect(try lab.peer(.approved, storm).text.contains("unanswered=0"))
+            let permitted = try lab.counts()["permitted"]
+            #expect(try lab.rpcwarden("stop").isSuccess)
+            try await Self.isEnded(lab)
+            let events = try lab.events()
+            let sums = events.filter { $0.event == .suppressed && $0.detail == "permitted" }.compactMap(\.count)
+            #expect(sums.count == 1 && AuditSum(events).permitted + sums.reduce(0, +) == permitted, "\(sums)")
+            #expect(events.suffix(2).map(\.event) == [.suppressed, .stopped])
+        }
+
+        @Test(
             "--open takes the table away too, and the next start guards anew",
             .lab(.rpcbind, .daemon, policy: Policies.echoes()), arguments: [true, false])
         func opens(isOwned: Bool) async throws {

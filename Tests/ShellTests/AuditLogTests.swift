@@ -82,36 +82,6 @@ struct AuditLogTests {
         #expect(!lines.contains("RPCWARDEN_EVENT=permitted"))
     }
 
-    @Test("appends to a file, and follows it when it is rotated")
-    func rotation() throws {
-        let path = NSTemporaryDirectory() + "rpcwarden-audit-\(UUID().uuidString)"
-        defer { for name in [path, path + ".1"] { unlink(name) } }
-        var settings = Settings.Audit()
-        settings.destination = .file
-        settings.file = path
-        let log = try AuditLog(settings)
-        log.write(AuditEvent(.started), at: time)
-        log.flush()
-        #expect(rename(path, path + ".1") == 0)
-        try log.reopen()
-        log.write(AuditEvent(.stopped), at: time)
-        log.flush()
-        #expect(try String(contentsOfFile: path + ".1", encoding: .utf8).contains("started"))
-        let fresh = try String(contentsOfFile: path, encoding: .utf8)
-        #expect(fresh.contains("stopped") && !fresh.contains("started"))
-    }
-
-    @Test("counts the lines that a full disk takes away, and goes on")
-    func fullDisk() throws {
-        var settings = Settings.Audit()
-        settings.destination = .file
-        settings.file = "/dev/full"
-        let log = try AuditLog(settings)
-        for _ in 0..<3 { log.write(denied(), at: time) }
-        log.flush()
-        #expect(log.lost == 3)
-    }
-
     @Test("says which file it can't open, and why")
     func unopenable() {
         var settings = Settings.Audit()

@@ -120,4 +120,58 @@ private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> Por
         guard case .addressList(let entries) = result else { return #expect(Bool(false)) }
         #expect(entries.map(\.address) == ["2001:db8:1::1.0.111", "2001:db8:1::1.0.111"])
     }
+
+    private static let overUDP = Settings().with { $0.limits.listsOverUDP = true }
+
+    @Test("listings over UDP are bounded by bytes: beyond them silence, logged as rate; TCP is not touched")
+    func budget() throws {
+        var bench = Bench.started([Self.lister], settings: Self.overUDP)
+        var replies: [Reply.Body] = []
+        for xid in 0..<200 { replies += bench.ask(.dump(.v4), from: .named, xid: UInt32(xid)) }
+        let byteCount = try #require(replies.first.map { Reply(xid: 7, body: $0).encoded.count })
+        #expect(replies.count == ListingBudget.burstBytesPerClient / byteCount)
+        #expect(bench.denials == Array(repeating: .rate, count: 200 - replies.count))
+        #expect(bench.ask(.dump(.v4), from: .named.over(.tcp)).count == 1)
+        #expect(bench.ask(.dump(.v4), from: .from("10.1.2.4")).count == 1)
+        #expect(bench.isQuiet)
+    }
+
+    @Test("GETADDRLIST counts too, and beyond the bytes it opens nothing")
+    func addressListBudget() {
+        var bench = Bench.started([Self.lister], settings: Self.overUDP.with { $0.limits.callsPerSecond = 10_000 })
+        while bench.ask(.dump(.v4), from: .named).count == 1 {}
+        while bench.ask(.addressList(of: .mountd), from: .named).count == 1 {}
+        let commits = bench.kernel.committed.count
+        #expect(bench.denials.last == .rate)
+        #expect(bench.ask(.addressList(of: .mountd), from: .named) == [])
+        #expect(bench.kernel.committed.count == commits)
+    }
+
+    @Test("the bytes are bounded for strangers in observe mode, too: their addresses may be forged")
+    func budgetWhenObserving() {
+        var bench = Bench.started(settings: .observing)
+        let replies = (0..<200).flatMap { bench.ask(.dump(.v4), from: .stranger, xid: UInt32($0)) }
+        #expect((1..<200).contains(replies.count))
+        #expect(bench.warden.counters.denied[.rate] == 200 - replies.count)
+        #expect(bench.events(.denied).first { $0.reason == .rate }?.isEnforced == true)
+    }
+
+    @Test("this host's listings over UDP are not bounded by bytes")
+    func localBudget() {
+        var bench = Bench.started([Self.lister], settings: Self.overUDP)
+        for xid in 0..<200 { #expect(bench.ask(.dump(.v4), from: .loopback, xid: UInt32(xid)).count == 1) }
+    }
+
+    @Test("a list that no client takes as one datagram is denied over UDP, and served over TCP")
+    func tooLong() {
+        let many = (1...200).flatMap { RPCB.everywhere(.mountd, UInt32($0), port: 20048) }
+        var bench = Bench.started([Self.lister], settings: Self.overUDP, registering: many)
+        for call in [PortmapperCall.dump(.v3), .dump(.v4)] {
+            #expect(bench.ask(call, from: .named) == [.authError(.failed)])
+            #expect(bench.ask(call, from: .named.over(.tcp)) != [.authError(.failed)])
+        }
+        #expect(bench.denials == [.listOverUDP, .listOverUDP])
+        #expect(bench.events(.denied).last?.detail?.contains("bytes exceeds a datagram") == true)
+        #expect(bench.ask(.dump(.v2), from: .named).count == 1, "entries of version 2 are short")
+    }
 }

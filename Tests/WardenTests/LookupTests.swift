@@ -376,6 +376,37 @@ private let authError = Reply.Body.authError(.failed)
         #expect(bench.replies.count == 3)
     }
 
+    @Test(
+        "five datagrams alike cost one question and one answer, whatever is asked of rpcbind",
+        arguments: [
+            .port(of: .mountd), .address(of: .mountd), .address(of: .mountd, as: .v3), .versionAddress(of: .mountd),
+            .dump(.v2), .dump(.v4), .addressList(of: .mountd),
+        ] as [PortmapperCall])
+    func fiveTimes(call: PortmapperCall) {
+        var bench = Bench.started([.sample(lists: true)], settings: Settings().with { $0.limits.listsOverUDP = true })
+        bench.holdsQuestions = true
+        for _ in 0..<5 { bench.call(call, from: .named) }
+        #expect(bench.asked.count == 1)
+        bench.holdsQuestions = false
+        bench.answerAll()
+        #expect(bench.replies.count == 1)
+        #expect(bench.warden.counters.duplicates == 4)
+        #expect(bench.isQuiet)
+        bench.call(call, from: .named)
+        #expect((bench.asked.count, bench.replies.count) == (2, 2), "what was answered may be asked again")
+    }
+
+    @Test("a call that failed upstream may be sent again with the same xid")
+    func afterFailure() {
+        var bench = Bench.started([.sample()])
+        bench.holdsQuestions = true
+        for _ in 0..<3 { bench.call(.port(of: .mountd), from: .named) }
+        bench.loseAll()
+        #expect(bench.replies.map(\.reply.body) == [.authError(.failed)])
+        bench.holdsQuestions = false
+        #expect(bench.ask(.port(of: .mountd), from: .named) == [PortmapperResult.port(20048).body])
+    }
+
     @Test("over TCP the same xid twice is two calls")
     func tcp() {
         var bench = Bench.started([.sample()])
@@ -421,6 +452,21 @@ private let authError = Reply.Body.authError(.failed)
         #expect(bench.kernel.committed.count <= 2)
     }
 
+    @Test("remote calls leave room in the channels to rpcbind for this host and for the registry")
+    func questions() {
+        var bench = Bench.started([.sample()], settings: Settings().with { $0.limits.callsPerSecond = 10_000 })
+        bench.holdsQuestions = true
+        for number in 0..<4000 {
+            let peer = Peer.from("10.1.\(number / 256).\(number % 256)")
+            bench.call(.port(of: .mountd, version: UInt32(number)), from: peer)
+        }
+        #expect(bench.asked.count <= Warden.questionsMax + 1)
+        #expect(bench.denials.count == 4000 - Warden.questionsMax && Set(bench.denials) == [.rate])
+        let before = bench.asked.count
+        bench.call(.port(of: .status, version: 77), from: .loopback)
+        #expect(bench.asked.count == before + 1)
+    }
+
     @Test("one client can't take all places")
     func perClient() {
         var bench = Bench.started([.sample()], settings: Settings().with { $0.limits.callsPerSecond = 10_000 })
@@ -430,9 +476,12 @@ private let authError = Reply.Body.authError(.failed)
         }
         #expect(bench.denials == [.rate])
         bench.call(.port(of: .mountd), from: .from("10.1.2.4"))
+        // What came over UDP may be forged in this client's name.
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
         bench.holdsQuestions = false
         bench.answerAll()
-        #expect(bench.replies.count == Warden.exchangesPerClientMax + 1)
+        #expect(bench.denials == [.rate])
+        #expect(bench.replies.count == Warden.exchangesPerClientMax + 2)
         #expect(bench.isQuiet)
     }
 }

@@ -40,7 +40,7 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
         table.opened(id, from: ip(client), isLocal: local, isNamed: named, at: at(time))
     }
 
-    @Test("a client at its limit loses the new connection, and gets a place when one is closed")
+    @Test("a stranger at its limit loses the new connection, and gets a place when one is closed")
     func perClient() {
         var table = Self.table()
         #expect((1...3).map { Self.open(&table, $0, "192.0.2.1") } == [[], [], [3]])
@@ -50,15 +50,55 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
         #expect(Self.open(&table, 4, "192.0.2.1") == [])
     }
 
-    @Test("when all places are taken, the greediest stranger's longest waiting connection goes")
-    func greediest() {
+    @Test("a named client at its limit loses its own longest waiting connection, nobody else's")
+    func perNamedClient() {
         var table = Self.table()
         _ = Self.open(&table, 1, "192.0.2.1", at: 0)
-        _ = Self.open(&table, 2, "192.0.2.2", at: 2)
-        _ = Self.open(&table, 3, "192.0.2.2", at: 1)
-        _ = Self.open(&table, 4, "10.1.2.3", named: true, at: 0)
-        #expect(Self.open(&table, 5, "192.0.2.5", at: 9) == [3])
+        for id in 2...3 { _ = Self.open(&table, UInt64(id), "10.1.2.3", named: true, at: Int64(id)) }
+        table.received(2, isInsideRecord: false, at: at(9))
+        #expect(Self.open(&table, 4, "10.1.2.3", named: true, at: 10) == [3])
+        #expect(Self.open(&table, 5, "10.1.2.3", named: true, at: 11) == [2])
+        #expect(table.count == 3)
+    }
+
+    @Test("a stranger's IPv6 /64 is one source; clients that rules name are told apart within theirs")
+    func subnets() {
+        var table = Self.table()
+        #expect((1...3).map { Self.open(&table, $0, "2001:db8::\($0)") } == [[], [], [3]])
+        #expect(Self.open(&table, 4, "2001:db8:0:1::1", at: 1) == [])
+        let victims = (5...8).map { Self.open(&table, $0, "2001:db8:1::\($0)", named: true, at: Int64($0)) }
+        #expect(victims == [[], [1], [2], [4]])
         #expect(table.count == 4)
+    }
+
+    @Test("when descriptors run out, strangers go, the longest waiting first; named and local clients stay")
+    func crowded() {
+        var table = Self.table(100, perClient: 3)
+        _ = Self.open(&table, 1, "10.1.2.3", named: true)
+        _ = Self.open(&table, 2, "127.0.0.1", local: true)
+        for id in 3...20 { _ = Self.open(&table, UInt64(id), "192.0.2.\(id)", at: Int64(id)) }
+        let victims = [table.crowded(), table.crowded(), table.crowded()]
+        #expect(victims == [Array(3...18), [19, 20], []])
+        #expect(table.count == 2)
+    }
+
+    @Test("when all places are taken, the stranger goes who waits longest since it was heard")
+    func longestWaiting() {
+        var table = Self.table()
+        for id in 1...3 { _ = Self.open(&table, UInt64(id), "192.0.2.\(id)", at: Int64(id)) }
+        _ = Self.open(&table, 4, "10.1.2.3", named: true, at: 0)
+        table.received(1, isInsideRecord: false, at: at(8))
+        #expect((5...8).map { Self.open(&table, $0, "192.0.2.\($0)", at: Int64($0) + 4) } == [[2], [3], [1], [5]])
+        #expect(table.count == 4)
+    }
+
+    @Test("a stranger that is heard without end is remembered once")
+    func boundedQueue() {
+        var table = Self.table()
+        for id in 1...4 { _ = Self.open(&table, UInt64(id), "192.0.2.\(id)", at: Int64(id)) }
+        for time in 5...Int64(10_000) { table.received(1, isInsideRecord: false, at: at(time)) }
+        #expect(table.strangersRemembered < 32)
+        #expect((5...8).map { Self.open(&table, $0, "192.0.2.\($0)", at: 10_001) } == [[2], [3], [4], [1]])
     }
 
     @Test("a stranger never takes a named client's place; a named client takes strangers' first, then the greediest's")
@@ -108,11 +148,50 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
             bench.handle { $0.connectionOpened(.from("192.0.2.1", .tcp, channel: UInt64(id)), at: $1, into: &$2) }
         }
         #expect((bench.closed, bench.warden.connectionCount) == ([2], 1))
+        #expect(bench.warden.counters.crowdedOut == 1)
         bench.warden.connectionReceived(1, isInsideRecord: true, at: bench.now)
         bench.advance(by: .seconds(31))
         #expect((bench.closed, bench.warden.connectionCount) == ([2, 1], 0))
         bench.warden.connectionClosed(1)
         #expect(bench.warden.connectionCount == 0)
+    }
+}
+
+@Suite("limits and descriptors") struct DescriptorTests {
+    @Test(
+        "connections, remote and local, fit into the descriptors, and one always does",
+        arguments: [
+            (1_048_576, 1024), (2 * 1024 + 48, 1024), (2 * 1024 + 47, 1023), (1024, 488), (64, 8), (48, 1), (3, 1),
+        ])
+    func fitted(descriptors: Int, connections: Int) {
+        let limits = Settings.Limits()
+        #expect(limits.fitted(toDescriptors: descriptors).tcpConnections == connections)
+        #expect(limits.fitted(toDescriptors: limits.descriptorsNeeded) == limits)
+    }
+}
+
+@Suite("listing budget") struct ListingBudgetTests {
+    @Test("a client gets a burst of bytes, then so many a second, and no other client less")
+    func perClient() {
+        var budget = ListingBudget()
+        func served(_ client: String, _ milliseconds: Int64) -> Int {
+            (0..<1000).count { _ in budget.admits(1024, to: ip(client), at: at(milliseconds)) }
+        }
+        #expect(served("10.1.2.3", 0) == 64)
+        #expect(served("10.1.2.4", 0) == 64)
+        #expect(served("10.1.2.3", 1000) == 16)
+        #expect(served("2001:db8::1", 1000) == 64)
+        #expect(served("2001:db8::2", 1000) == 0)
+    }
+
+    @Test("however many clients are claimed, all together get so many bytes a second")
+    func inAll() {
+        var budget = ListingBudget()
+        func served(_ milliseconds: Int64) -> Int {
+            (0..<UInt32(10_000)).count { budget.admits(1024, to: .v4($0), at: at(milliseconds)) }
+        }
+        #expect(served(0) == 1024)
+        #expect((1023...1025).contains(served(1000)))
     }
 }
 
@@ -141,6 +220,35 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
         ]
         #expect(Set(keys).count == keys.count)
         #expect(RateLimiter.Key(ip("2001:db8::1"), .udp) == RateLimiter.Key(ip("2001:db8::ffff:ffff:ffff:ffff"), .udp))
+    }
+
+    @Test("takes what a thing costs, and nothing when the bucket holds less")
+    func cost() {
+        var limiter = RateLimiter(perSecond: 1000, burst: 3000)
+        func admits(_ cost: Int, _ milliseconds: Int64) -> Bool {
+            limiter.admits(Self.client, cost: cost, at: at(milliseconds))
+        }
+        #expect(!admits(3001, 0))
+        #expect(admits(2500, 0))
+        #expect(!admits(501, 0))
+        #expect(admits(500, 0))
+        #expect(!admits(101, 100))
+        #expect(admits(100, 100))
+    }
+
+    @Test("a million sources, IPv4 and IPv6, leave no more than two generations behind")
+    func bounded() {
+        var limiter = RateLimiter(perSecond: 50, burst: 200)
+        var generator = SeededGenerator(state: 7)
+        var largest = 0
+        for index in 0..<1_000_000 {
+            let bits = UInt64.random(in: .min ... .max, using: &generator)
+            let source: IPAddress =
+                index.isMultiple(of: 2) ? .v4(UInt32(truncatingIfNeeded: bits)) : .v6(IPv6Bits(UInt128(bits) << 64))
+            #expect(limiter.admits(.init(source, index % 3 == 0 ? .tcp : .udp), at: at(Int64(index / 100))) == true)
+            largest = max(largest, limiter.count)
+        }
+        #expect(largest == 2 * RateLimiter.sourcesMax)
     }
 
     @Test("remembers the younger half of the sources when there are too many")
@@ -202,6 +310,42 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
         let summary = limiter.summary(at: at(10_000))
         #expect(summary.map(\.detail) == ["denied", "malformed"])
         #expect(summary.map(\.count) == [3750, 1250])
+    }
+
+    @Test("what is written and what is summed up are all there was, within the rates", arguments: 0..<20)
+    func property(seed: Int) {
+        var generator = SeededGenerator(state: UInt64(seed))
+        var limiter = AuditLimiter()
+        let kinds: [AuditEvent.Kind] = [.permitted, .denied, .malformed, .granted, .probed]
+        let sources = UInt32.random(in: 1...2000, using: &generator)
+        var (events, written, summed): ([AuditEvent.Kind: Int], [AuditEvent.Kind: Int], [AuditEvent.Kind: Int])
+        (events, written, summed) = ([:], [:], [:])
+        var writtenOf: [RateLimiter.Key: Int] = [:]
+        var time: Int64 = 0
+        func take(_ summary: [AuditEvent]) {
+            for event in summary {
+                guard let kind = event.detail.flatMap(AuditEvent.Kind.init) else { continue }
+                summed[kind, default: 0] += event.count ?? 0
+            }
+        }
+        for _ in 0..<30_000 {
+            time += Int64.random(in: 0...2, using: &generator)
+            var event = Self.denied(.v4(UInt32.random(in: 0..<sources, using: &generator)))
+            event.kind = kinds.randomElement(using: &generator) ?? .denied
+            event.transport = Bool.random(using: &generator) ? .udp : .tcp
+            events[event.kind, default: 0] += 1
+            if limiter.admits(event, at: at(time)) {
+                written[event.kind, default: 0] += 1
+                if let client = event.client { writtenOf[.init(client, event.transport ?? .udp), default: 0] += 1 }
+            }
+            take(limiter.summary(at: at(time)))
+        }
+        take(limiter.lastSummary(at: at(time)))
+        #expect(written.merging(summed, uniquingKeysWith: +) == events)
+        let seconds = Int(time / 1000) + 1
+        #expect(written.values.reduce(0, +) <= 500 * (10 + seconds))
+        #expect(writtenOf.values.allSatisfy { $0 <= 20 * (10 + seconds) })
+        #expect(limiter.lastSummary(at: at(time)) == [])
     }
 
     @Test(

@@ -56,6 +56,16 @@ struct Arguments {
         return transport
     }
 
+    /// The value of `--sources`.
+    func sources() throws(UsageError) -> (first: IPAddress, count: Int)? {
+        guard let text = values["--sources"] else { return nil }
+        let parts = text.split(separator: "/")
+        guard parts.count == 2, let first = IPAddress(parts[0]), let count = Int(parts[1]), count > 0 else {
+            throw UsageError("--sources \(text) is not FIRST-ADDR/N")
+        }
+        return (first, count)
+    }
+
     /// The value of `--wait`.
     func wait() throws(UsageError) -> Duration {
         .milliseconds(try number("--wait") ?? 1000)
@@ -95,4 +105,13 @@ func parseHex(_ text: String) -> [UInt8]? {
         rest = rest.dropFirst(2)
     }
     return bytes
+}
+
+extension IPAddress {
+    func advanced(by count: Int) -> IPAddress {
+        switch self {
+        case .v4(let bits): .v4(bits &+ UInt32(count))
+        case .v6(let bits): .v6(IPv6Bits(bits.value &+ UInt128(count)))
+        }
+    }
 }

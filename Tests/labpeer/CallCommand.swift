@@ -6,7 +6,7 @@ import Portmapper
 struct CallCommand {
     static let usage = """
         labpeer call --to ADDR [--port 111] --over udp|tcp [--from ADDR] [--source-port N] [--xid N] [--wait MS]
-                     [--interface NAME] [--broadcast] [--all] [--show] --hex BYTES | PROCEDURE…
+                     [--interface NAME] [--broadcast] [--all] [--show] [--repeat N | --count N] --hex BYTES | PROCEDURE…
         """
 
     private let peer: Endpoint
@@ -18,6 +18,9 @@ struct CallCommand {
     private let wantsAll: Bool
     /// Prints each reply's bytes too.
     private let shows: Bool
+    /// UDP: as many datagrams, all alike, or with xids that count up.
+    private let copies: Int
+    private let areAlike: Bool
     private let message: [UInt8]
     private let xid: UInt32
     private let call: PortmapperCall?
@@ -27,6 +30,7 @@ struct CallCommand {
             list,
             options: [
                 "--to", "--port", "--over", "--from", "--source-port", "--xid", "--wait", "--hex", "--interface",
+                "--repeat", "--count",
             ],
             flags: ["--broadcast", "--all", "--show"])
         peer = try arguments.peer(defaultPort: 111)
@@ -35,6 +39,10 @@ struct CallCommand {
         isBroadcast = arguments.has("--broadcast")
         wantsAll = arguments.has("--all") || isBroadcast || peer.address.isMulticastOrBroadcast
         shows = arguments.has("--show")
+        let alike: Int? = try arguments.number("--repeat")
+        areAlike = alike != nil
+        let counting: Int? = try arguments.number("--count")
+        copies = alike ?? counting ?? 1
         let any = peer.address.isIPv4 ? IPAddress.v4(0) : .v6(0)
         let from = try arguments.address("--from")
         let port: UInt16? = try arguments.number("--source-port")
@@ -77,7 +85,9 @@ struct CallCommand {
     }
 
     private func overUDP(_ socket: Socket, _ deadline: ContinuousClock.Instant) throws(SystemError) -> Int32 {
-        try socket.send(message, to: peer)
+        for number in 0..<copies {
+            try socket.send(areAlike ? message : withXID(xid &+ UInt32(number)), to: peer)
+        }
         var isAnswered = false
         var isSilent = true
         while let (bytes, from) = try socket.receive(until: deadline) {
@@ -87,6 +97,10 @@ struct CallCommand {
         }
         if isSilent { say("silence") }
         return isAnswered ? 0 : 1
+    }
+
+    private func withXID(_ xid: UInt32) -> [UInt8] {
+        withUnsafeBytes(of: xid.bigEndian, Array.init) + message.dropFirst(4)
     }
 
     private func overTCP(_ socket: Socket, _ deadline: ContinuousClock.Instant) throws(SystemError) -> Int32 {

@@ -4,24 +4,28 @@ import Portmapper
 /// `labpeer tcp-hold`: connections that stay open and say little.
 struct HoldCommand {
     static let usage = """
-        labpeer tcp-hold --to ADDR --port N --count N [--from ADDR] [--interface NAME]
-                         [--bytes HEX] [--hold MS] [--wait MS]
+        labpeer tcp-hold --to ADDR --port N --count N [--from ADDR | --sources FIRST-ADDR/N]
+                         [--interface NAME] [--bytes HEX] [--hold MS] [--wait MS]
         """
 
     private let peer: Endpoint
     private let count: Int
-    private let source: IPAddress?
+    private let sources: (first: IPAddress, count: Int)?
     private let bytes: [UInt8]
     private let hold: Duration
     private let wait: Duration
 
     init(_ list: ArraySlice<String>) throws(UsageError) {
         let arguments = try Arguments(
-            list, options: ["--to", "--port", "--count", "--from", "--bytes", "--hold", "--wait", "--interface"])
+            list,
+            options: [
+                "--to", "--port", "--count", "--from", "--bytes", "--hold", "--wait", "--interface", "--sources",
+            ])
         guard arguments.words.isEmpty else { throw UsageError("unexpected \(arguments.words[0])") }
         peer = try arguments.peer()
         count = try arguments.number("--count") ?? 1
-        source = try arguments.address("--from")
+        let source = try arguments.address("--from")
+        sources = try arguments.sources() ?? source.map { ($0, 1) }
         bytes = try arguments.bytes("--bytes") ?? []
         hold = .milliseconds(try arguments.number("--hold") ?? 1000)
         wait = try arguments.wait()
@@ -35,11 +39,15 @@ struct HoldCommand {
     }
 
     func run() throws(SystemError) -> Int32 {
+        raiseDescriptorLimit()
         var outcomes = (opened: 0, refused: 0, timeout: 0)
         var held: [Held] = []
         for number in 0..<count {
             let socket = try Socket(.tcp, isIPv4: peer.address.isIPv4)
-            if let source { try socket.bind(to: Endpoint(source, 0, interface: peer.interface)) }
+            if let sources {
+                let source = sources.first.advanced(by: number % sources.count)
+                try socket.bind(to: Endpoint(source, 0, interface: peer.interface))
+            }
             switch try socket.connect(to: peer, until: .now + wait) {
             case .connected:
                 outcomes.opened += 1
@@ -55,6 +63,13 @@ struct HoldCommand {
             "opened=\(outcomes.opened) refused=\(outcomes.refused) timeout=\(outcomes.timeout)"
                 + " closed=\(closed) open=\(held.count)")
         return outcomes.opened == count ? 0 : 1
+    }
+
+    private func raiseDescriptorLimit() {
+        var limit = rlimit()
+        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     }
 
     /// Says when the peer closes a connection, and takes it out.

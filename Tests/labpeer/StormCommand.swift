@@ -7,6 +7,7 @@ struct StormCommand: Sendable {
     static let usage = """
         labpeer storm --to ADDR [--port 111] --over udp|tcp --count N --program P --version V --service tcp|udp
                       [--sources FIRST-ADDR/N] [--connect] [--lookup getport|getaddr] [--parallel K] [--wait MS]
+                      [--retries N]
         """
 
     private let peer: Endpoint
@@ -20,13 +21,14 @@ struct StormCommand: Sendable {
     private let usesGetAddress: Bool
     private let workers: Int
     private let wait: Duration
+    private let retries: Int
 
     init(_ list: ArraySlice<String>) throws(UsageError) {
         let arguments = try Arguments(
             list,
             options: [
                 "--to", "--port", "--over", "--count", "--program", "--version", "--service", "--sources", "--lookup",
-                "--parallel", "--wait", "--interface",
+                "--parallel", "--wait", "--retries", "--interface",
             ],
             flags: ["--connect"])
         guard arguments.words.isEmpty else { throw UsageError("unexpected \(arguments.words[0])") }
@@ -36,11 +38,12 @@ struct StormCommand: Sendable {
         count = try arguments.number("--count") ?? 1
         program = try arguments.number("--program") ?? Program.mountd.rawValue
         version = try arguments.number("--version") ?? 3
-        sources = try arguments.text("--sources").map(Self.sources)
+        sources = try arguments.sources()
         connects = arguments.has("--connect")
         usesGetAddress = try Self.usesGetAddress(arguments.text("--lookup"), peer)
         workers = max(1, try arguments.number("--parallel") ?? 1)
         wait = try arguments.wait()
+        retries = try arguments.number("--retries") ?? 0
         guard !usesGetAddress || service == transport else {
             throw UsageError("getaddr answers for the transport it comes over: --service must equal --over")
         }
@@ -54,14 +57,6 @@ struct StormCommand: Sendable {
         case nil: return !peer.address.isIPv4
         case let word?: throw UsageError("--lookup \(word) is neither getport nor getaddr")
         }
-    }
-
-    private static func sources(_ text: String) throws(UsageError) -> (IPAddress, Int) {
-        let parts = text.split(separator: "/")
-        guard parts.count == 2, let first = IPAddress(parts[0]), let count = Int(parts[1]), count > 0 else {
-            throw UsageError("--sources \(text) is not FIRST-ADDR/N")
-        }
-        return (first, count)
     }
 
     func run() -> Int32 {
@@ -83,7 +78,13 @@ struct StormCommand: Sendable {
 
     private func ask(_ index: Int, _ tally: inout Tally) throws(SystemError) {
         let started = ContinuousClock.now
-        let answer = try lookup(index)
+        var answer = try lookup(index)
+        // As real clients do when nothing comes back.
+        for _ in 0..<retries {
+            guard case .unanswered = answer else { break }
+            tally.retried += 1
+            answer = try lookup(index)
+        }
         tally.lookups.append(ContinuousClock.now - started)
         switch answer {
         case .unanswered: tally.unanswered += 1
@@ -191,6 +192,7 @@ private struct Tally: Sendable {
     var timeout = 0
     var unanswered = 0
     var denied = 0
+    var retried = 0
     var failed: [String: Int] = [:]
     var lookups: [Duration] = []
     var connects: [Duration] = []
@@ -203,13 +205,16 @@ private struct Tally: Sendable {
         timeout += other.timeout
         unanswered += other.unanswered
         denied += other.denied
+        retried += other.retried
         failed.merge(other.failed, uniquingKeysWith: +)
         lookups += other.lookups
         connects += other.connects
     }
 
     var text: String {
-        let counts = "ok=\(ok) refused=\(refused) timeout=\(timeout) unanswered=\(unanswered) denied=\(denied)"
+        let counts =
+            "ok=\(ok) refused=\(refused) timeout=\(timeout) unanswered=\(unanswered) denied=\(denied)"
+            + " retried=\(retried)"
         let failures = failed.sorted { $0.key < $1.key }.map { " failed=\($0.value) (\($0.key))" }.joined()
         let (median, longest) = Self.spread(lookups)
         let (connectMedian, connectLongest) = Self.spread(connects)
@@ -221,14 +226,5 @@ private struct Tally: Sendable {
         let sorted = durations.sorted()
         guard let longest = sorted.last else { return (0, 0) }
         return (sorted[sorted.count / 2].microseconds, longest.microseconds)
-    }
-}
-
-extension IPAddress {
-    fileprivate func advanced(by count: Int) -> IPAddress {
-        switch self {
-        case .v4(let bits): .v4(bits &+ UInt32(count))
-        case .v6(let bits): .v6(IPv6Bits(bits.value &+ UInt128(count)))
-        }
     }
 }

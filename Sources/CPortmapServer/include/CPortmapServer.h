@@ -22,6 +22,9 @@ int rpcw_send_from(int descriptor, const void *bytes, size_t count, const struct
    Returns the descriptor, or -errno. */
 int rpcw_bound_socket(const struct rpcw_address *at, bool is_stream);
 
+/* Listens, with a queue for a flood of connections. Returns 0 or errno. */
+int rpcw_listen(int descriptor);
+
 /* Makes a socket that was passed by systemd fit for use. Returns 0 or errno. */
 int rpcw_adopt_socket(int descriptor);
 

@@ -1,0 +1,91 @@
+import Glibc
+import Synchronization
+import Warden
+
+/// What the event loop and the writer thread share.
+final class AuditWriter: Sendable {
+    private struct State {
+        var queue: AuditQueue
+        /// The thread sleeps until the bell rings.
+        var isIdle = false
+        var wantsReopening = false
+        /// When to give up what is not written; set: the log ends.
+        var deadline: ContinuousClock.Instant?
+    }
+
+    /// For the thread: something is to be done.
+    let bell: Bell
+    /// For who waits for the thread's end; rings on.
+    private let hasEnded: Bell
+    private let format: AuditFormat
+    private let state: Mutex<State>
+
+    init(_ format: AuditFormat, queueBytesMax: Int) throws(AuditLogError) {
+        bell = try Bell()
+        hasEnded = try Bell()
+        self.format = format
+        state = Mutex(State(queue: AuditQueue(bytesMax: queueBytesMax)))
+    }
+
+    // MARK: The event loop's side: none of this waits
+
+    func write(_ event: AuditEvent, at time: Timestamp) {
+        let isFull = state.withLock { state in
+            if state.queue.isFull { state.queue.miss(event, at: time) }
+            return state.queue.isFull
+        }
+        guard !isFull else { return }
+        let message = format.message(event, at: time)
+        let wakes = state.withLock { state in
+            if !state.queue.append(message) { state.queue.miss(event, at: time) }
+            defer { state.isIdle = false }
+            return state.isIdle
+        }
+        if wakes { bell.ring() }
+    }
+
+    func reopen() {
+        state.withLock { $0.wantsReopening = true }
+        bell.ring()
+    }
+
+    var missed: Int { state.withLock { $0.queue.missed } }
+    var unwritten: Int { state.withLock { $0.queue.unwritten } }
+
+    /// Has the thread end when all is written, or the time is up; waits for that.
+    func close(within limit: Duration) {
+        state.withLock { state in
+            if state.deadline == nil { state.deadline = .now + limit }
+        }
+        bell.ring()
+        hasEnded.wait(within: limit + Self.endingTime)
+    }
+
+    /// What the thread may take to notice.
+    private static let endingTime: Duration = .milliseconds(100)
+
+    // MARK: The thread's side
+
+    var deadline: ContinuousClock.Instant? { state.withLock { $0.deadline } }
+    var isEmpty: Bool { state.withLock { $0.queue.isEmpty } }
+
+    /// What waits; when that is nothing the next event rings the bell.
+    func take() -> AuditBatch {
+        state.withLock { state in
+            let batch = state.queue.take(format.message)
+            state.isIdle = batch.isWritten
+            return batch
+        }
+    }
+
+    func takeReopening() -> Bool {
+        state.withLock { state in
+            defer { state.wantsReopening = false }
+            return state.wantsReopening
+        }
+    }
+
+    func progressed(to batch: AuditBatch) { state.withLock { $0.queue.progressed(to: batch) } }
+
+    func ended() { hasEnded.ring() }
+}

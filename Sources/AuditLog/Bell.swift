@@ -1,0 +1,52 @@
+import Glibc
+
+/// Wakes a thread that waits in poll(): a pipe with a byte in it.
+final class Bell: Sendable {
+    let descriptor: Int32
+    private let writeEnd: Int32
+
+    init() throws(AuditLogError) {
+        var ends: [Int32] = [-1, -1]
+        guard pipe(&ends) == 0 else { throw AuditLogError(destination: "a pipe", code: errno) }
+        for end in ends {
+            _ = fcntl(end, F_SETFD, FD_CLOEXEC)
+            _ = fcntl(end, F_SETFL, O_NONBLOCK)
+        }
+        (descriptor, writeEnd) = (ends[0], ends[1])
+    }
+
+    deinit {
+        close(descriptor)
+        close(writeEnd)
+    }
+
+    /// Where the pipe is full it rings already.
+    func ring() {
+        var byte: UInt8 = 0
+        _ = write(writeEnd, &byte, 1)
+    }
+
+    func silence() {
+        var bytes = [UInt8](repeating: 0, count: 64)
+        while read(descriptor, &bytes, bytes.count) == bytes.count {}
+    }
+
+    /// Waits until it rings, or until `other` takes bytes again.
+    func wait(or other: Int32 = -1, within limit: Duration?) {
+        // poll passes over descriptors below zero.
+        var polled = [
+            pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: other, events: Int16(POLLOUT), revents: 0),
+        ]
+        _ = poll(&polled, 2, limit.map(Self.milliseconds) ?? -1)
+    }
+
+    /// Rounded up: who waits for a deadline shall not wake just before it.
+    private static func milliseconds(_ duration: Duration) -> Int32 {
+        let (seconds, attoseconds) = duration.components
+        guard seconds >= 0, attoseconds >= 0 else { return 0 }
+        return Int32(
+            clamping: seconds.multipliedReportingOverflow(by: 1000).partialValue + attoseconds / 1_000_000_000_000_000
+                + 1)
+    }
+}

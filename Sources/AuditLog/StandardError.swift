@@ -1,0 +1,34 @@
+import Glibc
+
+/// For operators, beside the audit log; never waits for who reads it.
+public enum StandardError {
+    /// A pipe that poll() calls writable takes so much at once (PIPE_BUF).
+    static let chunkBytesMax = 4096
+
+    /// Writes a line; what finds no room is left out.
+    public static func write(_ line: String) {
+        let bytes = Array((line + "\n").utf8)
+        bytes.withUnsafeBytes { bytes in
+            var rest = bytes[...]
+            while !rest.isEmpty {
+                let chunk = UnsafeRawBufferPointer(rebasing: rest.prefix(chunkBytesMax))
+                let count = writeAtOnce(chunk)
+                guard count > 0 else { return }
+                rest = rest.dropFirst(count)
+            }
+        }
+    }
+
+    /// O_NONBLOCK would belong to all who share the descriptor; so a pipe is asked first.
+    private static func writeAtOnce(_ bytes: UnsafeRawBufferPointer) -> Int {
+        let sent = send(STDERR_FILENO, bytes.baseAddress, bytes.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
+        guard sent < 0, errno == ENOTSOCK else { return sent }
+        guard isWritable(STDERR_FILENO) else { return 0 }
+        return Glibc.write(STDERR_FILENO, bytes.baseAddress, bytes.count)
+    }
+
+    static func isWritable(_ descriptor: Int32) -> Bool {
+        var polled = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        return poll(&polled, 1, 0) > 0
+    }
+}

@@ -1,0 +1,39 @@
+import Glibc
+import Warden
+
+/// How many descriptors this process may open.
+enum DescriptorLimit {
+    /// Raises the soft limit to the hard one, which is there for who knows that select(2) is out of the game.
+    static func raise() -> Int {
+        var limit = current()
+        guard limit.rlim_cur < limit.rlim_max else { return Int(clamping: limit.rlim_cur) }
+        limit.rlim_cur = limit.rlim_max
+        // Where a filter forbids it, the soft limit stays.
+        guard setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {
+            return Int(clamping: current().rlim_cur)
+        }
+        return Int(clamping: limit.rlim_cur)
+    }
+
+    private static func current() -> rlimit {
+        var limit = rlimit()
+        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        return limit
+    }
+}
+
+extension Settings {
+    /// The settings with no more connections than there are descriptors for.
+    func fittedToDescriptors() -> Settings {
+        var settings = self
+        let count = DescriptorLimit.raise()
+        settings.limits = limits.fitted(toDescriptors: count)
+        if settings.limits != limits {
+            writeError(
+                "rpcwarden: limits.tcp-connections: \(limits.tcpConnections) needs \(limits.descriptorsNeeded)"
+                    + " descriptors, and the process may open \(count) (LimitNOFILE=, ulimit -n); at most"
+                    + " \(settings.limits.tcpConnections) connections are held")
+        }
+        return settings
+    }
+}

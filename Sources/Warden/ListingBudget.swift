@@ -1,0 +1,21 @@
+import Portmapper
+
+/// Bounds the bytes of listings over UDP: they are longer than their calls, and go to whom the call claims to be from.
+struct ListingBudget {
+    /// What libtirpc's clients take (UDPMSGSIZE); rpcbind sends nothing that is much longer either.
+    static let datagramBytesMax = 8800
+    /// Two lists of a busy server a second, and a burst of a few dozen: more than people ask for.
+    static let bytesPerSecondPerClient = 16 << 10
+    static let burstBytesPerClient = 64 << 10
+    /// Whatever the number of forged clients.
+    static let bytesPerSecond = 1 << 20
+    static let burstBytes = 1 << 20
+
+    private var perClient = RateLimiter(perSecond: bytesPerSecondPerClient, burst: burstBytesPerClient)
+    private var inAll = RateLimiter(perSecond: bytesPerSecond, burst: burstBytes)
+
+    mutating func admits(_ byteCount: Int, to client: IPAddress, at now: Instant) -> Bool {
+        perClient.admits(RateLimiter.Key(client, .udp), cost: byteCount, at: now)
+            && inAll.admits(.everyone, cost: byteCount, at: now)
+    }
+}

@@ -1,0 +1,74 @@
+import ONCRPC
+import Portmapper
+import Testing
+
+extension LabTests {
+    @Suite("Retransmissions over UDP")
+    struct DuplicateTests {
+        private static let echo = Echo(port: 4002, transport: .udp)
+        private static let lookups = ["v2 getport \(echo.program) 1 udp", "v4 getaddr \(echo.program) 1 udp"]
+
+        @Test(
+            "five datagrams alike, while rpcbind is slow, cost one question and get one answer",
+            .lab(.rpcbind, .daemon, settings: "rpcbind: {timeout: 5s}", policy: Policies.echoes()))
+        func fiveTimes() async throws {
+            let lab = try Lab.current
+            try await lab.start(Self.echo)
+            try Self.countUpstream(lab)
+            for (round, lookup) in Self.lookups.enumerated() {
+                let before = try (Self.duplicates(lab), Self.upstream(lab))
+                try lab.kill("rpcbind", "STOP")
+                try lab.spawnPeer(
+                    .approved, "asker-\(round)",
+                    "call --to 10.77.1.1 --over udp --repeat 5 --all --show --wait 2500 \(lookup)")
+                try await eventually("all five have arrived") { try Self.duplicates(lab) == before.0 + 4 }
+                try await Task.sleep(for: .milliseconds(300))
+                #expect(!lab.log("asker-\(round)").contains("reply"))
+                try lab.kill("rpcbind", "CONT")
+                try await eventually("the asker is done") { try !lab.isRunning("asker-\(round)") }
+                let answers = lab.log("asker-\(round)").split(separator: "\n").filter { $0.hasPrefix("reply ") }
+                #expect(answers.count == 1)
+                #expect(answers.allSatisfy { $0.contains("4002") || $0.contains(".15.162") }, "\(answers)")
+                #expect(try Self.duplicates(lab) == before.0 + 4)
+                // Version 2 goes by the unix socket, and isn't counted here.
+                #expect(try Self.upstream(lab) == before.1 + (round == 0 ? 0 : 1))
+            }
+        }
+
+        @Test("what was answered may be asked again", .lab(.rpcbind, .daemon, policy: Policies.echoes()))
+        func afterTheAnswer() async throws {
+            let lab = try Lab.current
+            try await lab.start(Self.echo)
+            try Self.countUpstream(lab)
+            let words = "call --to 10.77.1.1 --over udp --source-port 700 --xid 4711 \(Self.lookups[1])"
+            for round in 1...3 {
+                #expect(try lab.peer(.approved, words).text.contains("reply from"))
+                #expect(try Self.upstream(lab) == round)
+            }
+            #expect(try Self.duplicates(lab) == 0)
+        }
+
+        private static func duplicates(_ lab: Lab) throws -> Int {
+            try lab.listing("status", as: StatusReport.self).counts["duplicates"] ?? -1
+        }
+
+        /// Counts datagrams to the real rpcbind.
+        private static func countUpstream(_ lab: Lab) throws {
+            try lab.write(
+                """
+                table inet upstream {
+                  chain output {
+                    type filter hook output priority 0;
+                    oif "lo" udp dport 1111 counter
+                  }
+                }
+                """, to: "upstream.nft")
+            #expect(try lab.nft("-f \(lab.state)/upstream.nft").isSuccess)
+        }
+
+        private static func upstream(_ lab: Lab) throws -> Int {
+            let text = try lab.nft("list table inet upstream").text
+            return try #require(text.firstMatch(of: /packets (\d+)/).flatMap { Int($0.1) }, "\(text)")
+        }
+    }
+}
