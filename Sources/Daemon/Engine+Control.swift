@@ -112,7 +112,7 @@ extension Engine {
 
     private func denials(since seconds: Int?) -> ControlReply {
         let now = HostClock.now()
-        let start = seconds.map { now + .seconds(-$0) } ?? .zero
+        let start = seconds.map { now + .seconds(-max(0, $0)) } ?? .zero
         return ControlReply(
             denials: warden.denialEntries(since: start).map { entry in
                 DenialRow(

@@ -23,6 +23,13 @@ extension Engine {
         return applyReload().map { .failure($0) } ?? .success(changes)
     }
 
+    /// The host names that a reload waited for are known. The files may have changed meanwhile, and the netfilter process
+    /// will read them as they are now: so do we.
+    func reloadAgain() {
+        awaitingHosts = nil
+        if case .failure(let refusal) = reload() { failed(refusal.text) }
+    }
+
     /// Puts in force what was read, once every host name of it has been asked for.
     ///
     /// The netfilter process reads the same files, and only then lets us do what they newly permit.

@@ -109,7 +109,7 @@ final class Engine {
         client?.timeAdvanced()
         readKernelEvents()
         let areHostsKnown = hosts?.isComplete ?? true
-        if areHostsKnown { applyReload() }
+        if areHostsKnown, awaitingHosts != nil { reloadAgain() }
         // Adopted grants of named hosts are judged by the registry: not before the names are known.
         guard isReady || areHostsKnown else { return }
         handle { $0.timeAdvanced(to: $1, into: &$2) }
@@ -139,7 +139,7 @@ final class Engine {
     /// Whom the kernel drops in front of us is denied, and counted.
     private func countDrops() {
         let now = HostClock.now()
-        guard warden.isShielded(at: now), now >= nextCount else { return }
+        guard warden.isShielded(at: now), now >= nextCount || isStopped else { return }
         nextCount = now + .milliseconds(500)
         do {
             let drops = try netfilter.drops()
@@ -210,7 +210,7 @@ final class Engine {
         } catch {
             // They stay in the ledger, and are asked for again.
             failed("\(error)")
-            let later = Dictionary(uniqueKeysWithValues: keys.map { ($0, Duration.seconds(1)) })
+            let later = Dictionary(keys.map { ($0, Duration.seconds(1)) }) { first, _ in first }
             handle { $0.grantsInspected(keys, later, at: $1, into: &$2) }
         }
     }
@@ -254,6 +254,7 @@ final class Engine {
         client?.close()
         control?.close()
         hosts?.close()
+        countDrops()
         handle { $0.stopping(at: $1, into: &$2) }
         record(AuditEvent(.stopped, detail: detail))
         audit.close()

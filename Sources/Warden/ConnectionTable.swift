@@ -63,7 +63,7 @@ public struct ConnectionTable: Sendable {
         connections[id] = connection
         counts[source, default: 0] += 1
         if isLocal { localCount += 1 }
-        if connection.isStranger { strangers.insert(id, at: now) }
+        if connection.isStranger { waits(id, since: now) }
         return victims
     }
 

@@ -132,7 +132,8 @@ struct DenialLog: Sendable {
     }
 
     mutating func add(
-        _ incoming: IncomingCall, _ reason: DenialReason?, isNamed: Bool, within window: Duration, at now: Instant,
+        _ incoming: IncomingCall, _ reason: DenialReason?, isOwnDoing: Bool = true, isNamed: Bool,
+        within window: Duration, at now: Instant,
         wallClock: Timestamp
     ) -> Finding {
         let peer = incoming.peer
@@ -150,7 +151,7 @@ struct DenialLog: Sendable {
             records[place].add(program, version: version)
         }
         var finding = Finding()
-        if reason?.isOfItsOwnDoing ?? true {
+        if isOwnDoing, reason?.isOfItsOwnDoing ?? true {
             finding.inAll = records[place].inAll.add(at: now, within: window)
             if peer.transport == .tcp { finding.overTCP = records[place].overTCP.add(at: now, within: window) }
         }

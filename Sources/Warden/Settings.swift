@@ -140,15 +140,16 @@ public struct Settings: Hashable, Sendable {
     public var tableShape: TableShape {
         var shape = TableShape(
             name: firewall.table, management: firewall.management, observes: mode == .observe, mark: firewall.mark,
-            keep: firewall.keep, grantsMax: Self.setSize(forGrants: limits.grants))
+            keep: firewall.keep, grantsMax: Self.setSize(for: limits.grants))
         // An administrator adds chains to a table that holds only sets.
         shape.isOwned = firewall.ownsTable && firewall.management == .guardPorts
         shape.logGroup = firewall.logGroup
+        shape.quarantinesMax = Self.setSize(for: QuarantineList.clientsMax)
         return shape
     }
 
     /// The kernel counts an expired element until it sweeps, about once a second, and the twins that packets add.
     ///
     /// Half as much again makes its hash table no larger for most values, the default among them.
-    private static func setSize(forGrants grants: Int) -> Int { grants + max(grants / 2, 1024) }
+    private static func setSize(for elements: Int) -> Int { elements + max(elements / 2, 1024) }
 }

@@ -35,6 +35,9 @@ struct StrangerShield: Sendable {
         return now + Self.duration
     }
 
+    /// The table was made anew, and its counter with it.
+    mutating func tableMade() { counted = 0 }
+
     mutating func noteTold() { told += 1 }
 
     /// The kernel's counter was read; it begins anew with the table.

@@ -213,7 +213,9 @@ struct TableWriter {
         }
         builder.keep(memories, at: now)
         builder.keep(quarantines, at: now)
-        for (transport, end) in shields where end > now { builder.append(.shield(transport, timeout: end - now)) }
+        // Whom it lets through must be in force before it is.
+        let raised = isTableMade && confirmed == desired ? shields : [:]
+        for (transport, end) in raised where end > now { builder.append(.shield(transport, timeout: end - now)) }
         let gone = revocations.sorted()
         for key in gone { builder.append(.revoke(key), .revocation) }
         for (key, issue) in issues {
@@ -226,14 +228,14 @@ struct TableWriter {
         inFlight = Batch(
             elements: desired, unstood: builder.unstood, makesTable: !isTableMade, issues: issues,
             revocations: gone, memories: memories, quarantines: quarantines,
-            shields: shields, restored: builder.restored, followers: followers,
+            shields: raised, restored: builder.restored, followers: followers,
             origins: builder.origins,
             putTogetherAt: now)
         issues = [:]
         revocations = []
         memories = [:]
         quarantines = [:]
-        shields = [:]
+        if !raised.isEmpty { shields = [:] }
         followers = []
         return Transaction(table: shape.name, operations: builder.operations)
     }

@@ -5,13 +5,15 @@ import Portmapper
 extension Warden {
     /// A call was denied, or made no sense: remembers it, and sees what the source is up to.
     mutating func noteDenial(
-        _ incoming: IncomingCall, _ reason: DenialReason?, at now: Instant, into actions: inout [Action]
+        _ incoming: IncomingCall, _ reason: DenialReason?, isOwnDoing: Bool = true, at now: Instant,
+        into actions: inout [Action]
     ) {
         let peer = incoming.peer
         guard !peer.isLocal else { return }
         let isNamed = policy.names(peer.address)
         let finding = denials.add(
-            incoming, reason, isNamed: isNamed, within: settings.quarantine?.within ?? Self.episode, at: now,
+            incoming, reason, isOwnDoing: isOwnDoing, isNamed: isNamed,
+            within: settings.quarantine?.within ?? Self.episode, at: now,
             wallClock: wallClock(at: now))
         let source = DenialLog.Source(peer.address, isNamed: isNamed)
         if finding.isSuspectedNow { suspect(source, at: now) }
@@ -131,11 +133,16 @@ extension Warden {
         return true
     }
 
+    /// Whom these settings and this policy don't quarantine, whatever they did.
+    func isSpared(_ client: IPAddress) -> Bool {
+        guard let quarantine = settings.quarantine else { return true }
+        return policy.names(client) && !quarantine.includesListed
+    }
+
     /// A new policy may name who is quarantined, and new settings may have none.
     mutating func releaseUnfit(at now: Instant, into actions: inout [Action]) {
         for client in quarantines.clients.keys.sorted() {
-            let isSpared = policy.names(client) && !(settings.quarantine?.includesListed ?? false)
-            guard settings.quarantine == nil || isSpared, quarantines.remove(client) else { continue }
+            guard isSpared(client), quarantines.remove(client) else { continue }
             writer.release(client)
             auditRelease(
                 of: client, settings.quarantine == nil ? "quarantine is off" : "a rule names it", at: now,

@@ -103,15 +103,23 @@ extension Warden {
                 return
             }
         }
-        guard exchanges.count < Self.exchangesMax + (peer.isLocal ? Self.exchangesLocalReserve : 0),
-            exchangesOfClient[Caller(peer), default: 0] < Self.exchangesPerClientMax,
-            peer.isLocal || questions.count < Self.questionsMax
-        else { return deny(incoming, .rate, at: now, into: &actions) }
+        guard hasPlace(for: peer) else {
+            return deny(
+                incoming, .rate, detail: "too many calls under way", isOwnDoing: false, at: now, into: &actions)
+        }
         exchangesOfClient[Caller(peer), default: 0] += 1
         nextExchange += 1
         exchanges[nextExchange] = exchange
         if peer.transport == .udp { underWay[key] = nextExchange }
         ask(question, for: .exchange(nextExchange), into: &actions)
+    }
+
+    private func hasPlace(for peer: Peer) -> Bool {
+        guard exchangesOfClient[Caller(peer), default: 0] < Self.exchangesPerClientMax else { return false }
+        if peer.isLocal { return exchanges.count < Self.exchangesMax + Self.exchangesLocalReserve }
+        let isForgeable = peer.transport == .udp
+        return exchanges.count < Self.exchangesMax - (isForgeable ? Self.exchangesTCPReserve : 0)
+            && questions.count < Self.questionsMax - (isForgeable ? Self.questionsTCPReserve : 0)
     }
 
     /// NULL, and the portmapper's own place: the address and port that were asked.

@@ -124,7 +124,10 @@ extension Warden {
 
     private mutating func done(_ outcome: TableWriter.Outcome, at now: Instant, into actions: inout [Action]) {
         for (key, left) in outcome.restored { ledger.prolong(key, notBefore: now + left) }
-        if outcome.isTableMade { noteRestored(at: now, into: &actions) }
+        if outcome.isTableMade {
+            shield.tableMade()
+            noteRestored(at: now, into: &actions)
+        }
         // In the order of the transaction: what was revoked may have been issued anew.
         for key in outcome.revoked {
             noteRevoked(key, revocationCauses.removeValue(forKey: key), at: now, into: &actions)

@@ -6,7 +6,8 @@ extension Warden {
     /// The kernel's table as an earlier run left it; its grants are adopted, and checked once rpcbind has answered.
     public mutating func tableFound(_ contents: TableContents, at now: Instant) {
         services.adopt(guarded: contents.guarded)
-        for element in contents.granted {
+        let never = settings.firewall.never
+        for element in contents.granted where !never.contains(element.key.service.port) {
             guard let note = GrantNote(element.comment) else { continue }
             ledger.record(
                 element.key,
@@ -19,9 +20,13 @@ extension Warden {
             let entry = GrantMemory.Entry(note: note, programs: [note.program], until: now + element.expiresIn)
             _ = memory.remember(element.key, entry, limit: settings.limits.grants)
         }
-        for (client, left) in contents.quarantined { _ = quarantines.add(client, until: now + left) }
+        for (client, left) in contents.quarantined where !isSpared(client) {
+            _ = quarantines.add(client, until: now + left)
+        }
         var elements = elements()
-        elements.standing = contents.standing
+        elements.standing = contents.standing.filter {
+            !never.contains($0.service.port) && $0.service.port != Self.portmapperPort
+        }
         writer.desire(elements)
         revokeExcess()
     }

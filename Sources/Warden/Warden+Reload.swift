@@ -28,7 +28,7 @@ extension Warden {
     /// Without a registry the standing elements of an earlier run stay; ports to guard may be new.
     private mutating func keepAdopted() {
         var elements = elements()
-        elements.standing = writer.desiredStanding
+        elements.standing = keptStanding.union(admitted)
         writer.desire(elements)
     }
 

@@ -48,10 +48,11 @@ extension Warden {
     }
 
     mutating func deny(
-        _ incoming: IncomingCall, _ reason: DenialReason, detail: String? = nil, at now: Instant,
-        into actions: inout [Action]
+        _ incoming: IncomingCall, _ reason: DenialReason, detail: String? = nil, isOwnDoing: Bool = true,
+        at now: Instant, into actions: inout [Action]
     ) {
-        auditDenial(incoming, reason, detail: detail, isEnforced: true, at: now, into: &actions)
+        auditDenial(
+            incoming, reason, detail: detail, isEnforced: true, isOwnDoing: isOwnDoing, at: now, into: &actions)
         switch reason {
         case .rate, .broadcast: refuse(incoming, with: nil, into: &actions)
         case .stranger, .noRule, .noList, .listOverUDP, .transport, .remoteRegistration, .remoteCall, .notServed,
@@ -62,7 +63,7 @@ extension Warden {
 
     mutating func auditDenial(
         _ incoming: IncomingCall, _ reason: DenialReason, detail: String? = nil, isEnforced: Bool,
-        isCounted: Bool = true, at now: Instant, into actions: inout [Action]
+        isCounted: Bool = true, isOwnDoing: Bool = true, at now: Instant, into actions: inout [Action]
     ) {
         if isCounted { counters.denied[reason, default: 0] += 1 }
         var event: AuditEvent
@@ -77,7 +78,7 @@ extension Warden {
         event.detail = detail
         event.isEnforced = isEnforced
         audit(event, at: now, into: &actions)
-        noteDenial(incoming, reason, at: now, into: &actions)
+        noteDenial(incoming, reason, isOwnDoing: isOwnDoing, at: now, into: &actions)
         if reason == .stranger || reason == .rate, isCounted, incoming.peer.transport == .udp, !isKnown(incoming.peer) {
             noteStranger(over: .udp, at: now, into: &actions)
         }

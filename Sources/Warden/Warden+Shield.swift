@@ -13,7 +13,7 @@ extension Warden {
         else { return }
         // Those who may ask are let through by the same transaction.
         var elements = elements()
-        if registry == nil { elements.standing = writer.desiredStanding.union(admitted) }
+        if registry == nil { elements.standing = keptStanding.union(admitted) }
         writer.desire(elements)
         writer.shield(transport, until: end)
         var event = AuditEvent(.shielded)
@@ -32,7 +32,12 @@ extension Warden {
         }
     }
 
-    private static let portmapperPort: UInt16 = 111
+    /// What an earlier run left to stand. At port 111 the policy has another say now.
+    var keptStanding: Set<StandingKey> {
+        writer.desiredStanding.filter { $0.service.port != Self.portmapperPort }
+    }
+
+    static let portmapperPort: UInt16 = 111
 
     /// The kernel dropped a stranger's packet, and tells a sample of it.
     mutating func strangerDropped(_ packet: DroppedPacket, at now: Instant, into actions: inout [Action]) {
@@ -64,6 +69,7 @@ extension Warden {
     public mutating func strangersDropped(total: UInt64, at now: Instant) {
         let (all, untold) = shield.dropped(total: total)
         counters.denied[.stranger, default: 0] += all
+        counters.suppressed += untold
         auditLimiter.swallow(.denied, untold, at: now)
     }
 }

@@ -64,6 +64,9 @@ public struct Warden: Sendable {
     static let exchangesLocalReserve = 1024
     /// Different questions of remote calls. A channel to rpcbind takes 4096: the rest is for this host and the registry.
     static let questionsMax = 3072
+    /// Of these, and of the exchanges, places that calls over UDP don't get: anybody can send them in anybody's name.
+    static let questionsTCPReserve = 1024
+    static let exchangesTCPReserve = 4096
 
     /// A look at the listeners, and who waits for it.
     struct Inspection {

@@ -237,6 +237,42 @@ extension Peer {
         #expect(bench.kernel.quarantined.isEmpty && bench.events(.released).count == 1)
     }
 
+    @Test(
+        "a restart under a policy that names the client, or without quarantine, releases it", arguments: [false, true])
+    func restartedWithout(isOff: Bool) {
+        let old = denied(20, from: .stranger)
+        #expect(old.kernel.quarantined.count == 1)
+        let address = Peer.stranger.address
+        var bench = Bench(
+            isOff ? [.sample()] : [.sample(from: ["\(address)/32"])],
+            settings: Settings().with { if isOff { $0.quarantine = nil } })
+        (bench.kernel, bench.now) = (old.kernel, old.now)
+        bench.rpcbind.registrations = .typical
+        bench.start()
+        #expect(bench.kernel.quarantined.isEmpty && bench.kernel.shape != nil)
+    }
+
+    @Test("a full house denies a named client, and doesn't hold it against it")
+    func fullHouse() {
+        var bench = Bench.started(
+            [.sample()],
+            settings: Settings().with {
+                $0.limits.callsPerSecond = 1_000_000
+                $0.quarantine?.includesListed = true
+            })
+        bench.holdsQuestions = true
+        for xid in 0..<UInt32(Warden.exchangesPerClientMax + 100) {
+            bench.call(.port(of: .mountd), from: .named.over(.tcp), xid: xid)
+        }
+        #expect(bench.denials.count == 100)
+        #expect(bench.kernel.quarantined.isEmpty && bench.events(.quarantined).isEmpty)
+    }
+
+    @Test("the kernel's set has room for all, and for those whose time is up until it sweeps")
+    func room() {
+        #expect(Settings().tableShape.quarantinesMax > QuarantineList.clientsMax + 1000)
+    }
+
     @Test("in observe mode it says what it would do")
     func observes() {
         let bench = denied(20, from: .stranger, settings: .observing)

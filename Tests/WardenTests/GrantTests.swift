@@ -526,6 +526,16 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
         #expect(bench.isQuiet)
     }
 
+    @Test("what an earlier run opened at a port that may never be opened now is not taken over")
+    func neverNow() {
+        var bench = Self.restarted(Self.left(), settings: Settings().with { $0.firewall.never.insert(20048) })
+        bench.rpcbind.isDown = true
+        bench.start()
+        #expect(bench.kernel.granted.keys.allSatisfy { $0.service.port != 20048 })
+        #expect(bench.kernel.standing.allSatisfy { $0.service.port != 20048 })
+        #expect(bench.warden.isGuarding)
+    }
+
     @Test("adopted grants expire when they would have")
     func expires() {
         var bench = Self.restarted(Self.left())

@@ -351,7 +351,7 @@ private let authError = Reply.Body.authError(.failed)
         var bench = Bench.started([.sample(from: ["10.0.0.0/8"])])
         bench.holdsQuestions = true
         for client in 0..<UInt32(Warden.exchangesMax + 5) {
-            bench.call(.port(of: .mountd), from: .from("\(IPAddress.v4(0x0a02_0000 + client))"))
+            bench.call(.port(of: .mountd), from: .from("\(IPAddress.v4(0x0a02_0000 + client))").over(.tcp))
         }
         #expect(bench.denials == Array(repeating: .rate, count: 5))
         bench.call(.port(of: .status, version: 1), from: .loopback)
@@ -460,8 +460,19 @@ private let authError = Reply.Body.authError(.failed)
             let peer = Peer.from("10.1.\(number / 256).\(number % 256)")
             bench.call(.port(of: .mountd, version: UInt32(number)), from: peer)
         }
+        let overUDP = Warden.questionsMax - Warden.questionsTCPReserve
+        #expect(bench.denials.count == 4000 - overUDP && Set(bench.denials) == [.rate])
+        // What came over UDP may have been forged: TCP has places left.
+        for number in 4000..<4010 {
+            bench.call(.port(of: .mountd, version: UInt32(number)), from: .from("10.1.200.1").over(.tcp))
+        }
+        #expect(bench.denials.count == 4000 - overUDP)
+        for number in 5000..<7000 {
+            let peer = Peer.from("10.1.\(number / 256).\(number % 256)").over(.tcp)
+            bench.call(.port(of: .mountd, version: UInt32(number)), from: peer)
+        }
         #expect(bench.asked.count <= Warden.questionsMax + 1)
-        #expect(bench.denials.count == 4000 - Warden.questionsMax && Set(bench.denials) == [.rate])
+        #expect(bench.warden.denialEntries(since: .zero).contains { $0.client == ip("10.1.26.1") })
         let before = bench.asked.count
         bench.call(.port(of: .status, version: 77), from: .loopback)
         #expect(bench.asked.count == before + 1)

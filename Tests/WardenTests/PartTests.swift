@@ -98,6 +98,13 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
         for id in 1...4 { _ = Self.open(&table, UInt64(id), "192.0.2.\(id)", at: Int64(id)) }
         for time in 5...Int64(10_000) { table.received(1, isInsideRecord: false, at: at(time)) }
         #expect(table.strangersRemembered < 32)
+        for id in 1...UInt64(10_000) {
+            table.closed(4)
+            _ = Self.open(&table, 100 + id, "192.0.2.4", at: 3)
+            table.closed(100 + id)
+            #expect(table.strangersRemembered < 32, "who comes and goes without a byte leaves nothing")
+        }
+        _ = Self.open(&table, 4, "192.0.2.4", at: 4)
         #expect((5...8).map { Self.open(&table, $0, "192.0.2.\($0)", at: 10_001) } == [[2], [3], [4], [1]])
     }
 

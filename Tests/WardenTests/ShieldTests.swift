@@ -34,6 +34,46 @@ import Testing
         #expect(bench.events(.shielded).count == 2 && !bench.kernel.shielded.isEmpty)
     }
 
+    @Test("whom it lets through is in force before it goes up, at a table that is made anew too")
+    func order() {
+        var bench = Self.flooded(101)
+        func steps() -> [Int] {
+            bench.kernel.committed.map { transaction in
+                transaction.operations.reduce(0) { step, operation in
+                    switch operation {
+                    case .stand: step | 1
+                    case .shield: step | 2
+                    default: step
+                    }
+                }
+            }.filter { $0 != 0 }
+        }
+        #expect(steps() == [1, 2])
+        bench.forget()
+        bench.kernel.flush()
+        bench.handle { $0.tableChanged([.overrun], at: $1, into: &$2) }
+        bench.advance(by: .seconds(1))
+        #expect(steps() == [1, 2])
+    }
+
+    @Test("before rpcbind has answered, ranges of an earlier policy at port 111 don't stay beside the new ones")
+    func withoutRegistry() {
+        let old = Self.flooded(101)
+        var bench = Bench(
+            [.sample(from: ["10.1.0.0/17"])], settings: Settings().with { $0.limits.strangersPerSecond = 100 })
+        (bench.kernel, bench.now) = (old.kernel, old.now)
+        bench.rpcbind.isDown = true
+        bench.start()
+        #expect(bench.kernel.standing == [])
+        for number in 0..<101 { bench.call(.dump(.v2), from: .forged(number)) }
+        #expect(bench.kernel.standing == [StandingKey("10.1.0.0/17", .udp(111))])
+        bench.reload([.sample(from: ["10.1.0.0/18", "10.7.0.0/16"])])
+        #expect(
+            bench.kernel.standing == [
+                StandingKey("10.1.0.0/18", .udp(111)), StandingKey("10.7.0.0/16", .udp(111)),
+            ])
+    }
+
     @Test("connections have a count of their own")
     func connections() {
         var bench = Self.flooded(60)
