@@ -41,6 +41,7 @@ let package = Package(
         pure("Portmapper", ["ONCRPC"]),
         pure("Policy", ["Portmapper"]),
         pure("Firewall", ["Portmapper"]),
+        pure("HostPosture", ["Portmapper"]),
         pure("Warden", ["ONCRPC", "Portmapper", "Policy", "Firewall"]),
 
         // libyaml is linked statically: the package depends on libc, libmnl and libnftnl only.
@@ -55,6 +56,7 @@ let package = Package(
         shell("Netfilter", ["Firewall", "Portmapper", "CNetfilter"]),
         shell("AuditLog", ["Warden", "Portmapper"]),
         shell("Control", nio),
+        shell("HostSurvey", ["HostPosture", "ONCRPC", "Portmapper"]),
         .target(
             name: "Daemon",
             dependencies: [
@@ -66,7 +68,7 @@ let package = Package(
         .executableTarget(
             name: "rpcwarden",
             dependencies: [
-                "Portmapper", "Warden", "PolicyFile", "Control", "Daemon",
+                "Portmapper", "Warden", "PolicyFile", "Control", "Daemon", "HostPosture", "HostSurvey",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict
@@ -87,6 +89,7 @@ let package = Package(
             [
                 "ONCRPC", "Portmapper", "Warden", "AuditLog", "Control", "PortmapServer", "RpcbindClient",
             ] + nio),
+        tests("HostPostureTests", ["HostPosture", "HostSurvey", "PolicyFile", "Portmapper"]),
         tests("ArchitectureTests", []),
         tests("LabTests", ["ONCRPC", "Portmapper"]),
     ]

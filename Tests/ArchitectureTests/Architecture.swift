@@ -6,12 +6,14 @@ enum Architecture {
         "Portmapper": ["ONCRPC"],
         "Policy": ["Portmapper"],
         "Firewall": ["Portmapper"],
+        "HostPosture": ["Portmapper"],
         "Warden": ["ONCRPC", "Portmapper", "Policy", "Firewall"],
     ]
 
     /// Each touches one outside thing; none imports another, or Daemon.
     static let shells: Set<String> = [
         "PolicyFile", "HostNames", "PortmapServer", "RpcbindClient", "Netfilter", "AuditLog", "Control",
+        "HostSurvey",
     ]
 
     /// Compose the others.
