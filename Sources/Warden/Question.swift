@@ -54,6 +54,9 @@ struct SharedQuestions<Asker: Sendable> {
     private var sent: [Question: [Asker]] = [:]
     private var waiting: [Question: [Asker]] = [:]
 
+    /// Different questions that are sent, or wait in a channel to be.
+    var count: Int { sent.count }
+
     /// Whether the question has to be sent now.
     mutating func join(_ asker: Asker, _ question: Question) -> Bool {
         if sent[question] == nil {

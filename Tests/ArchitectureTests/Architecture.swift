@@ -8,12 +8,13 @@ enum Architecture {
         "Firewall": ["Portmapper"],
         "HostPosture": ["Portmapper"],
         "Warden": ["ONCRPC", "Portmapper", "Policy", "Firewall"],
+        "Privilege": ["ONCRPC", "Portmapper", "Policy", "Firewall", "Warden"],
     ]
 
     /// Each touches one outside thing; none imports another, or Daemon.
     static let shells: Set<String> = [
-        "PolicyFile", "HostNames", "PortmapServer", "RpcbindClient", "Netfilter", "AuditLog", "Control",
-        "HostSurvey",
+        "PolicyFile", "HostNames", "PortmapServer", "RpcbindClient", "Netfilter", "Sandbox", "AuditLog",
+        "Control", "HostSurvey",
     ]
 
     /// Compose the others.
