@@ -41,6 +41,7 @@ let package = Package(
         pure("Portmapper", ["ONCRPC"]),
         pure("Policy", ["Portmapper"]),
         pure("Firewall", ["Portmapper"]),
+        pure("HostPosture", ["Portmapper"]),
         pure("Warden", ["ONCRPC", "Portmapper", "Policy", "Firewall"]),
 
         pure("Privilege", ["ONCRPC", "Portmapper", "Policy", "Firewall", "Warden"]),
@@ -59,6 +60,7 @@ let package = Package(
         shell("Sandbox", ["CSandbox"]),
         shell("AuditLog", ["Warden", "Portmapper"]),
         shell("Control", nio),
+        shell("HostSurvey", ["HostPosture", "ONCRPC", "Portmapper"]),
         .target(
             name: "Daemon",
             dependencies: [
@@ -71,7 +73,7 @@ let package = Package(
         .executableTarget(
             name: "rpcwarden",
             dependencies: [
-                "Portmapper", "Warden", "PolicyFile", "Control", "Daemon",
+                "Portmapper", "Warden", "PolicyFile", "Control", "Daemon", "HostPosture", "HostSurvey",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict
@@ -97,6 +99,7 @@ let package = Package(
             [
                 "ONCRPC", "Portmapper", "Warden", "AuditLog", "Control", "PortmapServer", "RpcbindClient",
             ] + nio),
+        tests("HostPostureTests", ["HostPosture", "HostSurvey", "PolicyFile", "Portmapper"]),
         tests("ArchitectureTests", []),
         tests("LabTests", ["ONCRPC", "Portmapper"]),
     ]

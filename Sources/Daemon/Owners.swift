@@ -1,9 +1,9 @@
 import Glibc
 
 /// The owners of registrations that are trusted, as rpcbind shows them.
-enum Owners {
+public enum Owners {
     /// rpcbind names root `superuser`, and anybody else by uid; names that this host lacks are passed over.
-    static func trusted(_ names: [String]) -> Set<String> {
+    public static func trusted(_ names: [String]) -> Set<String> {
         Set(names.compactMap(shown))
     }
 

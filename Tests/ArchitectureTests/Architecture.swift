@@ -6,6 +6,7 @@ enum Architecture {
         "Portmapper": ["ONCRPC"],
         "Policy": ["Portmapper"],
         "Firewall": ["Portmapper"],
+        "HostPosture": ["Portmapper"],
         "Warden": ["ONCRPC", "Portmapper", "Policy", "Firewall"],
         "Privilege": ["ONCRPC", "Portmapper", "Policy", "Firewall", "Warden"],
     ]
@@ -13,7 +14,7 @@ enum Architecture {
     /// Each touches one outside thing; none imports another, or Daemon.
     static let shells: Set<String> = [
         "PolicyFile", "HostNames", "PortmapServer", "RpcbindClient", "Netfilter", "Sandbox", "AuditLog",
-        "Control",
+        "Control", "HostSurvey",
     ]
 
     /// Compose the others.

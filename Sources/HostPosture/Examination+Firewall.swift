@@ -1,0 +1,92 @@
+/// Other tables, and what the kernel can.
+extension Examination {
+    /// Where our own chain hooks in (docs/ARCHITECTURE.md).
+    private static let ownPriority = -10
+
+    var otherTables: [Finding] {
+        guard let ruleset = facts.ruleset else { return [] }
+        let mark = facts.expected.mark
+        return InputChain.dropping(ruleset, except: facts.expected.table, behind: Self.ownPriority)
+            .filter { mark == 0 || !$0.acceptsMark }
+            .map { chain in
+                Finding(
+                    "other-table-drops", .medium,
+                    what: """
+                        table \(chain.family) \(chain.table), chain \(chain.name) (priority \(chain.priority)) perhaps \
+                        drops what rpcwarden opens
+                        """,
+                    why: """
+                        An accept ends only its own base chain; this one drops what it doesn't know, and no rule of \
+                        it accepts rpcwarden's mark. docs/COEXISTENCE.md has tested recipes.
+                        """,
+                    mend: mark == 0
+                        ? ["# set firewall.mark in /etc/rpcwarden/rpcwarden.yaml first"] : Self.mend(chain, mark))
+            }
+    }
+
+    private static func mend(_ chain: InputChain, _ mark: UInt32) -> [String] {
+        let bits = "0x" + String(mark, radix: 16)
+        if chain.table == "firewalld" {
+            return [
+                "firewall-cmd --permanent --add-service=rpc-bind",
+                "# pin the services' ports, let firewalld accept them, and put them into firewall.guard-ports:",
+                "# firewalld has no rule that looks at a mark (docs/COEXISTENCE.md)", "firewall-cmd --reload",
+            ]
+        }
+        if chain.table == "filter", chain.name == "INPUT", chain.family != "inet" {
+            let command = chain.family == "ip6" ? "ip6tables" : "iptables"
+            return [
+                "\(command) -I INPUT -p tcp --dport 111 -j ACCEPT", "\(command) -I INPUT -p udp --dport 111 -j ACCEPT",
+                "\(command) -I INPUT -m mark --mark \(bits)/\(bits) -j ACCEPT",
+                "# and save them; with ufw see docs/COEXISTENCE.md",
+            ]
+        }
+        let place = "\(chain.family) \(chain.table) \(chain.name)"
+        return [
+            "nft insert rule \(place) meta mark and \(bits) != 0 accept",
+            "nft insert rule \(place) meta l4proto { tcp, udp } th dport 111 accept",
+            "# and write both into the file that loads this table",
+        ]
+    }
+
+    var kernel: [Finding] {
+        var found: [Finding] = []
+        if facts.kernel.hasNFTables == false {
+            found.append(
+                Finding(
+                    "no-nftables", .high, what: "the kernel has no nf_tables\(release)",
+                    why: "rpcwarden opens and shuts ports in nftables, and doesn't start without.",
+                    mend: ["modprobe nf_tables", "# or boot a kernel that has it"]))
+        }
+        if facts.kernel.hasPacketLog == false {
+            found.append(
+                Finding(
+                    "no-packet-log", .low, what: "the kernel has no nfnetlink_log\(release)",
+                    why: "Expired grants don't come back by themselves (firewall.revive), and no `probed` is logged.",
+                    mend: ["modprobe nfnetlink_log"]))
+        }
+        if facts.kernel.ownsTables == false {
+            found.append(
+                Finding(
+                    "no-owned-tables", .note,
+                    what: "tables can't be owned and persistent on kernel \(facts.kernel.release)",
+                    why: """
+                        `nft flush ruleset` takes rpcwarden's table along; it is back within a second. From 6.9 on the \
+                        table is left alone.
+                        """))
+        }
+        return found
+    }
+
+    private var release: String { facts.kernel.release.isEmpty ? "" : " (\(facts.kernel.release))" }
+
+    var surroundings: [Finding] {
+        guard facts.isContainer, facts.isRunning else { return [] }
+        return [
+            Finding(
+                "container", .note, what: "this is a container: only its own network and processes were looked at",
+                why: "rpcwarden needs CAP_NET_ADMIN here, and the host's own firewall comes before this one.",
+                mend: ["# run `rpcwarden doctor` on the host too"])
+        ]
+    }
+}

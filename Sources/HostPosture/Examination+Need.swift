@@ -1,0 +1,176 @@
+import Portmapper
+
+/// CIS 2.1.12, "Ensure rpcbind services are not in use", with its remedies.
+extension Examination {
+    static let audit = """
+        CIS 2.1.12. Its published audit asks for cups.socket and cups.service by mistake; right is: \
+        systemctl is-enabled rpcbind.socket rpcbind.service; systemctl is-active rpcbind.socket rpcbind.service
+        """
+
+    var exposure: [Finding] {
+        guard facts.isRunning else { return plannedExposure }
+        guard !exposed.isEmpty else { return [] }
+        let places = exposed.map(\.text).sorted().joined(separator: ", ")
+        return [exposure("rpcbind can be reached from other than loopback: \(places)")]
+    }
+
+    /// An image: what its next boot would open.
+    private var plannedExposure: [Finding] {
+        let listens = facts.socketUnit?.exposesPortmapper ?? []
+        guard facts.unit("rpcbind.socket").isEnabled, !listens.isEmpty else { return [] }
+        return [exposure("rpcbind.socket is enabled, and will listen at \(listens.joined(separator: ", "))")]
+    }
+
+    private func exposure(_ what: String) -> Finding {
+        Finding(
+            "rpcbind-exposed", .high, what: what,
+            why: """
+                Whoever reaches it learns every RPC service and its port, and over UDP it answers forged sources with \
+                more than they sent. \(Self.audit)
+                """,
+            mend: use?.needing.isEmpty == true ? turnOff : front)
+    }
+
+    var need: [Finding] {
+        guard isPresent else { return [] }
+        guard isInUse else { return leftOver }
+        guard let use else { return undecided }
+        guard use.needing.isEmpty else { return [] }
+        if use.isNFSv4Only { return [nfsV4Only] }
+        return [
+            Finding(
+                "rpcbind-not-needed", .medium,
+                what: "rpcbind is in use (\(state)), and nothing that is registered needs it",
+                why: "What isn't there can't be attacked; rpcwarden isn't needed then either. \(Self.audit)",
+                mend: turnOff)
+        ]
+    }
+
+    private var nfsV4Only: Finding {
+        var mend = turnOff
+        if facts.nfs.servesVersion3 != false {
+            mend.append("# in /etc/nfs.conf, [nfsd]: vers3=n  (so that version 3 doesn't come back)")
+        }
+        if facts.unit("rpcwarden.socket").isEnabled || isWardenActive {
+            mend.insert("rpcwarden setup --undo", at: 0)
+        }
+        mend.append("# guard the one port that NFSv4 has, tcp/2049, with the firewall that you have")
+        return Finding(
+            "nfsv4-only", .medium,
+            what: "NFSv4 is all that is served here, and rpcbind is in use (\(state))",
+            why: """
+                NFSv4 clients never ask rpcbind: they connect to tcp/2049. Neither rpcbind nor rpcwarden is needed. \
+                \(Self.audit)
+                """,
+            mend: mend)
+    }
+
+    /// Installed, neither enabled nor active: that is enough where other packages need it.
+    private var leftOver: [Finding] {
+        guard case .installed(let others) = facts.package, others.isEmpty else { return [] }
+        return [
+            Finding(
+                "rpcbind-package", .low,
+                what: "the package rpcbind is installed, not in use, and no installed package depends on it",
+                why: "CIS 2.1.12: a package that nobody needs is removed.", mend: purge)
+        ]
+    }
+
+    /// Nobody told what is registered.
+    private var undecided: [Finding] {
+        if facts.isRunning { return [runs ? silent : idle] }
+        guard !isWardenEnabled, exposure.isEmpty else { return [] }
+        return [
+            inUse(
+                "rpcbind is enabled in this image (\(state))", "What the image will serve can't be seen from outside.")
+        ]
+    }
+
+    private var runs: Bool {
+        !heldByRpcbind.isEmpty || Self.rpcbindUnits.contains { facts.unit($0).isActive }
+    }
+
+    private var silent: Finding {
+        Finding(
+            "rpcbind-silent", .medium,
+            what: "rpcbind gives no answer at \(facts.expected.rpcbindSocket), though it runs (\(state))",
+            why: "So nobody can tell what is registered, and lookups fail. \(Self.audit)",
+            mend: facts.serviceManager == .systemd
+                ? ["systemctl status rpcbind.socket rpcbind.service", "systemctl restart rpcbind.socket"]
+                : ["# look why rpcbind doesn't answer"])
+    }
+
+    private var idle: Finding {
+        inUse("rpcbind is enabled, but doesn't run now (\(state))", "Nothing misses it now, and a boot starts it.")
+    }
+
+    private func inUse(_ what: String, _ why: String) -> Finding {
+        Finding(
+            "rpcbind-in-use", .medium, what: what, why: "\(why) \(Self.audit)",
+            mend: ["# not needed:"] + turnOff + ["# needed:"] + front)
+    }
+
+    private var state: String {
+        var parts = Self.rpcbindUnits.compactMap { name -> String? in
+            let unit = facts.unit(name)
+            let words = [unit.enablement, unit.activity].filter { !$0.isEmpty }
+            return words.isEmpty ? nil : "\(name) \(words.joined(separator: ", "))"
+        }
+        parts += facts.startFiles
+        return parts.isEmpty ? "it runs" : parts.joined(separator: "; ")
+    }
+
+    // MARK: Remedies
+
+    /// Not needed: purged, or stopped and masked where another package depends on it.
+    var turnOff: [String] {
+        guard case .installed(let others) = facts.package else {
+            return stop + mask + ["# and if no package depends on it:"] + purge
+        }
+        if others.isEmpty { return stop + purge }
+        return stop + mask + ["# the package stays: \(others.joined(separator: ", ")) depend on it"]
+    }
+
+    /// Needed for service.
+    private var front: [String] {
+        guard facts.serviceManager == .systemd else {
+            return ["rpcwarden setup --dry-run  # says what to do by hand: this host has no systemd"]
+        }
+        let place = facts.isRunning ? "" : " --root \(facts.root)"
+        return ["rpcwarden setup\(place) --dry-run", "rpcwarden setup\(place)"]
+    }
+
+    private var stop: [String] {
+        guard facts.isRunning else { return [] }
+        return switch facts.serviceManager {
+        case .systemd: ["systemctl stop rpcbind.socket rpcbind.service"]
+        case .openRC: ["rc-service rpcbind stop"]
+        case .sysV: ["service rpcbind stop"]
+        case .none: ["# end rpcbind where it was started"]
+        }
+    }
+
+    private var mask: [String] {
+        switch facts.serviceManager {
+        case .systemd:
+            ["systemctl \(facts.isRunning ? "" : "--root=\(facts.root) ")mask rpcbind.socket rpcbind.service"]
+        case .openRC: inImage("rc-update del rpcbind")
+        case .sysV: inImage(facts.family == .debian ? "update-rc.d rpcbind disable" : "chkconfig rpcbind off")
+        case .none: []
+        }
+    }
+
+    /// For an image it has to be run in there.
+    private func inImage(_ command: String) -> [String] {
+        [facts.isRunning ? command : "chroot \(facts.root) \(command)"]
+    }
+
+    private var purge: [String] {
+        switch facts.family {
+        case .debian: inImage("apt purge rpcbind")
+        case .redHat: inImage("dnf remove rpcbind")
+        case .suse: inImage("zypper remove rpcbind")
+        case .other: ["# remove the package rpcbind"]
+        }
+    }
+}

@@ -1,0 +1,121 @@
+import Portmapper
+
+/// How rpcbind runs, what is registered with it, and who may ask it.
+extension Examination {
+    var options: [Finding] {
+        guard isInUse, let words = facts.rpcbindOptions else { return [] }
+        var found: [Finding] = []
+        if RpcbindOptions.has("r", in: words) {
+            found.append(
+                Finding(
+                    "remote-calls", .high, what: "rpcbind makes calls on behalf of others: it runs with -r",
+                    why: """
+                        CALLIT makes rpcbind call a service from this host, past what the service and the firewall \
+                        think of the caller. rpcwarden forwards none, but whoever asks rpcbind itself can.
+                        """,
+                    mend: ["# take -r out of \(optionsFile)", restartRpcbind]))
+        }
+        if !RpcbindOptions.has("w", in: words) {
+            found.append(
+                Finding(
+                    "no-warm-start", .low, what: "rpcbind runs without -w",
+                    why: "A restart forgets every registration, and the services have to be restarted after it.",
+                    mend: ["# add -w in \(optionsFile)", restartRpcbind]))
+        }
+        return found
+    }
+
+    private var optionsFile: String {
+        switch facts.family {
+        case .debian: "/etc/default/rpcbind (OPTIONS)"
+        case .redHat: "/etc/sysconfig/rpcbind (RPCBIND_ARGS)"
+        case .suse: "/etc/sysconfig/rpcbind (RPCBIND_OPTIONS)"
+        case .other: "rpcbind's start-up"
+        }
+    }
+
+    private var restartRpcbind: String {
+        switch facts.serviceManager {
+        case .systemd: "systemctl restart rpcbind.service"
+        case .openRC: "rc-service rpcbind restart"
+        case .sysV: "service rpcbind restart"
+        case .none: "# restart rpcbind"
+        }
+    }
+
+    // MARK: Registrations
+
+    var registrations: [Finding] {
+        guard facts.isRunning else { return [] }
+        return stale + untrusted
+    }
+
+    private var others: [Registration] {
+        (facts.registrations ?? []).filter { $0.program != .portmapper && $0.service != nil }
+    }
+
+    private var stale: [Finding] {
+        let bound = Set(facts.sockets.map(\.service))
+        let dead = others.filter { registration in registration.service.map { !bound.contains($0) } ?? false }
+        guard !dead.isEmpty else { return [] }
+        return [
+            Finding(
+                "stale-registration", .low, what: "registered, but nothing listens there: \(Self.list(dead))",
+                why: """
+                    The services ended without a word, and rpcbind still tells their ports: whoever binds one of them \
+                    next gets their clients.
+                    """, mend: Self.deletions(dead))
+        ]
+    }
+
+    private var untrusted: [Finding] {
+        let strange = others.filter { !facts.expected.trustedOwners.contains($0.owner) }
+        guard !strange.isEmpty else { return [] }
+        return [
+            Finding(
+                "untrusted-registration", .medium,
+                what: "registered by an owner that isn't trusted: \(Self.list(strange, withOwner: true))",
+                why: """
+                    Any local user may register a program that nobody has. rpcwarden neither guards nor opens these \
+                    ports, so clients don't get there.
+                    """,
+                mend: [
+                    "# if it is yours: add the owner to rpcbind.owners in /etc/rpcwarden/rpcwarden.yaml; if not:"
+                ] + Self.deletions(strange))
+        ]
+    }
+
+    /// More would fill the terminal; `rpcwarden registry` has them all.
+    private static let listMax = 12
+
+    private static func list(_ registrations: [Registration], withOwner: Bool = false) -> String {
+        let texts = registrations.map { registration in
+            let service = registration.service.map { "\($0)" } ?? registration.addressText
+            let owner = withOwner ? " by \(registration.owner)" : ""
+            return "\(registration.program) version \(registration.version) at \(service)\(owner)"
+        }
+        let unique = texts.reduce(into: [String]()) { if !$0.contains($1) { $0.append($1) } }
+        let rest = unique.count > listMax ? ", and \(unique.count - listMax) more" : ""
+        return unique.prefix(listMax).joined(separator: ", ") + rest
+    }
+
+    private static func deletions(_ registrations: [Registration]) -> [String] {
+        let commands = Set(registrations.map { "rpcinfo -d \($0.program) \($0.version)" }).sorted()
+        return Array(commands.prefix(listMax))
+    }
+
+    // MARK: hosts.deny
+
+    var wrappers: [Finding] {
+        guard isPresent, facts.rpcbindUsesWrappers != false,
+            let line = HostsAccess.refusal(allow: facts.hostsAllow, deny: facts.hostsDeny)
+        else { return [] }
+        let perhaps = facts.rpcbindUsesWrappers == true ? "refuses" : "perhaps refuses"
+        return [
+            Finding(
+                "hosts-deny", .medium, what: "/etc/hosts.deny \(perhaps) this host's own calls to rpcbind: `\(line)`",
+                why: "rpcwarden asks rpcbind over loopback; what is refused there is denied to every client.",
+                mend: ["echo 'rpcbind: 127.0.0.1 [::1]' >>/etc/hosts.allow"])
+        ]
+    }
+}

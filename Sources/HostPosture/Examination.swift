@@ -1,0 +1,64 @@
+import Portmapper
+
+/// Everything that can be found about a host, the gravest first.
+public struct Examination {
+    let facts: HostFacts
+
+    public init(_ facts: HostFacts) {
+        self.facts = facts
+    }
+
+    public var findings: [Finding] {
+        let all =
+            exposure + need + relocation + options + registrations + wrappers + otherTables + kernel + surroundings
+        return [Finding.Severity.high, .medium, .low, .note].flatMap { severity in
+            all.filter { $0.severity == severity }
+        }
+    }
+
+    // MARK: What several of them ask
+
+    /// `nil`: nobody told what is registered.
+    var use: RpcbindUse? {
+        facts.registrations.map {
+            RpcbindUse($0, servesVersion3: facts.nfs.servesVersion3, mountsOldNFS: facts.mountsOldNFS)
+        }
+    }
+
+    /// rpcbind is installed, is enabled, runs, or holds a port.
+    var isPresent: Bool {
+        if case .installed = facts.package { return true }
+        return isInUse || facts.socketUnit != nil
+    }
+
+    /// CIS 2.1.12: enabled, or active.
+    var isInUse: Bool {
+        Self.rpcbindUnits.contains { facts.unit($0).isEnabled || facts.unit($0).isActive }
+            || !facts.startFiles.isEmpty || !heldByRpcbind.isEmpty
+    }
+
+    static let rpcbindUnits = ["rpcbind.socket", "rpcbind.service"]
+
+    var isWardenActive: Bool {
+        facts.unit("rpcwarden.socket").isActive
+            || facts.sockets.contains { $0.service.port == 111 && $0.holders.contains("rpcwarden") }
+    }
+
+    var isWardenEnabled: Bool { facts.unit("rpcwarden.socket").isEnabled }
+
+    var heldByRpcbind: [BoundSocket] {
+        facts.sockets.filter { !$0.holders.isDisjoint(with: ["rpcbind", "portmap"]) }
+    }
+
+    /// Sockets of port 111 that other hosts reach, and that are rpcbind's.
+    var exposed: [BoundSocket] {
+        facts.sockets.filter { socket in
+            guard socket.service.port == 111, socket.isReachable, !socket.holders.contains("rpcwarden") else {
+                return false
+            }
+            if !socket.holders.isEmpty { return true }
+            // systemd alone holds it, until the first call.
+            return facts.unit("rpcbind.socket").isActive && !facts.unit("rpcwarden.socket").isActive
+        }
+    }
+}

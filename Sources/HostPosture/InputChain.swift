@@ -1,0 +1,98 @@
+/// A base chain of the input hook that drops what nothing in it accepts, read from `nft list ruleset`.
+struct InputChain: Hashable {
+    var family: String
+    var table: String
+    var name: String
+    var priority: Int
+    /// Whether a rule that looks at the mark accepts.
+    var acceptsMark: Bool
+
+    /// Those that come behind ours: a drop there undoes our accept.
+    static func dropping(_ ruleset: String, except ownTable: String, behind priority: Int) -> [Self] {
+        var found: [Self] = []
+        for table in tables(ruleset) where !(table.family == "inet" && table.name == ownTable) {
+            for (name, lines) in table.chains {
+                guard let base = lines.first(where: { $0.contains("hook input") && $0.contains("type filter") }),
+                    let own = Self.priority(base), own > priority,
+                    base.contains("policy drop") || lines.contains(where: dropsAll)
+                        || reached(from: name, in: table).contains(where: dropsAll)
+                else { continue }
+                found.append(
+                    Self(
+                        family: table.family, table: table.name, name: name, priority: own,
+                        acceptsMark: (lines + reached(from: name, in: table)).contains(where: acceptsMark)))
+            }
+        }
+        return found
+    }
+
+    private struct RulesetTable {
+        var family: String
+        var name: String
+        var chains: [(name: String, lines: [String])] = []
+    }
+
+    private static func tables(_ ruleset: String) -> [RulesetTable] {
+        var tables: [RulesetTable] = []
+        var isInChain = false
+        for line in ruleset.split(separator: "\n").map(\.trimmed) where !line.isEmpty {
+            let words = line.split(separator: " ").map(String.init)
+            if words.first == "table", words.count >= 3 {
+                tables.append(RulesetTable(family: words[1], name: words[2]))
+            } else if words.first == "chain", words.count >= 2, !tables.isEmpty {
+                tables[tables.count - 1].chains.append((words[1], []))
+                isInChain = true
+            } else if line == "}" {
+                isInChain = false
+            } else if isInChain, let last = tables.last?.chains.indices.last {
+                tables[tables.count - 1].chains[last].lines.append(line)
+            }
+        }
+        return tables
+    }
+
+    /// The rules of the chains that this one jumps to, and so on.
+    private static func reached(from name: String, in table: RulesetTable) -> [String] {
+        var seen: Set<String> = [name]
+        var waiting = [name]
+        var rules: [String] = []
+        while let next = waiting.popLast() {
+            guard let chain = table.chains.first(where: { $0.name == next }) else { continue }
+            if next != name { rules += chain.lines }
+            for rule in chain.lines {
+                let words = rule.split(separator: " ").map(String.init)
+                for (verb, target) in zip(words, words.dropFirst()) where verb == "jump" || verb == "goto" {
+                    if seen.insert(target).inserted { waiting.append(target) }
+                }
+            }
+        }
+        return rules
+    }
+
+    /// Drops or rejects whatever comes to it.
+    private static func dropsAll(_ rule: String) -> Bool {
+        guard !rule.contains("hook ") else { return false }
+        var words = rule.split(separator: " ").map(String.init)[...]
+        while let word = words.first {
+            if word == "drop" || word == "reject" { return true }
+            guard word == "counter" || word == "packets" || word == "bytes" || UInt64(word) != nil else { return false }
+            words = words.dropFirst()
+        }
+        return false
+    }
+
+    private static func acceptsMark(_ rule: String) -> Bool {
+        rule.contains("mark") && !rule.contains("ct mark") && rule.contains("accept")
+    }
+
+    /// `priority filter + 10;`, `priority 0;`
+    private static func priority(_ line: String) -> Int? {
+        guard let range = line.firstRange(of: "priority ") else { return nil }
+        let words = line[range.upperBound...].prefix { $0 != ";" }.split(separator: " ").map(String.init)
+        guard let first = words.first else { return nil }
+        let names = ["raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100]
+        guard let base = names[first] ?? Int(first) else { return nil }
+        guard words.count == 3, let shift = Int(words[2]) else { return base }
+        return words[1] == "-" ? base - shift : base + shift
+    }
+}

@@ -1,0 +1,212 @@
+import Portmapper
+
+extension SetupPlan {
+    /// From the host as it is to rpcwarden in front of rpcbind, observing.
+    public static func setup(_ facts: SetupFacts) -> Self {
+        var plan = Self()
+        plan.look(at: facts)
+        guard plan.obstacles.isEmpty else { return plan }
+        plan.configure(facts)
+        plan.addUser(facts)
+        plan.relocate(facts)
+        plan.start(facts)
+        return plan
+    }
+
+    private mutating func look(at facts: SetupFacts) {
+        guard facts.host.serviceManager == .systemd else { return block(Self.byHand) }
+        if !facts.installedUnits.contains("rpcbind.socket") {
+            block(
+                """
+                there is no rpcbind.socket: without rpcbind there is nothing to stand in front of. Where it is needed, \
+                install the package rpcbind first; `rpcwarden doctor` says whether it is
+                """)
+        } else if facts.host.unit("rpcbind.socket").isMasked {
+            block(
+                """
+                rpcbind.socket is masked, so somebody decided that this host needs no rpcbind. If it does: \
+                systemctl unmask rpcbind.socket rpcbind.service
+                """)
+        }
+        for unit in SetupFiles.units where !facts.installedUnits.contains(unit) {
+            block(
+                "\(unit) is not installed: install the package, or copy systemd/\(unit) to /etc/systemd/system")
+        }
+        lookAtPorts(facts)
+        lookAtConfiguration(facts)
+        // What somebody else wrote there is neither lost nor trusted.
+        if let bytes = facts.files[SetupFiles.dropIn], !isRelocated(facts), bytes != Array(SetupFiles.dropInText.utf8) {
+            block(
+                """
+                \(SetupFiles.dropIn) is there, but doesn't move rpcbind to the five sockets that rpcwarden needs; \
+                move it away, then run this again
+                """)
+        }
+    }
+
+    private mutating func lookAtPorts(_ facts: SetupFacts) {
+        let port = facts.host.expected.rpcbindPort
+        guard port == SetupFiles.rpcbindPort else {
+            return block(
+                """
+                rpcwarden.yaml expects rpcbind at port \(port), and setup moves it to \(SetupFiles.rpcbindPort); take \
+                rpcbind.address out of it, or write the drop-in yourself
+                """)
+        }
+        let others = facts.host.sockets.filter { $0.service.port == port && !$0.holders.contains("rpcbind") }
+        if !isRelocated(facts), !others.isEmpty {
+            block("another process has \(others.map(\.text).sorted().joined(separator: ", ")), where rpcbind has to go")
+        }
+    }
+
+    /// Once rpcbind has moved, a daemon that doesn't start, or denies everything, is an outage.
+    private mutating func lookAtConfiguration(_ facts: SetupFacts) {
+        if let error = facts.configurationErrors.first {
+            return block("rpcwarden would not start: \(error); mend what `rpcwarden check` prints first")
+        }
+        guard facts.files[SetupFiles.configuration] != nil, !facts.host.expected.isObserving, facts.policies.isEmpty
+        else {
+            return
+        }
+        block(
+            """
+            \(SetupFiles.configuration) enforces, and there is no policy: everybody would be denied. Write a policy, or \
+            say `mode: observe`
+            """)
+    }
+
+    private static let byHand = """
+        this host has no systemd. By hand:
+          1. start rpcbind with five sockets passed to it (LISTEN_FDS, sd_listen_fds(3)): /run/rpcbind.sock,
+             127.0.0.1:1111 and [::1]:1111, each tcp and udp; the IPv6 ones v6only. rpcbind has no option for this,
+             and opens port 111 by itself for each that it isn't given
+          2. write /etc/rpcwarden/rpcwarden.yaml with `mode: observe`, and a policy below /etc/rpcwarden/policy.d
+          3. have your service manager run `rpcwarden serve` after rpcbind, as root or with CAP_NET_ADMIN and
+             CAP_NET_BIND_SERVICE
+        """
+
+    // MARK: Files
+
+    private mutating func configure(_ facts: SetupFacts) {
+        let record = facts.root + SetupFiles.recordFolder
+        if !facts.folders.contains(SetupFiles.recordFolder) {
+            act(.makeFolder(record), .folder(SetupFiles.recordFolder))
+        }
+        makeFolder(SetupFiles.folder, facts)
+        write(SetupFiles.configuration, SetupFiles.configurationText, facts, instead: "left as it is")
+        if facts.files[SetupFiles.configuration] != nil, !facts.host.expected.isObserving {
+            note("it enforces from the start; `mode: observe` would only log what is denied")
+        }
+        makeFolder(SetupFiles.policyFolder, facts)
+        if facts.policies.isEmpty {
+            write(SetupFiles.policy, SetupFiles.policyText, facts, instead: "left as it is")
+        } else {
+            alreadySo("\(facts.root)\(SetupFiles.policyFolder) has a policy: \(facts.policies.joined(separator: ", "))")
+        }
+    }
+
+    private mutating func makeFolder(_ path: String, _ facts: SetupFacts) {
+        if facts.folders.contains(path) { return }
+        act(.makeFolder(facts.root + path), .folder(path))
+    }
+
+    private mutating func write(_ path: String, _ text: String, _ facts: SetupFacts, instead: String) {
+        if facts.files[path] != nil { return alreadySo("\(facts.root)\(path) is there; \(instead)") }
+        act(.writeFile(facts.root + path, text: text), .file(path, mark: SetupRecord.mark(of: text.utf8)))
+    }
+
+    private mutating func addUser(_ facts: SetupFacts) {
+        let name = SetupFiles.user
+        if facts.hasUser { return alreadySo("the user \(name) exists") }
+        let root = facts.isImage ? ["--root=\(facts.root)"] : []
+        if facts.hasSysusers {
+            let line = "u \(name) - \"RPC access proxy\" /"
+            act(.run(["systemd-sysusers"] + root + ["--inline", line]), .user(name))
+        } else {
+            let prefix = facts.isImage ? ["--prefix", facts.root] : []
+            act(
+                .run(
+                    ["useradd"] + prefix + ["--system", "--user-group", "--no-create-home", "--home-dir", "/"]
+                        + ["--shell", "/usr/sbin/nologin", name]),
+                .user(name))
+        }
+    }
+
+    // MARK: rpcbind
+
+    private func isRelocated(_ facts: SetupFacts) -> Bool {
+        facts.host.socketUnit?.isRelocated(port: facts.host.expected.rpcbindPort) ?? false
+    }
+
+    private mutating func relocate(_ facts: SetupFacts) {
+        let wasRelocated = isRelocated(facts)
+        if wasRelocated {
+            alreadySo("rpcbind.socket's files move rpcbind off port 111")
+        } else {
+            makeFolder(SetupFiles.dropInFolder, facts)
+            write(SetupFiles.dropIn, SetupFiles.dropInText, facts, instead: "to be read by systemd")
+        }
+        guard !facts.isImage else { return }
+        let examination = Examination(facts.host)
+        if wasRelocated, examination.exposed.isEmpty {
+            return alreadySo("rpcbind has left port 111")
+        }
+        tellOfRestart(facts)
+        act(.run(["systemctl", "daemon-reload"]))
+        // Not stop and start: whatever requires the socket, such as rpc-statd, would be stopped and stay so.
+        act(.run(["systemctl", "restart", "rpcbind.socket"]))
+        if facts.host.unit("rpcbind.service").isActive { act(.run(["systemctl", "start", "rpcbind.service"])) }
+        act(.compareRegistrations)
+    }
+
+    /// What the restart costs, before it happens.
+    private mutating func tellOfRestart(_ facts: SetupFacts) {
+        let along = facts.dependents.filter { !$0.hasPrefix("rpcbind.") }
+        if !along.isEmpty { note("systemd restarts along with rpcbind.socket: \(along.joined(separator: ", "))") }
+        let options = facts.host.rpcbindOptions ?? []
+        if RpcbindOptions.has("w", in: options) {
+            return note("rpcbind runs with -w (warm start): what is registered stays registered")
+        }
+        let programs = Set((facts.host.registrations ?? []).map(\.program)).subtracting([.portmapper]).sorted()
+        guard !programs.isEmpty else { return }
+        note(
+            """
+            rpcbind runs without -w: it forgets its registrations. To be restarted after it: \
+            \(Self.services(of: programs).joined(separator: ", "))
+            """)
+    }
+
+    /// What has to be restarted for a program to be registered again.
+    public static func services(of programs: [Program]) -> [String] {
+        programs.reduce(into: []) { found, program in
+            let name = services[program] ?? "whatever serves program \(program)"
+            if !found.contains(name) { found.append(name) }
+        }
+    }
+
+    private static let services: [Program: String] = [
+        .nfs: "nfs-server (or nfs-ganesha)", .mountd: "nfs-server (or nfs-ganesha)",
+        .nlockmgr: "nfs-server (or nfs-ganesha)", Program(100_227): "nfs-server (or nfs-ganesha)",
+        .status: "rpc-statd", Program(100_011): "rpc-rquotad (or nfs-ganesha)", Program(100_004): "ypserv",
+        Program(100_007): "ypbind", Program(100_009): "yppasswdd",
+    ]
+
+    // MARK: rpcwarden
+
+    private mutating func start(_ facts: SetupFacts) {
+        let missing = SetupFiles.units.filter { !facts.host.unit($0).isEnabled }
+        if facts.isImage {
+            guard !missing.isEmpty else { return alreadySo("\(SetupFiles.units.joined(separator: ", ")) are enabled") }
+            steps.append(
+                .act(
+                    .run(["systemctl", "--root=\(facts.root)", "enable"] + missing),
+                    record: missing.map { .enabled($0) }))
+            return note("all else happens at the image's first boot")
+        }
+        let isDone = SetupFiles.units.allSatisfy { facts.host.unit($0).isEnabled && facts.host.unit($0).isActive }
+        if isDone { return alreadySo("\(SetupFiles.units.joined(separator: ", ")) are enabled, and run") }
+        steps.append(
+            .act(
+                .run(["systemctl", "enable", "--now"] + SetupFiles.units), record: missing.map { .enabled($0) }))
+    }
+}

@@ -1,0 +1,71 @@
+extension SetupPlan {
+    /// Takes back what the record holds, the last first.
+    public static func undo(_ facts: SetupFacts) -> Self {
+        var plan = Self()
+        guard !facts.record.isEmpty else {
+            plan.alreadySo("nothing to undo: \(facts.root)\(SetupFiles.record) is missing or empty")
+            return plan
+        }
+        let entries = facts.record.entries.reversed()
+        let movesBack = entries.contains { entry in
+            if case .file(SetupFiles.dropIn, _) = entry { facts.files[SetupFiles.dropIn] != nil } else { false }
+        }
+        plan.stop(facts, movesBack: movesBack)
+        if movesBack { plan.moveBack(facts) }
+        for entry in entries { plan.takeBack(entry, facts) }
+        plan.act(.removeFile(facts.root + SetupFiles.record))
+        let recordFolder = SetupRecord.Entry.folder(SetupFiles.recordFolder)
+        if facts.record.entries.contains(recordFolder) {
+            plan.act(.removeFolder(facts.root + SetupFiles.recordFolder))
+        }
+        return plan
+    }
+
+    private mutating func stop(_ facts: SetupFacts, movesBack: Bool) {
+        let enabled = facts.record.entries.compactMap { entry -> String? in
+            if case .enabled(let unit) = entry { unit } else { nil }
+        }
+        if facts.isImage {
+            if !enabled.isEmpty { act(.run(["systemctl", "--root=\(facts.root)", "disable"] + enabled)) }
+            return
+        }
+        // rpcbind can have port 111 back only when nobody else holds it.
+        let stopped = movesBack ? SetupFiles.units : enabled
+        if !stopped.isEmpty { act(.run(["systemctl", "stop"] + stopped)) }
+        if !enabled.isEmpty { act(.run(["systemctl", "disable"] + enabled)) }
+        let left = SetupFiles.units.filter { facts.host.unit($0).isEnabled && !enabled.contains($0) }
+        if movesBack, !left.isEmpty {
+            note("\(left.joined(separator: ", ")) were enabled before setup, and stay so: at a boot they want port 111")
+        }
+    }
+
+    private mutating func moveBack(_ facts: SetupFacts) {
+        act(.removeFile(facts.root + SetupFiles.dropIn))
+        if !facts.isImage {
+            act(.run(["systemctl", "daemon-reload"]))
+            act(.run(["systemctl", "restart", "rpcbind.socket"]))
+            if facts.host.unit("rpcbind.service").isActive { act(.run(["systemctl", "start", "rpcbind.service"])) }
+            act(.compareRegistrations)
+        }
+        // A stopped daemon leaves its guard: nobody would open a port any more.
+        if facts.hasTable { act(.run(["nft", "delete", "table", "inet", facts.host.expected.table])) }
+    }
+
+    private mutating func takeBack(_ entry: SetupRecord.Entry, _ facts: SetupFacts) {
+        switch entry {
+        case .folder(SetupFiles.recordFolder), .enabled, .file(SetupFiles.dropIn, _): return
+        case .folder(let path):
+            if facts.folders.contains(path) { act(.removeFolder(facts.root + path)) }
+        case .file(let path, let mark):
+            guard let bytes = facts.files[path] else { return }
+            if SetupRecord.mark(of: bytes) == mark {
+                act(.removeFile(facts.root + path))
+            } else {
+                alreadySo("\(facts.root)\(path) was edited since, and stays")
+            }
+        case .user(let name):
+            guard facts.hasUser else { return }
+            act(.run(["userdel"] + (facts.isImage ? ["--prefix", facts.root] : []) + [name]))
+        }
+    }
+}

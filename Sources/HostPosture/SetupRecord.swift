@@ -1,0 +1,56 @@
+/// What `setup` has changed, so that `--undo` takes back this and nothing else; kept in a file, a line each.
+public struct SetupRecord: Hashable, Sendable {
+    public enum Entry: Hashable, Sendable {
+        case folder(String)
+        /// With ``SetupRecord/mark(of:)`` of what was written.
+        case file(String, mark: String)
+        case user(String)
+        case enabled(String)
+    }
+
+    public private(set) var entries: [Entry] = []
+
+    public init() {}
+
+    /// Lines that say nothing are passed over: a record that was cut short still undoes what it holds.
+    public init(text: String) {
+        for line in text.split(separator: "\n") {
+            let words = line.split(separator: " ", maxSplits: 2).map(String.init)
+            switch (words.first, words.count) {
+            case ("folder", 2): add(.folder(words[1]))
+            case ("file", 3): add(.file(words[2], mark: words[1]))
+            case ("user", 2): add(.user(words[1]))
+            case ("enabled", 2): add(.enabled(words[1]))
+            default: continue
+            }
+        }
+    }
+
+    public mutating func add(_ entry: Entry) {
+        if case .file(let path, _) = entry {
+            entries.removeAll { if case .file(path, _) = $0 { true } else { false } }
+        }
+        if !entries.contains(entry) { entries.append(entry) }
+    }
+
+    public var isEmpty: Bool { entries.isEmpty }
+
+    public var text: String {
+        let lines = entries.map { entry in
+            switch entry {
+            case .folder(let path): "folder \(path)"
+            case .file(let path, let mark): "file \(mark) \(path)"
+            case .user(let name): "user \(name)"
+            case .enabled(let unit): "enabled \(unit)"
+            }
+        }
+        return "# what `rpcwarden setup` did; `rpcwarden setup --undo` reads it\n" + lines.map { $0 + "\n" }.joined()
+    }
+
+    /// FNV-1a of 64 bits: tells whether a file was edited; no protection against anybody.
+    public static func mark(of bytes: some Sequence<UInt8>) -> String {
+        let hash = bytes.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+        let digits = String(hash, radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }
+}

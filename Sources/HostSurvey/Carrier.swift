@@ -1,0 +1,153 @@
+import Glibc
+import HostPosture
+import Portmapper
+
+/// Carries out a plan, a step at a time, and remembers each before it is done.
+public struct Carrier {
+    public struct Failure: Error, CustomStringConvertible {
+        public var description: String
+    }
+
+    private let survey: HostSurvey
+    private var record: SetupRecord
+    private let before: [Registration]?
+
+    /// `systemctl restart` waits for the services that it restarts.
+    private static let patience: Duration = .seconds(120)
+    private let patienceForRegistrations: Duration
+
+    /// - Parameter patience: services register anew some time after their restart.
+    public init(_ survey: HostSurvey, _ facts: SetupFacts, patienceForRegistrations patience: Duration = .seconds(5)) {
+        patienceForRegistrations = patience
+        self.survey = survey
+        record = facts.record
+        before = facts.host.registrations
+    }
+
+    /// - Returns: what has to be done besides; `nil` if nothing.
+    public mutating func carryOut(_ action: SetupPlan.Action, recording entries: [SetupRecord.Entry]) throws(Failure)
+        -> String?
+    {
+        try stayInside(action)
+        // The record's own folder is made before there can be a record in it.
+        if case .makeFolder(let path) = action { try makeFolder(path) }
+        try remember(entries)
+        switch action {
+        case .makeFolder: return nil
+        case .writeFile(let path, let text): try Self.write(text, to: path)
+        case .removeFile(let path):
+            guard unlink(path) == 0 || errno == ENOENT else { throw Self.failure("remove", path) }
+        case .removeFolder(let path):
+            guard rmdir(path) == 0 || [ENOENT, ENOTEMPTY, EEXIST].contains(errno) else {
+                throw Self.failure("remove", path)
+            }
+        case .run(let words): try run(words)
+        case .compareRegistrations: return lostRegistrations()
+        }
+        return nil
+    }
+
+    private mutating func remember(_ entries: [SetupRecord.Entry]) throws(Failure) {
+        guard !entries.isEmpty else { return }
+        for entry in entries { record.add(entry) }
+        try Self.write(record.text, to: survey.root.path + SetupFiles.record)
+    }
+
+    private func run(_ words: [String]) throws(Failure) {
+        let result = Subcommand(words: words, searchPath: survey.searchPath, patience: Self.patience).run()
+        guard !result.isSuccess else { return }
+        let text = (result.errors.isEmpty ? result.output : result.errors).split(separator: "\n").joined(
+            separator: "; ")
+        throw Failure(description: "`\(words.joined(separator: " "))` ended with \(result.status): \(text)")
+    }
+
+    private func lostRegistrations() -> String? {
+        guard let before else { return nil }
+        let question = RegistrationQuestion(path: survey.root.path + survey.expected.rpcbindSocket)
+        let deadline = ContinuousClock.now + patienceForRegistrations
+        while true {
+            let now = Set((question.ask() ?? []).map(Self.key))
+            let lost = before.filter { $0.program != .portmapper && !now.contains(Self.key($0)) }
+            if lost.isEmpty { return nil }
+            guard ContinuousClock.now >= deadline else {
+                usleep(100_000)
+                continue
+            }
+            let programs = Set(lost.map(\.program)).sorted()
+            return """
+                \(lost.count) registrations are lost (programs \(programs.map(\.description).joined(separator: ", "))); \
+                restart \(SetupPlan.services(of: programs).joined(separator: ", "))
+                """
+        }
+    }
+
+    private static func key(_ registration: Registration) -> String {
+        "\(registration.program) \(registration.version) \(registration.netID.rawValue)"
+    }
+
+    // MARK: Files
+
+    /// An image's absolute links would lead to this host's own files.
+    private func stayInside(_ action: SetupPlan.Action) throws(Failure) {
+        guard !survey.root.path.isEmpty else { return }
+        var path: String
+        switch action {
+        case .makeFolder(let place), .writeFile(let place, _), .removeFile(let place), .removeFolder(let place):
+            path = place
+        case .run, .compareRegistrations: return
+        }
+        let inside = Self.resolved(survey.root.path) ?? survey.root.path
+        // What isn't there yet is made below the nearest folder that is.
+        while path.count > survey.root.path.count {
+            if let real = Self.resolved(path) {
+                guard real.hasPrefix(inside + "/") else {
+                    throw Failure(description: "\(path) leads out of the image, to \(real); make that link relative")
+                }
+                return
+            }
+            path = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""
+        }
+    }
+
+    private static func resolved(_ path: String) -> String? {
+        guard let real = realpath(path, nil) else { return nil }
+        defer { free(real) }
+        return String(cString: real)
+    }
+
+    private func makeFolder(_ path: String) throws(Failure) {
+        // Each folder above it that is missing, too: an image may lack /var/lib.
+        var end = path.index(after: path.startIndex)
+        while end <= path.endIndex {
+            let next = path[end...].firstIndex(of: "/") ?? path.endIndex
+            let part = String(path[..<next])
+            guard mkdir(part, 0o755) == 0 || errno == EEXIST else { throw Self.failure("make folder", part) }
+            guard next != path.endIndex else { return }
+            end = path.index(after: next)
+        }
+    }
+
+    /// In one go: whoever reads meanwhile sees the old file or the new one.
+    private static func write(_ text: String, to path: String) throws(Failure) {
+        let draft = path + ".new"
+        unlink(draft)
+        let descriptor = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o644)
+        guard descriptor >= 0 else { throw failure("write", draft) }
+        defer { close(descriptor) }
+        var rest = Array(text.utf8)[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { throw failure("write", draft) }
+            rest = rest.dropFirst(count)
+        }
+        guard fchmod(descriptor, 0o644) == 0, fsync(descriptor) == 0, rename(draft, path) == 0 else {
+            throw failure("write", path)
+        }
+    }
+
+    private static func failure(_ what: String, _ path: String) -> Failure {
+        Failure(
+            description: "can't \(what) \(path): \(strerror(errno).map { String(cString: $0) } ?? "error \(errno)")")
+    }
+}

@@ -1,0 +1,65 @@
+import Glibc
+
+/// The files of a host, below `/` or below the folder of `--root`.
+public struct HostRoot: Sendable {
+    /// Without a slash at its end; empty for `/`.
+    public let path: String
+
+    /// dpkg's status of a large host has 10 MB.
+    private static let bytesMax = 64 << 20
+
+    public init(_ path: String = "/") {
+        var path = path
+        while path.hasSuffix("/") { path.removeLast() }
+        self.path = path
+    }
+
+    public var isFolder: Bool { isFolder("/") }
+
+    func bytes(_ file: String) -> [UInt8]? {
+        let descriptor = open(path + file, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 64 << 10)
+        while bytes.count < Self.bytesMax {
+            let count = read(descriptor, &chunk, chunk.count)
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { return nil }
+            if count == 0 { break }
+            bytes += chunk[..<count]
+        }
+        return bytes
+    }
+
+    func text(_ file: String) -> String? { bytes(file).map { String(decoding: $0, as: UTF8.self) } }
+
+    func exists(_ file: String) -> Bool { access(path + file, F_OK) == 0 }
+
+    func isFolder(_ file: String) -> Bool {
+        var status = stat()
+        return stat(path + file, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+
+    /// Where a link points, such as `socket:[525]`.
+    func link(_ file: String) -> String? {
+        var buffer = [CChar](repeating: 0, count: 4096)
+        let count = readlink(path + file, &buffer, buffer.count)
+        return count > 0 ? String(decoding: buffer[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self) : nil
+    }
+
+    /// In the order of their bytes; empty for a folder that can't be read.
+    func names(_ folder: String) -> [String] {
+        guard let stream = opendir(path + folder) else { return [] }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let capacity = MemoryLayout.size(ofValue: entry.pointee.d_name)
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: capacity) { String(cString: $0) }
+            }
+            if !name.hasPrefix(".") { names.append(name) }
+        }
+        return names.sorted { Array($0.utf8).lexicographicallyPrecedes(Array($1.utf8)) }
+    }
+}

@@ -1,0 +1,200 @@
+import Glibc
+import HostPosture
+import Portmapper
+
+/// Looks at a host: files below a root, a few commands, and rpcbind itself.
+public struct HostSurvey: Sendable {
+    public var root: HostRoot
+    /// False: the root is an image, of which nothing runs.
+    public var isRunning: Bool
+    /// Where systemctl, nft and their like are found.
+    public var searchPath: String
+    public var expected: Expectations
+
+    public static let standardSearchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+    public init(
+        root: HostRoot = HostRoot(), isRunning: Bool = true, searchPath: String = Self.standardSearchPath,
+        expected: Expectations = Expectations()
+    ) {
+        self.root = root
+        self.isRunning = isRunning
+        self.searchPath = searchPath
+        self.expected = expected
+    }
+
+    public func facts() -> HostFacts {
+        var facts = HostFacts()
+        facts.isRunning = isRunning
+        facts.root = root.path
+        facts.expected = expected
+        facts.family = family
+        facts.serviceManager = serviceManager
+        facts.isContainer = isContainer
+        facts.package = package(facts.family)
+        facts.units = units(facts.serviceManager)
+        facts.startFiles = startFiles(facts.serviceManager)
+        facts.socketUnit = unitTexts("rpcbind.socket").map(SocketUnit.init)
+        facts.nfs = NFSConfiguration(nfsTexts)
+        facts.hostsAllow = root.text("/etc/hosts.allow") ?? ""
+        facts.hostsDeny = root.text("/etc/hosts.deny") ?? ""
+        facts.rpcbindUsesWrappers = usesWrappers
+        facts.rpcbindOptions = unitOptions
+        guard isRunning else { return facts }
+        // First, for a socket that systemd holds starts rpcbind at the question.
+        facts.registrations = RegistrationQuestion(path: root.path + expected.rpcbindSocket).ask()
+        let processes = ProcessTable(root: root)
+        facts.sockets = processes.sockets()
+        facts.rpcbindOptions = processes.optionsOfRpcbind ?? facts.rpcbindOptions
+        facts.mountsOldNFS = mountsOldNFS
+        facts.ruleset = ruleset
+        facts.kernel = kernel(hasRuleset: facts.ruleset != nil)
+        return facts
+    }
+
+    func command(_ words: String...) -> Subcommand.Result {
+        Subcommand(words: words, searchPath: searchPath).run()
+    }
+
+    // MARK: The distribution
+
+    private var family: HostFacts.Family {
+        let release = root.text("/etc/os-release") ?? root.text("/usr/lib/os-release") ?? ""
+        let names = release.split(separator: "\n").filter { $0.hasPrefix("ID=") || $0.hasPrefix("ID_LIKE=") }
+            .flatMap { $0.split { !$0.isLetter && !$0.isNumber } }
+        if names.contains("debian") || names.contains("ubuntu") { return .debian }
+        if names.contains("suse") || names.contains("opensuse") || names.contains("sles") { return .suse }
+        if names.contains("rhel") || names.contains("fedora") || names.contains("centos") { return .redHat }
+        return .other
+    }
+
+    private var serviceManager: HostFacts.ServiceManager {
+        // sd_booted(3); an image has no /run, but the program.
+        let isSystemd =
+            isRunning
+            ? root.isFolder("/run/systemd/system")
+            : root.exists("/usr/lib/systemd/systemd") || root.exists("/lib/systemd/systemd")
+        if isSystemd { return .systemd }
+        if root.isFolder("/run/openrc") || root.exists("/sbin/openrc") { return .openRC }
+        if root.isFolder("/etc/init.d"), root.exists("/sbin/init") || root.exists("/usr/sbin/init") { return .sysV }
+        return .none
+    }
+
+    private var isContainer: Bool {
+        root.exists("/run/.containerenv") || root.exists("/.dockerenv") || root.exists("/run/systemd/container")
+            || (root.text("/proc/1/environ") ?? "").split(separator: "\0").contains { $0.hasPrefix("container=") }
+    }
+
+    private func package(_ family: HostFacts.Family) -> HostFacts.Package {
+        if let status = root.text("/var/lib/dpkg/status") {
+            return PackageList.package("rpcbind", dpkgStatus: status)
+        }
+        guard family == .redHat || family == .suse else { return .unknown }
+        let place = root.path.isEmpty ? "/" : root.path
+        let query = command("rpm", "--root", place, "-q", "rpcbind")
+        if query.output.contains("is not installed") { return .absent }
+        guard query.isSuccess else { return .unknown }
+        let needing = command("rpm", "--root", place, "-q", "--whatrequires", "--qf", "%{NAME}\\n", "rpcbind")
+        let names = needing.isSuccess ? needing.output.split(separator: "\n").map(String.init) : []
+        return .installed(neededBy: Set(names).sorted())
+    }
+
+    // MARK: Units and start files
+
+    private func units(_ manager: HostFacts.ServiceManager) -> [String: UnitState] {
+        guard manager == .systemd else { return [:] }
+        return Dictionary(
+            uniqueKeysWithValues: ["rpcbind.socket", "rpcbind.service", "rpcwarden.socket", "rpcwarden.service"]
+                .map { ($0, unit($0)) })
+    }
+
+    private func unit(_ name: String) -> UnitState {
+        let place = isRunning ? [] : ["--root=\(root.path)"]
+        let enablement = Subcommand(words: ["systemctl"] + place + ["is-enabled", name], searchPath: searchPath).run()
+        let activity = isRunning ? Self.word(command("systemctl", "is-active", name).output) : ""
+        return UnitState(enablement: Self.word(enablement.output), activity: activity)
+    }
+
+    private static func word(_ output: String) -> String {
+        output.split { $0 == "\n" || $0 == " " }.first.map(String.init) ?? ""
+    }
+
+    private func startFiles(_ manager: HostFacts.ServiceManager) -> [String] {
+        switch manager {
+        case .systemd, .none: []
+        case .openRC: ["default", "boot"].map { "/etc/runlevels/\($0)/rpcbind" }.filter(root.exists)
+        case .sysV:
+            ["rcS", "rc2", "rc3", "rc5"].flatMap { folder in
+                ["/etc/\(folder).d", "/etc/rc.d/\(folder).d"].flatMap { place in
+                    root.names(place).filter { $0.hasPrefix("S") && $0.hasSuffix("rpcbind") }.map { "\(place)/\($0)" }
+                }
+            }
+        }
+    }
+
+    static let unitFolders = [
+        "/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system",
+        "/lib/systemd/system",
+    ]
+
+    func hasUnit(_ name: String) -> Bool { Self.unitFolders.contains { root.exists("\($0)/\(name)") } }
+
+    /// The unit's file, then its drop-ins, as systemd.unit(5) orders them: by name, a folder's before the next one's.
+    func unitTexts(_ name: String) -> [String]? {
+        guard let file = Self.unitFolders.lazy.compactMap({ root.text("\($0)/\(name)") }).first else { return nil }
+        var dropIns: [String: String] = [:]
+        for folder in Self.unitFolders.map({ "\($0)/\(name).d" }) {
+            for entry in root.names(folder) where entry.hasSuffix(".conf") && dropIns[entry] == nil {
+                dropIns[entry] = root.text("\(folder)/\(entry)")
+            }
+        }
+        return [file] + dropIns.sorted { Array($0.key.utf8).lexicographicallyPrecedes(Array($1.key.utf8)) }.map(\.value)
+    }
+
+    private var unitOptions: [String]? {
+        guard let texts = unitTexts("rpcbind.service") else { return nil }
+        return RpcbindOptions.read(unit: texts.joined(separator: "\n")) { root.text($0) }
+    }
+
+    // MARK: NFS, wrappers, kernel
+
+    private var nfsTexts: [String] {
+        [root.text("/etc/nfs.conf") ?? ""]
+            + root.names("/etc/nfs.conf.d").filter { $0.hasSuffix(".conf") }
+            .compactMap { root.text("/etc/nfs.conf.d/\($0)") }
+    }
+
+    private var mountsOldNFS: Bool {
+        (root.text("/proc/mounts") ?? "").split(separator: "\n").contains { line in
+            let fields = line.split(separator: " ")
+            return fields.count > 3 && fields[2] == "nfs" && !fields[3].contains("vers=4")
+        }
+    }
+
+    /// libwrap's name in the program tells that it is linked with it.
+    private var usesWrappers: Bool? {
+        let places = ["/usr/sbin/rpcbind", "/sbin/rpcbind", "/usr/bin/rpcbind"]
+        guard let program = places.lazy.compactMap({ root.bytes($0) }).first else { return nil }
+        return program.firstRange(of: Array("libwrap.so".utf8)) != nil
+    }
+
+    private var ruleset: String? {
+        let result = command("nft", "--stateless", "list", "ruleset")
+        return result.isSuccess ? result.output : nil
+    }
+
+    private func kernel(hasRuleset: Bool) -> KernelFacts {
+        var kernel = KernelFacts()
+        kernel.release =
+            (root.text("/proc/sys/kernel/osrelease") ?? "").split(separator: "\n").first.map(String.init) ?? ""
+        let modules = ["modules.builtin", "modules.dep"].compactMap {
+            root.text("/lib/modules/\(kernel.release)/\($0)")
+        }
+        func has(_ module: String) -> Bool? {
+            modules.isEmpty ? nil : modules.contains { $0.contains("/\(module).ko") }
+        }
+        kernel.hasNFTables = hasRuleset ? true : has("nf_tables")
+        kernel.hasPacketLog = root.exists("/proc/net/netfilter/nfnetlink_log") ? true : has("nfnetlink_log")
+        return kernel
+    }
+}

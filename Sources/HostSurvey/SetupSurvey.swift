@@ -1,0 +1,29 @@
+import HostPosture
+
+extension HostSurvey {
+    /// The posture, and what setup changes.
+    public func setupFacts() -> SetupFacts {
+        var facts = SetupFacts()
+        facts.host = self.facts()
+        for file in SetupFiles.written { facts.files[file] = root.bytes(file) }
+        facts.folders = Set(SetupFiles.made.filter(root.isFolder))
+        facts.policies = root.names(SetupFiles.policyFolder).filter { $0.hasSuffix(".yaml") }
+        let users = (root.text("/etc/passwd") ?? "").split(separator: "\n")
+        facts.hasUser = users.contains { $0.hasPrefix("\(SetupFiles.user):") }
+        facts.installedUnits = Set((["rpcbind.socket"] + SetupFiles.units).filter(hasUnit))
+        facts.hasSysusers = Subcommand.find("systemd-sysusers", in: searchPath) != nil
+        facts.record = SetupRecord(text: root.text(SetupFiles.record) ?? "")
+        guard isRunning else { return facts }
+        facts.dependents = dependents
+        facts.hasTable = (facts.host.ruleset ?? "").split(separator: "\n")
+            .contains { $0.hasPrefix("table inet \(expected.table) ") }
+        return facts
+    }
+
+    /// The active units that a restart of rpcbind.socket restarts.
+    private var dependents: [String] {
+        let shown = command("systemctl", "show", "rpcbind.socket", "-p", "RequiredBy,BoundBy,ConsistsOf", "--value")
+        let names = Set(shown.output.split { $0 == "\n" || $0 == " " }.map(String.init)).sorted()
+        return names.filter { command("systemctl", "is-active", $0).isSuccess }
+    }
+}

@@ -1,0 +1,75 @@
+import ArgumentParser
+import Daemon
+import Glibc
+import HostPosture
+import HostSurvey
+import PolicyFile
+import Warden
+
+struct Doctor: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Look at this host's rpcbind, firewall and kernel, and say how to mend what is wrong.",
+        discussion: """
+            Changes nothing. Run it as root: others can't see who holds a socket. Exits 1 with findings; a note is none.
+            """)
+
+    @OptionGroup var configuration: ConfigurationOption
+    @OptionGroup var json: JSONFlag
+    @OptionGroup var place: RootOption
+
+    func run() throws {
+        if place.root == nil, geteuid() != 0 {
+            writeError("rpcwarden: run as uid \(geteuid()), so who holds which socket stays unseen; run it as root")
+        }
+        let findings = Examination(try place.survey(configuration).facts()).findings
+        if json.isOn { try printJSON(findings) } else { print(Self.text(findings)) }
+        if findings.contains(where: { $0.severity != .note }) {
+            throw CommandFailure(message: nil, code: ExitStatus.denied)
+        }
+    }
+
+    private static func text(_ findings: [Finding]) -> String {
+        guard !findings.isEmpty else { return "nothing found" }
+        return findings.map { finding in
+            let mend = finding.mend.map { "\n      \($0)" }.joined()
+            return """
+                \(finding.severity.rawValue): \(finding.what) [\(finding.finding)]
+                  why: \(finding.why)
+                """ + (mend.isEmpty ? "" : "\n  mend:" + mend)
+        }.joined(separator: "\n\n")
+    }
+}
+
+struct RootOption: ParsableArguments {
+    @Option(
+        name: .customLong("root"),
+        help: ArgumentHelp("Look at the files of an image below this folder; nothing of it runs.", valueName: "dir"))
+    var root: String?
+
+    /// - Throws: a failure of usage for a folder that isn't there.
+    func survey(_ configuration: ConfigurationOption) throws -> HostSurvey {
+        let root = HostRoot(self.root ?? "/")
+        let isImage = !root.path.isEmpty
+        if isImage, !root.isFolder {
+            throw CommandFailure(
+                message: "not a folder: \(self.root ?? ""); give the folder that the image's / is in",
+                code: ExitStatus.usage)
+        }
+        let path = configuration.path ?? (isImage ? root.path + PolicyLoader.configurationPath : nil)
+        // A policy in disorder must not keep anybody from looking.
+        let settings = PolicyLoader().load(configurationPath: path).settings
+        return HostSurvey(root: root, isRunning: !isImage, expected: Expectations(settings))
+    }
+}
+
+extension Expectations {
+    fileprivate init(_ settings: Settings) {
+        self.init()
+        rpcbindSocket = settings.rpcbind.socketPath
+        rpcbindPort = settings.rpcbind.addresses.first?.port ?? rpcbindPort
+        trustedOwners = Owners.trusted(settings.rpcbind.owners)
+        mark = settings.firewall.mark
+        table = settings.firewall.table
+        isObserving = settings.mode == .observe
+    }
+}

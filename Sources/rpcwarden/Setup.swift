@@ -1,0 +1,78 @@
+import ArgumentParser
+import Glibc
+import HostPosture
+import HostSurvey
+import PolicyFile
+
+struct Setup: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Put rpcwarden in front of rpcbind, observing; or take that back.",
+        discussion: """
+            Shows every file and command before the first is done. Leaves alone what is there; a second run changes \
+            nothing. Exits 1 if it can't be done, or something is left to do.
+            """)
+
+    @OptionGroup var configuration: ConfigurationOption
+    @OptionGroup var place: RootOption
+
+    @Flag(name: .customLong("dry-run"), help: "Only show what would be done.")
+    var isDry = false
+
+    @Flag(name: .customLong("undo"), help: "Take back what setup did; files that were edited since stay.")
+    var undoes = false
+
+    func run() throws {
+        let survey = try place.survey(configuration)
+        var facts = survey.setupFacts()
+        facts.configurationErrors = Self.errors(facts)
+        let plan = undoes ? SetupPlan.undo(facts) : SetupPlan.setup(facts)
+        guard plan.obstacles.isEmpty else {
+            for obstacle in plan.obstacles { writeError("rpcwarden: \(obstacle)") }
+            throw CommandFailure(message: nil, code: ExitStatus.denied)
+        }
+        for step in plan.steps { print(Self.text(step)) }
+        if plan.actions.isEmpty || isDry { return }
+        if !facts.isImage, geteuid() != 0 {
+            throw CommandFailure(
+                message: "nothing was changed: uid \(geteuid()); run it as root", code: ExitStatus.denied)
+        }
+        print("")
+        try carryOut(plan, Carrier(survey, facts))
+    }
+
+    /// In the files that are there; those that setup writes are missing still.
+    private static func errors(_ facts: SetupFacts) -> [String] {
+        var files = facts.policies.isEmpty ? [] : [facts.root + SetupFiles.policyFolder]
+        if facts.files[SetupFiles.configuration] != nil { files.append(facts.root + SetupFiles.configuration) }
+        guard !files.isEmpty else { return [] }
+        let load = PolicyLoader().check(files: files)
+        return load.hasErrors ? load.diagnostics.map(\.description).filter { $0.contains(" error: ") } : []
+    }
+
+    private func carryOut(_ plan: SetupPlan, _ carrier: Carrier) throws {
+        var carrier = carrier
+        var left: [String] = []
+        for case .act(let action, let entries) in plan.steps {
+            do {
+                if let rest = try carrier.carryOut(action, recording: entries) { left.append(rest) }
+            } catch {
+                let way = undoes ? "mend that, then run `rpcwarden setup --undo` again" : Self.way
+                throw CommandFailure(message: "\(error); the steps before it are done; \(way)", code: ExitStatus.denied)
+            }
+            print("done: \(action.description.prefix { $0 != "\n" })")
+        }
+        guard left.isEmpty else {
+            throw CommandFailure(message: left.joined(separator: "; "), code: ExitStatus.denied)
+        }
+    }
+
+    private static let way = "mend that and run `rpcwarden setup` again, or take back: `rpcwarden setup --undo`"
+
+    private static func text(_ step: SetupPlan.Step) -> String {
+        switch step {
+        case .act(let action, _): action.description
+        case .alreadySo(let what): "already so: \(what)"
+        case .note(let text): "note: \(text)"
+        }
+    }
+}

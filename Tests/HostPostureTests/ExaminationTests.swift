@@ -1,0 +1,265 @@
+import Portmapper
+import Testing
+
+@testable import HostPosture
+
+@Suite("findings") struct ExaminationTests {
+    /// rpcbind behind rpcwarden on a Debian server with NFSv3: nothing to find.
+    static func sound() -> HostFacts {
+        var facts = HostFacts()
+        facts.family = .debian
+        facts.package = .installed(neededBy: ["nfs-common"])
+        for unit in ["rpcbind.socket", "rpcbind.service"] + SetupFiles.units {
+            facts.units[unit] = UnitState(enablement: "enabled", activity: "active")
+        }
+        facts.socketUnit = SocketUnit([FakeHost.socketUnit, SetupFiles.dropInText])
+        facts.sockets = [
+            BoundSocket(ServicePort(.tcp, 111), at: .v4(0), holders: ["rpcwarden"]),
+            BoundSocket(ServicePort(.tcp, 1111), at: .v4(0x7f00_0001), holders: ["rpcbind"]),
+            BoundSocket(ServicePort(.tcp, 2049), at: .v4(0)), BoundSocket(ServicePort(.tcp, 20048), at: .v4(0)),
+        ]
+        facts.rpcbindOptions = ["-f", "-w"]
+        facts.registrations = registrations(.service(100_003, 3), .service(100_005, 3, port: 20048))
+        facts.kernel.hasNFTables = true
+        facts.kernel.hasPacketLog = true
+        facts.kernel.release = "6.12.1-amd64"
+        facts.ruleset = ""
+        return facts
+    }
+
+    /// The same server before rpcwarden.
+    static func stock() -> HostFacts {
+        var facts = sound()
+        for unit in SetupFiles.units { facts.units[unit] = UnitState(enablement: "", activity: "inactive") }
+        facts.socketUnit = SocketUnit([FakeHost.socketUnit])
+        facts.sockets[0].holders = ["rpcbind"]
+        facts.sockets.remove(at: 1)
+        return facts
+    }
+
+    static func registrations(_ list: RPCB...) -> [Registration] {
+        ([.service(100_000, 4, port: 1111)] + list).compactMap(Registration.init)
+    }
+
+    private func names(_ facts: HostFacts) -> [String] { Examination(facts).findings.map(\.finding) }
+
+    private func finding(_ name: String, in facts: HostFacts) throws -> Finding {
+        try #require(Examination(facts).findings.first { $0.finding == name }, "\(names(facts))")
+    }
+
+    @Test("a server that is as it should be has none")
+    func none() { #expect(Examination(Self.sound()).findings == []) }
+
+    @Test("rpcbind on port 111 that is needed is to be fronted, and CIS's audit asks for rpcbind")
+    func exposed() throws {
+        #expect(names(Self.stock()) == ["rpcbind-exposed"])
+        let finding = try finding("rpcbind-exposed", in: Self.stock())
+        #expect(finding.severity == .high && finding.what.contains("tcp 0.0.0.0:111"))
+        #expect(finding.mend == ["rpcwarden setup --dry-run", "rpcwarden setup"])
+        #expect(finding.why.contains("CIS 2.1.12"))
+        #expect(finding.why.contains("systemctl is-active rpcbind.socket rpcbind.service"))
+    }
+
+    @Test("a socket that systemd holds for rpcbind is exposed before the first call")
+    func socketOnly() {
+        var facts = Self.stock()
+        facts.sockets[0].holders = []
+        facts.units["rpcbind.service"] = UnitState(enablement: "enabled", activity: "inactive")
+        #expect(names(facts) == ["rpcbind-exposed"])
+        facts.units["rpcbind.socket"] = UnitState(enablement: "disabled", activity: "inactive")
+        #expect(names(facts).contains("port-111-taken"))
+    }
+
+    @Test("loopback alone is no exposure")
+    func loopback() {
+        var facts = Self.stock()
+        facts.sockets[0].address = .v4(0x7f00_0001)
+        #expect(!names(facts).contains("rpcbind-exposed"))
+    }
+
+    @Test(
+        "CIS 2.1.12: not needed, it is purged, or stopped and masked where another package depends on it",
+        arguments: [
+            (HostFacts.Family.debian, "apt purge rpcbind"), (.redHat, "dnf remove rpcbind"),
+            (.suse, "zypper remove rpcbind"),
+        ])
+    func notNeeded(family: HostFacts.Family, purge: String) throws {
+        var facts = Self.stock()
+        facts.family = family
+        facts.registrations = Self.registrations()
+        facts.package = .installed(neededBy: [])
+        #expect(names(facts) == ["rpcbind-exposed", "rpcbind-not-needed"])
+        let stop = "systemctl stop rpcbind.socket rpcbind.service"
+        #expect(try finding("rpcbind-not-needed", in: facts).mend == [stop, purge])
+        #expect(try finding("rpcbind-exposed", in: facts).mend == [stop, purge])
+        facts.package = .installed(neededBy: ["nfs-common"])
+        let mend = try finding("rpcbind-not-needed", in: facts).mend
+        #expect(mend.prefix(2) == [stop, "systemctl mask rpcbind.socket rpcbind.service"])
+        #expect(!mend.contains(purge) && mend[2].contains("nfs-common"))
+    }
+
+    @Test("stopped and masked is enough where another package depends on it; else the package is left over")
+    func masked() {
+        var facts = Self.stock()
+        facts.sockets = []
+        facts.registrations = nil
+        for unit in facts.units.keys { facts.units[unit] = UnitState(enablement: "masked", activity: "inactive") }
+        #expect(names(facts) == [])
+        // Also where setup's drop-in was left behind.
+        facts.socketUnit = SocketUnit(["", SetupFiles.dropInText])
+        #expect(names(facts) == [])
+        facts.package = .installed(neededBy: [])
+        #expect(names(facts) == ["rpcbind-package"])
+        facts.package = .absent
+        #expect(names(facts) == [])
+    }
+
+    @Test("NFSv4 alone needs neither rpcbind nor rpcwarden, also behind rpcwarden")
+    func nfsV4Only() throws {
+        for (facts, undo) in [(Self.stock(), false), (Self.sound(), true)] {
+            var facts = facts
+            facts.registrations = Self.registrations(.service(100_003, 4))
+            let finding = try finding("nfsv4-only", in: facts)
+            #expect(finding.why.contains("Neither rpcbind nor rpcwarden is needed"))
+            #expect(finding.mend.contains("systemctl mask rpcbind.socket rpcbind.service"))
+            #expect(finding.mend.contains("rpcwarden setup --undo") == undo)
+            #expect(finding.mend.contains { $0.contains("vers3=n") })
+        }
+    }
+
+    @Test(
+        "what needs rpcbind is told from what doesn't",
+        arguments: [
+            ([.service(100_003, 4)], nil, false, [], true), ([.service(100_003, 3)], nil, false, [100_003], false),
+            ([.service(100_005, 3)], false, false, [100_005], false), ([], nil, false, [], false),
+            ([], false, false, [], true),
+            // statd and lockd: of the server's version 3, or of this host's own mounts
+            ([.service(100_003, 4), .service(100_024, 1)], nil, false, [100_024], false),
+            ([.service(100_003, 4), .service(100_024, 1), .service(100_021, 4)], false, false, [], true),
+            ([.service(100_003, 4), .service(100_024, 1)], false, true, [100_024], false),
+        ] as [([RPCB], Bool?, Bool, Set<UInt32>, Bool)])
+    func use(list: [RPCB], version3: Bool?, mounts: Bool, needing: Set<UInt32>, isNFSv4Only: Bool) {
+        let use = RpcbindUse(list.compactMap(Registration.init), servesVersion3: version3, mountsOldNFS: mounts)
+        #expect(Set(use.needing.map(\.rawValue)) == needing)
+        #expect(use.isNFSv4Only == isNFSv4Only)
+    }
+
+    @Test("nobody tells what is registered: a silent rpcbind, or one that is only enabled")
+    func undecided() throws {
+        var facts = Self.sound()
+        facts.registrations = nil
+        #expect(names(facts) == ["rpcbind-silent"])
+        facts = Self.stock()
+        facts.registrations = nil
+        facts.sockets = []
+        facts.units["rpcbind.socket"] = UnitState(enablement: "enabled", activity: "inactive")
+        facts.units["rpcbind.service"] = UnitState(enablement: "enabled", activity: "inactive")
+        #expect(names(facts) == ["rpcbind-in-use"])
+        let mend = try finding("rpcbind-in-use", in: facts).mend
+        #expect(mend.contains("systemctl mask rpcbind.socket rpcbind.service") && mend.contains("rpcwarden setup"))
+    }
+
+    @Test("rpcbind that has moved with nobody in front, and rpcwarden in front of one that hasn't")
+    func relocation() {
+        var facts = Self.sound()
+        facts.units["rpcwarden.socket"] = UnitState(enablement: "disabled", activity: "inactive")
+        facts.sockets.remove(at: 0)
+        #expect(names(facts) == ["rpcwarden-not-running"])
+
+        facts = Self.sound()
+        facts.socketUnit = SocketUnit([FakeHost.socketUnit])
+        #expect(names(facts) == ["relocation-missing"])
+
+        facts = Self.stock()
+        facts.socketUnit = SocketUnit([FakeHost.socketUnit, SetupFiles.dropInText])
+        #expect(names(facts) == ["rpcbind-exposed", "relocation-not-in-force"])
+    }
+
+    @Test("somebody else's portmapper")
+    func foreign() {
+        var facts = Self.sound()
+        facts.sockets[0].holders = []
+        #expect(names(facts) == [])
+        for unit in ["rpcwarden.socket", "rpcbind.socket"] {
+            facts.units[unit] = UnitState(enablement: "disabled", activity: "inactive")
+        }
+        #expect(names(facts).contains("port-111-taken"))
+    }
+
+    @Test("remote calls, and no warm start")
+    func options() throws {
+        var facts = Self.sound()
+        facts.rpcbindOptions = ["-f", "-wr"]
+        #expect(names(facts) == ["remote-calls"])
+        #expect(try finding("remote-calls", in: facts).mend.last == "systemctl restart rpcbind.service")
+        facts.rpcbindOptions = ["-f"]
+        #expect(names(facts) == ["no-warm-start"])
+        facts.rpcbindOptions = nil
+        #expect(names(facts) == [])
+    }
+
+    @Test("stale and untrusted registrations, with the command that deletes them")
+    func registrations() throws {
+        var facts = Self.sound()
+        facts.registrations = Self.registrations(
+            .service(100_003, 3), .service(100_005, 3, port: 4000), .service(300_001, 1, owner: "1000"))
+        #expect(names(facts) == ["untrusted-registration", "stale-registration"])
+        #expect(try finding("stale-registration", in: facts).mend == ["rpcinfo -d 100005 3"])
+        let untrusted = try finding("untrusted-registration", in: facts)
+        #expect(untrusted.what.contains("300001 version 1 at tcp/2049 by 1000"))
+        #expect(untrusted.mend.last == "rpcinfo -d 300001 1")
+        facts.expected.trustedOwners.insert("1000")
+        #expect(!names(facts).contains("untrusted-registration"))
+    }
+
+    @Test("hosts.deny that refuses our calls, unless rpcbind doesn't read it")
+    func hostsDeny() throws {
+        var facts = Self.sound()
+        facts.hostsDeny = "ALL: ALL\n"
+        facts.rpcbindUsesWrappers = true
+        #expect(try finding("hosts-deny", in: facts).what.contains("refuses this host's own calls"))
+        facts.rpcbindUsesWrappers = nil
+        #expect(try finding("hosts-deny", in: facts).what.contains("perhaps"))
+        facts.rpcbindUsesWrappers = false
+        #expect(names(facts) == [])
+    }
+
+    @Test("a table that drops what we accept, with the rule it needs")
+    func otherTables() throws {
+        var facts = Self.sound()
+        func table(_ name: String, _ chain: String) -> String {
+            "table \(name) {\n\tchain \(chain) {\n\t\ttype filter hook input priority filter; policy drop;\n\t}\n}\n"
+        }
+        facts.ruleset = table("inet filter", "input")
+        facts.expected.mark = 0x200
+        let finding = try finding("other-table-drops", in: facts)
+        #expect(finding.what.contains("perhaps drops"))
+        #expect(finding.mend[0] == "nft insert rule inet filter input meta mark and 0x200 != 0 accept")
+        facts.ruleset = table("ip6 filter", "INPUT")
+        #expect(
+            try self.finding("other-table-drops", in: facts).mend.contains(
+                "ip6tables -I INPUT -m mark --mark 0x200/0x200 -j ACCEPT"))
+        facts.ruleset = table("inet firewalld", "filter_INPUT")
+        #expect(try self.finding("other-table-drops", in: facts).mend[0].hasPrefix("firewall-cmd"))
+    }
+
+    @Test("what the kernel lacks; an old one is a note, which is no finding for the exit status")
+    func kernel() throws {
+        var facts = Self.sound()
+        facts.kernel.hasNFTables = false
+        facts.kernel.hasPacketLog = false
+        facts.kernel.release = "6.1.0-28-amd64"
+        #expect(names(facts) == ["no-nftables", "no-packet-log", "no-owned-tables"])
+        #expect(try finding("no-owned-tables", in: facts).severity == .note)
+        facts.kernel.release = "6.9"
+        #expect(!names(facts).contains("no-owned-tables"))
+    }
+
+    @Test("observe mode and a container are noted")
+    func notes() {
+        var facts = Self.sound()
+        facts.isContainer = true
+        facts.expected.isObserving = true
+        #expect(Examination(facts).findings.map(\.severity) == [.note, .note])
+    }
+}

@@ -1,0 +1,46 @@
+import Foundation
+import Portmapper
+import Testing
+
+/// Answers every call on a unix socket with the same list.
+final class FakeRpcbind: Sendable {
+    private let descriptor: Int32
+
+    init(path: String, _ registrations: [RPCB]) throws {
+        let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        unlink(path)
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        self.descriptor = descriptor
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8.prefix(107)) }
+        let isBound = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
+            }
+        }
+        try #require(isBound && listen(descriptor, 8) == 0, "\(path): errno \(errno)")
+        Thread.detachNewThread { Self.serve(descriptor, registrations) }
+    }
+
+    func stop() { shutdown(descriptor, Int32(SHUT_RDWR)) }
+
+    private static func serve(_ descriptor: Int32, _ registrations: [RPCB]) {
+        while true {
+            let peer = accept(descriptor, nil, nil)
+            guard peer >= 0 else { break }
+            var call = [UInt8](repeating: 0, count: 4096)
+            // A mark of four bytes, then the xid.
+            if recv(peer, &call, call.count, 0) >= 8 {
+                let xid = call[4..<8].reduce(0 as UInt32) { $0 << 8 | UInt32($1) }
+                let reply = PortmapperResult.registrations(registrations).reply(xid: xid).encoded
+                let mark = withUnsafeBytes(of: (0x8000_0000 | UInt32(reply.count)).bigEndian) { Array($0) }
+                let record = mark + reply
+                _ = send(peer, record, record.count, Int32(MSG_NOSIGNAL))
+            }
+            close(peer)
+        }
+        close(descriptor)
+    }
+}

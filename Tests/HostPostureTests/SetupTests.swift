@@ -1,0 +1,252 @@
+import Foundation
+import PolicyFile
+import Portmapper
+import Testing
+
+@testable import HostPosture
+@testable import HostSurvey
+
+extension FakeHostTests {
+    @Suite("setup on fake hosts") struct SetupTests {
+        /// As the command does: what is left to do.
+        @discardableResult
+        private func setUp(_ host: FakeHost, isRunning: Bool = true) throws -> [String] {
+            try carryOut(host, isRunning) { SetupPlan.setup($0) }
+        }
+
+        @discardableResult
+        private func undo(_ host: FakeHost, isRunning: Bool = true) throws -> [String] {
+            try carryOut(host, isRunning) { SetupPlan.undo($0) }
+        }
+
+        private func carryOut(_ host: FakeHost, _ isRunning: Bool, _ plan: (SetupFacts) -> SetupPlan) throws -> [String]
+        {
+            let survey = host.survey(isRunning: isRunning)
+            let facts = survey.setupFacts()
+            let plan = plan(facts)
+            #expect(plan.obstacles == [])
+            var carrier = Carrier(survey, facts)
+            var left: [String] = []
+            for case .act(let action, let entries) in plan.steps {
+                if let rest = try carrier.carryOut(action, recording: entries) { left.append(rest) }
+            }
+            return left
+        }
+
+        /// With stubs that add and remove the user.
+        private func host(options: [String] = ["-f", "-w"], dependents: String = "") throws -> FakeHost {
+            let host = try FakeHost.stock(options: options, dependents: dependents)
+            try host.stub("systemd-sysusers", "echo 'rpcwarden:x:999:999::/:' >>\(host.root)/etc/passwd\n")
+            try host.stub("userdel", "echo 'root:x:0:0::/:/bin/sh' >\(host.root)/etc/passwd\n")
+            try host.stub("nft", "")
+            try host.serve([.service(100_003, 3), .service(100_024, 1)])
+            return host
+        }
+
+        private static let commands = [
+            "systemd-sysusers --inline u rpcwarden - \"RPC access proxy\" /", "systemctl daemon-reload",
+            "systemctl restart rpcbind.socket", "systemctl start rpcbind.service",
+            "systemctl enable --now rpcwarden.socket rpcwarden.service",
+        ]
+
+        @Test("a plan touches nothing, and shows each file's text and each command")
+        func dryRun() throws {
+            let host = try host(dependents: "rpcbind.service rpc-statd.service nis.service")
+            try host.set("rpc-statd.service", "static", "active")
+            let before = host.tree()
+            let plan = SetupPlan.setup(host.survey().setupFacts())
+            #expect(host.tree() == before && host.changes == [])
+            let shown = plan.actions.map(\.description).joined(separator: "\n")
+            #expect(shown.contains("    | mode: observe") && shown.contains("    | ListenStream=127.0.0.1:1111"))
+            #expect(shown.contains("run: systemctl restart rpcbind.socket"))
+            #expect(plan.steps.contains(.note("systemd restarts along with rpcbind.socket: rpc-statd.service")))
+            #expect(
+                plan.steps.contains(.note("rpcbind runs with -w (warm start): what is registered stays registered")))
+        }
+
+        @Test("setup moves rpcbind before rpcwarden starts, observing; a second one changes nothing")
+        func idempotent() throws {
+            let host = try host()
+            #expect(try setUp(host) == [])
+            #expect(host.changes == Self.commands)
+            let tree = host.tree()
+            #expect(tree["etc/rpcwarden/rpcwarden.yaml"]?.contains("\nmode: observe\n") == true)
+            #expect(tree["etc/systemd/system/rpcbind.socket.d/rpcwarden.conf"] == SetupFiles.dropInText)
+
+            let again = SetupPlan.setup(host.survey().setupFacts())
+            #expect(again.actions == [])
+            #expect(again.steps.count == 6)
+            #expect(try setUp(host) == [] && host.tree() == tree && host.changes == Self.commands)
+        }
+
+        @Test("undo takes back all that setup did, in the reverse order, and nothing else")
+        func undoes() throws {
+            let host = try host()
+            let before = host.tree()
+            try setUp(host)
+            try host.stub("nft", "printf 'table inet rpcwarden {\\n}\\n'\n")
+            #expect(try undo(host) == [])
+            #expect(
+                Array(host.changes.dropFirst(Self.commands.count)) == [
+                    "systemctl stop rpcwarden.socket rpcwarden.service",
+                    "systemctl disable rpcwarden.socket rpcwarden.service",
+                    "systemctl daemon-reload", "systemctl restart rpcbind.socket", "systemctl start rpcbind.service",
+                    "nft delete table inet rpcwarden", "userdel rpcwarden",
+                ])
+            // Folders above our own stay, as mkdir -p's do.
+            let after = host.tree().filter { before[$0.key] != $0.value }
+            #expect(Set(after.keys).isSubset(of: ["etc/systemd", "etc/systemd/system", "var", "var/lib"]))
+            #expect(before.filter { host.tree()[$0.key] != $0.value } == [:])
+            #expect(SetupPlan.undo(host.survey().setupFacts()).actions == [])
+        }
+
+        @Test("undo leaves what was edited, and what was there before setup")
+        func keepsEdits() throws {
+            let host = try host()
+            try host.write("/etc/rpcwarden/policy.d/mine.yaml", "rules: []\n")
+            try host.set("rpcwarden.socket", "enabled", "inactive")
+            try setUp(host)
+            #expect(host.tree()["etc/rpcwarden/policy.d/start.yaml"] == nil)
+            try host.write(SetupFiles.configuration, "mode: enforce\n")
+            try undo(host)
+            let tree = host.tree()
+            #expect(tree["etc/rpcwarden/rpcwarden.yaml"] == "mode: enforce\n")
+            #expect(tree["etc/rpcwarden/policy.d/mine.yaml"] == "rules: []\n")
+            #expect(host.changes.contains("systemctl disable rpcwarden.service"))
+            #expect(!host.changes.contains { $0.hasPrefix("systemctl disable") && $0.contains("rpcwarden.socket") })
+            #expect(host.changes.contains("systemctl stop rpcwarden.socket rpcwarden.service"))
+        }
+
+        @Test("a step that fails can be taken back, or done again")
+        func failure() throws {
+            let host = try host()
+            let before = host.tree()
+            try host.put("\(host.state)/fails.restart", "")
+            let error = #expect(throws: Carrier.Failure.self) { try setUp(host) }
+            #expect(
+                error?.description.contains("`systemctl restart rpcbind.socket` ended with 1: Failed to restart")
+                    == true)
+            #expect(!host.changes.contains { $0.contains("enable --now") })
+
+            let tree = host.tree()
+            try FileManager.default.removeItem(atPath: "\(host.state)/fails.restart")
+            try undo(host)
+            #expect(before.allSatisfy { host.tree()[$0.key] == $0.value })
+            #expect(host.tree()["etc/rpcwarden"] == nil && tree["etc/rpcwarden"] != nil)
+
+            try host.put("\(host.state)/fails.restart", "")
+            #expect(throws: Carrier.Failure.self) { try setUp(host) }
+            try FileManager.default.removeItem(atPath: "\(host.state)/fails.restart")
+            try setUp(host)
+            #expect(Array(host.changes.suffix(4)) == Array(Self.commands.suffix(4)))
+        }
+
+        @Test("without a warm start it says what to restart, and looks whether registrations were lost")
+        func lostRegistrations() throws {
+            let host = try host(options: ["-f"])
+            let plan = SetupPlan.setup(host.survey().setupFacts())
+            #expect(
+                plan.steps.contains(
+                    .note(
+                        "rpcbind runs without -w: it forgets its registrations. To be restarted after it: "
+                            + "nfs-server (or nfs-ganesha), rpc-statd")))
+            let survey = host.survey()
+            var carrier = Carrier(survey, survey.setupFacts(), patienceForRegistrations: .milliseconds(200))
+            #expect(try carrier.carryOut(.compareRegistrations, recording: []) == nil)
+            try host.serve([.service(100_003, 3)])
+            let left = try #require(try carrier.carryOut(.compareRegistrations, recording: []))
+            #expect(left == "1 registrations are lost (programs 100024); restart rpc-statd")
+        }
+
+        @Test("an image gets its files, its user and its links, and nothing is started")
+        func image() throws {
+            let host = try host()
+            try host.write("/lib/systemd/systemd", "")
+            let before = host.tree()
+            try setUp(host, isRunning: false)
+            let root = "--root=\(host.root)"
+            #expect(
+                host.changes == [
+                    "systemd-sysusers \(root) --inline u rpcwarden - \"RPC access proxy\" /",
+                    "systemctl \(root) enable rpcwarden.socket rpcwarden.service",
+                ])
+            #expect(host.tree()["etc/systemd/system/rpcbind.socket.d/rpcwarden.conf"] == SetupFiles.dropInText)
+            #expect(SetupPlan.setup(host.survey(isRunning: false).setupFacts()).actions == [])
+            #expect(host.findings(isRunning: false) == [])
+            try undo(host, isRunning: false)
+            #expect(before.allSatisfy { host.tree()[$0.key] == $0.value })
+            #expect(host.changes.suffix(2).first == "systemctl \(root) disable rpcwarden.socket rpcwarden.service")
+        }
+
+        @Test("an image's link that leads out of it is not followed")
+        func escape() throws {
+            let host = try host()
+            try host.write("/lib/systemd/systemd", "")
+            try FileManager.default.createDirectory(atPath: host.folder + "/outside", withIntermediateDirectories: true)
+            try FileManager.default.createDirectory(
+                atPath: host.root + "/etc/systemd", withIntermediateDirectories: true)
+            try FileManager.default.createSymbolicLink(
+                atPath: host.root + "/etc/systemd/system", withDestinationPath: host.folder + "/outside")
+            let error = #expect(throws: Carrier.Failure.self) { try setUp(host, isRunning: false) }
+            #expect(error?.description.contains("leads out of the image") == true)
+            #expect(try FileManager.default.contentsOfDirectory(atPath: host.folder + "/outside") == [])
+        }
+
+        @Test("a configuration that the daemon would refuse stands in the way")
+        func mistakes() throws {
+            let host = try host()
+            var facts = host.survey().setupFacts()
+            facts.configurationErrors = ["rpcwarden.yaml:1:1: error: unknown key"]
+            let plan = SetupPlan.setup(facts)
+            #expect(plan.steps == [] && plan.obstacles[0].contains("rpcwarden would not start: rpcwarden.yaml:1:1"))
+        }
+
+        @Test("without systemd-sysusers the user is made by useradd")
+        func useradd() throws {
+            let host = try host()
+            try FileManager.default.removeItem(atPath: "\(host.bin)/systemd-sysusers")
+            let plan = SetupPlan.setup(host.survey().setupFacts())
+            #expect(plan.actions.contains { $0.description.hasPrefix("run: useradd --system") })
+        }
+
+        @Test("what stands in the way is said, and nothing is planned")
+        func obstacles() throws {
+            let host = try host()
+            func obstacles() -> String {
+                let plan = SetupPlan.setup(host.survey().setupFacts())
+                #expect(plan.steps == [])
+                return plan.obstacles.joined(separator: "\n")
+            }
+            try FileManager.default.removeItem(atPath: host.root + "/lib/systemd/system/rpcwarden.service")
+            #expect(obstacles().contains("rpcwarden.service is not installed"))
+            try host.write("/lib/systemd/system/rpcwarden.service", "")
+            try host.write(SetupFiles.dropIn, "[Socket]\nListenStream=\nListenStream=127.0.0.1:1111\n")
+            #expect(obstacles().contains("doesn't move rpcbind to the five sockets"))
+            try FileManager.default.removeItem(atPath: host.root + SetupFiles.dropIn)
+            try host.listen(at: [FakeHost.everywhere, FakeHost.loopback], inode: 7)
+            #expect(obstacles().contains("another process has tcp 127.0.0.1:1111"))
+            try host.listen(at: FakeHost.stock)
+            try host.write(SetupFiles.configuration, "")
+            #expect(obstacles().contains("everybody would be denied"))
+            try FileManager.default.removeItem(atPath: host.root + SetupFiles.configuration)
+            try host.set("rpcbind.socket", "masked", "inactive")
+            #expect(obstacles().contains("masked"))
+            try FileManager.default.removeItem(atPath: host.root + "/run/systemd")
+            #expect(obstacles().contains("no systemd. By hand:"))
+        }
+
+        @Test("the drop-in is the one of systemd/, and what setup writes is read without errors")
+        func texts() throws {
+            let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../..")
+            let dropIn = repository.appendingPathComponent("systemd/rpcbind.socket.d/rpcwarden.conf")
+            #expect(try String(contentsOf: dropIn, encoding: .utf8) == SetupFiles.dropInText)
+            let host = try FakeHost()
+            try host.write(SetupFiles.configuration, SetupFiles.configurationText)
+            try host.write(SetupFiles.policy, SetupFiles.policyText)
+            let load = PolicyLoader().load(configurationPath: host.root + SetupFiles.configuration)
+            #expect(
+                !load.hasErrors && load.diagnostics.allSatisfy { $0.description.contains("the policy has no rules") })
+            #expect(load.settings.mode == .observe && load.filesRead.count == 2)
+        }
+    }
+}

@@ -1,0 +1,126 @@
+import Foundation
+import Testing
+
+extension LabTests {
+    @Suite("Doctor")
+    struct DoctorTests {
+        /// interface.md: `doctor`.
+        private struct Finding: Decodable {
+            var finding: String
+            var severity: String
+            var what: String
+            var why: String
+            var mend: [String]
+        }
+
+        private func examine(_ lab: Lab, exits status: Int32) throws -> [String: Finding] {
+            let output = try lab.rpcwarden("doctor", "--json")
+            #expect(output.status == status, "\(output)")
+            let findings = try JSONDecoder().decode([Finding].self, from: Data(output.text.utf8))
+            return Dictionary(findings.map { ($0.finding, $0) }) { first, _ in first }
+        }
+
+        /// As root does: from a port below 1024 over loopback.
+        private func register(_ lab: Lab, _ words: String, from port: Int = .random(in: 600...1000)) throws {
+            let source = port > 0 ? "--source-port \(port)" : ""
+            let output = try lab.peer(.server, "call --to 127.0.0.1 --port 1111 --over tcp \(source) v4 \(words)")
+            #expect(output.text.contains("true"), "\(output)")
+        }
+
+        @Test("finds a stock rpcbind that others reach, and nothing of it once rpcwarden is in front", .lab())
+        func relocation() async throws {
+            let lab = try Lab.current
+            try lab.configure(policy: Policies.standard)
+            try lab.control("rpcbind", "start", "--stock")
+            try lab.control("statd", "start")
+            let stock = try examine(lab, exits: 1)
+            let exposed = try #require(stock["rpcbind-exposed"], "\(stock.keys)")
+            #expect(exposed.severity == "high")
+            for place in ["tcp 0.0.0.0:111", "tcp [::]:111", "udp 0.0.0.0:111", "udp [::]:111"] {
+                #expect(exposed.what.contains(place))
+            }
+            #expect(stock["stale-registration"] == nil && stock["untrusted-registration"] == nil)
+            #expect(stock["no-warm-start"] == nil && stock["remote-calls"] == nil)
+
+            let before = try lab.registeredServices().filter { $0[0] == "100024" }
+            try lab.control("rpcbind", "stop")
+            try lab.control("rpcbind", "start")
+            // Warm start: what setup promises.
+            #expect(before.count == 4)
+            #expect(try lab.registeredServices().filter { $0[0] == "100024" } == before)
+            #expect(try examine(lab, exits: 1)["rpcwarden-not-running"] != nil)
+
+            try await lab.serve()
+            let behind = try examine(lab, exits: 0)
+            #expect(behind.values.allSatisfy { $0.severity == "note" }, "\(behind)")
+            let text = try lab.rpcwarden("doctor")
+            #expect(text.isSuccess && !text.text.contains("0.0.0.0:111"), "\(text)")
+        }
+
+        @Test("finds remote calls, and a start that forgets, in the process that runs", .lab())
+        func options() async throws {
+            let lab = try Lab.current
+            try lab.configure(policy: Policies.standard)
+            try lab.spawn(.server, "rpcbind", ["rpcbind", "-f", "-r"])
+            try await eventually("rpcbind answers") { try lab.exec(.server, "rpcinfo", seconds: 2).isSuccess }
+            let found = try examine(lab, exits: 1)
+            #expect(found["remote-calls"]?.severity == "high")
+            #expect(found["no-warm-start"] != nil && found["rpcbind-not-needed"] != nil, "\(found.keys)")
+        }
+
+        @Test("tells stale and untrusted registrations, and NFSv4 alone", .lab(.rpcbind, .daemon))
+        func registrations() async throws {
+            let lab = try Lab.current
+            try lab.spawnPeer(.server, "nfs", "listen --at 0.0.0.0 --port 2049 --over tcp")
+            try await eventually("nfs listens") { lab.log("nfs").contains("listening") }
+            try register(lab, "set 100003 4 tcp 0.0.0.0.8.1 superuser")
+            let only = try examine(lab, exits: 1)
+            #expect(only["nfsv4-only"]?.why.contains("Neither rpcbind nor rpcwarden is needed") == true, "\(only.keys)")
+
+            try register(lab, "set 100005 3 tcp 0.0.0.0.78.80 superuser")
+            try register(lab, "set 536870913 1 tcp 0.0.0.0.8.1 somebody", from: 0)
+            let found = try examine(lab, exits: 1)
+            #expect(found["nfsv4-only"] == nil)
+            #expect(found["stale-registration"]?.what.contains("100005 version 3 at tcp/20048") == true, "\(found)")
+            #expect(found["stale-registration"]?.what.contains("tcp/2049") == false)
+            let untrusted = try #require(found["untrusted-registration"])
+            #expect(untrusted.what.contains("536870913 version 1 at tcp/2049 by unknown"))
+            #expect(untrusted.mend.last == "rpcinfo -d 536870913 1")
+            for command in untrusted.mend + (found["stale-registration"]?.mend ?? []) where command.hasPrefix("rpcinfo")
+            {
+                #expect(try lab.exec(.server, command.split(separator: " ").map(String.init)).isSuccess, "\(command)")
+            }
+            #expect(try examine(lab, exits: 1)["untrusted-registration"] == nil)
+        }
+
+        @Test(
+            "finds nftables and iptables that drop what rpcwarden opens, and its own remedy mends it",
+            .lab(.rpcbind, .daemon))
+        func otherTables() throws {
+            let lab = try Lab.current
+            try lab.exec(.server, "nft", "add table inet filter").succeeds()
+            try lab.exec(
+                .server, "nft",
+                "add chain inet filter input { type filter hook input priority filter; policy drop; }"
+            ).succeeds()
+            try lab.exec(.server, "nft", "add rule inet filter input iif lo accept").succeeds()
+            for command in ["iptables", "ip6tables"] {
+                try lab.exec(.server, command, "-P", "INPUT", "DROP").succeeds()
+            }
+            let output = try lab.rpcwarden("doctor", "--json")
+            let findings = try JSONDecoder().decode([Finding].self, from: Data(output.text.utf8))
+                .filter { $0.finding == "other-table-drops" }
+            #expect(findings.count == 3, "\(output)")
+            for command in findings.flatMap(\.mend) where !command.hasPrefix("#") {
+                try lab.exec(.server, "sh", "-ec", command).succeeds()
+            }
+            #expect(try lab.rpcwarden("doctor").text.contains("other-table-drops") == false)
+        }
+    }
+}
+
+extension Output {
+    fileprivate func succeeds() throws {
+        guard isSuccess else { throw CommandError(command: [], output: self) }
+    }
+}
