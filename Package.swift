@@ -42,6 +42,7 @@ let package = Package(
         pure("Policy", ["Portmapper"]),
         pure("Firewall", ["Portmapper"]),
         pure("Warden", ["ONCRPC", "Portmapper", "Policy", "Firewall"]),
+        pure("PolicyDrafts", ["Portmapper", "Policy", "Warden"]),
 
         pure("Privilege", ["ONCRPC", "Portmapper", "Policy", "Firewall", "Warden"]),
 
@@ -71,7 +72,7 @@ let package = Package(
         .executableTarget(
             name: "rpcwarden",
             dependencies: [
-                "Portmapper", "Warden", "PolicyFile", "Control", "Daemon",
+                "Portmapper", "Policy", "Warden", "PolicyDrafts", "PolicyFile", "Control", "Daemon",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict
@@ -92,6 +93,7 @@ let package = Package(
             "NetfilterTests",
             ["Netfilter", "Firewall", "Portmapper", "PolicyFile", "Privilege", "Sandbox", "Daemon"], exclude: ["Golden"]
         ),
+        tests("PolicyDraftsTests", ["PolicyDrafts", "PolicyFile", "Policy", "Portmapper", "Warden"]),
         tests(
             "ShellTests",
             [

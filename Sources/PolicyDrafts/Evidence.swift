@@ -1,0 +1,77 @@
+import Portmapper
+import Warden
+
+/// What a permission was learned from.
+struct Evidence: Hashable, Sendable {
+    var calls = 0
+    /// Of these, observe mode let pass what enforce would have denied.
+    var denied = 0
+    /// A handshake had to be answered, so the address is the client's own.
+    var cameOverTCP = false
+    /// Packets to the port without a look-up.
+    var probes = 0
+    var first: Timestamp
+    var last: Timestamp
+
+    init(at time: Timestamp) { (first, last) = (time, time) }
+
+    static func += (sum: inout Self, other: Self) {
+        sum.calls += other.calls
+        sum.denied += other.denied
+        sum.cameOverTCP = sum.cameOverTCP || other.cameOverTCP
+        sum.probes += other.probes
+        sum.first = min(sum.first, other.first)
+        sum.last = max(sum.last, other.last)
+    }
+
+    static func of(_ event: AuditEvent, at time: Timestamp) -> Self {
+        var evidence = Self(at: time)
+        if event.kind == .probed {
+            evidence.probes = 1
+        } else {
+            evidence.calls = 1
+            evidence.denied = event.kind == .denied ? 1 : 0
+            evidence.cameOverTCP = event.transport == .tcp
+        }
+        return evidence
+    }
+}
+
+/// What the log tells and no policy can permit, or should.
+enum Remark: Hashable, Sendable, Comparable {
+    /// Denied in enforce mode, by a policy that somebody wanted.
+    case enforced
+    case listingOverUDP
+    case rate
+    case owner
+    case neverPort
+    case unservable(DenialReason)
+    /// Packets to guarded ports of services that the client never looked up.
+    case probed
+    case numberZero
+    /// More clients and programs than are kept.
+    case tooMany
+    /// Lines that the log's own limits left out.
+    case suppressed
+
+    private var order: String { "\(self)" }
+
+    static func < (left: Self, right: Self) -> Bool { left.order < right.order }
+
+    func text(_ count: Int) -> String {
+        switch self {
+        case .enforced: "\(count) calls were denied in enforce mode; those are not learned from"
+        case .listingOverUDP:
+            "\(count) listings (DUMP, GETADDRLIST) came over UDP; `limits.udp-list` denies them, whatever a policy says"
+        case .rate: "\(count) calls were beyond `limits.calls-per-second`; raise it, if these are your clients"
+        case .owner: "\(count) look-ups met a registration of an untrusted owner; see `rpcbind.owners`"
+        case .neverPort: "\(count) look-ups met a port of `firewall.never`"
+        case .unservable(let reason): "\(count) calls were denied as \(reason.rawValue), which no policy permits"
+        case .probed: "\(count) packets reached ports of services that their clients never looked up; not learned"
+        case .numberZero: "\(count) look-ups of program 0, which no policy can name"
+        case .tooMany: "\(count) calls were not learned from: more clients and programs than \(Lessons.entriesMax)"
+        case .suppressed:
+            "\(count) lines are missing from the log (`suppressed`), so the policy may permit too little"
+        }
+    }
+}
