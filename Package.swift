@@ -43,7 +43,6 @@ let package = Package(
         pure("Firewall", ["Portmapper"]),
         pure("Warden", ["ONCRPC", "Portmapper", "Policy", "Firewall"]),
         pure("PolicyDrafts", ["Portmapper", "Policy", "Warden"]),
-
         pure("Privilege", ["ONCRPC", "Portmapper", "Policy", "Firewall", "Warden"]),
 
         // libyaml is linked statically: the package depends on libc, libmnl and libnftnl only.
