@@ -14,6 +14,15 @@ extension LabTests {
             (.stranger, ["rpcinfo", "-l", "10.77.4.1", "mountd", "3"], "10.77.4.1."),
         ]
 
+        /// A look-up that observe mode let pass, as the audit log has it.
+        private static func line(_ day: Int, _ client: String) -> String {
+            """
+            {"ts":"2026-11-\(day)T10:00:00.123Z","event":"denied","client":"\(client)","port":700,"transport":"tcp",\
+            "program":100005,"version":3,"procedure":"getport","over":"tcp","reason":"stranger","enforced":false}
+
+            """
+        }
+
         private func callAll(_ lab: Lab) throws {
             for (host, command, expected) in Self.calls {
                 let output = try lab.exec(host, command, seconds: 10)
@@ -58,13 +67,7 @@ extension LabTests {
         func sources() throws {
             let lab = try Lab.current
             try lab.configure(policy: "rules: []")
-            let line = { (day: Int, client: String) in
-                """
-                {"ts":"2026-11-\(day)T10:00:00.123Z","event":"denied","client":"\(client)","port":700,"transport":"tcp",\
-                "program":100005,"version":3,"procedure":"getport","over":"tcp","reason":"stranger","enforced":false}
-
-                """
-            }
+            let line = Self.line
             try lab.write(line(13, "10.0.0.3") + "garbage\n{\"ts\":1}\n", to: "audit.jsonl")
             try lab.write(line(12, "10.0.0.2"), to: "audit.jsonl.1")
             try lab.write(line(11, "10.0.0.1"), to: "audit.jsonl.2")
@@ -123,8 +126,12 @@ extension LabTests {
             try lab.write("", to: "audit.jsonl")
             let empty = try lab.rpcwarden("learn")
             #expect(empty.status == 2 && empty.text.isEmpty && empty.errors.contains("nothing to learn"), "\(empty)")
+            // Half a log must not look like a whole one.
+            try lab.write(Self.line(13, "10.0.0.3"), to: "audit.jsonl")
+            #expect(try lab.rpcwarden("learn").isSuccess)
             try lab.write("not gzip", to: "audit.jsonl.1.gz")
-            #expect(try lab.rpcwarden("learn").status == 2)
+            let torn = try lab.rpcwarden("learn")
+            #expect(torn.status == 2 && torn.text.isEmpty && torn.errors.contains("gzip"), "\(torn)")
         }
 
         @Test(
