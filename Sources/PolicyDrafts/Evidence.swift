@@ -6,7 +6,6 @@ struct Evidence: Hashable, Sendable {
     var calls = 0
     /// Of these, observe mode let pass what enforce would have denied.
     var denied = 0
-    /// A handshake had to be answered, so the address is the client's own.
     var cameOverTCP = false
     /// Packets to the port without a look-up.
     var probes = 0
@@ -60,18 +59,22 @@ enum Remark: Hashable, Sendable, Comparable {
 
     func text(_ count: Int) -> String {
         switch self {
-        case .enforced: "\(count) calls were denied in enforce mode; those are not learned from"
+        case .enforced: "\(counted(count, "call")) denied in enforce mode, on purpose: not learned from"
         case .listingOverUDP:
-            "\(count) listings (DUMP, GETADDRLIST) came over UDP; `limits.udp-list` denies them, whatever a policy says"
-        case .rate: "\(count) calls were beyond `limits.calls-per-second`; raise it, if these are your clients"
-        case .owner: "\(count) look-ups met a registration of an untrusted owner; see `rpcbind.owners`"
-        case .neverPort: "\(count) look-ups met a port of `firewall.never`"
-        case .unservable(let reason): "\(count) calls were denied as \(reason.rawValue), which no policy permits"
-        case .probed: "\(count) packets reached ports of services that their clients never looked up; not learned"
-        case .numberZero: "\(count) look-ups of program 0, which no policy can name"
-        case .tooMany: "\(count) calls were not learned from: more clients and programs than \(Lessons.entriesMax)"
+            "\(counted(count, "listing")) (DUMP, GETADDRLIST) over UDP: `limits.udp-list` denies them, whatever a policy says"
+        case .rate: "\(counted(count, "call")) beyond `limits.calls-per-second`: raise it, if these are your clients"
+        case .owner: "\(counted(count, "look-up")) of a registration of an untrusted owner: see `rpcbind.owners`"
+        case .neverPort: "\(counted(count, "look-up")) of a port of `firewall.never`"
+        case .unservable(let reason): "\(counted(count, "call")) denied as \(reason.rawValue), which no policy permits"
+        case .probed: "\(counted(count, "packet")) to services that their clients never looked up: not learned from"
+        case .numberZero: "\(counted(count, "look-up")) of program 0, which no policy can name"
+        case .tooMany:
+            "\(counted(count, "call")) not learned from: more clients and programs than \(Lessons.entriesMax)"
         case .suppressed:
-            "\(count) lines are missing from the log (`suppressed`), so the policy may permit too little"
+            "\(counted(count, "line")) missing from the log (`suppressed`): the policy may permit too little"
         }
     }
 }
+
+/// `1 call`, `2 calls`.
+func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }

@@ -19,11 +19,15 @@ struct LearnedRules {
     private var programs: [Grouping: [Program]] = [:]
     private var evidence: [Grouping: [IPAddress: Evidence]] = [:]
     private(set) var unexplainedProbes = 0
+    /// Whoever asked anything over TCP answered a handshake: the address is their own.
+    private let proven: Set<IPAddress>
 
     init(_ lessons: Lessons, _ aggregation: Aggregation, names: ProgramNames) {
         self.lessons = lessons
         self.aggregation = aggregation
         self.names = names
+        let tables = Array(lessons.lookups.values) + [lessons.listings, lessons.greetings]
+        proven = Set(tables.joined().lazy.filter { $0.value.cameOverTCP }.map(\.key))
         let own = lessons.ownAddresses
         let isAsker = { (entry: (key: IPAddress, value: Evidence)) in !own.contains(entry.key) }
         let asked = Self.asked(lessons, &unexplainedProbes).mapValues { $0.filter(isAsker) }
@@ -131,8 +135,8 @@ extension LearnedRules {
         guard var sum = clients.values.first else { return [] }
         for other in clients.values.dropFirst() { sum += other }
         var lines = [
-            "Learned from \(sum.calls + sum.probes) \(sum.probes > 0 ? "calls and packets" : "calls") of"
-                + " \(clients.count == 1 ? "one client" : "\(clients.count) clients"), \(sum.first) to \(sum.last);"
+            "Learned from \(counted(sum.calls + sum.probes, sum.probes > 0 ? "call or packet" : "call")) of"
+                + " \(counted(clients.count, "client")), \(sum.first) to \(sum.last);"
                 + " enforce would have denied \(sum.denied + sum.probes)."
         ]
         let add = { (text: String, chosen: [IPAddress]) in
@@ -142,7 +146,7 @@ extension LearnedRules {
         add("Look at them, they seemed to enumerate", clients.keys.filter(lessons.suspects.contains))
         add(
             "Seen over UDP alone, where an address can be forged",
-            clients.filter { !$0.value.cameOverTCP && $0.value.calls > 0 }.map(\.key))
+            clients.filter { $0.value.calls > 0 && !proven.contains($0.key) }.map(\.key))
         add("Known by packets to nfs alone, as NFSv4 clients send", clients.filter { $0.value.calls == 0 }.map(\.key))
         if programs.contains(.nfs) {
             add("No lock seen; when they lock, they need nlockmgr and status", lockless(clients))
@@ -180,7 +184,7 @@ extension Lessons {
         let suspectCount = suspects.subtracting(ownAddresses).count
         if suspectCount > 0 {
             warnings.append(
-                "\(suspectCount) clients seemed to enumerate; the rules that name them say so: look at each")
+                "\(counted(suspectCount, "client")) seemed to enumerate; the rules that name them say so: look at each")
         }
         var policy = DraftPolicy()
         policy.rules = learned.rules
