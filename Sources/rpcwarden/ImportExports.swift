@@ -66,6 +66,11 @@ struct ImportExports: ParsableCommand {
 func printPolicy(_ draft: DraftPolicy, warnings: [String]) throws {
     let names = PolicyLoader().programNames
     let text = draft.text(names: names)
+    guard text.utf8.count <= SourceFile.bytesMax else {
+        throw CommandFailure(
+            message: "the draft has \(text.utf8.count) bytes, and a policy takes \(SourceFile.bytesMax); name fewer"
+                + " clients, or wider prefixes (learn --aggregate /24 --aggregate-ipv6 /64)", code: ExitStatus.usage)
+    }
     let parsed = ParsedPolicy([SourceFile(name: "draft", text: text)], names: names)
     // A draft that can't be read would be our own mistake; better none.
     guard !parsed.diagnostics.contains(where: { $0.severity == .error }) else {
