@@ -69,7 +69,7 @@ enum Remark: Hashable, Sendable, Comparable {
         case .probed: "\(counted(count, "packet")) to services that their clients never looked up: not learned from"
         case .numberZero: "\(counted(count, "look-up")) of program 0, which no policy can name"
         case .tooMany:
-            "\(counted(count, "call")) not learned from: more clients and programs than \(Lessons.entriesMax)"
+            "\(counted(count, "call")) not learned from: too many clients and programs"
         case .suppressed:
             "\(counted(count, "line")) missing from the log (`suppressed`): the policy may permit too little"
         }

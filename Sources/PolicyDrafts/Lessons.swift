@@ -12,6 +12,7 @@ public struct Lessons: Sendable {
 
     /// DUMP and GETADDRLIST over UDP are answered where a rule lists (`limits.udp-list`).
     private let listsOverUDP: Bool
+    private let entriesMax: Int
 
     private(set) var lookups: [ServiceKey: [IPAddress: Evidence]] = [:]
     private(set) var listings: [IPAddress: Evidence] = [:]
@@ -25,7 +26,10 @@ public struct Lessons: Sendable {
     private(set) var period: (first: Timestamp, last: Timestamp)?
     private var entries = 0
 
-    public init(listsOverUDP: Bool) { self.listsOverUDP = listsOverUDP }
+    public init(listsOverUDP: Bool, entriesMax: Int = Self.entriesMax) {
+        self.listsOverUDP = listsOverUDP
+        self.entriesMax = entriesMax
+    }
 
     public mutating func note(_ event: AuditEvent, at time: Timestamp) {
         if event.kind == .suppressed, ["denied", "permitted", "probed"].contains(event.detail) || event.detail == nil {
@@ -39,7 +43,7 @@ public struct Lessons: Sendable {
         case .denied where event.isEnforced: noteEnforced(event)
         case .denied: noteObserved(event, client, time)
         case .probed where !event.isEnforced: noteProbe(event, client, time)
-        case .enumeration, .quarantined: if suspects.count < Self.entriesMax { suspects.insert(client) }
+        case .enumeration, .quarantined: if suspects.count < entriesMax { suspects.insert(client) }
         case .probed, .malformed, .granted, .renewed, .expired, .revoked, .released, .registered, .unregistered,
             .untrustedRegistration, .staleRegistration, .tampered, .restored, .rpcbindDown, .rpcbindUp, .reloaded,
             .reloadRefused, .started, .stopped, .suppressed, .shielded:
@@ -50,7 +54,7 @@ public struct Lessons: Sendable {
     /// Only this host is permitted something without a rule, but for what everyone gets whom a rule names.
     private mutating func notePermitted(_ event: AuditEvent, _ client: IPAddress, _ time: Timestamp) {
         guard event.rule == nil, !Self.isGreeting(event) else { return learn(event, client, time) }
-        if ownAddresses.count < Self.entriesMax { ownAddresses.insert(client) }
+        if ownAddresses.count < entriesMax { ownAddresses.insert(client) }
     }
 
     private mutating func noteEnforced(_ event: AuditEvent) {
@@ -80,7 +84,7 @@ public struct Lessons: Sendable {
 
     private mutating func learn(_ event: AuditEvent, _ client: IPAddress, _ time: Timestamp) {
         switch event.procedure {
-        case "null"?: keep(Self.add(event, client, time, to: &greetings, &entries))
+        case "null"?: keep(Self.add(event, client, time, to: &greetings, &entries, max: entriesMax))
         case "getport"?, "getaddr"?, "getversaddr"?: learnLookup(event, client, time)
         case "dump"?, "getaddrlist"?: learnListing(event, client, time)
         // To a client that a rule names they are denied as well.
@@ -91,7 +95,9 @@ public struct Lessons: Sendable {
 
     private mutating func learnLookup(_ event: AuditEvent, _ client: IPAddress, _ time: Timestamp) {
         guard let program = event.program else { return }
-        if Self.isGreeting(event) { return keep(Self.add(event, client, time, to: &greetings, &entries)) }
+        if Self.isGreeting(event) {
+            return keep(Self.add(event, client, time, to: &greetings, &entries, max: entriesMax))
+        }
         guard program.rawValue > 0 else { return remark(.numberZero) }
         for transport in Self.transports(asked: event) {
             addLookup(ServiceKey(program, transport), event, client, time)
@@ -101,7 +107,7 @@ public struct Lessons: Sendable {
     /// GETADDRLIST tells of a program over every transport, and some clients connect to what it says.
     private mutating func learnListing(_ event: AuditEvent, _ client: IPAddress, _ time: Timestamp) {
         guard event.transport == .tcp || listsOverUDP else { return remark(.listingOverUDP) }
-        keep(Self.add(event, client, time, to: &listings, &entries))
+        keep(Self.add(event, client, time, to: &listings, &entries, max: entriesMax))
         guard event.procedure == "getaddrlist", let program = event.program, program != .portmapper,
             program.rawValue > 0
         else { return }
@@ -113,14 +119,14 @@ public struct Lessons: Sendable {
     private mutating func noteProbe(_ event: AuditEvent, _ client: IPAddress, _ time: Timestamp) {
         guard let program = event.program, let transport = event.transport else { return remark(.probed) }
         let key = ServiceKey(program, transport)
-        guard probes[key] != nil || entries < Self.entriesMax else { return remark(.tooMany) }
-        keep(Self.add(event, client, time, to: &probes[key, default: [:]], &entries))
+        guard probes[key] != nil || entries < entriesMax else { return remark(.tooMany) }
+        keep(Self.add(event, client, time, to: &probes[key, default: [:]], &entries, max: entriesMax))
     }
 
     /// False where there is no room for one more.
     private static func add(
         _ event: AuditEvent, _ client: IPAddress, _ time: Timestamp, to table: inout [IPAddress: Evidence],
-        _ entries: inout Int
+        _ entries: inout Int, max entriesMax: Int
     ) -> Bool {
         let evidence = Evidence.of(event, at: time)
         if table[client] != nil {
@@ -135,8 +141,8 @@ public struct Lessons: Sendable {
 
     /// Without room not even a new service is noted.
     private mutating func addLookup(_ key: ServiceKey, _ event: AuditEvent, _ client: IPAddress, _ time: Timestamp) {
-        guard lookups[key] != nil || entries < Self.entriesMax else { return remark(.tooMany) }
-        keep(Self.add(event, client, time, to: &lookups[key, default: [:]], &entries))
+        guard lookups[key] != nil || entries < entriesMax else { return remark(.tooMany) }
+        keep(Self.add(event, client, time, to: &lookups[key, default: [:]], &entries, max: entriesMax))
     }
 
     private mutating func keep(_ isKept: Bool) {

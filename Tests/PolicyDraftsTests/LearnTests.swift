@@ -206,15 +206,17 @@ extension AuditEvent {
         #expect(from(Aggregation(ipv4Length: 16, ipv6Length: 64)) == ["10.0.0.0/20", "\"fd00::/126\""])
     }
 
-    @Test("forged sources don't fill the memory")
+    @Test("forged sources don't fill the memory, and are told of")
     func bounded() {
-        var lessons = Lessons(listsOverUDP: false)
-        let over = 10
-        for number in 0..<UInt32(Lessons.entriesMax + over) {
+        let (room, over) = (1000, 10)
+        var lessons = Lessons(listsOverUDP: false, entriesMax: room)
+        for number in 0..<UInt32(room + over) {
             var event = observed("10.0.0.1", Program(number % 7 + 200_000))
             event.client = .v4(0x0b00_0000 + number)
             lessons.note(event, at: Timestamp(milliseconds: 0))
         }
-        #expect(lessons.draft(.none, names: names).warnings.contains { $0.hasPrefix("\(over) calls not learned") })
+        let draft = lessons.draft(.none, names: names)
+        #expect(draft.warnings.contains { $0.hasPrefix("\(over) calls not learned") })
+        #expect(Set(parsed(draft.policy).rules.flatMap(\.from)).count == room)
     }
 }
