@@ -43,7 +43,7 @@ let package = Package(
         pure("Firewall", ["Portmapper"]),
         pure("HostPosture", ["Portmapper"]),
         pure("Warden", ["ONCRPC", "Portmapper", "Policy", "Firewall"]),
-
+        pure("PolicyDrafts", ["Portmapper", "Policy", "Warden"]),
         pure("Privilege", ["ONCRPC", "Portmapper", "Policy", "Firewall", "Warden"]),
 
         // libyaml is linked statically: the package depends on libc, libmnl and libnftnl only.
@@ -73,7 +73,8 @@ let package = Package(
         .executableTarget(
             name: "rpcwarden",
             dependencies: [
-                "Portmapper", "Warden", "PolicyFile", "Control", "Daemon", "HostPosture", "HostSurvey",
+                "Portmapper", "Policy", "Warden", "PolicyDrafts", "PolicyFile", "Control", "Daemon", "HostPosture",
+                "HostSurvey",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict
@@ -94,6 +95,7 @@ let package = Package(
             "NetfilterTests",
             ["Netfilter", "Firewall", "Portmapper", "PolicyFile", "Privilege", "Sandbox", "Daemon"], exclude: ["Golden"]
         ),
+        tests("PolicyDraftsTests", ["PolicyDrafts", "PolicyFile", "Policy", "Portmapper", "Warden"]),
         tests(
             "ShellTests",
             [

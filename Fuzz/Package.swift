@@ -22,6 +22,7 @@ let package = Package(
         swift("Policy", ["Portmapper"]),
         swift("Firewall", ["Portmapper"]),
         swift("Warden", ["ONCRPC", "Portmapper", "Policy", "Firewall"]),
+        swift("PolicyDrafts", ["Portmapper", "Policy", "Warden"]),
         .target(name: "CYAML", linkerSettings: [.linkedLibrary(":libyaml.a")]),
         .target(name: "CNetfilter", linkerSettings: [.linkedLibrary("nftnl"), .linkedLibrary("mnl")]),
         swift("PolicyFile", ["Policy", "Portmapper", "Firewall", "Warden", "CYAML"]),
@@ -33,8 +34,8 @@ let package = Package(
         swift(
             "FuzzTargets",
             [
-                "ONCRPC", "Portmapper", "Policy", "Firewall", "Warden", "PolicyFile", "Netfilter", "Control",
-                "Allocations",
+                "ONCRPC", "Portmapper", "Policy", "Firewall", "Warden", "PolicyDrafts", "PolicyFile", "Netfilter",
+                "Control", "Allocations",
             ]),
         .executableTarget(name: "fuzz", dependencies: ["FuzzTargets"]),
     ]

@@ -28,6 +28,7 @@ struct AuditField {
         add("program_name", text(event.programName))
         add("version", number(event.version.map(Int64.init)))
         add("procedure", text(event.procedure))
+        add("over", text(event.over?.description))
         add("decision", text(event.decision))
         add("reason", text(event.reason?.rawValue))
         add("rule", text(event.rule))

@@ -34,7 +34,7 @@ public struct PolicyLoader: Sendable {
     ///
     /// Without a path the default one is read, which may be missing: everything in it is optional. The policy may not.
     public func load(configurationPath: String? = nil) -> LoadResult {
-        var loading = Loading(names: programNames())
+        var loading = Loading(names: programNames)
         let path = configurationPath ?? defaultConfigurationPath
         var policyLocation = Location(file: path, line: 1, column: 1)
         if let source = loading.source(path, isOptional: configurationPath == nil) {
@@ -55,7 +55,7 @@ public struct PolicyLoader: Sendable {
     ///
     /// A configuration's own policy is not read.
     public func check(files paths: [String]) -> LoadResult {
-        var loading = Loading(names: programNames())
+        var loading = Loading(names: programNames)
         var policy: [SourceFile] = []
         for path in paths where !loading.result.filesRead.contains(path) {
             let place = Location(file: path, line: 1, column: 1)
@@ -73,7 +73,8 @@ public struct PolicyLoader: Sendable {
         return loading.finished()
     }
 
-    private func programNames() -> ProgramNames {
+    /// `/etc/rpc`, or what stands in for it.
+    public var programNames: ProgramNames {
         do throws(FileFailure) {
             return ProgramNames(etcRPC: String(decoding: try FileSystem.bytes(of: programNamesPath), as: UTF8.self))
         } catch {

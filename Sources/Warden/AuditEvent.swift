@@ -57,6 +57,8 @@ public struct AuditEvent: Hashable, Sendable {
     public var programName: String?
     public var version: UInt32?
     public var procedure: String?
+    /// Of a lookup: the transport of the service asked for, which policy decides by; ``transport`` is that of the call.
+    public var over: Transport?
     public var reason: DenialReason?
     public var rule: String?
     public var xid: UInt32?

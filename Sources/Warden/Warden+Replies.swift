@@ -158,12 +158,24 @@ extension Warden {
         event.xid = xid
         guard let call else { return event }
         event.procedure = call.procedureName
+        event.over = Self.serviceTransport(of: call, askedOver: peer.transport)
         // A call that is about no other program is about the portmapper itself.
         let subject = call.subject ?? (.portmapper, call.version.rawValue)
         event.program = subject.program
         event.version = subject.version
         event.programName = names.name(of: subject.program)
         return event
+    }
+
+    /// What ``decide(_:from:)`` goes by.
+    private static func serviceTransport(of call: PortmapperCall, askedOver transport: Transport) -> Transport? {
+        switch call {
+        case .getPort(let mapping): mapping.transport ?? transport
+        case .getAddress, .getVersionAddress: transport
+        case .null, .setMapping, .unsetMapping, .set, .unset, .dump, .callIt, .broadcast, .indirect, .getAddressList,
+            .getTime, .universalToTransportAddress, .transportToUniversalAddress, .getStatistics:
+            nil
+        }
     }
 
     private func describe(_ header: CallHeader, in event: inout AuditEvent) {

@@ -16,7 +16,8 @@ struct RPCWarden: ParsableCommand {
         version: Version.text,
         subcommands: [
             Serve.self, Check.self, Explain.self, Status.self, Grants.self, Registry.self, Denials.self,
-            Revoke.self, Release.self, Reload.self, Stop.self, Doctor.self, Setup.self,
+            Revoke.self, Release.self, Reload.self, Stop.self, Doctor.self, Setup.self, ImportExports.self,
+            Learn.self,
         ])
 
     /// As ``ParsableCommand/main()``, with the exit codes of interface.md.

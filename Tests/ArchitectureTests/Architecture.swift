@@ -9,6 +9,7 @@ enum Architecture {
         "HostPosture": ["Portmapper"],
         "Warden": ["ONCRPC", "Portmapper", "Policy", "Firewall"],
         "Privilege": ["ONCRPC", "Portmapper", "Policy", "Firewall", "Warden"],
+        "PolicyDrafts": ["Portmapper", "Policy", "Warden"],
     ]
 
     /// Each touches one outside thing; none imports another, or Daemon.

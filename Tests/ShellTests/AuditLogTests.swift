@@ -18,6 +18,7 @@ struct AuditLogTests {
         event.programName = "mountd"
         event.version = 3
         event.procedure = "getport"
+        event.over = .tcp
         event.reason = .noRule
         event.xid = 4_000_000_000
         return event
@@ -29,7 +30,7 @@ struct AuditLogTests {
         #expect(
             line == """
                 {"ts":"2025-11-21T12:00:03.250Z","event":"denied","client":"10.20.0.7","port":722,"transport":"udp",\
-                "program":100005,"program_name":"mountd","version":3,"procedure":"getport","decision":"denied",\
+                "program":100005,"program_name":"mountd","version":3,"procedure":"getport","over":"tcp","decision":"denied",\
                 "reason":"no-rule","xid":4000000000}
 
                 """)

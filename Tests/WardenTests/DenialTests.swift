@@ -190,6 +190,7 @@ private let authError = Reply.Body.authError(.failed)
         expected.programName = "mountd"
         expected.version = 3
         expected.procedure = "getport"
+        expected.over = .tcp
         expected.reason = .noRule
         expected.xid = 99
         #expect(bench.events == [expected])

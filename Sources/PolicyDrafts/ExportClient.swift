@@ -1,0 +1,102 @@
+import Portmapper
+
+/// Whom an entry of exports(5) names (exports(5), Machine Name Formats).
+public enum ExportClient: Hashable, Sendable {
+    public enum World: Hashable, Sendable {
+        /// `*`.
+        case written
+        /// No name at all: often a space that should not be there, as in `host (rw)`.
+        case implied
+    }
+
+    case network(Prefix)
+    case host(String)
+    case everyone(World)
+    /// A client on this host needs no rule.
+    case thisHost
+    /// Why no policy can say this, and what to do.
+    case inexpressible(String)
+
+    init(_ name: ArraySlice<UInt8>) {
+        let text = String(decoding: name, as: UTF8.self)
+        if text == "*" {
+            self = .everyone(.written)
+        } else if !name.allSatisfy({ (0x21...0x7e).contains($0) }) {
+            self = .inexpressible("its name holds a blank, a control character or no ASCII")
+        } else if name.isEmpty {
+            self = .everyone(.implied)
+        } else {
+            self = Self.special(text) ?? Self.numeric(text) ?? Self.named(text)
+        }
+    }
+
+    private static func special(_ text: String) -> Self? {
+        if text.hasPrefix("@") {
+            return .inexpressible("a netgroup; write its members (getent netgroup) as addresses or host names")
+        }
+        if text.hasPrefix("gss/") {
+            return .inexpressible("everyone who has a ticket, from any address; write the prefixes of these clients")
+        }
+        if text.contains(where: { "*?[]".contains($0) }) {
+            return .inexpressible("a wildcard, which follows reverse DNS; write the prefixes of these clients")
+        }
+        return nil
+    }
+
+    /// An address, or a network with a length or a netmask; nfs-utils ignores the bits beyond it.
+    private static func numeric(_ text: String) -> Self? {
+        let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let address = IPAddress(parts[0]) else {
+            return parts.count == 2 || text.contains(":") ? .inexpressible("no address that we know") : nil
+        }
+        guard !(address.isIPv4 && text.contains(":")) else {
+            return .inexpressible("an IPv4-mapped address; write it as IPv4")
+        }
+        guard parts.count == 2 else { return single(address) }
+        guard let length = length(of: parts[1], ofIPv4: address.isIPv4), let prefix = Prefix(address, length: length)
+        else { return .inexpressible("its mask is no prefix length and no contiguous netmask") }
+        guard length > 0 || address.isUnspecified else {
+            return .inexpressible("an address with a mask that leaves everyone in; write what is meant")
+        }
+        return .network(prefix)
+    }
+
+    private static func single(_ address: IPAddress) -> Self {
+        if address.isLoopback { return .thisHost }
+        guard !address.isUnspecified else { return .inexpressible("no client's address") }
+        return .network(Prefix(address))
+    }
+
+    private static func length(of mask: Substring, ofIPv4 isIPv4: Bool) -> Int? {
+        if let netmask = IPAddress(mask) {
+            guard isIPv4, netmask.isIPv4, !mask.contains(":") else { return nil }
+            return (0...32).first { Prefix(.v4(.max), length: $0)?.address == netmask }
+        }
+        let isNumber = (1...3).contains(mask.utf8.count) && mask.utf8.allSatisfy { (0x30...0x39).contains($0) }
+        return isNumber ? Int(mask) : nil
+    }
+
+    private static func named(_ text: String) -> Self {
+        let name = (text.hasSuffix(".") ? text.dropLast() : text[...]).lowercased()
+        if name == "localhost" { return .thisHost }
+        let labels = name.split(separator: ".", omittingEmptySubsequences: false)
+        guard name.utf8.count <= 253, labels.allSatisfy(isLabel) else { return .inexpressible("no host name") }
+        guard labels.count > 1 else {
+            return .inexpressible("a name without its domain; write the whole name or the address (getent hosts)")
+        }
+        // RFC 3696, 2: a last label of digits is part of an address, which the C library may read in its own way.
+        guard let last = labels.last, !last.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else {
+            return .inexpressible("no address that we know")
+        }
+        return .host(name)
+    }
+
+    /// RFC 1123, 2.1, and the underscores that some sites have.
+    private static func isLabel(_ label: Substring) -> Bool {
+        (1...63).contains(label.utf8.count) && label.first != "-" && label.last != "-"
+            && label.utf8.allSatisfy { byte in
+                (0x30...0x39).contains(byte) || (0x61...0x7a).contains(byte) || byte == UInt8(ascii: "-")
+                    || byte == UInt8(ascii: "_")
+            }
+    }
+}

@@ -1,0 +1,134 @@
+/// Cuts an exports(5) file into words as nfs-utils does: quotes, octal escapes, continuation lines, comments.
+///
+/// What nfs-utils reads in a way that nobody would expect is an error here: it must not become a permission.
+struct ExportsScanner {
+    enum Token: Hashable {
+        /// The word's bytes, unquoted, and the line that it begins in.
+        case word([UInt8], line: Int)
+        case lineEnd
+        case fileEnd
+        /// What follows in this line has no meaning.
+        case mistake(String, line: Int)
+        /// What follows in the file has no meaning that we could be sure of.
+        case breakdown(String, line: Int)
+    }
+
+    /// MAXPATHLEN; a client with its options has 512 in nfs-utils.
+    static let wordBytesMax = 4096
+
+    private let bytes: [UInt8]
+    private var position = 0
+    private(set) var line = 1
+
+    init(_ bytes: [UInt8]) { self.bytes = bytes }
+
+    /// The next byte, continuation lines joined. A continued line's indentation is no part of the word.
+    private func peek() -> (byte: UInt8, next: Int, lines: Int)? {
+        guard position < bytes.count else { return nil }
+        guard bytes[position] == Self.backslash, position + 1 < bytes.count, bytes[position + 1] == Self.newline else {
+            return (bytes[position], position + 1, bytes[position] == Self.newline ? 1 : 0)
+        }
+        var index = position + 2
+        while index < bytes.count, Self.blanks.contains(bytes[index]) { index += 1 }
+        guard index < bytes.count else { return nil }
+        // Two continuations in a row: the second backslash stands for itself in nfs-utils, and ends no line there.
+        return (bytes[index], index + 1, 1 + (bytes[index] == Self.newline ? 1 : 0))
+    }
+
+    private mutating func take(_ found: (byte: UInt8, next: Int, lines: Int)) {
+        position = found.next
+        line += found.lines
+    }
+
+    mutating func next() -> Token {
+        while let found = peek() {
+            switch found.byte {
+            case _ where Self.blanks.contains(found.byte): take(found)
+            case Self.hash: skipComment()
+            case Self.newline:
+                take(found)
+                return .lineEnd
+            case Self.carriageReturn where isLineEnd(after: found): take(found)
+            case _ where Self.otherSpaces.contains(found.byte):
+                take(found)
+                return .mistake("a control character", line: line)
+            default: return word()
+            }
+        }
+        return .fileEnd
+    }
+
+    /// Up to the line's end, which stays.
+    private mutating func skipComment() {
+        while let found = peek(), found.byte != Self.newline { take(found) }
+    }
+
+    /// Up to the line's end or what breaks the file, word by word: a quote may go on in the next line.
+    mutating func skipLine() -> Token {
+        while true {
+            switch next() {
+            case .lineEnd: return .lineEnd
+            case .fileEnd: return .fileEnd
+            case .breakdown(let what, let line): return .breakdown(what, line: line)
+            case .word, .mistake: continue
+            }
+        }
+    }
+
+    private mutating func word() -> Token {
+        var text: [UInt8] = []
+        var isQuoted = false
+        var mistake: String?
+        // A continuation in front of the word belongs to what is before it.
+        let start = line + (peek()?.lines ?? 0)
+        while let found = peek(), isQuoted || !Self.ends(found.byte) {
+            if found.byte == 0 { return .breakdown("a NUL byte", line: line) }
+            if found.byte == Self.newline { break }
+            take(found)
+            if found.byte == Self.quote {
+                isQuoted.toggle()
+                continue
+            }
+            text.append(found.byte)
+            if !Self.decodeOctal(at: &text) { mistake = "an octal escape beyond \\377" }
+            if text.count > Self.wordBytesMax {
+                mistake = "a word that is too long"
+                text.removeAll(keepingCapacity: true)
+            }
+        }
+        if isQuoted { return .breakdown("a quote without its end", line: line) }
+        // An empty word ends the line for nfs-utils, and what follows is another path.
+        if text.isEmpty { mistake = mistake ?? "an empty word" }
+        // A zero that was written as \000 ends the word for a C program.
+        if text.contains(0) { mistake = "a NUL byte" }
+        return mistake.map { .mistake($0, line: start) } ?? .word(text, line: start)
+    }
+
+    private func isLineEnd(after found: (byte: UInt8, next: Int, lines: Int)) -> Bool {
+        found.byte == Self.carriageReturn && (found.next >= bytes.count || bytes[found.next] == Self.newline)
+    }
+
+    /// `\040` at the end of the word becomes the byte that it stands for; false where there is none such.
+    private static func decodeOctal(at text: inout [UInt8]) -> Bool {
+        guard text.count >= 4, text[text.count - 4] == backslash else { return true }
+        let digits = text.suffix(3).map { Int($0) - 0x30 }
+        guard digits.allSatisfy((0...7).contains) else { return true }
+        guard let byte = UInt8(exactly: digits[0] * 64 + digits[1] * 8 + digits[2]) else { return false }
+        text.removeLast(4)
+        text.append(byte)
+        return true
+    }
+
+    private static func ends(_ byte: UInt8) -> Bool {
+        blanks.contains(byte) || byte == newline || otherSpaces.contains(byte)
+    }
+
+    private static let backslash = UInt8(ascii: "\\")
+    private static let newline = UInt8(ascii: "\n")
+    private static let carriageReturn = UInt8(ascii: "\r")
+    private static let hash = UInt8(ascii: "#")
+    private static let quote = UInt8(ascii: "\"")
+    private static let blanks: [UInt8] = [UInt8(ascii: " "), UInt8(ascii: "\t")]
+    /// isspace(3) knows them too: vertical tab, form feed, carriage return.
+    private static let otherSpaces: [UInt8] = [0x0b, 0x0c, 0x0d]
+}

@@ -1,0 +1,84 @@
+import ArgumentParser
+import PolicyDrafts
+import PolicyFile
+
+struct ImportExports: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Draft a policy from exports(5), on stdout.",
+        discussion: """
+            What a policy can't say (wildcards, netgroups, names without a domain, …) becomes a comment and a warning on \
+            stderr, never a permission. Look at the draft, then put it into policy.d/.
+            """)
+
+    private static let defaultFile = "/etc/exports"
+    private static let defaultFolder = "/etc/exports.d"
+
+    @OptionGroup var configuration: ConfigurationOption
+
+    @Argument(
+        help: ArgumentHelp(
+            "Files in the format of exports(5), or folders of *.exports (default: /etc/exports and /etc/exports.d).",
+            valueName: "file"))
+    var files: [String] = []
+
+    func run() throws {
+        let draft = ExportsDraft(try paths().map(source))
+        try printPolicy(draft.policy, warnings: draft.warnings)
+    }
+
+    private func paths() throws -> [String] {
+        guard files.isEmpty else {
+            return try files.flatMap { InputFile.isFolder($0) ? try Self.exports(in: $0) : [$0] }
+        }
+        let folder = InputFile.isFolder(Self.defaultFolder) ? try Self.exports(in: Self.defaultFolder) : []
+        // nfs-utils does without either.
+        let file = InputFile.exists(Self.defaultFile) || folder.isEmpty ? [Self.defaultFile] : []
+        return file + folder
+    }
+
+    /// exports(5): what doesn't end in `.exports`, or begins with a dot, is passed over.
+    private static func exports(in folder: String) throws -> [String] {
+        do throws(InputError) {
+            let names = try InputFile.names(in: folder).filter { $0.hasSuffix(".exports") }
+            return names.map { folder.hasSuffix("/") ? folder + $0 : "\(folder)/\($0)" }
+        } catch {
+            throw unreadable(error)
+        }
+    }
+
+    private func source(_ path: String) throws -> ExportsDraft.Source {
+        do throws(InputError) {
+            let bytes = try InputFile(path: path).readAll(max: SourceFile.bytesMax)
+            return ExportsDraft.Source(name: path, file: ExportsFile(bytes))
+        } catch {
+            throw Self.unreadable(error)
+        }
+    }
+
+    private static func unreadable(_ error: InputError) -> CommandFailure {
+        CommandFailure(
+            message: "can't read exports: \(error.message); name a file in the format of exports(5)",
+            code: ExitStatus.usage)
+    }
+}
+
+/// Prints a draft that `check` takes, and on stderr what a person must know of it.
+func printPolicy(_ draft: DraftPolicy, warnings: [String]) throws {
+    let names = PolicyLoader().programNames
+    let text = draft.text(names: names)
+    guard text.utf8.count <= SourceFile.bytesMax else {
+        throw CommandFailure(
+            message: "the draft has \(text.utf8.count) bytes, and a policy takes \(SourceFile.bytesMax); name fewer"
+                + " clients, or wider prefixes (learn --aggregate /24 --aggregate-ipv6 /64)", code: ExitStatus.usage)
+    }
+    let parsed = ParsedPolicy([SourceFile(name: "draft", text: text)], names: names)
+    // A draft that can't be read would be our own mistake; better none.
+    guard !parsed.diagnostics.contains(where: { $0.severity == .error }) else {
+        for diagnostic in parsed.diagnostics { writeError(diagnostic.description) }
+        throw CommandFailure(
+            message: "the draft is no valid policy: \(draft.rules.count) rules; please report this",
+            code: ExitStatus.usage)
+    }
+    print(text, terminator: "")
+    for warning in warnings { writeError("rpcwarden: warning: \(warning)") }
+}
