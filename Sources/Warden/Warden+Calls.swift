@@ -110,7 +110,7 @@ extension Warden {
         nextExchange += 1
         exchanges[nextExchange] = exchange
         if peer.transport == .udp { underWay[key] = nextExchange }
-        ask(question, for: .exchange(nextExchange), into: &actions)
+        ask(question, for: .exchange(nextExchange), at: now, into: &actions)
     }
 
     /// NULL, and the portmapper's own place: the address and port that were asked.
