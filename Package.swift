@@ -55,11 +55,13 @@ let package = Package(
         shell("Netfilter", ["Firewall", "Portmapper", "CNetfilter"]),
         shell("AuditLog", ["Warden", "Portmapper"]),
         shell("Control", nio),
+        shell("Metrics", ["Warden", "Portmapper", "Firewall"] + nio),
         .target(
             name: "Daemon",
             dependencies: [
                 "ONCRPC", "Portmapper", "Policy", "Firewall", "Warden",
                 "PolicyFile", "HostNames", "PortmapServer", "RpcbindClient", "Netfilter", "AuditLog", "Control",
+                "Metrics",
             ] + nio,
             swiftSettings: strict
         ),
@@ -86,6 +88,7 @@ let package = Package(
             "ShellTests",
             [
                 "ONCRPC", "Portmapper", "Warden", "AuditLog", "Control", "PortmapServer", "RpcbindClient",
+                "Metrics", "Firewall",
             ] + nio),
         tests("ArchitectureTests", []),
         tests("LabTests", ["ONCRPC", "Portmapper"]),
