@@ -28,13 +28,14 @@ let package = Package(
         swift("Netfilter", ["Firewall", "Portmapper", "CNetfilter"]),
         // What it leaves out needs SwiftNIO.
         swift("Control", exclude: ["ControlClient.swift", "ControlServer.swift"]),
+        swift("Metrics", ["Warden", "Portmapper", "Firewall"], exclude: ["MetricsServer.swift"]),
 
         .target(name: "Allocations"),
         swift(
             "FuzzTargets",
             [
                 "ONCRPC", "Portmapper", "Policy", "Firewall", "Warden", "PolicyFile", "Netfilter", "Control",
-                "Allocations",
+                "Metrics", "Allocations",
             ]),
         .executableTarget(name: "fuzz", dependencies: ["FuzzTargets"]),
     ]
