@@ -43,6 +43,8 @@ let package = Package(
         pure("Firewall", ["Portmapper"]),
         pure("Warden", ["ONCRPC", "Portmapper", "Policy", "Firewall"]),
 
+        pure("Privilege", ["ONCRPC", "Portmapper", "Policy", "Firewall", "Warden"]),
+
         // libyaml is linked statically: the package depends on libc, libmnl and libnftnl only.
         .target(name: "CYAML", linkerSettings: [.linkedLibrary(":libyaml.a")]),
         .target(name: "CNetfilter", linkerSettings: [.linkedLibrary("nftnl"), .linkedLibrary("mnl")]),
@@ -53,15 +55,17 @@ let package = Package(
         shell("PortmapServer", ["ONCRPC", "Portmapper", "Warden", "CPortmapServer"] + nio),
         shell("RpcbindClient", ["ONCRPC", "Portmapper", "Warden"] + nio),
         shell("Netfilter", ["Firewall", "Portmapper", "CNetfilter"]),
+        .target(name: "CSandbox"),
+        shell("Sandbox", ["CSandbox"]),
         shell("AuditLog", ["Warden", "Portmapper"]),
         shell("Control", nio),
         shell("Metrics", ["Warden", "Portmapper", "Firewall"] + nio),
         .target(
             name: "Daemon",
             dependencies: [
-                "ONCRPC", "Portmapper", "Policy", "Firewall", "Warden",
-                "PolicyFile", "HostNames", "PortmapServer", "RpcbindClient", "Netfilter", "AuditLog", "Control",
-                "Metrics",
+                "ONCRPC", "Portmapper", "Policy", "Firewall", "Warden", "Privilege",
+                "PolicyFile", "HostNames", "PortmapServer", "RpcbindClient", "Netfilter", "Sandbox", "AuditLog",
+                "Control", "Metrics",
             ] + nio,
             swiftSettings: strict
         ),
@@ -82,8 +86,13 @@ let package = Package(
         tests("PortmapperTests", ["ONCRPC", "Portmapper"], exclude: ["Golden"]),
         tests("PolicyTests", ["Policy", "Portmapper"]),
         tests("WardenTests", ["Warden", "ONCRPC", "Portmapper", "Policy", "Firewall"]),
+        tests("PrivilegeTests", ["Privilege", "ONCRPC", "Portmapper", "Policy", "Firewall", "Warden"]),
+        tests("SandboxTests", ["Sandbox"]),
         tests("PolicyFileTests", ["PolicyFile", "Policy", "Portmapper", "Warden"]),
-        tests("NetfilterTests", ["Netfilter", "Firewall", "Portmapper"], exclude: ["Golden"]),
+        tests(
+            "NetfilterTests",
+            ["Netfilter", "Firewall", "Portmapper", "PolicyFile", "Privilege", "Sandbox", "Daemon"], exclude: ["Golden"]
+        ),
         tests(
             "ShellTests",
             [

@@ -15,7 +15,7 @@ extension Engine {
     private func dropsIfReadable() -> DropCounts? {
         guard warden.settings.firewall.management == .guardPorts, warden.isGuarding else { return nil }
         do {
-            return try drops()
+            return try netfilter.drops()
         } catch {
             failed("\(error)")
             return nil

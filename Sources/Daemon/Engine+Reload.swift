@@ -7,28 +7,36 @@ extension Engine {
     /// - Returns: what changed, a line each, or the diagnostics.
     func reload() -> Result<[String], ReloadRefusal> {
         var fresh = PolicyLoader().load(configurationPath: configuration)
-        fresh.settings = fitted(fresh.settings)
+        fresh.settings = fresh.settings.fitted(to: netfilter.abilities).fittedToDescriptors()
         guard !fresh.hasErrors else {
-            let text = fresh.diagnostics.map(\.description).joined(separator: "\n")
             record(AuditEvent(.reloadRefused, detail: fresh.diagnostics.first { $0.severity == .error }?.description))
-            return .failure(ReloadRefusal(text: text))
+            return .failure(ReloadRefusal(text: fresh.diagnostics.map(\.description).joined(separator: "\n")))
         }
         var changes = Self.changes(from: warden.settings, rules, to: fresh.settings, fresh.rules)
         // The old rules' names are watched too until the new rules are in force.
         hosts?.watch(HostNameBook.names(in: rules + fresh.rules))
         awaitingHosts = fresh
-        if hosts?.isComplete ?? true {
-            applyReload()
-        } else {
+        guard hosts?.isComplete ?? true else {
             changes.append("takes effect as soon as the new host names are resolved")
+            return .success(changes)
         }
-        return .success(changes)
+        return applyReload().map { .failure($0) } ?? .success(changes)
     }
 
     /// Puts in force what was read, once every host name of it has been asked for.
-    func applyReload() {
-        guard let fresh = awaitingHosts else { return }
+    ///
+    /// The netfilter process reads the same files, and only then lets us do what they newly permit.
+    @discardableResult
+    func applyReload() -> ReloadRefusal? {
+        guard let fresh = awaitingHosts else { return nil }
         awaitingHosts = nil
+        do {
+            try netfilter.reload()
+        } catch {
+            record(AuditEvent(.reloadRefused, detail: error.description))
+            hosts?.watch(HostNameBook.names(in: rules))
+            return ReloadRefusal(text: "the netfilter process can't read the new policy: \(error)")
+        }
         let changes = Self.changes(from: warden.settings, rules, to: fresh.settings, fresh.rules)
         rules = fresh.rules
         hosts?.watch(HostNameBook.names(in: rules))
@@ -36,6 +44,7 @@ extension Engine {
         let policy = Policy(rules: rules, addresses: hosts?.addresses ?? [:])
         handle { $0.policyReplaced(policy, settings: settings, at: $1, into: &$2) }
         record(AuditEvent(.reloaded, detail: changes.joined(separator: "; ")))
+        return nil
     }
 
     /// A host name has other addresses, or can't be resolved.
@@ -78,7 +87,7 @@ extension Rule {
 
 extension Settings {
     /// These settings, with what may change while the daemon runs taken from `fresh`.
-    fileprivate func changedLive(to fresh: Settings) -> Settings {
+    func changedLive(to fresh: Settings) -> Settings {
         var settings = self
         settings.mode = fresh.mode
         settings.firewall = fresh.firewall

@@ -1,6 +1,7 @@
 import AuditLog
 import Control
 import Firewall
+import Glibc
 import Metrics
 import NIOCore
 import Netfilter
@@ -19,12 +20,9 @@ final class Engine {
     var warden: Warden
     let names: ProgramNames
     let startedAt = HostClock.now()
-    private let table: NetfilterTable
+    let netfilter: NetfilterClient
     private let listeners: Listeners
-    private let flows: Flows
     private let audit: AuditLog
-    private let monitor: TableMonitor
-    private let dropLog: DropLog?
     private var server: PortmapServer?
     private var client: RpcbindClient?
     private var control: ControlServer?
@@ -45,21 +43,20 @@ final class Engine {
     /// How often time is looked at; every deadline is late by this at the most.
     private static let tickPeriod: TimeAmount = .milliseconds(50)
 
-    init(on loop: any EventLoop, _ load: LoadResult, configuration: String?) throws {
+    init(on loop: any EventLoop, _ load: LoadResult, configuration: String?, _ netfilter: NetfilterClient) throws {
         self.loop = loop
         self.configuration = configuration
+        self.netfilter = netfilter
         rules = load.rules
         names = load.programNames
-        table = try NetfilterTable()
         listeners = try Listeners()
-        flows = try Flows()
         audit = try AuditLog(load.settings.audit)
-        monitor = try TableMonitor(table: load.settings.firewall.table, ownPortID: table.portID)
-        dropLog = Engine.dropLog(load.settings.firewall)
         warden = Warden(
-            settings: Engine.fitted(load.settings, hasDropLog: dropLog != nil), policy: Policy(rules: load.rules),
+            settings: load.settings.fitted(to: netfilter.abilities).fittedToDescriptors(),
+            policy: Policy(rules: load.rules),
             names: load.programNames,
             trustedOwners: Owners.trusted(load.settings.rpcbind.owners))
+        netfilter.lost = { [unowned self] in netfilterLost() }
     }
 
     /// Puts the guard in place, then answers at the sockets.
@@ -132,19 +129,22 @@ final class Engine {
 
     /// The kernel's announcements are few, and the tick is short enough: invariant 7 allows a second.
     private func readKernelEvents() {
+        let events = netfilter.readEvents()
         // A packet may bring back an element in the very moment that it is revoked.
-        if let failure = table.settle() { failed("a revoked grant came back, and stays: \(failure.message)") }
-        var changes = monitor.readEvents()
-        // Whatever was lost, nobody else changes a table that is ours alone.
-        if changes.contains(.overrun), ownsTable() { changes.removeAll { $0 == .overrun } }
-        if !changes.isEmpty { handle { $0.tableChanged(changes, at: $1, into: &$2) } }
+        if let failure = events.unsettled { failed("a revoked grant came back, and stays: \(failure.message)") }
+        if !events.changes.isEmpty { handle { $0.tableChanged(events.changes, at: $1, into: &$2) } }
         countDrops()
-        let packets = dropLog?.readEvents() ?? []
-        guard !packets.isEmpty else { return }
+        guard !events.packets.isEmpty else { return }
         handle { warden, now, actions in
-            for packet in packets { warden.packetDropped(packet, at: now, into: &actions) }
+            for packet in events.packets { warden.packetDropped(packet, at: now, into: &actions) }
             warden.flush(at: now, into: &actions)
         }
+    }
+
+    /// Without it nothing can be opened or closed; the service manager starts both anew.
+    private func netfilterLost() {
+        failed(netfilter.loss ?? "")
+        kill(getpid(), SIGTERM)
     }
 
     /// Whom the kernel drops in front of us is denied, and counted.
@@ -153,40 +153,10 @@ final class Engine {
         guard warden.isShielded(at: now), now >= nextCount else { return }
         nextCount = now + .milliseconds(500)
         do {
-            let drops = try drops()
+            let drops = try netfilter.drops()
             handle { warden, now, _ in warden.strangersDropped(total: drops.strangers, at: now) }
         } catch {
             failed("\(error)")
-        }
-    }
-
-    private func ownsTable() -> Bool {
-        do {
-            return try table.owner(of: warden.settings.firewall.table) == table.portID
-        } catch {
-            failed("\(error)")
-            return false
-        }
-    }
-
-    /// The settings without what this kernel can't do.
-    private static func fitted(_ settings: Settings, hasDropLog: Bool) -> Settings {
-        var settings = settings.fittedToDescriptors()
-        if !hasDropLog { settings.firewall.logGroup = 0 }
-        settings.firewall.ownsTable = settings.firewall.ownsTable && NetfilterTable.supportsOwnedTables()
-        return settings
-    }
-
-    func fitted(_ settings: Settings) -> Settings { Self.fitted(settings, hasDropLog: dropLog != nil) }
-
-    /// Without NFLOG the guard works, but expired grants don't come back and probes aren't seen.
-    private static func dropLog(_ settings: Settings.Firewall) -> DropLog? {
-        guard settings.logGroup != 0, settings.management == .guardPorts else { return nil }
-        do {
-            return try DropLog(group: settings.logGroup)
-        } catch {
-            writeError("rpcwarden: \(error); expired grants will not be revived, and probes not be seen")
-            return nil
         }
     }
 
@@ -222,7 +192,7 @@ final class Engine {
             let states = inspect(services)
             handle { $0.listenersInspected(states, at: $1, into: &$2) }
         case .commit(let transaction):
-            let failure = table.commit(transaction)
+            let failure = netfilter.commit(transaction)
             // It is tried several times a second, for hours if need be: the same is told once.
             if let failure, failure.message != lastFailure {
                 failed("the kernel refused a transaction: \(failure.message)")
@@ -246,7 +216,7 @@ final class Engine {
 
     private func inspect(_ keys: [GrantKey]) {
         do {
-            let found = try table.lifetimes(of: keys, in: warden.settings.firewall.table)
+            let found = try netfilter.lifetimes(of: keys)
             handle { $0.grantsInspected(keys, found, at: $1, into: &$2) }
         } catch {
             // They stay in the ledger, and are asked for again.
@@ -262,7 +232,7 @@ final class Engine {
         cuts = [:]
         for (service, clients) in due {
             do {
-                _ = try flows.cut(clients: clients, service: service)
+                try netfilter.cut(clients: clients, service: service)
             } catch {
                 failed("flows to \(service) were not cut: \(error)")
             }
@@ -284,19 +254,13 @@ final class Engine {
         writeError("rpcwarden: \(detail)")
     }
 
-    /// What the kernel's counters say.
-    func drops() throws -> DropCounts { try table.drops(of: warden.settings.firewall.table) }
-
-    func tableContents() throws -> TableContents? {
-        let settings = warden.settings.firewall
-        return try table.contents(of: settings.table, isShared: settings.management == .sets)
-    }
+    func tableContents() throws -> TableContents? { try netfilter.contents() }
 
     static let guardStays = "guard and grants stay in the kernel"
     static let nothingGuarded = "nothing is guarded any more"
 
     /// Takes the guard away, on purpose.
-    func open() -> CommitFailure? { table.commit(warden.opening) }
+    func open() -> CommitFailure? { netfilter.commit(warden.opening) }
 
     /// Only the process goes; what the kernel holds stays. Said twice, the first counts.
     func stop(_ detail: String = Engine.guardStays) {
@@ -311,6 +275,7 @@ final class Engine {
         handle { $0.stopping(at: $1, into: &$2) }
         record(AuditEvent(.stopped, detail: detail))
         audit.close()
+        netfilter.close()
         Notifier.notify("STOPPING=1")
     }
 

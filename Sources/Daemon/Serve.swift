@@ -5,6 +5,7 @@ import NIOPosix
 import PolicyFile
 import PortmapServer
 import Portmapper
+import Sandbox
 import Warden
 
 public enum Version {
@@ -17,6 +18,7 @@ public enum ServeError: Error, CustomStringConvertible {
     case socket(SocketError)
     case tableRefused(String)
     case runDirectory(String, code: Int32)
+    case netfilterProcess(String)
 
     public var description: String {
         switch self {
@@ -30,6 +32,7 @@ public enum ServeError: Error, CustomStringConvertible {
             "rpcwarden: the kernel refused the firewall table: \(detail); serve needs CAP_NET_ADMIN and nf_tables"
         case .runDirectory(let path, let code):
             "rpcwarden: can't make \(path): \(String(cString: strerror(code))); make it, or change `control`"
+        case .netfilterProcess(let detail): "rpcwarden: ended, for \(detail); guard and grants stay in the kernel"
         }
     }
 }
@@ -42,19 +45,48 @@ public func serve(configuration: String?) throws {
     for diagnostic in load.diagnostics { writeError(diagnostic.description) }
     // Invariant 1: without a policy that can be read whole, nothing starts.
     guard !load.hasErrors else { throw ServeError.configuration([]) }
+    let netfilter = try NetfilterProcess.start(load, configuration: configuration)
     let signals = blockedSignals()
     try makeRunDirectory(for: load.settings.controlPath)
     let sockets = try listeningSockets(load.settings)
+    try restrict(load.settings)
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let loop = group.next()
     let engine = try loop.submit {
-        let engine = try Engine(on: loop, load, configuration: configuration)
+        let client = try NetfilterClient(netfilter.channel)
+        let engine = try Engine(on: loop, load, configuration: configuration, client)
         return (NIOLoopBound(engine, eventLoop: loop), try engine.start(at: sockets))
     }.wait()
     try engine.1.wait()
     wait(for: signals, onHangup: { loop.execute { engine.0.value.refresh() } })
-    try loop.submit { engine.0.value.stop() }.wait()
+    let loss = try loop.submit {
+        engine.0.value.stop()
+        return engine.0.value.netfilter.loss
+    }.wait()
     try group.syncShutdownGracefully()
+    netfilter.awaitEnd()
+    if let loss { throw ServeError.netfilterProcess(loss) }
+}
+
+/// Every socket below 1024 is bound: from here on this process, which strangers talk to, has no capability at all.
+private func restrict(_ settings: Settings) throws(SandboxError) {
+    try Privileges.keep(only: nil)
+    let folders = Set(([settings.controlPath] + auditPaths(settings.audit)).map(folder)).sorted()
+    // Where it is missing, the netfilter process says so.
+    _ = try Privileges.onlyWriteFiles(beneath: folders)
+}
+
+/// Where the audit log's file is named, and where a symbolic link of that name leads to.
+private func auditPaths(_ audit: Settings.Audit) -> [String] {
+    guard audit.destination == .file, let path = audit.file else { return [] }
+    guard let target = realpath(path, nil) else { return [path] }
+    defer { free(target) }
+    return [path, String(cString: target)]
+}
+
+private func folder(of path: String) -> String {
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
 }
 
 private func listeningSockets(_ settings: Settings) throws -> [ListeningSocket] {
@@ -69,8 +101,7 @@ private func listeningSockets(_ settings: Settings) throws -> [ListeningSocket] 
 
 /// The folder of the control socket; only its last part is ours to make.
 private func makeRunDirectory(for controlPath: String) throws {
-    guard let slash = controlPath.lastIndex(of: "/"), slash != controlPath.startIndex else { return }
-    let directory = String(controlPath[..<slash])
+    let directory = folder(of: controlPath)
     guard mkdir(directory, 0o755) < 0, errno != EEXIST else { return }
     throw ServeError.runDirectory(directory, code: errno)
 }

@@ -82,9 +82,7 @@ public struct Policy: Sendable {
 
     /// Whom the rules name: disjoint, ascending within each family.
     public var named: [AddressRange] {
-        let isNamed = { (number: Int) in !classes[number].rules.isEmpty }
-        return ipv4.ranges(where: isNamed).map { AddressRange(.v4($0.lowerBound), .v4($0.upperBound)) }
-            + ipv6.ranges(where: isNamed).map { AddressRange(.v6($0.lowerBound), .v6($0.upperBound)) }
+        ranges { !classes[$0].rules.isEmpty }
     }
 
     /// The rules that name the client: indices into ``rules``, ascending.
@@ -118,6 +116,17 @@ public struct Policy: Sendable {
     /// The clients for whom the service is always open: disjoint, ascending.
     public func standing(_ program: Program, over transport: Transport) -> [AddressRange] {
         standing[ServiceKey(program, transport)] ?? []
+    }
+
+    /// The clients to whom any rule permits anything over the transport: disjoint, ascending.
+    public func clients(over transport: Transport) -> [AddressRange] {
+        let isPermitted = classes.map { $0.permissions.keys.contains { $0.transport == transport } }
+        return ranges { isPermitted[$0] }
+    }
+
+    private func ranges(where isIncluded: (Int) -> Bool) -> [AddressRange] {
+        ipv4.ranges(where: isIncluded).map { AddressRange(.v4($0.lowerBound), .v4($0.upperBound)) }
+            + ipv6.ranges(where: isIncluded).map { AddressRange(.v6($0.lowerBound), .v6($0.upperBound)) }
     }
 }
 
@@ -185,7 +194,6 @@ extension Policy {
 
     private func standingRanges(of key: ServiceKey) -> [AddressRange] {
         let isStanding = classes.map { $0.permissions[key]?.open == .always }
-        return ipv4.ranges { isStanding[$0] }.map { AddressRange(.v4($0.lowerBound), .v4($0.upperBound)) }
-            + ipv6.ranges { isStanding[$0] }.map { AddressRange(.v6($0.lowerBound), .v6($0.upperBound)) }
+        return ranges { isStanding[$0] }
     }
 }

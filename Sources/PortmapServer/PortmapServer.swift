@@ -131,7 +131,7 @@ public final class PortmapServer {
                 }
             }
             .serverChannelOption(.maxMessagesPerRead, value: Self.connectionsAtOnce)
-            .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(.writeBufferWaterMark, value: .init(low: 16 << 10, high: 64 << 10))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {

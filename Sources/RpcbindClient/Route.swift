@@ -120,7 +120,7 @@ final class Route {
                     .connect(unixDomainSocketPath: path)
             case .tcp(let endpoint):
                 return ClientBootstrap(group: loop).connectTimeout(limit)
-                    .channelOption(.socketOption(.tcp_nodelay), value: 1)
+                    .channelOption(.tcpOption(.tcp_nodelay), value: 1)
                     .channelInitializer(initializer).connect(to: try endpoint.socketAddress)
             case .udp(let endpoint):
                 return DatagramBootstrap(group: loop).channelInitializer(initializer)

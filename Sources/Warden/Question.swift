@@ -59,6 +59,9 @@ struct SharedQuestions<Asker: Sendable> {
     private var sent: [Question: Sent] = [:]
     private var waiting: [Question: [Asker]] = [:]
 
+    /// Different questions that are sent, or wait in a channel to be.
+    var count: Int { sent.count }
+
     /// Whether the question has to be sent now.
     mutating func join(_ asker: Asker, _ question: Question, at now: Instant) -> Bool {
         if sent[question] == nil {

@@ -104,7 +104,8 @@ extension Warden {
             }
         }
         guard exchanges.count < Self.exchangesMax + (peer.isLocal ? Self.exchangesLocalReserve : 0),
-            exchangesOfClient[Caller(peer), default: 0] < Self.exchangesPerClientMax
+            exchangesOfClient[Caller(peer), default: 0] < Self.exchangesPerClientMax,
+            peer.isLocal || questions.count < Self.questionsMax
         else { return deny(incoming, .rate, at: now, into: &actions) }
         exchangesOfClient[Caller(peer), default: 0] += 1
         nextExchange += 1

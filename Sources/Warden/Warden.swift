@@ -62,6 +62,8 @@ public struct Warden: Sendable {
     static let exchangesPerClientMax = 1024
     /// Places that only this host's calls may take: remote ones must not silence lockd's question to loopback.
     static let exchangesLocalReserve = 1024
+    /// Different questions of remote calls. A channel to rpcbind takes 4096: the rest is for this host and the registry.
+    static let questionsMax = 3072
 
     /// A look at the listeners, and who waits for it.
     struct Inspection {

@@ -7,12 +7,13 @@ enum Architecture {
         "Policy": ["Portmapper"],
         "Firewall": ["Portmapper"],
         "Warden": ["ONCRPC", "Portmapper", "Policy", "Firewall"],
+        "Privilege": ["ONCRPC", "Portmapper", "Policy", "Firewall", "Warden"],
     ]
 
     /// Each touches one outside thing; none imports another, or Daemon.
     static let shells: Set<String> = [
-        "PolicyFile", "HostNames", "PortmapServer", "RpcbindClient", "Netfilter", "AuditLog", "Control",
-        "Metrics",
+        "PolicyFile", "HostNames", "PortmapServer", "RpcbindClient", "Netfilter", "Sandbox", "AuditLog",
+        "Control", "Metrics",
     ]
 
     /// Compose the others.

@@ -83,9 +83,9 @@ extension LabTests {
             let asks = calls.map { Ask($0, to: client.server, over: transport) }
             var answers: [Answer] = []
             let capture = try await lab.capturing(client.host, server: client.server) {
-                // Sixteen connections at once are a client's limit.
-                for start in stride(from: 0, to: asks.count, by: 14) {
-                    let words = asks.indices.dropFirst(start).prefix(14).map {
+                // Sixteen connections at once are a client's limit, and those of the last round may still be closing.
+                for start in stride(from: 0, to: asks.count, by: 7) {
+                    let words = asks.indices.dropFirst(start).prefix(7).map {
                         Lab.words(asks[$0], xid: Self.xid($0), "--wait 500 \(client.options)")
                     }
                     answers += try lab.peers(client.host, words).map(Answer.init)

@@ -110,10 +110,10 @@ extension LabTests {
             try lab.write(Contrib.inLab(lab, try Contrib.text("logrotate/rpcwarden")), to: "logrotate.conf")
             try lab.spawnPeer(
                 .approved, "storm",
-                "storm --to 10.77.1.1 --over udp --count 1500 --program 100000 --version 2 --service udp"
-                    + " --sources 10.78.1.1/1500 --parallel 2 --wait 2000")
+                "storm --to 10.77.1.1 --over udp --count 6000 --program 100000 --version 2 --service udp"
+                    + " --sources 10.78.1.1/6000 --parallel 2 --wait 2000")
             var rotations = 0
-            while try lab.isRunning("storm") {
+            while try rotations < 6 && lab.isRunning("storm") {
                 let output = try lab.exec(
                     .server, "logrotate", "--force", "--state", "\(lab.state)/logrotate.state",
                     "\(lab.state)/logrotate.conf")
@@ -124,6 +124,7 @@ extension LabTests {
                 rotations += 1
             }
             #expect(rotations >= 3, "the storm was too short for this test")
+            try await eventually("the storm ends", within: .seconds(20)) { lab.log("storm").contains("ok=") }
             #expect(lab.log("storm").contains("unanswered=0"), "\(lab.log("storm"))")
             let counts = try lab.counts()
             #expect(counts["audit_lost"] == 0)

@@ -452,6 +452,21 @@ private let authError = Reply.Body.authError(.failed)
         #expect(bench.kernel.committed.count <= 2)
     }
 
+    @Test("remote calls leave room in the channels to rpcbind for this host and for the registry")
+    func questions() {
+        var bench = Bench.started([.sample()], settings: Settings().with { $0.limits.callsPerSecond = 10_000 })
+        bench.holdsQuestions = true
+        for number in 0..<4000 {
+            let peer = Peer.from("10.1.\(number / 256).\(number % 256)")
+            bench.call(.port(of: .mountd, version: UInt32(number)), from: peer)
+        }
+        #expect(bench.asked.count <= Warden.questionsMax + 1)
+        #expect(bench.denials.count == 4000 - Warden.questionsMax && Set(bench.denials) == [.rate])
+        let before = bench.asked.count
+        bench.call(.port(of: .status, version: 77), from: .loopback)
+        #expect(bench.asked.count == before + 1)
+    }
+
     @Test("one client can't take all places")
     func perClient() {
         var bench = Bench.started([.sample()], settings: Settings().with { $0.limits.callsPerSecond = 10_000 })

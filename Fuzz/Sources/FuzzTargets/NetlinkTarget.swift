@@ -55,7 +55,7 @@ private func checkElement(_ element: ElementAttributes) {
         case .quarantined(let client): contents.quarantined[client] = element.lifetime
         case .guarded(let service): contents.guarded.insert(service)
         case .standing(let key): contents.standing.insert(key)
-        case nil: break
+        case .shielded, nil: break
         }
     }
     require(contents.granted.allSatisfy { $0.timeout >= $0.expiresIn }, "\(contents.granted)")

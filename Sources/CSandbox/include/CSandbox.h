@@ -1,0 +1,44 @@
+#ifndef CSANDBOX_H
+#define CSANDBOX_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define CSB_CAP_NET_ADMIN 12
+
+/* Each returns 0 or errno. */
+
+/* Two connected stream sockets, closed on exec. */
+int csb_socket_pair(int ends[2]);
+
+/* fork(2), which Swift hides; the process must have one thread. Below 0: -errno. */
+pid_t csb_fork(void);
+
+/* Leaves the calling thread, and those that it starts, no more than the capabilities in `kept`, for good:
+ * not by exec either. */
+int csb_keep_capabilities(uint64_t kept);
+
+/* Nobody but root may look into the process, or attach to it. */
+int csb_hide(void);
+
+/* What ps shows as comm; 15 bytes count. */
+int csb_name(const char *name);
+
+/* SIGKILL when the thread that forked ends, or did already. */
+int csb_die_with(pid_t parent);
+
+/* Closes every descriptor from 3 on but one. */
+int csb_close_all_but(int kept);
+
+/* Landlock: from now on this thread, and those that it starts, may
+ * - with `writable` NULL: read files, and nothing else; no TCP either;
+ * - otherwise: read files, and write or make files and sockets beneath these folders alone.
+ * Execute nothing in either case. ENOSYS: this kernel has no Landlock. */
+int csb_landlock(const char *const *writable, size_t count);
+
+/* Seccomp: what the netfilter process needs once it has its sockets; all else fails with EPERM.
+ * ENOSYS: not on this kernel, or not for this architecture. */
+int csb_seccomp(void);
+
+#endif

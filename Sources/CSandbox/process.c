@@ -1,0 +1,74 @@
+#define _GNU_SOURCE
+#include "CSandbox.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int csb_socket_pair(int ends[2]) {
+    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0 ? 0 : errno;
+}
+
+pid_t csb_fork(void) {
+    pid_t child = fork();
+    return child < 0 ? -errno : child;
+}
+
+/* Without CAP_SETPCAP the bounding set stays; then no_new_privs has to do. */
+static int empty_bounding_set(void) {
+    for (int capability = 0; capability < 64; capability++) {
+        /* EINVAL: beyond the last one that this kernel has. */
+        if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) return errno == EINVAL ? 0 : errno;
+    }
+    return 0;
+}
+
+int csb_keep_capabilities(uint64_t kept) {
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct words[2];
+    if (syscall(SYS_capget, &header, words) != 0) return errno;
+    if (words[0].effective >> CAP_SETPCAP & 1) {
+        int number = empty_bounding_set();
+        if (number != 0) return number;
+    }
+    /* EINVAL: kernels before 4.3 have no ambient set. */
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 && errno != EINVAL) return errno;
+    for (int word = 0; word < 2; word++) {
+        words[word].permitted &= (uint32_t)(kept >> 32 * word);
+        words[word].effective = words[word].permitted;
+        words[word].inheritable = 0;
+    }
+    if (syscall(SYS_capset, &header, words) != 0) return errno;
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? 0 : errno;
+}
+
+int csb_hide(void) {
+    return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 ? 0 : errno;
+}
+
+int csb_name(const char *name) {
+    return prctl(PR_SET_NAME, name, 0, 0, 0) == 0 ? 0 : errno;
+}
+
+int csb_die_with(pid_t parent) {
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return errno;
+    return getppid() == parent ? 0 : ESRCH;
+}
+
+static int close_between(unsigned first, unsigned last) {
+    if (first > last || syscall(SYS_close_range, first, last, 0) == 0) return 0;
+    if (errno != ENOSYS) return errno;
+    /* Kernels before 5.9. */
+    long limit = sysconf(_SC_OPEN_MAX);
+    for (unsigned number = first; number <= last && (long)number < limit; number++) close((int)number);
+    return 0;
+}
+
+int csb_close_all_but(int kept) {
+    int number = close_between(3, (unsigned)kept - 1);
+    return number != 0 ? number : close_between((unsigned)kept + 1, ~0u);
+}

@@ -1,0 +1,116 @@
+import Firewall
+import ONCRPC
+import Portmapper
+import Privilege
+import Sandbox
+
+/// The firewall, as the network-facing process knows it: asks the netfilter process, and waits for the answer.
+///
+/// That it waits is on purpose: a port is told only after the kernel acknowledged it, and the kernel takes microseconds.
+final class NetfilterClient {
+    /// What was asked could not be done.
+    struct Failure: Error, CustomStringConvertible {
+        var description: String
+    }
+
+    private let channel: Channel
+    let abilities: NetfilterAbilities
+    /// Why the netfilter process can't be asked any more. Without it nothing may go on.
+    private(set) var loss: String?
+    private var isClosed = false
+    /// Called once, at the first loss.
+    var lost: () -> Void = {}
+
+    /// Waits for the netfilter process to be ready.
+    init(_ channel: Channel) throws {
+        self.channel = channel
+        let first: NetfilterReply
+        do {
+            first = try Self.reply(from: channel)
+        } catch {
+            throw Failure(description: "the netfilter process did not start: \(error)")
+        }
+        switch first {
+        case .ready(let abilities): self.abilities = abilities
+        case .failed(let why): throw Failure(description: why)
+        case let reply: throw Failure(description: "the netfilter process said \(reply) instead of ready")
+        }
+    }
+
+    /// - Returns: `nil` if the kernel has done all of it.
+    func commit(_ transaction: Transaction) -> CommitFailure? {
+        switch ask(.commit(transaction)) {
+        case .committed(let failure): failure
+        case let reply: CommitFailure(errno: Self.brokenPipe, message: failure(reply).description)
+        }
+    }
+
+    /// - Returns: `nil` if there is no table.
+    func contents() throws(Failure) -> TableContents? {
+        let reply = ask(.contents)
+        guard case .contents(let contents) = reply else { throw failure(reply) }
+        return contents
+    }
+
+    func lifetimes(of keys: [GrantKey]) throws(Failure) -> [GrantKey: Duration] {
+        let reply = ask(.lifetimes(keys))
+        guard case .lifetimes(let lifetimes) = reply else { throw failure(reply) }
+        return lifetimes
+    }
+
+    func cut(clients: Set<AddressRange>, service: ServicePort) throws(Failure) {
+        let reply = ask(.cut(clients, service))
+        guard case .cut = reply else { throw failure(reply) }
+    }
+
+    func readEvents() -> NetfilterEvents {
+        guard case .events(let events) = ask(.events) else { return NetfilterEvents() }
+        return events
+    }
+
+    func drops() throws(Failure) -> DropCounts {
+        let reply = ask(.drops)
+        guard case .drops(let counts) = reply else { throw failure(reply) }
+        return counts
+    }
+
+    /// Has it read configuration and policy anew.
+    func reload() throws(Failure) {
+        let reply = ask(.reload)
+        guard case .reloaded = reply else { throw failure(reply) }
+    }
+
+    /// The netfilter process ends; nothing is asked any more.
+    func close() {
+        isClosed = true
+        channel.close()
+    }
+
+    /// Linux's EPIPE.
+    private static let brokenPipe: Int32 = 32
+
+    private func failure(_ reply: NetfilterReply) -> Failure {
+        guard case .failed(let why) = reply else {
+            return Failure(description: "the netfilter process answered something else: \(reply)")
+        }
+        return Failure(description: why)
+    }
+
+    private func ask(_ call: NetfilterCall) -> NetfilterReply {
+        if let loss { return .failed(loss) }
+        guard !isClosed else { return .failed("the daemon is stopping") }
+        do {
+            try channel.send(call.encoded)
+            return try Self.reply(from: channel)
+        } catch {
+            let loss = "the netfilter process is gone: \(error)"
+            self.loss = loss
+            lost()
+            return .failed(loss)
+        }
+    }
+
+    private static func reply(from channel: Channel) throws -> NetfilterReply {
+        try channel.receive().withUnsafeBytes { bytes throws(XDRError) in try NetfilterReply(decoding: bytes) }
+    }
+}

@@ -1,0 +1,210 @@
+import Firewall
+import Glibc
+import Netfilter
+import ONCRPC
+import PolicyFile
+import Privilege
+import Sandbox
+import Warden
+
+/// The process that alone may change the firewall: does what the network-facing one asks, within the ``Ceiling``.
+///
+/// It has one thread, no socket but netlink's, and no capability but CAP_NET_ADMIN; it never sees a stranger's byte.
+final class NetfilterProcess {
+    private let channel: Channel
+    private let configuration: String?
+    private var settings: Settings
+    private let table: NetfilterTable
+    private let flows: Flows
+    private let monitor: TableMonitor
+    private let dropLog: DropLog?
+    private let abilities: NetfilterAbilities
+    private var ceiling: Ceiling
+    /// The elements that an earlier run left have been read.
+    private var hasInherited = false
+
+    /// For any one call: to make a table anew with a million grants takes the kernel some seconds.
+    private static let replyWaitMax: Duration = .seconds(60)
+
+    /// Forks it off, before this process has any other thread.
+    static func start(_ load: LoadResult, configuration: String?) throws(SandboxError) -> ChildProcess {
+        let parent = getpid()
+        return try ChildProcess.fork(
+            messageBytesMax: MessageLimits.messageBytesMax, waitMax: replyWaitMax
+        ) { channel in
+            run(load, configuration: configuration, channel, parent: parent)
+        }
+    }
+
+    /// - Returns: the exit status.
+    private static func run(
+        _ load: LoadResult, configuration: String?, _ channel: Channel, parent: Int32
+    ) -> Int32 {
+        do {
+            try Privileges.rename("rpcwarden-nft")
+            try Privileges.keep(only: .netAdmin)
+            try Privileges.endWithParent(parent)
+            let process = try NetfilterProcess(load, configuration: configuration, channel)
+            try restrict()
+            try process.serve()
+            return 0
+        } catch Channel.Failure.ended {
+            return 0
+        } catch {
+            // Before the first reply the other process tells of it, later it has none to wait for.
+            tell(.failed("\(error)"), channel)
+            return 1
+        }
+    }
+
+    private static func tell(_ reply: NetfilterReply, _ channel: Channel) {
+        do {
+            try channel.send(reply.encoded)
+        } catch {
+            writeError("rpcwarden: the netfilter process ends: \(error)")
+        }
+    }
+
+    /// From here on it needs no new socket, and of files only to read.
+    private static func restrict() throws(SandboxError) {
+        let readsOnly = try Privileges.onlyReadFiles()
+        let callsFew = try Privileges.onlyNetfilterCalls()
+        if !readsOnly { writeError("rpcwarden: this kernel has no Landlock; going on without") }
+        if !callsFew { writeError("rpcwarden: this kernel has no seccomp filters; going on without") }
+    }
+
+    init(_ load: LoadResult, configuration: String?, _ channel: Channel) throws {
+        self.channel = channel
+        self.configuration = configuration
+        table = try NetfilterTable()
+        flows = try Flows()
+        monitor = try TableMonitor(table: load.settings.firewall.table, ownPortID: table.portID)
+        try Predecessor.awaitEnd(of: load.settings.firewall.table, table)
+        dropLog = Self.dropLog(load.settings.firewall)
+        abilities = NetfilterAbilities(
+            ownsTables: NetfilterTable.supportsOwnedTables(), logsDrops: dropLog != nil)
+        settings = load.settings.fitted(to: abilities)
+        ceiling = Ceiling(settings: settings, rules: load.rules)
+    }
+
+    /// Without NFLOG the guard works, but expired grants don't come back and probes aren't seen.
+    private static func dropLog(_ settings: Settings.Firewall) -> DropLog? {
+        guard settings.logGroup != 0, settings.management == .guardPorts else { return nil }
+        do {
+            return try Predecessor.repeating { () throws(NetfilterError) in try DropLog(group: settings.logGroup) }
+        } catch {
+            writeError("rpcwarden: \(error); expired grants will not be revived, and probes not be seen")
+            return nil
+        }
+    }
+
+    /// Until the other process is gone.
+    func serve() throws {
+        try channel.send(NetfilterReply.ready(abilities).encoded)
+        while true {
+            let message = try channel.receive()
+            let call = try message.withUnsafeBytes { bytes throws(XDRError) in try NetfilterCall(decoding: bytes) }
+            try channel.send(answer(call).encoded)
+        }
+    }
+
+    private func answer(_ call: NetfilterCall) -> NetfilterReply {
+        do {
+            switch call {
+            case .commit(let transaction): return .committed(commit(transaction))
+            case .contents: return .contents(try contents())
+            case .lifetimes(let keys): return .lifetimes(try table.lifetimes(of: keys, in: settings.firewall.table))
+            case .cut(let clients, let service):
+                if let refusal = ceiling.refusal(toCut: service) { return .failed(refused(refusal)) }
+                return .cut(try flows.cut(clients: clients, service: service))
+            case .events: return .events(events())
+            case .drops: return .drops(try table.drops(of: settings.firewall.table))
+            case .reload: return reload()
+            }
+        } catch {
+            return .failed("\(error)")
+        }
+    }
+
+    private func commit(_ transaction: Transaction) -> CommitFailure? {
+        guard let refusal = ceiling.refusal(of: transaction) else { return table.commit(transaction) }
+        _ = refused(refusal.message)
+        return refusal
+    }
+
+    /// Also told here: the one that asked may not be itself any more.
+    private func refused(_ why: String) -> String {
+        writeError("rpcwarden: \(why)")
+        return why
+    }
+
+    private func events() -> NetfilterEvents {
+        var changes = monitor.readEvents()
+        // Whatever was lost, nobody else changes a table that is ours alone.
+        if changes.contains(.overrun), ownsTable() { changes.removeAll { $0 == .overrun } }
+        return NetfilterEvents(unsettled: table.settle(), changes: changes, packets: dropLog?.readEvents() ?? [])
+    }
+
+    private func ownsTable() -> Bool {
+        do {
+            return try table.owner(of: settings.firewall.table) == table.portID
+        } catch {
+            writeError("rpcwarden: \(error)")
+            return false
+        }
+    }
+
+    private func contents() throws(NetfilterError) -> TableContents? {
+        let contents = try table.contents(
+            of: settings.firewall.table, isShared: settings.firewall.management == .sets)
+        if !hasInherited, let contents { ceiling.inherited = Ceiling.Inherited(contents) }
+        hasInherited = true
+        return contents
+    }
+
+    /// Nobody's word but the files' raises the ceiling.
+    private func reload() -> NetfilterReply {
+        let fresh = PolicyLoader().load(configurationPath: configuration)
+        guard !fresh.hasErrors else {
+            return .failed(fresh.diagnostics.first { $0.severity == .error }?.description ?? "no reason given")
+        }
+        settings = settings.changedLive(to: fresh.settings.fitted(to: abilities))
+        let inherited = ceiling.inherited
+        ceiling = Ceiling(settings: settings, rules: fresh.rules)
+        ceiling.inherited = inherited
+        return .reloaded
+    }
+}
+
+/// Another rpcwarden that was killed, perhaps: what it held is freed a moment later.
+private enum Predecessor {
+    private static let attemptsMax = 100
+    private static let pauseMicroseconds: UInt32 = 10_000
+
+    static func repeating<Value, Failure>(
+        _ body: () throws(Failure) -> Value
+    ) throws(Failure) -> Value {
+        for _ in 1..<attemptsMax {
+            do throws(Failure) { return try body() } catch { usleep(pauseMicroseconds) }
+        }
+        return try body()
+    }
+
+    /// Or until it is clear that it won't: then the first transaction is refused, and says by whom.
+    static func awaitEnd(of name: String, _ table: NetfilterTable) throws(NetfilterError) {
+        for _ in 0..<attemptsMax {
+            guard let owner = try table.owner(of: name), owner != table.portID else { return }
+            usleep(pauseMicroseconds)
+        }
+    }
+}
+
+extension Settings {
+    /// These settings without what this kernel can't do.
+    func fitted(to abilities: NetfilterAbilities) -> Settings {
+        var settings = self
+        if !abilities.logsDrops { settings.firewall.logGroup = 0 }
+        settings.firewall.ownsTable = settings.firewall.ownsTable && abilities.ownsTables
+        return settings
+    }
+}

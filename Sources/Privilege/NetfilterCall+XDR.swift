@@ -1,0 +1,55 @@
+import Firewall
+import ONCRPC
+import Portmapper
+
+extension NetfilterCall {
+    /// As XDR (RFC 4506), without the length that goes before it.
+    public var encoded: [UInt8] {
+        var encoder = XDREncoder()
+        switch self {
+        case .commit(let transaction):
+            encoder.uint32(0)
+            encoder.transaction(transaction)
+        case .contents: encoder.uint32(1)
+        case .lifetimes(let keys):
+            encoder.uint32(2)
+            encoder.list(keys) { $0.grantKey($1) }
+        case .cut(let clients, let service):
+            encoder.uint32(3)
+            encoder.service(service)
+            encoder.list(clients) { $0.range($1) }
+        case .events: encoder.uint32(4)
+        case .reload: encoder.uint32(5)
+        case .drops: encoder.uint32(6)
+        }
+        return encoder.bytes
+    }
+
+    public init(decoding bytes: UnsafeRawBufferPointer) throws(XDRError) {
+        var decoder = XDRDecoder(bytes)
+        self = try Self.read(&decoder)
+        try decoder.finish()
+    }
+
+    private static func read(_ decoder: inout XDRDecoder) throws(XDRError) -> Self {
+        switch try decoder.uint32() {
+        case 0: return .commit(try decoder.transaction())
+        case 1: return .contents
+        case 2:
+            return .lifetimes(
+                try decoder.list(max: MessageLimits.elementsMax, itemBytesMin: ItemBytes.grantKey) {
+                    decoder throws(XDRError) in try decoder.grantKey()
+                })
+        case 3:
+            let service = try decoder.service()
+            let clients = try decoder.list(max: MessageLimits.elementsMax, itemBytesMin: ItemBytes.range) {
+                decoder throws(XDRError) in try decoder.range()
+            }
+            return .cut(Set(clients), service)
+        case 4: return .events
+        case 5: return .reload
+        case 6: return .drops
+        case let other: throw .invalid(other)
+        }
+    }
+}

@@ -1,0 +1,59 @@
+import Firewall
+import Portmapper
+
+/// All that the network-facing process can ask of the netfilter process, which alone may change the firewall.
+public enum NetfilterCall: Hashable, Sendable {
+    /// The netfilter process refuses what its ``Ceiling`` doesn't permit.
+    case commit(Transaction)
+    case contents
+    case lifetimes([GrantKey])
+    /// End the flows of these clients to the service.
+    case cut(Set<AddressRange>, ServicePort)
+    /// What happened since the last time.
+    case events
+    /// How many packets the table has dropped.
+    case drops
+    /// Read configuration and policy anew, from the files.
+    case reload
+}
+
+/// The answer to a ``NetfilterCall``, but for `ready`, which comes first and unasked.
+public enum NetfilterReply: Hashable, Sendable {
+    case ready(NetfilterAbilities)
+    /// `nil`: all of it was done.
+    case committed(CommitFailure?)
+    /// `nil`: there is no table.
+    case contents(TableContents?)
+    case lifetimes([GrantKey: Duration])
+    case cut(Int)
+    case events(NetfilterEvents)
+    case drops(DropCounts)
+    case reloaded
+    /// What was asked could not be done, and why.
+    case failed(String)
+}
+
+/// What this kernel can do.
+public struct NetfilterAbilities: Hashable, Sendable {
+    public var ownsTables: Bool
+    /// NFLOG tells of dropped packets.
+    public var logsDrops: Bool
+
+    public init(ownsTables: Bool, logsDrops: Bool) {
+        self.ownsTables = ownsTables
+        self.logsDrops = logsDrops
+    }
+}
+
+public struct NetfilterEvents: Hashable, Sendable {
+    /// A revoked grant came back, and stays.
+    public var unsettled: CommitFailure?
+    public var changes: [TableChange] = []
+    public var packets: [DroppedPacket] = []
+
+    public init(unsettled: CommitFailure? = nil, changes: [TableChange] = [], packets: [DroppedPacket] = []) {
+        self.unsettled = unsettled
+        self.changes = changes
+        self.packets = packets
+    }
+}

@@ -1,0 +1,57 @@
+import CSandbox
+import Glibc
+
+/// What this thread, and those that it starts from now on, may still do; nothing of it can be taken back.
+public enum Privileges {
+    public enum Capability: Sendable {
+        /// The firewall.
+        case netAdmin
+    }
+
+    /// Gives up every capability but this one, and the hope to win any by exec.
+    public static func keep(only capability: Capability?) throws(SandboxError) {
+        let kept: UInt64 =
+            switch capability {
+            case .netAdmin: 1 << UInt64(CSB_CAP_NET_ADMIN)
+            case nil: 0
+            }
+        try check(csb_keep_capabilities(kept), "giving up capabilities")
+        try check(csb_hide(), "hiding from other processes")
+    }
+
+    /// SIGKILL when the parent ends. Said after the last change of credentials, which takes it back.
+    public static func endWithParent(_ parent: Int32) throws(SandboxError) {
+        try check(csb_die_with(parent), "asking to end with the parent")
+    }
+
+    public static func rename(_ name: String) throws(SandboxError) {
+        try check(csb_name(name), "renaming the process")
+    }
+
+    /// Landlock: reads files, and does nothing else with them, nor with TCP.
+    /// - Returns: `false` if the kernel has none.
+    public static func onlyReadFiles() throws(SandboxError) -> Bool {
+        try isDone(csb_landlock(nil, 0), "restricting access to files")
+    }
+
+    /// Landlock: reads files, and writes beneath these folders alone.
+    /// - Returns: `false` if the kernel has none.
+    public static func onlyWriteFiles(beneath folders: [String]) throws(SandboxError) -> Bool {
+        let paths = folders.map { strdup($0) }
+        defer { for path in paths { free(path) } }
+        let pointers = paths.map { UnsafePointer($0) }
+        return try isDone(csb_landlock(pointers, pointers.count), "restricting access to files")
+    }
+
+    /// Seccomp: the system calls that the netfilter process makes.
+    /// - Returns: `false` if the kernel has none.
+    public static func onlyNetfilterCalls() throws(SandboxError) -> Bool {
+        try isDone(csb_seccomp(), "restricting system calls")
+    }
+
+    private static func isDone(_ number: Int32, _ doing: String) throws(SandboxError) -> Bool {
+        if number == ENOSYS { return false }
+        try check(number, doing)
+        return true
+    }
+}

@@ -1,0 +1,174 @@
+import Foundation
+import Portmapper
+import Testing
+
+extension LabTests {
+    @Suite("The daemon's two processes")
+    struct SandboxTests {
+        private struct Processes {
+            var front: Int32
+            var netfilter: Int32
+
+            init(_ lab: Lab) throws {
+                let text = try String(contentsOfFile: "\(lab.state)/daemon.pid", encoding: .utf8)
+                front = try #require(Int32(text.trimmingCharacters(in: .whitespacesAndNewlines)))
+                let children = try String(contentsOfFile: "/proc/\(front)/task/\(front)/children", encoding: .utf8)
+                    .split(separator: " ").compactMap { Int32($0) }
+                try #require(children.count == 1, "children of \(front): \(children)")
+                netfilter = children[0]
+            }
+
+            static func status(_ pid: Int32) throws -> [String: String] {
+                let text = try String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)
+                let pairs = text.split(separator: "\n").compactMap { line -> (String, String)? in
+                    let parts = line.split(separator: ":", maxSplits: 1)
+                    return parts.count == 2
+                        ? (String(parts[0]), parts[1].trimmingCharacters(in: .whitespaces)) : nil
+                }
+                return Dictionary(pairs) { first, _ in first }
+            }
+
+            /// What it has open, as /proc names it; of sockets the protocol, as ss names it.
+            static func descriptors(_ pid: Int32) throws -> [String] {
+                try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd").map {
+                    try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid)/fd/\($0)")
+                }
+            }
+
+            static func isGone(_ pid: Int32) -> Bool { Glibc.kill(pid, 0) != 0 }
+        }
+
+        private static let none = "0000000000000000"
+
+        @Test(
+            "the one that strangers talk to has no capability; the other has CAP_NET_ADMIN, and none but netlink's sockets",
+            .lab(.rpcbind, .daemon, policy: Policies.echoes()))
+        func privileges() async throws {
+            let lab = try Lab.current
+            let processes = try Processes(lab)
+            let (front, netfilter) = (
+                try Processes.status(processes.front), try Processes.status(processes.netfilter)
+            )
+            for key in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+                #expect(front[key] == Self.none, "\(key)")
+                let isKept = key == "CapPrm" || key == "CapEff"
+                #expect(netfilter[key] == (isKept ? "0000000000001000" : Self.none), "\(key)")
+            }
+            #expect(front["NoNewPrivs"] == "1" && netfilter["NoNewPrivs"] == "1")
+            #expect(netfilter["Threads"] == "1" && netfilter["Seccomp"] == "2", "\(netfilter)")
+            #expect(front["Name"] == "rpcwarden" && netfilter["Name"] == "rpcwarden-nft")
+            // Standard input, output, error; the channel; table, flows, monitor, drop log.
+            #expect(try Processes.descriptors(processes.netfilter).count == 8)
+            let inet = try lab.exec(.server, "ss", "-lntupH")
+            #expect(inet.text.contains("pid=\(processes.front),"), "\(inet)")
+            #expect(!inet.text.contains("pid=\(processes.netfilter),"), "\(inet)")
+        }
+
+        @Test(
+            "killing either ends the other, leaves the guard and no process, and a restart goes on",
+            .lab(.rpcbind, .daemon, policy: Policies.echoes()), arguments: [true, false])
+        func killed(isFront: Bool) async throws {
+            let lab = try Lab.current
+            let echo = Echo()
+            try await lab.start(echo)
+            try lab.lookUp(echo)
+            let issued = try lab.grants().map(\.issued)
+            let processes = try Processes(lab)
+            #expect(Glibc.kill(isFront ? processes.front : processes.netfilter, SIGKILL) == 0)
+            try await eventually("both have ended", within: .seconds(2)) {
+                Processes.isGone(processes.front) && Processes.isGone(processes.netfilter)
+            }
+            if !isFront {
+                #expect(lab.log("daemon").contains("the netfilter process is gone"), "\(lab.log("daemon"))")
+                #expect(try lab.events(.stopped).count == 1)
+            }
+            #expect(try lab.connect(echo) == "connected")
+            #expect(try lab.connect(echo, from: .stranger, to: "10.77.4.1") == "timeout")
+            try await lab.restartDaemon()
+            #expect(try lab.grants().map(\.issued) == issued)
+            #expect(try lab.listing("status", as: StatusReport.self).table.intact)
+        }
+
+        @Test("as the unit starts it, not as root but with ambient capabilities, it gives them up too", .lab(.rpcbind))
+        func ambient() async throws {
+            let lab = try Lab.current
+            let nobody = "65534"
+            let prepare = """
+                install -d -o \(nobody) /run/rpcwarden && install -m 644 -o \(nobody) /dev/null \(lab.state)/audit.jsonl
+                """
+            #expect(try lab.exec(.server, "sh", "-c", prepare).isSuccess)
+            let capabilities = "+net_admin,+net_bind_service"
+            try await lab.serve(
+                policy: Policies.echoes(),
+                through: [
+                    "setpriv", "--reuid", nobody, "--regid", nobody, "--clear-groups", "--inh-caps", capabilities,
+                    "--ambient-caps", capabilities,
+                ])
+            let processes = try Processes(lab)
+            let (front, netfilter) = (
+                try Processes.status(processes.front), try Processes.status(processes.netfilter)
+            )
+            for key in ["CapInh", "CapPrm", "CapEff", "CapAmb"] { #expect(front[key] == Self.none, "\(key)") }
+            #expect(netfilter["CapPrm"] == "0000000000001000" && netfilter["CapAmb"] == Self.none)
+            #expect(front["Uid"]?.hasPrefix(nobody) == true && netfilter["Uid"]?.hasPrefix(nobody) == true)
+            let echo = Echo()
+            try await lab.start(echo)
+            try lab.lookUp(echo)
+            #expect(try lab.connect(echo) == "connected")
+            #expect(try lab.rpcwarden("reload").isSuccess)
+            #expect(try lab.grants().count == 1)
+        }
+
+        @Test("without the netfilter process serve ends with a status other than 0", .lab(.rpcbind))
+        func exitStatus() async throws {
+            let lab = try Lab.current
+            try lab.configure(policy: Policies.echoes())
+            try await lab.serve(policy: Policies.echoes(), through: ["sh", "-c", "\"$@\"; echo \"ended: $?\"", "sh"])
+            // The shell is the one whose pid the lab knows.
+            let shell = try String(contentsOfFile: "\(lab.state)/daemon.pid", encoding: .utf8)
+                .trimmingCharacters(in: .whitespacesAndNewlines)
+            let front = try String(contentsOfFile: "/proc/\(shell)/task/\(shell)/children", encoding: .utf8)
+                .trimmingCharacters(in: .whitespaces)
+            let netfilter = try String(contentsOfFile: "/proc/\(front)/task/\(front)/children", encoding: .utf8)
+                .trimmingCharacters(in: .whitespaces)
+            #expect(Glibc.kill(try #require(Int32(netfilter)), SIGKILL) == 0)
+            try await eventually("serve has ended") { lab.log("daemon").contains("ended: 2") }
+            #expect(lab.log("daemon").contains("rpcwarden: ended, for the netfilter process is gone"))
+        }
+
+        @Test(
+            "reload, log rotation and the control socket need no capability",
+            .lab(.rpcbind, .daemon, policy: Policies.echoes()))
+        func afterwards() async throws {
+            let lab = try Lab.current
+            let echo = Echo()
+            try await lab.start(echo)
+            #expect(try lab.connect(echo, from: .stranger, to: "10.77.4.1") == "timeout")
+            let policy = "rules: [{name: all, from: [10.77.4.0/24], to: [\(Echo.programs[0])], open: always}]"
+            try lab.configure(policy: policy)
+            #expect(try lab.rpcwarden("reload").isSuccess)
+            #expect(try lab.connect(echo, from: .stranger, to: "10.77.4.1") == "connected")
+            #expect(try lab.exec(.server, "mv", "\(lab.state)/audit.jsonl", "\(lab.state)/old.jsonl").isSuccess)
+            try lab.kill("daemon", "HUP")
+            try await lab.event(.reloaded)
+            #expect(!lab.log("daemon").contains("refused"), "\(lab.log("daemon"))")
+        }
+
+        @Test(
+            "a host that the policy names is granted what it looks up; one that moved into it by reload too",
+            .lab(.rpcbind, .daemon, policy: Policies.echoes()))
+        func nothingRefused() async throws {
+            let lab = try Lab.current
+            let echo = Echo()
+            try await lab.start(echo)
+            try lab.lookUp(echo)
+            try lab.configure(
+                policy: "rules: [{name: host, from: [10.77.4.2], to: [\(Echo.programs[0])], list: true}]")
+            #expect(try lab.rpcwarden("reload").isSuccess)
+            try await lab.event(.revoked) { $0.client == "10.77.1.2" }
+            try lab.lookUp(echo, from: .stranger, options: "")
+            try await lab.event(.granted) { $0.client == "10.77.4.2" }
+            #expect(!lab.log("daemon").contains("refused"), "\(lab.log("daemon"))")
+        }
+    }
+}

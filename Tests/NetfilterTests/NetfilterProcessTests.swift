@@ -1,0 +1,279 @@
+import Firewall
+import Glibc
+import Netfilter
+import PolicyFile
+import Portmapper
+import Privilege
+import Testing
+
+@testable import Daemon
+@testable import Sandbox
+
+extension KernelTests {
+    /// The netfilter process's own loop against the kernel, on a thread; what it gives up as a process the lab shows.
+    @Suite struct NetfilterProcessTests {
+        private static let policy =
+            "rules: [{name: a, from: [192.0.2.0/24], to: [nfs, nlockmgr, status], open: always}]"
+        private static let inPolicy = Example.grant(Example.client4)
+        private static let outside = Example.grant(.v4(0x0808_0808))
+
+        /// A folder with a configuration and a policy.
+        private final class Files {
+            let folder = "/tmp/netfilter-process.\(getpid())"
+            var configuration: String { folder + "/rpcwarden.yaml" }
+
+            init(_ settings: String = "", policy: String = policy) throws {
+                _ = shell("rm -rf \(folder); mkdir \(folder)")
+                try write(settings, policy: policy)
+            }
+
+            deinit { _ = shell("rm -rf \(folder)") }
+
+            func write(_ settings: String = "", policy: String = policy) throws {
+                for (name, text) in [
+                    ("rpcwarden", "policy: policy.yaml\naudit: {to: stderr}\n\(settings)\n"), ("policy", policy + "\n"),
+                ] {
+                    let file = try #require(fopen("\(folder)/\(name).yaml", "w"))
+                    fputs(text, file)
+                    fclose(file)
+                }
+            }
+
+            func load() -> LoadResult { PolicyLoader().load(configurationPath: configuration) }
+        }
+
+        private final class Running {
+            let channel: Channel
+            let files: Files
+
+            private init(_ channel: Channel, _ files: Files) { (self.channel, self.files) = (channel, files) }
+
+            private func run() {
+                defer { channel.close() }
+                try? NetfilterProcess(files.load(), configuration: files.configuration, channel).serve()
+            }
+
+            /// On a thread, which is in the caller's network namespace.
+            static func start(_ channel: Channel, _ files: Files) -> pthread_t {
+                var thread = pthread_t()
+                let this = Unmanaged.passRetained(Running(channel, files)).toOpaque()
+                pthread_create(
+                    &thread, nil,
+                    {
+                        if let this = $0 { Unmanaged<Running>.fromOpaque(this).takeRetainedValue().run() }
+                        return nil
+                    }, this)
+                return thread
+            }
+        }
+
+        /// In a fresh network namespace, which a thread inherits.
+        private func withProcess(_ files: Files, _ body: (NetfilterClient, Channel) throws -> Void) throws {
+            try inFreshNamespace {
+                let ends = try Channel.pair(messageBytesMax: MessageLimits.messageBytesMax, waitMax: .seconds(10))
+                let thread = Running.start(ends.second, files)
+                defer {
+                    ends.first.close()
+                    pthread_join(thread, nil)
+                }
+                try body(try NetfilterClient(ends.first), ends.first)
+            }
+        }
+
+        private func transaction(_ operations: Operation...) -> Transaction {
+            Transaction(table: "rpcwarden", operations: operations)
+        }
+
+        private func shape(_ files: Files, _ client: NetfilterClient) -> TableShape {
+            files.load().settings.fitted(to: client.abilities).tableShape
+        }
+
+        @Test("does what policy permits, and tells of it; refuses what it doesn't, and does none of the transaction")
+        func ceiling() throws {
+            let files = try Files("firewall: {own-table: false}")
+            try withProcess(files) { client, _ in
+                #expect(try client.contents() == nil)
+                #expect(client.commit(transaction(.makeTable(shape(files, client)), .guardPort(Example.nfs))) == nil)
+                #expect(client.commit(transaction(Example.issue(Self.inPolicy))) == nil)
+                #expect(try client.lifetimes(of: [Self.inPolicy, Self.outside]).keys.sorted() == [Self.inPolicy])
+                let refusal = client.commit(transaction(.revoke(Self.inPolicy), Example.issue(Self.outside)))
+                #expect(refusal?.operation == 1 && refusal?.kind == .refused)
+                #expect(refusal?.message.hasPrefix("refused by the netfilter process: no rule") == true)
+                #expect(client.commit(transaction(.guardPort(ServicePort(.tcp, 22))))?.operation == 0)
+                #expect(client.commit(Transaction(table: "other", operations: [.guardPort(Example.nfs)])) != nil)
+                #expect(throws: NetfilterClient.Failure.self) {
+                    try client.cut(clients: [.allIPv4], service: ServicePort(.tcp, 22))
+                }
+                try client.cut(clients: [.allIPv4], service: Example.nfs)
+                let contents = try #require(try client.contents())
+                #expect(contents.granted.map(\.key) == [Self.inPolicy] && contents.guarded == [Example.nfs])
+                #expect(try client.drops() == DropCounts())
+                _ = shell("nft add element inet rpcwarden guarded { tcp . 99 }")
+                let added = TableChange.What.elementAdded(.guarded(ServicePort(.tcp, 99)))
+                #expect(
+                    client.readEvents().changes.contains {
+                        if case .changed(let change) = $0 { change.what == added && !change.isOwn } else { false }
+                    })
+            }
+        }
+
+        @Test("reads the files anew when told to, and believes nothing but the files")
+        func reload() throws {
+            let files = try Files()
+            try withProcess(files) { client, _ in
+                let made = client.commit(transaction(.makeTable(shape(files, client))))
+                #expect(made == nil)
+                let issue = transaction(Example.issue(Self.outside))
+                try client.reload()
+                #expect(client.commit(issue) != nil, "nothing has changed")
+                try files.write(policy: "rules: [{name: b, from: [8.8.8.8], to: [mountd]}]")
+                #expect(client.commit(issue) != nil, "not read yet")
+                try client.reload()
+                #expect(client.commit(issue) == nil)
+                #expect(client.commit(transaction(Example.issue(Self.inPolicy))) != nil, "no longer")
+
+                try files.write(policy: "rules: [{name: b, from: [0.0.0.0/0], to: [mountdd]}]")
+                let refusal = #expect(throws: NetfilterClient.Failure.self) { try client.reload() }
+                #expect(refusal?.description.contains("mountdd") == true)
+                #expect(client.commit(transaction(Example.issue(Self.inPolicy))) != nil)
+                #expect(client.commit(issue) == nil, "the old policy stays in force")
+            }
+        }
+
+        @Test("takes another table or log group at a reload from nobody, also not from the files")
+        func liveSettings() throws {
+            let files = try Files()
+            try withProcess(files) { client, _ in
+                let before = shape(files, client)
+                try files.write("mode: observe\nfirewall: {table: other, log-group: 7, keep: 2d}")
+                try client.reload()
+                var after = before
+                after.observes = true
+                after.keep = .seconds(2 * 86_400)
+                #expect(client.commit(transaction(.makeTable(before))) != nil)
+                #expect(client.commit(transaction(.makeTable(after))) == nil)
+            }
+        }
+
+        @Test("puts back what an earlier run left, which policy no longer permits, until it is revoked")
+        func inherited() throws {
+            let files = try Files(policy: "rules: [{name: b, from: [8.8.8.8], to: [mountd]}]")
+            try withProcess(files) { client, channel in
+                let table = shape(files, client)
+                #expect(client.commit(transaction(.makeTable(table), Example.issue(Self.outside))) == nil)
+                try files.write()
+                // The one before has ended: its socket was closed, and its table has no owner.
+                shutdown(channel.descriptor, Int32(SHUT_RDWR))
+                let ends = try Channel.pair(messageBytesMax: MessageLimits.messageBytesMax, waitMax: .seconds(10))
+                let thread = Running.start(ends.second, files)
+                let next = try NetfilterClient(ends.first)
+                #expect(next.commit(transaction(Example.issue(Self.outside))) != nil, "it hasn't been looked at yet")
+                #expect(try next.contents()?.granted.map(\.key) == [Self.outside])
+                #expect(next.commit(transaction(.makeTable(table), Example.issue(Self.outside))) == nil)
+                #expect(next.commit(transaction(Example.issue(Example.grant(.v4(0x0808_0809))))) != nil)
+                ends.first.close()
+                pthread_join(thread, nil)
+            }
+        }
+
+        @Test("waits for an earlier one that is ending, and takes its table and log group over")
+        func predecessor() throws {
+            let files = try Files()
+            try inFreshNamespace {
+                var shape = TableShape()
+                shape.isOwned = NetfilterTable.supportsOwnedTables()
+                var earlier: NetfilterTable? = try NetfilterTable.made(shape)
+                var earlierLog: DropLog? = try DropLog(group: 1111)
+                let ends = try Channel.pair(messageBytesMax: MessageLimits.messageBytesMax, waitMax: .seconds(10))
+                let thread = Running.start(ends.second, files)
+                defer {
+                    ends.first.close()
+                    pthread_join(thread, nil)
+                }
+                var readable = pollfd(fd: ends.first.descriptor, events: Int16(POLLIN), revents: 0)
+                #expect(poll(&readable, 1, 200) == 0, "not ready")
+                (earlier, earlierLog) = (nil, nil)
+                let client = try NetfilterClient(ends.first)
+                #expect(client.abilities.logsDrops)
+                #expect(client.commit(transaction(.guardPort(Example.nfs))) == nil)
+                withExtendedLifetime((earlier, earlierLog)) {}
+            }
+        }
+
+        @Test("ends when it is told something that it doesn't understand, and the other side knows")
+        func nonsense() throws {
+            let files = try Files()
+            try withProcess(files) { client, channel in
+                try channel.send([9, 9, 9, 9])
+                #expect(throws: Channel.Failure.ended) { try channel.receive() }
+                var losses = 0
+                client.lost = { losses += 1 }
+                let failure = client.commit(transaction(.guardPort(Example.nfs)))
+                #expect(failure?.message.hasPrefix("the netfilter process is gone") == true)
+                #expect(client.commit(transaction(.guardPort(Example.nfs))) == failure)
+                #expect(client.readEvents() == NetfilterEvents() && client.loss != nil && losses == 1)
+                #expect(throws: NetfilterClient.Failure.self) { try client.contents() }
+            }
+        }
+
+        /// `NETFILTER_MEASURE=1 swift test -c release -Xswiftc -enable-testing --filter measuresSplit`.
+        @Test("measures what the split costs", .enabled(if: getenv("NETFILTER_MEASURE") != nil))
+        func measuresSplit() throws {
+            let files = try Files(
+                "firewall: {own-table: false}",
+                policy: "rules: [{name: a, from: [0.0.0.0/0], to: [mountd]}]")
+            try inFreshNamespace {
+                let child = try NetfilterProcess.start(files.load(), configuration: files.configuration)
+                let client = try NetfilterClient(child.channel)
+                let direct = try NetfilterTable()
+                #expect(client.commit(transaction(.makeTable(shape(files, client)), .guardPort(Example.nfs))) == nil)
+                let clock = ContinuousClock()
+                var times: [String: [Duration]] = [:]
+                var next: UInt32 = 1 << 24
+                let comment = "100003 since 2026-11-21T11:40:03Z by policy.yaml:14 'workstations mount NFSv3'"
+                for _ in 0..<20_000 {
+                    for (name, commit) in [
+                        ("direct", { direct.commit($0) }), ("split", { client.commit($0) }),
+                    ] as [(String, (Transaction) -> CommitFailure?)] {
+                        next += 1
+                        let issue = transaction(
+                            .issueNew(
+                                Example.grant(.v4(next)), timeout: .seconds(3600),
+                                comment: comment))
+                        let revoke = transaction(.revoke(Example.grant(.v4(next))))
+                        times[name + " issue", default: []].append(clock.measure { _ = commit(issue) })
+                        times[name + " revoke", default: []].append(clock.measure { _ = commit(revoke) })
+                    }
+                    times["split events", default: []].append(clock.measure { _ = client.readEvents() })
+                }
+                let shape = shape(files, client)
+                let many =
+                    [.makeTable(shape)] + (1...65_536).map { Example.issue(Example.grant(.v4($0)), comment: comment) }
+                for _ in 0..<5 {
+                    for (name, commit) in [
+                        ("direct", { direct.commit($0) }), ("split", { client.commit($0) }),
+                    ] as [(String, (Transaction) -> CommitFailure?)] {
+                        let transaction = Transaction(table: "rpcwarden", operations: many)
+                        times[name + " table of 65,536 grants", default: []]
+                            .append(clock.measure { #expect(commit(transaction) == nil) })
+                    }
+                    for (name, contents) in [
+                        ("direct", { try direct.contents() }), ("split", { try client.contents() }),
+                    ] as [(String, () throws -> TableContents?)] {
+                        var count: Int?
+                        let time = try clock.measure { count = try contents()?.granted.count }
+                        #expect(count == 65_536)
+                        times[name + " contents of 65,536 grants", default: []].append(time)
+                    }
+                }
+                for (name, each) in times.sorted(by: { $0.key < $1.key }) {
+                    let sorted = each.sorted()
+                    print(
+                        "MEASURED \(name): median \(sorted[sorted.count / 2]), p99 \(sorted[sorted.count * 99 / 100])")
+                }
+                client.close()
+                child.awaitEnd()
+            }
+        }
+    }
+}

@@ -1,0 +1,212 @@
+import Firewall
+import Policy
+import Portmapper
+import Testing
+import Warden
+
+@testable import Privilege
+
+@Suite("the ceiling of what may be asked of the netfilter process") struct CeilingTests {
+    private static let nfs = ServicePort(.tcp, 2049)
+
+    private static func ceiling(
+        _ rules: [Rule], _ change: (inout Settings) -> Void = { _ in }
+    ) -> Ceiling {
+        var settings = Settings()
+        change(&settings)
+        return Ceiling(settings: settings, rules: rules)
+    }
+
+    private static func standard() throws -> Ceiling {
+        ceiling([
+            .sample(from: [try term("10.0.0.0/8"), try term("fd00::/8")], except: [try term("10.9.0.0/16")]),
+            .sample(from: [try term("192.0.2.0/24")], over: [.udp], open: .always),
+            .sample(from: [try term("198.51.100.0/24")], open: .never),
+        ])
+    }
+
+    private static func transaction(_ operations: Operation...) -> Transaction {
+        Transaction(table: "rpcwarden", operations: operations)
+    }
+
+    private static func issue(_ client: String, _ service: ServicePort = nfs) throws -> Operation {
+        .issue(
+            GrantKey(client: try address(client), service: service), timeout: .seconds(86_400), expiresIn: nil,
+            comment: "")
+    }
+
+    private static func stand(_ first: String, _ last: String, _ service: ServicePort = nfs) throws -> Operation {
+        .stand(StandingKey(clients: AddressRange(try address(first), try address(last)), service: service))
+    }
+
+    @Test("another table is out of reach, whatever is asked of it")
+    func otherTable() throws {
+        let refusal = try Self.standard().refusal(
+            of: Transaction(table: "filter", operations: [.revoke(GrantKey(client: .v4(1), service: Self.nfs))]))
+        #expect(refusal?.message == "refused by the netfilter process: the table is rpcwarden, not filter")
+        #expect(refusal?.kind == .refused && refusal?.operation == nil)
+        #expect(try Self.standard().refusal(of: Self.transaction(.deleteTable(name: "filter")))?.operation == 0)
+    }
+
+    @Test("a table is made as the configuration asks for it, and no weaker")
+    func shape() throws {
+        let ceiling = try Self.standard()
+        var shape = Settings().tableShape
+        #expect(ceiling.refusal(of: Self.transaction(.makeTable(shape), .deleteTable(name: "rpcwarden"))) == nil)
+        let changes: [(inout TableShape) -> Void] = [
+            { $0.name = "other" }, { $0.observes = true }, { $0.management = .sets }, { $0.mark = 1 },
+            { $0.keep = .seconds(86_401) }, { $0.grantsMax += 1 }, { $0.isOwned = false }, { $0.logGroup = 7 },
+        ]
+        for change in changes {
+            shape = Settings().tableShape
+            change(&shape)
+            #expect(ceiling.refusal(of: Self.transaction(.makeTable(shape))) != nil, "\(shape)")
+        }
+    }
+
+    @Test("a port of `never` is neither closed nor opened, nor are its flows cut", arguments: [22, 443] as [UInt16])
+    func never(port: UInt16) throws {
+        let ceiling = Self.ceiling([.sample(from: [try term("10.0.0.0/8")])]) { $0.firewall.never = [22, 443] }
+        for transport in Transport.allCases {
+            let service = ServicePort(transport, port)
+            let operations = [
+                .guardPort(service), try Self.issue("10.1.1.1", service),
+                try Self.stand("10.1.1.1", "10.1.1.1", service),
+                .issueNew(
+                    GrantKey(client: try address("10.1.1.1"), service: service), timeout: .seconds(1), comment: ""),
+            ]
+            for operation in operations {
+                let refusal = ceiling.refusal(of: Self.transaction(.guardPort(Self.nfs), operation))
+                #expect(refusal?.operation == 1 && refusal?.message.contains("\(service) is in firewall.never") == true)
+            }
+            #expect(ceiling.refusal(toCut: service) != nil)
+        }
+        #expect(ceiling.refusal(toCut: Self.nfs) == nil)
+    }
+
+    @Test(
+        "a grant is for a client whom a rule opens something over that transport",
+        arguments: [
+            ("9.255.255.255", Transport.tcp, false), ("10.0.0.0", .tcp, true), ("10.8.255.255", .udp, true),
+            ("10.9.0.0", .tcp, false), ("10.9.255.255", .udp, false), ("10.10.0.0", .tcp, true),
+            ("10.255.255.255", .tcp, true), ("11.0.0.0", .tcp, false), ("192.0.2.7", .tcp, false),
+            ("192.0.2.7", .udp, true), ("198.51.100.7", .tcp, false), ("198.51.100.7", .udp, false),
+            ("fd12::1", .tcp, true), ("fe80::1", .tcp, false), ("::1", .udp, false), ("0.0.0.0", .udp, false),
+        ])
+    func grants(client: String, transport: Transport, isPermitted: Bool) throws {
+        let service = ServicePort(transport, 4001)
+        let ceiling = try Self.standard()
+        let key = GrantKey(client: try address(client), service: service)
+        #expect((ceiling.refusal(of: Self.transaction(try Self.issue(client, service))) == nil) == isPermitted)
+        let new = Operation.issueNew(key, timeout: .seconds(1), comment: "")
+        #expect((ceiling.refusal(of: Self.transaction(new)) == nil) == isPermitted)
+        #expect((ceiling.refusal(of: Self.transaction(try Self.stand(client, client, service))) == nil) == isPermitted)
+    }
+
+    @Test(
+        "a standing range lies within the prefixes of policy, whole",
+        arguments: [
+            ("10.0.0.0", "10.8.255.255", true), ("10.0.0.0", "10.9.0.0", false), ("10.8.0.0", "10.10.0.0", false),
+            ("9.255.255.255", "10.0.0.1", false), ("0.0.0.0", "255.255.255.255", false),
+            ("fd00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", true), ("fd00::", "fe00::", false),
+            ("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", false),
+        ])
+    func ranges(first: String, last: String, isPermitted: Bool) throws {
+        let refusal = try Self.standard().refusal(of: Self.transaction(Self.stand(first, last)))
+        #expect((refusal == nil) == isPermitted)
+    }
+
+    @Test("all of both families is permitted where a rule names the whole world")
+    func world() throws {
+        let ceiling = Self.ceiling([.sample(from: [try term("0.0.0.0/0"), try term("::/0")], open: .always)])
+        #expect(ceiling.refusal(of: Self.transaction(try Self.stand("0.0.0.0", "255.255.255.255"))) == nil)
+        let last = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"
+        #expect(ceiling.refusal(of: Self.transaction(try Self.stand("::", last))) == nil)
+    }
+
+    @Test("a grant lives no longer than `keep`")
+    func keep() throws {
+        let key = GrantKey(client: try address("10.1.1.1"), service: Self.nfs)
+        let day = Duration.seconds(86_400)
+        let (ceiling, longer) = (try Self.standard(), day + .milliseconds(1))
+        for (operation, isPermitted) in [
+            (Operation.issue(key, timeout: day, expiresIn: .seconds(5), comment: ""), true),
+            (.issue(key, timeout: longer, expiresIn: nil, comment: ""), false),
+            (.issue(key, timeout: day, expiresIn: longer, comment: ""), false),
+            (.issueNew(key, timeout: longer, comment: ""), false),
+        ] {
+            #expect((ceiling.refusal(of: Self.transaction(operation)) == nil) == isPermitted, "\(operation)")
+        }
+    }
+
+    @Test("host names leave as many addresses open as names can have, and no prefix")
+    func hostNames() throws {
+        let ceiling = Self.ceiling([
+            .sample(from: [.host("a"), try term("10.0.0.0/24")]), .sample(from: [.host("b")], except: [.host("c")]),
+        ])
+        #expect(ceiling.refusal(of: Self.transaction(try Self.issue("203.0.113.9"))) == nil)
+        // Next to a prefix, one element holds both.
+        #expect(ceiling.refusal(of: Self.transaction(try Self.stand("10.0.0.0", "10.0.1.127"))) == nil)
+        #expect(ceiling.refusal(of: Self.transaction(try Self.stand("10.0.0.0", "10.0.1.128"))) != nil)
+        #expect(ceiling.refusal(of: Self.transaction(try Self.stand("0.0.0.0", "255.255.255.255"))) != nil)
+        let closed = Self.ceiling([.sample(from: [.host("a")], open: .never)])
+        #expect(closed.refusal(of: Self.transaction(try Self.issue("203.0.113.9"))) != nil)
+    }
+
+    @Test("an excepted host name, which isn't known here, takes nobody's grant away")
+    func exceptedHost() throws {
+        let ceiling = Self.ceiling([.sample(from: [try term("10.0.0.0/24")], except: [.host("c")])])
+        #expect(ceiling.refusal(of: Self.transaction(try Self.issue("10.0.0.1"))) == nil)
+        #expect(ceiling.refusal(of: Self.transaction(try Self.issue("10.0.1.1"))) != nil)
+    }
+
+    @Test("what an earlier run left may be put back as it was, and nothing like it")
+    func inherited() throws {
+        var ceiling = try Self.standard()
+        var contents = TableContents()
+        let key = GrantKey(client: try address("203.0.113.9"), service: Self.nfs)
+        contents.granted = [
+            GrantElement(key: key, timeout: .zero, expiresIn: .zero, packets: 0, bytes: 0, comment: "")
+        ]
+        let standing = StandingKey(clients: AddressRange(key.client, key.client), service: ServicePort(.udp, 7))
+        contents.standing = [standing]
+        ceiling.inherited = Ceiling.Inherited(contents)
+        #expect(ceiling.refusal(of: Self.transaction(try Self.issue("203.0.113.9"), .stand(standing))) == nil)
+        let other = ServicePort(.tcp, 2050)
+        #expect(ceiling.refusal(of: Self.transaction(try Self.issue("203.0.113.9", other))) != nil)
+        #expect(ceiling.refusal(of: Self.transaction(try Self.stand("203.0.113.9", "203.0.113.10"))) != nil)
+    }
+
+    @Test("what opens nothing is always permitted")
+    func harmless() throws {
+        let key = GrantKey(client: try address("203.0.113.9"), service: ServicePort(.tcp, 22))
+        let range = StandingKey(clients: .allIPv4, service: ServicePort(.tcp, 22))
+        let operations: [Operation] = [
+            .unguardPort(key.service), .revoke(key), .remember(key, timeout: .seconds(9_999_999), comment: ""),
+            .forget(key), .unstand(range), .quarantine(key.client, timeout: .seconds(9_999_999)), .release(key.client),
+            .shield(.udp, timeout: .seconds(5)),
+            // Whom the shield of port 111 lets through.
+            .stand(StandingKey(clients: .allIPv4, service: ServicePort(.udp, 111))),
+        ]
+        #expect(try Self.standard().refusal(of: Transaction(table: "rpcwarden", operations: operations)) == nil)
+    }
+
+    @Test("agrees with a count of each address", arguments: UInt64(1)...300)
+    func covers(seed: UInt64) {
+        var dice = Dice(state: seed)
+        var ranges: [AddressRange] = []
+        var next = UInt32(dice.number(0...4))
+        while next < 40 {
+            let last = next + UInt32(dice.number(0...6))
+            ranges.append(AddressRange(.v4(next), .v4(last)))
+            next = last + UInt32(dice.number(1...5))
+        }
+        let first = UInt32(dice.number(0...45))
+        let range = AddressRange(.v4(first), .v4(first + UInt32(dice.number(0...20))))
+        let uncovered = (0...80).map { IPAddress.v4($0) }
+            .count { address in range.contains(address) && !ranges.contains { $0.contains(address) } }
+        for limit in [1, 2, 5, 1000] {
+            #expect(AddressRanges(ranges).uncovered(range, limit: limit) == min(uncovered, limit))
+        }
+    }
+}
