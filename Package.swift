@@ -61,12 +61,13 @@ let package = Package(
         shell("AuditLog", ["Warden", "Portmapper"]),
         shell("Control", nio),
         shell("HostSurvey", ["HostPosture", "ONCRPC", "Portmapper"]),
+        shell("Metrics", ["Warden", "Portmapper", "Firewall"] + nio),
         .target(
             name: "Daemon",
             dependencies: [
                 "ONCRPC", "Portmapper", "Policy", "Firewall", "Warden", "Privilege",
                 "PolicyFile", "HostNames", "PortmapServer", "RpcbindClient", "Netfilter", "Sandbox", "AuditLog",
-                "Control",
+                "Control", "Metrics",
             ] + nio,
             swiftSettings: strict
         ),
@@ -100,6 +101,7 @@ let package = Package(
             "ShellTests",
             [
                 "ONCRPC", "Portmapper", "Warden", "AuditLog", "Control", "PortmapServer", "RpcbindClient",
+                "Metrics", "Firewall",
             ] + nio),
         tests("HostPostureTests", ["HostPosture", "HostSurvey", "PolicyFile", "Portmapper"]),
         tests("ArchitectureTests", []),

@@ -29,13 +29,14 @@ let package = Package(
         swift("Netfilter", ["Firewall", "Portmapper", "CNetfilter"]),
         // What it leaves out needs SwiftNIO.
         swift("Control", exclude: ["ControlClient.swift", "ControlServer.swift"]),
+        swift("Metrics", ["Warden", "Portmapper", "Firewall"], exclude: ["MetricsServer.swift"]),
 
         .target(name: "Allocations"),
         swift(
             "FuzzTargets",
             [
                 "ONCRPC", "Portmapper", "Policy", "Firewall", "Warden", "PolicyDrafts", "PolicyFile", "Netfilter",
-                "Control", "Allocations",
+                "Control", "Metrics", "Allocations",
             ]),
         .executableTarget(name: "fuzz", dependencies: ["FuzzTargets"]),
     ]

@@ -5,7 +5,8 @@ struct JournalEntry {
     private(set) var bytes: [UInt8] = []
 
     init(_ event: AuditEvent, _ fields: [AuditField]) {
-        add("MESSAGE", Self.message(fields))
+        add("MESSAGE", event.plainWords)
+        add("MESSAGE_ID", event.kind.messageID)
         add("PRIORITY", String(Self.priority(of: event.kind)))
         add("SYSLOG_IDENTIFIER", "rpcwarden")
         for field in fields where field.key != "ts" {
@@ -22,20 +23,6 @@ struct JournalEntry {
                 (0x20...0x7e).contains($0) ? $0 : UInt8(ascii: "?")
             })
         bytes.append(UInt8(ascii: "\n"))
-    }
-
-    /// `denied: client=10.0.0.1 program_name=mountd reason=no-rule …`
-    private static func message(_ fields: [AuditField]) -> String {
-        var words: [String] = []
-        var name = ""
-        for field in fields where field.key != "ts" {
-            if field.key == "event" {
-                name = text(field.value)
-            } else {
-                words.append("\(field.key)=\(text(field.value))")
-            }
-        }
-        return words.isEmpty ? name : "\(name): \(words.joined(separator: " "))"
     }
 
     private static func text(_ value: AuditField.Value) -> String {

@@ -2,6 +2,7 @@ import AuditLog
 import Control
 import Firewall
 import Glibc
+import Metrics
 import NIOCore
 import Netfilter
 import ONCRPC
@@ -25,6 +26,7 @@ final class Engine {
     private var server: PortmapServer?
     private var client: RpcbindClient?
     private var control: ControlServer?
+    private var metrics: MetricsServer?
     var hosts: HostNameBook?
     var rules: [Rule]
     /// Read and accepted, but waiting for host names to be resolved.
@@ -75,11 +77,20 @@ final class Engine {
         let control = ControlServer(on: loop, path: warden.settings.controlPath) { [unowned self] in answer($0) }
         self.control = control
         let this = NIOLoopBound(self, eventLoop: loop)
-        return control.listen().flatMap { this.value.listen(at: sockets) }.map { this.value.startTicking() }
+        return control.listen().flatMap { this.value.serveMetrics() }.flatMap { this.value.listen(at: sockets) }.map {
+            this.value.startTicking()
+        }
     }
 
     private func listen(at sockets: [ListeningSocket]) -> EventLoopFuture<Void> {
         server?.listen(at: sockets) ?? loop.makeSucceededVoidFuture()
+    }
+
+    private func serveMetrics() -> EventLoopFuture<Void> {
+        guard let place = warden.settings.metrics else { return loop.makeSucceededVoidFuture() }
+        let metrics = MetricsServer(on: loop) { [unowned self] in snapshot() }
+        self.metrics = metrics
+        return metrics.listen(at: "\(place.address)", port: place.port)
     }
 
     private func adoptTable() throws {
@@ -190,7 +201,7 @@ final class Engine {
             handle { $0.committed(failure, at: $1, into: &$2) }
         case .inspectGrants(let keys): inspect(keys)
         case .cutFlows(let clients, let service): cuts[service, default: []].insert(clients)
-        case .audit(let event): record(event)
+        case .audit(let event): write(event)
         }
     }
 
@@ -228,7 +239,13 @@ final class Engine {
         }
     }
 
+    /// Of what the Warden tells, it has kept count already.
     func record(_ event: AuditEvent) {
+        warden.noteEvent(event.kind)
+        write(event)
+    }
+
+    private func write(_ event: AuditEvent) {
         audit.write(event, at: HostClock.wallClock())
     }
 
@@ -253,6 +270,7 @@ final class Engine {
         server?.close()
         client?.close()
         control?.close()
+        metrics?.close()
         hosts?.close()
         countDrops()
         handle { $0.stopping(at: $1, into: &$2) }

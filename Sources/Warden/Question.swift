@@ -51,27 +51,36 @@ public enum RpcbindFailure: Error, Hashable, Sendable, CustomStringConvertible {
 ///                        └──answered──▶ nobody asks
 /// ```
 struct SharedQuestions<Asker: Sendable> {
-    private var sent: [Question: [Asker]] = [:]
+    private struct Sent {
+        var askers: [Asker]
+        var since: Instant
+    }
+
+    private var sent: [Question: Sent] = [:]
     private var waiting: [Question: [Asker]] = [:]
 
     /// Different questions that are sent, or wait in a channel to be.
     var count: Int { sent.count }
 
     /// Whether the question has to be sent now.
-    mutating func join(_ asker: Asker, _ question: Question) -> Bool {
+    mutating func join(_ asker: Asker, _ question: Question, at now: Instant) -> Bool {
         if sent[question] == nil {
-            sent[question] = [asker]
+            sent[question] = Sent(askers: [asker], since: now)
             return true
         }
         waiting[question, default: []].append(asker)
         return false
     }
 
-    /// Those whom the answer serves, and whether the question has to be sent again for others.
-    mutating func answered(_ question: Question) -> (served: [Asker], isAskedAgain: Bool) {
-        let served = sent.removeValue(forKey: question) ?? []
-        guard let next = waiting.removeValue(forKey: question) else { return (served, false) }
-        sent[question] = next
-        return (served, true)
+    /// Those whom the answer serves, whether the question has to be sent again for others, and how long it took.
+    mutating func answered(
+        _ question: Question, at now: Instant
+    ) -> (served: [Asker], isAskedAgain: Bool, latency: Duration?) {
+        let answered = sent.removeValue(forKey: question)
+        let served = answered?.askers ?? []
+        let latency = answered.map { now - $0.since }
+        guard let next = waiting.removeValue(forKey: question) else { return (served, false, latency) }
+        sent[question] = Sent(askers: next, since: now)
+        return (served, true, latency)
     }
 }

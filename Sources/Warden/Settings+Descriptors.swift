@@ -1,6 +1,6 @@
 extension Settings.Limits {
     /// Descriptors that are not connections: listeners, netlink, rpcbind's routes, the control socket, files that are
-    /// read or opened anew, and connections that are accepted only to be closed.
+    /// read or opened anew, a few scrapes, and connections that are accepted only to be closed.
     static let descriptorsReserved = 48
 
     /// The descriptors that these limits need: local connections have as many places as remote ones.

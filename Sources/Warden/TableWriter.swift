@@ -240,6 +240,9 @@ struct TableWriter {
         return Transaction(table: shape.name, operations: builder.operations)
     }
 
+    /// When the transaction in flight was put together.
+    var inFlightSince: Instant? { inFlight?.putTogetherAt }
+
     mutating func committed() -> Outcome {
         guard let batch = inFlight else { return Outcome() }
         inFlight = nil

@@ -9,8 +9,9 @@ extension Warden {
         _ question: Question, with answer: Result<PortmapperResult, RpcbindFailure>, at now: Instant,
         into actions: inout [Action]
     ) {
-        let (served, isAskedAgain) = questions.answered(question)
+        let (served, isAskedAgain, latency) = questions.answered(question, at: now)
         if isAskedAgain { actions.append(.ask(question)) }
+        note(answer, after: latency)
         defer { startInspection(into: &actions) }
         if question == .registry {
             noteReachability(answer, at: now, into: &actions)
@@ -22,6 +23,14 @@ extension Warden {
             case .failure(let failure):
                 deny(id, .rpcbindDown, detail: failure.description, at: now, into: &actions)
             }
+        }
+    }
+
+    private mutating func note(_ answer: Result<PortmapperResult, RpcbindFailure>, after latency: Duration?) {
+        switch answer {
+        case .success:
+            if let latency { counters.upstreamLatency.observe(latency) }
+        case .failure: counters.upstreamFailures += 1
         }
     }
 
@@ -89,7 +98,7 @@ extension Warden {
             registry?.explanations(of: program, at: service, netIDs: [netID]).filter { !$0.isForThisHostOnly } ?? []
         if explanations.isEmpty, !exchange.isRegistryFresh {
             exchanges[id]?.isRegistryFresh = true
-            return ask(.registry, for: .exchange(id), into: &actions)
+            return ask(.registry, for: .exchange(id), at: now, into: &actions)
         }
         guard let mapping = explanations.first(where: { trustedOwners.contains($0.owner) }) ?? explanations.first else {
             return complete(id, Self.notRegistered(exchange.call), at: now, into: &actions)

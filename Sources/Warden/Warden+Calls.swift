@@ -111,7 +111,7 @@ extension Warden {
         nextExchange += 1
         exchanges[nextExchange] = exchange
         if peer.transport == .udp { underWay[key] = nextExchange }
-        ask(question, for: .exchange(nextExchange), into: &actions)
+        ask(question, for: .exchange(nextExchange), at: now, into: &actions)
     }
 
     private func hasPlace(for peer: Peer) -> Bool {

@@ -88,6 +88,7 @@ extension Warden {
 
     /// The kernel acknowledged the transaction in flight, or refused it.
     public mutating func committed(_ failure: CommitFailure?, at now: Instant, into actions: inout [Action]) {
+        if let since = writer.inFlightSince { counters.commitLatency.observe(now - since) }
         if let failure {
             counters.commitFailures += 1
             refused(writer.failed(failure, at: now), at: now, into: &actions)

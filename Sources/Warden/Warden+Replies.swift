@@ -8,8 +8,12 @@ extension Warden {
         _ exchange: Exchange, _ result: PortmapperResult, at now: Instant, into actions: inout [Action]
     ) {
         counters.permitted += 1
+        let lifted = exchange.permission.liftedDenial
+        let outcome = CallOutcome(
+            lifted == nil ? .permitted : .observed, exchange.call, over: exchange.peer.transport, lifted)
+        counters.outcomes[outcome, default: 0] += 1
         actions.append(.sendReply(result.reply(xid: exchange.xid), to: exchange.peer))
-        guard exchange.permission.liftedDenial == nil else { return }
+        guard lifted == nil else { return }
         var event = event(.permitted, exchange.call, exchange.peer, exchange.xid)
         event.rule = exchange.permission.rule
         if result == .port(0) || result == .address("") { event.detail = "not registered" }
@@ -51,6 +55,7 @@ extension Warden {
         _ incoming: IncomingCall, _ reason: DenialReason, detail: String? = nil, isOwnDoing: Bool = true,
         at now: Instant, into actions: inout [Action]
     ) {
+        counters.outcomes[incoming.outcome(.denied, reason), default: 0] += 1
         auditDenial(
             incoming, reason, detail: detail, isEnforced: true, isOwnDoing: isOwnDoing, at: now, into: &actions)
         switch reason {
@@ -93,6 +98,7 @@ extension Warden {
             return deny(incoming, .stranger, at: now, into: &actions)
         }
         counters.malformed += 1
+        counters.outcomes[incoming.outcome(.malformed), default: 0] += 1
         var event = event(.malformed, nil, incoming.peer, incoming.xid)
         switch incoming.content {
         case .call: break
@@ -112,6 +118,7 @@ extension Warden {
         _ peer: Peer, _ fault: RecordFault, at now: Instant, into actions: inout [Action]
     ) {
         counters.malformed += 1
+        counters.outcomes[CallOutcome(.malformed, nil, over: peer.transport), default: 0] += 1
         var event = event(.malformed, nil, peer, 0)
         event.xid = nil
         event.detail = "\(fault)"

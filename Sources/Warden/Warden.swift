@@ -125,7 +125,7 @@ public struct Warden: Sendable {
     public mutating func timeAdvanced(to now: Instant, into actions: inout [Action]) {
         if now >= nextRefresh {
             nextRefresh = now + settings.rpcbind.refresh
-            ask(.registry, for: .refresh, into: &actions)
+            ask(.registry, for: .refresh, at: now, into: &actions)
         }
         for id in connections.expired(at: now) {
             connections.closed(id)
@@ -154,11 +154,15 @@ public struct Warden: Sendable {
         actions.append(.commit(transaction))
     }
 
-    mutating func ask(_ question: Question, for asker: Asker, into actions: inout [Action]) {
-        if questions.join(asker, question) { actions.append(.ask(question)) }
+    mutating func ask(_ question: Question, for asker: Asker, at now: Instant, into actions: inout [Action]) {
+        if questions.join(asker, question, at: now) { actions.append(.ask(question)) }
     }
 
+    /// The daemon has something to tell that is none of the Warden's business.
+    public mutating func noteEvent(_ kind: AuditEvent.Kind) { counters.events[kind, default: 0] += 1 }
+
     mutating func audit(_ event: AuditEvent, at now: Instant, into actions: inout [Action]) {
+        noteEvent(event.kind)
         if auditLimiter.admits(event, at: now) {
             actions.append(.audit(event))
         } else {

@@ -98,9 +98,9 @@ extension LabTests {
             for entry in lab.journalEntries() {
                 let names = entry.map { String($0.prefix { $0 != "=" }) }
                 #expect(Set(names).count == names.count, "each once: \(entry)")
-                #expect(names.prefix(3) == ["MESSAGE", "PRIORITY", "SYSLOG_IDENTIFIER"], "\(entry)")
+                #expect(names.prefix(4) == ["MESSAGE", "MESSAGE_ID", "PRIORITY", "SYSLOG_IDENTIFIER"], "\(entry)")
                 #expect(
-                    names.dropFirst(3).allSatisfy { Self.keys.contains($0.dropFirst(10).lowercased()) }, "\(entry)")
+                    names.dropFirst(4).allSatisfy { Self.keys.contains($0.dropFirst(10).lowercased()) }, "\(entry)")
                 #expect(entry.allSatisfy { $0.utf8.count <= 540 && $0.utf8.allSatisfy { (0x20...0x7e).contains($0) } })
                 #expect(!entry.contains("PRIORITY=0"))
             }

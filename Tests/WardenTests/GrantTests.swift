@@ -362,7 +362,7 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
         bench.answerOne()
         // The answer has been explained; the transaction is still to come.
         bench.rpcbind.registrations = []
-        bench.handle { warden, now, actions in warden.ask(.registry, for: .refresh, into: &actions) }
+        bench.handle { warden, now, actions in warden.ask(.registry, for: .refresh, at: now, into: &actions) }
         bench.answerAll()
         #expect(bench.kernel.granted.isEmpty)
         #expect(bench.warden.grantCount == 0)

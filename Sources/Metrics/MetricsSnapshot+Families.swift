@@ -1,0 +1,111 @@
+import Firewall
+import Portmapper
+import Warden
+
+// Labels hold words of ours alone: never a peer's address, or anything else that a peer chose.
+
+extension MetricsSnapshot {
+    var families: [MetricFamily] {
+        [process, calls, grants, latencies, table, droppedPackets, log].flatMap { $0 }
+    }
+
+    private var process: [MetricFamily] {
+        [
+            .gauge("build_info", "Always 1; the label tells the version.", [.init("version", version, 1)]),
+            MetricFamily(
+                name: "start_time_seconds", kind: .gauge, unit: "seconds",
+                help: "When the daemon started, in seconds since 1970.",
+                samples: [.init(value: .seconds(Double(startedAt.milliseconds) / 1000))]),
+            .gauge("enforcing", "1: mode enforce; 0: mode observe.", gauges.isEnforcing),
+            .gauge("rpcbind_up", "Whether rpcbind answered when it was asked last.", gauges.isRpcbindUp == true),
+            .gauge("registrations", "What rpcbind has registered.", gauges.registrations),
+            .gauge("connections", "TCP connections to the portmapper.", gauges.connections),
+            .gauge("connections_limit", "limits.tcp-connections.", gauges.connectionsMax),
+            .counter(
+                "connections_crowded_out", "Connections that had to go for want of a place.", counters.crowdedOut),
+        ]
+    }
+
+    private var calls: [MetricFamily] {
+        let samples = counters.outcomes.map { outcome, count in
+            MetricFamily.Sample(
+                labels: [
+                    ("decision", outcome.decision.rawValue), ("reason", outcome.reason?.rawValue ?? ""),
+                    ("procedure", outcome.procedure), ("transport", "\(outcome.transport)"),
+                ], value: .count(count))
+        }
+        return [
+            .counter(
+                "calls", "Calls by what was decided; observed: answered, though enforce would have denied.",
+                samples.sorted { $0.labels.map(\.value).lexicographicallyPrecedes($1.labels.map(\.value)) }),
+            .counter("duplicate_calls", "Retransmissions of calls under way.", counters.duplicates),
+            .gauge("calls_under_way", "Calls that wait for rpcbind or the kernel.", gauges.callsUnderWay),
+        ]
+    }
+
+    private var grants: [MetricFamily] {
+        [
+            .counter(
+                "grant_operations", "What happened to grants.",
+                [
+                    .init("operation", "granted", counters.granted), .init("operation", "renewed", counters.renewed),
+                    .init("operation", "expired", counters.expired), .init("operation", "revoked", counters.revoked),
+                ]),
+            .gauge("grants", "Live grants.", gauges.grants),
+            .gauge("grants_limit", "limits.grants.", gauges.grantsMax),
+            .gauge("grants_remembered", "Expired grants that their client's packet would revive.", gauges.remembered),
+        ]
+    }
+
+    private var latencies: [MetricFamily] {
+        [
+            .histogram(
+                "upstream_duration_seconds", "From a question to rpcbind's answer, waiting for its turn included.",
+                counters.upstreamLatency),
+            .counter("upstream_failures", "Questions that rpcbind did not answer.", counters.upstreamFailures),
+            .histogram(
+                "commit_duration_seconds", "From a transaction to the kernel's acknowledgement or refusal.",
+                counters.commitLatency),
+            .counter("commit_failures", "Transactions that the kernel refused.", counters.commitFailures),
+        ]
+    }
+
+    private var table: [MetricFamily] {
+        [
+            .gauge("table_in_place", "Whether the firewall table is as it should be.", gauges.isTableInPlace),
+            .gauge("guarded_ports", "Service ports that are closed but to whom they were opened.", gauges.guarded),
+            .gauge("standing_elements", "Clients and ports that are open always.", gauges.standing),
+            .gauge("quarantined_clients", "Clients in quarantine.", gauges.quarantined),
+            .gauge(
+                "shielded", "Whether the kernel drops strangers in front of the portmapper.",
+                [Transport.tcp, .udp].map {
+                    .init("transport", "\($0)", gauges.shielded.contains($0) ? 1 : 0)
+                }),
+        ]
+    }
+
+    /// The kernel counts from when the table was made: a table made anew is a counter's reset.
+    private var droppedPackets: [MetricFamily] {
+        guard let drops else { return [] }
+        let count = { (count: UInt64) in Int(clamping: count) }
+        return [
+            .counter(
+                "dropped_packets", "Packets that the kernel dropped by our rules; in mode observe, would have dropped.",
+                [
+                    .init("cause", "guarded", count(drops.guarded)),
+                    .init("cause", "quarantined", count(drops.quarantined)),
+                    .init("cause", "shielded", count(drops.strangers)),
+                ])
+        ]
+    }
+
+    private var log: [MetricFamily] {
+        [
+            .counter(
+                "events", "Audit events by kind, whether or not they were written.",
+                AuditEvent.Kind.allCases.map { .init("event", $0.rawValue, counters.events[$0] ?? 0) }),
+            .counter("audit_suppressed", "Audit events that a rate limit swallowed.", counters.suppressed),
+            .counter("audit_lost", "Audit events that the log did not take.", auditLost),
+        ]
+    }
+}

@@ -1,0 +1,26 @@
+import Firewall
+import Warden
+
+/// All that a scrape tells, read at one moment.
+public struct MetricsSnapshot: Sendable {
+    public var version: String
+    public var startedAt: Timestamp
+    public var counters: Counters
+    public var gauges: Warden.Gauges
+    /// `nil` where the kernel's counters can't be read.
+    public var drops: DropCounts?
+    /// Audit events that the log did not take.
+    public var auditLost: Int
+
+    public init(
+        version: String, startedAt: Timestamp, counters: Counters, gauges: Warden.Gauges, drops: DropCounts?,
+        auditLost: Int
+    ) {
+        self.version = version
+        self.startedAt = startedAt
+        self.counters = counters
+        self.gauges = gauges
+        self.drops = drops
+        self.auditLost = auditLost
+    }
+}

@@ -1,0 +1,34 @@
+import Portmapper
+
+/// What became of a call; every call that is not under way any more has one, but for duplicates.
+public struct CallOutcome: Hashable, Sendable {
+    public enum Decision: String, Hashable, Sendable {
+        case permitted, denied, malformed
+        /// Answered in observe mode, although enforce would have denied.
+        case observed
+    }
+
+    public var decision: Decision
+    public var reason: DenialReason?
+    /// As the audit log names it; ``unknownProcedure`` where the call has none that we serve.
+    public var procedure: String
+    public var transport: Transport
+
+    public static let unknownProcedure = "unknown"
+
+    init(_ decision: Decision, _ call: PortmapperCall?, over transport: Transport, _ reason: DenialReason? = nil) {
+        self.decision = decision
+        self.reason = reason
+        procedure = call?.procedureName ?? Self.unknownProcedure
+        self.transport = transport
+    }
+}
+
+extension IncomingCall {
+    func outcome(_ decision: CallOutcome.Decision, _ reason: DenialReason? = nil) -> CallOutcome {
+        switch content {
+        case .call(let call): CallOutcome(decision, call, over: peer.transport, reason)
+        case .undispatchable, .faulty: CallOutcome(decision, nil, over: peer.transport, reason)
+        }
+    }
+}

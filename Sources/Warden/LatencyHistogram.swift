@@ -1,0 +1,23 @@
+/// How long something took, in fixed buckets: an observation costs a few comparisons and no memory.
+public struct LatencyHistogram: Hashable, Sendable {
+    /// What each bucket holds at the most. A commit takes some 10 µs, a lookup 100 µs, and rpcbind's time-out is 800 ms.
+    public static let boundsMicroseconds: [Int64] = [
+        10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    ]
+
+    /// By bucket, not summed up; the last one holds what is longer than every bound.
+    public private(set) var counts = [Int](repeating: 0, count: boundsMicroseconds.count + 1)
+    public private(set) var sum: Duration = .zero
+
+    public init() {}
+
+    public mutating func observe(_ duration: Duration) {
+        let nanoseconds = duration.nanoseconds
+        var bucket = 0
+        while bucket < Self.boundsMicroseconds.count, nanoseconds > Self.boundsMicroseconds[bucket] * 1000 {
+            bucket += 1
+        }
+        counts[bucket] += 1
+        sum += duration
+    }
+}

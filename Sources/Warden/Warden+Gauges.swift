@@ -1,0 +1,45 @@
+import Firewall
+import Portmapper
+
+extension Warden {
+    /// What there is at the moment, beside the totals of ``counters``.
+    public struct Gauges: Hashable, Sendable {
+        public var isEnforcing = true
+        /// `nil` until the first attempt has ended.
+        public var isRpcbindUp: Bool?
+        public var registrations = 0
+        /// The table is in place, and not changed from outside as far as we know.
+        public var isTableInPlace = false
+        public var guarded = 0
+        public var standing = 0
+        public var grants = 0
+        public var grantsMax = 0
+        public var remembered = 0
+        public var quarantined = 0
+        public var shielded: Set<Transport> = []
+        public var connections = 0
+        public var connectionsMax = 0
+        public var callsUnderWay = 0
+
+        public init() {}
+    }
+
+    public func gauges(at now: Instant) -> Gauges {
+        var gauges = Gauges()
+        gauges.isEnforcing = settings.mode == .enforce
+        gauges.isRpcbindUp = isRpcbindUp
+        gauges.registrations = registry?.registrations.count ?? 0
+        gauges.isTableInPlace = isGuarding
+        gauges.guarded = writer.guarded.count
+        gauges.standing = isGuarding ? writer.desiredStanding.count : 0
+        gauges.grants = ledger.count
+        gauges.grantsMax = settings.limits.grants
+        gauges.remembered = memory.count
+        gauges.quarantined = quarantines.clients.count
+        gauges.shielded = Set(shield.ends.filter { $0.value > now }.keys)
+        gauges.connections = connections.count
+        gauges.connectionsMax = settings.limits.tcpConnections
+        gauges.callsUnderWay = exchanges.count
+        return gauges
+    }
+}
