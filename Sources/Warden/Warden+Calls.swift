@@ -98,7 +98,8 @@ extension Warden {
         }
         let key = CallKey(address: peer.address, port: peer.port, xid: incoming.xid)
         if peer.transport == .udp {
-            guard underWay[key] == nil else {
+            // The same but for what it asks is another call: sockets may share a port.
+            guard underWay[key].flatMap({ exchanges[$0] })?.call != call else {
                 counters.duplicates += 1
                 return
             }

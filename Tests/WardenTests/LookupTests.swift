@@ -362,6 +362,20 @@ private let authError = Reply.Body.authError(.failed)
 }
 
 @Suite("sharing") struct SharingTests {
+    @Test("the same port and xid with another question is another call")
+    func otherCall() {
+        var bench = Bench.started([.sample(to: [.mountd, .status])])
+        bench.holdsQuestions = true
+        bench.call(.port(of: .mountd), from: .named)
+        bench.call(.port(of: .status, version: 1), from: .named)
+        bench.call(.port(of: .status, version: 1), from: .named)
+        bench.holdsQuestions = false
+        bench.answerAll()
+        #expect(bench.replies.count == 2)
+        #expect(bench.warden.counters.duplicates == 1)
+        #expect(bench.isQuiet)
+    }
+
     @Test("a retransmission is not asked and not answered twice; the same xid of another port is a call of its own")
     func duplicates() {
         var bench = Bench.started([.sample()])

@@ -55,7 +55,8 @@ final class Socket {
 
     /// Binds, also to addresses that no interface has (IP_FREEBIND).
     func bind(to endpoint: Endpoint) throws(SystemError) {
-        try set(SOL_SOCKET, SO_REUSEADDR)
+        // Of a port that the kernel chooses it would let two sockets have the same.
+        if endpoint.port != 0 { try set(SOL_SOCKET, SO_REUSEADDR) }
         if endpoint.address.isIPv4 {
             try set(Int32(IPPROTO_IP), IP_FREEBIND)
         } else {
