@@ -39,7 +39,7 @@ extension LabTests {
             _ = try lab.ask(.stranger, lookup, to: "10.77.4.1", over: .udp, options: "--wait 100")
             try await eventually("the denial is in the journal", within: .seconds(5)) {
                 try lab.journal("RPCWARDEN_EVENT=denied", "RPCWARDEN_REASON=stranger", "RPCWARDEN_CLIENT=10.77.4.2")
-                    .contains("program_name=mountd")
+                    .contains("getport of mountd")
             }
         }
     }
