@@ -1,8 +1,8 @@
 import Glibc
 
 /// Why the kernel refused a file.
-struct FileFailure: Error {
-    var errno: Int32
+public struct FileFailure: Error {
+    public var errno: Int32
 
     var isMissing: Bool { errno == ENOENT }
     /// errno's text.
@@ -10,7 +10,7 @@ struct FileFailure: Error {
 }
 
 /// The three questions that are asked of the file system.
-enum FileSystem {
+public enum FileSystem {
     /// The file's bytes; one byte more than `bytesMax` tells that there are too many.
     static func bytes(of path: String, max bytesMax: Int = SourceFile.bytesMax) throws(FileFailure) -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
@@ -37,7 +37,7 @@ enum FileSystem {
     }
 
     /// The names in a folder but for hidden ones, in the order of their bytes.
-    static func names(in folder: String) throws(FileFailure) -> [String] {
+    public static func names(in folder: String) throws(FileFailure) -> [String] {
         guard let stream = opendir(folder) else { throw FileFailure(errno: errno) }
         defer { closedir(stream) }
         var names: [String] = []

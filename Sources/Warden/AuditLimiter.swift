@@ -26,8 +26,7 @@ struct AuditLimiter {
     /// Whether the event may be written in full.
     mutating func admits(_ event: AuditEvent, at now: Instant) -> Bool {
         if hasRoom(for: event, at: now) { return true }
-        swallowed[event.kind, default: 0] += 1
-        if firstSwallowed == nil { firstSwallowed = now }
+        swallow(event.kind, 1, at: now)
         return false
     }
 
@@ -41,22 +40,13 @@ struct AuditLimiter {
     private mutating func hasRoom(for event: AuditEvent, at now: Instant) -> Bool {
         switch event.kind {
         case .enumeration, .quarantined, .released: return findings.admits(.everyone, at: now)
-        case .permitted, .denied, .malformed, .granted, .renewed, .expired, .revoked, .probed, .registered,
-            .unregistered, .untrustedRegistration, .staleRegistration, .tampered, .restored, .rpcbindDown,
-            .rpcbindUp, .reloaded, .reloadRefused, .started, .stopped, .suppressed, .shielded:
-            break
-        }
-        if let client = event.client {
-            let key = RateLimiter.Key(client, event.transport ?? .udp)
-            return perClient.admits(key, at: now) && inAll.admits(.everyone, at: now)
-        }
-        switch event.kind {
         case .registered, .unregistered, .untrustedRegistration, .staleRegistration:
             return registrations.admits(.everyone, at: now)
-        case .permitted, .denied, .malformed, .granted, .renewed, .expired, .revoked, .enumeration, .quarantined,
-            .released, .probed, .tampered, .restored, .rpcbindDown, .rpcbindUp, .reloaded, .reloadRefused, .started,
-            .stopped, .suppressed, .shielded:
-            return true
+        case .permitted, .denied, .malformed, .granted, .renewed, .expired, .revoked, .probed, .tampered, .restored,
+            .rpcbindDown, .rpcbindUp, .reloaded, .reloadRefused, .started, .stopped, .suppressed, .shielded:
+            guard let client = event.client else { return true }
+            let key = RateLimiter.Key(client, event.transport ?? .udp)
+            return perClient.admits(key, at: now) && inAll.admits(.everyone, at: now)
         }
     }
 

@@ -141,13 +141,3 @@ public struct ConnectionTable: Sendable {
         connections.filter { now - $0.value.waitingSince > limits.tcpIdle }.map(\.key).sorted()
     }
 }
-
-extension IPAddress {
-    /// What one subscriber has at least: an IPv4 address, an IPv6 /64.
-    fileprivate var site: IPAddress {
-        switch self {
-        case .v4: self
-        case .v6(let bits): .v6(IPv6Bits(UInt128(bits.subnet) << 64))
-        }
-    }
-}

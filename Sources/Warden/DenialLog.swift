@@ -9,13 +9,7 @@ struct DenialLog: Sendable {
     struct Source: Hashable, Sendable {
         private var address: IPAddress
 
-        init(_ client: IPAddress, isNamed: Bool) {
-            if case .v6(let bits) = client, !isNamed {
-                address = .v6(IPv6Bits(UInt128(bits.subnet) << 64))
-            } else {
-                address = client
-            }
-        }
+        init(_ client: IPAddress, isNamed: Bool) { address = isNamed ? client : client.site }
     }
 
     struct Record: Sendable {
@@ -55,7 +49,7 @@ struct DenialLog: Sendable {
         }
 
         var reasons: [DenialReason] {
-            DenialReason.allCases.enumerated().filter { reasonBits & 1 << UInt32($0.offset) != 0 }.map(\.element)
+            DenialLog.reasons.enumerated().filter { reasonBits & 1 << UInt32($0.offset) != 0 }.map(\.element)
         }
 
         /// Those that found a slot, ascending.
@@ -69,9 +63,7 @@ struct DenialLog: Sendable {
         var episodeProgramCount: Int { episodeSlots.nonzeroBitCount + episodeOverflow }
 
         fileprivate mutating func add(_ reason: DenialReason) {
-            for (offset, other) in DenialReason.allCases.enumerated() where other == reason {
-                reasonBits |= 1 << UInt32(offset)
-            }
+            if let bit = DenialLog.reasons.firstIndex(of: reason) { reasonBits |= 1 << UInt32(bit) }
         }
 
         fileprivate mutating func add(_ program: Program, version: UInt32) {
@@ -110,6 +102,8 @@ struct DenialLog: Sendable {
         var isSuspectedNow = false
     }
 
+    /// Made once: `allCases` makes an array each time that it is asked.
+    private static let reasons = DenialReason.allCases
     static let sourcesMax = 8192
     static let programsOfEnumeration = 4
     static let versionsOfAWalk = 4

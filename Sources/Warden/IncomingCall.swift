@@ -1,6 +1,16 @@
 import ONCRPC
 import Portmapper
 
+extension IPAddress {
+    /// What one subscriber has at least: an IPv4 address, an IPv6 /64.
+    var site: IPAddress {
+        switch self {
+        case .v4: self
+        case .v6(let bits): .v6(IPv6Bits(UInt128(bits.subnet) << 64))
+        }
+    }
+}
+
 /// Who asks, how, and at which of our addresses.
 public struct Peer: Hashable, Sendable {
     public var address: IPAddress

@@ -1,4 +1,5 @@
 import Glibc
+import PolicyFile
 
 /// Bytes of a file, or of what a command prints.
 final class InputFile {
@@ -99,17 +100,11 @@ final class InputFile {
 
     /// The names in a folder but for hidden ones, in the order of their bytes.
     static func names(in folder: String) throws(InputError) -> [String] {
-        guard let stream = opendir(folder) else { throw InputError(subject: folder, code: errno) }
-        defer { closedir(stream) }
-        var names: [String] = []
-        while let entry = readdir(stream) {
-            let capacity = MemoryLayout.size(ofValue: entry.pointee.d_name)
-            let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: capacity) { String(cString: $0) }
-            }
-            if !name.hasPrefix(".") { names.append(name) }
+        do {
+            return try FileSystem.names(in: folder)
+        } catch {
+            throw InputError(subject: folder, code: error.errno)
         }
-        return names.sorted { Array($0.utf8).lexicographicallyPrecedes(Array($1.utf8)) }
     }
 
     static func exists(_ path: String) -> Bool {

@@ -33,23 +33,6 @@ struct MetricsServerTests {
         try loop.submit { server.value.close() }.wait()
     }
 
-    private func connected(_ port: UInt16) -> Int32 {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var patience = timeval(tv_sec: 10, tv_usec: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
-        var to = sockaddr_in()
-        to.sin_family = sa_family_t(AF_INET)
-        to.sin_port = port.bigEndian
-        to.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        let code = withUnsafePointer(to: &to) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        #expect(code == 0)
-        return descriptor
-    }
-
     private func write(_ text: String, to descriptor: Int32) {
         let bytes = Array(text.utf8)
         #expect(send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count)
@@ -70,7 +53,7 @@ struct MetricsServerTests {
     @Test("answers one request, and ends the connection, though more was sent")
     func answers() throws {
         try serving { port, _ in
-            let descriptor = connected(port)
+            let descriptor = connected(to: port, patienceSeconds: 10)
             defer { close(descriptor) }
             write(Self.request + Self.request + String(repeating: "x", count: 20_000), to: descriptor)
             let text = try #require(read(descriptor))
@@ -83,7 +66,7 @@ struct MetricsServerTests {
     @Test("a request that comes byte by byte is answered")
     func bytewise() throws {
         try serving { port, _ in
-            let descriptor = connected(port)
+            let descriptor = connected(to: port, patienceSeconds: 10)
             defer { close(descriptor) }
             for character in Self.request.unicodeScalars { write(String(character), to: descriptor) }
             #expect(read(descriptor)?.hasPrefix("HTTP/1.1 200 OK\r\n") == true)
@@ -93,7 +76,7 @@ struct MetricsServerTests {
     @Test("too long a head is refused, and the refusal arrives though the peer sent more")
     func tooLong() throws {
         try serving { port, _ in
-            let descriptor = connected(port)
+            let descriptor = connected(to: port, patienceSeconds: 10)
             defer { close(descriptor) }
             write(String(repeating: "x", count: 60_000), to: descriptor)
             #expect(read(descriptor)?.hasPrefix("HTTP/1.1 431 ") == true)
@@ -103,7 +86,7 @@ struct MetricsServerTests {
     @Test("who sends too slowly is cut off after five seconds")
     func slow() throws {
         try serving { port, _ in
-            let descriptor = connected(port)
+            let descriptor = connected(to: port, patienceSeconds: 10)
             defer { close(descriptor) }
             write("GET /metrics", to: descriptor)
             let begin = ContinuousClock.now
@@ -116,11 +99,11 @@ struct MetricsServerTests {
     @Test("connections that only wait make room for one that asks")
     func crowded() throws {
         try serving { port, _ in
-            let waiting = (0..<MetricsServer.connectionsMax).map { _ in connected(port) }
+            let waiting = (0..<MetricsServer.connectionsMax).map { _ in connected(to: port, patienceSeconds: 10) }
             defer { for descriptor in waiting { close(descriptor) } }
             // The server has seen the last of them.
             write("G", to: waiting[MetricsServer.connectionsMax - 1])
-            let descriptor = connected(port)
+            let descriptor = connected(to: port, patienceSeconds: 10)
             defer { close(descriptor) }
             let begin = ContinuousClock.now
             write(Self.request, to: descriptor)
@@ -137,7 +120,7 @@ struct MetricsServerTests {
         try serving { port, snapshots in
             let begin = ContinuousClock.now
             for _ in 0..<50 {
-                let descriptor = connected(port)
+                let descriptor = connected(to: port, patienceSeconds: 10)
                 write(Self.request, to: descriptor)
                 #expect(read(descriptor)?.hasPrefix("HTTP/1.1 200 OK\r\n") == true)
                 close(descriptor)

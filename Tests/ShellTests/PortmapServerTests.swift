@@ -82,23 +82,6 @@ struct PortmapServerTests {
         }
     }
 
-    private func connected(_ type: __socket_type, port: UInt16, isCertain: Bool = true) -> Int32 {
-        let descriptor = socket(AF_INET, Int32(type.rawValue), 0)
-        var patience = timeval(tv_sec: 5, tv_usec: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
-        var to = sockaddr_in()
-        to.sin_family = sa_family_t(AF_INET)
-        to.sin_port = port.bigEndian
-        to.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        let code = withUnsafePointer(to: &to) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        #expect(code == 0 || !isCertain)
-        return descriptor
-    }
-
     private func receive(_ descriptor: Int32, _ count: Int) -> [UInt8] {
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 4096)
@@ -117,7 +100,7 @@ struct PortmapServerTests {
     @Test("answers a datagram, and knows the address that was asked")
     func datagram() throws {
         try serving(at: .v4(0)) { udp, _, calls in
-            let descriptor = connected(SOCK_DGRAM, port: udp)
+            let descriptor = connected(to: udp, SOCK_DGRAM, patienceSeconds: 5)
             defer { close(descriptor) }
             let message = call.encoded(xid: 7)
             #expect(send(descriptor, message, message.count, 0) == message.count)
@@ -133,7 +116,7 @@ struct PortmapServerTests {
     @Test("answers several records that arrive in one segment, and one that arrives byte by byte")
     func records() throws {
         try serving(at: Self.loopback4) { _, tcp, calls in
-            let descriptor = connected(SOCK_STREAM, port: tcp)
+            let descriptor = connected(to: tcp, SOCK_STREAM, patienceSeconds: 5)
             defer { close(descriptor) }
             let message = call.encoded(xid: 7)
             let header = withUnsafeBytes(of: RecordReader.header(forRecordBytes: message.count).bigEndian) { Array($0) }
@@ -153,7 +136,7 @@ struct PortmapServerTests {
     @Test("closes a stream that announces more than a record may hold")
     func tooLong() throws {
         try serving(at: Self.loopback4) { _, tcp, calls in
-            let descriptor = connected(SOCK_STREAM, port: tcp)
+            let descriptor = connected(to: tcp, SOCK_STREAM, patienceSeconds: 5)
             defer { close(descriptor) }
             let bytes: [UInt8] = [0x80, 0, 0x10, 1]
             #expect(send(descriptor, bytes, bytes.count, 0) == 4)
@@ -166,7 +149,7 @@ struct PortmapServerTests {
     @Test("takes the listeners up again when NIO gave them up")
     func listensAgain() throws {
         try serving(at: Self.loopback4, givesUpListeners: true) { udp, tcp, _ in
-            let datagrams = connected(SOCK_DGRAM, port: udp)
+            let datagrams = connected(to: udp, SOCK_DGRAM, patienceSeconds: 5)
             defer { close(datagrams) }
             let question = call.encoded(xid: 7)
             #expect(send(datagrams, question, question.count, 0) == question.count)
@@ -175,7 +158,7 @@ struct PortmapServerTests {
             let deadline = ContinuousClock.now + .seconds(5)
             while answered.isEmpty, ContinuousClock.now < deadline {
                 usleep(20_000)
-                let descriptor = connected(SOCK_STREAM, port: tcp, isCertain: false)
+                let descriptor = connected(to: tcp, SOCK_STREAM, patienceSeconds: 5, isCertain: false)
                 defer { close(descriptor) }
                 let message = call.encoded(xid: 7)
                 let header = RecordReader.header(forRecordBytes: message.count).bigEndian
