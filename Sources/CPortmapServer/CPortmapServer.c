@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -34,43 +35,96 @@ static socklen_t to_sockaddr(const struct rpcw_address *from, uint32_t interface
     return sizeof *ipv4;
 }
 
-int rpcw_send_from(int descriptor, const void *bytes, size_t count, const struct rpcw_address *peer,
-                   const struct rpcw_address *source, uint32_t interface)
+/* Most replies have 28 bytes, and none that isn't a list more than 300. */
+enum { OUTBOX_MESSAGES = 64, OUTBOX_BYTES = 512 };
+
+union control {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+};
+
+struct rpcw_outbox {
+    int descriptor;
+    unsigned count;
+    struct mmsghdr messages[OUTBOX_MESSAGES];
+    struct iovec vectors[OUTBOX_MESSAGES];
+    struct sockaddr_storage peers[OUTBOX_MESSAGES];
+    union control controls[OUTBOX_MESSAGES];
+    char bytes[OUTBOX_MESSAGES][OUTBOX_BYTES];
+};
+
+static size_t put_source(union control *control, const struct rpcw_address *source, uint32_t interface)
 {
-    struct sockaddr_storage to;
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
-    } control;
-    struct iovec vector = { .iov_base = (void *)bytes, .iov_len = count };
-    struct msghdr message = {
-        .msg_name = &to,
-        .msg_namelen = to_sockaddr(peer, interface, &to),
-        .msg_iov = &vector,
-        .msg_iovlen = 1,
-        .msg_control = &control,
-    };
-    memset(&control, 0, sizeof control);
-    if (peer->is_ipv6) {
+    memset(control, 0, sizeof *control);
+    if (source->is_ipv6) {
         struct in6_pktinfo info = { .ipi6_ifindex = 0 };
         memcpy(&info.ipi6_addr, source->bytes, 16);
         if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
             info.ipi6_ifindex = interface;
-        message.msg_controllen = CMSG_SPACE(sizeof info);
-        control.header.cmsg_level = IPPROTO_IPV6;
-        control.header.cmsg_type = IPV6_PKTINFO;
-        control.header.cmsg_len = CMSG_LEN(sizeof info);
-        memcpy(CMSG_DATA(&control.header), &info, sizeof info);
-    } else {
-        struct in_pktinfo info = { .ipi_ifindex = 0 };
-        memcpy(&info.ipi_spec_dst, source->bytes, 4);
-        message.msg_controllen = CMSG_SPACE(sizeof info);
-        control.header.cmsg_level = IPPROTO_IP;
-        control.header.cmsg_type = IP_PKTINFO;
-        control.header.cmsg_len = CMSG_LEN(sizeof info);
-        memcpy(CMSG_DATA(&control.header), &info, sizeof info);
+        control->header.cmsg_level = IPPROTO_IPV6;
+        control->header.cmsg_type = IPV6_PKTINFO;
+        control->header.cmsg_len = CMSG_LEN(sizeof info);
+        memcpy(CMSG_DATA(&control->header), &info, sizeof info);
+        return CMSG_SPACE(sizeof info);
     }
-    return sendmsg(descriptor, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? errno : 0;
+    struct in_pktinfo info = { .ipi_ifindex = 0 };
+    memcpy(&info.ipi_spec_dst, source->bytes, 4);
+    control->header.cmsg_level = IPPROTO_IP;
+    control->header.cmsg_type = IP_PKTINFO;
+    control->header.cmsg_len = CMSG_LEN(sizeof info);
+    memcpy(CMSG_DATA(&control->header), &info, sizeof info);
+    return CMSG_SPACE(sizeof info);
+}
+
+struct rpcw_outbox *rpcw_outbox_create(int descriptor)
+{
+    struct rpcw_outbox *outbox = calloc(1, sizeof *outbox);
+    if (!outbox)
+        abort();
+    outbox->descriptor = descriptor;
+    return outbox;
+}
+
+void rpcw_outbox_destroy(struct rpcw_outbox *outbox)
+{
+    free(outbox);
+}
+
+void rpcw_outbox_flush(struct rpcw_outbox *outbox)
+{
+    unsigned done = 0;
+    while (done < outbox->count) {
+        int sent = sendmmsg(outbox->descriptor, outbox->messages + done, outbox->count - done,
+                            MSG_DONTWAIT | MSG_NOSIGNAL);
+        /* The first of them is the one that failed. */
+        done += sent > 0 ? (unsigned)sent : 1;
+    }
+    outbox->count = 0;
+}
+
+void rpcw_outbox_put(struct rpcw_outbox *outbox, const void *bytes, size_t count, const struct rpcw_address *peer,
+                     const struct rpcw_address *source, uint32_t interface)
+{
+    if (outbox->count == OUTBOX_MESSAGES)
+        rpcw_outbox_flush(outbox);
+    unsigned number = outbox->count++;
+    bool fits = count <= OUTBOX_BYTES;
+    if (fits)
+        memcpy(outbox->bytes[number], bytes, count);
+    outbox->vectors[number] = (struct iovec){
+        .iov_base = fits ? outbox->bytes[number] : (void *)bytes,
+        .iov_len = count,
+    };
+    outbox->messages[number].msg_hdr = (struct msghdr){
+        .msg_name = &outbox->peers[number],
+        .msg_namelen = to_sockaddr(peer, interface, &outbox->peers[number]),
+        .msg_iov = &outbox->vectors[number],
+        .msg_iovlen = 1,
+        .msg_control = &outbox->controls[number],
+        .msg_controllen = put_source(&outbox->controls[number], source, interface),
+    };
+    if (!fits)
+        rpcw_outbox_flush(outbox);
 }
 
 static int set_option(int descriptor, int level, int name, int value)

@@ -39,23 +39,12 @@ public struct Registration: Hashable, Sendable {
 /// What rpcbind has registered, in its order.
 public struct Registry: Hashable, Sendable {
     public let registrations: [Registration]
-    private let byProgram: [Program: [Int]]
+    private let byProgram: [Program: [Registration]]
 
     public init(_ list: [RPCB] = []) {
         registrations = list.compactMap(Registration.init)
-        byProgram = Dictionary(grouping: registrations.indices) { [registrations] in registrations[$0].program }
+        byProgram = Dictionary(grouping: registrations, by: \.program)
     }
 
-    public func registrations(of program: Program) -> some Sequence<Registration> {
-        (byProgram[program] ?? []).lazy.map { registrations[$0] }
-    }
-
-    /// The registrations that explain why `program` is answered with `service` to a client of that family.
-    ///
-    /// Version 2 answers from the IPv4 registrations also where it is asked over IPv6.
-    public func explanations(
-        of program: Program, at service: ServicePort, netIDs: Set<NetID>
-    ) -> [Registration] {
-        registrations(of: program).filter { $0.service == service && netIDs.contains($0.netID) }
-    }
+    public func registrations(of program: Program) -> [Registration] { byProgram[program] ?? [] }
 }

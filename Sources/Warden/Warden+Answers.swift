@@ -93,14 +93,11 @@ extension Warden {
         guard let exchange = exchanges[id], let service = exchange.answered,
             let program = exchange.call.subject?.program
         else { return }
-        let netID = Self.answeringNetID(exchange)
-        let explanations =
-            registry?.explanations(of: program, at: service, netIDs: [netID]).filter { !$0.isForThisHostOnly } ?? []
-        if explanations.isEmpty, !exchange.isRegistryFresh {
-            exchanges[id]?.isRegistryFresh = true
-            return ask(.registry, for: .exchange(id), at: now, into: &actions)
-        }
-        guard let mapping = explanations.first(where: { trustedOwners.contains($0.owner) }) ?? explanations.first else {
+        guard let mapping = explanation(of: program, at: service, over: Self.answeringNetID(exchange)) else {
+            guard exchange.isRegistryFresh else {
+                exchanges[id]?.isRegistryFresh = true
+                return ask(.registry, for: .exchange(id), at: now, into: &actions)
+            }
             return complete(id, Self.notRegistered(exchange.call), at: now, into: &actions)
         }
         let result = Self.result(of: exchange, at: service, mapping)
@@ -112,12 +109,24 @@ extension Warden {
         guard !settings.firewall.never.contains(service.port) else {
             return deny(id, .neverPort, answer: result, detail: "\(service)", at: now, into: &actions)
         }
+        let opened = Exchange.Service(
+            program: program, port: service, rule: exchange.permission.rule, open: exchange.permission.open)
+        // What most calls come to: somebody asked before.
+        if isOpen(opened, for: exchange.peer.address, at: now) { return complete(id, result, at: now, into: &actions) }
         exchanges[id]?.result = result
-        exchanges[id]?.services = [
-            Exchange.Service(
-                program: program, port: service, rule: exchange.permission.rule, open: exchange.permission.open)
-        ]
+        exchanges[id]?.services = [opened]
         inspect(id, at: now, into: &actions)
+    }
+
+    /// The mapping that explains the answer: a trusted owner's, if there is one.
+    private func explanation(of program: Program, at service: ServicePort, over netID: NetID) -> Registration? {
+        var untrusted: Registration?
+        for mapping in registry?.registrations(of: program) ?? []
+        where mapping.netID == netID && mapping.service == service && !mapping.isForThisHostOnly {
+            if trustedOwners.contains(mapping.owner) { return mapping }
+            if untrusted == nil { untrusted = mapping }
+        }
+        return untrusted
     }
 
     /// Version 2 answers from the IPv4 registrations, whatever it is asked over.
@@ -158,7 +167,7 @@ extension Warden {
 
     /// Ends the exchange.
     private mutating func take(_ id: Exchange.ID) -> Exchange? {
-        guard let exchange = exchanges.removeValue(forKey: id) else { return nil }
+        guard let exchange = exchanges.remove(id) else { return nil }
         let caller = Caller(exchange.peer)
         let left = exchangesOfClient[caller, default: 1] - 1
         exchangesOfClient[caller] = left > 0 ? left : nil

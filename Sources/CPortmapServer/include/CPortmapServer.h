@@ -13,10 +13,22 @@ struct rpcw_address {
     bool is_ipv6;
 };
 
-/* Sends a datagram that leaves from `source` (IP_PKTINFO, IPV6_PKTINFO), which NIO can't; never blocks.
-   `interface` is used for link-local peers only: elsewhere routing decides. Returns 0 or errno. */
-int rpcw_send_from(int descriptor, const void *bytes, size_t count, const struct rpcw_address *peer,
-                   const struct rpcw_address *source, uint32_t interface);
+/* Datagrams that wait to be sent by one system call; each leaves from an address of its own choice (IP_PKTINFO,
+   IPV6_PKTINFO), which NIO can't. */
+struct rpcw_outbox;
+
+/* An outbox of the socket; aborts without memory. */
+struct rpcw_outbox *rpcw_outbox_create(int descriptor);
+
+/* Puts a datagram to `peer` in, which is to leave from `source`; what has no room any more goes out at once.
+   `interface` is used for link-local peers only: elsewhere routing decides. */
+void rpcw_outbox_put(struct rpcw_outbox *outbox, const void *bytes, size_t count, const struct rpcw_address *peer,
+                     const struct rpcw_address *source, uint32_t interface);
+
+/* Sends all; never blocks: what the kernel doesn't take is lost, as any datagram may be. */
+void rpcw_outbox_flush(struct rpcw_outbox *outbox);
+
+void rpcw_outbox_destroy(struct rpcw_outbox *outbox);
 
 /* A bound socket, non-blocking and close-on-exec, IPv6 only where it is IPv6; listening if `is_stream`.
    Returns the descriptor, or -errno. */
