@@ -33,6 +33,7 @@ public final class PortmapServer {
     /// Connections with replies that wait for ``flush()``.
     private var unflushed: Set<ConnectionTable.ID> = []
     private var isFlushDue = false
+    private var encoder = XDREncoder(reserving: 512)
     /// The listeners.
     private(set) var channels: [any Channel] = []
     private var nextID: UInt64 = 0
@@ -165,7 +166,7 @@ public final class PortmapServer {
     /// UDP reply that can't leave then is lost, as any datagram may be.
     public func send(_ reply: Reply, to peer: Peer) {
         switch peer.transport {
-        case .udp: sendDatagram(reply.encoded, to: peer)
+        case .udp: sendDatagram(reply, to: peer)
         case .tcp: sendRecord(reply, to: peer)
         }
         guard !isFlushDue else { return }
@@ -174,11 +175,13 @@ public final class PortmapServer {
         loop.execute { this.value.flush() }
     }
 
-    private func sendDatagram(_ bytes: [UInt8], to peer: Peer) {
+    private func sendDatagram(_ reply: Reply, to peer: Peer) {
         guard let outbox = outboxes[peer.channel] else { return }
+        encoder.clear()
+        reply.encode(into: &encoder)
         var to = rpcw_address(peer.address, port: peer.port)
         var from = rpcw_address(peer.asked.host, port: 0)
-        rpcw_outbox_put(outbox, bytes, bytes.count, &to, &from, peer.interface)
+        rpcw_outbox_put(outbox, encoder.bytes, encoder.bytes.count, &to, &from, peer.interface)
     }
 
     private func sendRecord(_ reply: Reply, to peer: Peer) {

@@ -5,7 +5,7 @@ public struct Registration: Hashable, Sendable {
     public var netID: NetID
     /// `nil` for `local`, whose address is a path.
     public var address: UniversalAddress?
-    /// The address as rpcbind shows it.
+    /// The address in its canonical form, a path for `local`.
     public var addressText: String
     /// `superuser`, a uid in decimal, or `unknown`.
     public var owner: String
@@ -22,7 +22,7 @@ public struct Registration: Hashable, Sendable {
         program = rpcb.program
         version = rpcb.version
         self.netID = netID
-        addressText = rpcb.address
+        addressText = address?.description ?? rpcb.address
         owner = rpcb.owner
     }
 

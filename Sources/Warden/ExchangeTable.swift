@@ -50,8 +50,7 @@ struct ExchangeTable: Sendable {
     }
 
     mutating func remove(_ id: Exchange.ID) -> Exchange? {
-        guard let number = number(of: id), let exchange = places[number].exchange else { return nil }
-        places[number].exchange = nil
+        guard let number = number(of: id), let exchange = places[number].exchange.take() else { return nil }
         free.append(number)
         count -= 1
         return exchange

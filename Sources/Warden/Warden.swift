@@ -21,6 +21,8 @@ public struct Warden: Sendable {
 
     /// `nil` until rpcbind has answered once.
     public internal(set) var registry: Registry?
+    /// What it was made of.
+    var registryList: [RPCB] = []
     /// `nil` until the first attempt has ended.
     public internal(set) var isRpcbindUp: Bool?
     var services = ServiceTable()
