@@ -35,6 +35,109 @@ static socklen_t to_sockaddr(const struct rpcw_address *from, uint32_t interface
     return sizeof *ipv4;
 }
 
+/* A call has some 800 bytes at the most; what is longer is cut, and then is no call. */
+enum { INBOX_MESSAGES = 64, INBOX_BYTES = 2048 };
+
+struct rpcw_inbox {
+    int descriptor;
+    struct rpcw_datagram datagrams[INBOX_MESSAGES];
+    struct mmsghdr messages[INBOX_MESSAGES];
+    struct iovec vectors[INBOX_MESSAGES];
+    struct sockaddr_storage peers[INBOX_MESSAGES];
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int))];
+    } controls[INBOX_MESSAGES];
+    char bytes[INBOX_MESSAGES][INBOX_BYTES];
+};
+
+struct rpcw_inbox *rpcw_inbox_create(int descriptor)
+{
+    struct rpcw_inbox *inbox = calloc(1, sizeof *inbox);
+    if (!inbox)
+        abort();
+    inbox->descriptor = descriptor;
+    for (unsigned i = 0; i < INBOX_MESSAGES; i++)
+        inbox->vectors[i] = (struct iovec){ .iov_base = inbox->bytes[i], .iov_len = INBOX_BYTES };
+    return inbox;
+}
+
+void rpcw_inbox_destroy(struct rpcw_inbox *inbox)
+{
+    free(inbox);
+}
+
+const struct rpcw_datagram *rpcw_inbox_datagrams(const struct rpcw_inbox *inbox)
+{
+    return inbox->datagrams;
+}
+
+static bool from_sockaddr(const struct sockaddr_storage *from, struct rpcw_address *to)
+{
+    if (from->ss_family == AF_INET) {
+        const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)from;
+        to->is_ipv6 = false;
+        to->port = ntohs(ipv4->sin_port);
+        memcpy(to->bytes, &ipv4->sin_addr, 4);
+        return true;
+    }
+    if (from->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)from;
+        to->is_ipv6 = true;
+        to->port = ntohs(ipv6->sin6_port);
+        memcpy(to->bytes, &ipv6->sin6_addr, 16);
+        return true;
+    }
+    return false;
+}
+
+static bool take_destination(struct msghdr *message, struct rpcw_datagram *datagram)
+{
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = CMSG_NXTHDR(message, header)) {
+        datagram->asked.port = 0;
+        if (header->cmsg_level == IPPROTO_IP && header->cmsg_type == IP_PKTINFO) {
+            const struct in_pktinfo *info = (const struct in_pktinfo *)CMSG_DATA(header);
+            datagram->asked.is_ipv6 = false;
+            memcpy(datagram->asked.bytes, &info->ipi_addr, 4);
+            datagram->interface = (uint32_t)info->ipi_ifindex;
+            return true;
+        }
+        if (header->cmsg_level == IPPROTO_IPV6 && header->cmsg_type == IPV6_PKTINFO) {
+            const struct in6_pktinfo *info = (const struct in6_pktinfo *)CMSG_DATA(header);
+            datagram->asked.is_ipv6 = true;
+            memcpy(datagram->asked.bytes, &info->ipi6_addr, 16);
+            datagram->interface = info->ipi6_ifindex;
+            return true;
+        }
+    }
+    return false;
+}
+
+size_t rpcw_inbox_receive(struct rpcw_inbox *inbox)
+{
+    for (unsigned i = 0; i < INBOX_MESSAGES; i++)
+        inbox->messages[i].msg_hdr = (struct msghdr){
+            .msg_name = &inbox->peers[i],
+            .msg_namelen = sizeof inbox->peers[i],
+            .msg_iov = &inbox->vectors[i],
+            .msg_iovlen = 1,
+            .msg_control = &inbox->controls[i],
+            .msg_controllen = sizeof inbox->controls[i],
+        };
+    /* An error that the socket has is for whoever sends: a peer that is not there any more. */
+    int count = recvmmsg(inbox->descriptor, inbox->messages, INBOX_MESSAGES, MSG_DONTWAIT, NULL);
+    size_t taken = 0;
+    for (int i = 0; i < count; i++) {
+        struct rpcw_datagram *datagram = &inbox->datagrams[taken];
+        datagram->bytes = inbox->bytes[i];
+        datagram->count = inbox->messages[i].msg_len;
+        if (from_sockaddr(&inbox->peers[i], &datagram->peer) &&
+            take_destination(&inbox->messages[i].msg_hdr, datagram))
+            taken++;
+    }
+    return taken;
+}
+
 /* Most replies have 28 bytes, and none that isn't a list more than 300. */
 enum { OUTBOX_MESSAGES = 64, OUTBOX_BYTES = 512 };
 
@@ -190,20 +293,7 @@ int rpcw_describe_socket(int descriptor, bool *is_stream, struct rpcw_address *a
         return errno;
     *is_stream = type == SOCK_STREAM;
     memset(at, 0, sizeof *at);
-    if (storage.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)&storage;
-        at->is_ipv6 = true;
-        at->port = ntohs(ipv6->sin6_port);
-        memcpy(at->bytes, &ipv6->sin6_addr, 16);
-        return 0;
-    }
-    if (storage.ss_family == AF_INET) {
-        const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)&storage;
-        at->port = ntohs(ipv4->sin_port);
-        memcpy(at->bytes, &ipv4->sin_addr, 4);
-        return 0;
-    }
-    return EAFNOSUPPORT;
+    return from_sockaddr(&storage, at) ? 0 : EAFNOSUPPORT;
 }
 
 int rpcw_adopt_socket(int descriptor)

@@ -42,8 +42,6 @@ public final class PortmapServer {
 
     /// A datagram that is longer is cut, and then is no call: the longest real one has some 800 bytes.
     static let datagramBytesMax = 2048
-    /// Datagrams that one system call may read.
-    static let datagramsAtOnce = 32
     /// Connections that are accepted before other events are looked at.
     static let connectionsAtOnce: UInt = 16
     /// Before a listener that NIO gave up is taken up again, or one that found no descriptor tries again.
@@ -81,17 +79,15 @@ public final class PortmapServer {
         let this = NIOLoopBound(self, eventLoop: loop)
         let bootstrap = DatagramBootstrap(group: loop)
             .channelOption(.receivePacketInfo, value: true)
-            .channelOption(.datagramVectorReadMessageCount, value: Self.datagramsAtOnce)
-            // One system call at a time: NIO would ask again at once, mostly for nothing.
+            // NIO reads the first; what waits behind it, the handler takes.
             .channelOption(.maxMessagesPerRead, value: 1)
             .channelOption(
-                .recvAllocator,
-                value: FixedSizeRecvByteBufferAllocator(capacity: Self.datagramsAtOnce * Self.datagramBytesMax)
+                .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: Self.datagramBytesMax)
             )
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
-                        DatagramHandler(server: this.value, listener: id, port: socket.port))
+                        DatagramHandler(server: this.value, listener: id, socket))
                 }
             }
         return bound(socket) { bootstrap.withBoundSocket($0) }.map { channel in

@@ -13,6 +13,29 @@ struct rpcw_address {
     bool is_ipv6;
 };
 
+/* A datagram that was received; `bytes` is good until the next are received. */
+struct rpcw_datagram {
+    const void *bytes;
+    size_t count;
+    struct rpcw_address peer;
+    struct rpcw_address asked; /* its port is 0 */
+    uint32_t interface;
+};
+
+/* Datagrams that one system call took from a socket. */
+struct rpcw_inbox;
+
+/* An inbox of the socket; aborts without memory. */
+struct rpcw_inbox *rpcw_inbox_create(int descriptor);
+
+/* Takes what waits, never blocking; returns how many, at the most 64. What is longer than 2048 bytes is cut, and what
+   has no sender or no known destination is left out. */
+size_t rpcw_inbox_receive(struct rpcw_inbox *inbox);
+
+const struct rpcw_datagram *rpcw_inbox_datagrams(const struct rpcw_inbox *inbox);
+
+void rpcw_inbox_destroy(struct rpcw_inbox *inbox);
+
 /* Datagrams that wait to be sent by one system call; each leaves from an address of its own choice (IP_PKTINFO,
    IPV6_PKTINFO), which NIO can't. */
 struct rpcw_outbox;
