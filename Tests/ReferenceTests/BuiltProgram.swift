@@ -17,7 +17,7 @@ func run(_ command: [String], input: String = "") throws -> Output {
     defer { try? FileManager.default.removeItem(at: folder) }
     let paths = ["in", "out", "err"].map { folder.appendingPathComponent($0) }
     try input.write(to: paths[0], atomically: false, encoding: .utf8)
-    for path in paths[1...] { FileManager.default.createFile(atPath: path.path, contents: nil) }
+    for path in paths[1...] { try Data().write(to: path) }
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
     process.arguments = command

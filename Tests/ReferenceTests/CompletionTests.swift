@@ -2,24 +2,21 @@ import Foundation
 import Testing
 
 /// A line that somebody types, and what two tabs must show.
-private struct Typed: CustomTestStringConvertible {
+private struct Typed {
     var line: String
     var shown: [String]
 
     init(_ line: String, _ shown: String...) { (self.line, self.shown) = (line, shown) }
-
-    var testDescription: String { line }
-
     static let lines = [
         Typed("rpcwarden re", "registry", "revoke", "release", "reload"),
         Typed("rpcwarden setup --", "--dry-run", "--undo", "--root"),
-        Typed("rpcwarden explain --program nf", "nfsprog", "nfs_acl"),
+        Typed("rpcwarden explain --program nfs", "nfsprog", "nfs_acl"),
         Typed("rpcwarden explain --transport ", "tcp", "udp"),
         Typed("rpcwarden explain --procedure ", "getport", "dump"),
         Typed("rpcwarden check FOLDER/", "one.yaml", "two.yaml"),
-        Typed("rpcwarden check --config FOLDER/t", "two.yaml"),
+        Typed("rpcwarden check --config FOLDER/t", "wo.yaml"),
         Typed("rpcwarden setup --root FOLDER/", "inner"),
-        Typed("rpcwarden learn --file FOLDER/a", "audit.jsonl"),
+        Typed("rpcwarden learn --file FOLDER/a", "udit.jsonl"),
     ]
 }
 
@@ -40,10 +37,11 @@ struct CompletionTests {
         try printed.text.write(to: script, atomically: false, encoding: .utf8)
 
         let driver = Repository.root.appendingPathComponent("Tests/ReferenceTests/typing.py").path
-        for typed in Typed.lines {
-            let line = typed.line.replacing("FOLDER", with: folder.appendingPathComponent("files").path)
-            let output = try run(["python3", driver, shell, script.path, BuiltProgram.folder, line] + typed.shown)
-            #expect(output.status == 0, "\(typed.line): \(output)")
-        }
+        let files = folder.appendingPathComponent("files").path
+        let lines = Dictionary(
+            uniqueKeysWithValues: Typed.lines.map { ($0.line.replacing("FOLDER", with: files), $0.shown) })
+        let input = String(decoding: try JSONEncoder().encode(lines), as: UTF8.self)
+        let output = try run(["python3", driver, shell, script.path, BuiltProgram.folder], input: input)
+        #expect(output.status == 0 && output.text == "{}", "\(output)")
     }
 }

@@ -23,7 +23,7 @@ enum FileFormat: String, CaseIterable, CustomTestStringConvertible {
     func document(_ path: String, _ value: String) -> String {
         let keys = path.split(separator: ".").map(String.init)
         guard keys.count == 2 else { return "\(path): \(value)\n" }
-        guard self == .policy else { return "\(keys[0]): {\(keys[1]): \(value)}\n" }
+        guard keys[0] == "rules" else { return "\(keys[0]): {\(keys[1]): \(value)}\n" }
         let others = [("name", "r"), ("from", "10.0.0.1"), ("to", "mountd")].filter { $0.0 != keys[1] }
         let lines = others.map { "\($0.0): \($0.1)" } + ["\(keys[1]): \(value)"]
         return "rules:\n  - " + lines.joined(separator: "\n    ") + "\n"

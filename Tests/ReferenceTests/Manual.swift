@@ -62,7 +62,7 @@ struct Manual {
         }
         let line = lines[place + 1]
         guard line.hasPrefix(".Li "), line.hasSuffix(" .") else { return nil }
-        return line.dropFirst(4).dropLast(2).replacing("\\(dq", with: "\"")
+        return String(line.dropFirst(4).dropLast(2)).replacing("\\(dq", with: "\"")
     }
 }
 

@@ -1,10 +1,10 @@
 import Foundation
-import PolicyFile
 import Testing
 import Warden
 
 @testable import HostPosture
 @testable import PolicyDrafts
+@testable import PolicyFile
 
 /// A JSON Schema of ours, by the keys of its files.
 private struct Schema {
