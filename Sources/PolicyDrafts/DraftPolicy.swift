@@ -26,7 +26,7 @@ public struct DraftPolicy: Hashable, Sendable {
     }
 
     /// Tells editors with yaml-language-server what a policy may hold.
-    static let schemaLine = "# yaml-language-server: $schema=/usr/share/rpcwarden/rpcwarden-policy.schema.json"
+    static let schemaLine = "# yaml-language-server: $schema=/usr/share/rpcwarden/schema/rpcwarden-policy.schema.json"
 
     /// Lines at the top.
     public var comments: [String] = []

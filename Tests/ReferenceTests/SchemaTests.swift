@@ -109,7 +109,9 @@ struct SchemaTests {
 
     @Test("what we ship and write begins with the line by which editors find the schema")
     func schemaLines() throws {
-        let line = { (format: FileFormat) in "# yaml-language-server: $schema=/usr/share/rpcwarden/\(format.schema)\n" }
+        let line = { (format: FileFormat) in
+            "# yaml-language-server: $schema=/usr/share/rpcwarden/schema/\(format.schema)\n"
+        }
         for name in try Repository.names(in: "policy") {
             let format: FileFormat = name == "rpcwarden.yaml" ? .configuration : .policy
             #expect(try Repository.text("policy/\(name)").hasPrefix(line(format)), "\(name)")
@@ -119,8 +121,9 @@ struct SchemaTests {
         #expect(DraftPolicy.schemaLine + "\n" == line(.policy))
         for format in FileFormat.allCases {
             let id = try Schema(format).root["$id"] as? String
-            #expect(id == "file:///usr/share/rpcwarden/\(format.schema)")
-            #expect(try Repository.text("man/\(format.page)").contains("\n" + line(format)))
+            #expect(id == "file:///usr/share/rpcwarden/schema/\(format.schema)")
+            let page = try Repository.text("man/\(format.page)")
+            #expect(page.contains("$schema=\n") && page.contains("/usr/share/rpcwarden/schema/\(format.schema)\n"))
         }
     }
 }
