@@ -107,7 +107,10 @@ let package = Package(
         tests("ArchitectureTests", []),
         tests(
             "ReferenceTests",
-            ["PolicyFile", "PolicyDrafts", "HostPosture", "AuditLog", "Warden", "Firewall", "Portmapper", "Policy"],
+            [
+                "PolicyFile", "PolicyDrafts", "HostPosture", "AuditLog", "Control", "Warden", "Firewall", "Portmapper",
+                "Policy",
+            ],
             exclude: ["validate.py", "typing.py"]),
         tests("LabTests", ["ONCRPC", "Portmapper"]),
     ]
