@@ -5,7 +5,7 @@ import Testing
 
 @Suite("rpcwarden(8): what --json prints")
 struct JSONKeyTests {
-    private static let documents: [(command: String, row: any Encodable)] = [
+    private static let documents: [(command: String, row: any Encodable & Sendable)] = [
         (
             "status",
             StatusReport(
