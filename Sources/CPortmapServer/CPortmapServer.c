@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -34,43 +35,199 @@ static socklen_t to_sockaddr(const struct rpcw_address *from, uint32_t interface
     return sizeof *ipv4;
 }
 
-int rpcw_send_from(int descriptor, const void *bytes, size_t count, const struct rpcw_address *peer,
-                   const struct rpcw_address *source, uint32_t interface)
-{
-    struct sockaddr_storage to;
+/* A call has some 800 bytes at the most; what is longer is cut, and then is no call. */
+enum { INBOX_MESSAGES = 64, INBOX_BYTES = 2048 };
+
+struct rpcw_inbox {
+    int descriptor;
+    struct rpcw_datagram datagrams[INBOX_MESSAGES];
+    struct mmsghdr messages[INBOX_MESSAGES];
+    struct iovec vectors[INBOX_MESSAGES];
+    struct sockaddr_storage peers[INBOX_MESSAGES];
     union {
         struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
-    } control;
-    struct iovec vector = { .iov_base = (void *)bytes, .iov_len = count };
-    struct msghdr message = {
-        .msg_name = &to,
-        .msg_namelen = to_sockaddr(peer, interface, &to),
-        .msg_iov = &vector,
-        .msg_iovlen = 1,
-        .msg_control = &control,
-    };
-    memset(&control, 0, sizeof control);
-    if (peer->is_ipv6) {
+        char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int))];
+    } controls[INBOX_MESSAGES];
+    char bytes[INBOX_MESSAGES][INBOX_BYTES];
+};
+
+struct rpcw_inbox *rpcw_inbox_create(int descriptor)
+{
+    struct rpcw_inbox *inbox = calloc(1, sizeof *inbox);
+    if (!inbox)
+        abort();
+    inbox->descriptor = descriptor;
+    for (unsigned i = 0; i < INBOX_MESSAGES; i++)
+        inbox->vectors[i] = (struct iovec){ .iov_base = inbox->bytes[i], .iov_len = INBOX_BYTES };
+    return inbox;
+}
+
+void rpcw_inbox_destroy(struct rpcw_inbox *inbox)
+{
+    free(inbox);
+}
+
+const struct rpcw_datagram *rpcw_inbox_datagrams(const struct rpcw_inbox *inbox)
+{
+    return inbox->datagrams;
+}
+
+static bool from_sockaddr(const struct sockaddr_storage *from, struct rpcw_address *to)
+{
+    if (from->ss_family == AF_INET) {
+        const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)from;
+        to->is_ipv6 = false;
+        to->port = ntohs(ipv4->sin_port);
+        memcpy(to->bytes, &ipv4->sin_addr, 4);
+        return true;
+    }
+    if (from->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)from;
+        to->is_ipv6 = true;
+        to->port = ntohs(ipv6->sin6_port);
+        memcpy(to->bytes, &ipv6->sin6_addr, 16);
+        return true;
+    }
+    return false;
+}
+
+static bool take_destination(struct msghdr *message, struct rpcw_datagram *datagram)
+{
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = CMSG_NXTHDR(message, header)) {
+        datagram->asked.port = 0;
+        if (header->cmsg_level == IPPROTO_IP && header->cmsg_type == IP_PKTINFO) {
+            const struct in_pktinfo *info = (const struct in_pktinfo *)CMSG_DATA(header);
+            datagram->asked.is_ipv6 = false;
+            memcpy(datagram->asked.bytes, &info->ipi_addr, 4);
+            datagram->interface = (uint32_t)info->ipi_ifindex;
+            return true;
+        }
+        if (header->cmsg_level == IPPROTO_IPV6 && header->cmsg_type == IPV6_PKTINFO) {
+            const struct in6_pktinfo *info = (const struct in6_pktinfo *)CMSG_DATA(header);
+            datagram->asked.is_ipv6 = true;
+            memcpy(datagram->asked.bytes, &info->ipi6_addr, 16);
+            datagram->interface = info->ipi6_ifindex;
+            return true;
+        }
+    }
+    return false;
+}
+
+size_t rpcw_inbox_receive(struct rpcw_inbox *inbox)
+{
+    for (unsigned i = 0; i < INBOX_MESSAGES; i++)
+        inbox->messages[i].msg_hdr = (struct msghdr){
+            .msg_name = &inbox->peers[i],
+            .msg_namelen = sizeof inbox->peers[i],
+            .msg_iov = &inbox->vectors[i],
+            .msg_iovlen = 1,
+            .msg_control = &inbox->controls[i],
+            .msg_controllen = sizeof inbox->controls[i],
+        };
+    /* An error that the socket has is for whoever sends: a peer that is not there any more. */
+    int count = recvmmsg(inbox->descriptor, inbox->messages, INBOX_MESSAGES, MSG_DONTWAIT, NULL);
+    size_t taken = 0;
+    for (int i = 0; i < count; i++) {
+        struct rpcw_datagram *datagram = &inbox->datagrams[taken];
+        datagram->bytes = inbox->bytes[i];
+        datagram->count = inbox->messages[i].msg_len;
+        if (from_sockaddr(&inbox->peers[i], &datagram->peer) &&
+            take_destination(&inbox->messages[i].msg_hdr, datagram))
+            taken++;
+    }
+    return taken;
+}
+
+/* Most replies have 28 bytes, and none that isn't a list more than 300. */
+enum { OUTBOX_MESSAGES = 64, OUTBOX_BYTES = 512 };
+
+union control {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+};
+
+struct rpcw_outbox {
+    int descriptor;
+    unsigned count;
+    struct mmsghdr messages[OUTBOX_MESSAGES];
+    struct iovec vectors[OUTBOX_MESSAGES];
+    struct sockaddr_storage peers[OUTBOX_MESSAGES];
+    union control controls[OUTBOX_MESSAGES];
+    char bytes[OUTBOX_MESSAGES][OUTBOX_BYTES];
+};
+
+static size_t put_source(union control *control, const struct rpcw_address *source, uint32_t interface)
+{
+    memset(control, 0, sizeof *control);
+    if (source->is_ipv6) {
         struct in6_pktinfo info = { .ipi6_ifindex = 0 };
         memcpy(&info.ipi6_addr, source->bytes, 16);
         if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
             info.ipi6_ifindex = interface;
-        message.msg_controllen = CMSG_SPACE(sizeof info);
-        control.header.cmsg_level = IPPROTO_IPV6;
-        control.header.cmsg_type = IPV6_PKTINFO;
-        control.header.cmsg_len = CMSG_LEN(sizeof info);
-        memcpy(CMSG_DATA(&control.header), &info, sizeof info);
-    } else {
-        struct in_pktinfo info = { .ipi_ifindex = 0 };
-        memcpy(&info.ipi_spec_dst, source->bytes, 4);
-        message.msg_controllen = CMSG_SPACE(sizeof info);
-        control.header.cmsg_level = IPPROTO_IP;
-        control.header.cmsg_type = IP_PKTINFO;
-        control.header.cmsg_len = CMSG_LEN(sizeof info);
-        memcpy(CMSG_DATA(&control.header), &info, sizeof info);
+        control->header.cmsg_level = IPPROTO_IPV6;
+        control->header.cmsg_type = IPV6_PKTINFO;
+        control->header.cmsg_len = CMSG_LEN(sizeof info);
+        memcpy(CMSG_DATA(&control->header), &info, sizeof info);
+        return CMSG_SPACE(sizeof info);
     }
-    return sendmsg(descriptor, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? errno : 0;
+    struct in_pktinfo info = { .ipi_ifindex = 0 };
+    memcpy(&info.ipi_spec_dst, source->bytes, 4);
+    control->header.cmsg_level = IPPROTO_IP;
+    control->header.cmsg_type = IP_PKTINFO;
+    control->header.cmsg_len = CMSG_LEN(sizeof info);
+    memcpy(CMSG_DATA(&control->header), &info, sizeof info);
+    return CMSG_SPACE(sizeof info);
+}
+
+struct rpcw_outbox *rpcw_outbox_create(int descriptor)
+{
+    struct rpcw_outbox *outbox = calloc(1, sizeof *outbox);
+    if (!outbox)
+        abort();
+    outbox->descriptor = descriptor;
+    return outbox;
+}
+
+void rpcw_outbox_destroy(struct rpcw_outbox *outbox)
+{
+    free(outbox);
+}
+
+void rpcw_outbox_flush(struct rpcw_outbox *outbox)
+{
+    unsigned done = 0;
+    while (done < outbox->count) {
+        int sent = sendmmsg(outbox->descriptor, outbox->messages + done, outbox->count - done,
+                            MSG_DONTWAIT | MSG_NOSIGNAL);
+        /* The first of them is the one that failed. */
+        done += sent > 0 ? (unsigned)sent : 1;
+    }
+    outbox->count = 0;
+}
+
+void rpcw_outbox_put(struct rpcw_outbox *outbox, const void *bytes, size_t count, const struct rpcw_address *peer,
+                     const struct rpcw_address *source, uint32_t interface)
+{
+    if (outbox->count == OUTBOX_MESSAGES)
+        rpcw_outbox_flush(outbox);
+    unsigned number = outbox->count++;
+    bool fits = count <= OUTBOX_BYTES;
+    if (fits)
+        memcpy(outbox->bytes[number], bytes, count);
+    outbox->vectors[number] = (struct iovec){
+        .iov_base = fits ? outbox->bytes[number] : (void *)bytes,
+        .iov_len = count,
+    };
+    outbox->messages[number].msg_hdr = (struct msghdr){
+        .msg_name = &outbox->peers[number],
+        .msg_namelen = to_sockaddr(peer, interface, &outbox->peers[number]),
+        .msg_iov = &outbox->vectors[number],
+        .msg_iovlen = 1,
+        .msg_control = &outbox->controls[number],
+        .msg_controllen = put_source(&outbox->controls[number], source, interface),
+    };
+    if (!fits)
+        rpcw_outbox_flush(outbox);
 }
 
 static int set_option(int descriptor, int level, int name, int value)
@@ -136,20 +293,7 @@ int rpcw_describe_socket(int descriptor, bool *is_stream, struct rpcw_address *a
         return errno;
     *is_stream = type == SOCK_STREAM;
     memset(at, 0, sizeof *at);
-    if (storage.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)&storage;
-        at->is_ipv6 = true;
-        at->port = ntohs(ipv6->sin6_port);
-        memcpy(at->bytes, &ipv6->sin6_addr, 16);
-        return 0;
-    }
-    if (storage.ss_family == AF_INET) {
-        const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)&storage;
-        at->port = ntohs(ipv4->sin_port);
-        memcpy(at->bytes, &ipv4->sin_addr, 4);
-        return 0;
-    }
-    return EAFNOSUPPORT;
+    return from_sockaddr(&storage, at) ? 0 : EAFNOSUPPORT;
 }
 
 int rpcw_adopt_socket(int descriptor)

@@ -69,7 +69,11 @@ final class Engine {
             on: loop, settings: warden.settings.rpcbind, clock: HostClock.now,
             answered: { [unowned self] question, answer in
                 handle { $0.answered(question, with: answer, at: $1, into: &$2) }
-            }, delivered: { [unowned self] in callsDelivered() })
+            },
+            delivered: { [unowned self] in
+                callsDelivered()
+                reportReadiness()
+            })
         self.client = client
         let server = PortmapServer(
             on: loop, recordBytesMax: warden.settings.limits.recordBytes, delegate: self)

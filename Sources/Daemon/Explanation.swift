@@ -62,7 +62,8 @@ public struct Explanation {
     }
 
     private var peer: Peer {
-        let asked: IPAddress = client.isIPv4 ? .v4(0x0a00_0001) : .v6(0xfd00_0000_0000_0000_0000_0000_0000_0001)
+        // No client has it: one that asks its own address would be on this host.
+        let asked: IPAddress = client.isIPv4 ? .v4(0) : .v6(0)
         return Peer(
             address: client, port: 1023, transport: .tcp, asked: UniversalAddress(host: asked, port: 111), channel: 0)
     }

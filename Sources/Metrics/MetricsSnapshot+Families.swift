@@ -31,7 +31,7 @@ extension MetricsSnapshot {
             MetricFamily.Sample(
                 labels: [
                     ("decision", outcome.decision.rawValue), ("reason", outcome.reason?.rawValue ?? ""),
-                    ("procedure", outcome.procedure), ("transport", "\(outcome.transport)"),
+                    ("procedure", outcome.procedure?.rawValue ?? "unknown"), ("transport", "\(outcome.transport)"),
                 ], value: .count(count))
         }
         return [

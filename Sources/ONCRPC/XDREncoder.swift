@@ -7,6 +7,9 @@ public struct XDREncoder {
         bytes.reserveCapacity(capacity)
     }
 
+    /// Begins anew, in the memory that it has.
+    public mutating func clear() { bytes.removeAll(keepingCapacity: true) }
+
     public mutating func uint32(_ value: UInt32) {
         withUnsafeBytes(of: value.bigEndian) { bytes.append(contentsOf: $0) }
     }

@@ -68,16 +68,17 @@ public struct Policy: Sendable {
         for key in Self.standingKeys(of: rules) { standing[key] = standingRanges(of: key) }
     }
 
-    private func clientClass(of client: IPAddress) -> ClientClass {
+    /// An index into `classes`.
+    private func classNumber(of client: IPAddress) -> Int {
         switch client {
-        case .v4(let bits): classes[ipv4(bits)]
-        case .v6(let bits): classes[ipv6(bits)]
+        case .v4(let bits): ipv4(bits)
+        case .v6(let bits): ipv6(bits)
         }
     }
 
     /// Whether any rule names the client.
     public func names(_ client: IPAddress) -> Bool {
-        !clientClass(of: client).rules.isEmpty
+        !classes[classNumber(of: client)].rules.isEmpty
     }
 
     /// Whom the rules name: disjoint, ascending within each family.
@@ -87,30 +88,30 @@ public struct Policy: Sendable {
 
     /// The rules that name the client: indices into ``rules``, ascending.
     public func rules(naming client: IPAddress) -> [Int] {
-        clientClass(of: client).rules
+        classes[classNumber(of: client)].rules
     }
 
     /// Whether `client` may look up `program` and reach its service over `transport`.
     public func lookup(_ program: Program, over transport: Transport, by client: IPAddress) -> LookupDecision {
-        let found = clientClass(of: client)
-        if let permission = found.permissions[ServiceKey(program, transport)] {
+        let number = classNumber(of: client)
+        if classes[number].rules.isEmpty { return .stranger }
+        if let permission = classes[number].permissions[ServiceKey(program, transport)] {
             return .permitted(rule: permission.rule, open: permission.open)
         }
-        if found.rules.isEmpty { return .stranger }
         let other: Transport = transport == .tcp ? .udp : .tcp
-        return found.permissions[ServiceKey(program, other)] == nil ? .noRule : .transport
+        return classes[number].permissions[ServiceKey(program, other)] == nil ? .noRule : .transport
     }
 
     public func listing(by client: IPAddress) -> ListDecision {
-        let found = clientClass(of: client)
-        if found.rules.isEmpty { return .stranger }
-        guard let rule = found.listRule else { return .noList }
+        let number = classNumber(of: client)
+        if classes[number].rules.isEmpty { return .stranger }
+        guard let rule = classes[number].listRule else { return .noList }
         return .permitted(rule: rule)
     }
 
     /// Whether a rule that lists for `client` covers the program over that transport.
     public func lists(_ program: Program, over transport: Transport, for client: IPAddress) -> Bool {
-        clientClass(of: client).listed.contains(ServiceKey(program, transport))
+        classes[classNumber(of: client)].listed.contains(ServiceKey(program, transport))
     }
 
     /// The clients for whom the service is always open: disjoint, ascending.

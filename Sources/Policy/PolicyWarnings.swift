@@ -74,32 +74,44 @@ private struct Others {
 }
 
 /// Rules by the terms of their `from`: a policy may have ten thousand, and each is looked for among all others.
-private struct RuleIndex {
+///
+/// The terms are put in order when they are needed first: mostly another rule has the same group of clients.
+private final class RuleIndex {
     private let rules: [Rule]
-    private let rulesByTerm: [ClientTerm: [Int]]
-    /// These terms, and the prefixes around them that a rule may have.
-    private let termsAround: Set<ClientTerm>
-    /// The prefix lengths that occur in any rule of the policy.
-    private let lengths: Set<Int>
-
-    init(_ rules: [Rule], lengths: Set<Int>) {
-        self.rules = rules
-        self.lengths = lengths
+    private lazy var rulesByTerm: [ClientTerm: [Int]] = {
         var rulesByTerm: [ClientTerm: [Int]] = [:]
         for (index, rule) in rules.enumerated() {
             for term in rule.from { rulesByTerm[term, default: []].append(index) }
         }
-        self.rulesByTerm = rulesByTerm
-        termsAround = Set(rulesByTerm.keys.lazy.flatMap { Self.outerTerms(of: $0, lengths) })
+        return rulesByTerm
+    }()
+    /// These terms, and the prefixes around them that a rule may have.
+    private lazy var termsAround = Set(rulesByTerm.keys.lazy.flatMap { [lengths] in Self.outerTerms(of: $0, lengths) })
+    /// The prefix lengths that occur in any rule of the policy.
+    private let lengths: Set<Int>
+
+    /// Rules whose clients are compared one by one.
+    private static let comparedMax = 16
+
+    init(_ rules: [Rule], lengths: Set<Int>) {
+        self.rules = rules
+        self.lengths = lengths
     }
 
     /// Every term of the rule's `from` lies within a term of one of these rules, which doesn't except it again.
     func reach(clientsOf rule: Rule, where isFit: (Rule) -> Bool) -> Bool {
         let own = Set(rule.except)
+        // Arrays of one group share their memory, and are compared at once.
+        if rules.prefix(Self.comparedMax).contains(where: {
+            isFit($0) && $0.from == rule.from && own.isSuperset(of: $0.except)
+        }) {
+            return true
+        }
         return rule.from.allSatisfy { term in
             outerTerms(of: term).contains { outer in
-                (rulesByTerm[outer] ?? []).lazy.map { rules[$0] }.contains { other in
-                    isFit(other) && !other.except.contains { $0.overlaps(term) && !own.contains($0) }
+                (rulesByTerm[outer] ?? []).contains { number in
+                    let other = rules[number]
+                    return isFit(other) && !other.except.contains { $0.overlaps(term) && !own.contains($0) }
                 }
             }
         }

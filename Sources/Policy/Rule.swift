@@ -43,8 +43,10 @@ public struct Location: Hashable, Sendable, CustomStringConvertible {
 
 /// One rule of the policy: it permits; nothing denies. Groups are already expanded.
 public struct Rule: Hashable, Sendable {
-    public var name: String
-    public var location: Location
+    public var name: String { didSet { label = Self.label(name, location) } }
+    public var location: Location { didSet { label = Self.label(name, location) } }
+    /// `policy.yaml:14 "workstations mount NFSv3"`, as `explain` and the audit events name a rule.
+    public private(set) var label: String
     public var from: [ClientTerm]
     public var except: [ClientTerm]
     public var to: Set<Program>
@@ -59,6 +61,7 @@ public struct Rule: Hashable, Sendable {
     ) {
         self.name = name
         self.location = location
+        label = Self.label(name, location)
         self.from = from
         self.except = except
         self.to = to
@@ -67,8 +70,8 @@ public struct Rule: Hashable, Sendable {
         self.open = open
     }
 
-    /// `policy.yaml:14 "workstations mount NFSv3"`, as `explain` and the audit events name a rule.
-    public var label: String {
+    /// Put together once: each lookup tells of its rule.
+    private static func label(_ name: String, _ location: Location) -> String {
         let file = location.file.split(separator: "/").last.map(String.init) ?? location.file
         return "\(file):\(location.line) \"\(name)\""
     }

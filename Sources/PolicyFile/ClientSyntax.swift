@@ -5,6 +5,7 @@ extension Syntax where Value == ClientTerm {
     /// An address, a prefix or a host name: what a client term is when it names no group.
     static func client(groups: [String]) -> Self {
         Self { text throws(Mistake) in
+            if let prefix = plainIPv4(text) { return .prefix(prefix) }
             if looksNumeric(text) { return .prefix(try Syntax<Prefix>.prefix.parse(text)) }
             if let refusal = refusal(of: text) { throw refusal }
             guard text.contains(".") else {
@@ -16,6 +17,19 @@ extension Syntax where Value == ClientTerm {
             guard let host = hostName(text) else { throw Mistake("\(quoted(text)) is no host name") }
             return .host(host)
         }
+    }
+
+    /// What nearly all terms are: `nil` leaves it to those who can tell what is wrong.
+    private static func plainIPv4(_ text: String) -> Prefix? {
+        guard let first = text.utf8.first, isDigit(first) else { return nil }
+        let slash = text.utf8.firstIndex(of: UInt8(ascii: "/"))
+        guard let address = IPAddress(text[..<(slash ?? text.endIndex)]), address.isIPv4 else { return nil }
+        guard let slash else { return address.isUnspecified ? nil : Prefix(address) }
+        let digits = text[text.utf8.index(after: slash)...]
+        guard digits.utf8.count <= 2, digits.utf8.allSatisfy(isDigit), digits == "0" || digits.utf8.first != 0x30,
+            let length = Int(digits), let prefix = Prefix(address, length: length), prefix.address == address
+        else { return nil }
+        return prefix
     }
 
     /// Can only have been meant as an address or a prefix: a host name's last label is never a number (RFC 3696, 2).

@@ -75,8 +75,14 @@ struct GroupTable<Member: Hashable> {
     }
 
     private mutating func united(_ terms: [Term], within path: [String], _ findings: inout Findings) -> [Member] {
+        // A group by itself holds each of its members once already.
+        if terms.count == 1, contains(terms[0].text) {
+            return counted(expansion(of: terms[0], within: path, &findings), at: terms[0].location, &findings)
+        }
         var seen: Set<Member> = []
         var members: [Member] = []
+        seen.reserveCapacity(terms.count)
+        members.reserveCapacity(terms.count)
         for term in terms {
             for member in expansion(of: term, within: path, &findings) where seen.insert(member).inserted {
                 members.append(member)

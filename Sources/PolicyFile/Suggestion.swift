@@ -59,7 +59,9 @@ func quoted(_ text: some StringProtocol) -> String {
 
 /// False for what would change the look of a line: control characters, and marks of writing direction.
 func isPrintable(_ scalar: Unicode.Scalar) -> Bool {
-    switch scalar.properties.generalCategory {
+    // The tables of Unicode are slow, and nearly everything is ASCII.
+    if scalar.isASCII { return scalar.value >= 0x20 && scalar.value != 0x7f }
+    return switch scalar.properties.generalCategory {
     case .control, .format, .lineSeparator, .paragraphSeparator: false
     default: true
     }

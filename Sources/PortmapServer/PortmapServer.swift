@@ -28,7 +28,12 @@ public final class PortmapServer {
     let recordBytesMax: Int
     weak var delegate: (any PortmapServerDelegate)?
     var connections: [ConnectionTable.ID: any Channel] = [:]
-    private var sockets: [UInt64: ListeningSocket] = [:]
+    /// Replies of each UDP socket that wait for ``flush()``.
+    private var outboxes: [UInt64: OpaquePointer] = [:]
+    /// Connections with replies that wait for ``flush()``.
+    private var unflushed: Set<ConnectionTable.ID> = []
+    private var isFlushDue = false
+    private var encoder = XDREncoder(reserving: 512)
     /// The listeners.
     private(set) var channels: [any Channel] = []
     private var nextID: UInt64 = 0
@@ -37,8 +42,6 @@ public final class PortmapServer {
 
     /// A datagram that is longer is cut, and then is no call: the longest real one has some 800 bytes.
     static let datagramBytesMax = 2048
-    /// Datagrams that one system call may read.
-    static let datagramsAtOnce = 32
     /// Connections that are accepted before other events are looked at.
     static let connectionsAtOnce: UInt = 16
     /// Before a listener that NIO gave up is taken up again, or one that found no descriptor tries again.
@@ -48,6 +51,10 @@ public final class PortmapServer {
         self.loop = loop
         self.recordBytesMax = recordBytesMax
         self.delegate = delegate
+    }
+
+    deinit {
+        for outbox in outboxes.values { rpcw_outbox_destroy(outbox) }
     }
 
     func takeID() -> UInt64 {
@@ -68,19 +75,19 @@ public final class PortmapServer {
     }
 
     private func listenForDatagrams(_ socket: ListeningSocket, as id: UInt64) -> EventLoopFuture<Void> {
-        sockets[id] = socket
+        if outboxes[id] == nil { outboxes[id] = rpcw_outbox_create(socket.descriptor) }
         let this = NIOLoopBound(self, eventLoop: loop)
         let bootstrap = DatagramBootstrap(group: loop)
             .channelOption(.receivePacketInfo, value: true)
-            .channelOption(.datagramVectorReadMessageCount, value: Self.datagramsAtOnce)
+            // NIO reads the first; what waits behind it, the handler takes.
+            .channelOption(.maxMessagesPerRead, value: 1)
             .channelOption(
-                .recvAllocator,
-                value: FixedSizeRecvByteBufferAllocator(capacity: Self.datagramsAtOnce * Self.datagramBytesMax)
+                .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: Self.datagramBytesMax)
             )
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
-                        DatagramHandler(server: this.value, listener: id, port: socket.port))
+                        DatagramHandler(server: this.value, listener: id, socket))
                 }
             }
         return bound(socket) { bootstrap.withBoundSocket($0) }.map { channel in
@@ -151,20 +158,26 @@ public final class PortmapServer {
         if code != 0 { delegate?.serverFailed("\(SocketError(operation: "listen \(socket.description)", code: code))") }
     }
 
-    /// Sends the reply from the very address that was asked; a UDP reply that can't leave at once is lost, as any
-    /// datagram may be.
+    /// Sends the reply from the very address that was asked, together with others once the events at hand are done; a
+    /// UDP reply that can't leave then is lost, as any datagram may be.
     public func send(_ reply: Reply, to peer: Peer) {
         switch peer.transport {
-        case .udp: sendDatagram(reply.encoded, to: peer)
+        case .udp: sendDatagram(reply, to: peer)
         case .tcp: sendRecord(reply, to: peer)
         }
+        guard !isFlushDue else { return }
+        isFlushDue = true
+        let this = NIOLoopBound(self, eventLoop: loop)
+        loop.execute { this.value.flush() }
     }
 
-    private func sendDatagram(_ bytes: [UInt8], to peer: Peer) {
-        guard let socket = sockets[peer.channel] else { return }
+    private func sendDatagram(_ reply: Reply, to peer: Peer) {
+        guard let outbox = outboxes[peer.channel] else { return }
+        encoder.clear()
+        reply.encode(into: &encoder)
         var to = rpcw_address(peer.address, port: peer.port)
         var from = rpcw_address(peer.asked.host, port: 0)
-        _ = rpcw_send_from(socket.descriptor, bytes, bytes.count, &to, &from, peer.interface)
+        rpcw_outbox_put(outbox, encoder.bytes, encoder.bytes.count, &to, &from, peer.interface)
     }
 
     private func sendRecord(_ reply: Reply, to peer: Peer) {
@@ -173,16 +186,26 @@ public final class PortmapServer {
         var buffer = channel.allocator.buffer(capacity: bytes.count + 4)
         buffer.writeInteger(RecordReader.header(forRecordBytes: bytes.count))
         buffer.writeBytes(bytes)
-        channel.writeAndFlush(buffer, promise: nil)
+        channel.write(buffer, promise: nil)
+        unflushed.insert(peer.channel)
+    }
+
+    private func flush() {
+        isFlushDue = false
+        for outbox in outboxes.values { rpcw_outbox_flush(outbox) }
+        for id in unflushed { connections[id]?.flush() }
+        unflushed.removeAll(keepingCapacity: true)
     }
 
     /// Ends a connection, behind the replies that were sent to it.
     public func closeConnection(_ id: ConnectionTable.ID) {
+        connections[id]?.flush()
         connections[id]?.close(promise: nil)
     }
 
     public func close() {
         isClosing = true
+        flush()
         for channel in channels + Array(connections.values) { channel.close(promise: nil) }
     }
 }

@@ -69,13 +69,17 @@ public enum IPAddress: Hashable, Sendable {
 }
 
 extension IPAddress {
+    /// In one pass and without memory: policies hold ten thousand of them.
     static func dottedQuad(_ bytes: ArraySlice<UInt8>) -> UInt32? {
-        let parts = bytes.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
-        guard parts.count == 4 else { return nil }
         var value: UInt32 = 0
-        for part in parts {
-            guard let octet = decimal(part, max: 255) else { return nil }
+        var octets = 0
+        var start = bytes.startIndex
+        while octets < 4 {
+            let end = octets < 3 ? bytes[start...].firstIndex(of: UInt8(ascii: ".")) : bytes.endIndex
+            guard let end, let octet = decimal(bytes[start..<end], max: 255) else { return nil }
             value = value << 8 | octet
+            octets += 1
+            start = min(end + 1, bytes.endIndex)
         }
         return value
     }

@@ -1,10 +1,12 @@
 /// The netids that are served (RFC 5665, 5.1.3); any other registration is passed over.
-public enum NetID: String, Hashable, Sendable, CaseIterable {
+public enum NetID: String, Hashable, Sendable, CaseIterable, BitwiseCopyable {
     case udp
     case tcp
     case udp6
     case tcp6
     case local
+
+    public func hash(into hasher: inout Hasher) { hasher.combine(caseOf: self) }
 
     public init(_ transport: Transport, isIPv4: Bool) {
         switch (transport, isIPv4) {

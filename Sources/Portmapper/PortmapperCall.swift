@@ -114,24 +114,24 @@ public enum PortmapperCall: Hashable, Sendable {
         }
     }
 
-    /// The procedure's name in lower case, as the audit log shows it.
-    public var procedureName: String {
+    /// What it is called, in whichever version.
+    public var procedureName: ProcedureName {
         switch self {
-        case .null: "null"
-        case .setMapping, .set: "set"
-        case .unsetMapping, .unset: "unset"
-        case .getPort: "getport"
-        case .getAddress: "getaddr"
-        case .getVersionAddress: "getversaddr"
-        case .getAddressList: "getaddrlist"
-        case .dump: "dump"
-        case .callIt: "callit"
-        case .broadcast: "bcast"
-        case .indirect: "indirect"
-        case .getTime: "gettime"
-        case .universalToTransportAddress: "uaddr2taddr"
-        case .transportToUniversalAddress: "taddr2uaddr"
-        case .getStatistics: "getstat"
+        case .null: .null
+        case .setMapping, .set: .set
+        case .unsetMapping, .unset: .unset
+        case .getPort: .getPort
+        case .getAddress: .getAddress
+        case .getVersionAddress: .getVersionAddress
+        case .getAddressList: .getAddressList
+        case .dump: .dump
+        case .callIt: .callIt
+        case .broadcast: .broadcast
+        case .indirect: .indirect
+        case .getTime: .getTime
+        case .universalToTransportAddress: .universalToTransportAddress
+        case .transportToUniversalAddress: .transportToUniversalAddress
+        case .getStatistics: .getStatistics
         }
     }
 

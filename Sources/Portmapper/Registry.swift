@@ -5,7 +5,7 @@ public struct Registration: Hashable, Sendable {
     public var netID: NetID
     /// `nil` for `local`, whose address is a path.
     public var address: UniversalAddress?
-    /// The address as rpcbind shows it.
+    /// The address in its canonical form, a path for `local`.
     public var addressText: String
     /// `superuser`, a uid in decimal, or `unknown`.
     public var owner: String
@@ -22,7 +22,7 @@ public struct Registration: Hashable, Sendable {
         program = rpcb.program
         version = rpcb.version
         self.netID = netID
-        addressText = rpcb.address
+        addressText = address?.description ?? rpcb.address
         owner = rpcb.owner
     }
 
@@ -39,23 +39,12 @@ public struct Registration: Hashable, Sendable {
 /// What rpcbind has registered, in its order.
 public struct Registry: Hashable, Sendable {
     public let registrations: [Registration]
-    private let byProgram: [Program: [Int]]
+    private let byProgram: [Program: [Registration]]
 
     public init(_ list: [RPCB] = []) {
         registrations = list.compactMap(Registration.init)
-        byProgram = Dictionary(grouping: registrations.indices) { [registrations] in registrations[$0].program }
+        byProgram = Dictionary(grouping: registrations, by: \.program)
     }
 
-    public func registrations(of program: Program) -> some Sequence<Registration> {
-        (byProgram[program] ?? []).lazy.map { registrations[$0] }
-    }
-
-    /// The registrations that explain why `program` is answered with `service` to a client of that family.
-    ///
-    /// Version 2 answers from the IPv4 registrations also where it is asked over IPv6.
-    public func explanations(
-        of program: Program, at service: ServicePort, netIDs: Set<NetID>
-    ) -> [Registration] {
-        registrations(of: program).filter { $0.service == service && netIDs.contains($0.netID) }
-    }
+    public func registrations(of program: Program) -> [Registration] { byProgram[program] ?? [] }
 }

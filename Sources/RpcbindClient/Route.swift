@@ -27,6 +27,9 @@ final class Route {
 
     /// A listing of as many registrations as we keep, and then some; more is nobody's honest registry.
     static let replyBytesMax = 8 << 20
+    /// A universal address has 58 characters at the most.
+    private static let datagramBytesMax = 1024
+    private static let datagramsAtOnce = 32
     /// Invariant 3: rpcbind trusts what comes from a reserved port of loopback.
     private static let firstUnreservedPort = 1024
 
@@ -123,7 +126,15 @@ final class Route {
                     .channelOption(.tcpOption(.tcp_nodelay), value: 1)
                     .channelInitializer(initializer).connect(to: try endpoint.socketAddress)
             case .udp(let endpoint):
-                return DatagramBootstrap(group: loop).channelInitializer(initializer)
+                return DatagramBootstrap(group: loop)
+                    .channelOption(.datagramVectorReadMessageCount, value: Self.datagramsAtOnce)
+                    .channelOption(.maxMessagesPerRead, value: 1)
+                    .channelOption(
+                        .recvAllocator,
+                        value: FixedSizeRecvByteBufferAllocator(
+                            capacity: Self.datagramsAtOnce * Self.datagramBytesMax)
+                    )
+                    .channelInitializer(initializer)
                     .connect(to: try endpoint.socketAddress)
             }
         } catch {

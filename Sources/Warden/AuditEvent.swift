@@ -1,7 +1,7 @@
 import Portmapper
 
 /// Why a call is denied (interface.md: reasons of denial).
-public enum DenialReason: String, Error, Hashable, Sendable, CaseIterable {
+public enum DenialReason: String, Error, Hashable, Sendable, CaseIterable, BitwiseCopyable {
     case stranger
     case noRule = "no-rule"
     case noList = "no-list"
@@ -19,6 +19,8 @@ public enum DenialReason: String, Error, Hashable, Sendable, CaseIterable {
     case rpcbindDown = "rpcbind-down"
     case broadcast
 
+    public func hash(into hasher: inout Hasher) { hasher.combine(caseOf: self) }
+
     /// Observe mode permits what enforce denies for this reason; registrations, remote calls, and what we can't
     /// answer stay denied.
     var isLiftedByObserving: Bool {
@@ -33,7 +35,7 @@ public enum DenialReason: String, Error, Hashable, Sendable, CaseIterable {
 
 /// One line of the audit log (interface.md: audit events); the shell adds the time.
 public struct AuditEvent: Hashable, Sendable {
-    public enum Kind: String, Hashable, Sendable, CaseIterable {
+    public enum Kind: String, Hashable, Sendable, CaseIterable, BitwiseCopyable {
         case permitted, denied, malformed, granted, renewed, expired, revoked, enumeration, quarantined, released
         case probed, registered, unregistered
         case untrustedRegistration = "untrusted-registration"
@@ -46,6 +48,8 @@ public struct AuditEvent: Hashable, Sendable {
         case started, stopped, suppressed
         /// The kernel drops strangers in front of the portmapper for a while: there are too many.
         case shielded
+
+        public func hash(into hasher: inout Hasher) { hasher.combine(caseOf: self) }
     }
 
     public var kind: Kind

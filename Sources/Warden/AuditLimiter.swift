@@ -25,8 +25,14 @@ struct AuditLimiter {
 
     /// Whether the event may be written in full.
     mutating func admits(_ event: AuditEvent, at now: Instant) -> Bool {
-        if hasRoom(for: event, at: now) { return true }
-        swallow(event.kind, 1, at: now)
+        admits(event.kind, of: event.client, over: event.transport, at: now)
+    }
+
+    mutating func admits(
+        _ kind: AuditEvent.Kind, of client: IPAddress?, over transport: Transport?, at now: Instant
+    ) -> Bool {
+        if hasRoom(for: kind, client, transport, at: now) { return true }
+        swallow(kind, 1, at: now)
         return false
     }
 
@@ -37,15 +43,17 @@ struct AuditLimiter {
         if firstSwallowed == nil { firstSwallowed = now }
     }
 
-    private mutating func hasRoom(for event: AuditEvent, at now: Instant) -> Bool {
-        switch event.kind {
+    private mutating func hasRoom(
+        for kind: AuditEvent.Kind, _ client: IPAddress?, _ transport: Transport?, at now: Instant
+    ) -> Bool {
+        switch kind {
         case .enumeration, .quarantined, .released: return findings.admits(.everyone, at: now)
         case .registered, .unregistered, .untrustedRegistration, .staleRegistration:
             return registrations.admits(.everyone, at: now)
         case .permitted, .denied, .malformed, .granted, .renewed, .expired, .revoked, .probed, .tampered, .restored,
             .rpcbindDown, .rpcbindUp, .reloaded, .reloadRefused, .started, .stopped, .suppressed, .shielded:
-            guard let client = event.client else { return true }
-            let key = RateLimiter.Key(client, event.transport ?? .udp)
+            guard let client else { return true }
+            let key = RateLimiter.Key(client, transport ?? .udp)
             return perClient.admits(key, at: now) && inAll.admits(.everyone, at: now)
         }
     }

@@ -2,24 +2,24 @@ import Portmapper
 
 /// What became of a call; every call that is not under way any more has one, but for duplicates.
 public struct CallOutcome: Hashable, Sendable {
-    public enum Decision: String, Hashable, Sendable {
+    public enum Decision: String, Hashable, Sendable, CaseIterable, BitwiseCopyable {
         case permitted, denied, malformed
         /// Answered in observe mode, although enforce would have denied.
         case observed
+
+        public func hash(into hasher: inout Hasher) { hasher.combine(caseOf: self) }
     }
 
     public var decision: Decision
     public var reason: DenialReason?
-    /// As the audit log names it; ``unknownProcedure`` where the call has none that we serve.
-    public var procedure: String
+    /// `nil` where the call has none that we serve.
+    public var procedure: ProcedureName?
     public var transport: Transport
-
-    public static let unknownProcedure = "unknown"
 
     init(_ decision: Decision, _ call: PortmapperCall?, over transport: Transport, _ reason: DenialReason? = nil) {
         self.decision = decision
         self.reason = reason
-        procedure = call?.procedureName ?? Self.unknownProcedure
+        procedure = call?.procedureName
         self.transport = transport
     }
 }

@@ -53,34 +53,37 @@ public enum RpcbindFailure: Error, Hashable, Sendable, CustomStringConvertible {
 struct SharedQuestions<Asker: Sendable> {
     private struct Sent {
         var askers: [Asker]
+        /// Those who came after it was sent.
+        var waiting: [Asker] = []
         var since: Instant
     }
 
     private var sent: [Question: Sent] = [:]
-    private var waiting: [Question: [Asker]] = [:]
 
     /// Different questions that are sent, or wait in a channel to be.
     var count: Int { sent.count }
 
     /// Whether the question has to be sent now.
     mutating func join(_ asker: Asker, _ question: Question, at now: Instant) -> Bool {
-        if sent[question] == nil {
-            sent[question] = Sent(askers: [asker], since: now)
-            return true
+        let isNew = { (entry: inout Sent?) in
+            if entry == nil {
+                entry = Sent(askers: [asker], since: now)
+                return true
+            }
+            entry?.waiting.append(asker)
+            return false
         }
-        waiting[question, default: []].append(asker)
-        return false
+        return isNew(&sent[question])
     }
 
     /// Those whom the answer serves, whether the question has to be sent again for others, and how long it took.
     mutating func answered(
         _ question: Question, at now: Instant
     ) -> (served: [Asker], isAskedAgain: Bool, latency: Duration?) {
-        let answered = sent.removeValue(forKey: question)
-        let served = answered?.askers ?? []
-        let latency = answered.map { now - $0.since }
-        guard let next = waiting.removeValue(forKey: question) else { return (served, false, latency) }
-        sent[question] = Sent(askers: next, since: now)
-        return (served, true, latency)
+        guard let answered = sent.removeValue(forKey: question) else { return ([], false, nil) }
+        let latency = now - answered.since
+        guard !answered.waiting.isEmpty else { return (answered.askers, false, latency) }
+        sent[question] = Sent(askers: answered.waiting, since: now)
+        return (answered.askers, true, latency)
     }
 }

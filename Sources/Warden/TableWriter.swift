@@ -100,6 +100,8 @@ struct TableWriter {
     var guarded: Set<ServicePort> { isTableMade ? confirmed.guarded : [] }
     var desiredStanding: Set<StandingKey> { desired.standing }
     private var isDirty: Bool { !isTableMade || confirmed != desired }
+    /// Guard and standing elements are in place: nobody has to wait for them.
+    var isSettled: Bool { inFlight == nil && !isDirty }
     /// Nothing waits, and nothing is in flight.
     var isIdle: Bool {
         !isDirty && issues.isEmpty && revocations.isEmpty && memories.isEmpty && quarantines.isEmpty

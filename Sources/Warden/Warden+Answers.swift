@@ -53,26 +53,24 @@ extension Warden {
         _ answer: Result<PortmapperResult, RpcbindFailure>, _ askers: [Asker], at now: Instant,
         into actions: inout [Action]
     ) {
-        let waiting = askers.compactMap { if case .exchange(let id) = $0 { id } else { nil } }
         guard case .success(.registrations(let list)) = answer else {
-            for id in waiting { deny(id, .rpcbindDown, at: now, into: &actions) }
+            for case .exchange(let id) in askers { deny(id, .rpcbindDown, at: now, into: &actions) }
             return
         }
-        nextInspection.readers += waiting
-        registryRead(list, at: now, into: &actions)
+        registryRead(list, for: askers, at: now, into: &actions)
     }
 
     private mutating func resultArrived(
         _ id: Exchange.ID, _ result: PortmapperResult, at now: Instant, into actions: inout [Action]
     ) {
-        guard let exchange = exchanges[id] else { return }
+        guard var exchange = exchanges[id] else { return }
         // What rpcbind says goes to this host as it is: local services need each other whoever owns them.
         guard !exchange.peer.isLocal else { return complete(id, result, at: now, into: &actions) }
         guard let service = service(in: result, for: exchange) else {
             return complete(id, Self.notRegistered(exchange.call), at: now, into: &actions)
         }
-        exchanges[id]?.answered = service
-        explain(id, at: now, into: &actions)
+        exchange.answered = service
+        explain(id, exchange, at: now, into: &actions)
     }
 
     /// The service port that the answer tells, `nil` where the program is not registered.
@@ -89,18 +87,16 @@ extension Warden {
     }
 
     /// Finds the mapping that answered, whose owner must be trusted; reads the registry anew where it isn't known.
-    mutating func explain(_ id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
-        guard let exchange = exchanges[id], let service = exchange.answered,
-            let program = exchange.call.subject?.program
-        else { return }
-        let netID = Self.answeringNetID(exchange)
-        let explanations =
-            registry?.explanations(of: program, at: service, netIDs: [netID]).filter { !$0.isForThisHostOnly } ?? []
-        if explanations.isEmpty, !exchange.isRegistryFresh {
-            exchanges[id]?.isRegistryFresh = true
-            return ask(.registry, for: .exchange(id), at: now, into: &actions)
-        }
-        guard let mapping = explanations.first(where: { trustedOwners.contains($0.owner) }) ?? explanations.first else {
+    mutating func explain(
+        _ id: Exchange.ID, _ exchange: Exchange, at now: Instant, into actions: inout [Action]
+    ) {
+        guard let service = exchange.answered, let program = exchange.call.subject?.program else { return }
+        guard let mapping = explanation(of: program, at: service, over: Self.answeringNetID(exchange)) else {
+            guard exchange.isRegistryFresh else {
+                exchanges[id]?.answered = service
+                exchanges[id]?.isRegistryFresh = true
+                return ask(.registry, for: .exchange(id), at: now, into: &actions)
+            }
             return complete(id, Self.notRegistered(exchange.call), at: now, into: &actions)
         }
         let result = Self.result(of: exchange, at: service, mapping)
@@ -112,12 +108,25 @@ extension Warden {
         guard !settings.firewall.never.contains(service.port) else {
             return deny(id, .neverPort, answer: result, detail: "\(service)", at: now, into: &actions)
         }
+        let opened = Exchange.Service(
+            program: program, port: service, rule: exchange.permission.rule, open: exchange.permission.open)
+        // What most calls come to: somebody asked before.
+        if isOpen(opened, for: exchange.peer.address, at: now) { return complete(id, result, at: now, into: &actions) }
+        exchanges[id]?.answered = service
         exchanges[id]?.result = result
-        exchanges[id]?.services = [
-            Exchange.Service(
-                program: program, port: service, rule: exchange.permission.rule, open: exchange.permission.open)
-        ]
+        exchanges[id]?.services = [opened]
         inspect(id, at: now, into: &actions)
+    }
+
+    /// The mapping that explains the answer: a trusted owner's, if there is one.
+    private func explanation(of program: Program, at service: ServicePort, over netID: NetID) -> Registration? {
+        var untrusted: Registration?
+        for mapping in registry?.registrations(of: program) ?? []
+        where mapping.netID == netID && mapping.service == service && !mapping.isForThisHostOnly {
+            if trustedOwners.contains(mapping.owner) { return mapping }
+            if untrusted == nil { untrusted = mapping }
+        }
+        return untrusted
     }
 
     /// Version 2 answers from the IPv4 registrations, whatever it is asked over.
@@ -158,7 +167,7 @@ extension Warden {
 
     /// Ends the exchange.
     private mutating func take(_ id: Exchange.ID) -> Exchange? {
-        guard let exchange = exchanges.removeValue(forKey: id) else { return nil }
+        guard let exchange = exchanges.remove(id) else { return nil }
         let caller = Caller(exchange.peer)
         let left = exchangesOfClient[caller, default: 1] - 1
         exchangesOfClient[caller] = left > 0 ? left : nil

@@ -109,10 +109,9 @@ extension Warden {
                 incoming, .rate, detail: "too many calls under way", isOwnDoing: false, at: now, into: &actions)
         }
         exchangesOfClient[Caller(peer), default: 0] += 1
-        nextExchange += 1
-        exchanges[nextExchange] = exchange
-        if peer.transport == .udp { underWay[key] = nextExchange }
-        ask(question, for: .exchange(nextExchange), at: now, into: &actions)
+        let id = exchanges.insert(exchange)
+        if peer.transport == .udp { underWay[key] = id }
+        ask(question, for: .exchange(id), at: now, into: &actions)
     }
 
     private func hasPlace(for peer: Peer) -> Bool {

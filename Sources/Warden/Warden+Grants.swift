@@ -7,10 +7,11 @@ extension Warden {
     /// Makes sure that what is to be opened listens, right now.
     mutating func inspect(_ id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
         guard let exchange = exchanges[id] else { return }
+        let client = exchange.peer.address
         let unknown = exchange.services.filter { service in
             // It may have come alive since the last look.
-            !services.isAlive(service.port, ipv4: exchange.peer.address.isIPv4)
-                || service.open == .onLookup && !isFresh(service, exchange, at: now)
+            !services.isAlive(service.port, ipv4: client.isIPv4)
+                || service.open == .onLookup && !isFresh(service, client, at: now)
         }
         guard !unknown.isEmpty else { return open(id, at: now, into: &actions) }
         nextInspection.openers.append(id)
@@ -27,12 +28,19 @@ extension Warden {
     }
 
     /// The grant is there, for this program, and the kernel keeps it for half of `keep` at least.
-    private func isFresh(_ service: Exchange.Service, _ exchange: Exchange, at now: Instant) -> Bool {
-        let key = GrantKey(client: exchange.peer.address, service: service.port)
+    private func isFresh(_ service: Exchange.Service, _ client: IPAddress, at now: Instant) -> Bool {
+        let key = GrantKey(client: client, service: service.port)
         guard writer.isTableMade, let grant = ledger[key], grant.programs.contains(service.program) else {
             return false
         }
-        return grant.expiresNotBefore - now > settings.firewall.keep / 2
+        return grant.expiresNotBefore.nanoseconds - now.nanoseconds > freshNanoseconds
+    }
+
+    /// The service listens, its port is open to the client, and no change waits for the kernel.
+    func isOpen(_ service: Exchange.Service, for client: IPAddress, at now: Instant) -> Bool {
+        services.isAlive(service.port, ipv4: client.isIPv4)
+            && (service.open != .onLookup || isFresh(service, client, at: now))
+            && (service.open == .never || writer.isSettled)
     }
 
     /// Issues the grants that the reply needs, and waits for the kernel.
@@ -43,7 +51,7 @@ extension Warden {
                 id, .notListening, answer: exchange.result, detail: "nothing listens at \(service.port)", at: now,
                 into: &actions)
         }
-        let wanted = exchange.services.filter { $0.open == .onLookup && !isFresh($0, exchange, at: now) }
+        let wanted = exchange.services.filter { $0.open == .onLookup && !isFresh($0, exchange.peer.address, at: now) }
         guard hasRoom(for: wanted.map(\.port), client: exchange.peer.address) else {
             return deny(
                 id, .grantsFull, answer: exchange.result, detail: "limits.grants or limits.grants-per-client", at: now,

@@ -51,7 +51,8 @@ extension Warden {
             var own = registration
             let wildcard: IPAddress = host.isIPv4 ? .v4(0) : .v6(0)
             own.address = UniversalAddress(host: wildcard, port: exchange.peer.asked.port)
-            own.addressText = own.address?.description ?? ""
+            // Version 2 tells ports only.
+            if exchange.call != .dump(.v2) { own.addressText = own.address?.description ?? "" }
             return own
         }
         if exchange.peer.isLocal { return registration }
@@ -115,7 +116,7 @@ extension Registration {
 
     fileprivate var rpcb: RPCB {
         RPCB(
-            program: program, version: version, netID: netID.rawValue, address: address?.description ?? addressText,
+            program: program, version: version, netID: netID.rawValue, address: addressText,
             owner: owner)
     }
 }

@@ -4,16 +4,38 @@ import Policy
 import Portmapper
 
 extension Warden {
-    /// rpcbind listed its registrations.
-    mutating func registryRead(_ list: [RPCB], at now: Instant, into actions: inout [Action]) {
-        let fresh = Registry(list)
-        if fresh != registry {
-            auditChanges(from: registry, to: fresh, at: now, into: &actions)
-            registry = fresh
-            if services.registryRead(fresh, trusted: trustedOwners) { areServicesSettled = false }
+    /// rpcbind listed its registrations, for these askers.
+    mutating func registryRead(
+        _ list: [RPCB], for askers: [Asker], at now: Instant, into actions: inout [Action]
+    ) {
+        // Mostly it is the same again, and needn't be parsed.
+        var isDue = registry == nil || list != registryList
+        if isDue { registryReplaced(by: list, at: now, into: &actions) }
+        for asker in askers {
+            switch asker {
+            case .refresh: isDue = true
+            case .exchange(let id):
+                // A list opens nothing: it needn't know who listens.
+                if case .dump? = exchanges[id]?.call {
+                    registryExplained(id, at: now, into: &actions)
+                } else {
+                    nextInspection.readers.append(id)
+                    isDue = true
+                }
+            }
         }
+        guard isDue else { return }
         nextInspection.services.formUnion(services.programs.keys)
         nextInspection.isDue = true
+    }
+
+    private mutating func registryReplaced(by list: [RPCB], at now: Instant, into actions: inout [Action]) {
+        registryList = list
+        let fresh = Registry(list)
+        guard fresh != registry else { return }
+        auditChanges(from: registry, to: fresh, at: now, into: &actions)
+        registry = fresh
+        if services.registryRead(fresh, trusted: trustedOwners) { areServicesSettled = false }
     }
 
     /// The listeners were looked up, as the first of the looks under way asked for; `nil`: they couldn't be.
@@ -42,7 +64,7 @@ extension Warden {
         case .null, .setMapping, .unsetMapping, .getPort, .set, .unset, .getAddress, .getVersionAddress, .callIt,
             .broadcast, .indirect, .getTime, .universalToTransportAddress, .transportToUniversalAddress,
             .getStatistics:
-            explain(id, at: now, into: &actions)
+            explain(id, exchange, at: now, into: &actions)
         }
     }
 

@@ -14,6 +14,7 @@ extension Warden {
         }
         self.policy = policy
         self.settings = settings
+        freshNanoseconds = settings.firewall.keep.nanoseconds / 2
         writer.shapeReplaced(settings.tableShape)
         areServicesSettled = false
         settleServices(at: now, into: &actions)
@@ -34,7 +35,7 @@ extension Warden {
 
     /// Calls under way are answered by the policy that is in force when they are answered.
     private mutating func decideAnew(at now: Instant, into actions: inout [Action]) {
-        for (id, exchange) in exchanges.sorted(by: { $0.key < $1.key }) {
+        for (id, exchange) in exchanges.all {
             switch decide(exchange.call, from: exchange.peer) {
             case .success(let permission): permit(id, exchange, permission)
             case .failure(let reason) where settings.mode == .observe && reason.isLiftedByObserving:

@@ -13,11 +13,13 @@ extension Warden {
             lifted == nil ? .permitted : .observed, exchange.call, over: exchange.peer.transport, lifted)
         counters.outcomes[outcome, default: 0] += 1
         actions.append(.sendReply(result.reply(xid: exchange.xid), to: exchange.peer))
-        guard lifted == nil else { return }
+        guard lifted == nil,
+            admitsEvent(.permitted, of: exchange.peer.address, over: exchange.peer.transport, at: now)
+        else { return }
         var event = event(.permitted, exchange.call, exchange.peer, exchange.xid)
         event.rule = exchange.permission.rule
         if result == .port(0) || result == .address("") { event.detail = "not registered" }
-        audit(event, at: now, into: &actions)
+        actions.append(.audit(event))
     }
 
     /// What rpcbind answers about a program that nobody registered.
@@ -71,21 +73,27 @@ extension Warden {
         isCounted: Bool = true, isOwnDoing: Bool = true, at now: Instant, into actions: inout [Action]
     ) {
         if isCounted { counters.denied[reason, default: 0] += 1 }
-        var event: AuditEvent
-        switch incoming.content {
-        case .call(let call): event = self.event(.denied, call, incoming.peer, incoming.xid)
-        case .undispatchable(let header, _):
-            event = self.event(.denied, nil, incoming.peer, incoming.xid)
-            describe(header, in: &event)
-        case .faulty: event = self.event(.denied, nil, incoming.peer, incoming.xid)
+        if admitsEvent(.denied, of: incoming.peer.address, over: incoming.peer.transport, at: now) {
+            var event = deniedEvent(incoming)
+            event.reason = reason
+            event.detail = detail
+            event.isEnforced = isEnforced
+            actions.append(.audit(event))
         }
-        event.reason = reason
-        event.detail = detail
-        event.isEnforced = isEnforced
-        audit(event, at: now, into: &actions)
         noteDenial(incoming, reason, isOwnDoing: isOwnDoing, at: now, into: &actions)
         if reason == .stranger || reason == .rate, isCounted, incoming.peer.transport == .udp, !isKnown(incoming.peer) {
             noteStranger(over: .udp, at: now, into: &actions)
+        }
+    }
+
+    private func deniedEvent(_ incoming: IncomingCall) -> AuditEvent {
+        switch incoming.content {
+        case .call(let call): return event(.denied, call, incoming.peer, incoming.xid)
+        case .undispatchable(let header, _):
+            var event = event(.denied, nil, incoming.peer, incoming.xid)
+            describe(header, in: &event)
+            return event
+        case .faulty: return event(.denied, nil, incoming.peer, incoming.xid)
         }
     }
 
@@ -164,7 +172,7 @@ extension Warden {
         event.transport = peer.transport
         event.xid = xid
         guard let call else { return event }
-        event.procedure = call.procedureName
+        event.procedure = call.procedureName.rawValue
         event.over = Self.serviceTransport(of: call, askedOver: peer.transport)
         // A call that is about no other program is about the portmapper itself.
         let subject = call.subject ?? (.portmapper, call.version.rawValue)

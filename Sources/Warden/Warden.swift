@@ -9,6 +9,8 @@ import Portmapper
 /// arrived together, ``flush(at:into:)`` commits what they need of the kernel in one transaction.
 public struct Warden: Sendable {
     public internal(set) var settings: Settings
+    /// Half of `firewall.keep`: what a grant must have left to need no renewal.
+    var freshNanoseconds: Int64
     public internal(set) var policy: Policy
     public internal(set) var counters = Counters()
     let names: ProgramNames
@@ -19,6 +21,8 @@ public struct Warden: Sendable {
 
     /// `nil` until rpcbind has answered once.
     public internal(set) var registry: Registry?
+    /// What it was made of.
+    var registryList: [RPCB] = []
     /// `nil` until the first attempt has ended.
     public internal(set) var isRpcbindUp: Bool?
     var services = ServiceTable()
@@ -28,8 +32,7 @@ public struct Warden: Sendable {
     var nextInspection = Inspection()
     var nextRefresh = Instant.zero
 
-    var exchanges: [Exchange.ID: Exchange] = [:]
-    var nextExchange: Exchange.ID = 0
+    var exchanges = ExchangeTable()
     var exchangesOfClient: [Caller: Int] = [:]
     /// UDP calls under way, so that a retransmission is not asked and answered twice.
     var underWay: [CallKey: Exchange.ID] = [:]
@@ -99,6 +102,7 @@ public struct Warden: Sendable {
 
     public init(settings: Settings, policy: Policy, names: ProgramNames, trustedOwners: Set<String>) {
         self.settings = settings
+        freshNanoseconds = settings.firewall.keep.nanoseconds / 2
         self.policy = policy
         self.names = names
         self.trustedOwners = trustedOwners
@@ -162,11 +166,16 @@ public struct Warden: Sendable {
     public mutating func noteEvent(_ kind: AuditEvent.Kind) { counters.events[kind, default: 0] += 1 }
 
     mutating func audit(_ event: AuditEvent, at now: Instant, into actions: inout [Action]) {
-        noteEvent(event.kind)
-        if auditLimiter.admits(event, at: now) {
-            actions.append(.audit(event))
-        } else {
-            counters.suppressed += 1
-        }
+        if admitsEvent(event.kind, of: event.client, over: event.transport, at: now) { actions.append(.audit(event)) }
+    }
+
+    /// Counts an event, and tells whether it may be written: an event that will not be needn't be put together.
+    mutating func admitsEvent(
+        _ kind: AuditEvent.Kind, of client: IPAddress?, over transport: Transport?, at now: Instant
+    ) -> Bool {
+        noteEvent(kind)
+        let isAdmitted = auditLimiter.admits(kind, of: client, over: transport, at: now)
+        if !isAdmitted { counters.suppressed += 1 }
+        return isAdmitted
     }
 }

@@ -105,6 +105,9 @@ extension LabTests {
                 ("10.77.3.2", "mountd", "tcp", "getport", nil),
                 ("10.77.4.2", "mountd", "tcp", "getport", nil),
                 ("10.77.4.2", "mountd", "tcp", "dump", nil),
+                // No address is the server's own.
+                ("10.0.0.1", "mountd", "tcp", "getport", nil),
+                ("fd00::1", "mountd", "tcp", "getport", nil),
             ] as [(String, String, String, String, String?)])
         func explain(client: String, program: String, transport: String, procedure: String, rule: String?) throws {
             let output = try lab.rpcwarden(

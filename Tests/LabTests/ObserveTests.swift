@@ -35,7 +35,7 @@ extension LabTests {
         func invariantThree() async throws {
             let lab = try Lab.current
             let calls = PortmapperCall.all(at: "10.77.4.1.0.111").filter {
-                ["set", "unset"].contains($0.procedureName)
+                [.set, .unset].contains($0.procedureName)
             }
             #expect(!calls.isEmpty)
             let before = try lab.registeredServices()

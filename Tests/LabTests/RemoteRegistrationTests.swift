@@ -52,7 +52,7 @@ extension LabTests {
                     }
                     try await lab.event(.denied) { denial in
                         denial.client == client && denial.transport == "\(transport)" && denial.program == program
-                            && denial.procedure == ask.call.procedureName
+                            && denial.procedure == ask.call.procedureName.rawValue
                             && denial.reason == (ask.call.isRegistration ? "remote-registration" : "remote-call")
                     }
                 }

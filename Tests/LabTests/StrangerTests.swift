@@ -23,7 +23,7 @@ extension LabTests {
             for ask in asks {
                 try await lab.event(.denied) { denial in
                     denial.client == (server == "10.77.4.1" ? "10.77.4.2" : "fd77:4::2") && denial.transport == "udp"
-                        && denial.procedure == ask.call.procedureName
+                        && denial.procedure == ask.call.procedureName.rawValue
                         && (ask.call.subject == nil || denial.program == ask.call.subject?.program.rawValue)
                         && denial.reason == Self.reason(for: ask.call) && denial.port != nil && denial.xid != nil
                 }

@@ -60,22 +60,6 @@ import Testing
         rpcb(100_003, 3, "local", "/run/nfs", "superuser"),
     ]
 
-    @Test("an answer is explained by the registrations of that program, port, transport and family")
-    func explanations() {
-        let registry = Registry(Self.list)
-        let service = ServicePort(.tcp, 2049)
-        let found = registry.explanations(of: .nfs, at: service, netIDs: [.tcp])
-        #expect(found.map(\.version) == [3, 4])
-        #expect(found.map(\.owner) == ["superuser", "1000"])
-        #expect(registry.explanations(of: .nfs, at: service, netIDs: [.tcp6]).map(\.netID) == [.tcp6])
-        #expect(registry.explanations(of: .nfs, at: service, netIDs: [.tcp, .tcp6]).count == 3)
-        #expect(registry.explanations(of: .nfs, at: service, netIDs: [.udp]) == [])
-        #expect(registry.explanations(of: .nfs, at: service, netIDs: [.local]) == [])
-        #expect(registry.explanations(of: .nfs, at: service, netIDs: []) == [])
-        #expect(registry.explanations(of: .status, at: service, netIDs: [.tcp]) == [])
-        #expect(registry.explanations(of: .nfs, at: ServicePort(.tcp, 22), netIDs: [.tcp]) == [])
-    }
-
     @Test("keeps rpcbind's order, by program too")
     func order() {
         let registry = Registry(Self.list)

@@ -113,6 +113,33 @@ struct PortmapServerTests {
         }
     }
 
+    @Test("answers a burst of datagrams, each once, and knows of each who asks what address")
+    func burst() throws {
+        try serving(at: .v4(0)) { udp, _, calls in
+            let clients = (0..<3).map { _ in connected(to: udp, SOCK_DGRAM, patienceSeconds: 5) }
+            defer { for client in clients { close(client) } }
+            // Two rounds: the second finds the server as the first has left it.
+            for round in 0..<2 {
+                for number in 0..<100 {
+                    let message = call.encoded(xid: UInt32(round * 100 + number))
+                    #expect(send(clients[number % 3], message, message.count, 0) == message.count)
+                }
+                for (index, client) in clients.enumerated() {
+                    let expected = Set((0..<100).filter { $0 % 3 == index }.map { UInt32(round * 100 + $0) })
+                    let xids = (0..<expected.count).map { _ in receive(client, reply.count).prefix(4) }
+                        .map { $0.reduce(0) { $0 << 8 | UInt32($1) } }
+                    #expect(xids.count == expected.count && Set(xids) == expected)
+                }
+            }
+            let received = try calls()
+            #expect(received.count == 200)
+            #expect(Set(received.map(\.peer.port)).count == 3)
+            #expect(received.allSatisfy { $0.peer.asked == UniversalAddress(host: Self.loopback4, port: udp) })
+            #expect(received.allSatisfy { $0.peer.interface == 1 && $0.peer.address == Self.loopback4 })
+            #expect(received.allSatisfy { $0.content == .call(call) })
+        }
+    }
+
     @Test("answers several records that arrive in one segment, and one that arrives byte by byte")
     func records() throws {
         try serving(at: Self.loopback4) { _, tcp, calls in

@@ -53,6 +53,18 @@ private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> Por
         #expect(result == .mappings([Mapping(program: .mountd, version: 3, protocolNumber: 6, port: 20048)]))
     }
 
+    @Test("a list opens nothing: it waits for no look at who listens, unless the registry is another one")
+    func inspection() {
+        var bench = Bench.started([Self.lister])
+        #expect(bench.ask(.dump(.v2), from: .named.over(.tcp)).count == 1)
+        #expect(bench.inspections.isEmpty)
+        bench.rpcbind.registrations += RPCB.everywhere(.nfs, 4, port: 2050)
+        #expect(bench.ask(.dump(.v2), from: .named.over(.tcp), xid: 8).count == 1)
+        #expect(bench.inspections.count == 1)
+        #expect(bench.warden.services.guarded.contains(ServicePort(.tcp, 2050)))
+        #expect(bench.isQuiet)
+    }
+
     @Test("this host sees all, with our place instead of rpcbind's")
     func local() throws {
         var bench = Bench.started()

@@ -13,10 +13,45 @@ struct rpcw_address {
     bool is_ipv6;
 };
 
-/* Sends a datagram that leaves from `source` (IP_PKTINFO, IPV6_PKTINFO), which NIO can't; never blocks.
-   `interface` is used for link-local peers only: elsewhere routing decides. Returns 0 or errno. */
-int rpcw_send_from(int descriptor, const void *bytes, size_t count, const struct rpcw_address *peer,
-                   const struct rpcw_address *source, uint32_t interface);
+/* A datagram that was received; `bytes` is good until the next are received. */
+struct rpcw_datagram {
+    const void *bytes;
+    size_t count;
+    struct rpcw_address peer;
+    struct rpcw_address asked; /* its port is 0 */
+    uint32_t interface;
+};
+
+/* Datagrams that one system call took from a socket. */
+struct rpcw_inbox;
+
+/* An inbox of the socket; aborts without memory. */
+struct rpcw_inbox *rpcw_inbox_create(int descriptor);
+
+/* Takes what waits, never blocking; returns how many, at the most 64. What is longer than 2048 bytes is cut, and what
+   has no sender or no known destination is left out. */
+size_t rpcw_inbox_receive(struct rpcw_inbox *inbox);
+
+const struct rpcw_datagram *rpcw_inbox_datagrams(const struct rpcw_inbox *inbox);
+
+void rpcw_inbox_destroy(struct rpcw_inbox *inbox);
+
+/* Datagrams that wait to be sent by one system call; each leaves from an address of its own choice (IP_PKTINFO,
+   IPV6_PKTINFO), which NIO can't. */
+struct rpcw_outbox;
+
+/* An outbox of the socket; aborts without memory. */
+struct rpcw_outbox *rpcw_outbox_create(int descriptor);
+
+/* Puts a datagram to `peer` in, which is to leave from `source`; what has no room any more goes out at once.
+   `interface` is used for link-local peers only: elsewhere routing decides. */
+void rpcw_outbox_put(struct rpcw_outbox *outbox, const void *bytes, size_t count, const struct rpcw_address *peer,
+                     const struct rpcw_address *source, uint32_t interface);
+
+/* Sends all; never blocks: what the kernel doesn't take is lost, as any datagram may be. */
+void rpcw_outbox_flush(struct rpcw_outbox *outbox);
+
+void rpcw_outbox_destroy(struct rpcw_outbox *outbox);
 
 /* A bound socket, non-blocking and close-on-exec, IPv6 only where it is IPv6; listening if `is_stream`.
    Returns the descriptor, or -errno. */

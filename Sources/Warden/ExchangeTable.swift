@@ -1,0 +1,63 @@
+/// The exchanges under way, in places that are used again: found without hashing, for each call does so many times.
+///
+/// An ``Exchange/ID`` is a serial number and a place, so that a later exchange in the same place is another one, and
+/// younger ones have larger numbers.
+struct ExchangeTable: Sendable {
+    private struct Place {
+        var id: Exchange.ID
+        var exchange: Exchange?
+    }
+
+    private var places: [Place] = []
+    private var free: [Int] = []
+    private var serial = 0
+    private(set) var count = 0
+
+    private static let placeBits = 16
+
+    var isEmpty: Bool { count == 0 }
+
+    /// The caller sees to it that there are at most 65,536.
+    mutating func insert(_ exchange: Exchange) -> Exchange.ID {
+        serial += 1
+        count += 1
+        guard let number = free.popLast() else {
+            let id = serial << Self.placeBits | places.count
+            places.append(Place(id: id, exchange: exchange))
+            return id
+        }
+        let id = serial << Self.placeBits | number
+        places[number] = Place(id: id, exchange: exchange)
+        return id
+    }
+
+    private func number(of id: Exchange.ID) -> Int? {
+        let number = id & (1 << Self.placeBits - 1)
+        return number < places.count && places[number].id == id ? number : nil
+    }
+
+    /// Setting changes an exchange that is there, and no other.
+    subscript(id: Exchange.ID) -> Exchange? {
+        get { number(of: id).flatMap { places[$0].exchange } }
+        _modify {
+            if let number = number(of: id), places[number].exchange != nil {
+                yield &places[number].exchange
+            } else {
+                var none: Exchange?
+                yield &none
+            }
+        }
+    }
+
+    mutating func remove(_ id: Exchange.ID) -> Exchange? {
+        guard let number = number(of: id), let exchange = places[number].exchange.take() else { return nil }
+        free.append(number)
+        count -= 1
+        return exchange
+    }
+
+    /// The oldest first.
+    var all: [(id: Exchange.ID, exchange: Exchange)] {
+        places.compactMap { place in place.exchange.map { (place.id, $0) } }.sorted { $0.id < $1.id }
+    }
+}
