@@ -28,7 +28,9 @@ struct options {
     /* Source addresses: the first, and how many; 0 leaves the choice to the kernel. */
     struct sockaddr_storage source;
     uint32_t sources;
-    unsigned size;
+    /* Ports that listen: from that of `to` on. */
+    unsigned count;
+    const char *socket_path;
 };
 
 struct tally {
@@ -54,5 +56,6 @@ int run_tcp(const struct options *options);
 int run_flood(const struct options *options);
 int run_echo(const struct options *options);
 int run_sink(const struct options *options);
+int run_listen(const struct options *options);
 
 #endif

@@ -10,6 +10,7 @@ static const char usage[] =
     "usage: load udp|tcp|flood --to ADDRESS --port PORT --messages FILE [--in-flight N] [--connections N]\n"
     "                          [--seconds S] [--calls N] [--sources FIRST/COUNT]\n"
     "       load echo|sink --to ADDRESS --port PORT\n"
+    "       load listen --to ADDRESS --port FIRST --count N --socket RPCBIND-SOCKET --messages FILE\n"
     "FILE has one message in hexadecimal a line; the result is one JSON object.\n";
 
 static void refuse(const char *what, const char *value)
@@ -83,6 +84,10 @@ int main(int count, char **words)
             options.seconds = atof(value);
         else if (!strcmp(name, "--calls"))
             options.calls = strtoull(value, NULL, 10);
+        else if (!strcmp(name, "--count"))
+            options.count = (unsigned)atoi(value);
+        else if (!strcmp(name, "--socket"))
+            options.socket_path = value;
         else if (!strcmp(name, "--sources")) {
             char *first = strdup(value), *slash = strchr(first, '/');
             if (!slash)
@@ -105,6 +110,8 @@ int main(int count, char **words)
         return run_sink(&options);
     if (!options.messages)
         refuse("missing", "--messages");
+    if (!strcmp(words[1], "listen"))
+        return run_listen(&options);
     if (!strcmp(words[1], "udp"))
         return run_udp(&options);
     if (!strcmp(words[1], "tcp"))

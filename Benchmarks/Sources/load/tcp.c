@@ -43,6 +43,21 @@ static void top_up(const struct options *options, struct connection *connection,
     }
 }
 
+/* Where the record that begins there ends, all its fragments; 0: it is not whole yet. */
+static size_t record_end(const struct connection *connection, size_t at)
+{
+    while (connection->input_count - at >= 8) {
+        uint32_t mark = get_word(connection->input + at);
+        size_t count = mark & 0x7fffffff;
+        if (connection->input_count - at < 4 + count)
+            return 0;
+        at += 4 + count;
+        if (mark & 0x80000000u)
+            return at;
+    }
+    return 0;
+}
+
 static void take(struct connection *connection, struct tally *tally)
 {
     ssize_t got = recv(connection->descriptor, connection->input + connection->input_count,
@@ -58,20 +73,12 @@ static void take(struct connection *connection, struct tally *tally)
     }
     connection->input_count += (size_t)got;
     uint64_t now = now_ns();
-    size_t at = 0;
-    while (connection->input_count - at >= 8) {
-        uint32_t mark = get_word(connection->input + at);
-        size_t count = mark & 0x7fffffff;
-        if (!(mark & 0x80000000u)) {
-            errno = EPROTO;
-            die("a fragmented reply");
-        }
-        if (connection->input_count - at < 4 + count)
-            break;
+    size_t at = 0, end;
+    while ((end = record_end(connection, at))) {
         uint32_t xid = get_word(connection->input + at + 4);
-        count_reply(tally, connection->input + at + 4, count, now - connection->sent_at[xid % WINDOW_MAX]);
+        count_reply(tally, connection->input + at + 4, end - at - 4, now - connection->sent_at[xid % WINDOW_MAX]);
         connection->answered_xid++;
-        at += 4 + count;
+        at = end;
     }
     memmove(connection->input, connection->input + at, connection->input_count - at);
     connection->input_count -= at;

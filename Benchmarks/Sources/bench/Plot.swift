@@ -1,0 +1,3 @@
+struct Plot: Codable {
+    var suite: String
+}
