@@ -61,13 +61,14 @@ struct Figure: Codable {
         var text: String { "\(column) \(isAtLeast ? "≥" : "≤") \(unit.text(limit))" }
     }
 
-    var suite: String
+    /// Which of the document's tables it belongs to; a suite may have several.
+    var table: String
     var name: String
     var cells: [Cell]
     var target: Target?
 
-    init(_ suite: String, _ name: String, _ cells: [Cell]) {
-        (self.suite, self.name, self.cells) = (suite, name, cells)
+    init(_ table: String, _ name: String, _ cells: [Cell]) {
+        (self.table, self.name, self.cells) = (table, name, cells)
     }
 
     func atLeast(_ limit: Double, _ column: String) -> Figure { judged(limit, column, isAtLeast: true) }

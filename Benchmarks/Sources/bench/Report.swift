@@ -12,10 +12,14 @@ struct Report: Codable {
         var rounds: Int
     }
 
-    /// By suite: under which circumstances.
-    var machines: [String: Machine] = [:]
-    var figures: [Figure] = []
-    var plots: [Plot] = []
+    struct Part: Codable {
+        var machine: Machine
+        var figures: [Figure]
+        var plots: [Plot]
+    }
+
+    /// By suite.
+    var parts: [String: Part] = [:]
 
     static func read(_ path: String) throws -> Report {
         guard let data = FileManager.default.contents(atPath: path) else { return Report() }
@@ -30,16 +34,18 @@ struct Report: Codable {
         try (encoder.encode(self) + Data("\n".utf8)).write(to: URL(fileURLWithPath: path), options: .atomic)
     }
 
-    mutating func replace(_ suite: String, _ result: SuiteResult, _ machine: Machine) {
-        machines[suite] = machine
-        figures = figures.filter { $0.suite != suite } + result.figures
-        plots = plots.filter { $0.suite != suite } + result.plots
+    /// By table, in the order of the suites.
+    var tables: [(name: String, figures: [Figure])] { allSuites.flatMap { tables(of: $0.name) } }
+
+    func tables(of suite: String) -> [(name: String, figures: [Figure])] {
+        let figures = parts[suite]?.figures ?? []
+        var names: [String] = []
+        for figure in figures where !names.contains(figure.table) { names.append(figure.table) }
+        return names.map { name in (name, figures.filter { $0.table == name }) }
     }
 
-    func figures(of suite: String) -> [Figure] { figures.filter { $0.suite == suite } }
-
-    func value(_ suite: String, _ name: String, _ column: String) -> Double? {
-        figures.first { $0.suite == suite && $0.name == name }?[column]
+    func value(_ table: String, _ name: String, _ column: String) -> Double? {
+        parts.values.flatMap(\.figures).first { $0.table == table && $0.name == name }?[column]
     }
 }
 

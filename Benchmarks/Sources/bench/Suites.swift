@@ -2,4 +2,5 @@
 let allSuites: [(name: String, measure: @Sendable (Bench) throws -> SuiteResult)] = [
     (ThroughputSuite.name, ThroughputSuite.measure),
     (LatencySuite.name, LatencySuite.measure),
+    (MicroSuite.name, MicroSuite.measure),
 ]

@@ -33,20 +33,32 @@ enum ThroughputSuite {
 
     static func measure(_ bench: Bench) throws -> SuiteResult {
         let sites = try Sites(bench)
-        let figures = try workloads.map { try figure($0, sites) }
+        let compared = try workloads.map {
+            ($0, try Comparison($0.contenders, sites, $0.run, $0.messages))
+        }
         try sites.end()
-        return SuiteResult(figures: figures)
+        return SuiteResult(figures: compared.map(figure) + compared.map(cost))
     }
 
-    private static func figure(_ workload: Workload, _ sites: Sites) throws -> Figure {
-        let comparison = try Comparison(workload.contenders, sites, workload.run, workload.messages)
+    private static func cost(_ workload: Workload, _ comparison: Comparison) -> Figure {
+        Figure(
+            "cost", workload.name,
+            workload.contenders.map {
+                .init("CPU a call, \($0.rawValue)", .microseconds, comparison.costs[$0] ?? [])
+            }
+                + ([("p50", \.p50), ("p99", \.p99), ("p99.9", \.p999)] as [(String, KeyPath<Tally, Double>)]).map {
+                    name, quantile in
+                    .init(
+                        "rpcwarden's \(name)", .microseconds,
+                        (comparison.tallies[.rpcwarden] ?? []).map { $0[keyPath: quantile] / 1000 })
+                })
+    }
+
+    private static func figure(_ workload: Workload, _ comparison: Comparison) -> Figure {
         var cells = workload.contenders.map { Figure.Cell($0.rawValue, .perSecond, comparison.rates[$0] ?? []) }
         cells.append(.init("of rpcbind", .ratio, comparison.ratios(to: .direct)))
         if workload.contenders.contains(.echo) {
             cells.append(.init("of the echo", .ratio, comparison.ratios(to: .echo)))
-        }
-        for contender in workload.contenders {
-            cells.append(.init("CPU a call, \(contender.rawValue)", .microseconds, comparison.costs[contender] ?? []))
         }
         let figure = Figure(name, workload.name, cells)
         guard let ofEcho = workload.targetOfEcho, let reached = figure["of the echo"],

@@ -36,8 +36,11 @@ func measure(_ arguments: Arguments) throws {
             : "With ordinary priority: figures mean something only where nothing else runs.")
     for suite in allSuites where arguments.suites.contains(suite.name) || arguments.suites.isEmpty && !writesDocs {
         let machine = Report.Machine.here(isRealtime: isRealtime, rounds: bench.rounds)
-        report.replace(suite.name, try suite.measure(bench), machine)
-        say("\n\(suite.name), load \(machine.load)\n\(Table(report.figures(of: suite.name)).text)")
+        let result = try suite.measure(bench)
+        report.parts[suite.name] = .init(machine: machine, figures: result.figures, plots: result.plots)
+        for table in report.tables(of: suite.name) {
+            say("\n\(table.name), load \(machine.load)\n\(Table(table.figures).text)")
+        }
         try report.write(to: path)
     }
     say("\nFigures: \(path)")
