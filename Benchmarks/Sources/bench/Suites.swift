@@ -2,5 +2,7 @@
 let allSuites: [(name: String, measure: @Sendable (Bench) throws -> SuiteResult)] = [
     (ThroughputSuite.name, ThroughputSuite.measure),
     (LatencySuite.name, LatencySuite.measure),
+    (GrantSuite.name, GrantSuite.measure),
+    (DenialSuite.name, DenialSuite.measure),
     (MicroSuite.name, MicroSuite.measure),
 ]
