@@ -39,6 +39,15 @@ struct LoadRun {
 
 extension Bench {
     func load(_ run: LoadRun, _ messages: Messages, from lab: Lab) throws -> Tally {
+        try Tally(try execute(command(run, messages, from: lab)))
+    }
+
+    /// The same, while other things happen.
+    func start(_ run: LoadRun, _ messages: Messages, from lab: Lab) throws -> RunningLoad {
+        try RunningLoad(command(run, messages, from: lab))
+    }
+
+    private func command(_ run: LoadRun, _ messages: Messages, from lab: Lab) throws -> [String] {
         let path = "\(lab.state)/messages-\(messages.calls.hashValue)"
         if !FileManager.default.fileExists(atPath: path) {
             try messages.text.write(toFile: path, atomically: true, encoding: .utf8)
@@ -48,7 +57,28 @@ extension Bench {
         words += ["--in-flight", "\(run.inFlight)", "--seconds", "\(run.seconds ?? seconds)"]
         if let calls = run.calls { words += ["--calls", "\(calls)"] }
         if let sources = run.sources { words += ["--sources", sources] }
-        let text = try execute(words)
-        return try JSONDecoder().decode(Tally.self, from: Data(text.utf8))
+        return words
+    }
+}
+
+extension Tally {
+    init(_ text: String) throws { self = try JSONDecoder().decode(Tally.self, from: Data(text.utf8)) }
+}
+
+final class RunningLoad {
+    private let process = Process()
+    private let output = Pipe()
+
+    init(_ command: [String]) throws {
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = command
+        process.standardOutput = output
+        try process.run()
+    }
+
+    func tally() throws -> Tally {
+        let data = output.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        return try Tally(String(decoding: data, as: UTF8.self))
     }
 }

@@ -97,6 +97,9 @@ struct Setting {
     var strangersPerSecond = 0
     /// Prefixes that no client of ours is in.
     var morePrefixes = 0
+    /// Of them, in place of others.
+    var otherPrefixes = 0
+    var areStanding = false
     var more = ""
 
     func configuration(state: String) -> String {
@@ -112,14 +115,18 @@ struct Setting {
 
     func policy(_ programs: Int) -> String {
         let numbers = Programs.list(programs).map { "\($0.rawValue)" }.joined(separator: ", ")
-        let prefixes = (0..<morePrefixes).map { "172.\(16 + $0 / 8192).\($0 / 32 % 256).\($0 % 32 * 8)/30" }
+        let prefixes = (otherPrefixes..<otherPrefixes + morePrefixes).map {
+            "172.\(16 + $0 / 8192).\($0 / 32 % 256).\($0 % 32 * 8)/30"
+        }
+        let list = prefixes.joined(separator: ", ")
+        let open = areStanding ? "always" : "on-lookup"
         return """
             rules:
               - name: clients
                 from: [10.77.1.0/24, 10.77.2.0/24, 10.78.0.0/16, "fd77:1::/64", "fd77:2::/64", "fd78::/48"]
                 to: [\(numbers)]
                 list: true
-            \(prefixes.isEmpty ? "" : "  - {name: many, from: [\(prefixes.joined(separator: ", "))], to: [100003], open: always}")
+            \(prefixes.isEmpty ? "" : "  - {name: many, from: [\(list)], to: [100003], open: \(open)}")
 
             """
     }

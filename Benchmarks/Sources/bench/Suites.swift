@@ -5,4 +5,5 @@ let allSuites: [(name: String, measure: @Sendable (Bench) throws -> SuiteResult)
     (GrantSuite.name, GrantSuite.measure),
     (DenialSuite.name, DenialSuite.measure),
     (MicroSuite.name, MicroSuite.measure),
+    (SizeSuite.name, SizeSuite.measure),
 ]
