@@ -29,6 +29,11 @@ func execute(_ command: [String], environment: [String: String] = [:]) throws ->
     return String(decoding: text, as: UTF8.self)
 }
 
+/// The same, its output into a file.
+func execute(_ command: [String], into path: String) throws {
+    try execute(["sh", "-c", "file=$1; shift; exec \"$@\" >\"$file\"", "sh", path] + command)
+}
+
 struct TemporaryFile {
     var path: String
     var handle: FileHandle

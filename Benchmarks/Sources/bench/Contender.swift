@@ -10,9 +10,9 @@ struct Sites {
     var plain: Site
     var guarded: Site
 
-    init(_ bench: Bench, programs: Int = 20, _ setting: Setting = Setting()) throws {
-        plain = try Site.plain(bench, programs: programs)
-        guarded = try Site.guarded(bench, programs: programs, setting)
+    init(_ bench: Bench, services: [Service] = Service.list(20), _ setting: Setting = Setting()) throws {
+        plain = try Site.plain(bench, services: services)
+        guarded = try Site.guarded(bench, services: services, setting)
     }
 
     func end() throws {

@@ -1,28 +1,30 @@
 import ONCRPC
 import Portmapper
 
-/// The programs that stand in for services; the first are those of NFSv3.
-enum Programs {
-    static func list(_ count: Int) -> [Program] {
+/// What is registered, over all four netids, and listens: the load generator stands in for it.
+struct Service {
+    var program: Program
+    var port: Int
+
+    static let portsFrom = 20_001
+
+    /// The first are those of NFSv3.
+    static func list(_ count: Int) -> [Service] {
         let known = [100_005, 100_003, 100_021, 100_024, 100_011, 100_227].map { Program($0) }
-        return Array((known + (0..<max(0, count)).map { Program(300_000 + UInt32($0)) }).prefix(count))
+        let more = (0..<count).map { Program(300_000 + UInt32($0)) }
+        return (known + more).prefix(count).enumerated().map { Service(program: $1, port: portsFrom + $0) }
     }
 
-    static let firstPort = 20_001
-
-    /// SET of version 4, for each program at a port of its own over four netids.
-    static func registrations(_ count: Int) -> [[UInt8]] {
-        list(count).enumerated().flatMap { index, program in
-            [NetID.tcp, .udp, .tcp6, .udp6].map { netID in
-                let port = firstPort + index
-                let host = netID.isIPv4 ? "0.0.0.0" : "::"
-                return PortmapperCall.set(
-                    .v4,
-                    RPCB(
-                        program: program, version: 3, netID: netID.rawValue,
-                        address: "\(host).\(port >> 8).\(port & 255)", owner: "superuser")
-                ).encoded(xid: 1)
-            }
+    /// SET of version 4.
+    var registrations: [[UInt8]] {
+        [NetID.tcp, .udp, .tcp6, .udp6].map { netID in
+            let host = netID.isIPv4 ? "0.0.0.0" : "::"
+            return PortmapperCall.set(
+                .v4,
+                RPCB(
+                    program: program, version: 3, netID: netID.rawValue,
+                    address: "\(host).\(port >> 8).\(port & 255)", owner: "superuser")
+            ).encoded(xid: 1)
         }
     }
 }
@@ -31,10 +33,11 @@ enum Programs {
 struct Messages {
     var calls: [PortmapperCall]
 
-    static func getPort(_ programs: [Program]) -> Messages {
+    static func getPort(_ programs: [Program], _ transport: Transport = .tcp) -> Messages {
         Messages(
             calls: programs.map {
-                .getPort(Mapping(program: $0, version: 3, protocolNumber: 6, port: 0))
+                .getPort(
+                    Mapping(program: $0, version: 3, protocolNumber: UInt32(transport.rawValue), port: 0))
             })
     }
 

@@ -1,54 +1,63 @@
 import Foundation
+import Portmapper
 
 /// A server in a lab of its own: rpcbind on port 111, or rpcwarden in front of it; and the services that it has.
 struct Site {
     let bench: Bench
     let lab: Lab
     let isGuarded: Bool
+    let services: [Service]
+    /// Programs of real servers, beside those of the services.
+    var morePrograms: [Program] = []
 
     static let echoPort = 9000
 
     /// rpcbind asked directly; the echo is in the same server.
-    static func plain(_ bench: Bench, programs: Int = 20) throws -> Site {
-        let site = Site(bench: bench, lab: bench.lab("plain"), isGuarded: false)
-        try site.begin(programs)
+    static func plain(_ bench: Bench, services: [Service] = Service.list(20)) throws -> Site {
+        let site = Site(bench: bench, lab: bench.lab("plain"), isGuarded: false, services: services)
+        try site.begin()
         try site.lab.spawn(
             "echo", ["\(bench.tools)/load", "echo", "--to", "0.0.0.0", "--port", "\(echoPort)"])
         try bench.settle([try site.lab.pid("echo")])
         return site
     }
 
-    static func guarded(_ bench: Bench, programs: Int = 20, _ setting: Setting = Setting()) throws -> Site {
-        let site = Site(bench: bench, lab: bench.lab("warden"), isGuarded: true)
-        try site.begin(programs)
-        try site.serve(setting, programs: programs)
+    static func guarded(
+        _ bench: Bench, services: [Service] = Service.list(20), morePrograms: [Program] = [],
+        _ setting: Setting = Setting()
+    ) throws -> Site {
+        let site = Site(
+            bench: bench, lab: bench.lab("warden"), isGuarded: true, services: services, morePrograms: morePrograms)
+        try site.begin()
+        try site.serve(setting)
         return site
     }
 
-    private func begin(_ programs: Int) throws {
+    private func begin() throws {
         try lab.control("up")
         if isGuarded { try lab.control("rpcbind", "start") } else { try lab.control("rpcbind", "start", "--stock") }
-        try startServices(programs)
+        try startServices()
         try bench.settle([try lab.pid("rpcbind")])
     }
 
     /// Registered and listening.
-    func startServices(_ count: Int) throws {
-        try lab.write(hexadecimal(Programs.registrations(count)), to: "registrations")
+    private func startServices() throws {
+        try lab.write(hexadecimal(services.flatMap(\.registrations)), to: "registrations")
+        let first = services.first?.port ?? Service.portsFrom
         try lab.spawn(
             "services",
             [
-                "\(bench.tools)/load", "listen", "--to", "0.0.0.0", "--port", "\(Programs.firstPort)", "--count",
-                "\(count)", "--socket", "/run/rpcbind.sock", "--messages", "\(lab.state)/registrations",
+                "\(bench.tools)/load", "listen", "--to", "0.0.0.0", "--port", "\(first)", "--count",
+                "\(services.count)", "--socket", "/run/rpcbind.sock", "--messages", "\(lab.state)/registrations",
             ])
         try lab.awaitLine("ready", of: "services")
     }
 
     /// Starts rpcwarden with these files. - Returns: milliseconds from its execution to READY=1.
     @discardableResult
-    func serve(_ setting: Setting, programs: Int = 20) throws -> Double {
+    func serve(_ setting: Setting) throws -> Double {
         try lab.write(setting.configuration(state: lab.state), to: "rpcwarden.yaml")
-        try lab.write(setting.policy(programs), to: "policy.yaml")
+        try lab.write(policy(setting), to: "policy.yaml")
         return try start()
     }
 
@@ -68,6 +77,8 @@ struct Site {
         try bench.settle(family(of: try lab.pid("rpcwarden")))
         return ready.timeIntervalSince1970 * 1000 - begun / 1e6
     }
+
+    func policy(_ setting: Setting) -> String { setting.policy(services.map(\.program) + morePrograms) }
 
     var configurationPath: String { "\(lab.state)/rpcwarden.yaml" }
 
@@ -113,8 +124,8 @@ struct Setting {
         """
     }
 
-    func policy(_ programs: Int) -> String {
-        let numbers = Programs.list(programs).map { "\($0.rawValue)" }.joined(separator: ", ")
+    func policy(_ programs: [Program]) -> String {
+        let numbers = programs.map { "\($0.rawValue)" }.joined(separator: ", ")
         let prefixes = (otherPrefixes..<otherPrefixes + morePrefixes).map {
             "172.\(16 + $0 / 8192).\($0 / 32 % 256).\($0 % 32 * 8)/30"
         }

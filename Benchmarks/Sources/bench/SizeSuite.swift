@@ -100,7 +100,7 @@ enum SizeSuite {
         var times: ReloadTimes = (what, [], [])
         for round in 0..<min(site.bench.rounds, 4) {
             let setting = round.isMultiple(of: 2) ? second : first
-            try site.lab.write(setting.policy(20), to: "policy.yaml")
+            try site.lab.write(site.policy(setting), to: "policy.yaml")
             let asking = try site.bench.start(
                 LoadRun(inFlight: 1, seconds: 2), .getPort([.mountd]), from: site.lab)
             usleep(200_000)

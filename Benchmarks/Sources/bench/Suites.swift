@@ -6,4 +6,6 @@ let allSuites: [(name: String, measure: @Sendable (Bench) throws -> SuiteResult)
     (DenialSuite.name, DenialSuite.measure),
     (MicroSuite.name, MicroSuite.measure),
     (SizeSuite.name, SizeSuite.measure),
+    (DataPathSuite.name, DataPathSuite.measure),
+    (StormSuite.name, StormSuite.measure),
 ]

@@ -15,10 +15,6 @@ do {
     exit(1)
 }
 
-func say(_ text: String) { FileHandle.standardOutput.write(Data("\(text)\n".utf8)) }
-
-func complain(_ text: String) { FileHandle.standardError.write(Data("bench: \(text)\n".utf8)) }
-
 func measure(_ arguments: Arguments) throws {
     let root = arguments.options["--root"] ?? "."
     let isRealtime = arguments.options["--ordinary"] == nil && getuid() == 0
