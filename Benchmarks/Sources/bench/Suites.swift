@@ -7,5 +7,6 @@ let allSuites: [(name: String, measure: @Sendable (Bench) throws -> SuiteResult)
     (MicroSuite.name, MicroSuite.measure),
     (SizeSuite.name, SizeSuite.measure),
     (DataPathSuite.name, DataPathSuite.measure),
+    (GrowthSuite.name, GrowthSuite.measure),
     (StormSuite.name, StormSuite.measure),
 ]
