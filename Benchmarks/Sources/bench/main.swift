@@ -39,5 +39,6 @@ func measure(_ arguments: Arguments) throws {
         }
         try report.write(to: path)
     }
+    if writesDocs { try Document(root: root, report: report).write() }
     say("\nFigures: \(path)")
 }
