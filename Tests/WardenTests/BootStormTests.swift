@@ -6,9 +6,9 @@ import Testing
         arguments: [1, 2] as [UInt64])
     func storm(seed: UInt64) {
         var plan = StormPlan()
-        plan.clients = 250
+        plan.clients = 150
         plan.seed = seed
-        plan.strangersPerSecond = 3000
+        plan.strangersPerSecond = 2500
         var storm = BootStorm(plan)
         storm.run()
         #expect(storm.outcome.violations == [])
