@@ -96,10 +96,11 @@ enum DataPathSuite {
 
     // MARK: Measures
 
-    private static let measures: [(name: String, unit: Unit, allowed: Double, measure: @Sendable (Site) throws -> Double)] = [
-        ("TCP stream", .megabits, 0.98, stream), ("NFSv3 read", .megabits, 0.98, read),
-        ("small UDP", .perSecond, 0.95, packets),
-    ]
+    private static let measures:
+        [(name: String, unit: Unit, allowed: Double, measure: @Sendable (Site) throws -> Double)] = [
+            ("TCP stream", .megabits, 0.98, stream), ("NFSv3 read", .megabits, 0.98, read),
+            ("small UDP", .perSecond, 0.95, packets),
+        ]
 
     private static func compare(_ plain: Site, _ guarded: Site, _ stage: Stage) throws -> [Figure] {
         try measures.map { name, unit, allowed, measure in

@@ -58,7 +58,8 @@ enum DenialSuite {
     private static func floods(_ sites: Sites) throws -> (echo: [Flood], shielded: [Flood], least: [Flood]) {
         var result: (echo: [Flood], shielded: [Flood], least: [Flood]) = ([], [], [])
         let pids = family(of: try sites.guarded.lab.pid("rpcwarden"))
-        let rules = "table inet least { chain first { type filter hook prerouting priority -300; udp dport 111 drop; }; }"
+        let rules =
+            "table inet least { chain first { type filter hook prerouting priority -300; udp dport 111 drop; }; }"
         try sites.plain.lab.serverRuns(["nft", rules])
         for _ in 0..<sites.plain.bench.rounds {
             let delivered = try flood(sites.plain, port: Site.echoPort)

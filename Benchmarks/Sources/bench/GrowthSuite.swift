@@ -20,7 +20,9 @@ enum GrowthSuite {
         for panel in plot.panels {
             for line in panel.lines {
                 let column = panel.lines.count > 1 ? "\(panel.title): \(line.name)" : panel.title
-                for point in line.points { values[Int(point[0]), default: []].append(.init(column, panel.unit, point[1])) }
+                for point in line.points {
+                    values[Int(point[0]), default: []].append(.init(column, panel.unit, point[1]))
+                }
             }
         }
         return values.keys.sorted().map { Figure("growth over \(plot.axis)", "\($0) \(plot.axis)", values[$0] ?? []) }
@@ -78,7 +80,9 @@ enum GrowthSuite {
                 .init(
                     title: "Lookups, 128 in flight", unit: .perSecond,
                     lines: [.init(name: "new grants", points: rates), .init(name: "in place", points: lookups)]),
-                .init(title: "A transaction (128 in flight), p50", unit: .microseconds, lines: [.init(name: "", points: commits)]),
+                .init(
+                    title: "A transaction (128 in flight), p50", unit: .microseconds,
+                    lines: [.init(name: "", points: commits)]),
                 .init(title: "Memory, both processes", unit: .megabytes, lines: [.init(name: "", points: memory)]),
             ])
     }
@@ -139,7 +143,9 @@ enum GrowthSuite {
                 }
                 lookups[contender, default: []].append([x, rate])
                 let list = LoadRun(kind: "tcp", inFlight: 8, seconds: 0.3)
-                dumps[contender, default: []].append([x, try median(bench) { try sites.load(contender, list, .dump).rate }])
+                dumps[contender, default: []].append([
+                    x, try median(bench) { try sites.load(contender, list, .dump).rate },
+                ])
             }
             try sites.end()
         }

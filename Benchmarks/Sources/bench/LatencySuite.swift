@@ -15,7 +15,9 @@ enum LatencySuite {
     }
 
     private static func figure(_ name: String, _ comparison: Comparison, _ quantile: KeyPath<Tally, Double>) -> Figure {
-        let samples = { (contender: Contender) in (comparison.tallies[contender] ?? []).map { $0[keyPath: quantile] / 1000 } }
+        let samples = { (contender: Contender) in
+            (comparison.tallies[contender] ?? []).map { $0[keyPath: quantile] / 1000 }
+        }
         return Figure(
             Self.name, "v2 GETPORT, UDP, one in flight, \(name)",
             Contender.allCases.map { .init($0.rawValue, .microseconds, samples($0)) }

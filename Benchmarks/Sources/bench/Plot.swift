@@ -87,8 +87,8 @@ struct PanelDrawing {
                 text(Self.left - 5, y(part * yMax) + 4, panel.unit.text(part * yMax), "end"),
             ]
         }
-        let powers = stride(from: ceil(xMin - 1e-9), through: xMax + 1e-9, by: 1).map { pow(10, $0) }
-        drawn += powers.map { text(x($0), y(0) + 15, Unit.count.text($0), "middle") }
+        let measured = Set(panel.lines.flatMap(\.points).map { $0[0] }).sorted()
+        drawn += measured.map { text(x($0), y(0) + 15, Unit.count.text($0), "middle") }
         drawn.append(text((Self.left + Self.size.width - Self.right) / 2, Self.size.height - 6, axis, "middle"))
         return drawn
     }
@@ -101,7 +101,9 @@ struct PanelDrawing {
         }
         let name = text(
             Self.left + Double(index) * 90, 32, line.name, "start", " fill=\"\(colour)\"")
-        return ["<path d=\"M\(places.joined(separator: "L"))\" fill=\"none\" stroke=\"\(colour)\" stroke-width=\"1.5\"/>"]
+        return [
+            "<path d=\"M\(places.joined(separator: "L"))\" fill=\"none\" stroke=\"\(colour)\" stroke-width=\"1.5\"/>"
+        ]
             + dots + (panel.lines.count > 1 ? [name] : [])
     }
 }

@@ -19,7 +19,8 @@ func processorSeconds(_ pids: [Int32]) -> Double {
     for pid in pids {
         let tasks = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task")) ?? []
         for task in tasks {
-            nanoseconds += Double(contents("/proc/\(pid)/task/\(task)/schedstat").split(separator: " ").first ?? "") ?? 0
+            nanoseconds +=
+                Double(contents("/proc/\(pid)/task/\(task)/schedstat").split(separator: " ").first ?? "") ?? 0
         }
     }
     return nanoseconds / 1e9

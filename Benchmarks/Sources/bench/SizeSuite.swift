@@ -70,7 +70,8 @@ enum SizeSuite {
         let few = Setting(morePrefixes: prefixes, otherPrefixes: 10, areStanding: true)
         let all = Setting(morePrefixes: prefixes, otherPrefixes: prefixes, areStanding: true)
         return [
-            try reload("reload of 10,000 prefixes, 10 exchanged", site, from: Setting(morePrefixes: prefixes),
+            try reload(
+                "reload of 10,000 prefixes, 10 exchanged", site, from: Setting(morePrefixes: prefixes),
                 to: Setting(morePrefixes: prefixes, otherPrefixes: 10)
             ),
             try reload("the same with `open: always`", site, from: standing, to: few),

@@ -20,7 +20,8 @@ enum ThroughputSuite {
         return [
             Workload(
                 name: "v2 GETPORT, UDP, one program", messages: .getPort([.mountd]), target: 3, targetOfEcho: 0.75),
-            Workload(name: "v2 GETPORT, UDP, 20 programs", messages: .getPort(Service.list(20).map(\.program)), target: 2),
+            Workload(
+                name: "v2 GETPORT, UDP, 20 programs", messages: .getPort(Service.list(20).map(\.program)), target: 2),
             Workload(name: "v4 GETADDR, UDP", messages: .getAddress(.udp), target: 1),
             Workload(
                 name: "v4 GETADDR, TCP", messages: .getAddress(.tcp), run: tcp(128), contenders: [.direct, .rpcwarden],

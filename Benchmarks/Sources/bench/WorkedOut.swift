@@ -44,7 +44,9 @@ struct WorkedOut {
         let (denied, shielded) = ("strangers over UDP, for a second of CPU", "the same, shielded by the kernel")
         let packets = "packets that one core sends and the kernel takes"
         return [
-            figure("10 Mpps of strangers: cores to answer them all with silence", .count, Self.flood / value("denials", denied, "rpcwarden")),
+            figure(
+                "10 Mpps of strangers: cores to answer them all with silence", .count,
+                Self.flood / value("denials", denied, "rpcwarden")),
             figure(
                 "the same, shielded: rpcwarden's cores, and what the kernel takes longer than to deliver", .ratio,
                 Self.flood / value("denials", shielded, "rpcwarden")),

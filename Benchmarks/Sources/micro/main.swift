@@ -12,7 +12,8 @@ let callBytes = getPort.encoded(xid: 7)
 let addressBytes = getAddress.encoded(xid: 7)
 let client = peer(.v4(0x0a00_0001))
 callBytes.withUnsafeBytes { bytes in
-    costs.append(measure("decode a v2 GETPORT", times: 20_000) { _ in use(IncomingCall(decoding: bytes, from: client)) })
+    costs.append(
+        measure("decode a v2 GETPORT", times: 20_000) { _ in use(IncomingCall(decoding: bytes, from: client)) })
 }
 addressBytes.withUnsafeBytes { bytes in
     costs.append(
@@ -89,7 +90,8 @@ for count in [1, 64] {
             let transaction = Transaction(
                 table: "rpcwarden",
                 operations: keys.map {
-                    .issueNew($0, timeout: .seconds(86_400), comment: "100005 since 2026-11-21T11:40:03Z by policy.yaml:14")
+                    .issueNew(
+                        $0, timeout: .seconds(86_400), comment: "100005 since 2026-11-21T11:40:03Z by policy.yaml:14")
                 })
             use(NetfilterCall.commit(transaction).encoded)
         })

@@ -267,7 +267,8 @@ struct BootStorm {
         guard rpcbindFreeAt - time <= warden.settings.rpcbind.timeout else {
             return queue.insert(.answers(question, .failure(.timedOut)), at: time + warden.settings.rpcbind.timeout)
         }
-        queue.insert(.answers(question, answer(question, at: begins)), at: rpcbindFreeAt)
+        let looks = plan.stalls.first?.contains(time) == true ? time : begins
+        queue.insert(.answers(question, answer(question, at: looks)), at: rpcbindFreeAt)
     }
 
     private func answer(_ question: Question, at begins: Duration) -> Result<PortmapperResult, RpcbindFailure> {
@@ -330,8 +331,9 @@ struct BootStorm {
             violated("\(key) is open, and nobody is there")
         }
         for (number, client) in clients.enumerated() {
-            for (lookup, port) in zip(StormPlan.lookups, client.ports)
-            where port == plan.port(of: lookup.program, at: time) {
+            for (place, port) in client.ports.enumerated() {
+                let lookup = client.lookup(place)
+                guard port == plan.port(of: lookup.program, at: time) else { continue }
                 let key = GrantKey(client: StormPlan.client(number), service: ServicePort(lookup.transport, port))
                 if !kernel.grants.contains(key) { violated("\(key) was told, and is closed") }
             }

@@ -18,8 +18,11 @@ struct StormClient {
 
     var isDone: Bool { ports.count == StormPlan.lookups.count }
 
-    var lookup: (program: Program, transport: Transport) {
-        StormPlan.lookups[min(ports.count, StormPlan.lookups.count - 1)]
+    /// What it asks now; not all begin with the same.
+    var lookup: (program: Program, transport: Transport) { lookup(ports.count) }
+
+    func lookup(_ place: Int) -> (program: Program, transport: Transport) {
+        StormPlan.lookups[(number + place) % StormPlan.lookups.count]
     }
 
     var message: [UInt8] { message(xid: xid) }

@@ -9,12 +9,12 @@ struct StormPlan {
     var bootsWithin: Duration = .seconds(2)
     /// Of datagrams, either way.
     var lossPercent = 2
-    /// When rpcbind answers nothing.
+    /// When rpcbind answers nothing. In the first it has looked at once, and only its answers are late.
     var stalls: [Range<Duration>] = [
         .milliseconds(700) ..< .milliseconds(1200), .milliseconds(1800) ..< .milliseconds(3600),
     ]
     /// When nlockmgr restarts, on another port.
-    var movesAt: Duration = .milliseconds(1500)
+    var movesAt: Duration = .milliseconds(1000)
     /// Datagrams a second of clients that no rule names.
     var strangersPerSecond = 5000
     /// What the socket holds while the daemon is busy: net.core.rmem_default, by what the kernel counts for a datagram.
@@ -34,7 +34,7 @@ struct StormPlan {
     static let pause: Duration = .seconds(2)
     static let endsAfter: Duration = .seconds(300)
 
-    /// What each client looks up, one after the other.
+    /// What each client looks up, one after the other, from one of them on.
     static let lookups: [(program: Program, transport: Transport)] = [
         Program.mountd, .nfs, .nlockmgr, .status,
     ].flatMap { program in [Transport.udp, .tcp].map { (program, $0) } }
