@@ -173,7 +173,7 @@ struct BootStorm {
     private mutating func arrive(_ bytes: [UInt8], _ peer: Peer) {
         guard kernel.lets(peer.address, at: time) else {
             outcome.strangersDropped += 1
-            if let number = number(of: peer) { violated("the kernel dropped client \(number)") }
+            if let number = number(of: peer.address) { violated("the kernel dropped client \(number)") }
             return
         }
         guard socket.count < plan.socketDatagramsMax else {
@@ -197,7 +197,7 @@ struct BootStorm {
         freeAt = time
         for (bytes, peer) in batch {
             freeAt += plan.callCost
-            if let number = number(of: peer) { clients[number].arrived(at: time) }
+            if let number = number(of: peer.address) { clients[number].arrived(at: time) }
             let incoming = bytes.withUnsafeBytes { IncomingCall(decoding: $0, from: peer) }
             handle { $0.callReceived(incoming, at: $1, into: &$2) }
         }
@@ -234,12 +234,13 @@ struct BootStorm {
         case .inspectGrants(let keys):
             let left = keys.filter(kernel.grants.contains).map { ($0, Duration.seconds(3600)) }
             warden.grantsInspected(keys, Dictionary(uniqueKeysWithValues: left), at: now, into: &actions)
-        case .closeConnection, .cutFlows, .audit: break
+        case .audit(let event): check(event)
+        case .closeConnection, .cutFlows: break
         }
     }
 
     private mutating func send(_ reply: Reply, to peer: Peer) {
-        guard let number = number(of: peer) else { return violated("stranger \(peer.address) was answered") }
+        guard let number = number(of: peer.address) else { return violated("stranger \(peer.address) was answered") }
         check(reply, to: number)
         guard !isLost() else { return }
         queue.insert(.replies(reply, client: number), at: max(time, freeAt) + delay())
@@ -250,8 +251,8 @@ struct BootStorm {
         plan.networkDelay + .microseconds(Int64(random.next(below: 1000)))
     }
 
-    private func number(of peer: Peer) -> Int? {
-        guard case .v4(let bits) = peer.address, case .v4(let first) = StormPlan.client(0),
+    private func number(of client: IPAddress) -> Int? {
+        guard case .v4(let bits) = client, case .v4(let first) = StormPlan.client(0),
             (first..<first + UInt32(plan.clients)).contains(bits)
         else { return nil }
         return Int(bits - first)
@@ -304,6 +305,14 @@ struct BootStorm {
         guard ports.contains(port) else { return violated("client \(number) was told \(port), registered: \(ports)") }
         let key = GrantKey(client: StormPlan.client(number), service: ServicePort(transport, port))
         if !kernel.grants.contains(key) { violated("\(key) was told, but is not open") }
+    }
+
+    /// Nodes are denied only while rpcbind is silent, and what restarted since they asked.
+    private mutating func check(_ event: AuditEvent) {
+        guard event.kind == .denied, let client = event.client, let number = number(of: client) else { return }
+        let arrivedAt = clients[number].arrivedAt ?? time
+        if event.reason == .notListening, arrivedAt < plan.movesAt { return }
+        if event.reason != .rpcbindDown { violated("\(client) was denied: \(event.detail ?? "no detail")") }
     }
 
     /// Only named clients get through (1), and none of them is put in quarantine on the word of UDP (8).
