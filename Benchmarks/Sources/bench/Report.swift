@@ -23,7 +23,10 @@ struct Report: Codable {
 
     static func read(_ path: String) throws -> Report {
         guard let data = FileManager.default.contents(atPath: path) else { return Report() }
-        return try JSONDecoder().decode(Report.self, from: data)
+        let decoder = JSONDecoder()
+        decoder.nonConformingFloatDecodingStrategy = .convertFromString(
+            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+        return try decoder.decode(Report.self, from: data)
     }
 
     func write(to path: String) throws {

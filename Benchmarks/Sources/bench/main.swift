@@ -30,10 +30,17 @@ func measure(_ arguments: Arguments) throws {
         isRealtime
             ? "Servers and load run with real-time priority (chrt -r 10), before all ordinary processes."
             : "With ordinary priority: figures mean something only where nothing else runs.")
+    var failed: [String] = []
     for suite in allSuites where arguments.suites.contains(suite.name) || arguments.suites.isEmpty && !writesDocs {
         let machine = Report.Machine.here(isRealtime: isRealtime, rounds: bench.rounds)
-        let result = try suite.measure(bench)
-        report.parts[suite.name] = .init(machine: machine, figures: result.figures, plots: result.plots)
+        do {
+            let result = try suite.measure(bench)
+            report.parts[suite.name] = .init(machine: machine, figures: result.figures, plots: result.plots)
+        } catch {
+            complain("\(suite.name): \(error)")
+            failed.append(suite.name)
+            continue
+        }
         for table in report.tables(of: suite.name) {
             say("\n\(table.name), load \(machine.load)\n\(Table(table.figures).text)")
         }
@@ -41,4 +48,5 @@ func measure(_ arguments: Arguments) throws {
     }
     if writesDocs { try Document(root: root, report: report).write() }
     say("\nFigures: \(path)")
+    guard failed.isEmpty else { throw Unfulfilled(description: "not measured: \(failed.joined(separator: ", "))") }
 }
