@@ -31,10 +31,13 @@ struct LoadRun {
     var host = "approved"
     var to = "10.77.1.1"
     var port = 111
+    /// On each connection; UDP has one.
     var inFlight = 128
+    var connections = 1
     var seconds: Double?
     var calls: Int?
     var sources: String?
+    var patienceMilliseconds: Int?
 }
 
 extension Bench {
@@ -54,9 +57,13 @@ extension Bench {
         }
         var words = lab.entry(run.host) + priority
         words += ["\(tools)/load", run.kind, "--to", run.to, "--port", "\(run.port)", "--messages", path]
-        words += ["--in-flight", "\(run.inFlight)", "--seconds", "\(run.seconds ?? seconds)"]
+        words += [
+            "--in-flight", "\(run.inFlight)", "--connections", "\(run.connections)", "--seconds",
+            "\(run.seconds ?? seconds)",
+        ]
         if let calls = run.calls { words += ["--calls", "\(calls)"] }
         if let sources = run.sources { words += ["--sources", sources] }
+        if let patience = run.patienceMilliseconds { words += ["--patience", "\(patience)"] }
         return words
     }
 }
@@ -76,7 +83,9 @@ final class RunningLoad {
         try process.run()
     }
 
-    func tally() throws -> Tally {
+    /// Ends it before its time.
+    func end() throws -> Tally {
+        process.terminate()
         let data = output.fileHandleForReading.readDataToEndOfFile()
         process.waitUntilExit()
         return try Tally(String(decoding: data, as: UTF8.self))

@@ -142,7 +142,7 @@ enum GrowthSuite {
                     try sites.load(contender, LoadRun(seconds: 0.3), .getPort([last.program])).rate
                 }
                 lookups[contender, default: []].append([x, rate])
-                let list = LoadRun(kind: "tcp", inFlight: 8, seconds: 0.3)
+                let list = LoadRun(kind: "tcp", inFlight: 1, connections: 8, seconds: 0.3)
                 dumps[contender, default: []].append([
                     x, try median(bench) { try sites.load(contender, list, .dump).rate },
                 ])
@@ -153,7 +153,7 @@ enum GrowthSuite {
             name: "registrations", axis: "registrations",
             panels: [
                 .init(title: "GETPORT of the last one, UDP", unit: .perSecond, lines: both(lookups)),
-                .init(title: "DUMP over TCP, 8 in flight", unit: .perSecond, lines: both(dumps)),
+                .init(title: "DUMP over TCP, 8 connections", unit: .perSecond, lines: both(dumps)),
             ])
     }
 }

@@ -27,7 +27,9 @@ enum ThroughputSuite {
                 name: "v4 GETADDR, TCP", messages: .getAddress(.tcp), run: tcp(128), contenders: [.direct, .rpcwarden],
                 target: 1.5),
             Workload(
-                name: "v4 DUMP, TCP, 16 in flight", messages: .dump, run: tcp(16), contenders: [.direct, .rpcwarden],
+                name: "v4 DUMP, TCP, 8 connections", messages: .dump,
+                // rpcbind stops for good, now and then, where more than one long reply is owed on a connection.
+                run: LoadRun(kind: "tcp", inFlight: 1, connections: 8), contenders: [.direct, .rpcwarden],
                 target: 1),
         ]
     }

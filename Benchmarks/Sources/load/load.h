@@ -25,6 +25,8 @@ struct options {
     unsigned connections;
     double seconds;
     uint64_t calls;
+    /* UDP: after so long without an answer a call is given up. */
+    unsigned patience_ms;
     /* Source addresses: the first, and how many; 0 leaves the choice to the kernel. */
     struct sockaddr_storage source;
     uint32_t sources;

@@ -8,10 +8,10 @@
 
 static const char usage[] =
     "usage: load udp|tcp|flood --to ADDRESS --port PORT --messages FILE [--in-flight N] [--connections N]\n"
-    "                          [--seconds S] [--calls N] [--sources FIRST/COUNT]\n"
+    "                          [--seconds S] [--calls N] [--sources FIRST/COUNT] [--patience MS]\n"
     "       load echo|sink --to ADDRESS --port PORT\n"
     "       load listen --to ADDRESS --port FIRST --count N --socket RPCBIND-SOCKET --messages FILE\n"
-    "FILE has one message in hexadecimal a line; the result is one JSON object.\n";
+    "SIGTERM ends udp before its time. FILE has one message in hexadecimal a line; the result is one JSON object.\n";
 
 static void refuse(const char *what, const char *value)
 {
@@ -63,7 +63,7 @@ static void read_messages(struct options *options, const char *path)
 
 int main(int count, char **words)
 {
-    struct options options = { .in_flight = 1, .connections = 1, .seconds = 1 };
+    struct options options = { .in_flight = 1, .connections = 1, .seconds = 1, .patience_ms = 500 };
     const char *to = NULL;
     uint16_t port = 0;
     if (count < 2 || count % 2)
@@ -84,6 +84,8 @@ int main(int count, char **words)
             options.seconds = atof(value);
         else if (!strcmp(name, "--calls"))
             options.calls = strtoull(value, NULL, 10);
+        else if (!strcmp(name, "--patience"))
+            options.patience_ms = (unsigned)atoi(value);
         else if (!strcmp(name, "--count"))
             options.count = (unsigned)atoi(value);
         else if (!strcmp(name, "--socket"))

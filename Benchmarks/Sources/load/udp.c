@@ -2,12 +2,13 @@
 #include "load.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 /* A call under way has a slot; the xid is generation and slot, so that a late reply is nobody's. */
-enum { SLOT_BITS = 13, LOSS_MS = 500 };
+enum { SLOT_BITS = 13 };
 
 struct slot {
     uint64_t sent_at;
@@ -111,7 +112,7 @@ static void give_up_late(struct run *run)
     uint64_t now = now_ns();
     for (uint32_t i = 0; i < run->options->in_flight; i++) {
         struct slot *slot = &run->slots[i];
-        if (!slot->is_busy || now - slot->sent_at < LOSS_MS * 1000000ull)
+        if (!slot->is_busy || now - slot->sent_at < run->options->patience_ms * 1000000ull)
             continue;
         slot->is_busy = false;
         run->tally.lost++;
@@ -119,8 +120,18 @@ static void give_up_late(struct run *run)
     }
 }
 
+static volatile sig_atomic_t is_told_to_end;
+
+static void end_now(int signal)
+{
+    (void)signal;
+    is_told_to_end = 1;
+}
+
 int run_udp(const struct options *options)
 {
+    struct sigaction ending = { .sa_handler = end_now };
+    sigaction(SIGTERM, &ending, NULL);
     struct run *run = calloc(1, sizeof *run);
     if (!run)
         die("memory");
@@ -135,7 +146,7 @@ int run_udp(const struct options *options)
     uint64_t start = now_ns(), end = start + (uint64_t)(options->seconds * 1e9), checked = start;
     for (;;) {
         uint64_t now = now_ns();
-        bool is_done = options->calls ? run->next >= options->calls : now >= end;
+        bool is_done = is_told_to_end || (options->calls ? run->next >= options->calls : now >= end);
         if (is_done && (run->free_count == options->in_flight || !options->calls))
             break;
         send_free(run);
