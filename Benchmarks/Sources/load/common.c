@@ -52,6 +52,8 @@ void count_reply(struct tally *tally, const uint8_t *bytes, size_t count, uint64
         if (!tally->latencies)
             die("memory");
     }
+    if (latency_ns > tally->longest)
+        tally->longest = latency_ns;
     tally->latencies[tally->latency_count++] = latency_ns > UINT32_MAX ? UINT32_MAX : (uint32_t)latency_ns;
 }
 
@@ -78,9 +80,9 @@ void print_tally(struct tally *tally)
     if (tally->latency_count)
         qsort(tally->latencies, tally->latency_count, sizeof *tally->latencies, ascending);
     printf("{\"sent\": %lu, \"answered\": %lu, \"accepted\": %lu, \"denied\": %lu, \"empty\": %lu, \"lost\": %lu, "
-           "\"seconds\": %.6f, \"p50\": %u, \"p99\": %u, \"p999\": %u, \"max\": %u, \"cpu\": %.6f}\n",
+           "\"seconds\": %.6f, \"p50\": %u, \"p99\": %u, \"p999\": %u, \"max\": %lu, \"cpu\": %.6f}\n",
            tally->sent, tally->answered, tally->accepted, tally->denied, tally->empty, tally->lost, tally->seconds,
-           quantile(tally, 0.5), quantile(tally, 0.99), quantile(tally, 0.999), quantile(tally, 1), cpu);
+           quantile(tally, 0.5), quantile(tally, 0.99), quantile(tally, 0.999), tally->longest, cpu);
     fflush(stdout);
 }
 
