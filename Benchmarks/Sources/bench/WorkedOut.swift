@@ -15,16 +15,15 @@ struct WorkedOut {
     }
 
     private func figure(_ name: String, _ unit: Unit, _ value: Double) -> Figure {
-        Figure("worked out", name, [.init("", unit, value)])
+        Figure("worked out", name, [.init("works out at", unit, value)])
     }
 
     private var cluster: [Figure] {
         let calls = Self.nodes * Self.lookups
         let many = "10,000 clients, 128 in flight"
         let mix = "v2 GETPORT, UDP, 20 programs"
-        let (idle, full) = ("idle, 20 programs", "65,536 grants, 10,000 prefixes")
-        let memory = { value("size", $0, "both (PSS)") }
-        let each = (memory(full) - memory(idle)) / Double(SizeSuite.grants)
+        let memory = { value("growth over grants", "\($0) grants", "Memory, both processes") }
+        let each = (memory(65_536) - memory(1000)) / (65_536 - 1000)
         return [
             figure("boot: 80,000 lookups, rpcbind alone", .seconds, calls / value("throughput", mix, "rpcbind")),
             figure(
@@ -35,8 +34,8 @@ struct WorkedOut {
             figure(
                 "CPU of a boot again: rpcwarden, its netfilter process and rpcbind", .seconds,
                 calls * value("cost", mix, "CPU a call, rpcwarden") / 1e6),
-            figure("memory that 80,000 grants take", .megabytes, each * calls),
-            figure("a grant, policy's share included", .bytes, each * 1e6),
+            figure("memory that 80,000 grants take, the kernel's sets apart", .megabytes, each * calls),
+            figure("one grant", .bytes, each * 1e6),
         ]
     }
 
