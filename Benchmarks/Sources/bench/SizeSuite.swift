@@ -41,6 +41,7 @@ enum SizeSuite {
                 .init("rpcwarden (RSS)", .megabytes, residentBytes(pids[0]) / 1e6),
                 .init("rpcwarden-nft (RSS)", .megabytes, pids.dropFirst().map(residentBytes).reduce(0, +) / 1e6),
                 .init("both (PSS)", .megabytes, pids.map(ownBytes).reduce(0, +) / 1e6),
+                .init("rpcbind (RSS)", .megabytes, residentBytes(try site.lab.pid("rpcbind")) / 1e6),
             ])
     }
 
