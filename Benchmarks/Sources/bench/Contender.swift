@@ -1,0 +1,67 @@
+/// Whom the same calls are put to, in turn.
+enum Contender: String, CaseIterable {
+    case echo = "C echo"
+    case direct = "rpcbind"
+    case rpcwarden
+}
+
+/// Both servers.
+struct Sites {
+    var plain: Site
+    var guarded: Site
+
+    init(_ bench: Bench, services: [Service] = Service.list(20), _ setting: Setting = Setting()) throws {
+        plain = try Site.plain(bench, services: services)
+        guarded = try Site.guarded(bench, services: services, setting)
+    }
+
+    func end() throws {
+        try plain.end()
+        try guarded.end()
+    }
+
+    func load(_ contender: Contender, _ run: LoadRun, _ messages: Messages) throws -> Tally {
+        var run = run
+        if contender == .echo { run.port = Site.echoPort }
+        let site = contender == .rpcwarden ? guarded : plain
+        return try site.bench.load(run, messages, from: site.lab)
+    }
+
+    func workers(_ contender: Contender) throws -> [Int32] {
+        switch contender {
+        case .echo: [try plain.lab.pid("echo")]
+        case .direct: try plain.workers()
+        case .rpcwarden: try guarded.workers()
+        }
+    }
+}
+
+/// The same calls to each, round after round.
+struct Comparison {
+    var rates: [Contender: [Double]] = [:]
+    var tallies: [Contender: [Tally]] = [:]
+    /// Microseconds on a processor for each call answered.
+    var costs: [Contender: [Double]] = [:]
+
+    init(_ contenders: [Contender], _ sites: Sites, _ run: LoadRun, _ messages: Messages) throws {
+        let bench = sites.plain.bench
+        for round in 0...bench.rounds {
+            for contender in contenders {
+                let workers = try sites.workers(contender)
+                let before = processorSeconds(workers)
+                let tally = try sites.load(contender, run, messages)
+                let cost = (processorSeconds(workers) - before) / Double(max(tally.answered, 1))
+                guard contender == .echo || tally.accepted == tally.answered, tally.empty == 0 else {
+                    throw Unfulfilled(description: "\(contender) refused calls: \(tally)")
+                }
+                // The first round opens the ports and warms the caches.
+                guard round > 0 else { continue }
+                rates[contender, default: []].append(tally.rate)
+                tallies[contender, default: []].append(tally)
+                costs[contender, default: []].append(cost * 1e6)
+            }
+        }
+    }
+
+    func ratios(to other: Contender) -> [Double] { quotients(rates[.rpcwarden] ?? [], by: rates[other] ?? []) }
+}

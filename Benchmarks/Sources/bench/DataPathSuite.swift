@@ -1,0 +1,155 @@
+import Foundation
+import Portmapper
+
+/// What the table costs the traffic of the services: beside no table, and one with a single `ct state` rule.
+enum DataPathSuite {
+    static let name = "datapath"
+
+    /// Of iperf3.
+    private static let streaming = Service(program: Program(399_999), port: 5201)
+    private static let datagrams = Service(program: Program(399_998), port: 5202)
+    private static let nfsPrograms: [Program] = [.nfs, .mountd, .nlockmgr, Program(100_011)]
+    private static let conntrackOnly =
+        "table inet base { chain input { type filter hook input priority -10; ct state established accept; }; }"
+
+    private enum Path: CaseIterable {
+        case none, conntrack, table
+
+        var column: String {
+            switch self {
+            case .none: "no table"
+            case .conntrack: "one `ct state` rule"
+            case .table: "rpcwarden's table"
+            }
+        }
+    }
+
+    private struct Stage {
+        var name: String
+        var grants: Int
+        var standing = 0
+    }
+
+    private static let stages = [
+        Stage(name: "1 grant", grants: 1), Stage(name: "1,000 grants", grants: 1000),
+        Stage(name: "65,536 grants", grants: 65_536),
+        Stage(name: "65,536 grants, 10,000 standing prefixes", grants: 65_536, standing: 10_000),
+    ]
+
+    static func measure(_ bench: Bench) throws -> SuiteResult {
+        // They are registered, but iperf3 listens itself.
+        let plain = try Site.plain(bench, services: [datagrams])
+        let guarded = try Site.guarded(bench, services: [datagrams], morePrograms: nfsPrograms + [streaming.program])
+        for site in [plain, guarded] { try startServers(site) }
+        var figures: [Figure] = []
+        for stage in stages {
+            try prepare(guarded, stage)
+            figures += try compare(plain, guarded, stage)
+        }
+        try plain.end()
+        try guarded.end()
+        return SuiteResult(figures: figures)
+    }
+
+    private static func startServers(_ site: Site) throws {
+        try site.lab.spawn("iperf3", ["iperf3", "-s", "-p", "\(streaming.port)"])
+        try site.lab.write(hexadecimal(streaming.registrations), to: "streaming")
+        try site.lab.spawn(
+            "streaming",
+            [
+                "\(site.bench.tools)/load", "listen", "--to", "0.0.0.0", "--port", "1", "--count", "0", "--socket",
+                "/run/rpcbind.sock", "--messages", "\(site.lab.state)/streaming",
+            ])
+        try site.lab.control("ganesha", "start")
+        try execute(["head", "-c", "\(fileBytes)", "/dev/zero"], into: "\(site.lab.state)/export/big")
+        try site.bench.settle([try site.lab.pid("iperf3"), try site.lab.pid("ganesha")])
+    }
+
+    private static let fileBytes = 128 << 20
+
+    /// The grants are those of many clients, and the very ones that the traffic needs.
+    private static func prepare(_ site: Site, _ stage: Stage) throws {
+        if stage.standing > 0 {
+            try site.stop()
+            try site.serve(Setting(morePrefixes: stage.standing, areStanding: true))
+        }
+        // The registry is read anew: what has come since is guarded.
+        usleep(1_200_000)
+        for messages in [Messages.getPort([streaming.program]), .getPort([datagrams.program], .udp)] {
+            _ = try load(site, LoadRun(inFlight: 1, calls: 1), messages)
+        }
+        let have = try site.counts()["grants"] ?? 0
+        guard stage.grants > have else { return }
+        let missing = stage.grants - have
+        _ = try load(
+            site, LoadRun(calls: missing, sources: "10.78.\(have / 256).\(have % 256)/\(missing)"),
+            .getPort([datagrams.program], .udp))
+    }
+
+    private static func load(_ site: Site, _ run: LoadRun, _ messages: Messages) throws -> Tally {
+        let tally = try site.bench.load(run, messages, from: site.lab)
+        guard tally.accepted == tally.sent, tally.empty == 0 else {
+            throw Unfulfilled(description: "not all were served: \(tally)")
+        }
+        return tally
+    }
+
+    // MARK: Measures
+
+    private static let measures:
+        [(name: String, unit: Unit, allowed: Double, measure: @Sendable (Site) throws -> Double)] = [
+            ("TCP stream", .megabits, 0.98, stream), ("NFSv3 read", .megabits, 0.98, read),
+            ("small UDP", .perSecond, 0.95, packets),
+        ]
+
+    private static func compare(_ plain: Site, _ guarded: Site, _ stage: Stage) throws -> [Figure] {
+        try measures.map { name, unit, allowed, measure in
+            var samples: [Path: [Double]] = [:]
+            for _ in 0..<plain.bench.rounds {
+                for path in Path.allCases {
+                    let site = path == .table ? guarded : plain
+                    if path == .conntrack { try plain.lab.serverRuns(["nft", conntrackOnly]) }
+                    samples[path, default: []].append(try measure(site))
+                    if path == .conntrack { try plain.lab.serverRuns(["nft", "delete table inet base"]) }
+                }
+            }
+            let (table, base) = (samples[.table] ?? [], samples[.conntrack] ?? [])
+            return Figure(
+                Self.name, "\(name), \(stage.name)",
+                Path.allCases.map { .init($0.column, unit, samples[$0] ?? []) }
+                    + [
+                        .init("of one rule", .ratio, quotients(table, by: base)),
+                        .init("of no table", .ratio, quotients(table, by: samples[.none] ?? [])),
+                    ]
+            ).atLeast(allowed, "of one rule")
+        }
+    }
+
+    /// Megabits a second.
+    @Sendable private static func stream(_ site: Site) throws -> Double {
+        struct Result: Decodable {
+            struct End: Decodable { var sum_received: Sum }
+            struct Sum: Decodable { var bits_per_second: Double }
+            var end: End
+        }
+        let text = try execute(
+            site.lab.entry("approved") + site.bench.priority
+                + ["iperf3", "-c", "10.77.1.1", "-p", "\(streaming.port)", "-t", "1", "-J"])
+        return try JSONDecoder().decode(Result.self, from: Data(text.utf8)).end.sum_received.bits_per_second / 1e6
+    }
+
+    @Sendable private static func read(_ site: Site) throws -> Double {
+        let began = Date()
+        try execute(
+            site.lab.entry("approved") + site.bench.priority + ["nfs-cat", "nfs://10.77.1.1/export/big"],
+            into: "/dev/null")
+        return 8 * Double(fileBytes) / 1e6 / Date().timeIntervalSince(began)
+    }
+
+    /// Packets a second. Nobody reads them: what is measured is the way to the socket, and a veth's is the sender's.
+    @Sendable private static func packets(_ site: Site) throws -> Double {
+        let tally = try site.bench.load(
+            LoadRun(kind: "flood", port: datagrams.port), .getPort([.mountd]), from: site.lab)
+        return Double(tally.sent) / tally.seconds
+    }
+}

@@ -1,0 +1,77 @@
+import Firewall
+import ONCRPC
+import Policy
+import Portmapper
+import Warden
+
+/// A Warden whose rpcbind, listeners and kernel answer at once: what is left is its own work.
+struct Core {
+    var warden: Warden
+    private var now = Instant(nanoseconds: 1_000_000_000_000)
+    private var actions: [Action] = []
+    private let registry: [RPCB]
+    private var dump: [UInt8]
+    private(set) var replies = 0
+
+    init(_ policy: Policy, programs: Int = 20, limits change: (inout Settings.Limits) -> Void = { _ in }) {
+        var settings = Settings()
+        settings.limits.callsPerSecond = 1_000_000
+        settings.limits.strangersPerSecond = 0
+        settings.limits.grants = 1_000_000
+        settings.quarantine = nil
+        change(&settings.limits)
+        registry = registrations(programs)
+        dump = PortmapperResult.registrations(registry).encoded
+        warden = Warden(
+            settings: settings, policy: policy, names: ProgramNames(etcRPC: ""), trustedOwners: ["superuser"])
+        warden.tableMissing(at: now)
+        finish { $0.timeAdvanced(to: $1, into: &$2) }
+    }
+
+    mutating func receive(_ bytes: UnsafeRawBufferPointer, from peer: Peer) {
+        now = now + .microseconds(10)
+        finish { warden, now, actions in
+            warden.callReceived(IncomingCall(decoding: bytes, from: peer), at: now, into: &actions)
+            warden.flush(at: now, into: &actions)
+        }
+    }
+
+    private mutating func finish(_ event: (inout Warden, Instant, inout [Action]) -> Void) {
+        event(&warden, now, &actions)
+        var next = 0
+        while next < actions.count {
+            let action = actions[next]
+            next += 1
+            perform(action)
+            if next == actions.count { warden.flush(at: now, into: &actions) }
+        }
+        actions.removeAll(keepingCapacity: true)
+    }
+
+    private mutating func perform(_ action: Action) {
+        switch action {
+        case .sendReply(let reply, _):
+            use(reply.encoded)
+            replies += 1
+        case .ask(let question): warden.answered(question, with: answer(question), at: now, into: &actions)
+        case .inspectListeners(let services):
+            let states = Dictionary(
+                uniqueKeysWithValues: services.map { ($0, ListenerState(ipv4: true, ipv6: true)) })
+            warden.listenersInspected(states, at: now, into: &actions)
+        case .commit: warden.committed(nil, at: now, into: &actions)
+        case .closeConnection, .inspectGrants, .cutFlows, .audit: break
+        }
+    }
+
+    private func answer(_ question: Question) -> Result<PortmapperResult, RpcbindFailure> {
+        guard case .lookup(.getPort(let mapping), _) = question else {
+            do {
+                return .success(try dump.withUnsafeBytes { try PortmapperResult(decoding: $0, of: .dump(.v4)) })
+            } catch {
+                return .failure(.refused("\(error)"))
+            }
+        }
+        let index = Int(mapping.program.rawValue - 100_003) / 2
+        return .success(.port(UInt32(80 + index >> 8) << 8 | UInt32(index & 255)))
+    }
+}

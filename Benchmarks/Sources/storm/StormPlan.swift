@@ -1,0 +1,1 @@
+../../../Tests/WardenTests/BootStorm/StormPlan.swift

@@ -1,0 +1,36 @@
+import Firewall
+import Portmapper
+import Warden
+
+/// The kernel's table, as far as a storm needs it; a transaction costs by its operations, not by the table's size.
+struct StormKernel {
+    private(set) var grants: Set<GrantKey> = []
+    private var standing: Set<StandingKey> = []
+    private(set) var quarantined: Set<IPAddress> = []
+    private var shieldedUntil: Duration = .zero
+    /// The clients that may ask while strangers may not.
+    private var admitted: [AddressRange] = []
+
+    mutating func commit(_ transaction: Transaction, at time: Duration) {
+        for operation in transaction.operations {
+            switch operation {
+            case .issue(let key, _, _, _), .issueNew(let key, _, _): grants.insert(key)
+            case .revoke(let key): grants.remove(key)
+            case .makeTable, .deleteTable: (grants, standing, quarantined) = ([], [], [])
+            case .stand(let key): standing.insert(key)
+            case .unstand(let key): standing.remove(key)
+            case .quarantine(let client, _): quarantined.insert(client)
+            case .release(let client): quarantined.remove(client)
+            case .shield(_, let timeout): shieldedUntil = time + timeout
+            case .guardPort, .unguardPort, .remember, .forget: break
+            }
+        }
+        admitted = standing.filter { $0.service == ServicePort(.udp, 111) }.map(\.clients)
+    }
+
+    /// Whether a call over UDP reaches the daemon.
+    func lets(_ client: IPAddress, at time: Duration) -> Bool {
+        guard !quarantined.contains(client) else { return false }
+        return time >= shieldedUntil || admitted.contains { $0.contains(client) }
+    }
+}
