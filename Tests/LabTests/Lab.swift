@@ -10,6 +10,8 @@ final class Lab: Sendable {
         case approved
         case limited
         case stranger
+        /// A second server, after `lab spare`.
+        case spare
     }
 
     @TaskLocal static var ofThisTest: Lab?
