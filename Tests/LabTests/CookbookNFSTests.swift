@@ -8,7 +8,7 @@ extension LabTests {
             let lab = try Lab.current
             try lab.furnish()
             try lab.shell("mkdir -p /srv/nfs")
-            try lab.relocateRpcbind()
+            try lab.setUp()
             // In the place of the kernel's.
             try await lab.start(Echo(program: 100_003, port: 2049))
             try lab.put("nfsd exports")
@@ -38,7 +38,7 @@ extension LabTests {
             let lab = try Lab.current
             try lab.furnish()
             try lab.shell("mkdir -p /srv/nfs; echo hello >/srv/nfs/hello.txt")
-            try lab.relocateRpcbind()
+            try lab.setUp()
             try lab.put("ganesha conf")
             try lab.put("ganesha policy")
             try lab.runs("ganesha commands")

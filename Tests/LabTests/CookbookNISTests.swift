@@ -17,8 +17,7 @@ extension LabTests {
                 try lab.furnish(host)
                 try lab.put("nis domain", on: host, at: "/etc/defaultdomain")
             }
-            try lab.install(lab.auditSettings, at: "/etc/rpcwarden/rpcwarden.yaml")
-            try lab.relocateRpcbind()
+            try lab.setUp()
             try lab.put("nis policy")
             try lab.runs("nis commands")
 

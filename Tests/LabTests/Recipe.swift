@@ -75,12 +75,14 @@ extension Lab {
         guard output.isSuccess else { throw CommandError(command: ["install", path], output: output) }
     }
 
-    /// rpcbind as `rpcwarden setup` leaves it, in furnished servers.
-    func relocateRpcbind(on host: Host = .server) throws {
+    /// rpcbind and rpcwarden as `rpcwarden setup` leaves them, in a furnished server; but enforcing.
+    func setUp(_ host: Host = .server) throws {
         let dropIn = try String(
             contentsOf: Recipe.root.appendingPathComponent("systemd/rpcbind.socket.d/rpcwarden.conf"), encoding: .utf8)
         try install(dropIn, on: host, at: "/etc/systemd/system/rpcbind.socket.d/rpcwarden.conf")
-        try systemctl("restart rpcbind.socket", on: host)
+        try install("rules: []\n", on: host, at: "/etc/rpcwarden/policy.d/start.yaml")
+        try install(auditSettings, on: host, at: "/etc/rpcwarden/rpcwarden.yaml")
+        try systemctl("restart rpcbind.socket rpcwarden", on: host)
     }
 
     /// The lab's stand-in for it.

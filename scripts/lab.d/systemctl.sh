@@ -76,7 +76,7 @@ start_unit() {
     ypserv)
       domainname -F /etc/defaultdomain
       start "$unit" ypserv -f
-      await 10 rpcinfo -T udp 127.0.0.1 ypserv 2
+      services "$unit" 100004:2
       ;;
     ypbind)
       domainname -F /etc/defaultdomain
