@@ -8,14 +8,17 @@ import Testing
 
     /// What lab tests can't run within themselves.
     private static let elsewhere = [
-        "scripts/test": "CI runs this very command, and it runs the demo first",
+        "scripts/test": "CI runs this very command, and it runs the demo too",
+        "a release build": "takes minutes; the build of the tests is the same without optimisation",
     ]
 
     /// What lab tests take out of the documents.
     private func recipesThatRun() throws -> Set<String> {
         var names: Set<String> = []
         for file in repository.swiftFiles(below: "Tests/LabTests") {
-            for match in try repository.text(file).matches(of: /[Rr]ecipe\("([^"\\]+)"/) { names.insert(String(match.1)) }
+            for match in try repository.text(file).matches(of: /[Rr]ecipe\("([^"\\]+)"/) {
+                names.insert(String(match.1))
+            }
             for match in try repository.text(file).matches(of: /\.(?:put|runs|run)\("([^"\\]+)"/) {
                 names.insert(String(match.1))
             }
@@ -31,7 +34,8 @@ import Testing
         for block in markdown.blocks where !block.isShown {
             let place = "\(document):\(block.line)"
             if let script = block.script {
-                #expect(Self.elsewhere[script] != nil, "\(place): \(script) is not in the list of what else runs blocks")
+                #expect(
+                    Self.elsewhere[script] != nil, "\(place): \(script) is not in the list of what else runs blocks")
             } else {
                 let name = try #require(block.recipe, "\(place): <!-- recipe: NAME --> must stand above this block")
                 #expect(tested.contains(name), "\(place): no lab test runs \(name)")
@@ -92,7 +96,8 @@ import Testing
 @Suite("the documents' reader") struct MarkdownTests {
     @Test("finds blocks, their names and their languages, also within lists")
     func blocks() {
-        let markdown = Markdown("a\n<!-- recipe: b c -->\n```sh\nls\n```\n- d\n\n   <!-- run by: e -->\n   ```\n   f\n   ```\n")
+        let markdown = Markdown(
+            "a\n<!-- recipe: b c -->\n```sh\nls\n```\n- d\n\n   <!-- run by: e -->\n   ```\n   f\n   ```\n")
         #expect(markdown.blocks.map(\.recipe) == ["b c", nil] && markdown.blocks.map(\.script) == [nil, "e"])
         #expect(markdown.blocks.map(\.language) == ["sh", ""] && markdown.blocks.map(\.line) == [3, 9])
         #expect(markdown.blocks[0].text == "ls\n" && markdown.indented == [])
