@@ -12,15 +12,16 @@ import Testing
         "a release build": "takes minutes; the build of the tests is the same without optimisation",
     ]
 
-    /// What lab tests take out of the documents.
+    /// The functions by which lab tests take blocks out of the documents.
+    private static let readers = ["Recipe", ".put", ".runs", "succeeds", "block"]
+
     private func recipesThatRun() throws -> Set<String> {
         var names: Set<String> = []
         for file in repository.swiftFiles(below: "Tests/LabTests") {
-            for match in try repository.text(file).matches(of: /[Rr]ecipe\("([^"\\]+)"/) {
-                names.insert(String(match.1))
-            }
-            for match in try repository.text(file).matches(of: /\.(?:put|runs|run)\("([^"\\]+)"/) {
-                names.insert(String(match.1))
+            let pieces = try repository.text(file).components(separatedBy: "(\"")
+            for (before, after) in zip(pieces, pieces.dropFirst())
+            where Self.readers.contains(where: before.hasSuffix) {
+                names.insert(String(after.prefix { $0 != "\"" }))
             }
         }
         return names
@@ -60,8 +61,9 @@ import Testing
             sources += try target.files.map(repository.text)
         }
         for (suite, test) in named {
-            let isThere = sources.contains {
-                $0.contains(try! Regex("(struct|enum) \(suite)\\b")) && $0.contains("\"\(test)\"")
+            let isThere = sources.contains { source in
+                ["struct \(suite) ", "struct \(suite):", "enum \(suite) "].contains { source.range(of: $0) != nil }
+                    && source.range(of: "\"\(test)\"") != nil
             }
             #expect(isThere, "\(suite) has no test \"\(test)\"")
         }
@@ -86,7 +88,7 @@ import Testing
             let path = folder.appendingPathComponent(String(match.1)).path
             #expect(FileManager.default.fileExists(atPath: path), "\(document): \(match.1)")
         }
-        for match in text.matches(of: /\b((?:docs|contrib|policy|scripts|systemd)\/[\w.\/-]*\w)/) {
+        for match in text.matches(of: /[\s(`]((?:docs|contrib|policy|scripts|systemd)\/[\w.\/-]*\w)/) {
             let path = repository.root.appendingPathComponent(String(match.1)).path
             #expect(FileManager.default.fileExists(atPath: path), "\(document): \(match.1)")
         }

@@ -6,11 +6,21 @@ final class Machine: Sendable {
     let name: String
     private let script = Recipe.root.appendingPathComponent("scripts/machine").path
 
+    /// - Parameter name: up to five letters.
     init(_ name: String) throws {
         self.name = "\(name)\(getpid() % 100_000)"
         // The first one of all makes the image, which takes a minute or two.
-        _ = try checked([script, "start", self.name])
+        _ = try checked(["bash", "-c", Self.withoutDescriptors, "bash", script, "start", self.name])
     }
+
+    /// Foundation waits for the end of a process by a descriptor, which the machine would inherit.
+    private static let withoutDescriptors = """
+        for each in /proc/self/fd/*; do
+            number=${each##*/}
+            if ((number > 2)); then eval "exec $number>&-"; fi
+        done
+        exec "$@"
+        """
 
     func stop() {
         do {
