@@ -4,7 +4,7 @@ import Testing
 @Suite("the documents") struct DocumentTests {
     private let repository = Repository()
 
-    private static let documents = ["README.md", "docs/COOKBOOK.md", "docs/COEXISTENCE.md"]
+    private static let documents = ["README.md", "docs/OPERATIONS.md", "docs/COOKBOOK.md", "docs/COEXISTENCE.md"]
 
     /// What lab tests can't run within themselves.
     private static let elsewhere = [
@@ -27,7 +27,7 @@ import Testing
         return names
     }
 
-    @Test("no block of README and COOKBOOK goes untested", arguments: documents.prefix(2))
+    @Test("no block of README, OPERATIONS and COOKBOOK goes untested", arguments: documents.prefix(3))
     func blocks(document: String) throws {
         let markdown = Markdown(try repository.text(document))
         let tested = try recipesThatRun()

@@ -61,6 +61,8 @@ extension LabTests {
             #expect(try succeeds("readme check").contains("workstations mount NFSv3"))
             let denials = try machine.shell("rpcwarden denials")
             #expect(denials.contains("10.99.0.2"), "\(denials)")
+            let learned = try succeeds("operations learn")
+            #expect(learned.contains("10.99.0.2") && learned.contains("status"), "\(learned)")
 
             _ = try succeeds("readme enforce")
             #expect(try !mayAsk(machine, from: "10.99.0.2"), "it enforces")
@@ -84,6 +86,13 @@ extension LabTests {
             #expect(daily.contains("10.99.0.2"), "the journal tells of the stranger: \(daily)")
             #expect(try !machine.shell("rpcwarden grants").contains("10.20.0.7"), "revoked")
             #expect(try block("readme cis").text.contains("enabled"))
+            let catalog = try succeeds("operations catalog")
+            #expect(catalog.contains("Subject: ") && catalog.contains("Defined-By: rpcwarden"), "\(catalog)")
+
+            _ = try succeeds("operations open")
+            #expect(try !machine.shell("nft list tables").contains("rpcwarden"), "opened on purpose")
+            try machine.shell("systemctl start rpcwarden.service")
+            #expect(try !mayAsk(machine, from: "10.99.0.2"), "guarded again")
 
             try machine.shell("rpcwarden setup --undo; nft delete table inet filter")
             #expect(try mayAsk(machine, from: "10.99.0.2"), "the stock rpcbind is back")

@@ -7,7 +7,7 @@ struct Recipe {
     var text: String
 
     init(_ name: String) throws {
-        for document in ["README.md", "docs/COOKBOOK.md", "docs/COEXISTENCE.md"] {
+        for document in ["README.md", "docs/OPERATIONS.md", "docs/COOKBOOK.md", "docs/COEXISTENCE.md"] {
             let text = try String(contentsOf: Self.root.appendingPathComponent(document), encoding: .utf8)
             guard let block = Self.block(name, in: text) else { continue }
             self.text = block
