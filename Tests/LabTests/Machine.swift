@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Testing
 
 /// A machine of scripts/machine: Debian 12 with the real systemd, at 10.99.0.1; outside of it are 10.99.0.2 and others.
@@ -6,12 +7,26 @@ final class Machine: Sendable {
     let name: String
     private let script = Recipe.root.appendingPathComponent("scripts/machine").path
 
-    /// - Parameter name: up to five letters.
-    init(_ name: String) throws {
-        self.name = "\(name)\(getpid() % 100_000)"
+    init() throws {
+        Self.sweep
+        self.name = Self.prefix + String(getpid(), radix: 36)
         // The first one of all makes the image, which takes a minute or two.
         _ = try checked(["bash", "-c", Self.withoutDescriptors, "bash", script, "start", self.name])
     }
+
+    private static let prefix = "test"
+
+    /// Machines of test runs that were killed.
+    private static let sweep: Void = {
+        let cache = ProcessInfo.processInfo.environment["RPCWARDEN_CACHE"] ?? "/var/tmp/rpcwarden"
+        let script = Recipe.root.appendingPathComponent("scripts/machine").path
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: "\(cache)/machines")) ?? [] {
+            guard name.hasPrefix(prefix), let pid = pid_t(name.dropFirst(prefix.count), radix: 36),
+                Glibc.kill(pid, 0) != 0
+            else { continue }
+            _ = try? run([script, "stop", name])
+        }
+    }()
 
     /// Foundation waits for the end of a process by a descriptor, which the machine would inherit.
     private static let withoutDescriptors = """

@@ -38,7 +38,7 @@ extension LabTests {
 
         @Test("its ten minutes, block by block: from a stock rpcbind to rpcwarden enforcing, and back")
         func adoption() async throws {
-            let machine = try Machine("doc")
+            let machine = try Machine()
             defer { machine.stop() }
             try prepare(machine, Lab.binaryPath)
             func block(_ name: String) throws -> Output {
