@@ -105,6 +105,13 @@ let package = Package(
             ] + nio),
         tests("HostPostureTests", ["HostPosture", "HostSurvey", "PolicyFile", "Portmapper"]),
         tests("ArchitectureTests", []),
+        tests(
+            "ReferenceTests",
+            [
+                "PolicyFile", "PolicyDrafts", "HostPosture", "AuditLog", "Control", "Warden", "Firewall", "Portmapper",
+                "Policy",
+            ],
+            exclude: ["validate.py", "typing.py"]),
         tests("LabTests", ["ONCRPC", "Portmapper"]),
     ]
 )

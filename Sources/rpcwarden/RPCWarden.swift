@@ -3,6 +3,7 @@ import Control
 import Daemon
 import Glibc
 import PolicyFile
+import Portmapper
 
 @main
 struct RPCWarden: ParsableCommand {
@@ -68,9 +69,14 @@ struct ConfigurationOption: ParsableArguments {
     @Option(
         name: .customLong("config"),
         help: ArgumentHelp(
-            "The configuration file (default: /etc/rpcwarden/rpcwarden.yaml, which may be missing).", valueName: "file")
+            "The configuration file (default: /etc/rpcwarden/rpcwarden.yaml, which may be missing).", valueName: "file"),
+        completion: .file(extensions: ["yaml"])
     )
     var path: String?
+}
+
+extension CompletionKind {
+    static var transport: Self { .list(Transport.allCases.map(\.description)) }
 }
 
 struct JSONFlag: ParsableArguments {
