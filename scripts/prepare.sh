@@ -9,6 +9,8 @@ lab_packages=(rpcbind nfs-ganesha nfs-ganesha-vfs libnfs-utils nfs-common nftabl
 firewall_packages=(iptables firewalld ufw dbus)
 # What reads the manual pages, the JSON Schemas and the completions: Tests/ReferenceTests.
 reference_packages=(mandoc man-db python3-jsonschema python3-yaml zsh fish)
+# The services of docs/COOKBOOK.md, and the machine that README's commands run on.
+document_packages=(nfs-kernel-server ypserv ypbind-mt yp-tools keepalived debootstrap)
 
 fail() {
     printf '%s: %s\n' "${0##*/}" "$*" >&2
@@ -59,10 +61,11 @@ install_packages() {
     [[ -z $made ]] || rm -f "$policy"
     ((status == 0)) || fail "apt-get failed; see /tmp/rpcwarden-apt.log"
     # Their packages enable them, and from the next boot on they would guard this host. (ufw is inactive until it is told.)
-    local service
-    for service in firewalld fail2ban; do
-        if [[ " ${missing[*]} " == *" $service "* ]] && type -P systemctl >/dev/null; then
-            systemctl disable --quiet "$service.service"
+    local pair
+    for pair in firewalld:firewalld fail2ban:fail2ban nfs-kernel-server:nfs-server ypserv:ypserv ypserv:yppasswdd \
+        ypserv:ypxfrd ypbind-mt:ypbind keepalived:keepalived; do
+        if [[ " ${missing[*]} " == *" ${pair%:*} "* ]] && type -P systemctl >/dev/null; then
+            systemctl disable --quiet "${pair#*:}.service"
         fi
     done
 }

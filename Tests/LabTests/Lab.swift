@@ -10,6 +10,8 @@ final class Lab: Sendable {
         case approved
         case limited
         case stranger
+        /// A second server, after `lab spare`.
+        case spare
     }
 
     @TaskLocal static var ofThisTest: Lab?
@@ -33,9 +35,8 @@ final class Lab: Sendable {
         script =
             URL(fileURLWithPath: #filePath).deletingLastPathComponent()
             .appendingPathComponent("../../scripts/lab").standardizedFileURL.path
-        let folder = Self.buildFolder
-        binary = ProcessInfo.processInfo.environment["RPCWARDEN_BINARY"] ?? folder + "/rpcwarden"
-        peerBinary = folder + "/labpeer"
+        binary = Self.binaryPath
+        peerBinary = Self.buildFolder + "/labpeer"
         do {
             try control("up")
         } catch {
@@ -53,6 +54,10 @@ final class Lab: Sendable {
         } catch {
             Issue.record(error, "the lab can't be taken down")
         }
+    }
+
+    static var binaryPath: String {
+        ProcessInfo.processInfo.environment["RPCWARDEN_BINARY"] ?? buildFolder + "/rpcwarden"
     }
 
     /// The folder of the test binary, where SwiftPM puts executables too.

@@ -1,0 +1,113 @@
+import Foundation
+import Testing
+
+@Suite("the documents") struct DocumentTests {
+    private let repository = Repository()
+
+    private static let documents = ["README.md", "docs/OPERATIONS.md", "docs/COOKBOOK.md", "docs/COEXISTENCE.md"]
+
+    /// What lab tests can't run within themselves.
+    private static let elsewhere = [
+        "scripts/test": "CI runs this very command, and it runs the demo too",
+        "a release build": "takes minutes; the build of the tests is the same without optimisation",
+    ]
+
+    /// The functions by which lab tests take blocks out of the documents.
+    private static let readers = ["Recipe", ".put", ".runs", "succeeds", "block"]
+
+    private func recipesThatRun() throws -> Set<String> {
+        var names: Set<String> = []
+        for file in repository.swiftFiles(below: "Tests/LabTests") {
+            let pieces = try repository.text(file).components(separatedBy: "(\"")
+            for (before, after) in zip(pieces, pieces.dropFirst())
+            where Self.readers.contains(where: before.hasSuffix) {
+                names.insert(String(after.prefix { $0 != "\"" }))
+            }
+        }
+        return names
+    }
+
+    @Test("no block of README, OPERATIONS and COOKBOOK goes untested", arguments: documents.prefix(3))
+    func blocks(document: String) throws {
+        let markdown = Markdown(try repository.text(document))
+        let tested = try recipesThatRun()
+        #expect(markdown.indented == [], "give each block a fence, and a name above it")
+        for block in markdown.blocks where !block.isShown {
+            let place = "\(document):\(block.line)"
+            if let script = block.script {
+                #expect(
+                    Self.elsewhere[script] != nil, "\(place): \(script) is not in the list of what else runs blocks")
+            } else {
+                let name = try #require(block.recipe, "\(place): <!-- recipe: NAME --> must stand above this block")
+                #expect(tested.contains(name), "\(place): no lab test runs \(name)")
+            }
+        }
+    }
+
+    @Test("each recipe has a name of its own")
+    func names() throws {
+        let names = try Self.documents.flatMap { Markdown(try repository.text($0)).blocks.compactMap(\.recipe) }
+        #expect(names.count > 30)
+        #expect(Set(names).count == names.count, "\(names.sorted())")
+    }
+
+    @Test("the tests that the threat model names exist")
+    func threats() throws {
+        let text = try repository.text("docs/THREAT_MODEL.md")
+        let named = text.matches(of: /`(\w+)`:? “([^”]+)”/).map { (suite: String($0.1), test: String($0.2)) }
+        #expect(named.count > 40)
+        var sources: [String] = []
+        for target in try repository.swiftTargets(in: "Tests") {
+            sources += try target.files.map(repository.text)
+        }
+        for (suite, test) in named {
+            let isThere = sources.contains { source in
+                ["struct \(suite) ", "struct \(suite):", "enum \(suite) "].contains { source.range(of: $0) != nil }
+                    && source.range(of: "\"\(test)\"") != nil
+            }
+            #expect(isThere, "\(suite) has no test \"\(test)\"")
+        }
+    }
+
+    @Test("each threat is told with what stops it, what shows that, and what remains")
+    func rows() throws {
+        let rows = try repository.text("docs/THREAT_MODEL.md").split(separator: "\n").filter { $0.hasPrefix("| T") }
+        #expect(rows.count > 20)
+        for row in rows {
+            let cells = row.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
+            #expect(cells.count == 4 && !cells.contains(""), "\(row)")
+            #expect(cells.count == 4 && cells[2].contains("“"), "no test shows it: \(row)")
+        }
+    }
+
+    @Test("links between documents lead somewhere", arguments: documents + ["docs/THREAT_MODEL.md", "SECURITY.md"])
+    func links(document: String) throws {
+        let text = try repository.text(document)
+        let folder = repository.root.appendingPathComponent(document).deletingLastPathComponent()
+        for match in text.matches(of: /\]\(([^)#]+)(?:#[^)]*)?\)/) where !match.1.contains("://") {
+            let path = folder.appendingPathComponent(String(match.1)).path
+            #expect(FileManager.default.fileExists(atPath: path), "\(document): \(match.1)")
+        }
+        for match in text.matches(of: /[\s(`]((?:docs|contrib|policy|scripts|systemd)\/[\w.\/-]*\w)/) {
+            let path = repository.root.appendingPathComponent(String(match.1)).path
+            #expect(FileManager.default.fileExists(atPath: path), "\(document): \(match.1)")
+        }
+    }
+}
+
+@Suite("the documents' reader") struct MarkdownTests {
+    @Test("finds blocks, their names and their languages, also within lists")
+    func blocks() {
+        let markdown = Markdown(
+            "a\n<!-- recipe: b c -->\n```sh\nls\n```\n- d\n\n   <!-- run by: e -->\n   ```\n   f\n   ```\n")
+        #expect(markdown.blocks.map(\.recipe) == ["b c", nil] && markdown.blocks.map(\.script) == [nil, "e"])
+        #expect(markdown.blocks.map(\.language) == ["sh", ""] && markdown.blocks.map(\.line) == [3, 9])
+        #expect(markdown.blocks[0].text == "ls\n" && markdown.indented == [])
+    }
+
+    @Test("finds blocks that have no fence, and takes no comment for a name that stands further up")
+    func unnamed() {
+        let markdown = Markdown("a\n\n    ls\n\n<!-- recipe: b -->\n\n```\nls\n```\n")
+        #expect(markdown.indented == [3] && markdown.blocks[0].comment == nil)
+    }
+}

@@ -1,0 +1,75 @@
+import Foundation
+import Glibc
+import Testing
+
+/// A machine of scripts/machine: Debian 12 with the real systemd, at 10.99.0.1; outside of it are 10.99.0.2 and others.
+final class Machine: Sendable {
+    let name: String
+    private let script = Recipe.root.appendingPathComponent("scripts/machine").path
+
+    init() throws {
+        Self.sweep
+        self.name = Self.prefix + String(getpid(), radix: 36)
+        // The first one of all makes the image, which takes a minute or two.
+        _ = try checked(["bash", "-c", Self.withoutDescriptors, "bash", script, "start", self.name])
+    }
+
+    private static let prefix = "test"
+
+    /// Machines of test runs that were killed.
+    private static let sweep: Void = {
+        let cache = ProcessInfo.processInfo.environment["RPCWARDEN_CACHE"] ?? "/var/tmp/rpcwarden"
+        let script = Recipe.root.appendingPathComponent("scripts/machine").path
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: "\(cache)/machines")) ?? [] {
+            guard name.hasPrefix(prefix), let pid = pid_t(name.dropFirst(prefix.count), radix: 36),
+                Glibc.kill(pid, 0) != 0
+            else { continue }
+            _ = try? run([script, "stop", name])
+        }
+    }()
+
+    /// Foundation waits for the end of a process by a descriptor, which the machine would inherit.
+    private static let withoutDescriptors = """
+        for each in /proc/self/fd/*; do
+            number=${each##*/}
+            if ((number > 2)); then eval "exec $number>&-"; fi
+        done
+        exec "$@"
+        """
+
+    func stop() {
+        do {
+            _ = try checked([script, "stop", name])
+        } catch {
+            Issue.record(error, "the machine can't be stopped")
+        }
+    }
+
+    func inside(_ command: String...) throws -> Output { try Self.timed([script, "run", name, "--"] + command) }
+
+    func outside(_ command: String...) throws -> Output {
+        try Self.timed([script, "outside", name, "--", "timeout", "--signal=KILL", "3"] + command)
+    }
+
+    /// A script, of which each command must succeed.
+    @discardableResult
+    func shell(_ text: String, in folder: String = "/") throws -> String {
+        try checked([script, "run", name, "--", "sh", "-ec", "cd \(folder)\n\(text)"])
+    }
+
+    /// Files of this host, at the same place there.
+    func copy(_ files: [String]) throws {
+        let list = files.map { "'\($0)'" }.joined(separator: " ")
+        _ = try checked(["sh", "-ec", "tar -C / -chf - \(list) | '\(script)' run \(name) -- tar -C / -xf -"])
+    }
+
+    private func checked(_ command: [String]) throws -> String {
+        let output = try Self.timed(command)
+        guard output.isSuccess else { throw CommandError(command: command, output: output) }
+        return output.text
+    }
+
+    private static func timed(_ command: [String]) throws -> Output {
+        try run(["timeout", "--kill-after=5", "600"] + command)
+    }
+}

@@ -1,0 +1,26 @@
+# furnish.sh STATE HOST HELPERS BINARY: runs in a host's mount namespace, and lays folders of its own over what it may
+# change, so that the commands of a document run there as they stand, and the host that tests stays as it is.
+set -eu
+
+state=$1 host=$2 helpers=$3 binary=$4
+
+over() {
+  mkdir -p "$state/$host$1/upper" "$state/$host$1/work"
+  mount -n -t overlay lab "$1" -o "lowerdir=$1,upperdir=$state/$host$1/upper,workdir=$state/$host$1/work"
+}
+
+for folder in /etc /usr /var/yp /var/lib/rpcwarden /var/log; do
+  [ ! -d "$folder" ] || over "$folder"
+done
+# An NFS server can't export an overlay.
+[ ! -d /srv ] || mount -n -t tmpfs -o mode=0755 lab-srv /srv
+
+: >/usr/sbin/rpcwarden
+mount -n --bind "$binary" /usr/sbin/rpcwarden
+rm -rf /etc/rpcwarden /usr/bin/systemctl
+mkdir -p /etc/rpcwarden/policy.d
+cat >/usr/bin/systemctl <<SCRIPT
+#!/bin/sh
+exec env LAB_STATE=$state LAB_HOST=$host LAB_HELPERS=$helpers sh $helpers/systemctl.sh "\$@"
+SCRIPT
+chmod 755 /usr/bin/systemctl

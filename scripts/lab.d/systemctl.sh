@@ -1,0 +1,108 @@
+# Stands in for systemctl in a furnished host of the lab, where a document's commands run as they stand though nothing
+# runs systemd: it starts the real daemons as their units do, and refuses what it doesn't know.
+set -eu
+
+fail() {
+  printf 'systemctl of the lab: %s\n' "$*" >&2
+  exit 1
+}
+
+start() {  # start NAME COMMAND…
+  name=$LAB_HOST-$1
+  shift
+  perl "$LAB_HELPERS/detach.pl" "$LAB_STATE/$name.log" "$LAB_STATE/$name.pid" "$@"
+}
+
+stop() {
+  file=$LAB_STATE/$LAB_HOST-$1.pid
+  [ -e "$file" ] || return 0
+  pid=$(cat "$file")
+  rm -f "$file"
+  kill "$pid" 2>/dev/null || return 0
+  tries=250
+  while kill -0 "$pid" 2>/dev/null; do
+    [ $tries -gt 0 ] || kill -s KILL "$pid"
+    tries=$((tries - 1))
+    sleep 0.02
+  done
+}
+
+await() {  # await SECONDS COMMAND…
+  tries=$(($1 * 20))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    [ $tries -gt 0 ] || fail "$unit is not ready; see $LAB_STATE"
+    tries=$((tries - 1))
+    sleep 0.05
+  done
+}
+
+services() {  # services UNIT PROGRAM:VERSION…
+  name=$LAB_HOST-$1
+  shift
+  perl "$LAB_HELPERS/await-rpc.pl" 30 "$(cat "$LAB_STATE/$name.pid")" "$@" ||
+    { cat "$LAB_STATE/$name.log" >&2; fail "$name did not start"; }
+}
+
+start_unit() {
+  case $unit in
+    rpcbind)
+      if [ -e /etc/systemd/system/rpcbind.socket.d/rpcwarden.conf ]; then
+        start "$unit" perl "$LAB_HELPERS/rpcbind-sockets.pl" rpcbind -f -w
+      else
+        start "$unit" rpcbind -f -w
+      fi
+      services "$unit"
+      ;;
+    rpcwarden)
+      start "$unit" /usr/sbin/rpcwarden serve
+      await 10 /usr/sbin/rpcwarden status
+      ;;
+    nfs-ganesha)
+      start "$unit" ganesha.nfsd -F -f /etc/ganesha/ganesha.conf -L "$LAB_STATE/$LAB_HOST-ganesha.log" \
+        -p /run/ganesha/ganesha.pid
+      services "$unit" 100003:3 100005:3 100021:4
+      ;;
+    # The kernel that tests has no nfsd. What runs outside of it is real.
+    nfs-mountd)
+      exportfs -r
+      start "$unit" rpc.mountd -F
+      services "$unit" 100005:3
+      ;;
+    rpc-statd)
+      start "$unit" rpc.statd --foreground --no-syslog --no-notify
+      services "$unit" 100024:1
+      ;;
+    ypserv)
+      domainname -F /etc/defaultdomain
+      start "$unit" ypserv -f
+      services "$unit" 100004:2
+      ;;
+    ypbind)
+      domainname -F /etc/defaultdomain
+      start "$unit" ypbind -foreground
+      ;;
+    keepalived)
+      start "$unit" keepalived -n -l -p /run/keepalived.pid -r /run/vrrp.pid
+      ;;
+    *) fail "no unit $unit" ;;
+  esac
+}
+
+action=${1-}
+shift
+[ "${1-}" != --now ] || shift
+for unit; do
+  unit=${unit%.service}
+  unit=${unit%.socket}
+  case $action in
+    start | enable) start_unit ;;
+    stop | disable) stop "$unit" ;;
+    restart)
+      stop "$unit"
+      start_unit
+      ;;
+    daemon-reload) ;;
+    *) fail "no action $action" ;;
+  esac
+done
