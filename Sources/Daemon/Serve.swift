@@ -59,6 +59,7 @@ public func serve(configuration: String?) throws {
     }.wait()
     try engine.1.wait()
     wait(for: signals, onHangup: { loop.execute { engine.0.value.refresh() } })
+    try loop.flatSubmit { engine.0.value.drain() }.wait()
     let loss = try loop.submit {
         engine.0.value.stop()
         return engine.0.value.netfilter.loss

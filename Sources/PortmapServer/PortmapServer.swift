@@ -28,6 +28,8 @@ public final class PortmapServer {
     let recordBytesMax: Int
     weak var delegate: (any PortmapServerDelegate)?
     var connections: [ConnectionTable.ID: any Channel] = [:]
+    /// Those whose first call, or the rest of one, is to come.
+    var awaited: Set<ConnectionTable.ID> = []
     private var sockets: [UInt64: ListeningSocket] = [:]
     /// The listeners.
     private(set) var channels: [any Channel] = []
@@ -179,6 +181,18 @@ public final class PortmapServer {
     /// Ends a connection, behind the replies that were sent to it.
     public func closeConnection(_ id: ConnectionTable.ID) {
         connections[id]?.close(promise: nil)
+    }
+
+    /// What comes from now on stays in the sockets, for whoever else has them. Replies still leave.
+    public func stopListening() {
+        isClosing = true
+        for channel in channels { channel.close(promise: nil) }
+        channels = []
+    }
+
+    /// Closes the connections but those whose first call, or the rest of one, is to come.
+    public func closeAnswered() {
+        for (id, channel) in connections where !awaited.contains(id) { channel.close(promise: nil) }
     }
 
     public func close() {

@@ -1,0 +1,27 @@
+import NIOCore
+import PortmapServer
+import Warden
+
+extension Engine {
+    /// For what rpcbind has been asked, and for connections that were accepted and have asked nothing yet.
+    private static let drainMax: Duration = .milliseconds(500)
+    private static let drainPeriod: TimeAmount = .milliseconds(5)
+
+    /// Takes no more calls, and answers those that it took; what waits in the sockets is the next daemon's, if the service
+    /// manager keeps them.
+    func drain() -> EventLoopFuture<Void> {
+        guard !isStopped, let server else { return loop.makeSucceededVoidFuture() }
+        server.stopListening()
+        let promise = loop.makePromise(of: Void.self)
+        drain(until: HostClock.now() + Self.drainMax, promise)
+        return promise.futureResult
+    }
+
+    private func drain(until deadline: Instant, _ promise: EventLoopPromise<Void>) {
+        if !warden.isAnswering { server?.closeAnswered() }
+        let isDone = !warden.isAnswering && warden.connectionCount == 0
+        guard !isDone, HostClock.now() < deadline else { return promise.succeed() }
+        let this = NIOLoopBound(self, eventLoop: loop)
+        loop.scheduleTask(in: Self.drainPeriod) { this.value.drain(until: deadline, promise) }
+    }
+}
