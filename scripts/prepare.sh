@@ -7,6 +7,8 @@ lab_packages=(rpcbind nfs-ganesha nfs-ganesha-vfs libnfs-utils nfs-common nftabl
     fail2ban logrotate curl)
 # The other firewalls of docs/COEXISTENCE.md, each run in a namespace of the lab only.
 firewall_packages=(iptables firewalld ufw dbus)
+# The package, and the machine that it is tested on.
+package_packages=(dpkg-dev lintian debootstrap)
 
 fail() {
     printf '%s: %s\n' "${0##*/}" "$*" >&2
