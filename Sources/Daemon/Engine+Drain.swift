@@ -4,7 +4,7 @@ import Warden
 
 extension Engine {
     /// For what rpcbind has been asked, and for connections that were accepted and have asked nothing yet.
-    private static let drainMax: Duration = .milliseconds(500)
+    private static let drainMax: Duration = .seconds(1)
     private static let drainPeriod: TimeAmount = .milliseconds(5)
 
     /// Takes no more calls, and answers those that it took; what waits in the sockets is the next daemon's, if the service
