@@ -17,11 +17,19 @@ extension Engine {
         return promise.futureResult
     }
 
+    /// Looked at later, not at once: NIO registers a connection that it has accepted by a task of the loop.
     private func drain(until deadline: Instant, _ promise: EventLoopPromise<Void>) {
-        if !warden.isAnswering { server?.closeAnswered() }
-        let isDone = !warden.isAnswering && warden.connectionCount == 0
-        guard !isDone, HostClock.now() < deadline else { return promise.succeed() }
         let this = NIOLoopBound(self, eventLoop: loop)
-        loop.scheduleTask(in: Self.drainPeriod) { this.value.drain(until: deadline, promise) }
+        loop.scheduleTask(in: Self.drainPeriod) {
+            guard !this.value.hasDrained(), HostClock.now() < deadline else { return promise.succeed() }
+            this.value.drain(until: deadline, promise)
+        }
+    }
+
+    /// Lets go who has been answered.
+    private func hasDrained() -> Bool {
+        guard !warden.isAnswering else { return false }
+        server?.closeAnswered()
+        return warden.connectionCount == 0
     }
 }
