@@ -42,6 +42,7 @@ let package = Package(
         pure("Policy", ["Portmapper"]),
         pure("Firewall", ["Portmapper"]),
         pure("HostPosture", ["Portmapper"]),
+        pure("Activity"),
         pure("Warden", ["ONCRPC", "Portmapper", "Policy", "Firewall"]),
         pure("PolicyDrafts", ["Portmapper", "Policy", "Warden"]),
         pure("Privilege", ["ONCRPC", "Portmapper", "Policy", "Firewall", "Warden"]),
@@ -59,13 +60,13 @@ let package = Package(
         .target(name: "CSandbox"),
         shell("Sandbox", ["CSandbox"]),
         shell("AuditLog", ["Warden", "Portmapper"]),
-        shell("Control", nio),
+        shell("Control", ["Activity"] + nio),
         shell("HostSurvey", ["HostPosture", "ONCRPC", "Portmapper"]),
         shell("Metrics", ["Warden", "Portmapper", "Firewall"] + nio),
         .target(
             name: "Daemon",
             dependencies: [
-                "ONCRPC", "Portmapper", "Policy", "Firewall", "Warden", "Privilege",
+                "ONCRPC", "Portmapper", "Policy", "Firewall", "Activity", "Warden", "Privilege",
                 "PolicyFile", "HostNames", "PortmapServer", "RpcbindClient", "Netfilter", "Sandbox", "AuditLog",
                 "Control", "Metrics",
             ] + nio,
@@ -75,7 +76,7 @@ let package = Package(
             name: "rpcwarden",
             dependencies: [
                 "Portmapper", "Policy", "Warden", "PolicyDrafts", "PolicyFile", "Control", "Daemon", "HostPosture",
-                "HostSurvey",
+                "HostSurvey", "Activity",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict
@@ -86,6 +87,7 @@ let package = Package(
             name: "labpeer", dependencies: ["ONCRPC", "Portmapper"], path: "Tests/labpeer", swiftSettings: strict),
 
         tests("ONCRPCTests", ["ONCRPC"]),
+        tests("ActivityTests", ["Activity"]),
         tests("PortmapperTests", ["ONCRPC", "Portmapper"], exclude: ["Golden"]),
         tests("PolicyTests", ["Policy", "Portmapper"]),
         tests("WardenTests", ["Warden", "ONCRPC", "Portmapper", "Policy", "Firewall"]),
@@ -100,11 +102,18 @@ let package = Package(
         tests(
             "ShellTests",
             [
-                "ONCRPC", "Portmapper", "Warden", "AuditLog", "Control", "PortmapServer", "RpcbindClient",
+                "ONCRPC", "Portmapper", "Activity", "Warden", "AuditLog", "Control", "PortmapServer", "RpcbindClient",
                 "Metrics", "Firewall",
             ] + nio),
         tests("HostPostureTests", ["HostPosture", "HostSurvey", "PolicyFile", "Portmapper"]),
         tests("ArchitectureTests", []),
+        tests(
+            "ReferenceTests",
+            [
+                "PolicyFile", "PolicyDrafts", "HostPosture", "AuditLog", "Control", "Warden", "Firewall", "Portmapper",
+                "Policy",
+            ],
+            exclude: ["validate.py", "typing.py"]),
         tests("LabTests", ["ONCRPC", "Portmapper"]),
     ]
 )

@@ -28,7 +28,8 @@ let package = Package(
         swift("PolicyFile", ["Policy", "Portmapper", "Firewall", "Warden", "CYAML"]),
         swift("Netfilter", ["Firewall", "Portmapper", "CNetfilter"]),
         // What it leaves out needs SwiftNIO.
-        swift("Control", exclude: ["ControlClient.swift", "ControlServer.swift"]),
+        swift("Activity"),
+        swift("Control", ["Activity"], exclude: ["ControlClient.swift", "ControlServer.swift"]),
         swift("Metrics", ["Warden", "Portmapper", "Firewall"], exclude: ["MetricsServer.swift"]),
 
         .target(name: "Allocations"),

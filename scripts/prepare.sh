@@ -4,11 +4,13 @@
 # What the build links, and what the lab runs.
 build_packages=(libmnl-dev libnftnl-dev libyaml-dev)
 lab_packages=(rpcbind nfs-ganesha nfs-ganesha-vfs libnfs-utils nfs-common nftables conntrack iproute2 tcpdump procps nmap
-    fail2ban logrotate curl)
+    fail2ban logrotate curl tmux)
 # The other firewalls of docs/COEXISTENCE.md, each run in a namespace of the lab only.
 firewall_packages=(iptables firewalld ufw dbus)
 # The package, and the machine that it is tested on.
 package_packages=(dpkg-dev lintian debootstrap)
+# What reads the manual pages, the JSON Schemas and the completions: Tests/ReferenceTests.
+reference_packages=(mandoc man-db python3-jsonschema python3-yaml zsh fish)
 
 fail() {
     printf '%s: %s\n' "${0##*/}" "$*" >&2

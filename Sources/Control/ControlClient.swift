@@ -25,11 +25,13 @@ public enum ControlError: Error, Hashable, Sendable, CustomStringConvertible {
 public struct ControlClient: Sendable {
     public let path: String
 
-    /// A reload of a large policy takes a while; a daemon that needs longer is stuck.
-    private static let patienceSeconds = 30
+    /// For each step: to connect, to send, and until more of the answer is there.
+    private let patience: Duration
 
-    public init(path: String) {
+    /// - Parameter patience: a reload of a large policy takes a while; a daemon that needs longer is stuck.
+    public init(path: String, patience: Duration = .seconds(30)) {
         self.path = path
+        self.patience = patience
     }
 
     public func ask(_ call: ControlCall) throws -> ControlReply {
@@ -52,8 +54,11 @@ public struct ControlClient: Sendable {
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
         let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw .unreachable(path: path, code: errno) }
-        var patience = timeval(tv_sec: Self.patienceSeconds, tv_usec: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+        let (seconds, attoseconds) = patience.components
+        var limit = timeval(tv_sec: Int(seconds), tv_usec: Int(attoseconds / 1_000_000_000_000))
+        for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+            setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
+        }
         let code = withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) < 0 ? errno : 0

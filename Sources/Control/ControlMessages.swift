@@ -1,3 +1,5 @@
+import Activity
+
 /// What the control socket is asked: one JSON object on one line.
 public struct ControlCall: Codable, Hashable, Sendable {
     public enum Command: String, Codable, Sendable {
@@ -9,6 +11,7 @@ public struct ControlCall: Codable, Hashable, Sendable {
         case release
         case reload
         case stop
+        case activity
     }
 
     public var command: Command
@@ -19,10 +22,14 @@ public struct ControlCall: Codable, Hashable, Sendable {
     public var opens: Bool?
     /// `denials`: how far back, in seconds.
     public var since: Int?
+    /// `activity`: grants to look at, ``ActivityReport/watchedMax`` of them at the most.
+    public var watched: [GrantLabel]?
+    /// `activity`: which other grants to look at, as ``ActivityReport/nextGrant`` said.
+    public var nextGrant: Int?
 
     public init(
         _ command: Command, client: String? = nil, port: UInt16? = nil, transport: String? = nil, opens: Bool? = nil,
-        since: Int? = nil
+        since: Int? = nil, watched: [GrantLabel]? = nil, nextGrant: Int? = nil
     ) {
         self.command = command
         self.client = client
@@ -30,6 +37,8 @@ public struct ControlCall: Codable, Hashable, Sendable {
         self.transport = transport
         self.opens = opens
         self.since = since
+        self.watched = watched
+        self.nextGrant = nextGrant
     }
 }
 
@@ -39,6 +48,7 @@ public struct ControlReply: Codable, Hashable, Sendable {
     public var grants: [GrantRow]?
     public var registry: [RegistryRow]?
     public var denials: [DenialRow]?
+    public var activity: ActivityReport?
     /// What was changed, in plain words, a line each.
     public var changes: [String]?
     /// What failed, with which value, and what to do.
@@ -46,12 +56,13 @@ public struct ControlReply: Codable, Hashable, Sendable {
 
     public init(
         status: StatusReport? = nil, grants: [GrantRow]? = nil, registry: [RegistryRow]? = nil,
-        denials: [DenialRow]? = nil, changes: [String]? = nil, failure: String? = nil
+        denials: [DenialRow]? = nil, activity: ActivityReport? = nil, changes: [String]? = nil, failure: String? = nil
     ) {
         self.status = status
         self.grants = grants
         self.registry = registry
         self.denials = denials
+        self.activity = activity
         self.changes = changes
         self.failure = failure
     }

@@ -13,6 +13,7 @@ extension Engine {
         case .registry: registry()
         case .denials: denials(since: call.since)
         case .revoke: revoke(call)
+        case .activity: activity(call)
         case .release: release(call)
         case .reload:
             switch refresh() {

@@ -12,7 +12,7 @@ extension Engine {
     }
 
     /// `manage: sets` has no counters of ours. A table that is gone is told of by other means.
-    private func dropsIfReadable() -> DropCounts? {
+    func dropsIfReadable() -> DropCounts? {
         guard warden.settings.firewall.management == .guardPorts, warden.isGuarding else { return nil }
         do {
             return try netfilter.drops()

@@ -58,6 +58,12 @@ final class NetfilterClient {
         return lifetimes
     }
 
+    func uses(of keys: [GrantKey]) throws(Failure) -> [GrantKey: GrantUse] {
+        let reply = ask(.uses(keys))
+        guard case .uses(let uses) = reply else { throw failure(reply) }
+        return uses
+    }
+
     func cut(clients: Set<AddressRange>, service: ServicePort) throws(Failure) {
         let reply = ask(.cut(clients, service))
         guard case .cut = reply else { throw failure(reply) }

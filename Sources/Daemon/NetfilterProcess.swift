@@ -120,6 +120,7 @@ final class NetfilterProcess {
             case .commit(let transaction): return .committed(commit(transaction))
             case .contents: return .contents(try contents())
             case .lifetimes(let keys): return .lifetimes(try table.lifetimes(of: keys, in: settings.firewall.table))
+            case .uses(let keys): return .uses(try table.uses(of: keys, in: settings.firewall.table))
             case .cut(let clients, let service):
                 if let refusal = ceiling.refusal(toCut: service) { return .failed(refused(refusal)) }
                 return .cut(try flows.cut(clients: clients, service: service))

@@ -15,6 +15,7 @@ public enum SetupFiles {
     public static let rpcbindPort: UInt16 = 1111
 
     public static let configurationText = """
+        # yaml-language-server: $schema=/usr/share/rpcwarden/schema/rpcwarden.schema.json
         # Written by `rpcwarden setup`; every other key stands at its default.
         # Look at `rpcwarden denials` for what enforce would deny, then: mode: enforce, and `rpcwarden reload`.
         mode: observe
@@ -22,6 +23,7 @@ public enum SetupFiles {
         """
 
     public static let policyText = """
+        # yaml-language-server: $schema=/usr/share/rpcwarden/schema/rpcwarden-policy.schema.json
         # Written by `rpcwarden setup`. It permits nobody anything: as long as rpcwarden.yaml says `mode: observe`, that
         # is only logged. Write your rules here, for example:
         #

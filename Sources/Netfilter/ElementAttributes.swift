@@ -53,6 +53,8 @@ struct ElementAttributes {
     /// One without timeout stays until it is taken away.
     var lifetime: Duration { expiresIn ?? .seconds(Int64.max) }
 
+    var use: GrantUse { GrantUse(expiresIn: lifetime, packets: packets / countingsPerPacket) }
+
     func grant(_ key: GrantKey, setTimeout: Duration) -> GrantElement {
         let timeout = timeout ?? setTimeout
         let expiresIn = expiresIn ?? timeout

@@ -14,18 +14,32 @@ extension NetfilterTable {
     public func lifetimes(
         of keys: [GrantKey], in table: String
     ) throws(NetfilterError) -> [GrantKey: Duration] {
-        var lifetimes: [GrantKey: Duration] = [:]
+        try elements(of: keys, in: table) { $0.lifetime }
+    }
+
+    /// The same, with the packets that each has let in.
+    public func uses(of keys: [GrantKey], in table: String) throws(NetfilterError) -> [GrantKey: GrantUse] {
+        let countings: UInt64 = try hasRules(table) ? 2 : 1
+        return try elements(of: keys, in: table, countingsPerPacket: countings) { $0.use }
+    }
+
+    private func elements<Value>(
+        of keys: [GrantKey], in table: String, countingsPerPacket: UInt64 = 1, _ read: (ElementAttributes) -> Value
+    ) throws(NetfilterError) -> [GrantKey: Value] {
+        var found: [GrantKey: Value] = [:]
         var rest = keys[...]
         while !rest.isEmpty {
-            try read(rest.prefix(Self.questionsMax), in: table, into: &lifetimes)
+            try ask(for: rest.prefix(Self.questionsMax), in: table) { key, attributes in
+                found[key] = read(ElementAttributes(attributes, countingsPerPacket: countingsPerPacket))
+            }
             rest = rest.dropFirst(Self.questionsMax)
         }
-        return lifetimes
+        return found
     }
 
     /// One message for each key: the kernel stops a message's reading at the first element that is missing.
-    private func read(
-        _ keys: ArraySlice<GrantKey>, in table: String, into lifetimes: inout [GrantKey: Duration]
+    private func ask(
+        for keys: ArraySlice<GrantKey>, in table: String, each: (GrantKey, Attributes) -> Void
     ) throws(NetfilterError) {
         let doing = "reading grants of table inet \(table)"
         var questions = MessageBuffer()
@@ -53,18 +67,18 @@ extension NetfilterTable {
             case .bytes(let bytes):
                 for message in NetlinkMessages(bytes) where message.portID == portID {
                     guard let key = asked.removeValue(forKey: message.sequence) else { continue }
-                    lifetimes[key] = try Self.lifetime(message, doing, setOffset)
+                    if let element = try Self.element(message, doing, setOffset) { each(key, element) }
                 }
             }
         }
     }
 
-    private static func lifetime(
+    private static func element(
         _ message: NetlinkMessage, _ doing: String, _ setOffset: Int
-    ) throws(NetfilterError) -> Duration? {
+    ) throws(NetfilterError) -> Attributes? {
         guard message.type == NLMSG_ERROR else {
             let list = message.netfilterAttributes.first { $0.type == NFTA_SET_ELEM_LIST_ELEMENTS.rawValue }
-            return list?.nested.first { _ in true }.map { ElementAttributes($0.nested).lifetime }
+            return list?.nested.first { _ in true }?.nested
         }
         let answer = Acknowledgement(error: message)
         // The kernel points at what it doesn't find: the element, or table or set, which stand before it.

@@ -25,6 +25,9 @@ public struct DraftPolicy: Hashable, Sendable {
         public var open: Opening = .onLookup
     }
 
+    /// Tells editors with yaml-language-server what a policy may hold.
+    static let schemaLine = "# yaml-language-server: $schema=/usr/share/rpcwarden/schema/rpcwarden-policy.schema.json"
+
     /// Lines at the top.
     public var comments: [String] = []
     public var groups: [(name: String, members: [Member])] { groupNames.map { ($0, members[$0] ?? []) } }
@@ -41,7 +44,7 @@ public struct DraftPolicy: Hashable, Sendable {
 
     /// The YAML text; programs by their names where `names` knows them.
     public func text(names: ProgramNames) -> String {
-        var lines = comments.map(Self.comment)
+        var lines = [Self.schemaLine] + comments.map(Self.comment)
         if !groupNames.isEmpty { lines += ["", "clients:"] }
         for (name, members) in groups {
             lines.append("  \(name):")

@@ -23,7 +23,6 @@ extension Syntax where Value == Duration {
         Self { text throws(Mistake) in
             let digits = text.prefix { $0.isASCII && $0.isNumber }
             guard (1...9).contains(digits.count), let number = Int(digits) else { throw noDuration(text) }
-            if zeroIsAllowed, number == 0 { return .zero }
             let suffix = text.dropFirst(digits.count)
             guard !suffix.isEmpty || number == 0 else {
                 throw Mistake("\(quoted(text)) has no unit", hint: "write \(text)s for seconds")
@@ -31,6 +30,7 @@ extension Syntax where Value == Duration {
             guard let unit = suffix.isEmpty ? .seconds : DurationUnit(rawValue: String(suffix)) else {
                 throw noDuration(text)
             }
+            if zeroIsAllowed, number == 0 { return .zero }
             let duration = unit.duration * number
             guard range.contains(duration) else {
                 let zero = zeroIsAllowed ? "0, or " : ""

@@ -21,6 +21,9 @@ extension NetfilterCall {
         case .events: encoder.uint32(4)
         case .reload: encoder.uint32(5)
         case .drops: encoder.uint32(6)
+        case .uses(let keys):
+            encoder.uint32(7)
+            encoder.list(keys) { $0.grantKey($1) }
         }
         return encoder.bytes
     }
@@ -35,11 +38,7 @@ extension NetfilterCall {
         switch try decoder.uint32() {
         case 0: return .commit(try decoder.transaction())
         case 1: return .contents
-        case 2:
-            return .lifetimes(
-                try decoder.list(max: MessageLimits.elementsMax, itemBytesMin: ItemBytes.grantKey) {
-                    decoder throws(XDRError) in try decoder.grantKey()
-                })
+        case 2: return .lifetimes(try decoder.grantKeys())
         case 3:
             let service = try decoder.service()
             let clients = try decoder.list(max: MessageLimits.elementsMax, itemBytesMin: ItemBytes.range) {
@@ -49,7 +48,16 @@ extension NetfilterCall {
         case 4: return .events
         case 5: return .reload
         case 6: return .drops
+        case 7: return .uses(try decoder.grantKeys())
         case let other: throw .invalid(other)
+        }
+    }
+}
+
+extension XDRDecoder {
+    fileprivate mutating func grantKeys() throws(XDRError) -> [GrantKey] {
+        try list(max: MessageLimits.elementsMax, itemBytesMin: ItemBytes.grantKey) { decoder throws(XDRError) in
+            try decoder.grantKey()
         }
     }
 }

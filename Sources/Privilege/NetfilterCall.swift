@@ -7,6 +7,7 @@ public enum NetfilterCall: Hashable, Sendable {
     case commit(Transaction)
     case contents
     case lifetimes([GrantKey])
+    case uses([GrantKey])
     /// End the flows of these clients to the service.
     case cut(Set<AddressRange>, ServicePort)
     /// What happened since the last time.
@@ -25,6 +26,7 @@ public enum NetfilterReply: Hashable, Sendable {
     /// `nil`: there is no table.
     case contents(TableContents?)
     case lifetimes([GrantKey: Duration])
+    case uses([GrantKey: GrantUse])
     case cut(Int)
     case events(NetfilterEvents)
     case drops(DropCounts)

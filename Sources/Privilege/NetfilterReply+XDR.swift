@@ -33,6 +33,13 @@ extension NetfilterReply {
         case .drops(let counts):
             encoder.uint32(8)
             for count in [counts.guarded, counts.quarantined, counts.strangers] { encoder.uint64(count) }
+        case .uses(let uses):
+            encoder.uint32(9)
+            encoder.list(uses) {
+                $0.grantKey($1.key)
+                $0.duration($1.value.expiresIn)
+                $0.uint64($1.value.packets)
+            }
         case .failed(let why):
             encoder.uint32(7)
             encoder.string(why, max: MessageLimits.textBytesMax)
@@ -57,6 +64,7 @@ extension NetfilterReply {
         case 6: return .reloaded
         case 7: return .failed(try decoder.string(max: MessageLimits.textBytesMax))
         case 8: return .drops(try decoder.drops())
+        case 9: return .uses(try decoder.uses())
         case let other: throw .invalid(other)
         }
     }
@@ -142,6 +150,13 @@ extension XDRDecoder {
     fileprivate mutating func lifetimes() throws(XDRError) -> [GrantKey: Duration] {
         let pairs = try elements(ItemBytes.grantKey + 8) { decoder throws(XDRError) in
             (try decoder.grantKey(), try decoder.duration())
+        }
+        return Dictionary(pairs) { _, last in last }
+    }
+
+    fileprivate mutating func uses() throws(XDRError) -> [GrantKey: GrantUse] {
+        let pairs = try elements(ItemBytes.grantKey + 16) { decoder throws(XDRError) in
+            (try decoder.grantKey(), GrantUse(expiresIn: try decoder.duration(), packets: try decoder.uint64()))
         }
         return Dictionary(pairs) { _, last in last }
     }

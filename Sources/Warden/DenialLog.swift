@@ -125,6 +125,30 @@ struct DenialLog: Sendable {
         records.filter { $0.last >= since }.sorted { $0.last > $1.last }
     }
 
+    /// A few records: those with a denial since then by how many this episode has, then the others by their last one.
+    ///
+    /// One pass over all of them that copies no record, for this is asked every second or so.
+    func foremost(_ limit: Int, activeSince: Instant) -> [Record] {
+        guard limit > 0 else { return [] }
+        var best: [(rank: Rank, place: Int)] = []
+        for place in records.indices {
+            let last = records[place].last
+            let rank = Rank(count: last >= activeSince ? records[place].episodeCount : 0, last: last)
+            if best.count == limit, let least = best.last, !(least.rank < rank) { continue }
+            let position = best.firstIndex { $0.rank < rank } ?? best.count
+            best.insert((rank, place), at: position)
+            if best.count > limit { best.removeLast() }
+        }
+        return best.map { records[$0.place] }
+    }
+
+    private struct Rank: Comparable {
+        var count: Int
+        var last: Instant
+
+        static func < (left: Self, right: Self) -> Bool { (left.count, left.last) < (right.count, right.last) }
+    }
+
     mutating func add(
         _ incoming: IncomingCall, _ reason: DenialReason?, isOwnDoing: Bool = true, isNamed: Bool,
         within window: Duration, at now: Instant,

@@ -163,10 +163,12 @@ extension Warden {
 
     /// The sources that were denied anything since then, the latest first.
     public func denialEntries(since: Instant) -> [DenialEntry] {
-        denials.records(since: since).map { record in
-            DenialEntry(
-                client: record.client, reasons: record.reasons, programs: record.programs, count: record.count,
-                first: record.first, last: record.last, isQuarantined: quarantines[record.client] != nil)
-        }
+        denials.records(since: since).map(entry)
+    }
+
+    func entry(_ record: DenialLog.Record) -> DenialEntry {
+        DenialEntry(
+            client: record.client, reasons: record.reasons, programs: record.programs, count: record.count,
+            first: record.first, last: record.last, isQuarantined: quarantines[record.client] != nil)
     }
 }

@@ -8,7 +8,10 @@ struct Check: ParsableCommand {
 
     @OptionGroup var configuration: ConfigurationOption
 
-    @Argument(help: "Configuration or policy files; without any, the configuration and the policy it names.")
+    @Argument(
+        help: ArgumentHelp(
+            "Configuration or policy files; without any, the configuration and the policy it names.", valueName: "file"),
+        completion: .file(extensions: ["yaml"]))
     var files: [String] = []
 
     func run() throws {

@@ -43,7 +43,8 @@ struct Doctor: ParsableCommand {
 struct RootOption: ParsableArguments {
     @Option(
         name: .customLong("root"),
-        help: ArgumentHelp("Look at the files of an image below this folder; nothing of it runs.", valueName: "dir"))
+        help: ArgumentHelp("Look at the files of an image below this folder; nothing of it runs.", valueName: "dir"),
+        completion: .directory)
     var root: String?
 
     /// - Throws: a failure of usage for a folder that isn't there.

@@ -18,13 +18,15 @@ struct Explain: ParsableCommand {
     @Option(help: ArgumentHelp("The client's IPv4 or IPv6 address.", valueName: "addr"))
     var client: String
 
-    @Option(help: ArgumentHelp("An RPC program: a name of /etc/rpc, or a number.", valueName: "name|number"))
+    @Option(
+        help: ArgumentHelp("An RPC program: a name of /etc/rpc, or a number.", valueName: "name|number"),
+        completion: .custom { _, _, _ in PolicyLoader().programNames.allNames.sorted() })
     var program: String?
 
     @Option(help: "The procedure that is asked.")
     var procedure: Procedure = .getport
 
-    @Option(help: ArgumentHelp("The transport of the service.", valueName: "tcp|udp"))
+    @Option(help: ArgumentHelp("The transport of the service.", valueName: "tcp|udp"), completion: .transport)
     var transport: String = "tcp"
 
     func run() throws {

@@ -18,7 +18,7 @@ struct ImportExports: ParsableCommand {
     @Argument(
         help: ArgumentHelp(
             "Files in the format of exports(5), or folders of *.exports (default: /etc/exports and /etc/exports.d).",
-            valueName: "file"))
+            valueName: "file"), completion: .file())
     var files: [String] = []
 
     func run() throws {

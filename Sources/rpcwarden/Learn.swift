@@ -25,7 +25,7 @@ struct Learn: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             "An audit log of JSON lines, with those that logrotate made of it; - for stdin. Default: as audit says.",
-            valueName: "file"))
+            valueName: "file"), completion: .file())
     var file: [String] = []
 
     @Option(

@@ -107,7 +107,7 @@ struct Revoke: ParsableCommand {
     @Option(help: ArgumentHelp("Only the grants of this port.", valueName: "port"))
     var port: UInt16?
 
-    @Option(help: ArgumentHelp("Only the grants of this transport.", valueName: "tcp|udp"))
+    @Option(help: ArgumentHelp("Only the grants of this transport.", valueName: "tcp|udp"), completion: .transport)
     var transport: String?
 
     func run() throws {

@@ -3,6 +3,7 @@ import Control
 import Daemon
 import Glibc
 import PolicyFile
+import Portmapper
 
 @main
 struct RPCWarden: ParsableCommand {
@@ -17,7 +18,7 @@ struct RPCWarden: ParsableCommand {
         subcommands: [
             Serve.self, Check.self, Explain.self, Status.self, Grants.self, Registry.self, Denials.self,
             Revoke.self, Release.self, Reload.self, Stop.self, Doctor.self, Setup.self, ImportExports.self,
-            Learn.self,
+            Learn.self, Top.self,
         ])
 
     /// As ``ParsableCommand/main()``, with the exit codes of interface.md.
@@ -68,9 +69,14 @@ struct ConfigurationOption: ParsableArguments {
     @Option(
         name: .customLong("config"),
         help: ArgumentHelp(
-            "The configuration file (default: /etc/rpcwarden/rpcwarden.yaml, which may be missing).", valueName: "file")
+            "The configuration file (default: /etc/rpcwarden/rpcwarden.yaml, which may be missing).", valueName: "file"),
+        completion: .file(extensions: ["yaml"])
     )
     var path: String?
+}
+
+extension CompletionKind {
+    static var transport: Self { .list(Transport.allCases.map(\.description)) }
 }
 
 struct JSONFlag: ParsableArguments {

@@ -7,6 +7,7 @@ enum Architecture {
         "Policy": ["Portmapper"],
         "Firewall": ["Portmapper"],
         "HostPosture": ["Portmapper"],
+        "Activity": [],
         "Warden": ["ONCRPC", "Portmapper", "Policy", "Firewall"],
         "Privilege": ["ONCRPC", "Portmapper", "Policy", "Firewall", "Warden"],
         "PolicyDrafts": ["Portmapper", "Policy", "Warden"],

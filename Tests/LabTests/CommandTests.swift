@@ -27,7 +27,7 @@ extension LabTests {
             }
             for command in [
                 "serve", "check", "explain", "status", "grants", "registry", "denials", "revoke", "release", "reload",
-                "stop", "doctor", "setup", "learn", "import-exports",
+                "stop", "doctor", "setup", "learn", "import-exports", "top",
             ] {
                 let help = try lab.exec(.server, lab.binary, command, "--help")
                 #expect(help.isSuccess && help.text.contains("--config"), "\(command): \(help)")

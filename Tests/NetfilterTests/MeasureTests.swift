@@ -72,10 +72,13 @@ extension KernelTests {
                 let adopted = [Operation.makeTable(TableShape())] + many.prefix(65_536)
                 time("commit of makeTable and 65,536 issues") { #expect(table.commit(adopted) == nil) }
                 try time("contents at 65,536") { _ = try table.contents() }
-                for count in [1, 10, 128, 1000] {
+                for count in [1, 10, 128, 192, 1000] {
                     let keys = (1...count).map { Example.grant(.v4(UInt32($0 * 7))) }
                     try time("lifetimes of \(count) at 65,536", times: 200) {
                         _ = try table.lifetimes(of: keys, in: "rpcwarden")
+                    }
+                    try time("uses of \(count) at 65,536", times: 200) {
+                        _ = try table.uses(of: keys, in: "rpcwarden")
                     }
                     let absent = (1...count).map { Example.grant(.v4(UInt32($0) + 1_000_000)) }
                     try time("lifetimes of \(count) absent at 65,536", times: 200) {

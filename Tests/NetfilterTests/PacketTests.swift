@@ -47,6 +47,11 @@ extension KernelTests {
                 #expect(granted.timeout == granted.expiresIn)
                 #expect(granted.packets == 5)
                 #expect(granted.bytes == 5 * Self.datagramBytes)
+                // Asked for by its key, it is the same.
+                let absent = Example.grant(.v4(9), service)
+                let uses = try table.uses(of: [absent, key], in: "rpcwarden")
+                #expect(uses.keys.sorted() == [key])
+                #expect(uses[key]?.packets == 5 && uses[key].map { $0.expiresIn > .seconds(7000) } == true)
             }
         }
 
@@ -57,7 +62,8 @@ extension KernelTests {
                 let service = ServicePort(.udp, 2049)
                 let server = try TestSocket(service, "0.0.0.0")
                 defer { withExtendedLifetime(server) {} }
-                #expect(table.commit(Example.issue(Example.grant(Example.client4, service))) == nil)
+                let key = Example.grant(Example.client4, service)
+                #expect(table.commit(Example.issue(key)) == nil)
                 let rule = shell(
                     """
                     nft 'add chain inet rpcwarden admin { type filter hook input priority 0; };
@@ -67,6 +73,7 @@ extension KernelTests {
                 client.sendDatagrams(5, to: 2049)
                 let granted = try #require(try table.contents().granted.first)
                 #expect(granted.packets == 5)
+                #expect(try table.uses(of: [key], in: "rpcwarden")[key]?.packets == 5)
                 #expect(granted.bytes == 5 * Self.datagramBytes)
             }
         }

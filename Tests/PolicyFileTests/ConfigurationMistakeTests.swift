@@ -96,6 +96,10 @@ struct ConfigurationMistakeTests {
             Refused(
                 "firewall: {revive: 500ms}",
                 "c.yaml:1:20: error: revive: 500ms is out of range; it takes 0, or 1s to 365d"),
+            Refused(
+                "firewall: {revive: 0x10}",
+                "c.yaml:1:20: error: revive: \"0x10\" is no duration; write a number and one of ms, s, m, h, d, such as"
+                    + " 30s"),
             Refused("rpcbind: {timeout: 5m}", "c.yaml:1:20: error: timeout: 5m is out of range; it takes 10ms to 1m"),
             Refused(
                 "limits: {calls-per-second: 0}",

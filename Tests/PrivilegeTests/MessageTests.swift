@@ -9,19 +9,20 @@ import Testing
     private static let seeds = UInt64(1)...400
 
     private static func call(_ dice: inout Dice) -> NetfilterCall {
-        switch dice.number(0...6) {
+        switch dice.number(0...7) {
         case 0: .contents
         case 1: .lifetimes(dice.list(8) { $0.grantKey() })
         case 2: .cut(Set(dice.list(8) { $0.range() }), dice.service())
         case 3: .events
         case 4: .reload
         case 5: .drops
+        case 6: .uses(dice.list(8) { $0.grantKey() })
         default: .commit(Transaction(table: dice.text(10), operations: dice.list(8) { $0.operation() }))
         }
     }
 
     private static func reply(_ dice: inout Dice) -> NetfilterReply {
-        switch dice.number(0...8) {
+        switch dice.number(0...9) {
         case 0: .ready(NetfilterAbilities(ownsTables: dice.flag(), logsDrops: dice.flag()))
         case 1: .committed(dice.optional { $0.failure() })
         case 2: .contents(dice.optional { $0.contents() })
@@ -30,6 +31,7 @@ import Testing
         case 5: .reloaded
         case 6: .failed(dice.text(100))
         case 7: .drops(dice.drops())
+        case 8: .uses(Dictionary(dice.list(8) { ($0.grantKey(), $0.use()) }) { first, _ in first })
         default:
             .events(
                 NetfilterEvents(

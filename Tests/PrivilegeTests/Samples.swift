@@ -120,6 +120,8 @@ struct Dice: RandomNumberGenerator {
         return drops
     }
 
+    mutating func use() -> GrantUse { GrantUse(expiresIn: duration(), packets: next()) }
+
     mutating func failure() -> CommitFailure {
         CommitFailure(errno: Int32(number(-5...200)), message: text(100), operation: optional { $0.number(0...1000) })
     }

@@ -1,3 +1,4 @@
+import Activity
 import Foundation
 import NIOCore
 import NIOPosix
@@ -54,6 +55,45 @@ struct ControlTests {
             let reply = try ControlClient(path: path).ask(ControlCall(.grants))
             #expect(reply.grants == rows)
         }
+    }
+
+    @Test("carries as many watched grants as there may be, each as long as can be")
+    func watchedGrants() throws {
+        let longest = GrantLabel(client: "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", service: "tcp/65535")
+        let watched = Array(repeating: longest, count: ActivityReport.watchedMax)
+        try serving({ call in ControlReply(changes: ["\(call.watched?.count ?? 0) \(call.nextGrant ?? 0)"]) }) { path in
+            let reply = try ControlClient(path: path).ask(ControlCall(.activity, watched: watched, nextGrant: .max))
+            #expect(reply.changes == ["\(watched.count) \(Int.max)"])
+        }
+    }
+
+    @Test("gives up a daemon that says nothing for as long as its patience lasts")
+    func patience() throws {
+        let path = NSTemporaryDirectory() + "rpcwarden-\(getpid())-\(UInt32.random(in: 0 ... .max)).sock"
+        let listener = try silentListener(at: path)
+        defer {
+            close(listener)
+            unlink(path)
+        }
+        let begin = ContinuousClock.now
+        #expect(throws: ControlError.interrupted(path: path)) {
+            try ControlClient(path: path, patience: .milliseconds(100)).ask(ControlCall(.activity))
+        }
+        let waited = ContinuousClock.now - begin
+        #expect(waited >= .milliseconds(90) && waited < .seconds(20), "\(waited)")
+    }
+
+    private func silentListener(at path: String) throws -> Int32 {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        let length = socklen_t(MemoryLayout<sockaddr_un>.size)
+        let isBound = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, length) == 0 }
+        }
+        try #require(isBound && listen(descriptor, 1) == 0)
+        return descriptor
     }
 
     @Test("says that nobody serves the socket, and what to do")

@@ -343,6 +343,25 @@ extension Peer {
         #expect(log.records(since: Instant(nanoseconds: 25_000_000_000)).count == 1)
     }
 
+    @Test("the foremost are those denied most within the last minute, then those denied last; no more than asked for")
+    func foremost() {
+        var log = DenialLog()
+        func add(_ client: String, _ count: Int, at second: Int64) {
+            for _ in 0..<count { Self.add(&log, client, at: second) }
+        }
+        add("192.0.2.1", 9, at: 10)
+        add("192.0.2.1", 2, at: 500)
+        add("192.0.2.2", 5, at: 490)
+        add("192.0.2.3", 900, at: 20)
+        add("192.0.2.4", 1, at: 30)
+        for number in 0..<50 { add("198.18.0.\(number)", 1, at: 15) }
+        let foremost = { (limit: Int) in
+            log.foremost(limit, activeSince: Instant(nanoseconds: 440_000_000_000)).map { "\($0.client)" }
+        }
+        #expect(foremost(4) == ["192.0.2.2", "192.0.2.1", "192.0.2.4", "192.0.2.3"])
+        #expect(foremost(1) == ["192.0.2.2"] && foremost(0) == [] && foremost(100).count == 54)
+    }
+
     @Test("programs beyond the slots are counted, and the listing keeps those of earlier episodes")
     func programs() {
         var log = DenialLog()

@@ -1,0 +1,47 @@
+import Glibc
+
+/// Signals as bytes of a pipe, so that `poll` waits for them beside other things.
+struct SignalPipe {
+    let descriptor: Int32
+    private let numbers: [Int32]
+
+    init(_ numbers: [Int32]) throws {
+        var ends: [Int32] = [-1, -1]
+        guard pipe(&ends) == 0, ends.allSatisfy({ fcntl($0, F_SETFL, O_NONBLOCK) == 0 }) else {
+            throw CommandFailure(
+                message: "can't make a pipe: \(String(cString: strerror(errno)))", code: ExitStatus.usage)
+        }
+        descriptor = ends[0]
+        writingEnd = ends[1]
+        self.numbers = numbers
+        for number in numbers { Self.catchSignal(number) }
+    }
+
+    /// The next one that has come, if any.
+    func next() -> Int32? {
+        var byte: UInt8 = 0
+        return read(descriptor, &byte, 1) == 1 ? Int32(byte) : nil
+    }
+
+    /// Runs `body` while that signal has its usual effect.
+    func withDefault(_ number: Int32, _ body: () -> Void) {
+        signal(number, SIG_DFL)
+        body()
+        Self.catchSignal(number)
+    }
+
+    /// Without SA_RESTART: a signal is also to end the waiting in `read` and `write`.
+    private static func catchSignal(_ number: Int32) {
+        var action = sigaction()
+        action.__sigaction_handler.sa_handler = { number in
+            var byte = UInt8(truncatingIfNeeded: number)
+            let saved = errno
+            _ = write(writingEnd, &byte, 1)
+            errno = saved
+        }
+        sigaction(number, &action, nil)
+    }
+}
+
+/// For the handler, which can hold nothing; written once, before there is a handler.
+private nonisolated(unsafe) var writingEnd: Int32 = -1

@@ -1,0 +1,81 @@
+import Foundation
+import Testing
+
+/// A finished command.
+struct Output: CustomStringConvertible {
+    var text: String
+    var errors: String
+    var status: Int32
+
+    var description: String { "status \(status)\n\(text)\(errors)" }
+}
+
+/// Runs a command of PATH, or a path, with this on its stdin.
+func run(_ command: [String], input: String = "") throws -> Output {
+    let folder = URL(fileURLWithPath: NSTemporaryDirectory()).appendingPathComponent("rpcwarden-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let paths = ["in", "out", "err"].map { folder.appendingPathComponent($0) }
+    try input.write(to: paths[0], atomically: false, encoding: .utf8)
+    for path in paths[1...] { try Data().write(to: path) }
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    process.arguments = command
+    process.standardInput = try FileHandle(forReadingFrom: paths[0])
+    process.standardOutput = try FileHandle(forWritingTo: paths[1])
+    process.standardError = try FileHandle(forWritingTo: paths[2])
+    try process.run()
+    process.waitUntilExit()
+    let texts = try paths[1...].map { String(decoding: try Data(contentsOf: $0), as: UTF8.self) }
+    return Output(text: texts[0], errors: texts[1], status: process.terminationStatus)
+}
+
+/// The rpcwarden that was built with these tests.
+enum BuiltProgram {
+    static let folder: String = {
+        let own = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+        // With `swift test` the process is swiftpm-testing-helper; the test bundle is named in its arguments.
+        let bundle = CommandLine.arguments.first { $0.hasSuffix(".xctest") } ?? own ?? "."
+        return URL(fileURLWithPath: bundle).deletingLastPathComponent().path
+    }()
+
+    static var path: String { folder + "/rpcwarden" }
+
+    /// A command, as argument-parser describes it.
+    struct Command: Decodable {
+        struct Argument: Decodable {
+            struct Name: Decodable {
+                var kind: String
+                var name: String
+            }
+
+            var kind: String
+            var names: [Name]?
+            var valueName: String?
+            var isOptional: Bool
+
+            var longName: String? { names?.first { $0.kind == "long" }?.name }
+        }
+
+        var commandName: String
+        var arguments: [Argument]?
+        var subcommands: [Command]?
+
+        /// Its own; every command takes the others.
+        var options: [Argument] {
+            (arguments ?? []).filter { $0.longName != nil && !["help", "version"].contains($0.longName) }
+        }
+        var hasPositional: Bool { (arguments ?? []).contains { $0.kind == "positional" } }
+    }
+
+    static func commands() throws -> [Command] {
+        struct Dump: Decodable { var command: Command }
+        let output = try run([path, "--experimental-dump-help"])
+        try #require(output.status == 0, "\(output)")
+        let command = try JSONDecoder().decode(Dump.self, from: Data(output.text.utf8)).command
+        return try #require(command.subcommands)
+    }
+}
+
+/// Whether the lab's packages are there, as scripts/test promises.
+let areToolsWanted = ProcessInfo.processInfo.environment["RPCWARDEN_LAB"] == "1"

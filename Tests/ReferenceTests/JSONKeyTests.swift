@@ -1,0 +1,51 @@
+import Control
+import Foundation
+import HostPosture
+import Testing
+
+@Suite("rpcwarden(8): what --json prints")
+struct JSONKeyTests {
+    private static let documents: [(command: String, row: any Encodable & Sendable)] = [
+        (
+            "status",
+            StatusReport(
+                mode: "enforce", uptime: 1, version: "1", rpcbind: .init(reachable: true, registrations: 1),
+                table: .init(name: "t", intact: true, guarded: 1), policy: .init(path: "p", rules: 1), counts: [:])
+        ),
+        (
+            "grants",
+            GrantRow(
+                client: "c", transport: "tcp", port: 1, program: 1, programName: "n", rule: "r", issued: "i",
+                expires: "e", packets: 1)
+        ),
+        (
+            "registry",
+            RegistryRow(
+                program: 1, programName: "n", version: 1, netid: "tcp", address: "a", owner: "o", trusted: true,
+                alive: true, guarded: true)
+        ),
+        (
+            "denials",
+            DenialRow(client: "c", reasons: [], programs: [], count: 1, first: "f", last: "l", quarantined: true)
+        ),
+        ("doctor", Finding("f", .low, what: "w", why: "y")),
+    ]
+
+    @Test("the page names each document's keys, and no others", arguments: documents.map(\.command))
+    func keys(command: String) throws {
+        let row = try #require(Self.documents.first { $0.command == command }?.row)
+        let object = try JSONSerialization.jsonObject(with: try JSONEncoder().encode(row)) as? [String: Any]
+        let entries = Manual.parts(of: try Manual("rpcwarden.8").section("COMMANDS"), at: ".It Cm")
+        let entry = try #require(entries.first { $0.title == command })
+        let option = try #require(Manual.parts(of: entry.lines, at: ".It Fl Fl").first { $0.title == "json" })
+        let named = option.lines.filter { $0.hasPrefix(".Li ") }.flatMap { $0.split(separator: " ").dropFirst() }
+            .filter { ![",", "."].contains($0) }.map(String.init)
+        #expect(named.sorted() == object?.keys.sorted())
+    }
+
+    @Test("every command with --json is among them")
+    func commands() throws {
+        let real = try BuiltProgram.commands().filter { $0.options.contains { $0.longName == "json" } }
+        #expect(real.map(\.commandName).sorted() == Self.documents.map(\.command).sorted())
+    }
+}

@@ -1,0 +1,148 @@
+import Foundation
+import Testing
+
+@testable import PolicyFile
+
+/// A real validator's verdicts: why a document is refused, or `nil`.
+private func verdicts(_ format: FileFormat, _ documents: [String]) throws -> [String?] {
+    let request: [String: Any] = [
+        "schema": Repository.root.appendingPathComponent("schema/\(format.schema)").path, "documents": documents,
+    ]
+    let script = Repository.root.appendingPathComponent("Tests/ReferenceTests/validate.py").path
+    let input = String(decoding: try JSONSerialization.data(withJSONObject: request), as: UTF8.self)
+    let output = try run(["python3", script], input: input)
+    try #require(output.status == 0, "\(output)")
+    let verdicts = try JSONDecoder().decode([String?].self, from: Data(output.text.utf8))
+    try #require(verdicts.count == documents.count)
+    return verdicts
+}
+
+@Suite("JSON Schemas, validated by python3-jsonschema", .enabled(if: areToolsWanted, "needs RPCWARDEN_LAB=1"))
+struct ValidationTests {
+    @Test("take every sample, and every example of the manual", arguments: FileFormat.allCases)
+    func samples(_ format: FileFormat) throws {
+        let names = try Repository.names(in: "policy").filter { ($0 == "rpcwarden.yaml") == (format == .configuration) }
+        let documents =
+            try names.map { try Repository.text("policy/\($0)") }
+            + Manual.displays(in: try Manual(format.page).section("EXAMPLES"))
+        #expect(documents.count >= 4)
+        for (document, verdict) in zip(documents, try verdicts(format, documents)) {
+            #expect(verdict == nil, "\(document)")
+        }
+    }
+
+    @Test("refuse what the program refuses for its structure", arguments: FileFormat.allCases)
+    func faulty(_ format: FileFormat) throws {
+        let documents = format == .configuration ? Faulty.configurations : Faulty.policies
+        for (document, verdict) in zip(documents, try verdicts(format, documents)) {
+            #expect(format.diagnostics(document).hasErrors, "the program takes it:\n\(document)")
+            #expect(verdict != nil, "the schema takes it:\n\(document)")
+        }
+    }
+
+    /// Every key with every value of a pool: whatever the program takes, the schema takes; and the other way round but
+    /// for what no schema can tell, or ours leaves to the program.
+    @Test("agree with the program on each key's values", arguments: FileFormat.allCases)
+    func agreement(_ format: FileFormat) throws {
+        let cases = format.leaves().flatMap { key in
+            Pool.values(for: key, of: format).map { (key, $0, format.document(key, $0)) }
+        }
+        let verdicts = try verdicts(format, cases.map(\.2))
+        var disagreements: [String] = []
+        for ((key, value, document), verdict) in zip(cases, verdicts) {
+            let errors = format.diagnostics(document).filter { $0.severity == .error }
+            if errors.isEmpty, let verdict, !Pool.isOddName(key, value) {
+                disagreements.append("refused by the schema only: \(key): \(value): \(verdict)")
+            } else if let error = errors.first, verdict == nil, !Pool.isLeftToTheProgram(error.message, value) {
+                disagreements.append("refused by the program only: \(key): \(value): \(error.message)")
+            }
+        }
+        #expect(disagreements == [], "of \(cases.count)")
+    }
+}
+
+/// After the tables of PolicyFileTests: documents that are wrong whatever their words mean.
+private enum Faulty {
+    static let configurations = [
+        "mod: enforce", "rpcbind: {tiemout: 1s}", "denial: {x: 1}", "rules: []", "- mode", "mode", "limits: 50",
+        "mode: enforced", "mode: Enforce", "mode: [observe]", "firewall: {manage: set}", "denial: {refuse: silent}",
+        "denial: {strangers: drop}", "quarantine: off", "quarantine: [1]", "quarantine: {strangers: true}",
+        "limits: {udp-list: 1}", "policy: \"\"", "policy: \"a\\0b\"", "firewall: {keep: 30}", "firewall: {keep: soon}",
+        "firewall: {keep: 1h30m}", "firewall: {keep: 1.5h}", "firewall: {keep: 1w}", "firewall: {keep: -1s}",
+        "firewall: {keep: 0}", "firewall: {keep: 99999999999999999999d}", "limits: {calls-per-second: 0}",
+        "limits: {record-bytes: 399}", "limits: {record-bytes: 4K}", "limits: {grants: 99999999999999999999}",
+        "firewall: {mark: 0x1ffffffff}", "firewall: {mark: 0x}", "listen: 0.0.0.0", "listen: \"::1\"",
+        "listen: [10.0.0.1:0]", "listen: [\"10.0.0.1:\"]", "listen: [\"*:111\"]", "listen: [server:111]",
+        "listen: [\"[10.0.0.1]:111\"]", "listen: [\"[fe80::1%eth0]:111\"]", "listen: []", "listen: {a: b}",
+        "listen: [10.0.0.1:111, 10.0.0.1:111]", "rpcbind: {address: 10.0.0.1:1111}",
+        "rpcbind: {socket: run/rpcbind.sock}", "control: /" + String(repeating: "x", count: 107),
+        "rpcbind: {owners: [a b]}", "rpcbind: {owners: [4294967296]}", "rpcbind: {owners: []}", "firewall: {table: 9x}",
+        "firewall: {never: [22, 0]}", "firewall: {guard-ports: [2049]}", "firewall: {guard-ports: [sctp/1]}",
+        "firewall: {guard-ports: [tcp/1-]}", "audit: {to: file, file: log}", "metrics: 9811", "audit: {to: file}",
+        "firewall: {never: [\((1...1025).map(String.init).joined(separator: ","))]}",
+    ]
+
+    static let policies = [
+        "ruls: []", "mode: enforce", "[rules]", "nfs", "clients: [a]", "clients: {a b: [10.0.0.1]}",
+        "rules: {name: r}", "rules: [mountd]", "rules:\n  - name: r", "rules:\n  - {from: 10.0.0.1, to: nfs}",
+        "clients: {a: {b: c}}", "programs: {a: [[nfs]]}",
+        rule("list: yes"), rule("list: 7"), rule("open: onlookup"), rule("open: [always]"), rule("over: [tcp, sctp]"),
+        rule("over: [tcp, tcp]"), rule("over: []"), rule("form: x"), rule("deny: true"), rule("name: \"\""),
+        rule("name:"), rule("name: \"a\\nb\""), rule("name: " + String(repeating: "x", count: 101)), rule("from: []"),
+        rule("to:"), rule("to: {mountd: x}"), rule("to: 0"), rule("to: 4294967296"), rule("from: a b"),
+    ]
+
+    private static func rule(_ line: String) -> String {
+        let parts = line.split(separator: ":", maxSplits: 1)
+        return FileFormat.policy.document("rules.\(parts[0])", parts.count == 2 ? String(parts[1]) : "")
+    }
+}
+
+/// Values that YAML, the schema and the program might each take for something else.
+private enum Pool {
+    static func values(for key: String, of format: FileFormat) -> [String] {
+        var values = common + format.choices(key).flatMap { [$0, "\"\($0)\"", $0.uppercased(), "[\($0)]"] }
+        for bound in (format.bounds(key) ?? "").replacing(" to ", with: " ").split(separator: " ") {
+            let digits = bound.prefix { $0.isNumber }
+            guard let number = Int(digits) else { continue }
+            for near in [number - 1, number, number + 1] { values.append("\(near)\(bound.dropFirst(digits.count))") }
+        }
+        return values
+    }
+
+    private static let common = [
+        "true", "false", "\"true\"", "True", "yes", "on", "null", "~", "", "\"\"", "\"null\"",
+        "0", "1", "7", "22", "\"7\"", "\"007\"", "007", "0x10", "\"0x10\"", "+5", "-1", "1.5", "1e3", "1_000",
+        "65535", "65536", "4294967295", "4294967296", "99999999999999999999",
+        "1s", "\"1s\"", "999ms", "0s", "0d", "00", "1d", "30s", "1h30m", "1.5h", "1w", "5M", "1000000000s",
+        "abc", "\"a b\"", "a:b", "\"a\\tb\"", "_x", "-x", "9x", "nobody", "a.example.com", "*x", "\"*\"", "\"@ng\"",
+        "/x", "x/y", "/" + String(repeating: "x", count: 106), "/" + String(repeating: "x", count: 107),
+        "10.0.0.1", "10.0.0.0/8", "10.0.0.1/8", "\"::/0\"", "\"2001:db8::/32\"", "10.0.0.1:111", "127.0.0.1:9",
+        "127.0.0.1:09", "127.0.0.1:0", "127.0.0.1:65536", "\"[::1]:111\"", "\"[::1]:\"", "\"[0:0:0:0:0:0:0:1]:9\"",
+        "\"[::ffff:127.0.0.1]:9\"", "\"[10.0.0.1]:9\"", "\"[fe80::1%lo]:9\"", "\"::1:9\"", "localhost:9", "\"*:9\"",
+        "tcp/2049", "udp/20-10", "udp/10-20", "tcp/0", "tcp/1-65536", "sctp/1", "TCP/1", "tcp/", "tcp/1-",
+        "nfs", "mountd", "100005", "\"100005\"", "0x186a5", "tcp", "udp",
+        "[]", "[1, 1]", "[1, 2]", "[22]", "[null]", "[\"\"]", "[[1]]", "[{a: 1}]", "{}", "{a: 1}", "{1: 2}",
+        "[nfs, mountd]", "[tcp, udp]", "[127.0.0.1:9, 127.0.0.2:9]", "[tcp/1, udp/1]", "[a, b]", "[true]",
+    ]
+
+    /// What a word means, how numbers compare within a text, and how YAML writes a number, isn't for a schema to tell.
+    static func isLeftToTheProgram(_ message: String, _ value: String) -> Bool {
+        let meanings = [
+            "unknown program", "unknown group", "has bits set", "no prefix length", "is no client", "is a wildcard",
+            "is a netgroup", "is no host name", "is no address", "IPv4-mapped", "runs backwards", "can't both be bound",
+            "rpcbind can't be at", "is no program number", "is there twice", "is no uid", "is taken by",
+        ]
+        if meanings.contains(where: message.contains) { return true }
+        // Within a text: a duration, a port behind an address, a number in quotes.
+        if message.contains("is out of range"), value.contains(where: { !$0.isNumber }) { return true }
+        // YAML's own number or flag, in a spelling that the program doesn't take.
+        return ["True", "TRUE", "FALSE", "007", "00", "0x10", "0x186a5", "+5", "1e3"].contains(value)
+    }
+
+    /// A user or a table of such a name is rather a mistake.
+    static func isOddName(_ key: String, _ value: String) -> Bool {
+        ["rpcbind.owners", "firewall.table"].contains(key)
+            && ["true", "false", "True", "1.5", "-1", "[null]", "[true]"].contains(value)
+    }
+}
