@@ -7,6 +7,8 @@ lab_packages=(rpcbind nfs-ganesha nfs-ganesha-vfs libnfs-utils nfs-common nftabl
     fail2ban logrotate curl tmux)
 # The other firewalls of docs/COEXISTENCE.md, each run in a namespace of the lab only.
 firewall_packages=(iptables firewalld ufw dbus)
+# The package, and the machine that it is tested on.
+package_packages=(dpkg-dev lintian debootstrap)
 # What reads the manual pages, the JSON Schemas and the completions: Tests/ReferenceTests.
 reference_packages=(mandoc man-db python3-jsonschema python3-yaml zsh fish)
 # The services of docs/COOKBOOK.md, and the machine that README's commands run on.

@@ -27,6 +27,24 @@ static int empty_bounding_set(void) {
     return 0;
 }
 
+int csb_clear_ambient(void) {
+    /* EINVAL: kernels before 4.3 have no ambient set. */
+    return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == 0 || errno == EINVAL ? 0 : errno;
+}
+
+int csb_capabilities_are_fixed(void) {
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct words[2];
+    if (syscall(SYS_capget, &header, words) != 0) return errno;
+    if ((words[0].permitted | words[1].permitted) == 0) return 0;
+    return syscall(SYS_capset, &header, words) == 0 ? 0 : errno;
+}
+
+static int has_no_more_than(uint64_t kept, const struct __user_cap_data_struct words[2]) {
+    uint64_t has = words[0].permitted | (uint64_t)words[1].permitted << 32;
+    return (has & ~kept) == 0;
+}
+
 int csb_keep_capabilities(uint64_t kept) {
     struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct words[2];
@@ -35,14 +53,17 @@ int csb_keep_capabilities(uint64_t kept) {
         int number = empty_bounding_set();
         if (number != 0) return number;
     }
-    /* EINVAL: kernels before 4.3 have no ambient set. */
-    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 && errno != EINVAL) return errno;
+    int number = csb_clear_ambient();
+    if (number != 0) return number;
+    int is_done = has_no_more_than(kept, words);
     for (int word = 0; word < 2; word++) {
         words[word].permitted &= (uint32_t)(kept >> 32 * word);
         words[word].effective = words[word].permitted;
         words[word].inheritable = 0;
     }
-    if (syscall(SYS_capset, &header, words) != 0) return errno;
+    /* A filter may refuse the call. Inheritable ones, which then stay, are nothing without files that have them, and
+     * under no_new_privs those give none. */
+    if (syscall(SYS_capset, &header, words) != 0 && !(is_done && errno == EPERM)) return errno;
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? 0 : errno;
 }
 

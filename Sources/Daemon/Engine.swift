@@ -23,7 +23,8 @@ final class Engine {
     let netfilter: NetfilterClient
     private let listeners: Listeners
     private let audit: AuditLog
-    private var server: PortmapServer?
+    private var watchdog = Watchdog()
+    private(set) var server: PortmapServer?
     private var client: RpcbindClient?
     private var control: ControlServer?
     private var metrics: MetricsServer?
@@ -37,7 +38,7 @@ final class Engine {
     private var cuts: [ServicePort: Set<AddressRange>] = [:]
     private var isRunning = false
     private var isReady = false
-    private var isStopped = false
+    private(set) var isStopped = false
     private var nextCount = Instant.zero
 
     /// How often time is looked at; every deadline is late by this at the most.
@@ -119,6 +120,7 @@ final class Engine {
 
     private func timeAdvanced() {
         let now = HostClock.now()
+        watchdog.timeAdvanced(to: now)
         warden.wallClockRead(HostClock.wallClock(), at: now)
         hosts?.timeAdvanced(to: now)
         client?.timeAdvanced()
@@ -270,6 +272,7 @@ final class Engine {
     func stop(_ detail: String = Engine.guardStays) {
         guard !isStopped else { return }
         isStopped = true
+        Notifier.notify("STOPPING=1")
         tick?.cancel()
         server?.close()
         client?.close()
@@ -281,7 +284,6 @@ final class Engine {
         record(AuditEvent(.stopped, detail: detail))
         audit.close()
         netfilter.close()
-        Notifier.notify("STOPPING=1")
     }
 
     /// SIGHUP or `reload`: the log file is opened anew, configuration and policy are read.

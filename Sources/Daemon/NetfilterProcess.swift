@@ -28,12 +28,18 @@ final class NetfilterProcess {
 
     /// Forks it off, before this process has any other thread.
     static func start(_ load: LoadResult, configuration: String?) throws(SandboxError) -> ChildProcess {
+        let bytesMax = MessageLimits.messageBytesMax
+        if let child = try Reexecution.child(messageBytesMax: bytesMax, waitMax: replyWaitMax) {
+            // Its name is now that of the link in /proc.
+            try Privileges.rename("rpcwarden")
+            return child
+        }
         let parent = getpid()
-        return try ChildProcess.fork(
-            messageBytesMax: MessageLimits.messageBytesMax, waitMax: replyWaitMax
-        ) { channel in
+        let child = try ChildProcess.fork(messageBytesMax: bytesMax, waitMax: replyWaitMax) { channel in
             run(load, configuration: configuration, channel, parent: parent)
         }
+        if Reexecution.isNeeded { throw Reexecution.execute(with: child) }
+        return child
     }
 
     /// - Returns: the exit status.

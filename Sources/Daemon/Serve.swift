@@ -42,10 +42,15 @@ public enum ServeError: Error, CustomStringConvertible {
 /// - Parameter configuration: `nil`: the default path, which may be missing.
 public func serve(configuration: String?) throws {
     let load = PolicyLoader().load(configurationPath: configuration)
-    for diagnostic in load.diagnostics { writeError(diagnostic.description) }
+    let tell = { for diagnostic in load.diagnostics { writeError(diagnostic.description) } }
     // Invariant 1: without a policy that can be read whole, nothing starts.
-    guard !load.hasErrors else { throw ServeError.configuration([]) }
+    guard !load.hasErrors else {
+        tell()
+        throw ServeError.configuration([])
+    }
     let netfilter = try NetfilterProcess.start(load, configuration: configuration)
+    // Not before: that may execute the program anew.
+    tell()
     let signals = blockedSignals()
     try makeRunDirectory(for: load.settings.controlPath)
     let sockets = try listeningSockets(load.settings)
@@ -59,6 +64,7 @@ public func serve(configuration: String?) throws {
     }.wait()
     try engine.1.wait()
     wait(for: signals, onHangup: { loop.execute { engine.0.value.refresh() } })
+    try loop.flatSubmit { engine.0.value.drain() }.wait()
     let loss = try loop.submit {
         engine.0.value.stop()
         return engine.0.value.netfilter.loss

@@ -29,12 +29,18 @@ final class ConnectionHandler: ChannelInboundHandler {
             channel: server.takeID())
         self.peer = peer
         server.connections[peer.channel] = context.channel
+        server.awaited.insert(peer.channel)
         server.delegate?.connectionOpened(peer)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard let peer else { return }
         let records = unwrapInboundIn(data).withUnsafeReadableBytes { reader.feed($0) }
+        if reader.isInsideRecord {
+            server.awaited.insert(peer.channel)
+        } else {
+            server.awaited.remove(peer.channel)
+        }
         for record in records {
             let incoming = record.withUnsafeBytes { IncomingCall(decoding: $0, from: peer) }
             server.delegate?.callReceived(incoming)
@@ -55,6 +61,7 @@ final class ConnectionHandler: ChannelInboundHandler {
     func channelInactive(context: ChannelHandlerContext) {
         guard let peer else { return }
         server.connections[peer.channel] = nil
+        server.awaited.remove(peer.channel)
         server.delegate?.connectionClosed(peer.channel)
     }
 

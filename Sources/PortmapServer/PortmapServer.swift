@@ -34,6 +34,8 @@ public final class PortmapServer {
     private var unflushed: Set<ConnectionTable.ID> = []
     private var isFlushDue = false
     private var encoder = XDREncoder(reserving: 512)
+    /// Those whose first call, or the rest of one, is to come.
+    var awaited: Set<ConnectionTable.ID> = []
     /// The listeners.
     private(set) var channels: [any Channel] = []
     private var nextID: UInt64 = 0
@@ -201,6 +203,19 @@ public final class PortmapServer {
     public func closeConnection(_ id: ConnectionTable.ID) {
         connections[id]?.flush()
         connections[id]?.close(promise: nil)
+    }
+
+    /// What comes from now on stays in the sockets, for whoever else has them. Replies still leave.
+    public func stopListening() {
+        isClosing = true
+        for channel in channels { channel.close(promise: nil) }
+        channels = []
+    }
+
+    /// Closes the connections but those whose first call, or the rest of one, is to come.
+    public func closeAnswered() {
+        flush()
+        for (id, channel) in connections where !awaited.contains(id) { channel.close(promise: nil) }
     }
 
     public func close() {

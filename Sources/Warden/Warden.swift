@@ -118,6 +118,9 @@ public struct Warden: Sendable {
     /// The table is in place.
     public var isGuarding: Bool { writer.isTableMade }
 
+    /// Calls are under way.
+    public var isAnswering: Bool { !exchanges.isEmpty }
+
     public func wallClock(at now: Instant) -> Timestamp { epoch + (now - .zero) }
 
     /// The wall clock was read; it may have been set since.

@@ -18,6 +18,7 @@ enum Contrib {
     /// What the files say of where things are, and where the lab has them.
     static func inLab(_ lab: Lab, _ text: String) -> String {
         text.replacing("/var/log/rpcwarden/audit.jsonl", with: "\(lab.state)/audit.jsonl")
+            .replacing("-x /usr/sbin/rpcwarden", with: "-x \(lab.binary)")
             .replacing("/usr/sbin/rpcwarden reload", with: "\(lab.binary) reload --config \(lab.configuration)")
     }
 }

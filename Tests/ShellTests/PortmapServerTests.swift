@@ -15,10 +15,12 @@ private final class Recorder: PortmapServerDelegate {
     var opened = 0
     var closed = 0
     var isFailureExpected = false
+    var stopsAtCall = false
     var faults: [RecordFault] = []
 
     func callReceived(_ incoming: IncomingCall) {
         calls.append(incoming)
+        if stopsAtCall { server?.stopListening() }
         server?.send(PortmapperResult.port(2049).reply(xid: incoming.xid), to: incoming.peer)
     }
 
@@ -42,7 +44,7 @@ struct PortmapServerTests {
 
     /// Runs the server on ports that the kernel chooses.
     private func serving(
-        at address: IPAddress, givesUpListeners: Bool = false,
+        at address: IPAddress, givesUpListeners: Bool = false, stopsAtCall: Bool = false,
         _ body: (_ udp: UInt16, _ tcp: UInt16, () throws -> [IncomingCall]) throws -> Void
     ) throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
@@ -58,6 +60,7 @@ struct PortmapServerTests {
         let recorder = try loop.submit {
             let recorder = Recorder()
             recorder.isFailureExpected = givesUpListeners
+            recorder.stopsAtCall = stopsAtCall
             recorder.server = PortmapServer(on: loop, recordBytesMax: 4096, delegate: recorder)
             return NIOLoopBound(recorder, eventLoop: loop)
         }.wait()
@@ -194,6 +197,30 @@ struct PortmapServerTests {
                 answered = receive(descriptor, reply.count + 4)
             }
             #expect(answered.suffix(reply.count) == reply[...])
+        }
+    }
+
+    @Test("told to listen no more, it answers whom it has accepted, and takes neither datagrams nor connections")
+    func stopsListening() throws {
+        try serving(at: Self.loopback4, stopsAtCall: true) { udp, tcp, calls in
+            let stream = connected(to: tcp, SOCK_STREAM, patienceSeconds: 5)
+            defer { close(stream) }
+            let message = call.encoded(xid: 7)
+            let header = RecordReader.header(forRecordBytes: message.count).bigEndian
+            let record = withUnsafeBytes(of: header) { Array($0) } + message
+            for _ in 1...2 {
+                #expect(send(stream, record, record.count, 0) == record.count)
+                #expect(receive(stream, reply.count + 4).suffix(reply.count) == reply[...])
+            }
+            let datagrams = connected(to: udp, SOCK_DGRAM, patienceSeconds: 1)
+            let late = connected(to: tcp, SOCK_STREAM, patienceSeconds: 1)
+            defer { for descriptor in [datagrams, late] { close(descriptor) } }
+            #expect(send(datagrams, message, message.count, 0) == message.count)
+            #expect(send(late, record, record.count, 0) == record.count)
+            #expect(receive(datagrams, reply.count) == [])
+            #expect(receive(late, reply.count) == [])
+            let count = try calls().count
+            #expect(count == 2)
         }
     }
 

@@ -19,6 +19,12 @@ pid_t csb_fork(void);
  * not by exec either. */
 int csb_keep_capabilities(uint64_t kept);
 
+/* The ambient set: what a program executed by another user than root would have. */
+int csb_clear_ambient(void);
+
+/* EPERM: there are capabilities, and a filter refuses to change them. */
+int csb_capabilities_are_fixed(void);
+
 /* Nobody but root may look into the process, or attach to it. */
 int csb_hide(void);
 

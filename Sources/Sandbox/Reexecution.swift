@@ -1,0 +1,38 @@
+import CSandbox
+import Glibc
+
+/// This program, executed anew in the same process, with the same child.
+///
+/// Where the unit's seccomp filter refuses capset(2), capabilities go by execve(2): of a user other than root it leaves
+/// the ambient ones alone, and those have been cleared.
+public enum Reexecution {
+    private static let variable = "RPCWARDEN_NETFILTER_PROCESS"
+
+    /// Capabilities can't be given up by a system call, and it hasn't been done yet.
+    public static var isNeeded: Bool { geteuid() != 0 && csb_capabilities_are_fixed() == EPERM }
+
+    /// Comes back only with an error.
+    public static func execute(with child: ChildProcess) -> SandboxError {
+        let failure = { (number: Int32) in SandboxError(doing: "executing the program anew", errno: number) }
+        let number = csb_clear_ambient()
+        guard number == 0 else { return failure(number) }
+        guard fcntl(child.channel.descriptor, F_SETFD, 0) == 0 else { return failure(errno) }
+        setenv(variable, "\(child.processID) \(child.channel.descriptor)", 1)
+        var arguments = CommandLine.arguments.map { strdup($0) }
+        arguments.append(nil)
+        execv("/proc/self/exe", arguments)
+        return failure(errno)
+    }
+
+    /// The child that the program had before it was executed anew.
+    public static func child(messageBytesMax: Int, waitMax: Duration) throws(SandboxError) -> ChildProcess? {
+        guard let text = getenv(variable).map({ String(cString: $0) }) else { return nil }
+        unsetenv(variable)
+        let numbers = text.split(separator: " ").compactMap { Int32($0) }
+        guard numbers.count == 2, waitpid(numbers[0], nil, WNOHANG) == 0,
+            fcntl(numbers[1], F_SETFD, FD_CLOEXEC) == 0
+        else { throw SandboxError(doing: "taking over the process that \(variable) names (\(text))", errno: ECHILD) }
+        let channel = Channel(numbers[1], messageBytesMax: messageBytesMax, waitMax: waitMax)
+        return ChildProcess(processID: numbers[0], channel: channel)
+    }
+}
