@@ -9,7 +9,8 @@ import Testing
     /// What lab tests can't run within themselves.
     private static let elsewhere = [
         "scripts/test": "CI runs this very command, and it runs the demo too",
-        "a release build": "takes minutes; the build of the tests is the same without optimisation",
+        "scripts/packagetest": "CI runs it: it runs scripts/package, and installs what that makes on a machine",
+        "a release build": "takes minutes; scripts/package makes one, with some more options",
     ]
 
     /// The functions by which lab tests take blocks out of the documents.
