@@ -4,7 +4,7 @@
 # What the build links, and what the lab runs.
 build_packages=(libmnl-dev libnftnl-dev libyaml-dev)
 lab_packages=(rpcbind nfs-ganesha nfs-ganesha-vfs libnfs-utils nfs-common nftables conntrack iproute2 tcpdump procps nmap
-    fail2ban logrotate curl tmux)
+    fail2ban logrotate curl tmux prometheus)
 # The other firewalls of docs/COEXISTENCE.md, each run in a namespace of the lab only.
 firewall_packages=(iptables firewalld ufw dbus)
 # The package, and the machine that it is tested on.
@@ -65,7 +65,7 @@ install_packages() {
     # Their packages enable them, and from the next boot on they would guard this host. (ufw is inactive until it is told.)
     local pair
     for pair in firewalld:firewalld fail2ban:fail2ban nfs-kernel-server:nfs-server ypserv:ypserv ypserv:yppasswdd \
-        ypserv:ypxfrd ypbind-mt:ypbind keepalived:keepalived; do
+        ypserv:ypxfrd ypbind-mt:ypbind keepalived:keepalived prometheus:prometheus; do
         if [[ " ${missing[*]} " == *" ${pair%:*} "* ]] && type -P systemctl >/dev/null; then
             systemctl disable --quiet "${pair#*:}.service"
         fi

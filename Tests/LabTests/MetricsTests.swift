@@ -127,7 +127,7 @@ extension LabTests {
         }
     }
 
-    /// The real Prometheus of Debian: 96 MB installed, so scripts/test does without it where it is not there already.
+    /// The real Prometheus of Debian.
     @Suite(
         "Prometheus",
         .enabled(if: Contrib.isInstalled("prometheus"), "needs prometheus: apt-get install --no-install-recommends"))
