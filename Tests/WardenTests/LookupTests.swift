@@ -42,6 +42,28 @@ private let authError = Reply.Body.authError(.failed)
         #expect(bench.denials == [.untrustedOwner])
     }
 
+    @Test("root's mapping over another netid does not vouch for another user's at the same port")
+    func squatterOnTrustedNetID() {
+        var bench = Bench.started(
+            Self.mountRules,
+            registering: RPCB.ownPlaces + [
+                RPCB(.mountd, 3, .tcp, port: 5000, owner: "1000"), RPCB(.mountd, 3, .tcp6, port: 5000),
+            ])
+        #expect(bench.ask(.port(of: .mountd), from: .named) == [authError])
+        #expect(bench.denials == [.untrustedOwner])
+    }
+
+    @Test("where root and another user registered the same port, root's mapping counts, whichever came first")
+    func bothOwners() {
+        let registrations = [
+            RPCB(.mountd, 77, .tcp, port: 20048, owner: "1000"), RPCB(.mountd, 3, .tcp, port: 20048),
+        ]
+        for registrations in [registrations, registrations.reversed()] {
+            var bench = Bench.started(Self.mountRules, registering: RPCB.ownPlaces + registrations)
+            #expect(bench.ask(.port(of: .mountd), from: .named) == [PortmapperResult.port(20048).body])
+        }
+    }
+
     @Test("a port on the never list is neither told, guarded nor granted", arguments: [22, 111, 4045] as [UInt16])
     func neverPort(port: UInt16) {
         let settings = Settings().with { $0.firewall.never = [22, 111, 4045] }
@@ -63,6 +85,26 @@ private let authError = Reply.Body.authError(.failed)
         #expect(bench.denials == [.notListening])
         #expect(
             bench.ask(.port(of: .mountd), from: .from(clients[ipv4 ? 1 : 0])) == [PortmapperResult.port(20048).body])
+    }
+
+    @Test("a service that nobody listens for is denied, whatever its rule opens", arguments: Opening.allCases)
+    func notListening(open: Opening) {
+        var bench = Bench([.sample(open: open)])
+        bench.rpcbind.registrations = .typical
+        bench.silent = [.tcp(20048): ListenerState()]
+        bench.start()
+        #expect(bench.ask(.port(of: .mountd), from: .named) == [authError])
+        #expect(bench.denials == [.notListening])
+    }
+
+    @Test("a service that died is denied to the client whose grant lives on")
+    func diedWithGrant() {
+        var bench = Bench.started(Self.mountRules)
+        #expect(bench.ask(.port(of: .mountd), from: .named) == [PortmapperResult.port(20048).body])
+        bench.silent[.tcp(20048)] = ListenerState()
+        bench.refresh()
+        #expect(bench.ask(.port(of: .mountd), from: .named, xid: 8) == [authError])
+        #expect(bench.denials == [.notListening])
     }
 
     @Test("a service that stopped listening a moment ago is denied", arguments: [Opening.onLookup])
