@@ -35,20 +35,17 @@ static socklen_t to_sockaddr(const struct rpcw_address *from, uint32_t interface
     return sizeof *ipv4;
 }
 
-/* A call has some 800 bytes at the most; what is longer is cut, and then is no call. */
-enum { INBOX_MESSAGES = 64, INBOX_BYTES = 2048 };
-
 struct rpcw_inbox {
     int descriptor;
-    struct rpcw_datagram datagrams[INBOX_MESSAGES];
-    struct mmsghdr messages[INBOX_MESSAGES];
-    struct iovec vectors[INBOX_MESSAGES];
-    struct sockaddr_storage peers[INBOX_MESSAGES];
+    struct rpcw_datagram datagrams[RPCW_INBOX_MESSAGES];
+    struct mmsghdr messages[RPCW_INBOX_MESSAGES];
+    struct iovec vectors[RPCW_INBOX_MESSAGES];
+    struct sockaddr_storage peers[RPCW_INBOX_MESSAGES];
     union {
         struct cmsghdr header;
         char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int))];
-    } controls[INBOX_MESSAGES];
-    char bytes[INBOX_MESSAGES][INBOX_BYTES];
+    } controls[RPCW_INBOX_MESSAGES];
+    char bytes[RPCW_INBOX_MESSAGES][RPCW_DATAGRAM_BYTES];
 };
 
 struct rpcw_inbox *rpcw_inbox_create(int descriptor)
@@ -57,8 +54,8 @@ struct rpcw_inbox *rpcw_inbox_create(int descriptor)
     if (!inbox)
         abort();
     inbox->descriptor = descriptor;
-    for (unsigned i = 0; i < INBOX_MESSAGES; i++)
-        inbox->vectors[i] = (struct iovec){ .iov_base = inbox->bytes[i], .iov_len = INBOX_BYTES };
+    for (unsigned i = 0; i < RPCW_INBOX_MESSAGES; i++)
+        inbox->vectors[i] = (struct iovec){ .iov_base = inbox->bytes[i], .iov_len = RPCW_DATAGRAM_BYTES };
     return inbox;
 }
 
@@ -115,7 +112,7 @@ static bool take_destination(struct msghdr *message, struct rpcw_datagram *datag
 
 size_t rpcw_inbox_receive(struct rpcw_inbox *inbox)
 {
-    for (unsigned i = 0; i < INBOX_MESSAGES; i++)
+    for (unsigned i = 0; i < RPCW_INBOX_MESSAGES; i++)
         inbox->messages[i].msg_hdr = (struct msghdr){
             .msg_name = &inbox->peers[i],
             .msg_namelen = sizeof inbox->peers[i],
@@ -125,7 +122,7 @@ size_t rpcw_inbox_receive(struct rpcw_inbox *inbox)
             .msg_controllen = sizeof inbox->controls[i],
         };
     /* An error that the socket has is for whoever sends: a peer that is not there any more. */
-    int count = recvmmsg(inbox->descriptor, inbox->messages, INBOX_MESSAGES, MSG_DONTWAIT, NULL);
+    int count = recvmmsg(inbox->descriptor, inbox->messages, RPCW_INBOX_MESSAGES, MSG_DONTWAIT, NULL);
     size_t taken = 0;
     for (int i = 0; i < count; i++) {
         struct rpcw_datagram *datagram = &inbox->datagrams[taken];

@@ -25,9 +25,8 @@ extension Syntax where Value == ClientTerm {
         let slash = text.utf8.firstIndex(of: UInt8(ascii: "/"))
         guard let address = IPAddress(text[..<(slash ?? text.endIndex)]), address.isIPv4 else { return nil }
         guard let slash else { return address.isUnspecified ? nil : Prefix(address) }
-        let digits = text[text.utf8.index(after: slash)...]
-        guard digits.utf8.count <= 2, digits.utf8.allSatisfy(isDigit), digits == "0" || digits.utf8.first != 0x30,
-            let length = Int(digits), let prefix = Prefix(address, length: length), prefix.address == address
+        guard let length = Syntax<Prefix>.prefixLength(text[text.utf8.index(after: slash)...]),
+            let prefix = Prefix(address, length: length), prefix.address == address
         else { return nil }
         return prefix
     }

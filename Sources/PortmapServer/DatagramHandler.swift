@@ -25,8 +25,6 @@ final class DatagramHandler: ChannelInboundHandler {
     private static let lookEvery = 16
     /// Before other events have their turn.
     private static let drainsAtOnce = 2
-    /// As rpcw_inbox_receive has it.
-    private static let inboxMax = 64
 
     init(server: PortmapServer, listener: UInt64, _ socket: ListeningSocket) {
         self.server = server
@@ -64,7 +62,7 @@ final class DatagramHandler: ChannelInboundHandler {
                     UnsafeRawBufferPointer(start: datagram.bytes, count: datagram.count), from: address,
                     datagram.peer.port, at: asked, by: datagram.interface)
             }
-            guard count == Self.inboxMax else { return }
+            guard count == RPCW_INBOX_MESSAGES else { return }
         }
     }
 

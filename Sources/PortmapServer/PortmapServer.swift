@@ -42,8 +42,6 @@ public final class PortmapServer {
     private var isClosing = false
     var broadcasts = BroadcastCache()
 
-    /// A datagram that is longer is cut, and then is no call: the longest real one has some 800 bytes.
-    static let datagramBytesMax = 2048
     /// Connections that are accepted before other events are looked at.
     static let connectionsAtOnce: UInt = 16
     /// Before a listener that NIO gave up is taken up again, or one that found no descriptor tries again.
@@ -84,7 +82,7 @@ public final class PortmapServer {
             // NIO reads the first; what waits behind it, the handler takes.
             .channelOption(.maxMessagesPerRead, value: 1)
             .channelOption(
-                .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: Self.datagramBytesMax)
+                .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: Int(RPCW_DATAGRAM_BYTES))
             )
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {

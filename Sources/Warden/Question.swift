@@ -65,15 +65,9 @@ struct SharedQuestions<Asker: Sendable> {
 
     /// Whether the question has to be sent now.
     mutating func join(_ asker: Asker, _ question: Question, at now: Instant) -> Bool {
-        let isNew = { (entry: inout Sent?) in
-            if entry == nil {
-                entry = Sent(askers: [asker], since: now)
-                return true
-            }
-            entry?.waiting.append(asker)
-            return false
-        }
-        return isNew(&sent[question])
+        if sent[question]?.waiting.append(asker) != nil { return false }
+        sent[question] = Sent(askers: [asker], since: now)
+        return true
     }
 
     /// Those whom the answer serves, whether the question has to be sent again for others, and how long it took.

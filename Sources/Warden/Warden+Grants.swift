@@ -8,11 +8,8 @@ extension Warden {
     mutating func inspect(_ id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
         guard let exchange = exchanges[id] else { return }
         let client = exchange.peer.address
-        let unknown = exchange.services.filter { service in
-            // It may have come alive since the last look.
-            !services.isAlive(service.port, ipv4: client.isIPv4)
-                || service.open == .onLookup && !isFresh(service, client, at: now)
-        }
+        // It may have come alive since the last look.
+        let unknown = exchange.services.filter { !needsNoLook($0, client, at: now) }
         guard !unknown.isEmpty else { return open(id, at: now, into: &actions) }
         nextInspection.openers.append(id)
         nextInspection.services.formUnion(unknown.map(\.port))
@@ -38,9 +35,13 @@ extension Warden {
 
     /// The service listens, its port is open to the client, and no change waits for the kernel.
     func isOpen(_ service: Exchange.Service, for client: IPAddress, at now: Instant) -> Bool {
+        needsNoLook(service, client, at: now) && (service.open == .never || writer.isSettled)
+    }
+
+    /// It listened when it was looked at last, and the grant that it takes is there.
+    private func needsNoLook(_ service: Exchange.Service, _ client: IPAddress, at now: Instant) -> Bool {
         services.isAlive(service.port, ipv4: client.isIPv4)
             && (service.open != .onLookup || isFresh(service, client, at: now))
-            && (service.open == .never || writer.isSettled)
     }
 
     /// Issues the grants that the reply needs, and waits for the kernel.

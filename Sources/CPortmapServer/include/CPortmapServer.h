@@ -22,14 +22,18 @@ struct rpcw_datagram {
     uint32_t interface;
 };
 
+/* A call has some 800 bytes at the most; what is longer is cut, and then is no call. */
+enum { RPCW_DATAGRAM_BYTES = 2048 };
+
 /* Datagrams that one system call took from a socket. */
 struct rpcw_inbox;
+enum { RPCW_INBOX_MESSAGES = 64 };
 
 /* An inbox of the socket; aborts without memory. */
 struct rpcw_inbox *rpcw_inbox_create(int descriptor);
 
-/* Takes what waits, never blocking; returns how many, at the most 64. What is longer than 2048 bytes is cut, and what
-   has no sender or no known destination is left out. */
+/* Takes what waits, never blocking; returns how many, at the most RPCW_INBOX_MESSAGES. What has no sender or no known
+   destination is left out. */
 size_t rpcw_inbox_receive(struct rpcw_inbox *inbox);
 
 const struct rpcw_datagram *rpcw_inbox_datagrams(const struct rpcw_inbox *inbox);
