@@ -33,6 +33,9 @@ public struct Reply: Hashable, Sendable {
 }
 
 extension Reply {
+    /// What precedes the results of a call that succeeded: xid, type, status, verifier, status.
+    public static let successHeaderBytes = 24
+
     private static let accepted: UInt32 = 0
     private static let denied: UInt32 = 1
 

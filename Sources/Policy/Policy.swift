@@ -68,8 +68,8 @@ public struct Policy: Sendable {
         for key in Self.standingKeys(of: rules) { standing[key] = standingRanges(of: key) }
     }
 
-    /// An index into `classes`.
-    private func classNumber(of client: IPAddress) -> Int {
+    /// All clients of one class are told the same. An index into `classes`.
+    public func classNumber(of client: IPAddress) -> Int {
         switch client {
         case .v4(let bits): ipv4(bits)
         case .v6(let bits): ipv6(bits)

@@ -41,6 +41,9 @@ final class Route {
     fileprivate let delivered: () -> Void
     private var pipeline: Pipeline
     private var state = State.idle
+    private var isPumpDue = false
+    /// The last listing, as it came and as it was decoded: mostly it is the same again.
+    private var listing: (results: [UInt8], decoded: PortmapperResult)?
 
     init(
         on loop: any EventLoop, to place: Place, timeout: Duration, clock: @escaping () -> Instant,
@@ -57,7 +60,14 @@ final class Route {
 
     func ask(_ question: Question) {
         guard pipeline.ask(question, at: clock()) else { return answered(question, .failure(.busy)) }
-        pump()
+        guard !isPumpDue else { return }
+        // What is asked in the events at hand leaves together: rpcbind is woken once for it.
+        isPumpDue = true
+        let this = NIOLoopBound(self, eventLoop: loop)
+        loop.execute {
+            this.value.isPumpDue = false
+            this.value.pump()
+        }
     }
 
     /// Sends what may be sent, once there is a channel.
@@ -71,10 +81,14 @@ final class Route {
 
     private func write(_ messages: [[UInt8]], to channel: any Channel) {
         guard !messages.isEmpty else { return }
-        for message in messages {
-            var buffer = channel.allocator.buffer(capacity: message.count + 4)
-            if !place.isDatagram { buffer.writeInteger(RecordReader.header(forRecordBytes: message.count)) }
-            buffer.writeBytes(message)
+        if place.isDatagram {
+            for message in messages { channel.write(channel.allocator.buffer(bytes: message), promise: nil) }
+        } else {
+            var buffer = channel.allocator.buffer(capacity: messages.reduce(0) { $0 + $1.count + 4 })
+            for message in messages {
+                buffer.writeInteger(RecordReader.header(forRecordBytes: message.count))
+                buffer.writeBytes(message)
+            }
             channel.write(buffer, promise: nil)
         }
         channel.flush()
@@ -175,7 +189,7 @@ final class Route {
         do {
             let reply = try Reply(decoding: message)
             guard let question = pipeline.replied(xid: reply.xid) else { return }
-            answered(question, Self.answer(reply.body, to: question))
+            answered(question, answer(reply.body, to: question))
             pump()
         } catch {
             // No reply, so nobody's answer: the question that it may have been for runs into its deadline.
@@ -183,10 +197,13 @@ final class Route {
         }
     }
 
-    private static func answer(_ body: Reply.Body, to question: Question) -> RpcbindClient.Answer {
+    private func answer(_ body: Reply.Body, to question: Question) -> RpcbindClient.Answer {
         guard case .success(let results) = body else { return .failure(.refused("\(body)")) }
+        if question == .registry, let listing, listing.results == results { return .success(listing.decoded) }
         do {
-            return .success(try results.withUnsafeBytes { try PortmapperResult(decoding: $0, of: question.call) })
+            let decoded = try results.withUnsafeBytes { try PortmapperResult(decoding: $0, of: question.call) }
+            if question == .registry { listing = (results, decoded) }
+            return .success(decoded)
         } catch {
             return .failure(.refused("\(error)"))
         }

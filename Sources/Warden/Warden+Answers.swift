@@ -166,7 +166,7 @@ extension Warden {
     }
 
     /// Ends the exchange.
-    private mutating func take(_ id: Exchange.ID) -> Exchange? {
+    mutating func take(_ id: Exchange.ID) -> Exchange? {
         guard let exchange = exchanges.remove(id) else { return nil }
         let caller = Caller(exchange.peer)
         let left = exchangesOfClient[caller, default: 1] - 1

@@ -5,15 +5,15 @@ import Portmapper
 extension Warden {
     /// Answers DUMP and GETADDRLIST from a registry that is newer than the question.
     mutating func list(_ id: Exchange.ID, _ exchange: Exchange, at now: Instant, into actions: inout [Action]) {
-        let visible = (registry?.registrations ?? []).compactMap { shown($0, to: exchange) }
         switch exchange.call {
         case .dump(let version):
-            let result: PortmapperResult =
-                version == .v2 ? .mappings(visible.compactMap(\.mapping)) : .registrations(visible.map(\.rpcb))
-            guard isAffordable(result, id, exchange, at: now, into: &actions) else { return }
-            complete(id, result, at: now, into: &actions)
+            let view = view(of: exchange, version)
+            let results = listings[view] ?? listings.remember(dump(version, to: exchange).encoded, as: view)
+            guard isAffordable(results.count, id, exchange, at: now, into: &actions) else { return }
+            guard let exchange = take(id) else { return }
+            finish(exchange, results, isRegistered: true, at: now, into: &actions)
         case .getAddressList(let rpcb):
-            let asked = visible.filter {
+            let asked = visible(to: exchange).filter {
                 $0.program == rpcb.program && $0.version == rpcb.version
                     && $0.netID.protocolFamily == exchange.peer.netID.protocolFamily
             }
@@ -25,13 +25,34 @@ extension Warden {
         }
     }
 
+    private func visible(to exchange: Exchange) -> [Registration] {
+        (registry?.registrations ?? []).compactMap { shown($0, to: exchange) }
+    }
+
+    private func dump(_ version: PortmapperVersion, to exchange: Exchange) -> PortmapperResult {
+        let visible = visible(to: exchange)
+        return version == .v2 ? .mappings(visible.compactMap(\.mapping)) : .registrations(visible.map(\.rpcb))
+    }
+
+    /// All that ``shown(_:to:)`` and the list's form go by.
+    private func view(of exchange: Exchange, _ version: PortmapperVersion) -> ListingCache.View {
+        let reader: ListingCache.Reader =
+            if exchange.peer.isLocal {
+                .thisHost
+            } else if exchange.permission.liftedDenial != nil {
+                .observed
+            } else {
+                .clients(policy.classNumber(of: exchange.peer.address))
+            }
+        return ListingCache.View(reader: reader, isVersion2: version == .v2, port: exchange.peer.asked.port)
+    }
+
     /// Whether UDP may carry the listing; denies it where not, also in observe mode: its peer's address may be forged.
     private mutating func isAffordable(
-        _ result: PortmapperResult, _ id: Exchange.ID, _ exchange: Exchange, at now: Instant,
-        into actions: inout [Action]
+        _ resultBytes: Int, _ id: Exchange.ID, _ exchange: Exchange, at now: Instant, into actions: inout [Action]
     ) -> Bool {
         guard exchange.peer.transport == .udp else { return true }
-        let byteCount = result.reply(xid: exchange.xid).encoded.count
+        let byteCount = Reply.successHeaderBytes + resultBytes
         guard byteCount <= ListingBudget.datagramBytesMax else {
             let detail = "a list of \(byteCount) bytes exceeds a datagram"
             deny(id, .listOverUDP, detail: detail, at: now, into: &actions)
@@ -90,8 +111,9 @@ extension Warden {
                 Exchange.Service(
                     program: registration.program, port: service, rule: policy.rules[rule].label, open: open))
         }
-        guard isAffordable(.addressList(entries), id, exchange, at: now, into: &actions) else { return }
-        exchanges[id]?.result = .addressList(entries)
+        let result = PortmapperResult.addressList(entries)
+        guard isAffordable(result.encoded.count, id, exchange, at: now, into: &actions) else { return }
+        exchanges[id]?.result = result
         exchanges[id]?.services = wanted
         inspect(id, at: now, into: &actions)
     }

@@ -2,23 +2,41 @@ import ONCRPC
 import Policy
 import Portmapper
 
+extension PortmapperResult {
+    /// Not what rpcbind answers to a lookup of what nobody registered.
+    fileprivate var isRegistered: Bool {
+        switch self {
+        case .port(let port): port != 0
+        case .address(let address): !address.isEmpty
+        case .void, .boolean, .mappings, .registrations, .addressList: true
+        }
+    }
+}
+
 extension Warden {
     /// The permitted call's reply.
     mutating func finish(
         _ exchange: Exchange, _ result: PortmapperResult, at now: Instant, into actions: inout [Action]
+    ) {
+        finish(exchange, result.encoded, isRegistered: result.isRegistered, at: now, into: &actions)
+    }
+
+    /// - Parameter results: the procedure's, as XDR.
+    mutating func finish(
+        _ exchange: Exchange, _ results: [UInt8], isRegistered: Bool, at now: Instant, into actions: inout [Action]
     ) {
         counters.permitted += 1
         let lifted = exchange.permission.liftedDenial
         let outcome = CallOutcome(
             lifted == nil ? .permitted : .observed, exchange.call, over: exchange.peer.transport, lifted)
         counters.outcomes[outcome, default: 0] += 1
-        actions.append(.sendReply(result.reply(xid: exchange.xid), to: exchange.peer))
+        actions.append(.sendReply(Reply(xid: exchange.xid, body: .success(results)), to: exchange.peer))
         guard lifted == nil,
             admitsEvent(.permitted, of: exchange.peer.address, over: exchange.peer.transport, at: now)
         else { return }
         var event = event(.permitted, exchange.call, exchange.peer, exchange.xid)
         event.rule = exchange.permission.rule
-        if result == .port(0) || result == .address("") { event.detail = "not registered" }
+        if !isRegistered { event.detail = "not registered" }
         actions.append(.audit(event))
     }
 

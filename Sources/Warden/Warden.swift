@@ -11,7 +11,7 @@ public struct Warden: Sendable {
     public internal(set) var settings: Settings
     /// Half of `firewall.keep`: what a grant must have left to need no renewal.
     var freshNanoseconds: Int64
-    public internal(set) var policy: Policy
+    public internal(set) var policy: Policy { didSet { listings.clear() } }
     public internal(set) var counters = Counters()
     let names: ProgramNames
     /// As rpcbind shows owners: `superuser`, or a uid in decimal.
@@ -20,7 +20,7 @@ public struct Warden: Sendable {
     var epoch = Timestamp(milliseconds: 0)
 
     /// `nil` until rpcbind has answered once.
-    public internal(set) var registry: Registry?
+    public internal(set) var registry: Registry? { didSet { listings.clear() } }
     /// What it was made of.
     var registryList: [RPCB] = []
     /// `nil` until the first attempt has ended.
@@ -39,6 +39,7 @@ public struct Warden: Sendable {
     var questions = SharedQuestions<Asker>()
     var connections: ConnectionTable
     var rates: RateLimiter
+    var listings = ListingCache()
     var listingBudget = ListingBudget()
     var auditLimiter = AuditLimiter()
 

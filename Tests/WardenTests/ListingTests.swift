@@ -82,6 +82,61 @@ private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> Por
         #expect(result == .mappings([Mapping(program: .mountd, version: 3, protocolNumber: 6, port: 4002)]))
     }
 
+    @Test("what was listed once is listed so to nobody who sees something else")
+    func views() throws {
+        let other = Rule.sample("other", from: ["10.2.0.0/16"], to: [.nfs], lists: true)
+        let observing = Settings.observing
+        let call = PortmapperCall.dump(.v2)
+        let elsewhere = { (peer: Peer) -> Peer in
+            var peer = peer
+            peer.asked.port = 1110
+            return peer
+        }
+        let readers = [
+            Peer.named.over(.tcp), .from("10.2.3.4", .tcp), elsewhere(.named.over(.tcp)), .loopback,
+            Peer.stranger.over(.tcp),
+        ]
+        let alone = try readers.map { reader in
+            var bench = Bench.started([Self.lister, other], settings: observing)
+            return try decoded(bench.ask(call, from: reader).first, of: call)
+        }
+        #expect(Set(alone).count == readers.count)
+        var bench = Bench.started([Self.lister, other], settings: observing)
+        for _ in 0..<2 {
+            for (reader, expected) in zip(readers, alone) {
+                #expect(try decoded(bench.ask(call, from: reader).first, of: call) == expected)
+                #expect(bench.ask(.dump(.v4), from: reader) != bench.ask(call, from: reader))
+            }
+        }
+    }
+
+    @Test("a listing is another one after the registry or the policy has changed")
+    func changes() throws {
+        var bench = Bench.started([Self.lister, Self.other])
+        let call = PortmapperCall.dump(.v2)
+        let listed = { (bench: inout Bench) -> PortmapperResult in
+            try decoded(bench.ask(call, from: .named.over(.tcp)).first, of: call)
+        }
+        let first = try listed(&bench)
+        bench.rpcbind.registrations += RPCB.everywhere(.mountd, 4, port: 20048)
+        let second = try listed(&bench)
+        #expect(first != second)
+        bench.reload([.sample(to: [.mountd, .nfs], over: [.tcp], lists: true)])
+        #expect(try listed(&bench) != second)
+    }
+
+    @Test("listings of more kinds of readers than are remembered are right all the same")
+    func manyViews() {
+        var listings = ListingCache()
+        for number in 0..<100 {
+            let view = ListingCache.View(reader: .clients(number), isVersion2: true, port: 111)
+            #expect(listings[view] == nil)
+            #expect(listings.remember([UInt8(number)], as: view) == [UInt8(number)])
+            #expect(listings[view] == [UInt8(number)])
+            #expect(listings.count <= ListingCache.viewsMax)
+        }
+    }
+
     @Test("a listing that rpcbind fails to give is denied")
     func down() {
         var bench = Bench.started([Self.lister])
