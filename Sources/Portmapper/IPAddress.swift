@@ -59,6 +59,7 @@ public enum IPAddress: Hashable, Sendable {
     }
 
     /// The address in `bytes`, network byte order; `nil` unless there are 4 or 16.
+    @inlinable
     public init?(networkBytes bytes: some Collection<UInt8>) {
         switch bytes.count {
         case 4: self = .v4(bytes.reduce(0) { $0 << 8 | UInt32($1) })
