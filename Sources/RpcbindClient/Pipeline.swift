@@ -45,6 +45,8 @@ struct Pipeline {
 
     var isEmpty: Bool { waiting.isEmpty && inFlight.isEmpty }
 
+    var isAnyWaiting: Bool { !waiting.isEmpty }
+
     /// - Returns: `false` if too many questions wait already.
     mutating func ask(_ question: Question, at now: Instant) -> Bool {
         guard waiting.count < Self.waitingMax else { return false }

@@ -60,8 +60,12 @@ final class Route {
 
     func ask(_ question: Question) {
         guard pipeline.ask(question, at: clock()) else { return answered(question, .failure(.busy)) }
-        guard !isPumpDue else { return }
-        // What is asked in the events at hand leaves together: rpcbind is woken once for it.
+        pumpSoon()
+    }
+
+    /// What is asked in the events at hand leaves together: rpcbind is woken once for it.
+    private func pumpSoon() {
+        guard !isPumpDue, pipeline.isAnyWaiting else { return }
         isPumpDue = true
         let this = NIOLoopBound(self, eventLoop: loop)
         loop.execute {
@@ -190,7 +194,7 @@ final class Route {
             let reply = try Reply(decoding: message)
             guard let question = pipeline.replied(xid: reply.xid) else { return }
             answered(question, answer(reply.body, to: question))
-            pump()
+            pumpSoon()
         } catch {
             // No reply, so nobody's answer: the question that it may have been for runs into its deadline.
             return

@@ -91,7 +91,7 @@ extension Warden {
         _ id: Exchange.ID, _ exchange: Exchange, at now: Instant, into actions: inout [Action]
     ) {
         guard let service = exchange.answered, let program = exchange.call.subject?.program else { return }
-        guard let mapping = explanation(of: program, at: service, over: Self.answeringNetID(exchange)) else {
+        guard let explanation = explanation(of: program, at: service, over: Self.answeringNetID(exchange)) else {
             guard exchange.isRegistryFresh else {
                 exchanges[id]?.answered = service
                 exchanges[id]?.isRegistryFresh = true
@@ -99,11 +99,11 @@ extension Warden {
             }
             return complete(id, Self.notRegistered(exchange.call), at: now, into: &actions)
         }
-        let result = Self.result(of: exchange, at: service, mapping)
-        guard trustedOwners.contains(mapping.owner) else {
+        let result = Self.result(of: exchange, at: service, explanation.mapping)
+        guard explanation.isTrusted else {
             return deny(
-                id, .untrustedOwner, answer: result, detail: "\(service) registered by \(mapping.owner)", at: now,
-                into: &actions)
+                id, .untrustedOwner, answer: result,
+                detail: "\(service) registered by \(explanation.mapping.owner)", at: now, into: &actions)
         }
         guard !settings.firewall.never.contains(service.port) else {
             return deny(id, .neverPort, answer: result, detail: "\(service)", at: now, into: &actions)
@@ -119,14 +119,22 @@ extension Warden {
     }
 
     /// The mapping that explains the answer: a trusted owner's, if there is one.
-    private func explanation(of program: Program, at service: ServicePort, over netID: NetID) -> Registration? {
-        var untrusted: Registration?
+    private mutating func explanation(
+        of program: Program, at service: ServicePort, over netID: NetID
+    ) -> Explanation? {
+        if let last = lastExplanation, last.program == program, last.service == service, last.netID == netID {
+            return last
+        }
+        lastExplanation = nil
         for mapping in registry?.registrations(of: program) ?? []
         where mapping.netID == netID && mapping.service == service && !mapping.isForThisHostOnly {
-            if trustedOwners.contains(mapping.owner) { return mapping }
-            if untrusted == nil { untrusted = mapping }
+            let isTrusted = trustedOwners.contains(mapping.owner)
+            guard isTrusted || lastExplanation == nil else { continue }
+            lastExplanation = Explanation(
+                program: program, service: service, netID: netID, mapping: mapping, isTrusted: isTrusted)
+            if isTrusted { break }
         }
-        return untrusted
+        return lastExplanation
     }
 
     /// Version 2 answers from the IPv4 registrations, whatever it is asked over.

@@ -20,7 +20,14 @@ public struct Warden: Sendable {
     var epoch = Timestamp(milliseconds: 0)
 
     /// `nil` until rpcbind has answered once.
-    public internal(set) var registry: Registry? { didSet { listings.clear() } }
+    public internal(set) var registry: Registry? {
+        didSet {
+            listings.clear()
+            lastExplanation = nil
+        }
+    }
+    /// Calls that share an answer share its explanation.
+    var lastExplanation: Explanation?
     /// What it was made of.
     var registryList: [RPCB] = []
     /// `nil` until the first attempt has ended.
@@ -81,6 +88,16 @@ public struct Warden: Sendable {
         var openers: [Exchange.ID] = []
         /// The registry was read, whether or not it has any services.
         var isDue = false
+    }
+
+    /// The mapping that answered a lookup.
+    struct Explanation {
+        var program: Program
+        var service: ServicePort
+        var netID: NetID
+        var mapping: Registration
+        /// Its owner's word is good.
+        var isTrusted: Bool
     }
 
     struct Caller: Hashable {

@@ -42,6 +42,33 @@ private let authError = Reply.Body.authError(.failed)
         #expect(bench.denials == [.untrustedOwner])
     }
 
+    @Test(
+        "what was trusted a moment ago does not vouch for another program, port or netid, nor after the owner has changed",
+        arguments: [
+            (
+                RPCB(.quota, 1, .tcp, port: 20048, owner: "1000"), PortmapperCall.port(of: .quota, version: 1),
+                Peer.named
+            ),
+            (RPCB(.mountd, 9, .tcp, port: 5000, owner: "1000"), .port(of: .mountd, version: 9), .named),
+            (
+                RPCB(.mountd, 9, .tcp6, port: 20048, owner: "1000"), .address(of: .mountd, version: 9),
+                .from("2001:db8:1::7", .tcp)
+            ),
+        ])
+    func explanations(hostile: RPCB, call: PortmapperCall, peer: Peer) {
+        let trusted = RPCB(.mountd, 3, .tcp, port: 20048)
+        let trustedCall = PortmapperCall.port(of: .mountd, version: 3)
+        var bench = Bench.started(
+            [.sample(to: [.mountd, .quota])], registering: RPCB.ownPlaces + [trusted, hostile])
+        #expect(bench.ask(trustedCall, from: .named) == [PortmapperResult.port(20048).body])
+        #expect(bench.ask(call, from: peer) == [authError])
+        #expect(bench.ask(trustedCall, from: .named) == [PortmapperResult.port(20048).body])
+        bench.rpcbind.registrations = RPCB.ownPlaces + [RPCB(.mountd, 3, .tcp, port: 20048, owner: "1000")]
+        bench.advance(by: .seconds(1))
+        #expect(bench.ask(trustedCall, from: .named) == [authError])
+        #expect(bench.denials == [.untrustedOwner, .untrustedOwner])
+    }
+
     @Test("root's mapping over another netid does not vouch for another user's at the same port")
     func squatterOnTrustedNetID() {
         var bench = Bench.started(

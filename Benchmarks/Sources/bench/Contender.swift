@@ -1,8 +1,15 @@
 /// Whom the same calls are put to, in turn.
-enum Contender: String, CaseIterable {
+enum Contender: String {
     case echo = "C echo"
+    /// What conntrack and our rules cost whoever answers from behind them.
+    case guardedEcho = "C echo behind our table"
     case direct = "rpcbind"
     case rpcwarden
+
+    static let ordinary: [Contender] = [.echo, .direct, .rpcwarden]
+
+    var isEcho: Bool { self == .echo || self == .guardedEcho }
+    var isGuarded: Bool { self == .rpcwarden || self == .guardedEcho }
 }
 
 /// Both servers.
@@ -22,14 +29,15 @@ struct Sites {
 
     func load(_ contender: Contender, _ run: LoadRun, _ messages: Messages) throws -> Tally {
         var run = run
-        if contender == .echo { run.port = Site.echoPort }
-        let site = contender == .rpcwarden ? guarded : plain
+        if contender.isEcho { run.port = Site.echoPort }
+        let site = contender.isGuarded ? guarded : plain
         return try site.bench.load(run, messages, from: site.lab)
     }
 
     func workers(_ contender: Contender) throws -> [Int32] {
         switch contender {
         case .echo: [try plain.lab.pid("echo")]
+        case .guardedEcho: [try guarded.lab.pid("echo")]
         case .direct: try plain.workers()
         case .rpcwarden: try guarded.workers()
         }
@@ -51,7 +59,7 @@ struct Comparison {
                 let before = processorSeconds(workers)
                 let tally = try sites.load(contender, run, messages)
                 let cost = (processorSeconds(workers) - before) / Double(max(tally.answered, 1))
-                guard contender == .echo || tally.accepted == tally.answered, tally.empty == 0 else {
+                guard contender.isEcho || tally.accepted == tally.answered, tally.empty == 0 else {
                     throw Unfulfilled(description: "\(contender) refused calls: \(tally)")
                 }
                 // The first round opens the ports and warms the caches.

@@ -16,10 +16,14 @@ struct Site {
     static func plain(_ bench: Bench, services: [Service] = Service.list(20)) throws -> Site {
         let site = Site(bench: bench, lab: bench.lab("plain"), isGuarded: false, services: services)
         try site.begin()
-        try site.lab.spawn(
-            "echo", ["\(bench.tools)/load", "echo", "--to", "0.0.0.0", "--port", "\(echoPort)"])
-        try bench.settle([try site.lab.pid("echo")])
+        try site.startEcho()
         return site
+    }
+
+    func startEcho() throws {
+        try lab.spawn(
+            "echo", ["\(bench.tools)/load", "echo", "--to", "0.0.0.0", "--port", "\(Self.echoPort)"])
+        try bench.settle([try lab.pid("echo")])
     }
 
     static func guarded(

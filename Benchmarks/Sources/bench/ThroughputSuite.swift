@@ -8,7 +8,7 @@ enum ThroughputSuite {
         var name: String
         var messages: Messages
         var run = LoadRun()
-        var contenders = Contender.allCases
+        var contenders = Contender.ordinary
         /// Of rpcbind's own rate.
         var target: Double
         /// Or so much of the echo's, whichever is less.
@@ -19,7 +19,8 @@ enum ThroughputSuite {
         let tcp = { (inFlight: Int) in LoadRun(kind: "tcp", inFlight: inFlight) }
         return [
             Workload(
-                name: "v2 GETPORT, UDP, one program", messages: .getPort([.mountd]), target: 3, targetOfEcho: 0.75),
+                name: "v2 GETPORT, UDP, one program", messages: .getPort([.mountd]),
+                contenders: [.echo, .guardedEcho, .direct, .rpcwarden], target: 3, targetOfEcho: 0.75),
             Workload(
                 name: "v2 GETPORT, UDP, 20 programs", messages: .getPort(Service.list(20).map(\.program)), target: 2),
             Workload(name: "v4 GETADDR, UDP", messages: .getAddress(.udp), target: 1),
@@ -36,6 +37,7 @@ enum ThroughputSuite {
 
     static func measure(_ bench: Bench) throws -> SuiteResult {
         let sites = try Sites(bench)
+        try sites.guarded.startEcho()
         let compared = try workloads.map {
             ($0, try Comparison($0.contenders, sites, $0.run, $0.messages))
         }
@@ -60,8 +62,9 @@ enum ThroughputSuite {
     private static func figure(_ workload: Workload, _ comparison: Comparison) -> Figure {
         var cells = workload.contenders.map { Figure.Cell($0.rawValue, .perSecond, comparison.rates[$0] ?? []) }
         cells.append(.init("of rpcbind", .ratio, comparison.ratios(to: .direct)))
-        if workload.contenders.contains(.echo) {
-            cells.append(.init("of the echo", .ratio, comparison.ratios(to: .echo)))
+        for (echo, name) in [(Contender.echo, "of the echo"), (.guardedEcho, "of the echo behind our table")]
+        where workload.contenders.contains(echo) {
+            cells.append(.init(name, .ratio, comparison.ratios(to: echo)))
         }
         let figure = Figure(name, workload.name, cells)
         guard let ofEcho = workload.targetOfEcho, let reached = figure["of the echo"],
