@@ -41,9 +41,10 @@ public struct GrantElement: Hashable, Sendable {
     public var timeout: Duration
     /// What is left of `timeout`.
     public var expiresIn: Duration
-    /// Packets that used the grant, since it was last issued. `nft list` shows twice as many, of `bytes` too: the rules
-    /// look the element up and renew it, and the kernel counts both. Where the administrator's rules use the sets
-    /// (`manage: sets`) it is the kernel's own number, one for each look-up and renewal that those rules do.
+    /// Packets that used the grant, since it was last issued; beyond a rate not all of them are counted. `nft list` shows
+    /// twice as many, of `bytes` too: the rules look the element up and renew it, and the kernel counts both. Where the
+    /// administrator's rules use the sets (`manage: sets`) it is the kernel's own number, one for each look-up and renewal
+    /// that those rules do.
     public var packets: UInt64
     public var bytes: UInt64
     public var comment: String

@@ -21,7 +21,10 @@ public enum Operation: Hashable, Sendable {
     case quarantine(IPAddress, timeout: Duration)
     case release(IPAddress)
     /// Has the kernel drop what comes to port 111 over the transport from clients without a ``stand(_:)`` there.
+    ///
+    /// It does so before it looks at their flows, until ``unshield``; after that too, until the timeout, but at more cost.
     case shield(Transport, timeout: Duration)
+    case unshield
 }
 
 /// What one netlink batch does: all of it, or nothing.

@@ -22,7 +22,10 @@ extension Batch {
         case .unstand(let key): remove(ElementKey(key))
         case .quarantine(let client, let timeout): replace(ElementKey(quarantined: client), timeout: timeout)
         case .release(let client): remove(ElementKey(quarantined: client))
-        case .shield(let transport, let timeout): replace(ElementKey(shielded: transport), timeout: timeout)
+        case .shield(let transport, let timeout):
+            replace(ElementKey(shielded: transport), timeout: timeout)
+            addShieldChain()
+        case .unshield: deleteShieldChain()
         }
     }
 
@@ -82,8 +85,8 @@ extension MessageBuffer {
                 switch element.set {
                 case .standing4, .standing6:
                     attributes.putKey(NFTA_SET_ELEM_KEY_END.rawValue, element.addresses?.last, element.service)
-                case .guarded, .granted4, .granted6, .remembered4, .remembered6, .quarantined4, .quarantined6,
-                    .shielded:
+                case .guarded, .granted4, .granted6, .remembered4, .remembered6, .recent4, .recent6, .quarantined4,
+                    .quarantined6, .shielded:
                     break
                 }
                 more(&attributes)

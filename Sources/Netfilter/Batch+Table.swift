@@ -17,6 +17,7 @@ extension Batch {
             addChains(shape)
             addInputRules(shape)
             addPortmapperRules(shape)
+            addShieldRules(shape)
             addGuardedPortRules(shape)
             addAdmittedRules(shape)
         }
@@ -56,7 +57,8 @@ extension Batch {
         }
         switch set {
         case .granted4, .granted6: description.expire(after: shape.keep)
-        case .guarded, .remembered4, .remembered6, .standing4, .standing6, .quarantined4, .quarantined6, .shielded:
+        case .guarded, .remembered4, .remembered6, .standing4, .standing6, .recent4, .recent6, .quarantined4,
+            .quarantined6, .shielded:
             break
         }
         add(description, shape)
@@ -76,41 +78,44 @@ extension Batch {
 
     private mutating func addChains(_ shape: TableShape) {
         // chain input { type filter hook input priority filter - 10; policy accept; }
-        addChain("input", shape) {
-            nftnl_chain_set_str($0, UInt16(NFTNL_CHAIN_TYPE.rawValue), "filter")
-            nftnl_chain_set_u32($0, UInt16(NFTNL_CHAIN_HOOKNUM.rawValue), NF_INET_LOCAL_IN.rawValue)
-            nftnl_chain_set_s32($0, UInt16(NFTNL_CHAIN_PRIO.rawValue), -10)
-            nftnl_chain_set_u32($0, UInt16(NFTNL_CHAIN_POLICY.rawValue), UInt32(NF_ACCEPT))
+        addChain("input", shape.name, at: NF_INET_LOCAL_IN, priority: -10)
+        for name in ["portmapper", "shielded_portmapper", "strangers", "guarded_port", "admitted"] {
+            addChain(name, shape.name)
         }
-        for name in ["portmapper", "strangers", "guarded_port", "admitted"] { addChain(name, shape) { _ in } }
     }
 
-    private mutating func addChain(_ name: String, _ shape: TableShape, _ fill: (OpaquePointer) -> Void) {
+    mutating func addChain(_ name: String, _ table: String, at hook: nf_inet_hooks? = nil, priority: Int32 = 0) {
         guard let chain = nftnl_chain_alloc() else { fatalError("out of memory") }
         defer { nftnl_chain_free(chain) }
-        nftnl_chain_set_str(chain, UInt16(NFTNL_CHAIN_TABLE.rawValue), shape.name)
+        nftnl_chain_set_str(chain, UInt16(NFTNL_CHAIN_TABLE.rawValue), table)
         nftnl_chain_set_str(chain, UInt16(NFTNL_CHAIN_NAME.rawValue), name)
-        fill(chain)
-        message(NFT_MSG_NEWCHAIN, flags: NLM_F_CREATE, table: shape.name) { nftnl_chain_nlmsg_build_payload($0, chain) }
+        if let hook {
+            nftnl_chain_set_str(chain, UInt16(NFTNL_CHAIN_TYPE.rawValue), "filter")
+            nftnl_chain_set_u32(chain, UInt16(NFTNL_CHAIN_HOOKNUM.rawValue), hook.rawValue)
+            nftnl_chain_set_s32(chain, UInt16(NFTNL_CHAIN_PRIO.rawValue), priority)
+            nftnl_chain_set_u32(chain, UInt16(NFTNL_CHAIN_POLICY.rawValue), UInt32(NF_ACCEPT))
+        }
+        message(NFT_MSG_NEWCHAIN, flags: NLM_F_CREATE, table: table) { nftnl_chain_nlmsg_build_payload($0, chain) }
     }
 
     private mutating func addInputRules(_ shape: TableShape) {
-        // iif "lo" accept
-        addRule("input", shape) {
-            $0.meta(NFT_META_IIF)
-            $0.compare(NFT_CMP_EQ, UInt32(1))  // LOOPBACK_IFINDEX: "lo" is the first interface of every namespace
-            $0.verdict(.accept)
-        }
-
-        // meta l4proto { tcp, udp } th dport 111 jump portmapper
+        // th dport 111 meta l4proto { tcp, udp } jump portmapper
         let transports = (name: "__set%d", id: UInt32(TableSet.allCases.count + 1))
         addTransports(transports, shape)
         addRule("input", shape) {
-            $0.load([.transport])
-            $0.lookup(transports.name, id: transports.id)
             $0.load([.port])
             $0.compare(NFT_CMP_EQ, UInt16(111).bigEndian)
+            $0.load([.transport])
+            $0.lookup(transports.name, id: transports.id)
             $0.verdict(.jump("portmapper"))
+        }
+
+        addShortWay(shape)
+
+        // iif "lo" accept
+        addRule("input", shape) {
+            $0.isLoopback()
+            $0.verdict(.accept)
         }
 
         // meta l4proto . th dport @guarded goto guarded_port
@@ -145,6 +150,12 @@ extension Batch {
     }
 
     private mutating func addPortmapperRules(_ shape: TableShape) {
+        // iif "lo" accept
+        addRule("portmapper", shape) {
+            $0.isLoopback()
+            $0.verdict(.accept)
+        }
+
         // ip  saddr @quarantined4 counter drop
         // ip6 saddr @quarantined6 counter drop
         for (set, family) in [(TableSet.quarantined4, NFPROTO_IPV4), (.quarantined6, NFPROTO_IPV6)] {
@@ -213,9 +224,7 @@ extension Batch {
         // ct state established ct mark and 0x10000 == 0x10000 goto admitted
         addRule("guarded_port", shape, comment: "a flow that was admitted outlives its grant, unless revoked") {
             $0.isState(UInt32(CNF_CT_STATE_ESTABLISHED))
-            $0.ct(NFT_CT_MARK)
-            $0.bitwise(mask: Self.admittedBit, xor: 0)
-            $0.compare(NFT_CMP_EQ, Self.admittedBit)
+            $0.isAdmitted()
             $0.verdict(.goTo("admitted"))
         }
 
@@ -228,24 +237,15 @@ extension Batch {
         }
     }
 
-    /// In `ct mark`, set when a flow is admitted.
-    private static let admittedBit: UInt32 = 0x10000
-
     private mutating func addAdmittedRules(_ shape: TableShape) {
+        addRecentRules(shape)
+
         // ct mark set ct mark or 0x10000
-        addRule("admitted", shape) {
-            $0.ct(NFT_CT_MARK)
-            $0.bitwise(mask: ~Self.admittedBit, xor: Self.admittedBit)
-            $0.setCTMark()
-        }
+        addRule("admitted", shape) { $0.setAdmitted() }
 
         if shape.mark != 0 {
             // meta mark set meta mark or …
-            addRule("admitted", shape, comment: "for the other tables' rules to honour") {
-                $0.meta(NFT_META_MARK)
-                $0.bitwise(mask: ~shape.mark, xor: shape.mark)
-                $0.setMetaMark()
-            }
+            addRule("admitted", shape, comment: "for the other tables' rules to honour") { $0.mark(shape.mark) }
         }
 
         // accept
@@ -255,10 +255,16 @@ extension Batch {
     mutating func addRule(
         _ chain: String, _ shape: TableShape, comment: String? = nil, _ fill: (borrowing RuleExpressions) -> Void
     ) {
-        let expressions = RuleExpressions(table: shape.name, chain: chain, comment: comment)
+        addRule(chain, table: shape.name, comment: comment, fill)
+    }
+
+    mutating func addRule(
+        _ chain: String, table: String, comment: String? = nil, _ fill: (borrowing RuleExpressions) -> Void
+    ) {
+        let expressions = RuleExpressions(table: table, chain: chain, comment: comment)
         fill(expressions)
         let rule = expressions.rule
-        message(NFT_MSG_NEWRULE, flags: NLM_F_CREATE | NLM_F_APPEND, table: shape.name) {
+        message(NFT_MSG_NEWRULE, flags: NLM_F_CREATE | NLM_F_APPEND, table: table) {
             nftnl_rule_nlmsg_build_payload($0, rule)
         }
     }

@@ -14,6 +14,7 @@ struct Batch: ~Copyable {
     private var operations: [Int32] = []
     private var lastMessageStart = 0
     private var table: [UInt8] = []
+    private(set) var tableName = ""
     /// The elements put into a table that this batch makes; `nil` if it makes none.
     private var elements: Set<ElementKey>?
 
@@ -26,6 +27,7 @@ struct Batch: ~Copyable {
         messages.clear()
         operations.removeAll(keepingCapacity: operations.capacity < 1 << 16)
         self.table = Self.name(table)
+        tableName = table
         firstSequence = sequence
         elements = nil
         messages.beginNetfilter(

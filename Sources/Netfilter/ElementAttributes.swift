@@ -39,6 +39,7 @@ struct ElementAttributes {
         case .remembered4, .remembered6: return fields.grant.map { .remembered($0) }
         case .standing4, .standing6: return standing(fields, set)
         case .shielded: return fields.transport.map { .shielded($0) }
+        case .recent4, .recent6: return nil
         }
     }
 

@@ -75,9 +75,9 @@ extension NetfilterTable {
             named.insert(set)
             timeouts[set] = timeout
         }
-        // An earlier version of ours knew no shield.
+        // An earlier version of ours knew but the sets that are adopted.
         let missing = TableSet.allCases.filter {
-            timeouts[$0] == nil && (named.contains($0) || !isShared && $0 != .shielded)
+            timeouts[$0] == nil && (named.contains($0) || !isShared && $0.isAdopted)
         }
         if isConsistent && !missing.isEmpty { throw .foreign(table: table, missing: missing.map(\.rawValue)) }
         return (timeouts, isConsistent)
@@ -115,7 +115,7 @@ extension NetfilterTable {
         var contents = TableContents()
         var count = 0
         let countings: UInt64 = try hasRules(table) ? 2 : 1
-        for set in TableSet.allCases where timeouts[set] != nil && set != .shielded {
+        for set in TableSet.allCases where timeouts[set] != nil && set.isAdopted {
             let doing = "reading set \(set.rawValue) of table inet \(table)"
             let isConsistent = try ask(doing, NFT_MSG_GETSETELEM, NetlinkSocket.dump) {
                 $0.put(NFTA_SET_ELEM_LIST_TABLE.rawValue, table)
@@ -164,7 +164,7 @@ extension TableContents {
         case .remembered(let key): remembered.append(element.grant(key, setTimeout: timeout))
         case .standing(let key): standing.insert(key)
         case .quarantined(let client): quarantined[client] = element.lifetime
-        // The shield lasts for seconds; whoever starts meanwhile finds out anew.
+        // It lasts for seconds; whoever starts meanwhile finds out anew.
         case .shielded, nil: return false
         }
         return true

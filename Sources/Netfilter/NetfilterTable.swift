@@ -182,7 +182,7 @@ extension Operation {
         case .makeTable(let shape): shape.name
         case .deleteTable(let name): name
         case .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget, .stand, .unstand, .quarantine,
-            .release, .shield:
+            .release, .shield, .unshield:
             nil
         }
     }
@@ -191,7 +191,9 @@ extension Operation {
     fileprivate var isRemoval: Bool {
         switch self {
         case .unguardPort, .revoke, .forget, .unstand, .release: true
-        case .makeTable, .deleteTable, .guardPort, .issue, .issueNew, .remember, .stand, .quarantine, .shield: false
+        case .makeTable, .deleteTable, .guardPort, .issue, .issueNew, .remember, .stand, .quarantine, .shield,
+            .unshield:
+            false
         }
     }
 }

@@ -47,8 +47,10 @@ struct RuleExpressions: ~Copyable {
         }
     }
 
-    /// `meta mark set`, from the first register.
-    func setMetaMark() {
+    /// `meta mark set meta mark or BITS`
+    func mark(_ bits: UInt32) {
+        meta(NFT_META_MARK)
+        bitwise(mask: ~bits, xor: bits)
         add("meta") {
             nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_META_KEY), NFT_META_MARK.rawValue)
             nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_META_SREG), Register.first.number)
@@ -70,12 +72,30 @@ struct RuleExpressions: ~Copyable {
         compare(NFT_CMP_NEQ, UInt32(0))
     }
 
-    /// `ct mark set`, from the first register.
-    func setCTMark() {
+    /// In `ct mark`, set when a flow is admitted.
+    private static let admittedBit: UInt32 = 0x10000
+
+    /// `ct mark and 0x10000 == 0x10000`
+    func isAdmitted() {
+        ct(NFT_CT_MARK)
+        bitwise(mask: Self.admittedBit, xor: 0)
+        compare(NFT_CMP_EQ, Self.admittedBit)
+    }
+
+    /// `ct mark set ct mark or 0x10000`
+    func setAdmitted() {
+        ct(NFT_CT_MARK)
+        bitwise(mask: ~Self.admittedBit, xor: Self.admittedBit)
         add("ct") {
             nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CT_KEY), NFT_CT_MARK.rawValue)
             nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CT_SREG), Register.first.number)
         }
+    }
+
+    /// `iif "lo"`: the first interface of every namespace (LOOPBACK_IFINDEX).
+    func isLoopback(_ isIt: Bool = true) {
+        meta(NFT_META_IIF)
+        compare(isIt ? NFT_CMP_EQ : NFT_CMP_NEQ, UInt32(1))
     }
 
     /// Goes on only for packets of this family; in an inet table nft puts it before every `ip saddr`.
@@ -137,23 +157,33 @@ struct RuleExpressions: ~Copyable {
         }
     }
 
-    /// `update @set { … timeout … }`
-    func update(_ set: TableSet, timeout: Duration) {
+    /// `update @set { … timeout … }`, or `add`, which leaves alone what is there.
+    func update(_ set: TableSet, _ operation: nft_dynset_ops = NFT_DYNSET_OP_UPDATE, timeout: Duration) {
         add("dynset") {
             nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_DYNSET_SREG_KEY), Register.first.number)
-            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_DYNSET_OP), UInt32(NFT_DYNSET_OP_UPDATE.rawValue))
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_DYNSET_OP), operation.rawValue)
             nftnl_expr_set_u64($0, UInt16(NFTNL_EXPR_DYNSET_TIMEOUT), timeout.kernelMilliseconds)
             nftnl_expr_set_str($0, UInt16(NFTNL_EXPR_DYNSET_SET_NAME), set.rawValue)
         }
+    }
+
+    /// `fib daddr type local`: this host's own addresses, those of broadcasts and groups apart.
+    func isToThisHost() {
+        add("fib") {
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_FIB_DREG), Register.first.number)
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_FIB_RESULT), NFT_FIB_RESULT_ADDRTYPE.rawValue)
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_FIB_FLAGS), UInt32(NFTA_FIB_F_DADDR.rawValue))
+        }
+        compare(NFT_CMP_EQ, UInt32(RTN_LOCAL))
     }
 
     func counter() {
         add("counter") { _ in }
     }
 
-    /// `limit rate …/second burst … packets`: goes on until the rate is reached.
-    func limit(_ rate: PacketRate) {
-        add("limit") { rate.describe($0) }
+    /// `limit rate …/second burst … packets`: goes on until the rate is reached; `limit rate over …`, from then on.
+    func limit(_ rate: PacketRate, isOver: Bool = false) {
+        add("limit") { rate.describe($0, isOver: isOver) }
     }
 
     /// `log prefix "…" group … snaplen … queue-threshold 1`: each at once, the headers alone; of strangers also the call.

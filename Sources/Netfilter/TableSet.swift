@@ -4,20 +4,33 @@ import Portmapper
 
 /// The sets of our table; the raw value is the set's name.
 enum TableSet: String, CaseIterable {
-    case guarded, granted4, granted6, remembered4, remembered6, standing4, standing6, quarantined4, quarantined6
-    case shielded
+    case guarded, granted4, granted6, remembered4, remembered6, standing4, standing6, recent4, recent6
+    case quarantined4, quarantined6, shielded
+
+    /// Beyond them packets go the long way.
+    private static let recentMax = 32_768
 
     static func granted(_ client: IPAddress) -> Self { client.isIPv4 ? .granted4 : .granted6 }
     static func remembered(_ client: IPAddress) -> Self { client.isIPv4 ? .remembered4 : .remembered6 }
     static func standing(_ client: IPAddress) -> Self { client.isIPv4 ? .standing4 : .standing6 }
+    /// Whether its elements outlive a daemon; the others' find their way back.
+    var isAdopted: Bool {
+        switch self {
+        case .guarded, .granted4, .granted6, .remembered4, .remembered6, .standing4, .standing6, .quarantined4,
+            .quarantined6:
+            true
+        case .recent4, .recent6, .shielded: false
+        }
+    }
+
     static func quarantined(_ client: IPAddress) -> Self { client.isIPv4 ? .quarantined4 : .quarantined6 }
 
     /// The fields that the key is concatenated of.
     var fields: [KeyField] {
         switch self {
         case .guarded: [.transport, .port]
-        case .granted4, .remembered4, .standing4: [.address4, .transport, .port]
-        case .granted6, .remembered6, .standing6: [.address6, .transport, .port]
+        case .granted4, .remembered4, .standing4, .recent4: [.address4, .transport, .port]
+        case .granted6, .remembered6, .standing6, .recent6: [.address6, .transport, .port]
         case .quarantined4: [.address4]
         case .quarantined6: [.address6]
         case .shielded: [.transport]
@@ -29,7 +42,7 @@ enum TableSet: String, CaseIterable {
     var flags: UInt32 {
         switch self {
         case .guarded: 0
-        case .granted4, .granted6: NFT_SET_EVAL.rawValue | NFT_SET_TIMEOUT.rawValue
+        case .granted4, .granted6, .recent4, .recent6: NFT_SET_EVAL.rawValue | NFT_SET_TIMEOUT.rawValue
         case .standing4, .standing6: NFT_SET_INTERVAL.rawValue | NFT_SET_CONCAT.rawValue
         case .remembered4, .remembered6, .quarantined4, .quarantined6, .shielded: NFT_SET_TIMEOUT.rawValue
         }
@@ -45,13 +58,14 @@ enum TableSet: String, CaseIterable {
         switch self {
         case .granted4, .granted6, .quarantined4, .quarantined6: .count
         case .remembered4, .remembered6: .limit(.rememberedClient)
-        case .guarded, .standing4, .standing6, .shielded: nil
+        case .guarded, .standing4, .standing6, .recent4, .recent6, .shielded: nil
         }
     }
 
     func sizeMax(_ shape: TableShape) -> Int? {
         switch self {
         case .granted4, .granted6, .remembered4, .remembered6: shape.grantsMax
+        case .recent4, .recent6: Self.recentMax
         case .quarantined4, .quarantined6: shape.quarantinesMax
         case .guarded, .standing4, .standing6, .shielded: nil
         }
@@ -63,6 +77,7 @@ enum TableSet: String, CaseIterable {
         case .granted4, .granted6: "open to clients that asked; use renews"
         case .remembered4, .remembered6: "grants that a packet of their client brings back"
         case .standing4, .standing6: "open: always"
+        case .recent4, .recent6: "admitted a moment ago: packets of their flows take the short way"
         case .quarantined4, .quarantined6: "kept from the portmapper"
         case .shielded: "strangers are kept from the portmapper, while there are too many"
         }

@@ -10,6 +10,8 @@ struct StrangerShield: Sendable {
     private var seconds: [Transport: Second] = [:]
     /// Over which transports the kernel drops them, and until when.
     private(set) var ends: [Transport: Instant] = [:]
+    /// The kernel has yet to be told that the last of them is over.
+    private var isRaised = false
     /// Of the packets that the kernel dropped, those that were counted, and those that it told.
     private var counted: UInt64 = 0
     private var told = 0
@@ -32,7 +34,15 @@ struct StrangerShield: Sendable {
         seconds[transport] = second
         guard second.count > limit, (ends[transport] ?? .zero) <= now else { return nil }
         ends[transport] = now + Self.duration
+        isRaised = true
         return now + Self.duration
+    }
+
+    /// Whether the last of them is over, told once.
+    mutating func takeEnd(at now: Instant) -> Bool {
+        guard isRaised, ends.values.allSatisfy({ $0 <= now }) else { return false }
+        isRaised = false
+        return true
     }
 
     /// The table was made anew, and its counter with it.

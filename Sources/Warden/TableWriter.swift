@@ -59,6 +59,7 @@ struct TableWriter {
         var memories: [GrantKey: GrantMemory.Entry?]
         var quarantines: [IPAddress: Instant?]
         var shields: [Transport: Instant]
+        var unshields: Bool
         var restored: [GrantKey: Duration]
         var followers: [Exchange.ID]
         var origins: [Origin]
@@ -83,6 +84,8 @@ struct TableWriter {
     private var quarantines: [IPAddress: Instant?] = [:]
     /// Over which transports strangers are kept from the portmapper, and until when.
     private var shields: [Transport: Instant] = [:]
+    /// None of them is left.
+    private var unshields = false
     private var followers: [Exchange.ID] = []
     private var inFlight: Batch?
     private var failuresInARow = 0
@@ -105,7 +108,7 @@ struct TableWriter {
     /// Nothing waits, and nothing is in flight.
     var isIdle: Bool {
         !isDirty && issues.isEmpty && revocations.isEmpty && memories.isEmpty && quarantines.isEmpty
-            && shields.isEmpty && followers.isEmpty && inFlight == nil
+            && shields.isEmpty && !unshields && followers.isEmpty && inFlight == nil
     }
 
     mutating func shapeReplaced(_ shape: TableShape) {
@@ -165,6 +168,11 @@ struct TableWriter {
 
     mutating func shield(_ transport: Transport, until end: Instant) {
         shields[transport] = end
+        unshields = false
+    }
+
+    mutating func unshield() {
+        unshields = shields.isEmpty
     }
 
     mutating func release(_ client: IPAddress) {
@@ -196,7 +204,7 @@ struct TableWriter {
         // Those who wait for elements that are no longer wanted are let go by a transaction without operations.
         guard
             isDirty || !issues.isEmpty || !revocations.isEmpty || !followers.isEmpty || !memories.isEmpty
-                || !quarantines.isEmpty || !shields.isEmpty
+                || !quarantines.isEmpty || !shields.isEmpty || unshields
         else {
             return nil
         }
@@ -218,6 +226,7 @@ struct TableWriter {
         // Whom it lets through must be in force before it is.
         let raised = isTableMade && confirmed == desired ? shields : [:]
         for (transport, end) in raised where end > now { builder.append(.shield(transport, timeout: end - now)) }
+        if unshields { builder.append(.unshield) }
         let gone = revocations.sorted()
         for key in gone { builder.append(.revoke(key), .revocation) }
         for (key, issue) in issues {
@@ -230,7 +239,7 @@ struct TableWriter {
         inFlight = Batch(
             elements: desired, unstood: builder.unstood, makesTable: !isTableMade, issues: issues,
             revocations: gone, memories: memories, quarantines: quarantines,
-            shields: raised, restored: builder.restored, followers: followers,
+            shields: raised, unshields: unshields, restored: builder.restored, followers: followers,
             origins: builder.origins,
             putTogetherAt: now)
         issues = [:]
@@ -238,6 +247,7 @@ struct TableWriter {
         memories = [:]
         quarantines = [:]
         if !raised.isEmpty { shields = [:] }
+        unshields = false
         followers = []
         return Transaction(table: shape.name, operations: builder.operations)
     }
@@ -295,6 +305,7 @@ struct TableWriter {
         memories.merge(batch.memories) { newer, _ in newer }
         quarantines.merge(batch.quarantines) { newer, _ in newer }
         shields.merge(batch.shields) { newer, _ in newer }
+        unshields = (unshields || batch.unshields) && shields.isEmpty
         followers = batch.followers + followers
         return outcome
     }

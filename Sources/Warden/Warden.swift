@@ -160,6 +160,7 @@ public struct Warden: Sendable {
         let due = ledger.takeDue(at: now, limit: Self.inspectionsAtOnce)
         if !due.isEmpty { actions.append(.inspectGrants(due)) }
         lookAfterSources(at: now, into: &actions)
+        if shield.takeEnd(at: now) { writer.unshield() }
         for event in auditLimiter.summary(at: now) { actions.append(.audit(event)) }
         flush(at: now, into: &actions)
     }

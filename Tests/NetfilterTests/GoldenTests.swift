@@ -44,7 +44,7 @@ extension KernelTests {
             try inFreshNamespace {
                 let table = try NetfilterTable()
                 var operations: [Operation] = [.makeTable(shape)]
-                operations += Example.operations
+                operations += shape.management == .sets ? Example.elements : Example.operations
                 operations.append(Example.issue(Example.grant(.v4(1)), comment: "say \"no\"\n\\ }"))
                 #expect(table.commit(Transaction(table: "rpcwarden", operations: operations)) == nil)
                 let fedBack = shell(

@@ -32,7 +32,9 @@ extension KernelTests {
                 let table = try NetfilterTable.made()
                 let monitor = try TableMonitor(table: "rpcwarden", ownPortID: table.portID)
                 #expect(table.commit(Example.operations) == nil)
-                #expect(monitor.readEvents().isEmpty)
+                // The chain of the shield.
+                #expect(
+                    monitor.readEvents().allSatisfy { $0.change.map { $0.isOwn && $0.what == .definition } == true })
 
                 let result = shell(
                     """
@@ -67,9 +69,9 @@ extension KernelTests {
                 let table = try NetfilterTable.made()
                 let monitor = try TableMonitor(table: "rpcwarden", ownPortID: table.portID)
                 _ = shell("nft flush chain inet rpcwarden input")
-                // Three rules, and the set { tcp, udp } of one of them.
+                // Five rules, and the set { tcp, udp } of one of them.
                 let changes = monitor.readEvents().compactMap(\.change)
-                #expect(changes.map(\.what) == [.definition, .definition, .definition, .definition])
+                #expect(changes.map(\.what) == Array(repeating: .definition, count: 6))
                 #expect(changes.allSatisfy { !$0.isOwn })
                 _ = shell("nft flush ruleset")
                 #expect(monitor.readEvents().compactMap(\.change?.what).contains(.tableDeleted))

@@ -37,7 +37,7 @@ extension KernelTests {
                 #expect(try table.contents(of: "rpcwarden", isShared: true) == TableContents())
                 #expect(throws: NetfilterError.self) { try table.contents(of: "rpcwarden") }
                 for _ in 0..<2 {
-                    #expect(table.commit([.makeTable(Self.sets)] + Example.operations) == nil)
+                    #expect(table.commit([.makeTable(Self.sets)] + Example.elements) == nil)
                     let contents = try table.contents()
                     #expect(contents.granted.count == 2 && contents.guarded.count == 2 && contents.standing.count == 4)
                     #expect(shell("nft list chain inet rpcwarden host_input").text.contains("@standing6 accept"))
@@ -52,7 +52,7 @@ extension KernelTests {
             try inFreshNamespace {
                 let table = try NetfilterTable.made(Self.sets)
                 try Self.load()
-                #expect(table.commit(Example.operations) == nil)
+                #expect(table.commit(Example.elements) == nil)
                 #expect(table.commit(.makeTable(Self.sets), .guardPort(Example.nfs)) == nil)
                 var expected = TableContents()
                 expected.guarded = [Example.nfs]
@@ -68,7 +68,7 @@ extension KernelTests {
                 var guarding = TableShape()
                 guarding.isOwned = isOwned
                 let table = try NetfilterTable.made(guarding)
-                #expect(table.commit([.makeTable(Self.sets)] + Example.operations) == nil)
+                #expect(table.commit([.makeTable(Self.sets)] + Example.elements) == nil)
                 #expect(!Self.chains().contains("guarded_port"))
                 #expect(try table.contents().granted.count == 2)
                 #expect(try table.owner(of: "rpcwarden") == nil)

@@ -43,7 +43,9 @@ func withClient(_ body: (TestClient) throws -> Void) throws {
             ip addr add 192.0.2.1/24 dev server && ip addr add 2001:db8::1/64 dev server nodad &&
             ip link set server up && nsenter -t \(client.processID) -n sh -c '
             ip addr add 192.0.2.7/24 dev client && ip addr add 192.0.2.8/24 dev client &&
-            ip addr add 2001:db8::7/64 dev client nodad && ip link set client up'
+            ip addr add 2001:db8::7/64 dev client nodad && ip link set client up' &&
+            timeout 5 nsenter -t \(client.processID) -n sh -c '
+            until ip -o link show client | grep -q "state UP"; do sleep 0.01; done'
             """)
         try #require(made.status == 0, "\(made.text)")
         try body(client)

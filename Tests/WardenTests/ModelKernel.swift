@@ -19,6 +19,7 @@ struct ModelKernel {
     private(set) var remembered: [GrantKey: Element] = [:]
     private(set) var quarantined: [IPAddress: Instant] = [:]
     private(set) var shielded: [Transport: Instant] = [:]
+    private(set) var isShieldUp = false
     var committed: [Transaction] = []
     /// The next transactions fail so.
     var refusals: [CommitFailure] = []
@@ -50,7 +51,7 @@ struct ModelKernel {
     private mutating func perform(_ operation: Operation) -> (Int32, String)? {
         if case .makeTable(let shape) = operation {
             self.shape = shape
-            wasFlushed = false
+            (wasFlushed, isShieldUp) = (false, false)
             (guarded, standing, granted, remembered, quarantined) = ([], [], [:], [:], [:])
             return nil
         }
@@ -58,7 +59,10 @@ struct ModelKernel {
         switch operation {
         case .quarantine(let client, let timeout): quarantined[client] = now + timeout
         case .release(let client): quarantined[client] = nil
-        case .shield(let transport, let timeout): shielded[transport] = now + timeout
+        case .shield(let transport, let timeout):
+            shielded[transport] = now + timeout
+            isShieldUp = true
+        case .unshield: isShieldUp = false
         case .makeTable, .deleteTable: return (Self.notPermitted, "unexpected")
         case .guardPort(let service): guarded.insert(service)
         case .unguardPort(let service): guarded.remove(service)

@@ -34,6 +34,26 @@ import Testing
         #expect(bench.events(.shielded).count == 2 && !bench.kernel.shielded.isEmpty)
     }
 
+    @Test("is told to be over once the last transport's time is up, once, and never while one is up")
+    func ends() {
+        var bench = Self.flooded(101)
+        #expect(bench.kernel.isShieldUp)
+        bench.advance(by: StrangerShield.duration - .seconds(1))
+        for number in 0..<101 {
+            var peer = Peer.forged(number).over(.tcp)
+            peer.channel = UInt64(number + 10)
+            bench.handle { $0.connectionOpened(peer, at: $1, into: &$2) }
+        }
+        bench.advance(by: .seconds(2))
+        #expect(bench.kernel.shielded.keys.map { $0 } == [.tcp] && bench.kernel.isShieldUp)
+        bench.advance(by: StrangerShield.duration)
+        #expect(!bench.kernel.isShieldUp)
+        bench.advance(by: .seconds(60))
+        #expect(bench.kernel.committed.count { $0.operations.contains(.unshield) } == 1)
+        for number in 0..<101 { bench.call(.dump(.v2), from: .forged(number)) }
+        #expect(bench.kernel.isShieldUp)
+    }
+
     @Test("whom it lets through is in force before it goes up, at a table that is made anew too")
     func order() {
         var bench = Self.flooded(101)

@@ -257,7 +257,7 @@ private struct Life {
             case .stand(let key): #expect(![22, 4045].contains(key.service.port))
             case .remember(let key, _, _): #expect(![22, 111, 4045].contains(key.service.port))
             case .makeTable, .deleteTable, .unguardPort, .revoke, .unstand, .quarantine, .release, .forget,
-                .shield:
+                .shield, .unshield:
                 break
             }
         }

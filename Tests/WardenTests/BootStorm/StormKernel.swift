@@ -22,6 +22,7 @@ struct StormKernel {
             case .quarantine(let client, _): quarantined.insert(client)
             case .release(let client): quarantined.remove(client)
             case .shield(_, let timeout): shieldedUntil = time + timeout
+            case .unshield: shieldedUntil = time
             case .guardPort, .unguardPort, .remember, .forget: break
             }
         }

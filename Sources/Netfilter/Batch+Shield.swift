@@ -1,0 +1,56 @@
+import CNetfilter
+import Firewall
+
+/// While the shield is up strangers' packets are dropped before conntrack, which costs most of what they cost.
+///
+/// A base chain there is a price for every packet, so it exists only that long. Rules of the input hook drop whom it lets
+/// through by mistake: who sends to a broadcast address, or to one of a VRF.
+extension Batch {
+    private static let chain = "shield"
+
+    // chain shield { type filter hook prerouting priority raw; policy accept; … }
+    mutating func addShieldChain() {
+        addChain(Self.chain, tableName, at: NF_INET_PRE_ROUTING, priority: NF_IP_PRI_RAW.rawValue)
+        flushRules(Self.chain)
+        // th dport 111 meta l4proto @shielded iif != "lo" goto shielded_portmapper
+        addRule(Self.chain, table: tableName) {
+            $0.load([.port])
+            $0.compare(NFT_CMP_EQ, UInt16(111).bigEndian)
+            $0.load(TableSet.shielded.fields)
+            $0.lookup(TableSet.shielded.rawValue)
+            $0.isLoopback(false)
+            $0.verdict(.goTo("shielded_portmapper"))
+        }
+    }
+
+    /// Made first: deleting what isn't there would fail the batch.
+    mutating func deleteShieldChain() {
+        addChain(Self.chain, tableName, at: NF_INET_PRE_ROUTING, priority: NF_IP_PRI_RAW.rawValue)
+        flushRules(Self.chain)
+        message(NFT_MSG_DELCHAIN, flags: 0) { $0.put(NFTA_CHAIN_NAME.rawValue, Self.chain) }
+    }
+
+    // flush chain inet rpcwarden shield
+    private mutating func flushRules(_ chain: String) {
+        message(NFT_MSG_DELRULE, flags: 0) { $0.put(NFTA_RULE_CHAIN.rawValue, chain) }
+    }
+
+    mutating func addShieldRules(_ shape: TableShape) {
+        // ip  saddr . meta l4proto . th dport @standing4 accept
+        // ip6 saddr . meta l4proto . th dport @standing6 accept
+        for (set, family) in [(TableSet.standing4, NFPROTO_IPV4), (.standing6, NFPROTO_IPV6)] {
+            addRule("shielded_portmapper", shape) {
+                $0.isFamily(family)
+                $0.load(set.fields)
+                $0.lookup(set.rawValue)
+                $0.verdict(.accept)
+            }
+        }
+
+        // fib daddr type local goto strangers
+        addRule("shielded_portmapper", shape) {
+            $0.isToThisHost()
+            $0.verdict(.goTo("strangers"))
+        }
+    }
+}
