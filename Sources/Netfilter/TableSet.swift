@@ -7,6 +7,10 @@ enum TableSet: String, CaseIterable {
     case guarded, granted4, granted6, remembered4, remembered6, standing4, standing6, quarantined4, quarantined6
     case shielded
 
+    static let standing: [Self] = [.standing4, .standing6]
+    /// While ranges are exchanged.
+    var nextName: String { rawValue + "_next" }
+
     static func granted(_ client: IPAddress) -> Self { client.isIPv4 ? .granted4 : .granted6 }
     static func remembered(_ client: IPAddress) -> Self { client.isIPv4 ? .remembered4 : .remembered6 }
     static func standing(_ client: IPAddress) -> Self { client.isIPv4 ? .standing4 : .standing6 }

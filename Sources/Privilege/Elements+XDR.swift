@@ -10,8 +10,8 @@ enum ItemBytes {
     static let grantKey = address + service
     static let standingKey = range + service
     static let grant = grantKey + 4 * 8 + 4
-    /// The kind, and an address or a service.
-    static let operation = 12
+    /// The kind.
+    static let operation = 4
     static let change = 4
     static let packet = address + 4 + service + 4 + 4
 }

@@ -61,6 +61,7 @@ extension XDREncoder {
             uint32(13)
             transport(to)
             duration(timeout)
+        case .standAnew: uint32(14)
         }
     }
 
@@ -105,6 +106,7 @@ extension XDRDecoder {
         case 11: return .quarantine(try address(), timeout: try duration())
         case 12: return .release(try address())
         case 13: return .shield(try transport(), timeout: try duration())
+        case 14: return .standAnew
         case let other: throw .invalid(other)
         }
     }

@@ -61,7 +61,7 @@ struct Dice: RandomNumberGenerator {
     }
 
     mutating func operation() -> Operation {
-        switch number(0...13) {
+        switch number(0...14) {
         case 0: .makeTable(shape())
         case 1: .deleteTable(name: text(10))
         case 2: .guardPort(service())
@@ -75,6 +75,7 @@ struct Dice: RandomNumberGenerator {
         case 10: .unstand(standingKey())
         case 11: .quarantine(address(), timeout: duration())
         case 12: .shield(flag() ? .tcp : .udp, timeout: duration())
+        case 13: .standAnew
         default: .release(address())
         }
     }
