@@ -25,7 +25,7 @@ struct PeerCredentials {
 public final class ControlServer {
     private let loop: any EventLoop
     private let path: String
-    private let answer: (ControlCall) -> ControlReply
+    private let answer: (ControlCall) -> EventLoopFuture<ControlReply>
     private var channel: (any Channel)?
     fileprivate var connections = 0
 
@@ -34,7 +34,8 @@ public final class ControlServer {
     fileprivate static let callBytesMax = 4096
     fileprivate static let patience: TimeAmount = .seconds(5)
 
-    public init(on loop: any EventLoop, path: String, answer: @escaping (ControlCall) -> ControlReply) {
+    public init(on loop: any EventLoop, path: String, answer: @escaping (ControlCall) -> EventLoopFuture<ControlReply>)
+    {
         self.loop = loop
         self.path = path
         self.answer = answer
@@ -67,15 +68,19 @@ public final class ControlServer {
         unlink(path)
     }
 
-    fileprivate func reply(to bytes: [UInt8], from peer: PeerCredentials) -> ControlReply {
+    fileprivate func reply(to bytes: [UInt8], from peer: PeerCredentials) -> EventLoopFuture<ControlReply> {
         guard Self.admits(peer) else {
-            return ControlReply(failure: "uid \(peer.uid) may not control the daemon; run the command as root")
+            return refuse("uid \(peer.uid) may not control the daemon; run the command as root")
         }
         do {
             return answer(try JSONDecoder().decode(ControlCall.self, from: Data(bytes)))
         } catch {
-            return ControlReply(failure: "the control call can't be read; are command and daemon of one version?")
+            return refuse("the control call can't be read; are command and daemon of one version?")
         }
+    }
+
+    private func refuse(_ why: String) -> EventLoopFuture<ControlReply> {
+        loop.makeSucceededFuture(ControlReply(failure: why))
     }
 
     static func admits(_ peer: PeerCredentials) -> Bool {
@@ -90,6 +95,8 @@ private final class ControlHandler: ChannelInboundHandler {
     private let server: ControlServer
     private var line: [UInt8] = []
     private var isDone = false
+    /// Ours to write; a reload takes a while.
+    private var isAnswering = false
 
     init(server: ControlServer) {
         self.server = server
@@ -118,11 +125,14 @@ private final class ControlHandler: ChannelInboundHandler {
     private func answer(_ call: [UInt8], _ context: ChannelHandlerContext) {
         guard let options = context.channel as? any SocketOptionProvider else { return context.close(promise: nil) }
         let this = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
-        options.unsafeGetSocketOption(level: .socket, name: .init(rawValue: SO_PEERCRED)).whenComplete {
-            (result: Result<PeerCredentials, any Error>) in
+        isAnswering = true
+        options.unsafeGetSocketOption(level: .socket, name: .init(rawValue: SO_PEERCRED)).flatMap {
+            (peer: PeerCredentials) in this.value.handler.server.reply(to: call, from: peer)
+        }.whenComplete { result in
             let (handler, context) = this.value
             do {
-                try handler.write(handler.server.reply(to: call, from: result.get()), context)
+                handler.isAnswering = false
+                try handler.write(result.get(), context)
             } catch {
                 context.close(promise: nil)
             }
@@ -138,7 +148,7 @@ private final class ControlHandler: ChannelInboundHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if event is IdleStateHandler.IdleStateEvent { context.close(promise: nil) }
+        if event is IdleStateHandler.IdleStateEvent, !isAnswering { context.close(promise: nil) }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {

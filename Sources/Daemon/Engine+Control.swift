@@ -1,27 +1,27 @@
 import Control
 import Firewall
 import Glibc
+import NIOCore
 import Portmapper
 import Warden
 
 extension Engine {
     /// Answers the control socket.
-    func answer(_ call: ControlCall) -> ControlReply {
+    func answer(_ call: ControlCall) -> EventLoopFuture<ControlReply> {
+        let reply: ControlReply
         switch call.command {
-        case .status: ControlReply(status: status())
-        case .grants: grants()
-        case .registry: registry()
-        case .denials: denials(since: call.since)
-        case .revoke: revoke(call)
-        case .activity: activity(call)
-        case .release: release(call)
+        case .status: reply = ControlReply(status: status())
+        case .grants: reply = grants()
+        case .registry: reply = registry()
+        case .denials: reply = denials(since: call.since)
+        case .revoke: reply = revoke(call)
+        case .activity: reply = activity(call)
+        case .release: reply = release(call)
         case .reload:
-            switch refresh() {
-            case .success(let changes): ControlReply(changes: changes)
-            case .failure(let refusal): ControlReply(failure: refusal.text)
-            }
-        case .stop: stop(opening: call.opens ?? false)
+            return refresh().map { ControlReply(changes: $0) }.flatMapErrorThrowing { ControlReply(failure: "\($0)") }
+        case .stop: reply = stop(opening: call.opens ?? false)
         }
+        return loop.makeSucceededFuture(reply)
     }
 
     /// The reply leaves before the signal is seen to: that waits for the event loop.

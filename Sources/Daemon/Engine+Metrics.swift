@@ -13,7 +13,9 @@ extension Engine {
 
     /// `manage: sets` has no counters of ours. A table that is gone is told of by other means.
     func dropsIfReadable() -> DropCounts? {
-        guard warden.settings.firewall.management == .guardPorts, warden.isGuarding else { return nil }
+        guard warden.settings.firewall.management == .guardPorts, warden.isGuarding, !netfilter.isBusy else {
+            return nil
+        }
         do {
             return try netfilter.drops()
         } catch {

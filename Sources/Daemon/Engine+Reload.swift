@@ -1,64 +1,153 @@
+import NIOCore
 import Policy
 import PolicyFile
+import Privilege
 import Warden
 
 extension Engine {
-    /// Reads configuration and policy anew; refuses the whole if anything is wrong.
-    /// - Returns: what changed, a line each, or the diagnostics.
-    func reload() -> Result<[String], ReloadRefusal> {
-        var fresh = PolicyLoader().load(configurationPath: configuration)
-        fresh.settings = fresh.settings.fitted(to: netfilter.abilities).fittedToDescriptors()
-        guard !fresh.hasErrors else {
-            record(AuditEvent(.reloadRefused, detail: fresh.diagnostics.first { $0.severity == .error }?.description))
-            return .failure(ReloadRefusal(text: fresh.diagnostics.map(\.description).joined(separator: "\n")))
-        }
-        var changes = Self.changes(from: warden.settings, rules, to: fresh.settings, fresh.rules)
-        // The old rules' names are watched too until the new rules are in force.
-        hosts?.watch(HostNameBook.names(in: rules + fresh.rules))
-        awaitingHosts = fresh
-        guard hosts?.isComplete ?? true else {
-            changes.append("takes effect as soon as the new host names are resolved")
-            return .success(changes)
-        }
-        return applyReload().map { .failure($0) } ?? .success(changes)
+    /// Reads configuration and policy anew, once what is under way is done; refuses the whole if anything is wrong.
+    /// - Returns: what changed, a line each, or a ``ReloadRefusal``.
+    func reload() -> EventLoopFuture<[String]> {
+        guard !isStopped else { return loop.makeFailedFuture(ReloadRefusal.stopping) }
+        let promise = loop.makePromise(of: [String].self)
+        updates.asked.append(promise)
+        startUpdate()
+        return promise.futureResult
     }
 
     /// The host names that a reload waited for are known. The files may have changed meanwhile, and the netfilter process
     /// will read them as they are now: so do we.
     func reloadAgain() {
-        awaitingHosts = nil
-        if case .failure(let refusal) = reload() { failed(refusal.text) }
-    }
-
-    /// Puts in force what was read, once every host name of it has been asked for.
-    ///
-    /// The netfilter process reads the same files, and only then lets us do what they newly permit.
-    @discardableResult
-    func applyReload() -> ReloadRefusal? {
-        guard let fresh = awaitingHosts else { return nil }
-        awaitingHosts = nil
-        do {
-            try netfilter.reload()
-        } catch {
-            record(AuditEvent(.reloadRefused, detail: error.description))
-            hosts?.watch(HostNameBook.names(in: rules))
-            return ReloadRefusal(text: "the netfilter process can't read the new policy: \(error)")
-        }
-        let changes = Self.changes(from: warden.settings, rules, to: fresh.settings, fresh.rules)
-        rules = fresh.rules
-        hosts?.watch(HostNameBook.names(in: rules))
-        let settings = warden.settings.changedLive(to: fresh.settings)
-        let policy = Policy(rules: rules, addresses: hosts?.addresses ?? [:])
-        handle { $0.policyReplaced(policy, settings: settings, at: $1, into: &$2) }
-        record(AuditEvent(.reloaded, detail: changes.joined(separator: "; ")))
-        return nil
+        updates.awaitsNames = false
+        let this = NIOLoopBound(self, eventLoop: loop)
+        reload().whenFailure { this.value.failed("\($0)") }
     }
 
     /// A host name has other addresses, or can't be resolved.
     func hostNamesChanged(_ failure: String?) {
         if let failure { failed("\(failure); its last addresses stay in use") }
-        let policy = Policy(rules: rules, addresses: hosts?.addresses ?? [:])
-        handle { $0.policyReplaced(policy, settings: $0.settings, at: $1, into: &$2) }
+        updates.areNamesStale = true
+        startUpdate()
+    }
+
+    private func startUpdate() {
+        guard !isStopped, !updates.isUnderWay, !updates.isSettled else { return }
+        let update = updates.begin() ? readFiles(attempts: Self.readingsMax) : resolveAnew()
+        let this = NIOLoopBound(self, eventLoop: loop)
+        update.whenComplete { result in
+            for promise in this.value.updates.end() { promise.completeWith(result) }
+            this.value.startUpdate()
+        }
+    }
+
+    /// Both processes read the files, one after the other; somebody may write them in between.
+    private static let readingsMax = 3
+
+    private func readFiles(attempts: Int) -> EventLoopFuture<[String]> {
+        let (settings, rules) = (warden.settings, rules)
+        let (configuration, abilities) = (configuration, netfilter.abilities)
+        let this = NIOLoopBound(self, eventLoop: loop)
+        return updates.run {
+            var load = PolicyLoader().load(configurationPath: configuration)
+            load.settings = load.settings.fitted(to: abilities).fittedToDescriptors()
+            return FreshPolicy(
+                load: load, names: HostNameBook.names(in: load.rules),
+                changes: Self.changes(from: settings, rules, to: load.settings, load.rules))
+        }.flatMap { this.value.filesRead($0, attempts: attempts) }
+    }
+
+    private func filesRead(_ fresh: FreshPolicy, attempts: Int) -> EventLoopFuture<[String]> {
+        guard !fresh.load.hasErrors else {
+            let first = fresh.load.diagnostics.first { $0.severity == .error }?.description
+            return refuse(first, text: fresh.load.diagnostics.map(\.description).joined(separator: "\n"))
+        }
+        // The old rules' names are watched too until the new rules are in force.
+        hosts?.watch(ruleNames.union(fresh.names))
+        guard hosts?.isComplete ?? true else {
+            updates.awaitsNames = true
+            return loop.makeSucceededFuture(fresh.changes + ["takes effect as soon as the new host names are resolved"])
+        }
+        do {
+            try netfilter.reload()
+        } catch {
+            return refuse(error)
+        }
+        let this = NIOLoopBound(self, eventLoop: loop)
+        return compile(fresh.load.rules).and(awaitReading()).flatMap { policy, reading in
+            this.value.compiled(policy, of: fresh, reading, attempts: attempts)
+        }
+    }
+
+    /// The netfilter process has read the same files, and from now on lets us do what they newly permit.
+    private func compiled(
+        _ policy: Policy, of fresh: FreshPolicy, _ reading: FileReading, attempts: Int
+    ) -> EventLoopFuture<[String]> {
+        guard !isStopped else { return loop.makeFailedFuture(ReloadRefusal.stopping) }
+        do {
+            switch reading {
+            case .refused(let why): throw NetfilterClient.Failure(description: why)
+            case .done(fresh.load.fingerprint): try netfilter.enforce()
+            case .done where attempts > 1: return readFiles(attempts: attempts - 1)
+            case .done: throw NetfilterClient.Failure(description: "the files changed while they were read")
+            }
+        } catch {
+            return refuse(error)
+        }
+        (rules, ruleNames) = (fresh.load.rules, fresh.names)
+        hosts?.watch(ruleNames)
+        let settings = warden.settings.changedLive(to: fresh.load.settings)
+        handle { $0.policyReplaced(policy, settings: settings, at: $1, into: &$2) }
+        let this = NIOLoopBound(self, eventLoop: loop)
+        return awaitQuiet().map {
+            this.value.record(AuditEvent(.reloaded, detail: fresh.changes.joined(separator: "; ")))
+            return fresh.changes
+        }
+    }
+
+    private func refuse(_ error: any Error) -> EventLoopFuture<[String]> {
+        hosts?.watch(ruleNames)
+        return refuse("\(error)", text: "the netfilter process can't read the new policy: \(error)")
+    }
+
+    private func refuse(_ detail: String?, text: String) -> EventLoopFuture<[String]> {
+        record(AuditEvent(.reloadRefused, detail: detail))
+        return loop.makeFailedFuture(ReloadRefusal(text: text))
+    }
+
+    private func compile(_ rules: [Rule]) -> EventLoopFuture<Policy> {
+        // What changes from here on makes another update.
+        updates.areNamesStale = false
+        let addresses = hosts?.addresses ?? [:]
+        return updates.run { Policy(rules: rules, addresses: addresses) }
+    }
+
+    private func resolveAnew() -> EventLoopFuture<[String]> {
+        let this = NIOLoopBound(self, eventLoop: loop)
+        return compile(rules).map { policy in
+            guard !this.value.isStopped else { return [] }
+            this.value.handle { $0.policyReplaced(policy, settings: $0.settings, at: $1, into: &$2) }
+            return []
+        }
+    }
+
+    /// The netfilter process serves while it reads, and tells of the end when it is asked for events.
+    private func awaitReading() -> EventLoopFuture<FileReading> {
+        let promise = loop.makePromise(of: FileReading.self)
+        lookForReading(promise)
+        return promise.futureResult
+    }
+
+    private static let readingPeriod: TimeAmount = .milliseconds(5)
+
+    private func lookForReading(_ promise: EventLoopPromise<FileReading>) {
+        let this = NIOLoopBound(self, eventLoop: loop)
+        loop.scheduleTask(in: Self.readingPeriod) {
+            let engine = this.value
+            guard !engine.isStopped, engine.netfilter.loss == nil else { return promise.fail(ReloadRefusal.stopping) }
+            engine.readKernelEvents()
+            guard let reading = engine.updates.takeReading() else { return engine.lookForReading(promise) }
+            promise.succeed(reading)
+        }
     }
 
     private static func changes(
@@ -78,9 +167,22 @@ extension Engine {
     }
 }
 
+/// What was read, and what follows from it alone.
+private struct FreshPolicy: Sendable {
+    var load: LoadResult
+    /// The host names that the rules mention.
+    var names: Set<String>
+    /// A line each.
+    var changes: [String]
+}
+
 /// A reload that was refused as a whole; `text` holds the diagnostics.
-struct ReloadRefusal: Error {
+struct ReloadRefusal: Error, CustomStringConvertible {
     var text: String
+
+    var description: String { text }
+
+    static let stopping = ReloadRefusal(text: "the daemon is stopping")
 }
 
 extension Rule {

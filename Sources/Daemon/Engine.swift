@@ -30,12 +30,17 @@ final class Engine {
     private var metrics: MetricsServer?
     var hosts: HostNameBook?
     var rules: [Rule]
-    /// Read and accepted, but waiting for host names to be resolved.
-    var awaitingHosts: LoadResult?
+    /// The host names that they mention.
+    var ruleNames: Set<String>
+    var updates: PolicyUpdates
     private var tick: RepeatedTask?
     private var pending: [Action] = []
     /// Whose flows are to be cut when what is under way is done.
     private var cuts: [ServicePort: Set<AddressRange>] = [:]
+    /// What would wait for the kernel.
+    private var postponed: [Action] = []
+    /// Who waits for the kernel's longest work.
+    private var quiet: [EventLoopPromise<Void>] = []
     private var isRunning = false
     private var isReady = false
     private(set) var isStopped = false
@@ -49,6 +54,8 @@ final class Engine {
         self.configuration = configuration
         self.netfilter = netfilter
         rules = load.rules
+        ruleNames = HostNameBook.names(in: load.rules)
+        updates = PolicyUpdates(on: loop)
         names = load.programNames
         listeners = try Listeners()
         audit = try AuditLog(load.settings.audit)
@@ -64,7 +71,7 @@ final class Engine {
     func start(at sockets: [ListeningSocket]) throws -> EventLoopFuture<Void> {
         let hosts = HostNameBook(on: loop) { [unowned self] failure in hostNamesChanged(failure) }
         self.hosts = hosts
-        hosts.watch(HostNameBook.names(in: rules))
+        hosts.watch(ruleNames)
         try adoptTable()
         let client = RpcbindClient(
             on: loop, settings: warden.settings.rpcbind, clock: HostClock.now,
@@ -126,16 +133,18 @@ final class Engine {
         client?.timeAdvanced()
         readKernelEvents()
         let areHostsKnown = hosts?.isComplete ?? true
-        if areHostsKnown, awaitingHosts != nil { reloadAgain() }
-        // Adopted grants of named hosts are judged by the registry: not before the names are known.
-        guard isReady || areHostsKnown else { return }
+        if areHostsKnown, updates.awaitsNames { reloadAgain() }
+        // Adopted grants of named hosts are judged by the registry: not before the names are known to the policy.
+        guard isReady || areHostsKnown && updates.isSettled else { return }
         handle { $0.timeAdvanced(to: $1, into: &$2) }
         reportReadiness()
     }
 
     /// The kernel's announcements are few, and the tick is short enough: invariant 7 allows a second.
-    private func readKernelEvents() {
+    func readKernelEvents() {
+        guard !netfilter.isBusy else { return }
         let events = netfilter.readEvents()
+        if let reading = events.reading { updates.reading = reading }
         // A packet may bring back an element in the very moment that it is revoked.
         if let failure = events.unsettled { failed("a revoked grant came back, and stays: \(failure.message)") }
         if !events.changes.isEmpty { handle { $0.tableChanged(events.changes, at: $1, into: &$2) } }
@@ -156,7 +165,7 @@ final class Engine {
     /// Whom the kernel drops in front of us is denied, and counted.
     private func countDrops() {
         let now = HostClock.now()
-        guard warden.isShielded(at: now), now >= nextCount || isStopped else { return }
+        guard warden.isShielded(at: now), now >= nextCount || isStopped, !netfilter.isBusy else { return }
         nextCount = now + .milliseconds(500)
         do {
             let drops = try netfilter.drops()
@@ -186,7 +195,7 @@ final class Engine {
             perform(action)
         }
         pending.removeAll(keepingCapacity: true)
-        if !cuts.isEmpty { cutFlows() }
+        if !cuts.isEmpty, !netfilter.isBusy { cutFlows() }
     }
 
     private func perform(_ action: Action) {
@@ -197,18 +206,50 @@ final class Engine {
         case .inspectListeners(let services):
             let states = inspect(services)
             handle { $0.listenersInspected(states, at: $1, into: &$2) }
-        case .commit(let transaction):
-            let failure = netfilter.commit(transaction)
-            // It is tried several times a second, for hours if need be: the same is told once.
-            if let failure, failure.message != lastFailure {
-                failed("the kernel refused a transaction: \(failure.message)")
-            }
-            lastFailure = failure?.message
-            handle { $0.committed(failure, at: $1, into: &$2) }
+        case .commit(let transaction) where transaction.takesLong:
+            netfilter.begin(transaction)
+            lookForOutcome()
+        case .commit(let transaction): committed(netfilter.commit(transaction))
+        case .inspectGrants where netfilter.isBusy: postponed.append(action)
         case .inspectGrants(let keys): inspect(keys)
         case .cutFlows(let clients, let service): cuts[service, default: []].insert(clients)
         case .audit(let event): write(event)
         }
+    }
+
+    private func committed(_ failure: CommitFailure?) {
+        // It is tried several times a second, for hours if need be: the same is told once.
+        if let failure, failure.message != lastFailure {
+            failed("the kernel refused a transaction: \(failure.message)")
+        }
+        lastFailure = failure?.message
+        handle { $0.committed(failure, at: $1, into: &$2) }
+    }
+
+    private static let outcomePeriod: TimeAmount = .milliseconds(2)
+
+    private func lookForOutcome() {
+        let this = NIOLoopBound(self, eventLoop: loop)
+        loop.scheduleTask(in: Self.outcomePeriod) {
+            let engine = this.value
+            guard !engine.isStopped else { return }
+            guard let outcome = engine.netfilter.takeOutcome() else { return engine.lookForOutcome() }
+            engine.committed(outcome.failure)
+            let due = engine.postponed
+            engine.postponed = []
+            engine.handle { $2 += due }
+            guard !engine.netfilter.isBusy else { return }
+            for promise in engine.quiet { promise.succeed() }
+            engine.quiet = []
+        }
+    }
+
+    /// When nothing that takes the kernel long is under way.
+    func awaitQuiet() -> EventLoopFuture<Void> {
+        guard netfilter.isBusy else { return loop.makeSucceededVoidFuture() }
+        let promise = loop.makePromise(of: Void.self)
+        quiet.append(promise)
+        return promise.futureResult
     }
 
     func inspect(_ services: Set<ServicePort>) -> [ServicePort: ListenerState]? {
@@ -279,6 +320,9 @@ final class Engine {
         control?.close()
         metrics?.close()
         hosts?.close()
+        for promise in quiet { promise.fail(ReloadRefusal.stopping) }
+        quiet = []
+        for promise in updates.close() { promise.fail(ReloadRefusal.stopping) }
         countDrops()
         handle { $0.stopping(at: $1, into: &$2) }
         record(AuditEvent(.stopped, detail: detail))
@@ -287,14 +331,36 @@ final class Engine {
     }
 
     /// SIGHUP or `reload`: the log file is opened anew, configuration and policy are read.
+    /// - Returns: what changed, a line each, or a ``ReloadRefusal``.
     @discardableResult
-    func refresh() -> Result<[String], ReloadRefusal> {
+    func refresh() -> EventLoopFuture<[String]> {
         audit.reopen()
         return reload()
     }
 
     /// Events that the log did not take, beside those that a rate limit swallowed.
     var auditLost: Int { audit.lost }
+}
+
+extension Transaction {
+    /// Nobody shall wait for so many ranges, but where the table itself is made: without it nothing can go on.
+    fileprivate var takesLong: Bool {
+        var ranges = 0
+        for operation in operations {
+            switch operation {
+            case .makeTable: return false
+            case .standAnew: return true
+            case .stand, .unstand: ranges += 1
+            case .deleteTable, .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget, .quarantine,
+                .release, .shield:
+                break
+            }
+        }
+        return ranges > Self.rangesMax
+    }
+
+    /// Some milliseconds' worth.
+    private static let rangesMax = 256
 }
 
 extension Engine: PortmapServerDelegate {

@@ -18,6 +18,15 @@ final class NetfilterClient {
     /// Why the netfilter process can't be asked any more. Without it nothing may go on.
     private(set) var loss: String?
     private var isClosed = false
+    /// The answer to ``begin(_:)`` has not come.
+    private var isAwaited = false
+    private var outcome: Outcome?
+
+    /// How it ended.
+    struct Outcome {
+        /// `nil` if the kernel has done all of it.
+        var failure: CommitFailure?
+    }
     /// Called once, at the first loss.
     var lost: () -> Void = {}
 
@@ -41,7 +50,50 @@ final class NetfilterClient {
     func commit(_ transaction: Transaction) -> CommitFailure? {
         switch ask(.commit(transaction)) {
         case .committed(let failure): failure
-        case let reply: CommitFailure(errno: Self.brokenPipe, message: failure(reply).description)
+        case let reply: failure(reply)
+        }
+    }
+
+    private func failure(_ reply: NetfilterReply) -> CommitFailure {
+        let why: Failure = failure(reply)
+        return CommitFailure(errno: Self.brokenPipe, message: why.description)
+    }
+
+    /// Has it do what takes long; ``takeOutcome()`` tells of the end. Whatever else is asked waits until then.
+    func begin(_ transaction: Transaction) {
+        guard loss == nil, !isClosed else {
+            outcome = Outcome(failure: commit(transaction))
+            return
+        }
+        do {
+            try channel.send(NetfilterCall.commit(transaction).encoded)
+            isAwaited = true
+        } catch {
+            outcome = Outcome(failure: failure(lose(error)))
+        }
+    }
+
+    /// What was begun has not ended, or nobody was told.
+    var isBusy: Bool { isAwaited || outcome != nil }
+
+    /// `nil`: it is not at its end.
+    func takeOutcome() -> Outcome? {
+        if isAwaited, channel.isReadable { awaitOutcome() }
+        defer { outcome = nil }
+        return outcome
+    }
+
+    private func awaitOutcome() {
+        isAwaited = false
+        do {
+            let reply = try Self.reply(from: channel)
+            guard case .committed(let failure) = reply else {
+                outcome = Outcome(failure: self.failure(reply))
+                return
+            }
+            outcome = Outcome(failure: failure)
+        } catch {
+            outcome = Outcome(failure: failure(lose(error)))
         }
     }
 
@@ -80,10 +132,16 @@ final class NetfilterClient {
         return counts
     }
 
-    /// Has it read configuration and policy anew.
+    /// Has it read configuration and policy anew; ``readEvents()`` tells of the end.
     func reload() throws(Failure) {
         let reply = ask(.reload)
-        guard case .reloaded = reply else { throw failure(reply) }
+        guard case .reloading = reply else { throw failure(reply) }
+    }
+
+    /// Has it judge by what it read.
+    func enforce() throws(Failure) {
+        let reply = ask(.enforce)
+        guard case .enforced = reply else { throw failure(reply) }
     }
 
     /// The netfilter process ends; nothing is asked any more.
@@ -105,15 +163,21 @@ final class NetfilterClient {
     private func ask(_ call: NetfilterCall) -> NetfilterReply {
         if let loss { return .failed(loss) }
         guard !isClosed else { return .failed("the daemon is stopping") }
+        if isAwaited { awaitOutcome() }
         do {
             try channel.send(call.encoded)
             return try Self.reply(from: channel)
         } catch {
-            let loss = "the netfilter process is gone: \(error)"
-            self.loss = loss
-            lost()
-            return .failed(loss)
+            return lose(error)
         }
+    }
+
+    private func lose(_ error: any Error) -> NetfilterReply {
+        let loss = loss ?? "the netfilter process is gone: \(error)"
+        guard self.loss == nil else { return .failed(loss) }
+        self.loss = loss
+        lost()
+        return .failed(loss)
     }
 
     private static func reply(from channel: Channel) throws -> NetfilterReply {

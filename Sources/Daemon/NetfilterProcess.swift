@@ -20,6 +20,13 @@ final class NetfilterProcess {
     private let dropLog: DropLog?
     private let abilities: NetfilterAbilities
     private var ceiling: Ceiling
+    private var isReadingDue = false
+    /// How the last reading of the files ended, until it is told.
+    private var reading: FileReading?
+    /// What it found, until it is in force.
+    private var fresh: (settings: Settings, ceiling: Ceiling)?
+    /// Why a call could not be answered, or wasn't one, while the files were read.
+    private var fault: (any Error)?
     /// The elements that an earlier run left have been read.
     private var hasInherited = false
 
@@ -108,9 +115,22 @@ final class NetfilterProcess {
     func serve() throws {
         try channel.send(NetfilterReply.ready(abilities).encoded)
         while true {
-            let message = try channel.receive()
-            let call = try message.withUnsafeBytes { bytes throws(XDRError) in try NetfilterCall(decoding: bytes) }
-            try channel.send(answer(call).encoded)
+            try answerNext()
+            if isReadingDue { try readFiles() }
+        }
+    }
+
+    private func answerNext() throws {
+        let message = try channel.receive()
+        let call = try message.withUnsafeBytes { bytes throws(XDRError) in try NetfilterCall(decoding: bytes) }
+        try channel.send(answer(call).encoded)
+    }
+
+    private func answerWaiting() {
+        do {
+            while fault == nil, channel.isReadable { try answerNext() }
+        } catch {
+            fault = error
         }
     }
 
@@ -126,7 +146,10 @@ final class NetfilterProcess {
                 return .cut(try flows.cut(clients: clients, service: service))
             case .events: return .events(events())
             case .drops: return .drops(try table.drops(of: settings.firewall.table))
-            case .reload: return reload()
+            case .reload:
+                isReadingDue = true
+                return .reloading
+            case .enforce: return enforce()
             }
         } catch {
             return .failed("\(error)")
@@ -149,7 +172,9 @@ final class NetfilterProcess {
         var changes = monitor.readEvents()
         // Whatever was lost, nobody else changes a table that is ours alone.
         if changes.contains(.overrun), ownsTable() { changes.removeAll { $0 == .overrun } }
-        return NetfilterEvents(unsettled: table.settle(), changes: changes, packets: dropLog?.readEvents() ?? [])
+        defer { reading = nil }
+        return NetfilterEvents(
+            unsettled: table.settle(), changes: changes, packets: dropLog?.readEvents() ?? [], reading: reading)
     }
 
     private func ownsTable() -> Bool {
@@ -169,17 +194,31 @@ final class NetfilterProcess {
         return contents
     }
 
-    /// Nobody's word but the files' raises the ceiling.
-    private func reload() -> NetfilterReply {
-        let fresh = PolicyLoader().load(configurationPath: configuration)
-        guard !fresh.hasErrors else {
-            return .failed(fresh.diagnostics.first { $0.severity == .error }?.description ?? "no reason given")
+    /// Nobody's word but the files' raises the ceiling. What is asked meanwhile is answered under the old one: a lookup
+    /// may wait for it.
+    private func readFiles() throws {
+        isReadingDue = false
+        fresh = nil
+        let load = PolicyLoader().load(configurationPath: configuration, pausing: answerWaiting)
+        answerWaiting()
+        if let fault { throw fault }
+        guard !load.hasErrors else {
+            let why = load.diagnostics.first { $0.severity == .error }?.description
+            reading = .refused(why ?? "no reason given")
+            return
         }
-        settings = settings.changedLive(to: fresh.settings.fitted(to: abilities))
+        let settings = settings.changedLive(to: load.settings.fitted(to: abilities))
+        fresh = (settings, Ceiling(settings: settings, rules: load.rules))
+        reading = .done(load.fingerprint)
+    }
+
+    private func enforce() -> NetfilterReply {
+        guard let fresh else { return .failed("nothing was read anew") }
+        self.fresh = nil
         let inherited = ceiling.inherited
-        ceiling = Ceiling(settings: settings, rules: fresh.rules)
+        (settings, ceiling) = fresh
         ceiling.inherited = inherited
-        return .reloaded
+        return .enforced
     }
 }
 

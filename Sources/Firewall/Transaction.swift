@@ -18,6 +18,8 @@ public enum Operation: Hashable, Sendable {
     case forget(GrantKey)
     case stand(StandingKey)
     case unstand(StandingKey)
+    /// Takes away all that stands, but for what the same transaction stands behind it: that is never missing.
+    case standAnew
     case quarantine(IPAddress, timeout: Duration)
     case release(IPAddress)
     /// Has the kernel drop what comes to port 111 over the transport from clients without a ``stand(_:)`` there.

@@ -20,6 +20,7 @@ extension Batch {
         case .forget(let key): remove(ElementKey(remembered: key))
         case .stand(let key): add(ElementKey(key))
         case .unstand(let key): remove(ElementKey(key))
+        case .standAnew: for set in TableSet.standing { flush(set) }
         case .quarantine(let client, let timeout): replace(ElementKey(quarantined: client), timeout: timeout)
         case .release(let client): remove(ElementKey(quarantined: client))
         case .shield(let transport, let timeout):
@@ -29,8 +30,9 @@ extension Batch {
         }
     }
 
-    private mutating func add(_ element: ElementKey) {
-        message(NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE) { $0.put(element) }
+    /// - Parameter name: of the set, if it isn't the one that is named for its kind.
+    mutating func add(_ element: ElementKey, toSet name: String? = nil) {
+        message(NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE) { $0.put(element, inSet: name) }
     }
 
     private mutating func delete(_ element: ElementKey) {
@@ -76,8 +78,10 @@ extension Batch {
 
 extension MessageBuffer {
     /// The set and the element; the message starts with the table.
-    mutating func put(_ element: ElementKey, _ more: (inout MessageBuffer) -> Void = { _ in }) {
-        put(NFTA_SET_ELEM_LIST_SET.rawValue, element.set.rawValue)
+    mutating func put(
+        _ element: ElementKey, inSet name: String? = nil, _ more: (inout MessageBuffer) -> Void = { _ in }
+    ) {
+        put(NFTA_SET_ELEM_LIST_SET.rawValue, name ?? element.set.rawValue)
         nest(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue) { list in
             list.nest(UInt32(NFTA_LIST_ELEM.rawValue)) { attributes in
                 attributes.putKey(

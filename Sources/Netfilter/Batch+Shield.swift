@@ -38,13 +38,8 @@ extension Batch {
     mutating func addShieldRules(_ shape: TableShape) {
         // ip  saddr . meta l4proto . th dport @standing4 accept
         // ip6 saddr . meta l4proto . th dport @standing6 accept
-        for (set, family) in [(TableSet.standing4, NFPROTO_IPV4), (.standing6, NFPROTO_IPV6)] {
-            addRule("shielded_portmapper", shape) {
-                $0.isFamily(family)
-                $0.load(set.fields)
-                $0.lookup(set.rawValue)
-                $0.verdict(.accept)
-            }
+        for set in TableSet.standing {
+            addRule("shielded_portmapper", shape) { $0.admit(set, .accept) }
         }
 
         // fib daddr type local goto strangers

@@ -12,7 +12,7 @@ extension Batch {
         tableIsNew(Self.name(shape.name))
         for (index, set) in TableSet.allCases.enumerated() { add(set, id: UInt32(index + 1), shape) }
         switch shape.management {
-        case .sets: for set in TableSet.allCases { flush(set, shape) }
+        case .sets: for set in TableSet.allCases { flush(set) }
         case .guardPorts:
             addChains(shape)
             addInputRules(shape)
@@ -42,38 +42,51 @@ extension Batch {
 
     // set granted4 { typeof ip saddr . meta l4proto . th dport; size …; flags dynamic,timeout; counter; timeout … }
     private mutating func add(_ set: TableSet, id: UInt32, _ shape: TableShape) {
-        let description = SetDescription(
-            table: shape.name, name: set.rawValue, id: id, fields: set.fields, flags: set.flags)
-        // 0: mixed or none; 2: big endian, as nft notes it (BYTEORDER_BIG_ENDIAN).
-        let byteOrder: UInt32 = set.fields.count > 1 ? 0 : 2
-        description.note(
-            Userdata.number(0, byteOrder) + Userdata.record(3, KeyField.typeof(set.fields))
-                + Userdata.comment(7, set.comment))
+        let description = Self.description(of: set, named: set.rawValue, id: id, table: shape.name)
         if let size = set.sizeMax(shape) { description.limit(size) }
-        switch set.elementStatement {
-        case .count: description.countPerElement()
-        case .limit(let rate): description.limitPerElement(rate)
-        case nil: break
-        }
         switch set {
         case .granted4, .granted6: description.expire(after: shape.keep)
         case .guarded, .remembered4, .remembered6, .standing4, .standing6, .recent4, .recent6, .quarantined4,
             .quarantined6, .shielded:
             break
         }
-        add(description, shape)
+        add(description, table: shape.name)
     }
 
-    private mutating func add(_ description: borrowing SetDescription, _ shape: TableShape) {
+    /// Of this kind, but for what settings say.
+    private static func description(of set: TableSet, named name: String, id: UInt32, table: String) -> SetDescription {
+        let description = SetDescription(table: table, name: name, id: id, fields: set.fields, flags: set.flags)
+        // 0: mixed or none; 2: big endian, as nft notes it (BYTEORDER_BIG_ENDIAN).
+        let byteOrder: UInt32 = set.fields.count > 1 ? 0 : 2
+        description.note(
+            Userdata.number(0, byteOrder) + Userdata.record(3, KeyField.typeof(set.fields))
+                + Userdata.comment(7, set.comment))
+        switch set.elementStatement {
+        case .count: description.countPerElement()
+        case .limit(let rate): description.limitPerElement(rate)
+        case nil: break
+        }
+        return description
+    }
+
+    /// A set of ranges beside the table's own.
+    mutating func add(_ set: TableSet, named name: String, id: UInt32, table: String) {
+        add(Self.description(of: set, named: name, id: id, table: table), table: table)
+    }
+
+    private mutating func add(_ description: borrowing SetDescription, table: String) {
         let set = description.set
-        message(NFT_MSG_NEWSET, flags: NLM_F_CREATE, table: shape.name) { nftnl_set_nlmsg_build_payload($0, set) }
+        message(NFT_MSG_NEWSET, flags: NLM_F_CREATE, table: table) { nftnl_set_nlmsg_build_payload($0, set) }
+    }
+
+    // delete set inet rpcwarden standing4
+    mutating func deleteSet(named name: String, table: String) {
+        message(NFT_MSG_DELSET, flags: 0, table: Self.name(table)) { $0.put(NFTA_SET_NAME.rawValue, name) }
     }
 
     // flush set inet rpcwarden granted4
-    private mutating func flush(_ set: TableSet, _ shape: TableShape) {
-        message(NFT_MSG_DELSETELEM, flags: 0, table: Self.name(shape.name)) {
-            $0.put(NFTA_SET_ELEM_LIST_SET.rawValue, set.rawValue)
-        }
+    mutating func flush(_ set: TableSet) {
+        message(NFT_MSG_DELSETELEM, flags: 0) { $0.put(NFTA_SET_ELEM_LIST_SET.rawValue, set.rawValue) }
     }
 
     private mutating func addChains(_ shape: TableShape) {
@@ -133,7 +146,7 @@ extension Batch {
             flags: NFT_SET_ANONYMOUS.rawValue | NFT_SET_CONSTANT.rawValue)
         set.note(Userdata.number(0, 1) + Userdata.record(3, KeyField.typeof([.transport])))  // 1: host byte order
         set.limit(2)
-        add(set, shape)
+        add(set, table: shape.name)
         message(NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE, table: Self.name(shape.name)) { message in
             message.put(NFTA_SET_ELEM_LIST_SET.rawValue, transports.name)
             message.put(NFTA_SET_ELEM_LIST_SET_ID.rawValue, bigEndian: transports.id)
@@ -170,14 +183,7 @@ extension Batch {
 
         // ip  saddr . meta l4proto . th dport @standing4 return
         // ip6 saddr . meta l4proto . th dport @standing6 return
-        for (set, family) in [(TableSet.standing4, NFPROTO_IPV4), (.standing6, NFPROTO_IPV6)] {
-            addRule("portmapper", shape) {
-                $0.isFamily(family)
-                $0.load(set.fields)
-                $0.lookup(set.rawValue)
-                $0.verdict(.return)
-            }
-        }
+        for set in TableSet.standing { addRule("portmapper", shape) { $0.admit(set, .return) } }
 
         // meta l4proto @shielded goto strangers
         addRule("portmapper", shape) {
@@ -212,14 +218,7 @@ extension Batch {
 
         // ip  saddr . meta l4proto . th dport @standing4 goto admitted
         // ip6 saddr . meta l4proto . th dport @standing6 goto admitted
-        for (set, family) in [(TableSet.standing4, NFPROTO_IPV4), (.standing6, NFPROTO_IPV6)] {
-            addRule("guarded_port", shape) {
-                $0.isFamily(family)
-                $0.load(set.fields)
-                $0.lookup(set.rawValue)
-                $0.verdict(.goTo("admitted"))
-            }
-        }
+        for set in TableSet.standing { addRule("guarded_port", shape) { $0.admit(set, .goTo("admitted")) } }
 
         // ct state established ct mark and 0x10000 == 0x10000 goto admitted
         addRule("guarded_port", shape, comment: "a flow that was admitted outlives its grant, unless revoked") {

@@ -88,7 +88,7 @@ extension Operation {
         switch self {
         case .issue(let key, _, _, _), .issueNew(let key, _, _): key
         case .makeTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget, .stand, .unstand,
-            .quarantine, .release, .shield, .unshield:
+            .standAnew, .quarantine, .release, .shield, .unshield:
             nil
         }
     }

@@ -30,17 +30,20 @@ public final class NetfilterTable {
     ///
     /// If a revoked grant can't be got rid of, that is the failure, and all else is done. Call ``settle()`` later.
     public func commit(_ transaction: Transaction) -> CommitFailure? {
-        if let failure = commitOnce(transaction) { return failure }
+        if let failure = exchangesRules(transaction) ? exchange(transaction) : commitOnce(transaction) {
+            return failure
+        }
         if let waiting = unsettled[transaction.table] {
             unsettled[transaction.table] = waiting.subtracting(transaction.operations.compactMap(\.issued))
         }
         return revokeForGood(transaction.revoked, in: transaction.table)
     }
 
-    func commitOnce(_ transaction: Transaction) -> CommitFailure? {
+    /// - Parameter others: operations that are somebody else's to do.
+    func commitOnce(_ transaction: Transaction, without others: Set<Int> = []) -> CommitFailure? {
         guard !transaction.isEmpty else { return nil }
         var transaction = transaction
-        var absent: Set<Int> = []
+        var absent = others
         while true {
             let failures = Self.repeatingWhileBusy { attempt(transaction, without: absent) }
             guard !failures.isEmpty else { return nil }
@@ -113,15 +116,22 @@ public final class NetfilterTable {
 
     /// One batch; why it failed, in the order of its messages, or nothing.
     private func attempt(_ transaction: Transaction, without absent: Set<Int>) -> [CommitFailure] {
-        batch.start(table: transaction.table, sequence: socket.nextSequence())
-        for (index, operation) in transaction.operations.enumerated() where !absent.contains(index) {
-            batch.operation = index
-            do throws(NetfilterError) {
+        send(of: transaction.table) { batch throws(NetfilterError) in
+            for (index, operation) in transaction.operations.enumerated() where !absent.contains(index) {
+                batch.operation = index
                 if let guardTable = try guardTable(inTheWayOf: operation) { batch.deleteTable(guardTable) }
-            } catch {
-                return [Self.failure(error) ?? Self.failure("reading the table", ENOENT)]
+                batch.write(operation)
             }
-            batch.write(operation)
+        }
+    }
+
+    /// One batch with what `write` puts into it.
+    func send(of table: String, _ write: (inout Batch) throws(NetfilterError) -> Void) -> [CommitFailure] {
+        batch.start(table: table, sequence: socket.nextSequence())
+        do throws(NetfilterError) {
+            try write(&batch)
+        } catch {
+            return [Self.failure(error) ?? Self.failure("reading the table", ENOENT)]
         }
         guard !batch.isEmpty else { return [] }
         batch.finish()
@@ -181,8 +191,8 @@ extension Operation {
         switch self {
         case .makeTable(let shape): shape.name
         case .deleteTable(let name): name
-        case .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget, .stand, .unstand, .quarantine,
-            .release, .shield, .unshield:
+        case .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget, .stand, .unstand, .standAnew,
+            .quarantine, .release, .shield, .unshield:
             nil
         }
     }
@@ -191,8 +201,8 @@ extension Operation {
     fileprivate var isRemoval: Bool {
         switch self {
         case .unguardPort, .revoke, .forget, .unstand, .release: true
-        case .makeTable, .deleteTable, .guardPort, .issue, .issueNew, .remember, .stand, .quarantine, .shield,
-            .unshield:
+        case .makeTable, .deleteTable, .guardPort, .issue, .issueNew, .remember, .stand, .standAnew, .quarantine,
+            .shield, .unshield:
             false
         }
     }

@@ -177,6 +177,16 @@ struct RuleExpressions: ~Copyable {
         compare(NFT_CMP_EQ, UInt32(RTN_LOCAL))
     }
 
+    /// `ip  saddr . meta l4proto . th dport @standing4 …`, or the same of IPv6.
+    ///
+    /// - Parameter name: of the set, if it isn't the one that is named for its kind.
+    func admit(_ set: TableSet, named name: String? = nil, _ verdict: Verdict) {
+        isFamily(set == .standing4 ? NFPROTO_IPV4 : NFPROTO_IPV6)
+        load(set.fields)
+        lookup(name ?? set.rawValue)
+        self.verdict(verdict)
+    }
+
     func counter() {
         add("counter") { _ in }
     }

@@ -10,6 +10,10 @@ enum TableSet: String, CaseIterable {
     /// Beyond them packets go the long way.
     private static let recentMax = 32_768
 
+    static let standing: [Self] = [.standing4, .standing6]
+    /// While ranges are exchanged.
+    var nextName: String { rawValue + "_next" }
+
     static func granted(_ client: IPAddress) -> Self { client.isIPv4 ? .granted4 : .granted6 }
     static func remembered(_ client: IPAddress) -> Self { client.isIPv4 ? .remembered4 : .remembered6 }
     static func standing(_ client: IPAddress) -> Self { client.isIPv4 ? .standing4 : .standing6 }

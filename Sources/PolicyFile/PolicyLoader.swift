@@ -10,6 +10,8 @@ public struct LoadResult: Sendable {
     public var diagnostics: [Diagnostic] = []
     /// The paths of the YAML files that were read, in order.
     public var filesRead: [String] = []
+    /// Two readings with the same one found the same.
+    public var fingerprint: UInt64 = Fingerprint().value
 
     public var hasErrors: Bool { diagnostics.hasErrors }
 }
@@ -33,8 +35,12 @@ public struct PolicyLoader: Sendable {
     /// Reads the configuration, and the policy that it names.
     ///
     /// Without a path the default one is read, which may be missing: everything in it is optional. The policy may not.
-    public func load(configurationPath: String? = nil) -> LoadResult {
-        var loading = Loading(names: programNames)
+    ///
+    /// - Parameter pause: called every now and then, by a process that has other work to do meanwhile.
+    public func load(
+        configurationPath: String? = nil, pausing pause: @escaping () -> Void = {}
+    ) -> LoadResult {
+        var loading = Loading(names: programNames, pause)
         let path = configurationPath ?? defaultConfigurationPath
         var policyLocation = Location(file: path, line: 1, column: 1)
         if let source = loading.source(path, isOptional: configurationPath == nil) {
@@ -44,7 +50,7 @@ public struct PolicyLoader: Sendable {
             policyLocation = configuration.policyLocation
         }
         // Which policy a configuration means that can't be read, nobody knows.
-        guard !loading.result.hasErrors || !loading.result.filesRead.isEmpty else { return loading.result }
+        guard !loading.result.hasErrors || !loading.result.filesRead.isEmpty else { return loading.finished() }
         let policyPath = loading.result.settings.policyPath
         let files = loading.policy(policyPath, in: FileSystem.folder(of: path), namedAt: policyLocation)
         loading.parse(files)
@@ -86,13 +92,19 @@ public struct PolicyLoader: Sendable {
 /// A load under way.
 private struct Loading {
     var result = LoadResult()
+    private let pause: () -> Void
+    private var fingerprint = Fingerprint()
 
-    init(names: ProgramNames) { result.programNames = names }
+    init(names: ProgramNames, _ pause: @escaping () -> Void = {}) {
+        self.pause = pause
+        result.programNames = names
+    }
 
     mutating func source(_ path: String, name: String? = nil, isOptional: Bool = false) -> SourceFile? {
         do throws(FileFailure) {
             let bytes = try FileSystem.bytes(of: path)
             result.filesRead.append(path)
+            fingerprint.add(path, bytes)
             return SourceFile(name: name ?? path, path: path, bytes: bytes)
         } catch {
             if !(isOptional && error.isMissing) {
@@ -137,7 +149,7 @@ private struct Loading {
 
     mutating func parse(_ files: [SourceFile]) {
         guard !files.isEmpty else { return }
-        let policy = ParsedPolicy(files, names: result.programNames)
+        let policy = ParsedPolicy(files, names: result.programNames, pausing: pause)
         result.rules = policy.rules
         result.diagnostics += policy.diagnostics
     }
@@ -145,6 +157,7 @@ private struct Loading {
     func finished() -> LoadResult {
         var finished = result
         if finished.hasErrors { finished.rules = [] }
+        finished.fingerprint = fingerprint.value
         return finished
     }
 

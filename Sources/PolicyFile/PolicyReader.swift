@@ -10,6 +10,7 @@ struct PolicyReader {
     }
 
     private let names: ProgramNames
+    private let pauses: Pauses
     private var clients: GroupTable<ClientTerm>
     private var programs: GroupTable<Program>
     private var drafts: [Draft] = []
@@ -17,15 +18,17 @@ struct PolicyReader {
     private(set) var findings = Findings()
     private(set) var rules: [Rule] = []
 
-    init(names: ProgramNames) {
+    init(names: ProgramNames, _ pauses: Pauses) {
         self.names = names
-        clients = GroupTable(kind: "clients", literal: .client(groups: []))
-        programs = GroupTable(kind: "programs", literal: .program(names: names, groups: []))
+        self.pauses = pauses
+        clients = GroupTable(kind: "clients", literal: .client(groups: []), pauses)
+        programs = GroupTable(kind: "programs", literal: .program(names: names, groups: []), pauses)
     }
 
     mutating func read(_ file: SourceFile) {
         firstFile = firstFile ?? file
-        guard let root = YAMLDocument.root(of: file, &findings) else { return }
+        guard let root = YAMLDocument.root(of: file, &findings, pauses) else { return }
+        pauses.pause()
         guard case .mapping(let entries) = root.content else {
             findings.error("expected clients, programs and rules, found \(root.kind)", at: root.location)
             return

@@ -63,3 +63,15 @@ public struct AddressRange: Hashable, Sendable, Comparable, CustomStringConverti
 
     public var description: String { first == last ? "\(first)" : "\(first)-\(last)" }
 }
+
+extension [AddressRange] {
+    /// The range with this address, of ranges that are disjoint and ascend; a binary search.
+    public func range(holding address: IPAddress) -> AddressRange? {
+        var (low, high) = (0, count)
+        while low < high {
+            let middle = (low + high) / 2
+            if self[middle].last < address { low = middle + 1 } else { high = middle }
+        }
+        return low < count && self[low].contains(address) ? self[low] : nil
+    }
+}

@@ -71,7 +71,7 @@ public struct Ceiling: Sendable {
             refusal(of: key) ?? refusal(ofTimeout: max(timeout, expiresIn ?? .zero))
         case .issueNew(let key, let timeout, _): refusal(of: key) ?? refusal(ofTimeout: timeout)
         case .stand(let key): refusal(of: key)
-        case .unguardPort, .revoke, .remember, .forget, .unstand, .quarantine, .release, .shield, .unshield:
+        case .unguardPort, .revoke, .remember, .forget, .unstand, .standAnew, .quarantine, .release, .shield, .unshield:
             nil
         }
     }

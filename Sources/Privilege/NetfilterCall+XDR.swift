@@ -24,6 +24,7 @@ extension NetfilterCall {
         case .uses(let keys):
             encoder.uint32(7)
             encoder.list(keys) { $0.grantKey($1) }
+        case .enforce: encoder.uint32(8)
         }
         return encoder.bytes
     }
@@ -49,6 +50,7 @@ extension NetfilterCall {
         case 5: return .reload
         case 6: return .drops
         case 7: return .uses(try decoder.grantKeys())
+        case 8: return .enforce
         case let other: throw .invalid(other)
         }
     }

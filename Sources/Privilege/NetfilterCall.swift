@@ -14,8 +14,11 @@ public enum NetfilterCall: Hashable, Sendable {
     case events
     /// How many packets the table has dropped.
     case drops
-    /// Read configuration and policy anew, from the files.
+    /// Read configuration and policy anew, from the files; `events` tells of the end, and other calls are answered
+    /// until then.
     case reload
+    /// Judge by what was read last, from now on.
+    case enforce
 }
 
 /// The answer to a ``NetfilterCall``, but for `ready`, which comes first and unasked.
@@ -30,7 +33,8 @@ public enum NetfilterReply: Hashable, Sendable {
     case cut(Int)
     case events(NetfilterEvents)
     case drops(DropCounts)
-    case reloaded
+    case reloading
+    case enforced
     /// What was asked could not be done, and why.
     case failed(String)
 }
@@ -47,14 +51,27 @@ public struct NetfilterAbilities: Hashable, Sendable {
     }
 }
 
+/// How it ended to read the files anew.
+public enum FileReading: Hashable, Sendable {
+    /// The fingerprint of what was found.
+    case done(UInt64)
+    case refused(String)
+}
+
 public struct NetfilterEvents: Hashable, Sendable {
     /// A revoked grant came back, and stays.
     public var unsettled: CommitFailure?
     public var changes: [TableChange] = []
     public var packets: [DroppedPacket] = []
+    /// What was asked for by `reload` has ended, since the last time.
+    public var reading: FileReading?
 
-    public init(unsettled: CommitFailure? = nil, changes: [TableChange] = [], packets: [DroppedPacket] = []) {
+    public init(
+        unsettled: CommitFailure? = nil, changes: [TableChange] = [], packets: [DroppedPacket] = [],
+        reading: FileReading? = nil
+    ) {
         self.unsettled = unsettled
+        self.reading = reading
         self.changes = changes
         self.packets = packets
     }

@@ -29,7 +29,8 @@ extension NetfilterReply {
         case .events(let events):
             encoder.uint32(5)
             encoder.events(events)
-        case .reloaded: encoder.uint32(6)
+        case .reloading: encoder.uint32(6)
+        case .enforced: encoder.uint32(10)
         case .drops(let counts):
             encoder.uint32(8)
             for count in [counts.guarded, counts.quarantined, counts.strangers] { encoder.uint64(count) }
@@ -61,10 +62,11 @@ extension NetfilterReply {
         case 3: return .lifetimes(try decoder.lifetimes())
         case 4: return .cut(Int(try decoder.uint32()))
         case 5: return .events(try decoder.events())
-        case 6: return .reloaded
+        case 6: return .reloading
         case 7: return .failed(try decoder.string(max: MessageLimits.textBytesMax))
         case 8: return .drops(try decoder.drops())
         case 9: return .uses(try decoder.uses())
+        case 10: return .enforced
         case let other: throw .invalid(other)
         }
     }
@@ -93,6 +95,18 @@ extension XDREncoder {
         // Whoever is told that anything may be different needs no more.
         list(events.changes.count > MessageLimits.changesMax ? [.overrun] : events.changes) { $0.change($1) }
         list(events.packets.prefix(MessageLimits.packetsMax)) { $0.packet($1) }
+        optional(events.reading) { $0.reading($1) }
+    }
+
+    private mutating func reading(_ reading: FileReading) {
+        switch reading {
+        case .done(let fingerprint):
+            uint32(0)
+            uint64(fingerprint)
+        case .refused(let why):
+            uint32(1)
+            string(why, max: MessageLimits.textBytesMax)
+        }
     }
 
     private mutating func change(_ change: TableChange) {
@@ -184,7 +198,16 @@ extension XDRDecoder {
             },
             packets: try list(max: MessageLimits.packetsMax, itemBytesMin: ItemBytes.packet) {
                 decoder throws(XDRError) in try decoder.packet()
-            })
+            },
+            reading: try optional { decoder throws(XDRError) in try decoder.reading() })
+    }
+
+    private mutating func reading() throws(XDRError) -> FileReading {
+        switch try uint32() {
+        case 0: return .done(try uint64())
+        case 1: return .refused(try string(max: MessageLimits.textBytesMax))
+        case let other: throw .invalid(other)
+        }
     }
 
     private mutating func change() throws(XDRError) -> TableChange {

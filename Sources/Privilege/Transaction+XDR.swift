@@ -63,6 +63,7 @@ extension XDREncoder {
             duration(timeout)
         case .unshield:
             uint32(14)
+        case .standAnew: uint32(15)
         }
     }
 
@@ -108,6 +109,7 @@ extension XDRDecoder {
         case 12: return .release(try address())
         case 13: return .shield(try transport(), timeout: try duration())
         case 14: return .unshield
+        case 15: return .standAnew
         case let other: throw .invalid(other)
         }
     }

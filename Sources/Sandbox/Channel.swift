@@ -74,6 +74,12 @@ public struct Channel: Sendable {
         return try read(count)
     }
 
+    /// Whether ``receive()`` finds something at once, be it the end.
+    public var isReadable: Bool {
+        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        return poll(&entry, 1, 0) > 0
+    }
+
     private static let headerBytes = 4
     /// Memory is taken as bytes come, so no length that is only claimed costs more than this.
     private static let chunkBytes = 1 << 18

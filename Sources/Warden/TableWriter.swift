@@ -105,6 +105,16 @@ struct TableWriter {
     private var isDirty: Bool { !isTableMade || confirmed != desired }
     /// Guard and standing elements are in place: nobody has to wait for them.
     var isSettled: Bool { inFlight == nil && !isDirty }
+    /// Whatever is under way, the service is guarded as it should be, and its range, if it has one, stands all the while.
+    func isUntouched(_ service: ServicePort, standing range: StandingKey?) -> Bool {
+        guard isTableMade, inFlight?.makesTable != true,
+            confirmed.guarded.contains(service) == desired.guarded.contains(service)
+        else { return false }
+        guard let range else { return true }
+        return confirmed.standing.contains(range) && desired.standing.contains(range)
+            && inFlight?.elements.standing.contains(range) != false
+    }
+
     /// Nothing waits, and nothing is in flight.
     var isIdle: Bool {
         !isDirty && issues.isEmpty && revocations.isEmpty && memories.isEmpty && quarantines.isEmpty
@@ -193,6 +203,9 @@ struct TableWriter {
     /// Grants that wait or are in flight, for the limits.
     var grantsUnderWay: Int { issues.count + (inFlight?.issues.count ?? 0) }
     func grantsUnderWay(of client: IPAddress) -> Int { issuesOfClient[client, default: 0] }
+    func isRevoking(_ key: GrantKey) -> Bool {
+        revocations.contains(key) || inFlight?.revocations.contains(key) == true
+    }
     func isUnderWay(_ key: GrantKey) -> Bool { issues[key] != nil || inFlight?.issues[key] != nil }
 
     /// The next transaction, unless one is in flight or nothing is to be done.
@@ -210,7 +223,7 @@ struct TableWriter {
         }
         var builder = BatchBuilder()
         if isTableMade {
-            builder.change(from: confirmed, to: desired)
+            builder.change(from: confirmed, to: desired, exchanging: shape.management == .guardPorts)
         } else {
             builder.make(shape, desired)
             builder.unstood = confirmed.standing.subtracting(desired.standing).sorted()
@@ -310,6 +323,10 @@ struct TableWriter {
         return outcome
     }
 
+    /// To take one range out of a set takes the kernel up to 3 µs for each that is in it; of more than this all are
+    /// exchanged, which nobody waits for.
+    static let unstoodTimesStandingMax = 2000
+
     /// Operations, each with where it came from.
     private struct BatchBuilder {
         var operations: [Operation] = []
@@ -323,12 +340,19 @@ struct TableWriter {
         }
 
         /// Closes before it opens.
-        mutating func change(from old: Elements, to new: Elements) {
+        ///
+        /// - Parameter exchanging: whether many ranges may be exchanged at once, for which our own rules are needed.
+        mutating func change(from old: Elements, to new: Elements, exchanging: Bool = false) {
             guard old != new else { return }
             unstood = old.standing.subtracting(new.standing).sorted()
             for port in new.guarded.subtracting(old.guarded).sorted() { append(.guardPort(port)) }
-            for key in unstood { append(.unstand(key)) }
-            for key in new.standing.subtracting(old.standing).sorted() { append(.stand(key)) }
+            if exchanging, unstood.count * old.standing.count > TableWriter.unstoodTimesStandingMax {
+                append(.standAnew)
+                for key in new.standing.sorted() { append(.stand(key)) }
+            } else {
+                for key in unstood { append(.unstand(key)) }
+                for key in new.standing.subtracting(old.standing).sorted() { append(.stand(key)) }
+            }
             for port in old.guarded.subtracting(new.guarded).sorted() { append(.unguardPort(port)) }
         }
 

@@ -27,15 +27,26 @@ extension Warden {
     /// The grant is there, for this program, and the kernel keeps it for half of `keep` at least.
     private func isFresh(_ service: Exchange.Service, _ client: IPAddress, at now: Instant) -> Bool {
         let key = GrantKey(client: client, service: service.port)
-        guard writer.isTableMade, let grant = ledger[key], grant.programs.contains(service.program) else {
-            return false
-        }
+        guard writer.isTableMade, let grant = ledger[key], grant.programs.contains(service.program),
+            !writer.isRevoking(key)
+        else { return false }
         return grant.expiresNotBefore.nanoseconds - now.nanoseconds > freshNanoseconds
     }
 
     /// The service listens, its port is open to the client, and no change waits for the kernel.
     func isOpen(_ service: Exchange.Service, for client: IPAddress, at now: Instant) -> Bool {
-        needsNoLook(service, client, at: now) && (service.open == .never || writer.isSettled)
+        needsNoLook(service, client, at: now) && (service.open == .never || isUntouched(service, for: client))
+    }
+
+    /// Nothing that waits for the kernel concerns the service and the client.
+    private func isUntouched(_ service: Exchange.Service, for client: IPAddress) -> Bool {
+        if writer.isSettled { return true }
+        guard service.open == .always else { return writer.isUntouched(service.port, standing: nil) }
+        guard
+            let range = policy.standing(service.program, over: service.port.transport)
+                .range(holding: client)
+        else { return false }
+        return writer.isUntouched(service.port, standing: StandingKey(clients: range, service: service.port))
     }
 
     /// It listened when it was looked at last, and the grant that it takes is there.
@@ -59,7 +70,9 @@ extension Warden {
                 into: &actions)
         }
         for service in wanted { issue(service, to: exchange.peer.address, for: id, at: now) }
-        let waitsForElements = exchange.services.contains { $0.open != .never } && writer.joins(id)
+        let client = exchange.peer.address
+        let waitsForElements =
+            exchange.services.contains { $0.open != .never && !isUntouched($0, for: client) } && writer.joins(id)
         let outstanding = wanted.count + (waitsForElements ? 1 : 0)
         exchanges[id]?.outstanding = outstanding
         if outstanding == 0, let result = exchange.result { complete(id, result, at: now, into: &actions) }

@@ -22,18 +22,6 @@ extension Lab {
         return "\(state)/\(name)"
     }
 
-    /// How many transactions nftables has committed in the server, by whomever: NFT_MSG_GETGEN, which nft doesn't show.
-    func generation() throws -> Int {
-        let script = """
-            socket(my $s, 16, 3, 12) or die;
-            send($s, pack("LSSLLCCn", 20, 10 << 8 | 16, 1, 1, 0, 0, 0, 0), 0) or die;
-            recv($s, my $b, 4096, 0); print unpack("x24N", $b);
-            """
-        let output = try exec(.server, "perl", "-e", script)
-        guard let generation = Int(output.text) else { throw CommandError(command: ["perl"], output: output) }
-        return generation
-    }
-
     func size(of set: String) throws -> Int {
         let words = try nft("list set inet rpcwarden \(set)").text.split(whereSeparator: \.isWhitespace)
         return words.firstIndex(of: "size").flatMap { Int(words[$0 + 1]) } ?? 0

@@ -1,3 +1,5 @@
+import Foundation
+import Glibc
 import Portmapper
 import Testing
 
@@ -108,6 +110,74 @@ extension LabTests {
             try await eventually("the other goes on") { Self.rounds(lab, "10.77.1.3") > before + 10 }
             #expect(!lab.log("10.77.1.3").contains("silence"))
             #expect(try lab.connect(echo, options: "--from 10.77.1.2 --wait 400") == "timeout")
+        }
+
+        /// Asks for a reload, whose reading is held up: the policy's file is a pipe. Returns its other end.
+        private static func hold(_ lab: Lab) async throws -> Int32 {
+            let held = "\(lab.state)/held"
+            #expect(mkfifo(held, 0o600) == 0 && rename("\(lab.state)/policy.yaml", "\(lab.state)/policy.old") == 0)
+            #expect(symlink(held, "\(lab.state)/policy.yaml") == 0)
+            let end = open(held, O_RDWR | O_CLOEXEC)
+            try spawnReload(lab, "first")
+            let daemon = try String(contentsOfFile: "\(lab.state)/daemon.pid", encoding: .utf8)
+            let descriptors = "/proc/\(daemon.trimmingCharacters(in: .whitespacesAndNewlines))/fd"
+            try await eventually("the daemon reads") {
+                try FileManager.default.contentsOfDirectory(atPath: descriptors).contains {
+                    (try? FileManager.default.destinationOfSymbolicLink(atPath: "\(descriptors)/\($0)")) == held
+                }
+            }
+            return end
+        }
+
+        /// The one who waits reads `text`, all later ones `policy`.
+        private static func release(_ lab: Lab, _ end: Int32, _ text: String, thenPolicy policy: String) throws {
+            #expect(unlink("\(lab.state)/policy.yaml") == 0)
+            try lab.write(policy + "\n", to: "policy.yaml")
+            #expect(write(end, text + "\n", text.utf8.count + 1) == text.utf8.count + 1)
+            close(end)
+        }
+
+        /// The command reads the files too, to find the daemon: others than those that it reads.
+        private static func spawnReload(_ lab: Lab, _ name: String) throws {
+            try lab.write("policy: policy.old\n", to: "command.yaml")
+            try lab.spawn(.server, name, [lab.binary, "reload", "--config", "\(lab.state)/command.yaml"])
+        }
+
+        @Test(
+            "keeps nobody waiting, however long it reads; a second one follows it, and both processes go by the same files",
+            .lab(.rpcbind, .daemon, policy: both))
+        func held() async throws {
+            let lab = try Lab.current
+            let echo = Echo()
+            try await lab.start(echo)
+            let end = try await Self.hold(lab)
+            try Self.spawnReload(lab, "second")
+            // The kernel has to open a port for it, too.
+            #expect(try lab.lookUp(echo, options: "--from 10.77.1.2").result(of: echo.getPort) == .port(4001))
+            #expect(try lab.elements(of: "granted4").count { $0.hasPrefix("10.77.1.2 ") } == 1)
+            #expect(try lab.isRunning("first") && lab.isRunning("second"))
+            #expect(try lab.events(.reloaded).isEmpty)
+            // What was held up is out of date when it is read: the netfilter process finds another.
+            try Self.release(
+                lab, end, Self.policy(from: "10.77.1.3", extra: "  - {name: old, from: [10.77.3.2], to: [rquotad]}"),
+                thenPolicy: Self.policy(from: "10.77.1.3", extra: "  - {name: new, from: [10.77.3.2], to: [rquotad]}"))
+            try await eventually("both end") { try !lab.isRunning("first") && !lab.isRunning("second") }
+            #expect(lab.log("first").contains("\"new\"") && !lab.log("first").contains("\"old\""))
+            #expect(lab.log("second") == "nothing changed\n")
+            #expect(try lab.events(.reloaded).count == 2)
+            #expect(try lab.lookUp(echo).isSilence && lab.grants().isEmpty)
+            #expect(try lab.lookUp(echo, options: "--from 10.77.1.3").result(of: echo.getPort) == .port(4001))
+        }
+
+        @Test("that reads without end does not keep the daemon from stopping", .lab(.rpcbind, .daemon, policy: both))
+        func heldWhileStopping() async throws {
+            let lab = try Lab.current
+            let end = try await Self.hold(lab)
+            defer { close(end) }
+            try lab.kill("daemon")
+            try await eventually("both end") { try !lab.isRunning("daemon") && !lab.isRunning("first") }
+            #expect(try lab.events(.stopped).count == 1)
+            #expect(lab.log("first").contains("the daemon is stopping"))
         }
 
         @Test("says when nothing changed, and what a restart is needed for", .lab(.rpcbind, .daemon, policy: both))

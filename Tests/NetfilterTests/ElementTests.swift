@@ -334,7 +334,7 @@ extension Operation {
         case .quarantine(let client, _): .release(client)
         // It ends by itself.
         case .shield(let transport, _): .shield(transport, timeout: .milliseconds(1))
-        case .deleteTable, .unguardPort, .revoke, .forget, .unstand, .release, .unshield: self
+        case .deleteTable, .unguardPort, .revoke, .forget, .unstand, .standAnew, .release, .unshield: self
         }
     }
 }

@@ -117,6 +117,15 @@ extension KernelTests {
             }
         }
 
+        /// Has it read the files, and judge by them.
+        private func reload(_ client: NetfilterClient) throws {
+            try client.reload()
+            var reading: FileReading?
+            while reading == nil, client.loss == nil { reading = client.readEvents().reading }
+            if case .refused(let why) = reading { throw NetfilterClient.Failure(description: why) }
+            try client.enforce()
+        }
+
         @Test("reads the files anew when told to, and believes nothing but the files")
         func reload() throws {
             let files = try Files()
@@ -124,19 +133,72 @@ extension KernelTests {
                 let made = client.commit(transaction(.makeTable(shape(files, client))))
                 #expect(made == nil)
                 let issue = transaction(Example.issue(Self.outside))
-                try client.reload()
+                try reload(client)
                 #expect(client.commit(issue) != nil, "nothing has changed")
                 try files.write(policy: "rules: [{name: b, from: [8.8.8.8], to: [mountd]}]")
                 #expect(client.commit(issue) != nil, "not read yet")
-                try client.reload()
+                #expect(throws: NetfilterClient.Failure.self, "there is nothing to judge by") { try client.enforce() }
+                try reload(client)
                 #expect(client.commit(issue) == nil)
                 #expect(client.commit(transaction(Example.issue(Self.inPolicy))) != nil, "no longer")
 
                 try files.write(policy: "rules: [{name: b, from: [0.0.0.0/0], to: [mountdd]}]")
-                let refusal = #expect(throws: NetfilterClient.Failure.self) { try client.reload() }
+                let refusal = #expect(throws: NetfilterClient.Failure.self) { try reload(client) }
+                #expect(throws: NetfilterClient.Failure.self) { try client.enforce() }
                 #expect(refusal?.description.contains("mountdd") == true)
                 #expect(client.commit(transaction(Example.issue(Self.inPolicy))) != nil)
                 #expect(client.commit(issue) == nil, "the old policy stays in force")
+            }
+        }
+
+        @Test("does what it is asked while it reads, under the old ceiling until it is told to judge by the new one")
+        func servesMeanwhile() throws {
+            let files = try Files()
+            try withProcess(files) { client, _ in
+                #expect(client.commit(transaction(.makeTable(shape(files, client)))) == nil)
+                let prefixes = (0..<20_000).map { "10.\($0 >> 8).\($0 & 255).0/24" }.joined(separator: ", ")
+                try files.write(policy: "rules: [{name: many, from: [\(prefixes)], to: [nfs]}]")
+                try client.reload()
+                var reading: FileReading?
+                var commits = 0
+                while reading == nil, client.loss == nil {
+                    #expect(client.commit(transaction(Example.issue(Self.inPolicy))) == nil)
+                    commits += 1
+                    reading = client.readEvents().reading
+                }
+                #expect(commits > 5)
+                #expect(reading == .done(files.load().fingerprint))
+                #expect(client.readEvents().reading == nil, "told once")
+                #expect(client.commit(transaction(Example.issue(Self.inPolicy))) == nil, "still the old one")
+                try client.enforce()
+                #expect(client.commit(transaction(Example.issue(Self.inPolicy))) != nil)
+                #expect(client.commit(transaction(Example.issue(Example.grant(.v4(0x0a01_0203))))) == nil)
+            }
+        }
+
+        @Test("tells of the end of what takes long, before and after which nothing else is done")
+        func begun() throws {
+            let files = try Files()
+            try withProcess(files) { client, channel in
+                #expect(client.commit(transaction(.makeTable(shape(files, client)))) == nil)
+                client.begin(transaction(Example.issue(Self.inPolicy)))
+                #expect(client.isBusy)
+                #expect(client.commit(transaction(.revoke(Self.inPolicy))) == nil)
+                #expect(client.isBusy, "nobody has been told")
+                let outcome = try #require(client.takeOutcome())
+                #expect(outcome.failure == nil && !client.isBusy && client.takeOutcome() == nil)
+                #expect(try client.contents()?.granted == [], "one after the other")
+
+                client.begin(transaction(Example.issue(Self.outside)))
+                while client.isBusy, !channel.isReadable { usleep(1000) }
+                #expect(client.takeOutcome()?.failure?.kind == .refused)
+
+                try channel.send([9, 9, 9, 9])
+                client.begin(transaction(Example.issue(Self.inPolicy)))
+                while client.isBusy, !channel.isReadable { usleep(1000) }
+                #expect(client.takeOutcome()?.failure?.message.hasPrefix("the netfilter process is gone") == true)
+                client.begin(transaction(Example.issue(Self.inPolicy)))
+                #expect(client.takeOutcome()?.failure != nil && !client.isBusy)
             }
         }
 
@@ -146,7 +208,7 @@ extension KernelTests {
             try withProcess(files) { client, _ in
                 let before = shape(files, client)
                 try files.write("mode: observe\nfirewall: {table: other, log-group: 7, keep: 2d}")
-                try client.reload()
+                try reload(client)
                 var after = before
                 after.observes = true
                 after.keep = .seconds(2 * 86_400)

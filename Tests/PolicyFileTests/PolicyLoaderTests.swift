@@ -40,6 +40,33 @@ private let mountRule = "rules: [{name: r, from: 10.0.0.1, to: mountd}]"
 
 @Suite("Loading")
 struct PolicyLoaderTests {
+    @Test("lets other work be done, all the time that it reads")
+    func pauses() throws {
+        let prefixes = (0..<10_000).map { "10.\($0 >> 8).\($0 & 255).0/24" }
+        let folder = try TemporaryFolder([
+            "policy.d/a.yaml": "rules: [{name: r, from: [\(prefixes.joined(separator: ", "))], to: mountd}]"
+        ])
+        var pauses = 0
+        let result = folder.loader.load { pauses += 1 }
+        #expect(result.rules.map(\.from.count) == [10_000])
+        // Each prefix is met twice: as a value of the file, and as a term of the rule.
+        #expect(pauses >= 2 * 10_000 / 256)
+    }
+
+    @Test("tells whether it found the same as before, by names and bytes")
+    func fingerprint() throws {
+        let folder = try TemporaryFolder(["rpcwarden.yaml": "", "policy.d/a.yaml": mountRule, "policy.d/b.yaml": "# 1"])
+        let first = folder.loader.load().fingerprint
+        #expect(folder.loader.load().fingerprint == first)
+        var found: Set = [first]
+        for (name, text) in [
+            ("policy.d/b.yaml", "# 2"), ("policy.d/c.yaml", ""), ("rpcwarden.yaml", " "), ("policy.d/b.yaml", "# 2 "),
+        ] {
+            try folder.write(text, to: name)
+            #expect(found.insert(folder.loader.load().fingerprint).inserted, "\(name)")
+        }
+    }
+
     @Test("refuses a configuration that was named and is missing")
     func missingConfiguration() throws {
         let folder = try TemporaryFolder(["policy.d/a.yaml": mountRule])

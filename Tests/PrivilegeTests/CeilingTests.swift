@@ -183,8 +183,8 @@ import Warden
         let range = StandingKey(clients: .allIPv4, service: ServicePort(.tcp, 22))
         let operations: [Operation] = [
             .unguardPort(key.service), .revoke(key), .remember(key, timeout: .seconds(9_999_999), comment: ""),
-            .forget(key), .unstand(range), .quarantine(key.client, timeout: .seconds(9_999_999)), .release(key.client),
-            .shield(.udp, timeout: .seconds(5)), .unshield,
+            .forget(key), .unstand(range), .standAnew, .quarantine(key.client, timeout: .seconds(9_999_999)),
+            .release(key.client), .shield(.udp, timeout: .seconds(5)), .unshield,
             // Whom the shield of port 111 lets through.
             .stand(StandingKey(clients: .allIPv4, service: ServicePort(.udp, 111))),
         ]

@@ -9,7 +9,7 @@ import Testing
     private static let seeds = UInt64(1)...400
 
     private static func call(_ dice: inout Dice) -> NetfilterCall {
-        switch dice.number(0...7) {
+        switch dice.number(0...8) {
         case 0: .contents
         case 1: .lifetimes(dice.list(8) { $0.grantKey() })
         case 2: .cut(Set(dice.list(8) { $0.range() }), dice.service())
@@ -17,18 +17,20 @@ import Testing
         case 4: .reload
         case 5: .drops
         case 6: .uses(dice.list(8) { $0.grantKey() })
+        case 7: .enforce
         default: .commit(Transaction(table: dice.text(10), operations: dice.list(8) { $0.operation() }))
         }
     }
 
     private static func reply(_ dice: inout Dice) -> NetfilterReply {
-        switch dice.number(0...9) {
+        switch dice.number(0...10) {
         case 0: .ready(NetfilterAbilities(ownsTables: dice.flag(), logsDrops: dice.flag()))
         case 1: .committed(dice.optional { $0.failure() })
         case 2: .contents(dice.optional { $0.contents() })
         case 3: .lifetimes(Dictionary(dice.list(8) { ($0.grantKey(), $0.duration()) }) { first, _ in first })
         case 4: .cut(dice.number(0...70_000))
-        case 5: .reloaded
+        case 5: .reloading
+        case 9: .enforced
         case 6: .failed(dice.text(100))
         case 7: .drops(dice.drops())
         case 8: .uses(Dictionary(dice.list(8) { ($0.grantKey(), $0.use()) }) { first, _ in first })
@@ -36,7 +38,8 @@ import Testing
             .events(
                 NetfilterEvents(
                     unsettled: dice.optional { $0.failure() }, changes: dice.list(8) { $0.change() },
-                    packets: dice.list(8) { $0.packet() }))
+                    packets: dice.list(8) { $0.packet() },
+                    reading: dice.optional { $0.flag() ? .done($0.next()) : .refused($0.text(100)) }))
         }
     }
 

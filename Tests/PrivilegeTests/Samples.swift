@@ -76,6 +76,7 @@ struct Dice: RandomNumberGenerator {
         case 11: .quarantine(address(), timeout: duration())
         case 12: .shield(flag() ? .tcp : .udp, timeout: duration())
         case 13: .unshield
+        case 14: .standAnew
         default: .release(address())
         }
     }

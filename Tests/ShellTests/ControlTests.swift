@@ -16,7 +16,7 @@ struct ControlTests {
         let loop = group.next()
         let path = NSTemporaryDirectory() + "rpcwarden-\(getpid())-\(UInt32.random(in: 0 ... .max)).sock"
         let server = try loop.submit {
-            NIOLoopBound(ControlServer(on: loop, path: path, answer: answer), eventLoop: loop)
+            NIOLoopBound(ControlServer(on: loop, path: path) { loop.makeSucceededFuture(answer($0)) }, eventLoop: loop)
         }.wait()
         try loop.flatSubmit { server.value.listen() }.wait()
         try body(path)

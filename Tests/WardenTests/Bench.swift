@@ -18,6 +18,9 @@ struct Bench {
     var listenersFail = false
     /// Questions stay unanswered until ``answerOne()``, ``answerAll()`` or ``loseAll()``.
     var holdsQuestions = false
+    /// The kernel takes its time.
+    var holdsCommits = false
+    private var heldCommit: Transaction?
 
     private(set) var questions: [Question] = []
     private(set) var asked: [Question] = []
@@ -104,6 +107,7 @@ struct Bench {
             inspections.append(services)
             let states = listenersFail ? nil : listening(services)
             handle { $0.listenersInspected(states, at: $1, into: &$2) }
+        case .commit(let transaction) where holdsCommits: heldCommit = transaction
         case .commit(let transaction):
             let failure = kernel.commit(transaction)
             handle { $0.committed(failure, at: $1, into: &$2) }
@@ -113,6 +117,15 @@ struct Bench {
         case .cutFlows(let clients, let service): cut.append(Cut(clients: clients, service: service))
         case .audit(let event): events.append(event)
         }
+    }
+
+    /// The kernel has done what was under way.
+    mutating func releaseCommits() {
+        holdsCommits = false
+        guard let transaction = heldCommit else { return }
+        heldCommit = nil
+        let failure = kernel.commit(transaction)
+        handle { $0.committed(failure, at: $1, into: &$2) }
     }
 
     private func listening(_ services: Set<ServicePort>) -> [ServicePort: ListenerState] {

@@ -214,6 +214,32 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
         #expect(bench.ask(.port(of: .mountd), from: .named) == [PortmapperResult.port(4002).body])
     }
 
+    @Test("while the kernel takes its time, those are answered whom it doesn't concern, and the others when it is done")
+    func kernelTakesItsTime() {
+        let always = Rule.sample("always", from: ["10.1.0.0/16"], to: [.nfs], open: .always)
+        let onLookup = Rule.sample("on lookup", from: ["10.1.0.0/16"], to: [.mountd])
+        let stayed = Peer.named
+        var bench = Bench.started([always, onLookup])
+        let (nfs, mountd) = (PortmapperResult.port(2049).body, PortmapperResult.port(20048).body)
+        #expect(bench.ask(.port(of: .mountd), from: stayed) == [mountd])
+        bench.holdsCommits = true
+        bench.reload([always, onLookup, .sample("more", from: ["10.9.0.0/16"], to: [.nfs], open: .always)])
+        #expect(bench.ask(.port(of: .nfs), from: stayed) == [nfs])
+        #expect(bench.ask(.port(of: .mountd), from: stayed) == [mountd])
+        #expect(bench.ask(.port(of: .nfs), from: .from("10.9.0.1")) == [], "its range isn't acknowledged")
+        #expect(bench.ask(.port(of: .mountd), from: .from("10.1.0.9")) == [], "its grant isn't there")
+        bench.handle { _ = $0.revoke(client: stayed.address, port: nil, transport: nil, at: $1, into: &$2) }
+        #expect(bench.ask(.port(of: .mountd), from: stayed, xid: 8) == [], "its grant goes next")
+        bench.audit = { action, bench in
+            guard case .sendReply(_, let peer) = action else { return }
+            let port: UInt16 = peer == .from("10.9.0.1") ? 2049 : 20048
+            #expect(bench.kernel.opens(.tcp(port), to: peer.address))
+        }
+        bench.forget()
+        bench.releaseCommits()
+        #expect(bench.replies.count == 3 && bench.isQuiet)
+    }
+
     @Test("standing elements of several programs at one port don't overlap")
     func standingUnion() {
         let rules = [

@@ -86,6 +86,7 @@ struct ModelKernel {
             if overlaps { return (17, "File exists") }
             standing.insert(key)
         case .unstand(let key): standing.remove(key)
+        case .standAnew: standing = []
         }
         return nil
     }

@@ -144,6 +144,35 @@ private func guarding(_ ports: ServicePort..., standing: Set<StandingKey> = []) 
         #expect(remade == [.makeTable(TableShape()), remembered])
     }
 
+    private static func ranges(_ count: UInt32, at base: UInt32) -> Set<StandingKey> {
+        Set(
+            (0..<count).map {
+                StandingKey(clients: AddressRange(.v4(base + 2 * $0), .v4(base + 2 * $0)), service: .tcp(1))
+            })
+    }
+
+    @Test("many ranges that go are exchanged with all others, few are taken out, and so are the administrator's")
+    func exchange() {
+        let (old, new) = (Self.ranges(50, at: 0), Self.ranges(50, at: 200))
+        let stands = new.sorted().map(Operation.stand)
+        var writer = Self.made(guarding(.tcp(1), standing: old.union(new)))
+        writer.desire(guarding(.tcp(1), standing: new))
+        #expect(Self.next(&writer) == [.standAnew] + stands)
+        #expect(writer.committed().unstood == old.sorted())
+
+        let few = old.sorted().prefix(3)
+        writer = Self.made(guarding(.tcp(1), standing: new.union(few)))
+        writer.desire(guarding(.tcp(1), standing: new))
+        #expect(Self.next(&writer) == few.map(Operation.unstand))
+
+        writer = TableWriter(shape: TableShape(management: .sets))
+        writer.desire(guarding(.tcp(1), standing: old))
+        _ = Self.next(&writer)
+        _ = writer.committed()
+        writer.desire(guarding(.tcp(1), standing: new))
+        #expect(Self.next(&writer) == old.sorted().map(Operation.unstand) + stands)
+    }
+
     @Test("standing elements that a remade table lacks are told of")
     func unstoodByRemaking() {
         let old = StandingKey("10.1.0.0/16", .tcp(1))

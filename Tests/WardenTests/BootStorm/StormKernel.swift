@@ -19,6 +19,7 @@ struct StormKernel {
             case .makeTable, .deleteTable: (grants, standing, quarantined) = ([], [], [])
             case .stand(let key): standing.insert(key)
             case .unstand(let key): standing.remove(key)
+            case .standAnew: standing = []
             case .quarantine(let client, _): quarantined.insert(client)
             case .release(let client): quarantined.remove(client)
             case .shield(_, let timeout): shieldedUntil = time + timeout

@@ -1,0 +1,149 @@
+import CNetfilter
+import Firewall
+import Glibc
+
+/// Exchanges all ranges that stand.
+///
+/// The kernel takes some µs to add a range, but milliseconds to take one out of thousands (measured). So the new ones are
+/// put into another set, to which the rules are turned then; and since people know the set by its name, the same again:
+///
+///     standing4 ──rules──▶ standing4_next, filled before ──rules──▶ standing4, made anew and filled before
+///
+/// The rules are turned by a transaction that adds no range: one that does has its rules in force a moment earlier than
+/// its ranges (nf_tables_commit), and clients would be shut out.
+extension NetfilterTable {
+    /// In a table that only has sets, the rules are the administrator's.
+    func exchangesRules(_ transaction: Transaction) -> Bool {
+        guard transaction.operations.contains(.standAnew) else { return false }
+        do throws(NetfilterError) {
+            return try hasRules(transaction.table)
+        } catch {
+            // The transaction itself will fail, and say so.
+            return false
+        }
+    }
+
+    /// If it fails, some of it may have been done.
+    func exchange(_ transaction: Transaction) -> CommitFailure? {
+        let ranges = transaction.operations.enumerated().compactMap { index, operation in
+            if case .stand(let key) = operation { (index: index, element: ElementKey(key)) } else { nil }
+        }
+        let table = transaction.table
+        return fill(table, ranges) { $0.nextName }
+            ?? turn(table, to: { $0.nextName }, emptying: true)
+            ?? commitOnce(
+                transaction,
+                without: Set(transaction.operations.indices.filter { transaction.operations[$0].isOfRanges }))
+            ?? fill(table, ranges) { $0.rawValue }
+            ?? turn(table, to: { $0.rawValue }, emptying: false)
+    }
+
+    /// No rule looks at the sets yet. Of an attempt that failed there may be some.
+    private func fill(
+        _ table: String, _ ranges: [(index: Int, element: ElementKey)], _ name: (TableSet) -> String
+    ) -> CommitFailure? {
+        repeating {
+            send(of: table) { batch throws(NetfilterError) in
+                for (number, set) in TableSet.standing.enumerated() where name(set) != set.rawValue {
+                    batch.add(set, named: name(set), id: UInt32(number + 1), table: table)
+                    batch.deleteSet(named: name(set), table: table)
+                    batch.add(set, named: name(set), id: UInt32(number + 11), table: table)
+                }
+                for (index, element) in ranges {
+                    batch.operation = index
+                    batch.add(element, toSet: name(element.set))
+                }
+            }
+        }
+    }
+
+    /// Has the rules look at these sets, and deletes the others, or makes them anew.
+    private func turn(_ table: String, to name: (TableSet) -> String, emptying: Bool) -> CommitFailure? {
+        repeating {
+            send(of: table) { batch throws(NetfilterError) in
+                for rule in try rules(of: table) { batch.replace(rule, in: table, lookingAt: name(rule.set)) }
+                for (number, set) in TableSet.standing.enumerated() {
+                    batch.deleteSet(named: emptying ? set.rawValue : set.nextName, table: table)
+                    if emptying { batch.add(set, named: set.rawValue, id: UInt32(number + 1), table: table) }
+                }
+            }
+        }
+    }
+
+    private func repeating(_ attempt: () -> [CommitFailure]) -> CommitFailure? {
+        Self.repeatingWhileBusy(attempt).first
+    }
+
+    /// A rule of ours that looks for ranges.
+    fileprivate struct RangeRule {
+        var chain: String
+        var handle: UInt64
+        var set: TableSet
+    }
+
+    private func rules(of table: String) throws(NetfilterError) -> [RangeRule] {
+        var rules: [RangeRule] = []
+        _ = try ask("reading the rules of table inet \(table)", NFT_MSG_GETRULE, NetlinkSocket.dump) {
+            $0.put(NFTA_RULE_TABLE.rawValue, table)
+        } each: { message in
+            var (chain, handle) = ("", UInt64(0))
+            var set: TableSet?
+            for attribute in message.netfilterAttributes {
+                switch attribute.type {
+                case NFTA_RULE_CHAIN.rawValue: chain = attribute.payload.text
+                case NFTA_RULE_HANDLE.rawValue: handle = attribute.payload.bigEndian(UInt64.self) ?? 0
+                case NFTA_RULE_EXPRESSIONS.rawValue: set = Self.rangeSet(attribute.nested)
+                default: break
+                }
+            }
+            if let set { rules.append(RangeRule(chain: chain, handle: handle, set: set)) }
+        }
+        return rules
+    }
+
+    /// The set of ranges that a rule looks at, or that stands in for it.
+    private static func rangeSet(_ expressions: Attributes) -> TableSet? {
+        for expression in expressions {
+            for attribute in expression.nested where attribute.type == NFTA_EXPR_DATA.rawValue {
+                for part in attribute.nested where part.type == NFTA_LOOKUP_SET.rawValue {
+                    let name = part.payload.text
+                    if let set = TableSet.standing.first(where: { [$0.rawValue, $0.nextName].contains(name) }) {
+                        return set
+                    }
+                }
+            }
+        }
+        return nil
+    }
+}
+
+extension Operation {
+    fileprivate var isOfRanges: Bool {
+        switch self {
+        case .stand, .unstand, .standAnew: true
+        case .makeTable, .deleteTable, .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget,
+            .quarantine, .release, .shield, .unshield:
+            false
+        }
+    }
+}
+
+extension Batch {
+    // replace rule inet rpcwarden guarded_port handle … ip saddr . meta l4proto . th dport @standing4_next goto admitted
+    fileprivate mutating func replace(_ rule: NetfilterTable.RangeRule, in table: String, lookingAt name: String) {
+        let expressions = RuleExpressions(table: table, chain: rule.chain, comment: nil)
+        nftnl_rule_set_u64(expressions.rule, UInt16(NFTNL_RULE_HANDLE.rawValue), rule.handle)
+        expressions.admit(rule.set, named: name, Self.verdict(in: rule.chain))
+        let pointer = expressions.rule
+        message(NFT_MSG_NEWRULE, flags: NLM_F_REPLACE, table: table) { nftnl_rule_nlmsg_build_payload($0, pointer) }
+    }
+
+    /// Of the rules that look for ranges.
+    private static func verdict(in chain: String) -> Verdict {
+        switch chain {
+        case "portmapper": .return
+        case "shielded_portmapper": .accept
+        default: .goTo("admitted")
+        }
+    }
+}
