@@ -61,7 +61,7 @@ struct Dice: RandomNumberGenerator {
     }
 
     mutating func operation() -> Operation {
-        switch number(0...14) {
+        switch number(0...15) {
         case 0: .makeTable(shape())
         case 1: .deleteTable(name: text(10))
         case 2: .guardPort(service())
