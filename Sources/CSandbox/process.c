@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -92,4 +93,13 @@ static int close_between(unsigned first, unsigned last) {
 int csb_close_all_but(int kept) {
     int number = close_between(3, (unsigned)kept - 1);
     return number != 0 ? number : close_between((unsigned)kept + 1, ~0u);
+}
+
+/* glibc otherwise takes ever larger blocks from its heaps, which shrink at their ends alone. */
+int csb_keep_blocks_apart(int bytes_min) {
+    return mallopt(M_MMAP_THRESHOLD, bytes_min) == 1 ? 0 : EINVAL;
+}
+
+void csb_give_back_memory(void) {
+    malloc_trim(0);
 }

@@ -81,7 +81,7 @@ extension Engine {
         grant.key = GrantLabel(client: "\(key.client)", service: "\(key.service)")
         grant.packets = use.packets
         grant.secondsLeft = Int(use.expiresIn.components.seconds)
-        grant.program = known?.programs.min().map { names.name(of: $0) ?? "\($0)" } ?? ""
+        grant.program = (known?.programs.least).map { names.name(of: $0) ?? "\($0)" } ?? ""
         grant.rule = known?.rule ?? ""
         return grant
     }

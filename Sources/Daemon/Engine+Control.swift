@@ -84,7 +84,7 @@ extension Engine {
     private func row(_ element: GrantElement, at now: Timestamp) -> GrantRow {
         let note = GrantNote(element.comment)
         let known = warden.grant(element.key)
-        let program = known?.programs.min() ?? note?.program
+        let program = known?.programs.least ?? note?.program
         return GrantRow(
             client: "\(element.key.client)", transport: "\(element.key.service.transport)",
             port: element.key.service.port, program: program?.rawValue, programName: program.flatMap(names.name),

@@ -11,6 +11,7 @@ import PolicyFile
 import PortmapServer
 import Portmapper
 import RpcbindClient
+import Sandbox
 import Warden
 
 /// Wires the shells to the Warden: takes their events to it, and does what it says. Belongs to one event loop.
@@ -180,6 +181,7 @@ final class Engine {
         isReady = true
         record(AuditEvent(.started, detail: "rpcwarden \(Version.text), \(warden.settings.mode.rawValue)"))
         Notifier.notify("READY=1")
+        Memory.giveBack()
     }
 
     /// Feeds one event to the Warden, and does all that follows.
@@ -352,7 +354,7 @@ extension Transaction {
             case .standAnew: return true
             case .stand, .unstand: ranges += 1
             case .deleteTable, .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget, .quarantine,
-                .release, .shield:
+                .release, .shield, .unshield:
                 break
             }
         }

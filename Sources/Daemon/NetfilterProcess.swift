@@ -33,6 +33,9 @@ final class NetfilterProcess {
     /// For any one call: to make a table anew with a million grants takes the kernel some seconds.
     private static let replyWaitMax: Duration = .seconds(60)
 
+    /// Behind such messages there is much to give back.
+    private static let largeMessageBytes = 1 << 20
+
     /// Forks it off, before this process has any other thread.
     static func start(_ load: LoadResult, configuration: String?) throws(SandboxError) -> ChildProcess {
         let bytesMax = MessageLimits.messageBytesMax
@@ -98,6 +101,7 @@ final class NetfilterProcess {
             ownsTables: NetfilterTable.supportsOwnedTables(), logsDrops: dropLog != nil)
         settings = load.settings.fitted(to: abilities)
         ceiling = Ceiling(settings: settings, rules: load.rules)
+        try followChanges()
     }
 
     /// Without NFLOG the guard works, but expired grants don't come back and probes aren't seen.
@@ -123,7 +127,9 @@ final class NetfilterProcess {
     private func answerNext() throws {
         let message = try channel.receive()
         let call = try message.withUnsafeBytes { bytes throws(XDRError) in try NetfilterCall(decoding: bytes) }
-        try channel.send(answer(call).encoded)
+        let reply = answer(call).encoded
+        try channel.send(reply)
+        if message.count + reply.count > Self.largeMessageBytes { Memory.giveBack() }
     }
 
     private func answerWaiting() {
@@ -149,7 +155,7 @@ final class NetfilterProcess {
             case .reload:
                 isReadingDue = true
                 return .reloading
-            case .enforce: return enforce()
+            case .enforce: return try enforce()
             }
         } catch {
             return .failed("\(error)")
@@ -169,22 +175,14 @@ final class NetfilterProcess {
     }
 
     private func events() -> NetfilterEvents {
-        var changes = monitor.readEvents()
-        // Whatever was lost, nobody else changes a table that is ours alone.
-        if changes.contains(.overrun), ownsTable() { changes.removeAll { $0 == .overrun } }
         defer { reading = nil }
         return NetfilterEvents(
-            unsettled: table.settle(), changes: changes, packets: dropLog?.readEvents() ?? [], reading: reading)
+            unsettled: table.settle(), changes: monitor.readEvents(), packets: dropLog?.readEvents() ?? [],
+            reading: reading)
     }
 
-    private func ownsTable() -> Bool {
-        do {
-            return try table.owner(of: settings.firewall.table) == table.portID
-        } catch {
-            writeError("rpcwarden: \(error)")
-            return false
-        }
-    }
+    /// Nobody else changes a table that is ours alone.
+    private func followChanges() throws(NetfilterError) { try monitor.follow(!settings.tableShape.isOwned) }
 
     private func contents() throws(NetfilterError) -> TableContents? {
         let contents = try table.contents(
@@ -212,12 +210,13 @@ final class NetfilterProcess {
         reading = .done(load.fingerprint)
     }
 
-    private func enforce() -> NetfilterReply {
+    private func enforce() throws(NetfilterError) -> NetfilterReply {
         guard let fresh else { return .failed("nothing was read anew") }
         self.fresh = nil
         let inherited = ceiling.inherited
         (settings, ceiling) = fresh
         ceiling.inherited = inherited
+        try followChanges()
         return .enforced
     }
 }

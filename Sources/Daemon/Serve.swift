@@ -48,6 +48,9 @@ public func serve(configuration: String?) throws {
         tell()
         throw ServeError.configuration([])
     }
+    try Memory.returnsLargeBlocks()
+    // What reading took, before there are two processes that have it.
+    Memory.giveBack()
     let netfilter = try NetfilterProcess.start(load, configuration: configuration)
     // Not before: that may execute the program anew.
     tell()

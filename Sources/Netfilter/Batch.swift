@@ -24,16 +24,21 @@ struct Batch: ~Copyable {
 
     /// - Parameter sequence: of the batch's begin; the messages count on from it.
     mutating func start(table: String, sequence: UInt32) {
-        messages.clear()
-        operations.removeAll(keepingCapacity: operations.capacity < 1 << 16)
+        clear()
         self.table = Self.name(table)
         tableName = table
         firstSequence = sequence
-        elements = nil
         messages.beginNetfilter(
             subsystem: 0, message: UInt32(NFNL_MSG_BATCH_BEGIN), flags: 0, family: UInt8(AF_UNSPEC),
             resource: UInt16(NFNL_SUBSYS_NFTABLES), sequence: sequence)
         messages.end()
+    }
+
+    /// What a large batch took is not kept.
+    mutating func clear() {
+        messages.clear()
+        operations.removeAll(keepingCapacity: operations.capacity < 1 << 16)
+        elements = nil
     }
 
     /// Closes the batch; the kernel acknowledges its last message, and names every one that fails without being asked.

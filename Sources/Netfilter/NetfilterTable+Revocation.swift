@@ -77,7 +77,7 @@ extension Transaction {
         var keys: Set<GrantKey> = []
         for operation in operations {
             if case .revoke(let key) = operation { keys.insert(key) }
-            if let key = operation.issued { keys.remove(key) }
+            if !keys.isEmpty, let key = operation.issued { keys.remove(key) }
         }
         return keys
     }

@@ -138,7 +138,9 @@ public final class NetfilterTable {
         socket.skipSequences(batch.sequencesUsed)
         let sent = socket.send(batch.bytes)
         guard sent == 0 else { return [Self.failure("sending to the kernel", sent)] }
-        return acknowledgements()
+        let failures = acknowledgements()
+        batch.clear()
+        return failures
     }
 
     /// Where only sets are to be kept, the table of a guard that was there before has to go; any other stays.

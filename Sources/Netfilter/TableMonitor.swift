@@ -18,6 +18,7 @@ public final class TableMonitor {
     private var pending: [TableChange.Change] = []
     /// Something was lost, and not all is read yet.
     private var isOverrun = false
+    private var isFollowing = true
 
     /// - Parameter table: of family inet; the changes of others are none of ours, however large their sets.
     /// - Parameter ownPortID: ``NetfilterTable/portID`` of the one whose changes are our own.
@@ -31,12 +32,21 @@ public final class TableMonitor {
         socket = try NetlinkSocket(bus: NETLINK_NETFILTER, isBlocking: false)
         // Without it an overrun comes sooner, no more.
         socket.setOption(SOL_SOCKET, SO_RCVBUFFORCE, receiveBufferBytes)
-        let number = socket.setOption(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, Int32(NFNLGRP_NFTABLES.rawValue))
-        guard number == 0 else {
-            let reason = number == EPERM ? "CAP_NET_ADMIN is missing" : nil
-            throw .failed(
-                doing: "subscribing to changes of nftables", errno: number, detail: errorText(number, reason))
-        }
+        try subscribe(NETLINK_ADD_MEMBERSHIP)
+    }
+
+    /// Changes that nobody else can make needn't be announced, which costs the kernel as much as it takes to make them.
+    public func follow(_ isNeeded: Bool) throws(NetfilterError) {
+        guard isNeeded != isFollowing else { return }
+        try subscribe(isNeeded ? NETLINK_ADD_MEMBERSHIP : NETLINK_DROP_MEMBERSHIP)
+        isFollowing = isNeeded
+    }
+
+    private func subscribe(_ option: Int32) throws(NetfilterError) {
+        let number = socket.setOption(SOL_NETLINK, option, Int32(NFNLGRP_NFTABLES.rawValue))
+        guard number != 0 else { return }
+        let reason = number == EPERM ? "CAP_NET_ADMIN is missing" : nil
+        throw .failed(doing: "subscribing to changes of nftables", errno: number, detail: errorText(number, reason))
     }
 
     /// Readable when there is something for ``readEvents()``.

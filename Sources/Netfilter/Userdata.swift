@@ -18,7 +18,14 @@ enum Userdata {
 
     /// A comment with its final zero, cut between characters.
     static func comment(_ type: UInt8, _ text: String) -> [UInt8] {
-        record(type, Array(cut(text).utf8) + [0])
+        let text = cut(text).utf8
+        var record: [UInt8] = []
+        record.reserveCapacity(text.count + 3)
+        record.append(type)
+        record.append(UInt8(text.count + 1))
+        record += text
+        record.append(0)
+        return record
     }
 
     /// As much of `text` as fits in ``commentBytesMax``, without zeros, line ends and quotes: nft could not read them back.

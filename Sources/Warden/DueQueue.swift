@@ -19,11 +19,11 @@ struct DueQueue<Item: Sendable>: Sendable {
         heap.swapAt(0, heap.count - 1)
         heap.removeLast()
         var parent = 0
-        while let child = [2 * parent + 1, 2 * parent + 2].filter({ $0 < heap.count }).min(by: {
-            heap[$0].at < heap[$1].at
-        }),
-            heap[child].at < heap[parent].at
-        {
+        while true {
+            var child = 2 * parent + 1
+            guard child < heap.count else { break }
+            if child + 1 < heap.count, heap[child + 1].at < heap[child].at { child += 1 }
+            guard heap[child].at < heap[parent].at else { break }
             heap.swapAt(parent, child)
             parent = child
         }

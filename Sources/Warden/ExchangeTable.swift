@@ -6,6 +6,12 @@ struct ExchangeTable: Sendable {
     private struct Place {
         var id: Exchange.ID
         var exchange: Exchange?
+
+        mutating func change(_ body: (inout Exchange) -> Void) {
+            guard var changed = exchange.take() else { return }
+            body(&changed)
+            exchange = changed
+        }
     }
 
     private var places: [Place] = []
@@ -36,17 +42,12 @@ struct ExchangeTable: Sendable {
         return number < places.count && places[number].id == id ? number : nil
     }
 
-    /// Setting changes an exchange that is there, and no other.
-    subscript(id: Exchange.ID) -> Exchange? {
-        get { number(of: id).flatMap { places[$0].exchange } }
-        _modify {
-            if let number = number(of: id), places[number].exchange != nil {
-                yield &places[number].exchange
-            } else {
-                var none: Exchange?
-                yield &none
-            }
-        }
+    subscript(id: Exchange.ID) -> Exchange? { number(of: id).flatMap { places[$0].exchange } }
+
+    /// Changes an exchange that is there, and no other.
+    mutating func change(_ id: Exchange.ID, _ body: (inout Exchange) -> Void) {
+        guard let number = number(of: id) else { return }
+        places[number].change(body)
     }
 
     mutating func remove(_ id: Exchange.ID) -> Exchange? {

@@ -4,97 +4,151 @@ import Portmapper
 /// A grant that the kernel has acknowledged.
 public struct Grant: Hashable, Sendable {
     /// For whose sake the port is open; several programs may share a port.
-    public var programs: Set<Program>
+    public var programs: Programs
     /// The label of the rule that permitted it.
     public var rule: String
     public var issued: Timestamp
     /// The kernel keeps the element at least this long; packets prolong it without our knowing.
     public var expiresNotBefore: Instant
-    public var writtenAt: Instant
-}
-
-/// What a grant's element carries as its comment: enough to adopt it after a restart.
-public struct GrantNote: Hashable, Sendable, CustomStringConvertible {
-    /// nft shows comments of up to 127 bytes.
-    public static let bytesMax = 127
-
-    public var program: Program
-    public var issued: Timestamp
-    public var rule: String
-
-    public init(program: Program, issued: Timestamp, rule: String) {
-        self.program = program
-        self.issued = issued
-        self.rule = rule
-    }
-
-    /// `100005 since 2026-11-21T11:40:03Z by policy.yaml:14 'workstations mount NFSv3'`
-    public var description: String {
-        // nft prints comments between double quotes, without escaping any inside.
-        let text = "\(program) since \(issued) by " + rule.map { $0 == "\"" ? "'" : String($0) }.joined()
-        var cut = Substring(text)
-        while cut.utf8.count > Self.bytesMax { cut = cut.dropLast() }
-        return String(cut)
-    }
-
-    public init?(_ comment: String) {
-        let words = comment.split(separator: " ", maxSplits: 4, omittingEmptySubsequences: false)
-        guard words.count == 5, words[1] == "since", words[3] == "by", let number = UInt32(words[0]),
-            let issued = Timestamp(words[2])
-        else { return nil }
-        self.init(
-            program: Program(number), issued: issued, rule: words[4].map { $0 == "'" ? "\"" : String($0) }.joined())
-    }
 }
 
 /// The grants that the kernel holds, as far as we know: it expires and prolongs them by itself.
+///
+/// Each has a place; those of one client are linked, the latest first. So one look-up finds a client with all that it
+/// has, of which there are few (`limits.grants-per-client`).
 struct GrantLedger: Sendable {
-    private(set) var grants: [GrantKey: Grant] = [:]
-    private var countOfClient: [IPAddress: Int] = [:]
-    /// When to ask the kernel whether a grant still lives.
-    private var due = DueQueue<GrantKey>()
+    private typealias Number = Int32
 
-    var count: Int { grants.count }
+    private struct Place {
+        var key: GrantKey
+        /// The next grant of the same client, or the next free place; -1: none.
+        var next: Number
+        var grant: Grant?
+    }
 
-    subscript(key: GrantKey) -> Grant? { grants[key] }
+    private var places: [Place] = []
+    private var firstOfClient: [IPAddress: Number] = [:]
+    private var firstFree = none
+    /// When to ask the kernel whether the grant in a place still lives.
+    private var due = DueQueue<Number>()
+    private(set) var count = 0
 
-    func count(of client: IPAddress) -> Int { countOfClient[client, default: 0] }
+    private static let none: Number = -1
+
+    /// In no order.
+    var all: some Sequence<(key: GrantKey, grant: Grant)> {
+        places.lazy.compactMap { place in place.grant.map { (place.key, $0) } }
+    }
+
+    var keys: some Sequence<GrantKey> { places.lazy.filter { $0.grant != nil }.map(\.key) }
+
+    /// Up to `limit` grants from the place `start` on, each once, and the place to go on at.
+    func some(from start: Int, limit: Int) -> (keys: [GrantKey], next: Int) {
+        var keys: [GrantKey] = []
+        var next = places.indices.contains(start) ? start : 0
+        var left = places.count
+        while left > 0, keys.count < limit {
+            if places[next].grant != nil { keys.append(places[next].key) }
+            next = next + 1 < places.count ? next + 1 : 0
+            left -= 1
+        }
+        return (keys, count > limit ? next : 0)
+    }
+
+    private func number(of key: GrantKey) -> Int? {
+        var number = firstOfClient[key.client] ?? Self.none
+        while number != Self.none {
+            if places[Int(number)].key.service == key.service { return Int(number) }
+            number = places[Int(number)].next
+        }
+        return nil
+    }
+
+    subscript(key: GrantKey) -> Grant? { number(of: key).flatMap { places[$0].grant } }
+
+    func count(of client: IPAddress) -> Int {
+        var count = 0
+        var number = firstOfClient[client] ?? Self.none
+        while number != Self.none {
+            count += 1
+            number = places[Int(number)].next
+        }
+        return count
+    }
+
+    /// That many grants are about to be recorded.
+    mutating func reserve(_ count: Int) {
+        places.reserveCapacity(count)
+        firstOfClient.reserveCapacity(count)
+    }
 
     mutating func record(_ key: GrantKey, _ grant: Grant) {
-        if grants.updateValue(grant, forKey: key) == nil { countOfClient[key.client, default: 0] += 1 }
-        look(after: key, at: grant.expiresNotBefore)
+        let number = number(of: key) ?? add(key)
+        places[number].grant = grant
+        look(after: number, at: grant.expiresNotBefore)
+    }
+
+    private mutating func add(_ key: GrantKey) -> Int {
+        count += 1
+        let place = Place(key: key, next: firstOfClient[key.client] ?? Self.none)
+        let number: Int
+        if firstFree == Self.none {
+            number = places.count
+            places.append(place)
+        } else {
+            number = Int(firstFree)
+            firstFree = places[number].next
+            places[number] = place
+        }
+        firstOfClient[key.client] = Number(number)
+        return number
+    }
+
+    mutating func remove(_ key: GrantKey) -> Grant? {
+        guard let number = number(of: key) else { return nil }
+        unlink(Number(number), of: key.client)
+        places[number].next = firstFree
+        firstFree = Number(number)
+        count -= 1
+        return places[number].grant.take()
+    }
+
+    private mutating func unlink(_ number: Number, of client: IPAddress) {
+        let next = places[Int(number)].next
+        guard var before = firstOfClient[client], before != number else {
+            firstOfClient[client] = next == Self.none ? nil : next
+            return
+        }
+        while places[Int(before)].next != number { before = places[Int(before)].next }
+        places[Int(before)].next = next
+    }
+
+    mutating func prolong(_ key: GrantKey, notBefore instant: Instant) {
+        guard let number = number(of: key) else { return }
+        places[number].grant?.expiresNotBefore = instant
+        look(after: number, at: instant)
     }
 
     /// Entries of grants that were renewed or removed stay in the queue until they are due; not more than this.
-    private mutating func look(after key: GrantKey, at instant: Instant) {
-        due.insert(key, at: instant)
-        guard due.count > 4 * grants.count + Self.staleEntriesMax else { return }
+    private mutating func look(after number: Int, at instant: Instant) {
+        due.insert(Number(number), at: instant)
+        guard due.count > 4 * count + Self.staleEntriesMax else { return }
         due = DueQueue()
-        for (key, grant) in grants { due.insert(key, at: grant.expiresNotBefore) }
+        for (number, place) in places.enumerated() {
+            if let grant = place.grant { due.insert(Number(number), at: grant.expiresNotBefore) }
+        }
     }
 
     var dueCount: Int { due.count }
     static let staleEntriesMax = 1024
 
-    mutating func remove(_ key: GrantKey) -> Grant? {
-        guard let grant = grants.removeValue(forKey: key) else { return nil }
-        let left = countOfClient[key.client, default: 1] - 1
-        countOfClient[key.client] = left > 0 ? left : nil
-        return grant
-    }
-
-    mutating func prolong(_ key: GrantKey, notBefore instant: Instant) {
-        guard grants[key] != nil else { return }
-        grants[key]?.expiresNotBefore = instant
-        look(after: key, at: instant)
-    }
-
     /// Up to `limit` grants that may have expired by now.
     mutating func takeDue(at now: Instant, limit: Int) -> [GrantKey] {
         var keys: [GrantKey] = []
-        while keys.count < limit, let (key, at) = due.popFirst(until: now) {
-            // Renewed since: a later entry stands for it.
-            if let grant = grants[key], grant.expiresNotBefore <= at { keys.append(key) }
+        while keys.count < limit, let (number, at) = due.popFirst(until: now) {
+            // Renewed since, or another's place now: a later entry stands for it.
+            let place = places[Int(number)]
+            if let grant = place.grant, grant.expiresNotBefore <= at { keys.append(place.key) }
         }
         return keys
     }

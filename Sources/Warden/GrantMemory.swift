@@ -8,7 +8,7 @@ import Portmapper
 struct GrantMemory: Sendable {
     struct Entry: Hashable, Sendable {
         var note: GrantNote
-        var programs: Set<Program>
+        var programs: Programs
         var until: Instant
     }
 

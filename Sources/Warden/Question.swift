@@ -65,7 +65,10 @@ struct SharedQuestions<Asker: Sendable> {
 
     /// Whether the question has to be sent now.
     mutating func join(_ asker: Asker, _ question: Question, at now: Instant) -> Bool {
-        if sent[question]?.waiting.append(asker) != nil { return false }
+        if let place = sent.index(forKey: question) {
+            sent.values[place].waiting.append(asker)
+            return false
+        }
         sent[question] = Sent(askers: [asker], since: now)
         return true
     }

@@ -3,7 +3,8 @@ import Portmapper
 /// A token bucket for each source, in bounded memory.
 ///
 /// A bucket is kept as the instant at which it will be full again (the generic cell rate algorithm, ITU-T I.371).
-/// Two generations bound the memory: when the younger is full, the older is forgotten.
+/// From then on it says nothing, and is forgotten before the table would grow. Two generations bound the memory: when the
+/// younger is full all the same, the older is forgotten.
 struct RateLimiter {
     struct Key: Hashable {
         fileprivate var source: UInt64
@@ -27,6 +28,7 @@ struct RateLimiter {
 
     /// Sources remembered in each generation.
     static let sourcesMax = 65_536
+    private static let sourcesMin = 4096
 
     /// Nanoseconds in which a bucket regains one unit.
     private let interval: Int64
@@ -34,6 +36,8 @@ struct RateLimiter {
     private let depth: Int64
     private var younger: [Key: Int64] = [:]
     private var older: [Key: Int64] = [:]
+    /// So many, and buckets that are full again are looked for.
+    private var sweepAt = sourcesMin
 
     /// Buckets that are remembered.
     var count: Int { younger.count + older.count }
@@ -47,11 +51,20 @@ struct RateLimiter {
     mutating func admits(_ key: Key, cost: Int = 1, at now: Instant) -> Bool {
         let full = max(younger[key] ?? older[key] ?? now.nanoseconds, now.nanoseconds) + Int64(cost) * interval
         guard full - now.nanoseconds <= depth else { return false }
-        if younger.count >= Self.sourcesMax, younger[key] == nil {
+        if younger.count >= sweepAt, younger[key] == nil { makeRoom(at: now) }
+        younger[key] = full
+        return true
+    }
+
+    private mutating func makeRoom(at now: Instant) {
+        let all = younger
+        younger = [:]
+        younger.reserveCapacity(Self.sourcesMin)
+        for (key, full) in all where full > now.nanoseconds { younger[key] = full }
+        if younger.count >= Self.sourcesMax {
             older = younger
             younger = [:]
         }
-        younger[key] = full
-        return true
+        sweepAt = min(max(2 * younger.count, Self.sourcesMin), Self.sourcesMax)
     }
 }

@@ -22,16 +22,20 @@ struct ServiceTable {
             guard registration.program != .portmapper, let service = registration.service else { continue }
             programs[service, default: []].insert(registration.program)
         }
-        defer { self.programs = programs }
-        return programs != self.programs
+        guard programs != self.programs else { return false }
+        self.programs = programs
+        listeners = listeners.filter { programs[$0.key] != nil }
+        return true
     }
 
     /// - Returns: whether anything changed.
     mutating func listenersInspected(_ states: [ServicePort: ListenerState]) -> Bool {
-        var updated = listeners.filter { programs[$0.key] != nil }
-        updated.merge(states) { _, newer in newer }
-        defer { listeners = updated }
-        return updated != listeners
+        var isChanged = false
+        for (service, state) in states where programs[service] != nil && listeners[service] != state {
+            listeners[service] = state
+            isChanged = true
+        }
+        return isChanged
     }
 
     /// Guards what is alive, or was when its mapping appeared.

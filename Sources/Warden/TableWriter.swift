@@ -19,9 +19,8 @@ struct TableWriter {
     struct Issue {
         var note: GrantNote
         /// For whose sake; several programs may share a port.
-        var programs: Set<Program>
+        var programs: Programs
         var timeout: Duration
-        var followers: [Exchange.ID]
         /// The kernel doesn't hold it, as far as we know: that is cheaper.
         var isNew = false
         /// The client's own packet brought it back.
@@ -31,23 +30,22 @@ struct TableWriter {
     /// What a transaction that ended has done, or not.
     struct Outcome {
         var isTableMade = false
-        var issued: [(key: GrantKey, issue: Issue)] = []
+        var issued: [GrantKey: Issue] = [:]
         var revoked: [GrantKey] = []
-        /// With the table that was made anew, and for how long.
-        var restored: [GrantKey: Duration] = [:]
+        /// Their life begins anew, with a table that was made anew.
+        var restored: [GrantKey] = []
         /// The kernel wouldn't take them back.
         var lost: [(key: GrantKey, failure: CommitFailure)] = []
         var unstood: [StandingKey] = []
-        /// Exchanges that waited for the elements rather than for a grant.
-        var settled: [Exchange.ID] = []
+        /// They have what they waited for.
+        var followers: [Follower] = []
         var refused: [(followers: [Exchange.ID], failure: CommitFailure)] = []
     }
 
-    fileprivate enum Origin {
-        case elements
-        case issue(GrantKey)
-        case restoration(GrantKey)
-        case revocation
+    /// An exchange that waits for a grant, or with `nil` for guard and standing elements.
+    struct Follower {
+        var id: Exchange.ID
+        var key: GrantKey?
     }
 
     fileprivate struct Batch {
@@ -60,9 +58,8 @@ struct TableWriter {
         var quarantines: [IPAddress: Instant?]
         var shields: [Transport: Instant]
         var unshields: Bool
-        var restored: [GrantKey: Duration]
-        var followers: [Exchange.ID]
-        var origins: [Origin]
+        var followers: [Follower]
+        var operations: [Operation]
         var putTogetherAt: Instant
         /// The table was changed from outside, or is to be another one, since the transaction was put together.
         var isOutdated = false
@@ -86,8 +83,9 @@ struct TableWriter {
     private var shields: [Transport: Instant] = [:]
     /// None of them is left.
     private var unshields = false
-    private var followers: [Exchange.ID] = []
+    private var followers: [Follower] = []
     private var inFlight: Batch?
+    private var lastComment: (note: GrantNote, comment: String)?
     private var failuresInARow = 0
     /// After failures that an immediate repetition can't mend.
     private var notBefore = Instant.zero
@@ -144,19 +142,24 @@ struct TableWriter {
     }
 
     /// A revocation that waits goes first: the flows that it cuts are cut.
-    mutating func issue(_ key: GrantKey, _ issue: Issue) {
+    mutating func issue(_ key: GrantKey, _ issue: Issue, for exchange: Exchange.ID? = nil) {
+        let follower = exchange.map { Follower(id: $0, key: key) }
         if inFlight?.issues[key] != nil, !revocations.contains(key) {
-            inFlight?.issues[key]?.join(issue)
-        } else if issues[key] != nil {
-            issues[key]?.join(issue)
+            inFlight?.issues[key]?.programs.formUnion(issue.programs)
+            if let follower { inFlight?.followers.append(follower) }
+            return
+        }
+        if let follower { followers.append(follower) }
+        if let place = issues.index(forKey: key) {
+            issues.values[place].programs.formUnion(issue.programs)
         } else {
             issues[key] = issue
-            issuesOfClient[key.client, default: 0] += 1
+            issuesOfClient[key.client] = grantsUnderWay(of: key.client) + 1
         }
     }
 
     private mutating func ended(_ key: GrantKey) {
-        let left = issuesOfClient[key.client, default: 1] - 1
+        let left = grantsUnderWay(of: key.client) - 1
         issuesOfClient[key.client] = left > 0 ? left : nil
     }
 
@@ -192,17 +195,17 @@ struct TableWriter {
     /// Whether the exchange has to wait until guard and standing elements are in place.
     mutating func joins(_ exchange: Exchange.ID) -> Bool {
         if let batch = inFlight, !batch.isOutdated, batch.elements == desired {
-            inFlight?.followers.append(exchange)
+            inFlight?.followers.append(Follower(id: exchange))
             return true
         }
         guard isDirty || inFlight != nil else { return false }
-        followers.append(exchange)
+        followers.append(Follower(id: exchange))
         return true
     }
 
     /// Grants that wait or are in flight, for the limits.
     var grantsUnderWay: Int { issues.count + (inFlight?.issues.count ?? 0) }
-    func grantsUnderWay(of client: IPAddress) -> Int { issuesOfClient[client, default: 0] }
+    func grantsUnderWay(of client: IPAddress) -> Int { issuesOfClient[client] ?? 0 }
     func isRevoking(_ key: GrantKey) -> Bool {
         revocations.contains(key) || inFlight?.revocations.contains(key) == true
     }
@@ -221,14 +224,16 @@ struct TableWriter {
         else {
             return nil
         }
-        var builder = BatchBuilder()
+        var builder = BatchBuilder(last: lastComment)
+        builder.operations.reserveCapacity(issues.count)
         if isTableMade {
             builder.change(from: confirmed, to: desired, exchanging: shape.management == .guardPorts)
         } else {
             builder.make(shape, desired)
             builder.unstood = confirmed.standing.subtracting(desired.standing).sorted()
             // A revoked grant is simply not restored.
-            for (key, grant) in ledger.grants where issues[key] == nil && !revocations.contains(key) {
+            builder.operations.reserveCapacity(builder.operations.count + ledger.count)
+            for (key, grant) in ledger.all where issues[key] == nil && !revocations.contains(key) {
                 builder.restore(key, grant, keep: shape.keep, at: now)
             }
             memories = memory.entries.mapValues { .some($0) }
@@ -238,23 +243,18 @@ struct TableWriter {
         builder.keep(quarantines, at: now)
         // Whom it lets through must be in force before it is.
         let raised = isTableMade && confirmed == desired ? shields : [:]
-        for (transport, end) in raised where end > now { builder.append(.shield(transport, timeout: end - now)) }
-        if unshields { builder.append(.unshield) }
-        let gone = revocations.sorted()
-        for key in gone { builder.append(.revoke(key), .revocation) }
-        for (key, issue) in issues {
-            let comment = issue.note.description
-            builder.append(
-                issue.isNew
-                    ? .issueNew(key, timeout: issue.timeout, comment: comment)
-                    : .issue(key, timeout: issue.timeout, expiresIn: nil, comment: comment), .issue(key))
+        for (transport, end) in raised where end > now {
+            builder.operations.append(.shield(transport, timeout: end - now))
         }
+        if unshields { builder.operations.append(.unshield) }
+        let gone = revocations.sorted()
+        for key in gone { builder.operations.append(.revoke(key)) }
+        for (key, issue) in issues { builder.issue(key, issue) }
+        lastComment = builder.last
         inFlight = Batch(
             elements: desired, unstood: builder.unstood, makesTable: !isTableMade, issues: issues,
-            revocations: gone, memories: memories, quarantines: quarantines,
-            shields: raised, unshields: unshields, restored: builder.restored, followers: followers,
-            origins: builder.origins,
-            putTogetherAt: now)
+            revocations: gone, memories: memories, quarantines: quarantines, shields: raised, unshields: unshields,
+            followers: followers, operations: builder.operations, putTogetherAt: now)
         issues = [:]
         revocations = []
         memories = [:]
@@ -277,8 +277,8 @@ struct TableWriter {
         if batch.makesTable { madeAt = batch.putTogetherAt }
         for key in batch.issues.keys { ended(key) }
         return Outcome(
-            isTableMade: batch.makesTable, issued: batch.issues.map { ($0.key, $0.value) },
-            revoked: batch.revocations, restored: batch.restored, unstood: batch.unstood, settled: batch.followers)
+            isTableMade: batch.makesTable, issued: batch.issues, revoked: batch.revocations,
+            restored: batch.makesTable ? batch.restored : [], unstood: batch.unstood, followers: batch.followers)
     }
 
     /// Nothing of the transaction was done: drops what the kernel named, and tries the rest again.
@@ -290,16 +290,17 @@ struct TableWriter {
         if failure.kind == .full || failuresInARow > 0, let named = batch.named(by: failure) {
             switch named {
             case .issue(let key):
-                outcome.refused = [(batch.issues.removeValue(forKey: key)?.followers ?? [], failure)]
+                batch.issues[key] = nil
+                outcome.refused = [(batch.followers.filter { $0.key == key }.map(\.id), failure)]
+                batch.followers.removeAll { $0.key == key }
                 ended(key)
             case .restoration(let key): outcome.lost = [(key, failure)]
-            case .elements, .revocation: break
             }
         } else if failuresInARow == 0 {
             failuresInARow = 1
             isTableMade = false
         } else {
-            outcome.refused = [(batch.issues.values.flatMap(\.followers) + batch.followers, failure)]
+            outcome.refused = [(batch.followers.map(\.id), failure)]
             for key in batch.issues.keys { ended(key) }
             batch.issues = [:]
             batch.followers = []
@@ -311,7 +312,7 @@ struct TableWriter {
                 issues[key] = issue
                 continue
             }
-            issues[key]?.join(issue)
+            issues[key]?.programs.formUnion(issue.programs)
             ended(key)
         }
         revocations.formUnion(batch.revocations)
@@ -327,16 +328,17 @@ struct TableWriter {
     /// exchanged, which nobody waits for.
     static let unstoodTimesStandingMax = 2000
 
-    /// Operations, each with where it came from.
     private struct BatchBuilder {
         var operations: [Operation] = []
-        var origins: [Origin] = []
         var unstood: [StandingKey] = []
-        var restored: [GrantKey: Duration] = [:]
+        /// The last note with its text: those of one second are nearly always the same.
+        var last: (note: GrantNote, comment: String)?
 
-        mutating func append(_ operation: Operation, _ origin: Origin = .elements) {
-            operations.append(operation)
-            origins.append(origin)
+        private mutating func comment(_ note: GrantNote) -> String {
+            if let last, last.note == note { return last.comment }
+            let comment = note.description
+            last = (note, comment)
+            return comment
         }
 
         /// Closes before it opens.
@@ -345,68 +347,82 @@ struct TableWriter {
         mutating func change(from old: Elements, to new: Elements, exchanging: Bool = false) {
             guard old != new else { return }
             unstood = old.standing.subtracting(new.standing).sorted()
-            for port in new.guarded.subtracting(old.guarded).sorted() { append(.guardPort(port)) }
+            for port in new.guarded.subtracting(old.guarded).sorted() { operations.append(.guardPort(port)) }
             if exchanging, unstood.count * old.standing.count > TableWriter.unstoodTimesStandingMax {
-                append(.standAnew)
-                for key in new.standing.sorted() { append(.stand(key)) }
+                operations.append(.standAnew)
+                for key in new.standing.sorted() { operations.append(.stand(key)) }
             } else {
-                for key in unstood { append(.unstand(key)) }
-                for key in new.standing.subtracting(old.standing).sorted() { append(.stand(key)) }
+                for key in unstood { operations.append(.unstand(key)) }
+                for key in new.standing.subtracting(old.standing).sorted() { operations.append(.stand(key)) }
             }
-            for port in old.guarded.subtracting(new.guarded).sorted() { append(.unguardPort(port)) }
+            for port in old.guarded.subtracting(new.guarded).sorted() { operations.append(.unguardPort(port)) }
         }
 
         mutating func make(_ shape: TableShape, _ elements: Elements) {
-            append(.makeTable(shape))
+            operations.append(.makeTable(shape))
             change(from: Elements(), to: elements)
         }
 
         mutating func keep(_ memories: [GrantKey: GrantMemory.Entry?], at now: Instant) {
             for (key, entry) in memories {
                 guard let entry, entry.until > now else {
-                    append(.forget(key))
+                    operations.append(.forget(key))
                     continue
                 }
-                append(.remember(key, timeout: entry.until - now, comment: entry.note.description))
+                operations.append(.remember(key, timeout: entry.until - now, comment: comment(entry.note)))
             }
         }
 
         mutating func keep(_ quarantines: [IPAddress: Instant?], at now: Instant) {
             for (client, end) in quarantines {
                 guard let end, end > now else {
-                    append(.release(client))
+                    operations.append(.release(client))
                     continue
                 }
-                append(.quarantine(client, timeout: end - now))
+                operations.append(.quarantine(client, timeout: end - now))
             }
         }
 
-        mutating func restore(_ key: GrantKey, _ grant: Grant, keep: Duration, at now: Instant) {
-            let note = GrantNote(
-                program: grant.programs.min() ?? Program(0), issued: grant.issued, rule: grant.rule)
-            let left = grant.expiresNotBefore - now
-            let expiresIn = left > .zero && left < keep ? left : nil
-            append(
-                .issue(key, timeout: keep, expiresIn: expiresIn, comment: note.description), .restoration(key))
-            restored[key] = expiresIn ?? keep
+        mutating func issue(_ key: GrantKey, _ issue: Issue) {
+            let comment = comment(issue.note)
+            operations.append(
+                issue.isNew
+                    ? .issueNew(key, timeout: issue.timeout, comment: comment)
+                    : .issue(key, timeout: issue.timeout, expiresIn: nil, comment: comment))
         }
-    }
-}
 
-extension TableWriter.Issue {
-    fileprivate mutating func join(_ other: Self) {
-        programs.formUnion(other.programs)
-        followers += other.followers
+        mutating func restore(_ key: GrantKey, _ grant: Grant, keep: Duration, at now: Instant) {
+            let note = GrantNote(program: grant.programs.least, issued: grant.issued, rule: grant.rule)
+            let left = grant.expiresNotBefore - now
+            operations.append(
+                .issue(
+                    key, timeout: keep, expiresIn: left > .zero && left < keep ? left : nil, comment: comment(note)))
+        }
     }
 }
 
 extension TableWriter.Batch {
+    fileprivate enum Grant {
+        case issue(GrantKey)
+        case restoration(GrantKey)
+    }
+
     /// The one grant that the kernel refused, where it named one.
-    fileprivate func named(by failure: CommitFailure) -> TableWriter.Origin? {
-        guard let index = failure.operation, origins.indices.contains(index) else { return nil }
-        switch origins[index] {
-        case .issue, .restoration: return origins[index]
-        case .elements, .revocation: return nil
+    fileprivate func named(by failure: CommitFailure) -> Grant? {
+        guard let index = failure.operation, operations.indices.contains(index) else { return nil }
+        switch operations[index] {
+        case .issue(let key, _, _, _), .issueNew(let key, _, _):
+            return issues[key] == nil ? .restoration(key) : .issue(key)
+        case .makeTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget, .stand, .unstand,
+            .standAnew, .quarantine, .release, .shield, .unshield:
+            return nil
+        }
+    }
+
+    fileprivate var restored: [GrantKey] {
+        operations.compactMap { operation in
+            guard case .issue(let key, _, expiresIn: nil, _) = operation, issues[key] == nil else { return nil }
+            return key
         }
     }
 }

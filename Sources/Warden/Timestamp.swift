@@ -10,6 +10,8 @@ public struct Timestamp: Hashable, Sendable, Comparable, CustomStringConvertible
         Timestamp(milliseconds: time.milliseconds + duration.nanoseconds / 1_000_000)
     }
 
+    var wholeSeconds: Self { Timestamp(milliseconds: milliseconds.flooredQuotient(1000) * 1000) }
+
     /// RFC 3339, UTC: `2026-11-21T11:40:03Z`.
     public var description: String { text(withFraction: false) }
 
@@ -17,16 +19,32 @@ public struct Timestamp: Hashable, Sendable, Comparable, CustomStringConvertible
     public var precise: String { text(withFraction: true) }
 
     private func text(withFraction: Bool) -> String {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(Self.bytes + 4)
+        write(to: &bytes, withFraction: withFraction)
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// The bytes of ``description``, for years of four digits.
+    static let bytes = 20
+
+    func write(to bytes: inout [UInt8], withFraction: Bool = false) {
         let seconds = milliseconds.flooredQuotient(1000)
         let days = seconds.flooredQuotient(86_400)
         let (year, month, day) = Self.civil(fromDays: days)
         let time = seconds - days * 86_400
-        let pad = { (value: Int64, width: Int) in
-            String(repeating: "0", count: max(0, width - String(value).count)) + String(value)
+        bytes.append(decimal: year, width: 4)
+        for (sign, number) in [("-", month), ("-", day), ("T", time / 3600), (":", time / 60 % 60), (":", time % 60)]
+            as [(Unicode.Scalar, Int64)]
+        {
+            bytes.append(UInt8(ascii: sign))
+            bytes.append(decimal: number, width: 2)
         }
-        let date = "\(pad(year, 4))-\(pad(month, 2))-\(pad(day, 2))"
-        let clock = "\(pad(time / 3600, 2)):\(pad(time / 60 % 60, 2)):\(pad(time % 60, 2))"
-        return "\(date)T\(clock)\(withFraction ? "." + pad(milliseconds - seconds * 1000, 3) : "")Z"
+        if withFraction {
+            bytes.append(UInt8(ascii: "."))
+            bytes.append(decimal: milliseconds - seconds * 1000, width: 3)
+        }
+        bytes.append(UInt8(ascii: "Z"))
     }
 
     /// The Gregorian date, by counting in eras of 400 years that begin on 1 March.
@@ -43,12 +61,19 @@ public struct Timestamp: Hashable, Sendable, Comparable, CustomStringConvertible
 
     /// Parses what ``description`` gives.
     public init?(_ text: some StringProtocol) {
-        let bytes = Array(text.utf8)
-        guard bytes.count == 20, bytes[19] == UInt8(ascii: "Z") else { return nil }
-        let number = { (range: Range<Int>) in Int64(String(decoding: bytes[range], as: UTF8.self)) }
-        guard let year = number(0..<4), let month = number(5..<7), let day = number(8..<10),
+        self.init(bytes: Array(text.utf8)[...])
+    }
+
+    init?(bytes: ArraySlice<UInt8>) {
+        guard bytes.count == Self.bytes else { return nil }
+        let start = bytes.startIndex
+        let number = { (range: Range<Int>) in Int64(decimal: bytes[start + range.lowerBound..<start + range.upperBound])
+        }
+        let signs: [(Int, Unicode.Scalar)] = [(4, "-"), (7, "-"), (10, "T"), (13, ":"), (16, ":"), (19, "Z")]
+        guard signs.allSatisfy({ bytes[start + $0.0] == UInt8(ascii: $0.1) }),
+            let year = number(0..<4), let month = number(5..<7), let day = number(8..<10),
             let hour = number(11..<13), let minute = number(14..<16), let second = number(17..<19),
-            (1...12).contains(month)
+            (1...12).contains(month), hour < 24, minute < 60, second < 60
         else { return nil }
         let shiftedYear = month <= 2 ? year - 1 : year
         let era = shiftedYear.flooredQuotient(400)
@@ -56,9 +81,9 @@ public struct Timestamp: Hashable, Sendable, Comparable, CustomStringConvertible
         let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
         let dayOfEra = yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear
         let days = era * 146_097 + dayOfEra - 719_468
+        // 30 February comes out as another day.
+        guard Self.civil(fromDays: days) == (year, month, day) else { return nil }
         milliseconds = (days * 86_400 + hour * 3600 + minute * 60 + second) * 1000
-        // 30 February, 24 o'clock, a sign or another separator would come out differently.
-        guard Array(description.utf8) == bytes else { return nil }
     }
 }
 

@@ -14,11 +14,6 @@ extension Warden {
 
     /// A few grants, each once, so that by and by all are had; the order is any, and changes as grants come and go.
     public func someGrants(from start: Int, limit: Int) -> (keys: [GrantKey], next: Int) {
-        let count = ledger.count
-        guard count > limit, limit > 0 else { return (limit > 0 ? Array(ledger.grants.keys) : [], 0) }
-        let start = (0..<count).contains(start) ? start : 0
-        let all = ledger.grants.keys
-        let keys = Array(all.dropFirst(start).prefix(limit))
-        return (keys + all.prefix(limit - keys.count), (start + limit) % count)
+        ledger.some(from: start, limit: limit)
     }
 }

@@ -93,8 +93,7 @@ extension Warden {
         guard let service = exchange.answered, let program = exchange.call.subject?.program else { return }
         guard let explanation = explanation(of: program, at: service, over: Self.answeringNetID(exchange)) else {
             guard exchange.isRegistryFresh else {
-                exchanges[id]?.answered = service
-                exchanges[id]?.isRegistryFresh = true
+                exchanges.change(id) { ($0.answered, $0.isRegistryFresh) = (service, true) }
                 return ask(.registry, for: .exchange(id), at: now, into: &actions)
             }
             return complete(id, Self.notRegistered(exchange.call), at: now, into: &actions)
@@ -112,9 +111,7 @@ extension Warden {
             program: program, port: service, rule: exchange.permission.rule, open: exchange.permission.open)
         // What most calls come to: somebody asked before.
         if isOpen(opened, for: exchange.peer.address, at: now) { return complete(id, result, at: now, into: &actions) }
-        exchanges[id]?.answered = service
-        exchanges[id]?.result = result
-        exchanges[id]?.services = [opened]
+        exchanges.change(id) { ($0.answered, $0.result, $0.services) = (service, result, [opened]) }
         inspect(id, at: now, into: &actions)
     }
 

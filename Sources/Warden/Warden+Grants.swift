@@ -8,11 +8,14 @@ extension Warden {
     mutating func inspect(_ id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
         guard let exchange = exchanges[id] else { return }
         let client = exchange.peer.address
+        var isLookNeeded = false
         // It may have come alive since the last look.
-        let unknown = exchange.services.filter { !needsNoLook($0, client, at: now) }
-        guard !unknown.isEmpty else { return open(id, at: now, into: &actions) }
+        for service in exchange.services where !needsNoLook(service, client, at: now) {
+            nextInspection.services.insert(service.port)
+            isLookNeeded = true
+        }
+        guard isLookNeeded else { return open(id, at: now, into: &actions) }
         nextInspection.openers.append(id)
-        nextInspection.services.formUnion(unknown.map(\.port))
         nextInspection.isDue = true
     }
 
@@ -49,6 +52,10 @@ extension Warden {
         return writer.isUntouched(service.port, standing: StandingKey(clients: range, service: service.port))
     }
 
+    private func needsGrant(_ service: Exchange.Service, _ client: IPAddress, at now: Instant) -> Bool {
+        service.open == .onLookup && !isFresh(service, client, at: now)
+    }
+
     /// It listened when it was looked at last, and the grant that it takes is there.
     private func needsNoLook(_ service: Exchange.Service, _ client: IPAddress, at now: Instant) -> Bool {
         services.isAlive(service.port, ipv4: client.isIPv4)
@@ -63,47 +70,54 @@ extension Warden {
                 id, .notListening, answer: exchange.result, detail: "nothing listens at \(service.port)", at: now,
                 into: &actions)
         }
-        let wanted = exchange.services.filter { $0.open == .onLookup && !isFresh($0, exchange.peer.address, at: now) }
-        guard hasRoom(for: wanted.map(\.port), client: exchange.peer.address) else {
+        let client = exchange.peer.address
+        let needAll = exchange.services.allSatisfy { needsGrant($0, client, at: now) }
+        let wanted = needAll ? exchange.services : exchange.services.filter { needsGrant($0, client, at: now) }
+        guard hasRoom(for: wanted.lazy.map(\.port), client: client) else {
             return deny(
                 id, .grantsFull, answer: exchange.result, detail: "limits.grants or limits.grants-per-client", at: now,
                 into: &actions)
         }
-        for service in wanted { issue(service, to: exchange.peer.address, for: id, at: now) }
-        let client = exchange.peer.address
+        for service in wanted { issue(service, to: client, for: id, at: now) }
         let waitsForElements =
             exchange.services.contains { $0.open != .never && !isUntouched($0, for: client) } && writer.joins(id)
         let outstanding = wanted.count + (waitsForElements ? 1 : 0)
-        exchanges[id]?.outstanding = outstanding
+        exchanges.change(id) { $0.outstanding = outstanding }
         if outstanding == 0, let result = exchange.result { complete(id, result, at: now, into: &actions) }
     }
 
     /// A new grant must fit within the limits; what is there may always be renewed.
-    func hasRoom(for wanted: [ServicePort], client: IPAddress) -> Bool {
-        let keys = Set(wanted.map { GrantKey(client: client, service: $0) })
-        let new = keys.count { ledger[$0] == nil && !writer.isUnderWay($0) }
+    func hasRoom(for wanted: some Collection<ServicePort>, client: IPAddress) -> Bool {
+        // Several programs may share a port.
+        let new = wanted.count > 1 ? Set(wanted).count { isNew($0, client) } : wanted.count { isNew($0, client) }
         guard new > 0 else { return true }
         return ledger.count(of: client) + writer.grantsUnderWay(of: client) + new <= settings.limits.grantsPerClient
             && ledger.count + writer.grantsUnderWay + new <= settings.limits.grants
+    }
+
+    private func isNew(_ service: ServicePort, _ client: IPAddress) -> Bool {
+        let key = GrantKey(client: client, service: service)
+        return ledger[key] == nil && !writer.isUnderWay(key)
     }
 
     private mutating func issue(
         _ service: Exchange.Service, to client: IPAddress, for id: Exchange.ID, at now: Instant
     ) {
         let key = GrantKey(client: client, service: service.port)
+        let issued = ledger[key]?.issued
         let note = GrantNote(
-            program: service.program, issued: ledger[key]?.issued ?? wallClock(at: now), rule: service.rule ?? "")
+            program: service.program, issued: issued ?? wallClock(at: now).wholeSeconds, rule: service.rule ?? "")
         writer.issue(
             key,
             TableWriter.Issue(
-                note: note, programs: [service.program], timeout: settings.firewall.keep, followers: [id],
-                isNew: ledger[key] == nil))
+                note: note, programs: Programs(service.program), timeout: settings.firewall.keep, isNew: issued == nil),
+            for: id)
     }
 
     /// One acknowledgement fewer to wait for; the last one lets the reply go.
     private mutating func acknowledged(_ id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
         guard let exchange = exchanges[id], let result = exchange.result else { return }
-        exchanges[id]?.outstanding -= 1
+        exchanges.change(id) { $0.outstanding -= 1 }
         guard exchange.outstanding == 1 else { return }
         complete(id, result, at: now, into: &actions)
     }
@@ -140,13 +154,13 @@ extension Warden {
         counters.revoked += 1
         // A service that comes back to its port finds the clients that it had.
         if cause == Self.noLongerRegistered { remember(key, grant, at: now) } else { forget(key) }
-        var event = event(.revoked, key, grant, grant.programs.min())
+        var event = event(.revoked, key, grant, grant.programs.least)
         event.detail = cause
         audit(event, at: now, into: &actions)
     }
 
     private mutating func done(_ outcome: TableWriter.Outcome, at now: Instant, into actions: inout [Action]) {
-        for (key, left) in outcome.restored { ledger.prolong(key, notBefore: now + left) }
+        for key in outcome.restored { ledger.prolong(key, notBefore: now + settings.firewall.keep) }
         if outcome.isTableMade {
             shield.tableMade()
             noteRestored(at: now, into: &actions)
@@ -159,35 +173,37 @@ extension Warden {
         for key in outcome.unstood where services.guarded.contains(key.service) {
             actions.append(.cutFlows(key.clients, key.service))
         }
-        for id in outcome.issued.flatMap(\.issue.followers) + outcome.settled {
-            acknowledged(id, at: now, into: &actions)
-        }
+        for follower in outcome.followers { acknowledged(follower.id, at: now, into: &actions) }
     }
 
     private mutating func noteIssued(
         _ key: GrantKey, _ issue: TableWriter.Issue, at now: Instant, into actions: inout [Action]
     ) {
         let old = ledger[key]
-        let grant = Grant(
-            programs: issue.programs.union(old?.programs ?? []), rule: issue.note.rule, issued: issue.note.issued,
-            expiresNotBefore: now + issue.timeout, writtenAt: now)
+        var grant = Grant(
+            programs: issue.programs, rule: issue.note.rule, issued: issue.note.issued,
+            expiresNotBefore: now + issue.timeout)
+        if let old { grant.programs.formUnion(old.programs) }
         ledger.record(key, grant)
         forget(key)
         let isRenewal = old != nil || issue.isRevival
         if isRenewal { counters.renewed += 1 } else { counters.granted += 1 }
-        var event = event(isRenewal ? .renewed : .granted, key, grant, issue.note.program)
-        if issue.isRevival { event.detail = "revived" }
-        audit(event, at: now, into: &actions)
+        let kind: AuditEvent.Kind = isRenewal ? .renewed : .granted
+        if admitsEvent(kind, of: key.client, over: key.service.transport, at: now) {
+            var event = event(kind, key, grant, issue.note.program)
+            if issue.isRevival { event.detail = "revived" }
+            actions.append(.audit(event))
+        }
         // Registry or policy may have changed since the grant was decided.
         revokeIfBaseless(key, grant)
     }
 
-    func event(_ kind: AuditEvent.Kind, _ key: GrantKey, _ grant: Grant, _ program: Program?) -> AuditEvent {
+    func event(_ kind: AuditEvent.Kind, _ key: GrantKey, _ grant: Grant, _ program: Program) -> AuditEvent {
         var event = AuditEvent(kind)
         event.client = key.client
         event.transport = key.service.transport
         event.program = program
-        event.programName = program.flatMap(names.name)
+        event.programName = names.name(of: program)
         event.rule = grant.rule
         event.granted = key.service
         return event
@@ -203,7 +219,7 @@ extension Warden {
             } else if let grant = ledger.remove(key) {
                 counters.expired += 1
                 remember(key, grant, at: now)
-                audit(event(.expired, key, grant, grant.programs.min()), at: now, into: &actions)
+                audit(event(.expired, key, grant, grant.programs.least), at: now, into: &actions)
             }
         }
         flush(at: now, into: &actions)
@@ -211,21 +227,27 @@ extension Warden {
 
     /// Revokes every grant whose mapping is gone, or that policy no longer permits.
     mutating func revokeBaseless() {
-        for (key, grant) in ledger.grants { revokeIfBaseless(key, grant) }
+        for (key, grant) in ledger.all { revokeIfBaseless(key, grant) }
     }
 
     private mutating func revokeIfBaseless(_ key: GrantKey, _ grant: Grant) {
         // What was adopted is judged once there is something to judge it by.
         guard registry != nil else { return }
-        let programs = services.programs[key.service] ?? []
-        let isPermitted = grant.programs.intersection(programs).contains { program in
-            guard case .permitted(_, let open) = policy.lookup(program, over: key.service.transport, by: key.client)
-            else { return false }
-            return open != .never
+        let registered = services.programs[key.service] ?? []
+        let isPermitted = grant.programs.contains { program in
+            registered.contains(program) && opens(program, key)
         }
         guard !isPermitted || settings.firewall.never.contains(key.service.port) else { return }
-        let isRegistered = !grant.programs.isDisjoint(with: programs)
+        let isRegistered = grant.programs.contains(where: registered.contains)
         revoke(key, isRegistered ? "no longer permitted" : Self.noLongerRegistered)
+    }
+
+    /// Policy lets the client have the program's port opened.
+    func opens(_ program: Program, _ key: GrantKey) -> Bool {
+        guard case .permitted(_, let open) = policy.lookup(program, over: key.service.transport, by: key.client) else {
+            return false
+        }
+        return open != .never
     }
 
     private static let noLongerRegistered = "no longer registered"
@@ -239,8 +261,8 @@ extension Warden {
     mutating func revokeExcess() {
         let excess = ledger.count - settings.limits.grants
         guard excess > 0 else { return }
-        let byAge = ledger.grants.sorted {
-            ($0.value.expiresNotBefore, $0.key) < ($1.value.expiresNotBefore, $1.key)
+        let byAge = ledger.all.sorted {
+            ($0.grant.expiresNotBefore, $0.key) < ($1.grant.expiresNotBefore, $1.key)
         }
         for (key, _) in byAge.prefix(excess) { revoke(key, "limits.grants") }
     }

@@ -113,8 +113,7 @@ extension Warden {
         }
         let result = PortmapperResult.addressList(entries)
         guard isAffordable(result.encoded.count, id, exchange, at: now, into: &actions) else { return }
-        exchanges[id]?.result = result
-        exchanges[id]?.services = wanted
+        exchanges.change(id) { ($0.result, $0.services) = (result, wanted) }
         inspect(id, at: now, into: &actions)
     }
 }

@@ -7,17 +7,22 @@ extension Warden {
     public mutating func tableFound(_ contents: TableContents, at now: Instant) {
         services.adopt(guarded: contents.guarded)
         let never = settings.firewall.never
+        // Few rules made all of them.
+        var labels: Set<String> = []
+        ledger.reserve(contents.granted.count)
         for element in contents.granted where !never.contains(element.key.service.port) {
             guard let note = GrantNote(element.comment) else { continue }
             ledger.record(
                 element.key,
                 Grant(
-                    programs: [note.program], rule: note.rule, issued: note.issued,
-                    expiresNotBefore: now + element.expiresIn, writtenAt: now + element.expiresIn - element.timeout))
+                    programs: Programs(note.program), rule: labels.insert(note.rule).memberAfterInsert,
+                    issued: note.issued, expiresNotBefore: now + element.expiresIn))
         }
         for element in contents.remembered {
-            guard let note = GrantNote(element.comment) else { continue }
-            let entry = GrantMemory.Entry(note: note, programs: [note.program], until: now + element.expiresIn)
+            guard var note = GrantNote(element.comment) else { continue }
+            note.rule = labels.insert(note.rule).memberAfterInsert
+            let entry = GrantMemory.Entry(
+                note: note, programs: Programs(note.program), until: now + element.expiresIn)
             _ = memory.remember(element.key, entry, limit: settings.limits.grants)
         }
         for (client, left) in contents.quarantined where !isSpared(client) {
@@ -45,7 +50,7 @@ extension Warden {
             key.client == client && (port == nil || key.service.port == port)
                 && (transport == nil || key.service.transport == transport)
         }
-        let keys = ledger.grants.keys.filter(matches).sorted()
+        let keys = ledger.keys.filter(matches).sorted()
         for key in keys { revoke(key, "by the operator") }
         // What the client only held once must not come back either.
         for key in memory.entries.keys where matches(key) { forgetAndCut(key, into: &actions) }

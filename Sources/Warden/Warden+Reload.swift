@@ -49,7 +49,7 @@ extension Warden {
         var exchange = exchange
         exchange.permission = permission
         exchange.services = exchange.services.map { decideAnew($0, of: exchange.peer) }
-        exchanges[id] = exchange
+        exchanges.change(id) { $0 = exchange }
     }
 
     private func decideAnew(_ service: Exchange.Service, of peer: Peer) -> Exchange.Service {

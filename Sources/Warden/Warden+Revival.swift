@@ -5,9 +5,10 @@ import Portmapper
 extension Warden {
     /// A grant has ended, but not because anybody wanted it to.
     mutating func remember(_ key: GrantKey, _ grant: Grant, at now: Instant) {
-        guard settings.firewall.revive > .zero, let program = grant.programs.min() else { return }
+        guard settings.firewall.revive > .zero else { return }
         let entry = GrantMemory.Entry(
-            note: GrantNote(program: program, issued: grant.issued, rule: grant.rule), programs: grant.programs,
+            note: GrantNote(program: grant.programs.least, issued: grant.issued, rule: grant.rule),
+            programs: grant.programs,
             until: now + settings.firewall.revive)
         for forgotten in memory.remember(key, entry, limit: settings.limits.grants) { writer.forget(forgotten) }
         if memory[key] != nil { writer.remember(key, entry) }
@@ -27,13 +28,7 @@ extension Warden {
     /// A new policy ends also what lives on without a grant.
     mutating func forgetUnpermitted(into actions: inout [Action]) {
         for (key, entry) in memory.entries {
-            let isPermitted = entry.programs.contains { program in
-                guard
-                    case .permitted(_, let open) = policy.lookup(
-                        program, over: key.service.transport, by: key.client)
-                else { return false }
-                return open != .never
-            }
+            let isPermitted = entry.programs.contains { opens($0, key) }
             if !isPermitted { forgetAndCut(key, into: &actions) }
         }
     }
@@ -68,22 +63,23 @@ extension Warden {
             services.isAlive(key.service, ipv4: key.client.isIPv4),
             !settings.firewall.never.contains(key.service.port), hasRoom(for: [key.service], client: key.client)
         else { return false }
-        issueAgain(key, [program], rule, entry.note.issued)
+        issueAgain(key, Programs(program), rule, entry.note.issued)
         return true
     }
 
-    private mutating func issueAgain(_ key: GrantKey, _ programs: Set<Program>, _ rule: String, _ issued: Timestamp) {
-        guard !writer.isUnderWay(key), let program = programs.min() else { return }
+    private mutating func issueAgain(_ key: GrantKey, _ programs: Programs, _ rule: String, _ issued: Timestamp) {
+        guard !writer.isUnderWay(key) else { return }
         writer.issue(
             key,
             TableWriter.Issue(
-                note: GrantNote(program: program, issued: issued, rule: rule), programs: programs,
-                timeout: settings.firewall.keep, followers: [], isRevival: true))
+                note: GrantNote(program: programs.least, issued: issued, rule: rule), programs: programs,
+                timeout: settings.firewall.keep, isRevival: true))
     }
 
     /// A program of these that a trusted owner registers at the port, and that the client may still look up.
-    private func permittedProgram(of programs: Set<Program>, _ key: GrantKey) -> (Program, rule: String)? {
-        for program in programs.intersection(services.programs[key.service] ?? []).sorted() {
+    private func permittedProgram(of programs: Programs, _ key: GrantKey) -> (Program, rule: String)? {
+        let registered = services.programs[key.service] ?? []
+        for program in programs.all where registered.contains(program) {
             guard
                 case .permitted(let rule, let open) = policy.lookup(
                     program, over: key.service.transport, by: key.client), open == .onLookup

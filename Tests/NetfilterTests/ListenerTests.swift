@@ -46,6 +46,10 @@ extension KernelTests {
                 var expected = Dictionary(uniqueKeysWithValues: others.map { ($0, ListenerState()) })
                 expected[service] = ListenerState(ipv4: listener.ipv4, ipv6: listener.ipv6)
                 #expect(try listeners.listening(others) == expected)
+                // Too many to be looked for one by one.
+                let many = others.union((5000...5009).map { ServicePort(transport, $0) })
+                #expect(try listeners.listening(many).filter { others.contains($0.key) } == expected)
+                #expect(try listeners.listening([service]) == [service: expected[service]])
             }
         }
 

@@ -26,6 +26,21 @@ extension KernelTests {
             }
         }
 
+        @Test("tells of nothing while nobody needs to know, and of what comes after")
+        func following() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable.made()
+                let monitor = try TableMonitor(table: "rpcwarden", ownPortID: table.portID)
+                for _ in 0..<2 { try monitor.follow(false) }
+                _ = shell("nft 'add element inet rpcwarden guarded { tcp . 22 }'")
+                #expect(monitor.readEvents().isEmpty)
+                for _ in 0..<2 { try monitor.follow(true) }
+                _ = shell("nft 'add element inet rpcwarden guarded { tcp . 23 }'")
+                let told = monitor.readEvents().compactMap(\.change).map(\.what)
+                #expect(told == [.elementAdded(.guarded(ServicePort(.tcp, 23)))])
+            }
+        }
+
         @Test("tells which of our elements another added or deleted")
         func foreignElements() throws {
             try inFreshNamespace {

@@ -44,5 +44,5 @@ import Testing
 }
 
 extension Warden {
-    fileprivate var ledgerKeys: [GrantKey] { Array(ledger.grants.keys) }
+    fileprivate var ledgerKeys: [GrantKey] { Array(ledger.keys) }
 }

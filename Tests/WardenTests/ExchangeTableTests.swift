@@ -18,7 +18,7 @@ struct ExchangeTableTests {
         #expect(first != second)
         #expect(table[first] == nil)
         #expect(table.remove(first) == nil)
-        table[first]?.outstanding = 5
+        table.change(first) { $0.outstanding = 5 }
         #expect(table[second]?.xid == 2)
         #expect(table[second]?.outstanding == 0)
         #expect(table.count == 1)
@@ -28,10 +28,10 @@ struct ExchangeTableTests {
     func change() {
         var table = ExchangeTable()
         let id = table.insert(exchange(1))
-        table[id]?.outstanding = 3
+        table.change(id) { $0.outstanding = 3 }
         #expect(table[id]?.outstanding == 3)
         _ = table.remove(id)
-        table[id] = exchange(9)
+        table.change(id) { $0 = exchange(9) }
         #expect(table.isEmpty)
         #expect(table[id] == nil)
     }

@@ -205,6 +205,23 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
 @Suite("rate limiter") struct RateLimiterTests {
     private static let client = RateLimiter.Key(ip("192.0.2.1"), .udp)
 
+    @Test("sources whose buckets are full again take no memory")
+    func forgetsFullOnes() {
+        var limiter = RateLimiter(perSecond: 1000, burst: 10)
+        for source in UInt32(0)..<50_000 {
+            let isAdmitted = limiter.admits(RateLimiter.Key(.v4(source), .udp), at: at(Int64(source) / 100))
+            #expect(isAdmitted)
+        }
+        #expect(limiter.count <= 5000)
+        // Those that aren't are remembered, however many come between.
+        for source in UInt32(0)..<20_000 {
+            let isAdmitted = limiter.admits(RateLimiter.Key(.v4(source), .tcp), cost: 10, at: at(600))
+            #expect(isAdmitted)
+        }
+        #expect(limiter.admits(RateLimiter.Key(.v4(0), .tcp), at: at(600)) == false)
+        #expect(limiter.count >= 20_000)
+    }
+
     @Test("a burst passes, then one an interval; silence fills the bucket again, not beyond")
     func bucket() {
         var limiter = RateLimiter(perSecond: 10, burst: 3)
@@ -245,7 +262,7 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
 
     @Test("a million sources, IPv4 and IPv6, leave no more than two generations behind")
     func bounded() {
-        var limiter = RateLimiter(perSecond: 50, burst: 200)
+        var limiter = RateLimiter(perSecond: 1, burst: 200)
         var generator = SeededGenerator(state: 7)
         var largest = 0
         for index in 0..<1_000_000 {
@@ -387,6 +404,20 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
         }
         #expect(taken == times.sorted())
         #expect(queue.count == 0)
+    }
+}
+
+@Suite("programs") struct ProgramsTests {
+    @Test("are ascending, each once")
+    func union() {
+        var programs = Programs(.mountd)
+        for more in [Programs(.mountd), Programs(.status), Programs(.nfs), Programs(.status)] {
+            programs.formUnion(more)
+        }
+        #expect(programs.all == [.nfs, .mountd, .status] && programs.least == .nfs)
+        #expect(programs.contains(.nfs) && programs.contains(.status) && !programs.contains(.nlockmgr))
+        #expect(programs.contains { $0 == .status } && !programs.contains { $0 == .nlockmgr })
+        #expect(Programs(.nfs) != programs)
     }
 }
 
@@ -572,8 +603,8 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
 
     private static func grant(until milliseconds: Int64) -> Grant {
         Grant(
-            programs: [.nfs], rule: "r", issued: Timestamp(milliseconds: 0), expiresNotBefore: at(milliseconds),
-            writtenAt: at(0))
+            programs: Programs(.nfs), rule: "r", issued: Timestamp(milliseconds: 0),
+            expiresNotBefore: at(milliseconds))
     }
 
     @Test("counts each client's grants, renewed ones once")
@@ -585,6 +616,40 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
         #expect(ledger.remove(Self.key) != nil)
         #expect(ledger.remove(Self.key) == nil)
         #expect(ledger.count(of: ip("10.1.2.3")) == 1)
+    }
+
+    @Test("holds what a plain dictionary would, whatever comes and goes", arguments: 0..<20)
+    func model(seed: Int) {
+        var generator = SeededGenerator(state: UInt64(seed))
+        var ledger = GrantLedger()
+        var model: [GrantKey: Grant] = [:]
+        for step in Int64(0)..<400 {
+            let client = "10.1.2.\(Int.random(in: 1...5, using: &generator))"
+            let key = GrantKey(client, .tcp(UInt16.random(in: 1...6, using: &generator)))
+            if Int.random(in: 0..<5, using: &generator) < 2 {
+                let (removed, expected) = (ledger.remove(key), model.removeValue(forKey: key))
+                #expect(removed == expected)
+            } else {
+                ledger.record(key, Self.grant(until: step))
+                model[key] = Self.grant(until: step)
+            }
+            #expect((ledger.count, ledger[key]) == (model.count, model[key]))
+            #expect(ledger.count(of: key.client) == model.keys.count { $0.client == key.client })
+        }
+        #expect(Dictionary(uniqueKeysWithValues: ledger.all.map { ($0.key, $0.grant) }) == model)
+        let due = ledger.takeDue(at: at(999), limit: 999)
+        #expect(due.sorted() == model.keys.sorted())
+    }
+
+    @Test("a place that another grant took is due for that one alone")
+    func reused() {
+        var ledger = GrantLedger()
+        ledger.record(Self.key, Self.grant(until: 1))
+        _ = ledger.remove(Self.key)
+        let other = GrantKey("10.1.2.9", .tcp(9))
+        ledger.record(other, Self.grant(until: 5))
+        #expect(ledger.takeDue(at: at(4), limit: 9) == [])
+        #expect(ledger.takeDue(at: at(5), limit: 9) == [other])
     }
 
     @Test("a grant is due when it may have expired, not before, and not again until it is prolonged")

@@ -166,7 +166,8 @@ import Testing
         var memory = GrantMemory()
         let entry = { (second: Int64) in
             GrantMemory.Entry(
-                note: GrantNote(program: .mountd, issued: Timestamp(milliseconds: 0), rule: "r"), programs: [.mountd],
+                note: GrantNote(program: .mountd, issued: Timestamp(milliseconds: 0), rule: "r"),
+                programs: Programs(.mountd),
                 until: Instant(nanoseconds: second))
         }
         let keys = (1...3).map { GrantKey(client: .v4(UInt32($0)), service: Self.mountd) }

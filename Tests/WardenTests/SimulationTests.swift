@@ -178,10 +178,10 @@ private struct Life {
         #expect(bench.kernel.guarded == warden.guardedServices)
         #expect(bench.kernel.guarded == warden.elements().guarded)
         #expect(bench.kernel.standing == warden.elements().standing)
-        #expect(Set(bench.kernel.granted.keys) == Set(warden.ledger.grants.keys))
-        for (key, grant) in warden.ledger.grants {
-            let programs = grant.programs.intersection(Self.trusted(bench)[key.service] ?? [])
-            #expect(programs.contains { Self.opens(bench.warden, $0, key) })
+        #expect(Set(bench.kernel.granted.keys) == Set(warden.ledger.keys))
+        for (key, grant) in warden.ledger.all {
+            let programs = Self.trusted(bench)[key.service] ?? []
+            #expect(grant.programs.contains { programs.contains($0) && Self.opens(bench.warden, $0, key) })
             #expect(!warden.settings.firewall.never.contains(key.service.port))
         }
         bench.advance(by: .seconds(200))

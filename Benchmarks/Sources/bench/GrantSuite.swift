@@ -10,7 +10,7 @@ enum GrantSuite {
 
     static func measure(_ bench: Bench) throws -> SuiteResult {
         let site = try Site.guarded(bench, Setting(more: "metrics: 127.0.0.1:9811"))
-        let figures = [try many(site), try one(site)].flatMap { $0 }
+        let figures = [try many(site), try one(site), try floor(bench)].flatMap { $0 }
         try site.end()
         return SuiteResult(figures: figures)
     }
@@ -64,6 +64,17 @@ enum GrantSuite {
                     .init("commit to acknowledgement", .microseconds, commits.median),
                 ]
             ).atMost(30, "commit to acknowledgement")
+        ]
+    }
+
+    /// Two processes that wait for each other's messages and do nothing else, as often as lookups come one by one.
+    private static func floor(_ bench: Bench) throws -> [Figure] {
+        let times = try (0..<min(bench.rounds, roundsMax)).map { _ in
+            let words = ["\(bench.tools)/load", "wakeups", "--calls", "1000", "--pause", "200"]
+            return try Tally(try execute(bench.priority + words)).p50 / 1000
+        }
+        return [
+            Figure(name, "two wake-ups, nothing else, p50", [.init("commit to acknowledgement", .microseconds, times)])
         ]
     }
 

@@ -27,6 +27,8 @@ struct options {
     uint64_t calls;
     /* UDP: after so long without an answer a call is given up. */
     unsigned patience_ms;
+    /* Before each message of wakeups. */
+    unsigned pause_us;
     /* Source addresses: the first, and how many; 0 leaves the choice to the kernel. */
     struct sockaddr_storage source;
     uint32_t sources;
@@ -60,5 +62,6 @@ int run_flood(const struct options *options);
 int run_echo(const struct options *options);
 int run_sink(const struct options *options);
 int run_listen(const struct options *options);
+int run_wakeups(const struct options *options);
 
 #endif

@@ -9,6 +9,7 @@
 static const char usage[] =
     "usage: load udp|tcp|flood --to ADDRESS --port PORT --messages FILE [--in-flight N] [--connections N]\n"
     "                          [--seconds S] [--calls N] [--sources FIRST/COUNT] [--patience MS]\n"
+    "       load wakeups --calls N [--pause US]\n"
     "       load echo|sink --to ADDRESS --port PORT\n"
     "       load listen --to ADDRESS --port FIRST --count N --socket RPCBIND-SOCKET --messages FILE\n"
     "SIGTERM ends udp before its time. FILE has one message in hexadecimal a line; the result is one JSON object.\n";
@@ -86,6 +87,8 @@ int main(int count, char **words)
             options.calls = strtoull(value, NULL, 10);
         else if (!strcmp(name, "--patience"))
             options.patience_ms = (unsigned)atoi(value);
+        else if (!strcmp(name, "--pause"))
+            options.pause_us = (unsigned)atoi(value);
         else if (!strcmp(name, "--count"))
             options.count = (unsigned)atoi(value);
         else if (!strcmp(name, "--socket"))
@@ -101,6 +104,8 @@ int main(int count, char **words)
         } else
             refuse("unknown option", name);
     }
+    if (!strcmp(words[1], "wakeups"))
+        return run_wakeups(&options);
     if (!to)
         refuse("missing", "--to");
     if (options.in_flight < 1 || options.in_flight > 1024)

@@ -55,8 +55,8 @@ struct Core {
             replies += 1
         case .ask(let question): warden.answered(question, with: answer(question), at: now, into: &actions)
         case .inspectListeners(let services):
-            let states = Dictionary(
-                uniqueKeysWithValues: services.map { ($0, ListenerState(ipv4: true, ipv6: true)) })
+            var states: [ServicePort: ListenerState] = [:]
+            for service in services { states[service] = ListenerState(ipv4: true, ipv6: true) }
             warden.listenersInspected(states, at: now, into: &actions)
         case .commit: warden.committed(nil, at: now, into: &actions)
         case .closeConnection, .inspectGrants, .cutFlows, .audit: break

@@ -37,6 +37,12 @@ int csb_die_with(pid_t parent);
 /* Closes every descriptor from 3 on but one. */
 int csb_close_all_but(int kept);
 
+/* Blocks of so many bytes and more are mapped one by one, and given back when they are freed. */
+int csb_keep_blocks_apart(int bytes_min);
+
+/* What is free goes back to the system. */
+void csb_give_back_memory(void);
+
 /* Landlock: from now on this thread, and those that it starts, may
  * - with `writable` NULL: read files, and nothing else; no TCP either;
  * - otherwise: read files, and write or make files and sockets beneath these folders alone.

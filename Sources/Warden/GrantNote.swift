@@ -1,0 +1,65 @@
+import Portmapper
+
+/// What a grant's element carries as its comment: enough to adopt it after a restart.
+public struct GrantNote: Hashable, Sendable, CustomStringConvertible {
+    /// nft shows comments of up to 127 bytes.
+    public static let bytesMax = 127
+
+    public var program: Program
+    public var issued: Timestamp
+    public var rule: String
+
+    public init(program: Program, issued: Timestamp, rule: String) {
+        self.program = program
+        self.issued = issued
+        self.rule = rule
+    }
+
+    // nft prints comments between double quotes, without escaping any inside.
+    private static let quote = UInt8(ascii: "\"")
+    private static let apostrophe = UInt8(ascii: "'")
+
+    /// `100005 since 2026-11-21T11:40:03Z by policy.yaml:14 'workstations mount NFSv3'`
+    public var description: String {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(Self.bytesMax)
+        bytes.append(decimal: Int64(program.rawValue))
+        bytes += " since ".utf8
+        issued.write(to: &bytes)
+        bytes += " by ".utf8
+        for byte in rule.utf8 { bytes.append(byte == Self.quote ? Self.apostrophe : byte) }
+        let text = String(decoding: bytes, as: UTF8.self)
+        guard bytes.count > Self.bytesMax else { return text }
+        var cut = Substring(text)
+        while cut.utf8.count > Self.bytesMax { cut = cut.dropLast() }
+        return String(cut)
+    }
+
+    public init?(_ comment: String) {
+        let bytes = Array(comment.utf8)
+        guard let space = bytes.firstIndex(of: UInt8(ascii: " ")), let number = Self.program(bytes[..<space]) else {
+            return nil
+        }
+        var rest = bytes[space...]
+        guard rest.takePrefix(" since "), let issued = Timestamp(bytes: rest.prefix(Timestamp.bytes)) else {
+            return nil
+        }
+        rest = rest.dropFirst(Timestamp.bytes)
+        guard rest.takePrefix(" by ") else { return nil }
+        let rule = rest.map { $0 == Self.apostrophe ? Self.quote : $0 }
+        self.init(program: number, issued: issued, rule: String(decoding: rule, as: UTF8.self))
+    }
+
+    private static func program(_ digits: ArraySlice<UInt8>) -> Program? {
+        guard (1...10).contains(digits.count), let number = Int64(decimal: digits) else { return nil }
+        return UInt32(exactly: number).map { Program($0) }
+    }
+}
+
+extension ArraySlice<UInt8> {
+    fileprivate mutating func takePrefix(_ text: StaticString) -> Bool {
+        let isThere = text.withUTF8Buffer { starts(with: $0) }
+        if isThere { self = dropFirst(text.utf8CodeUnitCount) }
+        return isThere
+    }
+}
