@@ -35,7 +35,13 @@ extension LabTests {
                 }
             }
 
-            static func isGone(_ pid: Int32) -> Bool { Glibc.kill(pid, 0) != 0 }
+            /// It has ended; that process 1 takes note may take it two seconds.
+            static func isGone(_ pid: Int32) -> Bool {
+                guard let stat = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8),
+                    let name = stat.lastIndex(of: ")")
+                else { return true }
+                return stat[name...].dropFirst(2).first == "Z"
+            }
         }
 
         private static let none = "0000000000000000"
