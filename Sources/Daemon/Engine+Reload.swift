@@ -67,14 +67,12 @@ extension Engine {
             updates.awaitsNames = true
             return loop.makeSucceededFuture(fresh.changes + ["takes effect as soon as the new host names are resolved"])
         }
-        do {
-            try netfilter.reload()
-        } catch {
-            return refuse(error)
-        }
         let this = NIOLoopBound(self, eventLoop: loop)
-        return compile(fresh.load.rules).and(awaitReading()).flatMap { policy, reading in
-            this.value.compiled(policy, of: fresh, reading, attempts: attempts)
+        // One after the other: where there are two processors, lookups have one.
+        return compile(fresh.load.rules).flatMap { policy in
+            this.value.readInNetfilterProcess().flatMap {
+                this.value.compiled(policy, of: fresh, $0, attempts: attempts)
+            }
         }
     }
 
@@ -131,7 +129,12 @@ extension Engine {
     }
 
     /// The netfilter process serves while it reads, and tells of the end when it is asked for events.
-    private func awaitReading() -> EventLoopFuture<FileReading> {
+    private func readInNetfilterProcess() -> EventLoopFuture<FileReading> {
+        do {
+            try netfilter.reload()
+        } catch {
+            return loop.makeSucceededFuture(.refused("\(error)"))
+        }
         let promise = loop.makePromise(of: FileReading.self)
         lookForReading(promise)
         return promise.futureResult

@@ -36,6 +36,8 @@ struct RateLimiter {
     private let depth: Int64
     private var younger: [Key: Int64] = [:]
     private var older: [Key: Int64] = [:]
+    /// Empty.
+    private var spare: [Key: Int64] = [:]
     /// So many, and buckets that are full again are looked for.
     private var sweepAt = sourcesMin
 
@@ -57,10 +59,10 @@ struct RateLimiter {
     }
 
     private mutating func makeRoom(at now: Instant) {
-        let all = younger
-        younger = [:]
-        younger.reserveCapacity(Self.sourcesMin)
-        for (key, full) in all where full > now.nanoseconds { younger[key] = full }
+        swap(&younger, &spare)
+        for (key, full) in spare where full > now.nanoseconds { younger[key] = full }
+        // Tables take turns while they are of use, so that a flood of sources asks for no memory.
+        spare.removeAll(keepingCapacity: spare.capacity <= 4 * max(younger.count, Self.sourcesMin))
         if younger.count >= Self.sourcesMax {
             older = younger
             younger = [:]
