@@ -182,10 +182,11 @@ public final class PortmapServer {
 
     private func sendRecord(_ reply: Reply, to peer: Peer) {
         guard let channel = connections[peer.channel] else { return }
-        let bytes = reply.encoded
-        var buffer = channel.allocator.buffer(capacity: bytes.count + 4)
-        buffer.writeInteger(RecordReader.header(forRecordBytes: bytes.count))
-        buffer.writeBytes(bytes)
+        encoder.clear()
+        reply.encode(into: &encoder)
+        var buffer = channel.allocator.buffer(capacity: encoder.bytes.count + 4)
+        buffer.writeInteger(RecordReader.header(forRecordBytes: encoder.bytes.count))
+        buffer.writeBytes(encoder.bytes)
         channel.write(buffer, promise: nil)
         unflushed.insert(peer.channel)
     }
