@@ -2,16 +2,16 @@
 #include "CSandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <malloc.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-int csb_socket_pair(int ends[2]) {
-    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0 ? 0 : errno;
+int csb_pipe(int ends[2]) {
+    return pipe2(ends, O_CLOEXEC) == 0 ? 0 : errno;
 }
 
 pid_t csb_fork(void) {
@@ -90,9 +90,11 @@ static int close_between(unsigned first, unsigned last) {
     return 0;
 }
 
-int csb_close_all_but(int kept) {
-    int number = close_between(3, (unsigned)kept - 1);
-    return number != 0 ? number : close_between((unsigned)kept + 1, ~0u);
+int csb_close_all_but(int one, int other) {
+    unsigned first = (unsigned)(one < other ? one : other), last = (unsigned)(one < other ? other : one);
+    int number = close_between(3, first - 1);
+    if (number == 0) number = close_between(first + 1, last - 1);
+    return number != 0 ? number : close_between(last + 1, ~0u);
 }
 
 /* glibc otherwise takes ever larger blocks from its heaps, which shrink at their ends alone. */

@@ -1,7 +1,9 @@
 import CSandbox
 import Glibc
 
-/// One end of a stream between two processes: messages, each behind its length; belongs to one thread at a time.
+/// One end of two streams between two processes: messages, each behind its length; belongs to one thread at a time.
+///
+/// Pipes, for whoever takes bytes out of a socket wakes the other side too, which sleeps until there is an answer.
 public struct Channel: Sendable {
     /// Why nothing more can be said.
     public enum Failure: Error, Hashable, Sendable, CustomStringConvertible {
@@ -21,53 +23,55 @@ public struct Channel: Sendable {
         }
     }
 
-    let descriptor: Int32
+    let input: Int32
+    let output: Int32
     private let messageBytesMax: Int
     private let waitMax: Duration?
 
     /// - Parameter waitMax: for a message that the other side owes; `nil`: for ever.
-    init(_ descriptor: Int32, messageBytesMax: Int, waitMax: Duration?) {
-        self.descriptor = descriptor
+    init(input: Int32, output: Int32, messageBytesMax: Int, waitMax: Duration?) {
+        self.input = input
+        self.output = output
         self.messageBytesMax = messageBytesMax
         self.waitMax = waitMax
-        guard let waitMax else { return }
-        var limit = timeval(tv_sec: Int(waitMax.components.seconds), tv_usec: 0)
-        for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
-            setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
-        }
+        signal(SIGPIPE, SIG_IGN)
+        // Then poll() waits, which has a limit.
+        if waitMax != nil { for end in [input, output] { _ = fcntl(end, F_SETFL, O_NONBLOCK) } }
     }
 
     /// The two ends; the second one waits for ever.
     public static func pair(
         messageBytesMax: Int, waitMax: Duration
     ) throws(SandboxError) -> (first: Channel, second: Channel) {
-        var ends: [Int32] = [-1, -1]
-        try check(csb_socket_pair(&ends), "making a channel")
+        var there: [Int32] = [-1, -1]
+        var back: [Int32] = [-1, -1]
+        try check(csb_pipe(&there), "making a channel")
+        try check(csb_pipe(&back), "making a channel")
         return (
-            Channel(ends[0], messageBytesMax: messageBytesMax, waitMax: waitMax),
-            Channel(ends[1], messageBytesMax: messageBytesMax, waitMax: nil)
+            Channel(input: back[0], output: there[1], messageBytesMax: messageBytesMax, waitMax: waitMax),
+            Channel(input: there[0], output: back[1], messageBytesMax: messageBytesMax, waitMax: nil)
         )
     }
 
-    public func close() { _ = Glibc.close(descriptor) }
+    public func close() { for end in [input, output] { _ = Glibc.close(end) } }
 
     public func send(_ message: [UInt8]) throws(Failure) {
         guard message.count <= messageBytesMax else { throw .tooLong(bytes: message.count) }
         // One system call for nearly every message.
-        var bytes = withUnsafeBytes(of: UInt32(message.count).bigEndian) { Array($0) }
-        bytes.reserveCapacity(message.count + bytes.count)
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(Self.headerBytes + message.count)
+        withUnsafeBytes(of: UInt32(message.count).bigEndian) { bytes += $0 }
         bytes += message
         var sent = 0
         while sent < bytes.count {
-            let count = bytes.withUnsafeBytes {
-                Glibc.send(descriptor, $0.baseAddress?.advanced(by: sent), $0.count - sent, Int32(MSG_NOSIGNAL))
-            }
-            if count >= 0 { sent += count } else { try retry(errno) }
+            let count = bytes.withUnsafeBytes { write(output, $0.baseAddress?.advanced(by: sent), $0.count - sent) }
+            if count >= 0 { sent += count } else { try retry(errno, output, POLLOUT) }
         }
     }
 
     /// The next message.
     public func receive() throws(Failure) -> [UInt8] {
+        if waitMax != nil { try wait(input, POLLIN) }
         let header = try read(Self.headerBytes)
         let count = Int(header.reduce(UInt32(0)) { $0 << 8 | UInt32($1) })
         guard count <= messageBytesMax else { throw .tooLong(bytes: count) }
@@ -76,7 +80,7 @@ public struct Channel: Sendable {
 
     /// Whether ``receive()`` finds something at once, be it the end.
     public var isReadable: Bool {
-        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        var entry = pollfd(fd: input, events: Int16(POLLIN), revents: 0)
         return poll(&entry, 1, 0) > 0
     }
 
@@ -90,23 +94,32 @@ public struct Channel: Sendable {
             let room = min(wanted - bytes.count, Self.chunkBytes)
             let start = bytes.count
             bytes.append(contentsOf: repeatElement(0, count: room))
-            let count = bytes.withUnsafeMutableBytes {
-                recv(descriptor, $0.baseAddress?.advanced(by: start), room, Int32(MSG_WAITALL))
-            }
+            let count = bytes.withUnsafeMutableBytes { Glibc.read(input, $0.baseAddress?.advanced(by: start), room) }
             let number = errno
             bytes.removeLast(room - max(count, 0))
             if count == 0 { throw .ended }
-            if count < 0 { try retry(number) }
+            if count < 0 { try retry(number, input, POLLIN) }
         }
         return bytes
     }
 
-    private func retry(_ number: Int32) throws(Failure) {
+    private func retry(_ number: Int32, _ descriptor: Int32, _ event: Int32) throws(Failure) {
         switch number {
         case EINTR: return
-        case EPIPE, ECONNRESET: throw .ended
-        case EAGAIN: throw .silent(waitMax ?? .zero)
+        case EPIPE: throw .ended
+        case EAGAIN: try wait(descriptor, event)
         default: throw .failed(errno: number)
+        }
+    }
+
+    /// Until something can be taken or handed over, be it the other side's end.
+    private func wait(_ descriptor: Int32, _ event: Int32) throws(Failure) {
+        var entry = pollfd(fd: descriptor, events: Int16(event), revents: 0)
+        let limit = waitMax.map { Int32(clamping: $0.components.seconds * 1000) } ?? -1
+        switch poll(&entry, 1, limit) {
+        case 0: throw .silent(waitMax ?? .zero)
+        case -1 where errno != EINTR: throw .failed(errno: errno)
+        default: return
         }
     }
 }

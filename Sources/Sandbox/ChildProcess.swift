@@ -18,7 +18,8 @@ public struct ChildProcess: Sendable {
         guard child >= 0 else { throw SandboxError(doing: "making a process", errno: -child) }
         guard child > 0 else {
             for number in [SIGTERM, SIGINT, SIGHUP, SIGPIPE] { signal(number, SIG_IGN) }
-            guard csb_die_with(parent) == 0, csb_close_all_but(ends.second.descriptor) == 0 else { _exit(1) }
+            guard csb_die_with(parent) == 0, csb_close_all_but(ends.second.input, ends.second.output) == 0
+            else { _exit(1) }
             _exit(body(ends.second))
         }
         ends.second.close()

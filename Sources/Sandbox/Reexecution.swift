@@ -16,8 +16,9 @@ public enum Reexecution {
         let failure = { (number: Int32) in SandboxError(doing: "executing the program anew", errno: number) }
         let number = csb_clear_ambient()
         guard number == 0 else { return failure(number) }
-        guard fcntl(child.channel.descriptor, F_SETFD, 0) == 0 else { return failure(errno) }
-        setenv(variable, "\(child.processID) \(child.channel.descriptor)", 1)
+        let channel = child.channel
+        for end in [channel.input, channel.output] where fcntl(end, F_SETFD, 0) != 0 { return failure(errno) }
+        setenv(variable, "\(child.processID) \(channel.input) \(channel.output)", 1)
         var arguments = CommandLine.arguments.map { strdup($0) }
         arguments.append(nil)
         execv("/proc/self/exe", arguments)
@@ -29,10 +30,11 @@ public enum Reexecution {
         guard let text = getenv(variable).map({ String(cString: $0) }) else { return nil }
         unsetenv(variable)
         let numbers = text.split(separator: " ").compactMap { Int32($0) }
-        guard numbers.count == 2, waitpid(numbers[0], nil, WNOHANG) == 0,
-            fcntl(numbers[1], F_SETFD, FD_CLOEXEC) == 0
+        guard numbers.count == 3, waitpid(numbers[0], nil, WNOHANG) == 0,
+            numbers[1...].allSatisfy({ fcntl($0, F_SETFD, FD_CLOEXEC) == 0 })
         else { throw SandboxError(doing: "taking over the process that \(variable) names (\(text))", errno: ECHILD) }
-        let channel = Channel(numbers[1], messageBytesMax: messageBytesMax, waitMax: waitMax)
+        let channel = Channel(
+            input: numbers[1], output: numbers[2], messageBytesMax: messageBytesMax, waitMax: waitMax)
         return ChildProcess(processID: numbers[0], channel: channel)
     }
 }

@@ -2,7 +2,8 @@
 public struct LatencyHistogram: Hashable, Sendable {
     /// What each bucket holds at the most. A commit takes some 10 µs, a lookup 100 µs, and rpcbind's time-out is 800 ms.
     public static let boundsMicroseconds: [Int64] = [
-        10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+        10, 15, 20, 25, 30, 40, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+        1_000_000,
     ]
 
     /// By bucket, not summed up; the last one holds what is longer than every bound.

@@ -12,7 +12,7 @@ import Testing
     func messages() throws {
         let (first, second) = try Self.pair()
         let messages: [[UInt8]] = [[], [1], Array(repeating: 7, count: 1 << 20), [2, 3]]
-        // More than a socket buffers: somebody must read meanwhile.
+        // More than a pipe holds: somebody must read meanwhile.
         let writer = Sending.start(first, messages)
         for message in messages { #expect(try second.receive() == message) }
         pthread_join(writer, nil)
@@ -50,7 +50,7 @@ import Testing
         let (first, second) = try Self.pair(16)
         #expect(throws: Channel.Failure.tooLong(bytes: 17)) { try first.send(Array(repeating: 0, count: 17)) }
         let claim: [UInt8] = [0xff, 0xff, 0xff, 0xff]
-        #expect(write(first.descriptor, claim, 4) == 4)
+        #expect(write(first.output, claim, 4) == 4)
         #expect(throws: Channel.Failure.tooLong(bytes: 0xffff_ffff)) { try second.receive() }
         first.close()
         second.close()
@@ -60,7 +60,7 @@ import Testing
     func end() throws {
         for bytes in [[], [0, 0], [0, 0, 0, 4], [0, 0, 0, 4, 1, 2]] as [[UInt8]] {
             let (first, second) = try Self.pair()
-            #expect(write(first.descriptor, bytes, bytes.count) == bytes.count)
+            #expect(write(first.output, bytes, bytes.count) == bytes.count)
             first.close()
             #expect(throws: Channel.Failure.ended) { try second.receive() }
             second.close()

@@ -9,8 +9,8 @@
 
 /* Each returns 0 or errno. */
 
-/* Two connected stream sockets, closed on exec. */
-int csb_socket_pair(int ends[2]);
+/* A pipe, closed on exec: the first end is read, the second written. */
+int csb_pipe(int ends[2]);
 
 /* fork(2), which Swift hides; the process must have one thread. Below 0: -errno. */
 pid_t csb_fork(void);
@@ -34,8 +34,8 @@ int csb_name(const char *name);
 /* SIGKILL when the thread that forked ends, or did already. */
 int csb_die_with(pid_t parent);
 
-/* Closes every descriptor from 3 on but one. */
-int csb_close_all_but(int kept);
+/* Closes every descriptor from 3 on but two. */
+int csb_close_all_but(int one, int other);
 
 /* Blocks of so many bytes and more are mapped one by one, and given back when they are freed. */
 int csb_keep_blocks_apart(int bytes_min);
