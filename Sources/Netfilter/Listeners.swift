@@ -91,12 +91,11 @@ public final class Listeners {
     ) throws(NetfilterError) {
         var request = MessageBuffer()
         let sequence = socket.nextSequence()
-        // An acknowledgement ends the answer to a look, as DONE does a dump's.
-        request.begin(
-            type: UInt16(SOCK_DIAG_BY_FAMILY), flags: flags == 0 ? NLM_F_ACK : flags, sequence: sequence)
+        request.begin(type: UInt16(SOCK_DIAG_BY_FAMILY), flags: flags, sequence: sequence)
         request.append(query)
         request.end()
-        _ = try socket.ask("asking who listens", request, sequence: sequence) { message in
+        // A look is answered by one socket or ENOENT, a dump by many and DONE.
+        _ = try socket.ask("asking who listens", request, sequence: sequence, isSingle: flags == 0) { message in
             if let listener = Listener(message.payload) { each(listener) }
         }
     }

@@ -102,8 +102,11 @@ final class NetlinkSocket {
 extension NetlinkSocket {
     /// Sends a request and calls `each` for every message of its answer; `false` if the kernel says that the
     /// answer is inconsistent because things changed meanwhile.
+    ///
+    /// - Parameter isSingle: whether the answer is one message, or an error, without an acknowledgement behind it.
     func ask(
-        _ doing: String, _ request: borrowing MessageBuffer, sequence: UInt32, each: (NetlinkMessage) -> Void
+        _ doing: String, _ request: borrowing MessageBuffer, sequence: UInt32, isSingle: Bool = false,
+        each: (NetlinkMessage) -> Void
     ) throws(NetfilterError) -> Bool {
         let sent = send(request.bytes)
         guard sent == 0 else { throw .failed(doing: doing, errno: sent, detail: errorText(sent)) }
@@ -117,6 +120,7 @@ extension NetlinkSocket {
                     if message.flags & NLM_F_DUMP_INTR != 0 { isConsistent = false }
                     guard let end = Self.end(message) else {
                         each(message)
+                        if isSingle { return isConsistent }
                         continue
                     }
                     guard end.errno == 0 else { throw .failed(doing: doing, errno: end.errno, detail: end.text) }

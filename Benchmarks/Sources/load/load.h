@@ -27,12 +27,12 @@ struct options {
     uint64_t calls;
     /* UDP: after so long without an answer a call is given up. */
     unsigned patience_ms;
-    /* Before each message of wakeups. */
+    /* Before each message of wakeups and transactions. */
     unsigned pause_us;
     /* Source addresses: the first, and how many; 0 leaves the choice to the kernel. */
     struct sockaddr_storage source;
     uint32_t sources;
-    /* Ports that listen: from that of `to` on. */
+    /* Ports that listen: from that of `to` on. Elements of a transaction. */
     unsigned count;
     const char *socket_path;
 };
@@ -63,5 +63,6 @@ int run_echo(const struct options *options);
 int run_sink(const struct options *options);
 int run_listen(const struct options *options);
 int run_wakeups(const struct options *options);
+int run_transactions(const struct options *options);
 
 #endif
