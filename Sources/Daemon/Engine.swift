@@ -29,7 +29,6 @@ final class Engine {
     private var client: RpcbindClient?
     private var control: ControlServer?
     private var metrics: MetricsServer?
-    private var outcomes: (any NIOCore.Channel)?
     var hosts: HostNameBook?
     var rules: [Rule]
     /// The host names that they mention.
@@ -91,9 +90,7 @@ final class Engine {
         let control = ControlServer(on: loop, path: warden.settings.controlPath) { [unowned self] in answer($0) }
         self.control = control
         let this = NIOLoopBound(self, eventLoop: loop)
-        return control.listen().flatMap { this.value.followOutcomes() }.flatMap { this.value.serveMetrics() }.flatMap {
-            this.value.listen(at: sockets)
-        }.map {
+        return control.listen().flatMap { this.value.serveMetrics() }.flatMap { this.value.listen(at: sockets) }.map {
             this.value.startTicking()
         }
     }
@@ -211,8 +208,9 @@ final class Engine {
         case .inspectListeners(let services):
             let states = inspect(services)
             handle { $0.listenersInspected(states, at: $1, into: &$2) }
-        case .commit(let transaction) where transaction.takesLong: netfilter.begin(transaction, isLong: true)
-        case .commit(let transaction) where transaction.isLeftAlone: netfilter.begin(transaction, isLong: false)
+        case .commit(let transaction) where transaction.takesLong:
+            netfilter.begin(transaction)
+            lookForOutcome()
         case .commit(let transaction): committed(netfilter.commit(transaction))
         case .inspectGrants where netfilter.isBusy: postponed.append(action)
         case .inspectGrants(let keys): inspect(keys)
@@ -230,23 +228,22 @@ final class Engine {
         handle { $0.committed(failure, at: $1, into: &$2) }
     }
 
-    /// What was begun has ended.
-    private func takeOutcome() {
-        guard !isStopped, let outcome = netfilter.takeOutcome() else { return }
-        committed(outcome.failure)
-        let due = postponed
-        postponed = []
-        handle { $2 += due }
-        guard !netfilter.isBusy else { return }
-        for promise in quiet { promise.succeed() }
-        quiet = []
-    }
+    private static let outcomePeriod: TimeAmount = .milliseconds(2)
 
-    /// Outcomes are taken between other events, never within one.
-    private func followOutcomes() -> EventLoopFuture<Void> {
+    private func lookForOutcome() {
         let this = NIOLoopBound(self, eventLoop: loop)
-        netfilter.ended = { this.value.loop.execute { this.value.takeOutcome() } }
-        return OutcomeHandler.watch(netfilter, on: loop).map { this.value.outcomes = $0 }
+        loop.scheduleTask(in: Self.outcomePeriod) {
+            let engine = this.value
+            guard !engine.isStopped else { return }
+            guard let outcome = engine.netfilter.takeOutcome() else { return engine.lookForOutcome() }
+            engine.committed(outcome.failure)
+            let due = engine.postponed
+            engine.postponed = []
+            engine.handle { $2 += due }
+            guard !engine.netfilter.isBusy else { return }
+            for promise in engine.quiet { promise.succeed() }
+            engine.quiet = []
+        }
     }
 
     /// When nothing that takes the kernel long is under way.
@@ -332,7 +329,6 @@ final class Engine {
         handle { $0.stopping(at: $1, into: &$2) }
         record(AuditEvent(.stopped, detail: detail))
         audit.close()
-        outcomes?.close(promise: nil)
         netfilter.close()
     }
 
@@ -367,23 +363,6 @@ extension Transaction {
 
     /// Some milliseconds' worth.
     private static let rangesMax = 256
-
-    /// Grants alone, and so many that it is worth doing something else meanwhile; who waits for one or two is answered
-    /// sooner if the loop waits with him.
-    fileprivate var isLeftAlone: Bool {
-        operations.count >= Self.grantsLeftAloneMin
-            && operations.allSatisfy { operation in
-                switch operation {
-                case .issue, .issueNew: true
-                case .makeTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget, .stand, .unstand,
-                    .standAnew, .quarantine, .release, .shield, .unshield:
-                    false
-                }
-            }
-    }
-
-    /// Some 30 µs' worth.
-    private static let grantsLeftAloneMin = 8
 }
 
 extension Engine: PortmapServerDelegate {

@@ -18,9 +18,8 @@ final class NetfilterClient {
     /// Why the netfilter process can't be asked any more. Without it nothing may go on.
     private(set) var loss: String?
     private var isClosed = false
-    /// The answer to ``begin(_:isLong:)`` has not come.
+    /// The answer to ``begin(_:)`` has not come.
     private var isAwaited = false
-    private var isLong = false
     private var outcome: Outcome?
 
     /// How it ended.
@@ -60,30 +59,22 @@ final class NetfilterClient {
         return CommitFailure(errno: Self.brokenPipe, message: why.description)
     }
 
-    /// Has it done while the loop does something else; ``takeOutcome()`` tells of the end.
-    ///
-    /// - Parameter isLong: so long that nothing else should be asked until then, which would wait.
-    func begin(_ transaction: Transaction, isLong: Bool) {
-        self.isLong = isLong
-        guard loss == nil, !isClosed else { return end(commit(transaction)) }
+    /// Has it do what takes long; ``takeOutcome()`` tells of the end. Whatever else is asked waits until then.
+    func begin(_ transaction: Transaction) {
+        guard loss == nil, !isClosed else {
+            outcome = Outcome(failure: commit(transaction))
+            return
+        }
         do {
             try channel.send(NetfilterCall.commit(transaction).encoded)
             isAwaited = true
         } catch {
-            end(failure(lose(error)))
+            outcome = Outcome(failure: failure(lose(error)))
         }
     }
 
-    /// What takes long has not ended, or nobody was told.
-    var isBusy: Bool { isLong && (isAwaited || outcome != nil) }
-    /// Called when ``takeOutcome()`` has something to tell.
-    var ended: () -> Void = {}
-
-    private func end(_ failure: CommitFailure?) {
-        isAwaited = false
-        outcome = Outcome(failure: failure)
-        ended()
-    }
+    /// What was begun has not ended, or nobody was told.
+    var isBusy: Bool { isAwaited || outcome != nil }
 
     /// `nil`: it is not at its end.
     func takeOutcome() -> Outcome? {
@@ -93,31 +84,18 @@ final class NetfilterClient {
     }
 
     private func awaitOutcome() {
+        isAwaited = false
         do {
-            end(outcome(try Self.reply(from: channel)))
+            let reply = try Self.reply(from: channel)
+            guard case .committed(let failure) = reply else {
+                outcome = Outcome(failure: self.failure(reply))
+                return
+            }
+            outcome = Outcome(failure: failure)
         } catch {
-            end(failure(lose(error)))
+            outcome = Outcome(failure: failure(lose(error)))
         }
     }
-
-    private func outcome(_ reply: NetfilterReply) -> CommitFailure? {
-        guard case .committed(let failure) = reply else { return self.failure(reply) }
-        return failure
-    }
-
-    /// What ``watched()`` gave.
-    func received(_ bytes: [UInt8]) {
-        do {
-            let reply = try Self.reply(channel.message(in: bytes))
-            if isAwaited { end(outcome(reply)) } else { _ = lose(failure(reply) as Failure) }
-        } catch {
-            let reply = lose(error)
-            if isAwaited { end(failure(reply)) }
-        }
-    }
-
-    /// A descriptor that tells when an outcome has come; who reads it hands over what was read.
-    func watched() -> Int32 { channel.watched() }
 
     /// - Returns: `nil` if there is no table.
     func contents() throws(Failure) -> TableContents? {
@@ -203,10 +181,6 @@ final class NetfilterClient {
     }
 
     private static func reply(from channel: Channel) throws -> NetfilterReply {
-        try reply(channel.receive())
-    }
-
-    private static func reply(_ message: [UInt8]) throws -> NetfilterReply {
-        try message.withUnsafeBytes { bytes throws(XDRError) in try NetfilterReply(decoding: bytes) }
+        try channel.receive().withUnsafeBytes { bytes throws(XDRError) in try NetfilterReply(decoding: bytes) }
     }
 }

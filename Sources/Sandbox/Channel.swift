@@ -72,22 +72,11 @@ public struct Channel: Sendable {
     /// The next message.
     public func receive() throws(Failure) -> [UInt8] {
         if waitMax != nil { try wait(input, POLLIN) }
-        let count = Self.length(try read(Self.headerBytes))
+        let header = try read(Self.headerBytes)
+        let count = Int(header.reduce(UInt32(0)) { $0 << 8 | UInt32($1) })
         guard count <= messageBytesMax else { throw .tooLong(bytes: count) }
         return try read(count)
     }
-
-    /// The message that these bytes are, which somebody else took.
-    public func message(in bytes: [UInt8]) throws(Failure) -> [UInt8] {
-        let message = Array(bytes.dropFirst(Self.headerBytes))
-        guard bytes.count >= Self.headerBytes, Self.length(bytes.prefix(Self.headerBytes)) == message.count else {
-            throw .failed(errno: EPROTO)
-        }
-        return message
-    }
-
-    /// What ``receive()`` would take, for who watches it: a descriptor of their own.
-    public func watched() -> Int32 { fcntl(input, F_DUPFD_CLOEXEC, 0) }
 
     /// Whether ``receive()`` finds something at once, be it the end.
     public var isReadable: Bool {
@@ -96,11 +85,6 @@ public struct Channel: Sendable {
     }
 
     private static let headerBytes = 4
-
-    private static func length(_ header: some Sequence<UInt8>) -> Int {
-        Int(header.reduce(UInt32(0)) { $0 << 8 | UInt32($1) })
-    }
-
     /// Memory is taken as bytes come, so no length that is only claimed costs more than this.
     private static let chunkBytes = 1 << 18
 
