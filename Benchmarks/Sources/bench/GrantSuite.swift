@@ -10,40 +10,51 @@ enum GrantSuite {
 
     static func measure(_ bench: Bench) throws -> SuiteResult {
         let site = try Site.guarded(bench, Setting(more: "metrics: 127.0.0.1:9811"))
-        let figures = [try many(site), try one(site), try floor(bench)].flatMap { $0 }
+        let (many, one) = (try many(site), try one(site))
+        let floor = try GrantFloor(site, rounds: min(bench.rounds, roundsMax)).figures(many)
         try site.end()
-        return SuiteResult(figures: figures)
+        return SuiteResult(figures: [many, one] + floor)
     }
 
-    private static func many(_ site: Site) throws -> [Figure] {
+    private static func many(_ site: Site) throws -> Figure {
         var opening: [Double] = []
         var open: [Double] = []
+        var (openingCosts, openCosts) = ([Double](), [Double]())
         let before = try CommitTimes(site)
         for round in 0..<min(site.bench.rounds, roundsMax) {
             let first = round * clients + 1
             let run = LoadRun(calls: clients, sources: "10.78.\(first / 256).\(first % 256)/\(clients)")
-            opening.append(try Self.load(site, run).rate)
-            open.append(try Self.load(site, run).rate)
+            opening.append(try load(site, run, &openingCosts))
+            open.append(try load(site, run, &openCosts))
         }
         let commits = try CommitTimes(site).since(before)
         let granted = try site.counts()["grants"] ?? 0
         guard granted >= opening.count * clients else {
             throw Unfulfilled(description: "only \(granted) grants were issued")
         }
-        return [
-            Figure(
-                name, "10,000 clients, 128 in flight",
-                [
-                    .init("each with a new grant", .perSecond, opening), .init("grants in place", .perSecond, open),
-                    .init("of those in place", .ratio, quotients(opening, by: open)),
-                    .init("grants a transaction", .ratio, Double(granted) / Double(max(commits.count, 1))),
-                ]
-            ).atLeast(0.8, "of those in place")
-        ]
+        return Figure(
+            name, "10,000 clients, 128 in flight",
+            [
+                .init("each with a new grant", .perSecond, opening), .init("grants in place", .perSecond, open),
+                .init("of those in place", .ratio, quotients(opening, by: open)),
+                .init("CPU a lookup, the load's included", .microseconds, openingCosts),
+                .init("with the grant in place", .microseconds, openCosts),
+                .init("grants a transaction", .ratio, Double(granted) / Double(max(commits.count, 1))),
+            ]
+        ).atLeast(0.8, "of those in place")
+    }
+
+    /// Lookups a second; adds what each took of all processors, in microseconds.
+    private static func load(_ site: Site, _ run: LoadRun, _ costs: inout [Double]) throws -> Double {
+        let workers = try site.workers()
+        let before = processorSeconds(workers)
+        let tally = try load(site, run)
+        costs.append((processorSeconds(workers) - before + tally.cpu) / Double(max(tally.answered, 1)) * 1e6)
+        return tally.rate
     }
 
     /// One at a time, over IPv6, which has places of its own.
-    private static func one(_ site: Site) throws -> [Figure] {
+    private static func one(_ site: Site) throws -> Figure {
         let before = try CommitTimes(site)
         var opening: [Double] = []
         var open: [Double] = []
@@ -54,28 +65,15 @@ enum GrantSuite {
             open.append(try load(site, run).p50 / 1000)
         }
         let commits = try CommitTimes(site).since(before)
-        return [
-            Figure(
-                name, "one in flight, p50",
-                [
-                    .init("each with a new grant", .microseconds, opening),
-                    .init("grants in place", .microseconds, open),
-                    .init("a grant adds", .microseconds, zip(opening, open).map { $0 - $1 }),
-                    .init("commit to acknowledgement", .microseconds, commits.median),
-                ]
-            ).atMost(30, "commit to acknowledgement")
-        ]
-    }
-
-    /// Two processes that wait for each other's messages and do nothing else, as often as lookups come one by one.
-    private static func floor(_ bench: Bench) throws -> [Figure] {
-        let times = try (0..<min(bench.rounds, roundsMax)).map { _ in
-            let words = ["\(bench.tools)/load", "wakeups", "--calls", "1000", "--pause", "200"]
-            return try Tally(try execute(bench.priority + words)).p50 / 1000
-        }
-        return [
-            Figure(name, "two wake-ups, nothing else, p50", [.init("commit to acknowledgement", .microseconds, times)])
-        ]
+        return Figure(
+            name, "one in flight, p50",
+            [
+                .init("each with a new grant", .microseconds, opening),
+                .init("grants in place", .microseconds, open),
+                .init("a grant adds", .microseconds, zip(opening, open).map { $0 - $1 }),
+                .init("commit to acknowledgement", .microseconds, commits.median),
+            ]
+        ).atMost(30, "commit to acknowledgement")
     }
 
     static func load(_ site: Site, _ run: LoadRun) throws -> Tally {

@@ -10,7 +10,7 @@ static const char usage[] =
     "usage: load udp|tcp|flood --to ADDRESS --port PORT --messages FILE [--in-flight N] [--connections N]\n"
     "                          [--seconds S] [--calls N] [--sources FIRST/COUNT] [--patience MS]\n"
     "       load wakeups --calls N [--pause US]\n"
-    "       load transactions --to 0.0.0.0 --port LOOKED-AT|0 --sources FIRST/COUNT --count N --calls N [--pause US]\n"
+    "       load transactions --to 0.0.0.0 --port PORT|0 --count N|0 --sources FIRST/COUNT --calls N [--pause US]\n"
     "       load echo|sink --to ADDRESS --port PORT\n"
     "       load listen --to ADDRESS --port FIRST --count N --socket RPCBIND-SOCKET --messages FILE\n"
     "SIGTERM ends udp before its time. FILE has one message in hexadecimal a line; the result is one JSON object.\n";

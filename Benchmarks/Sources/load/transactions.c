@@ -12,8 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What the kernel alone takes for grants: elements as those of rpcwarden's transactions are, in a set that has been made
- * like `granted4` ("inet floor granted4"), and for each transaction a look at who listens. */
+/* What the kernel alone takes for grants: a look at who listens at a port, unless that is 0; and a transaction of so many
+ * elements, unless that is 0, each as rpcwarden adds it, in a set that has been made like `granted4` in a table `floor`. */
 
 enum { ELEMENTS_MAX = 1024, ELEMENT_BYTES_MAX = 256 };
 
@@ -140,8 +140,10 @@ int run_transactions(const struct options *options)
     static struct batch batch;
     struct timespec pause = { .tv_nsec = 1000l * options->pause_us };
     struct tally tally = { 0 };
-    if (options->count < 1 || options->count > ELEMENTS_MAX)
+    if (options->count > ELEMENTS_MAX) {
+        errno = EINVAL;
         die("--count");
+    }
     int netfilter = netlink(NETLINK_NETFILTER), diagnosis = netlink(NETLINK_SOCK_DIAG);
     uint16_t port = ((const struct sockaddr_in *)&options->to)->sin_port;
     uint32_t client = ntohl(((const struct sockaddr_in *)&options->source)->sin_addr.s_addr);
@@ -154,7 +156,8 @@ int run_transactions(const struct options *options)
         tally.sent++;
         if (port)
             look(diagnosis, port);
-        ask(netfilter, batch.bytes, batch.count);
+        if (options->count)
+            ask(netfilter, batch.bytes, batch.count);
         count_reply(&tally, batch.bytes, 0, now_ns() - sent);
     }
     tally.seconds = (double)(now_ns() - started) / 1e9;
