@@ -78,4 +78,12 @@ import Testing
         first.close()
         second.close()
     }
+
+    @Test("waits for room no longer than it was told to")
+    func fullness() throws {
+        let (first, second) = try Self.pair()
+        #expect(throws: Channel.Failure.silent(.seconds(1))) { try first.send(Array(repeating: 7, count: 1 << 20)) }
+        first.close()
+        second.close()
+    }
 }
