@@ -225,7 +225,9 @@ extension KernelTests {
                 #expect(client.commit(transaction(.makeTable(table), Example.issue(Self.outside))) == nil)
                 try files.write()
                 // The one before has ended: its socket was closed, and its table has no owner.
-                shutdown(channel.descriptor, Int32(SHUT_RDWR))
+                let nowhere = open("/dev/null", O_WRONLY)
+                dup2(nowhere, channel.output)
+                close(nowhere)
                 let ends = try Channel.pair(messageBytesMax: MessageLimits.messageBytesMax, waitMax: .seconds(10))
                 let thread = Running.start(ends.second, files)
                 let next = try NetfilterClient(ends.first)
@@ -252,7 +254,7 @@ extension KernelTests {
                     ends.first.close()
                     pthread_join(thread, nil)
                 }
-                var readable = pollfd(fd: ends.first.descriptor, events: Int16(POLLIN), revents: 0)
+                var readable = pollfd(fd: ends.first.input, events: Int16(POLLIN), revents: 0)
                 #expect(poll(&readable, 1, 200) == 0, "not ready")
                 (earlier, earlierLog) = (nil, nil)
                 let client = try NetfilterClient(ends.first)

@@ -12,10 +12,11 @@ static const char usage[] =
     "       load wakeups --calls N [--pause US]\n"
     "       load transactions --to 0.0.0.0 --port PORT|0 --count N|0 --sources FIRST/COUNT --calls N [--pause US]\n"
     "       load echo|sink --to ADDRESS --port PORT\n"
+    "       load relay --to ADDRESS --port PORT --socket RPCBIND-SOCKET\n"
     "       load listen --to ADDRESS --port FIRST --count N --socket RPCBIND-SOCKET --messages FILE\n"
     "SIGTERM ends udp before its time. FILE has one message in hexadecimal a line; the result is one JSON object.\n";
 
-static void refuse(const char *what, const char *value)
+_Noreturn void refuse(const char *what, const char *value)
 {
     fprintf(stderr, "load: %s: %s\n%s", what, value, usage);
     exit(2);
@@ -116,6 +117,8 @@ int main(int count, char **words)
         return run_echo(&options);
     if (!strcmp(words[1], "transactions"))
         return run_transactions(&options);
+    if (!strcmp(words[1], "relay"))
+        return run_relay(&options);
     if (!strcmp(words[1], "sink"))
         return run_sink(&options);
     if (!options.messages)
