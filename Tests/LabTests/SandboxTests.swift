@@ -63,8 +63,8 @@ extension LabTests {
             #expect(front["NoNewPrivs"] == "1" && netfilter["NoNewPrivs"] == "1")
             #expect(netfilter["Threads"] == "1" && netfilter["Seccomp"] == "2", "\(netfilter)")
             #expect(front["Name"] == "rpcwarden" && netfilter["Name"] == "rpcwarden-nft")
-            // Standard input, output, error; the channel; table, flows, monitor, drop log.
-            #expect(try Processes.descriptors(processes.netfilter).count == 8)
+            // Standard input, output, error; the channel's two; table, flows, monitor, drop log.
+            #expect(try Processes.descriptors(processes.netfilter).count == 9)
             let inet = try lab.exec(.server, "ss", "-lntupH")
             #expect(inet.text.contains("pid=\(processes.front),"), "\(inet)")
             #expect(!inet.text.contains("pid=\(processes.netfilter),"), "\(inet)")
