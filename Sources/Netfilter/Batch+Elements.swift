@@ -3,9 +3,11 @@ import Firewall
 import Portmapper
 
 extension Batch {
-    mutating func write(_ operation: Operation) {
+    /// - Parameter orphan: for `takeTable` alone.
+    mutating func write(_ operation: Operation, taking orphan: NetfilterTable.Orphan? = nil) {
         switch operation {
         case .makeTable(let shape): makeTable(shape)
+        case .takeTable(let shape): if let orphan { takeTable(shape, orphan) }
         case .deleteTable(let name): deleteTable(name)
         case .guardPort(let service): add(ElementKey(.guarded, service))
         case .unguardPort(let service): remove(ElementKey(.guarded, service))

@@ -17,13 +17,17 @@ struct Batch: ~Copyable {
     private(set) var tableName = ""
     /// The elements put into a table that this batch makes; `nil` if it makes none.
     private var elements: Set<ElementKey>?
+    /// The sets that were in it.
+    private var oldSets: [TableSet] = []
 
     var bytes: UnsafeRawBufferPointer { messages.bytes }
     /// The sequence number of the one message that asks for an acknowledgement.
     var lastSequence: UInt32 { firstSequence &+ UInt32(operations.count) }
 
-    /// - Parameter sequence: of the batch's begin; the messages count on from it.
-    mutating func start(table: String, sequence: UInt32) {
+    /// - Parameters:
+    ///   - sequence: of the batch's begin; the messages count on from it.
+    ///   - generation: the kernel refuses the batch (ERESTART) if any transaction came after this one; `nil`: it doesn't.
+    mutating func start(table: String, sequence: UInt32, generation: UInt32? = nil) {
         clear()
         self.table = Self.name(table)
         tableName = table
@@ -31,6 +35,7 @@ struct Batch: ~Copyable {
         messages.beginNetfilter(
             subsystem: 0, message: UInt32(NFNL_MSG_BATCH_BEGIN), flags: 0, family: UInt8(AF_UNSPEC),
             resource: UInt16(NFNL_SUBSYS_NFTABLES), sequence: sequence)
+        if let generation { messages.put(NFNL_BATCH_GENID.rawValue, bigEndian: generation) }
         messages.end()
     }
 
@@ -101,12 +106,18 @@ struct Batch: ~Copyable {
 
     static func name(_ table: String) -> [UInt8] { Array(table.utf8) + [0] }
 
-    mutating func tableIsNew(_ name: [UInt8]) {
-        if name == table { elements = [] }
+    /// - Parameter sets: those that are in it already.
+    mutating func tableIsNew(_ name: [UInt8], but sets: [TableSet]) {
+        guard name == table else { return }
+        elements = []
+        oldSets = sets
     }
 
     /// Whether an element with this key can't be there, because the batch makes the table; true but once.
-    mutating func isNew(_ element: ElementKey) -> Bool { elements?.insert(element).inserted ?? false }
+    mutating func isNew(_ element: ElementKey) -> Bool {
+        guard elements != nil, !oldSets.contains(element.set) else { return false }
+        return elements?.insert(element).inserted ?? false
+    }
 
     private mutating func begin() {
         lastMessageStart = messages.count

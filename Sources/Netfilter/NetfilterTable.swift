@@ -13,6 +13,8 @@ public final class NetfilterTable {
     private var batch = Batch()
     /// By table: grants of which ``settle()`` has yet to see that they are gone.
     var unsettled: [String: Set<GrantKey>] = [:]
+    /// The table whose grants may stay, until the first transaction.
+    var orphan: Orphan?
 
     public init() throws(NetfilterError) {
         socket = try NetlinkSocket(bus: NETLINK_NETFILTER)
@@ -30,6 +32,7 @@ public final class NetfilterTable {
     ///
     /// If a revoked grant can't be got rid of, that is the failure, and all else is done. Call ``settle()`` later.
     public func commit(_ transaction: Transaction) -> CommitFailure? {
+        defer { orphan = nil }
         if let failure = exchangesRules(transaction) ? exchange(transaction) : commitOnce(transaction) {
             return failure
         }
@@ -116,18 +119,26 @@ public final class NetfilterTable {
 
     /// One batch; why it failed, in the order of its messages, or nothing.
     private func attempt(_ transaction: Transaction, without absent: Set<Int>) -> [CommitFailure] {
-        send(of: transaction.table) { batch throws(NetfilterError) in
+        let orphan = transaction.takesTable ? orphan : nil
+        if transaction.takesTable, orphan?.table != transaction.table {
+            return [Self.failure("taking table inet \(transaction.table) over", ESTALE)]
+        }
+        return send(of: transaction.table, since: orphan?.generation) { batch throws(NetfilterError) in
             for (index, operation) in transaction.operations.enumerated() where !absent.contains(index) {
                 batch.operation = index
                 if let guardTable = try guardTable(inTheWayOf: operation) { batch.deleteTable(guardTable) }
-                batch.write(operation)
+                batch.write(operation, taking: orphan)
             }
         }
     }
 
     /// One batch with what `write` puts into it.
-    func send(of table: String, _ write: (inout Batch) throws(NetfilterError) -> Void) -> [CommitFailure] {
-        batch.start(table: table, sequence: socket.nextSequence())
+    ///
+    /// - Parameter generation: the kernel refuses it if there was a transaction since.
+    func send(
+        of table: String, since generation: UInt32? = nil, _ write: (inout Batch) throws(NetfilterError) -> Void
+    ) -> [CommitFailure] {
+        batch.start(table: table, sequence: socket.nextSequence(), generation: generation)
         do throws(NetfilterError) {
             try write(&batch)
         } catch {
@@ -187,11 +198,17 @@ public final class NetfilterTable {
     }
 }
 
+extension Transaction {
+    fileprivate var takesTable: Bool {
+        operations.contains { if case .takeTable = $0 { true } else { false } }
+    }
+}
+
 extension Operation {
     /// The table that it names, if it isn't the transaction's.
     fileprivate var table: String? {
         switch self {
-        case .makeTable(let shape): shape.name
+        case .makeTable(let shape), .takeTable(let shape): shape.name
         case .deleteTable(let name): name
         case .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget, .stand, .unstand, .standAnew,
             .quarantine, .release, .shield, .unshield:
@@ -203,7 +220,7 @@ extension Operation {
     fileprivate var isRemoval: Bool {
         switch self {
         case .unguardPort, .revoke, .forget, .unstand, .release: true
-        case .makeTable, .deleteTable, .guardPort, .issue, .issueNew, .remember, .stand, .standAnew, .quarantine,
+        case .makeTable, .takeTable, .deleteTable, .guardPort, .issue, .issueNew, .remember, .stand, .standAnew, .quarantine,
             .shield, .unshield:
             false
         }
