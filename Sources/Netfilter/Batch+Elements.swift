@@ -3,11 +3,10 @@ import Firewall
 import Portmapper
 
 extension Batch {
-    /// - Parameter orphan: for `takeTable` alone.
-    mutating func write(_ operation: Operation, taking orphan: NetfilterTable.Orphan? = nil) {
+    mutating func write(_ operation: Operation) {
         switch operation {
         case .makeTable(let shape): makeTable(shape)
-        case .takeTable(let shape): if let orphan { takeTable(shape, orphan) }
+        case .takeTable: break  // Needs more than the operation tells: NetfilterTable.attempt writes it.
         case .deleteTable(let name): deleteTable(name)
         case .guardPort(let service): add(ElementKey(.guarded, service))
         case .unguardPort(let service): remove(ElementKey(.guarded, service))

@@ -8,12 +8,12 @@ extension Batch {
         case .sets: break  // The administrator's chains in it stay.
         case .guardPorts: deleteTable(shape.name)
         }
+        addTable(shape)
         fillTable(shape)
     }
 
     /// - Parameter leaving: the sets that are there, with elements.
     mutating func fillTable(_ shape: TableShape, leaving: [TableSet] = []) {
-        addTable(shape)
         tableIsNew(Self.name(shape.name), but: leaving)
         for (index, set) in TableSet.allCases.enumerated() { add(set, id: UInt32(index + 1), shape) }
         switch shape.management {

@@ -24,10 +24,8 @@ struct Batch: ~Copyable {
     /// The sequence number of the one message that asks for an acknowledgement.
     var lastSequence: UInt32 { firstSequence &+ UInt32(operations.count) }
 
-    /// - Parameters:
-    ///   - sequence: of the batch's begin; the messages count on from it.
-    ///   - generation: the kernel refuses the batch (ERESTART) if any transaction came after this one; `nil`: it doesn't.
-    mutating func start(table: String, sequence: UInt32, generation: UInt32? = nil) {
+    /// - Parameter sequence: of the batch's begin; the messages count on from it.
+    mutating func start(table: String, sequence: UInt32) {
         clear()
         self.table = Self.name(table)
         tableName = table
@@ -35,7 +33,6 @@ struct Batch: ~Copyable {
         messages.beginNetfilter(
             subsystem: 0, message: UInt32(NFNL_MSG_BATCH_BEGIN), flags: 0, family: UInt8(AF_UNSPEC),
             resource: UInt16(NFNL_SUBSYS_NFTABLES), sequence: sequence)
-        if let generation { messages.put(NFNL_BATCH_GENID.rawValue, bigEndian: generation) }
         messages.end()
     }
 

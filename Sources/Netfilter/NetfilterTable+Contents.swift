@@ -17,15 +17,17 @@ extension NetfilterTable {
     public func contents(
         of table: String, isShared: Bool = false, mayStay: ((GrantKey, Duration) -> Bool)? = nil
     ) throws(NetfilterError) -> TableContents? {
-        orphan = nil
+        found = nil
         var last: TableContents?
         for _ in 0..<Self.attemptsMax {
             guard try exists(table) else { return nil }
-            let found = mayStay == nil ? nil : try orphan(table)
+            let parts = mayStay == nil ? nil : try parts(of: table)
             let (timeouts, isConsistent) = try sets(of: table, isShared: isShared)
             guard isConsistent, var reading = try elements(of: table, timeouts, mayStay) else { continue }
-            if reading.mayStay, let found, found.holds(just: reading.contents.granted), try orphan(table) == found {
-                orphan = found
+            if reading.mayStay, let parts, parts.hold(just: reading.contents.granted),
+                try self.parts(of: table) == parts
+            {
+                found = parts
                 reading.contents.grantsMayStay = true
             }
             if !reading.hasRepetitions || last?.hasKeys(of: reading.contents) == true { return reading.contents }

@@ -1,63 +1,66 @@
 import CNetfilter
 import Firewall
+import Glibc
 
 /// Taking over the table that an earlier run left, with its grants where they are.
 ///
-/// To make 65,536 elements anew takes the kernel 0.4 s. So all is made anew but the sets of grants; the kernel itself
-/// refuses sets of another kind under these names. They may stay only if nothing is in them but what was read. The kernel
-/// passes over elements while a hash table grows, or while expired ones are swept away; so it must count as many before
-/// and after as it told. It counts since 6.18; where it doesn't, everything is made anew.
+/// ```
+/// orphan ──claim──▶ ours, as it was ──contents──▶ may its grants stay? ──takeTable──▶ all but them made anew
+///                                                                     └──makeTable──▶ all made anew
+/// ```
+/// To make 65,536 elements anew takes the kernel 0.4 s. The sets of grants can stay if they are of our kind, which the
+/// kernel looks at when they are declared once more, and if nothing is in them but what was read. The kernel passes over
+/// elements while a hash table grows, or while expired ones are swept away; so it must count as many, before and after,
+/// as it told. It counts since 6.18; where it doesn't, everything is made anew.
 extension NetfilterTable {
-    /// What a table that nobody owns consists of, its elements apart.
-    struct Orphan: Equatable {
+    /// What a table of ours consists of, its elements apart.
+    struct Parts: Equatable {
         var table: String
-        /// Changes with each transaction, of whatever table.
-        var generation: UInt32
         var chains: [String]
-        var sets: [String]
+        fileprivate var sets: [String] = []
         /// How many elements each set of grants has, those included that have expired.
         fileprivate var grants: [TableSet: Int] = [:]
     }
 
-    /// `nil` if there is no such table, or it is owned, or has more to it than chains and sets, or elements aren't counted.
-    func orphan(_ table: String) throws(NetfilterError) -> Orphan? {
-        let generation = try generation()
-        guard let parts = try orphanedParts(table) else { return nil }
-        var orphan = Orphan(table: table, generation: generation, chains: try chains(of: table), sets: [])
+    /// Makes the table ours if it has no owner: from then on nobody else changes it. Nothing else about it changes.
+    ///
+    /// A transaction of its own, for the kernel lets none that changes a table's flags add a chain.
+    /// - Returns: whether it is ours now; not if it never had an owner, or there is no table.
+    public func claim(_ table: String) -> Bool {
+        send(of: table) { $0.claimTable() }.isEmpty
+    }
+
+    /// `nil` if the table isn't ours alone, has more to it than chains and sets, or its elements aren't counted.
+    func parts(of table: String) throws(NetfilterError) -> Parts? {
+        guard try owner(of: table) == portID else { return nil }
+        var parts = Parts(table: table, chains: try chains(of: table))
         _ = try ask("reading the sets of table inet \(table)", NFT_MSG_GETSET, NetlinkSocket.dump) {
             $0.put(NFTA_SET_TABLE.rawValue, table)
         } each: { message in
-            orphan.add(set: message.netfilterAttributes)
+            parts.add(set: message.netfilterAttributes)
         }
-        return orphan.chains.count + orphan.sets.count == parts ? orphan : nil
+        return try partCount(of: table) == parts.chains.count + parts.sets.count ? parts : nil
     }
 
-    /// - Returns: how many chains, named sets, objects and flow tables it has; `nil` if it isn't owned by nobody.
-    private func orphanedParts(_ table: String) throws(NetfilterError) -> Int? {
-        var flags: UInt32?
-        var parts: UInt32?
+    /// What the table to take over had when it was read.
+    func partsToTake(of table: String) throws(NetfilterError) -> Parts {
+        guard let found, found.table == table else {
+            throw .failed(
+                doing: "taking over table inet \(table)", errno: ESTALE, detail: "it was not read just before")
+        }
+        return found
+    }
+
+    /// Chains, named sets, objects and flow tables.
+    private func partCount(of table: String) throws(NetfilterError) -> Int? {
+        var count: UInt32?
         _ = try exists("table inet \(table)", NFT_MSG_GETTABLE) {
             $0.put(NFTA_TABLE_NAME.rawValue, table)
         } each: { message in
-            for attribute in message.netfilterAttributes {
-                switch attribute.type {
-                case NFTA_TABLE_FLAGS.rawValue: flags = attribute.payload.bigEndian(UInt32.self)
-                case NFTA_TABLE_USE.rawValue: parts = attribute.payload.bigEndian(UInt32.self)
-                default: break
-                }
-            }
+            let attribute = message.netfilterAttributes.first { $0.type == NFTA_TABLE_USE.rawValue }
+            count = attribute?.payload.bigEndian(UInt32.self)
         }
-        return flags == UInt32(CNF_TABLE_F_PERSIST) ? parts.map(Int.init) : nil
-    }
-
-    private func generation() throws(NetfilterError) -> UInt32 {
-        var generation: UInt32 = 0
-        _ = try ask("reading the generation", NFT_MSG_GETGEN, NLM_F_ACK) { _ in
-        } each: { message in
-            let attribute = message.netfilterAttributes.first { $0.type == NFTA_GEN_ID.rawValue }
-            generation = attribute?.payload.bigEndian(UInt32.self) ?? 0
-        }
-        return generation
+        return count.map(Int.init)
     }
 
     private func chains(of table: String) throws(NetfilterError) -> [String] {
@@ -78,7 +81,7 @@ extension NetfilterTable {
     }
 }
 
-extension NetfilterTable.Orphan {
+extension NetfilterTable.Parts {
     fileprivate mutating func add(set attributes: Attributes) {
         var (name, flags, count) = ("", UInt32(0), UInt32?.none)
         for attribute in attributes {
@@ -95,24 +98,31 @@ extension NetfilterTable.Orphan {
         if let set = TableSet(rawValue: name), TableSet.granted.contains(set) { grants[set] = count.map(Int.init) }
     }
 
-    /// Whether it has these grants, and no others.
-    func holds(just granted: [GrantElement]) -> Bool {
+    /// Whether the kernel holds as many grants as these.
+    func hold(just granted: [GrantElement]) -> Bool {
         let ofIPv4 = granted.count { $0.key.client.isIPv4 }
         return grants == [.granted4: ofIPv4, .granted6: granted.count - ofIPv4]
     }
 }
 
 extension Batch {
-    mutating func takeTable(_ shape: TableShape, _ orphan: NetfilterTable.Orphan) {
+    // add table inet rpcwarden { flags owner,persist; }
+    fileprivate mutating func claimTable() {
+        message(NFT_MSG_NEWTABLE, flags: 0) {
+            $0.put(NFTA_TABLE_FLAGS.rawValue, bigEndian: UInt32(CNF_TABLE_F_OWNER | CNF_TABLE_F_PERSIST))
+        }
+    }
+
+    mutating func takeTable(_ shape: TableShape, _ parts: NetfilterTable.Parts) {
         let table = Self.name(shape.name)
         // flush table inet rpcwarden
         message(NFT_MSG_DELRULE, flags: 0, table: table)
         // delete chain inet rpcwarden …
-        for chain in orphan.chains {
+        for chain in parts.chains {
             message(NFT_MSG_DELCHAIN, flags: 0, table: table) { $0.put(NFTA_CHAIN_NAME.rawValue, chain) }
         }
         let staying = TableSet.granted.map(\.rawValue)
-        for set in orphan.sets where !staying.contains(set) { deleteSet(named: set, table: shape.name) }
+        for set in parts.sets where !staying.contains(set) { deleteSet(named: set, table: shape.name) }
         fillTable(shape, leaving: TableSet.granted)
     }
 }

@@ -14,7 +14,7 @@ public final class NetfilterTable {
     /// By table: grants of which ``settle()`` has yet to see that they are gone.
     var unsettled: [String: Set<GrantKey>] = [:]
     /// The table whose grants may stay, until the first transaction.
-    var orphan: Orphan?
+    var found: Parts?
 
     public init() throws(NetfilterError) {
         socket = try NetlinkSocket(bus: NETLINK_NETFILTER)
@@ -32,7 +32,7 @@ public final class NetfilterTable {
     ///
     /// If a revoked grant can't be got rid of, that is the failure, and all else is done. Call ``settle()`` later.
     public func commit(_ transaction: Transaction) -> CommitFailure? {
-        defer { orphan = nil }
+        defer { found = nil }
         if let failure = exchangesRules(transaction) ? exchange(transaction) : commitOnce(transaction) {
             return failure
         }
@@ -119,26 +119,22 @@ public final class NetfilterTable {
 
     /// One batch; why it failed, in the order of its messages, or nothing.
     private func attempt(_ transaction: Transaction, without absent: Set<Int>) -> [CommitFailure] {
-        let orphan = transaction.takesTable ? orphan : nil
-        if transaction.takesTable, orphan?.table != transaction.table {
-            return [Self.failure("taking table inet \(transaction.table) over", ESTALE)]
-        }
-        return send(of: transaction.table, since: orphan?.generation) { batch throws(NetfilterError) in
+        send(of: transaction.table) { batch throws(NetfilterError) in
             for (index, operation) in transaction.operations.enumerated() where !absent.contains(index) {
                 batch.operation = index
                 if let guardTable = try guardTable(inTheWayOf: operation) { batch.deleteTable(guardTable) }
-                batch.write(operation, taking: orphan)
+                if case .takeTable(let shape) = operation {
+                    batch.takeTable(shape, try partsToTake(of: shape.name))
+                } else {
+                    batch.write(operation)
+                }
             }
         }
     }
 
     /// One batch with what `write` puts into it.
-    ///
-    /// - Parameter generation: the kernel refuses it if there was a transaction since.
-    func send(
-        of table: String, since generation: UInt32? = nil, _ write: (inout Batch) throws(NetfilterError) -> Void
-    ) -> [CommitFailure] {
-        batch.start(table: table, sequence: socket.nextSequence(), generation: generation)
+    func send(of table: String, _ write: (inout Batch) throws(NetfilterError) -> Void) -> [CommitFailure] {
+        batch.start(table: table, sequence: socket.nextSequence())
         do throws(NetfilterError) {
             try write(&batch)
         } catch {
@@ -198,12 +194,6 @@ public final class NetfilterTable {
     }
 }
 
-extension Transaction {
-    fileprivate var takesTable: Bool {
-        operations.contains { if case .takeTable = $0 { true } else { false } }
-    }
-}
-
 extension Operation {
     /// The table that it names, if it isn't the transaction's.
     fileprivate var table: String? {
@@ -220,7 +210,8 @@ extension Operation {
     fileprivate var isRemoval: Bool {
         switch self {
         case .unguardPort, .revoke, .forget, .unstand, .release: true
-        case .makeTable, .takeTable, .deleteTable, .guardPort, .issue, .issueNew, .remember, .stand, .standAnew, .quarantine,
+        case .makeTable, .takeTable, .deleteTable, .guardPort, .issue, .issueNew, .remember, .stand, .standAnew,
+            .quarantine,
             .shield, .unshield:
             false
         }

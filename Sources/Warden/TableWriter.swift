@@ -255,7 +255,8 @@ struct TableWriter {
         lastComment = builder.last
         inFlight = Batch(
             elements: desired, unstood: builder.unstood, makesTable: !isTableMade, leavesGrants: leavesGrants,
-            issues: issues, revocations: gone, memories: memories, quarantines: quarantines, shields: raised, unshields: unshields,
+            issues: issues, revocations: gone, memories: memories, quarantines: quarantines, shields: raised,
+            unshields: unshields,
             followers: followers, operations: builder.operations, putTogetherAt: now)
         leavesGrants = false
         issues = [:]
@@ -426,7 +427,8 @@ extension TableWriter.Batch {
         switch operations[index] {
         case .issue(let key, _, _, _), .issueNew(let key, _, _):
             return issues[key] == nil ? .restoration(key) : .issue(key)
-        case .makeTable, .takeTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget, .stand, .unstand,
+        case .makeTable, .takeTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget, .stand,
+            .unstand,
             .standAnew, .quarantine, .release, .shield, .unshield:
             return nil
         }
