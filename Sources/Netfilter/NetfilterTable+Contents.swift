@@ -39,14 +39,7 @@ extension NetfilterTable {
     /// The netlink port of the process that alone may change the table, ``portID`` if that's us; `nil` if there is no
     /// such process (any more), or no such table.
     public func owner(of table: String) throws(NetfilterError) -> UInt32? {
-        var owner: UInt32?
-        _ = try exists("table inet \(table)", NFT_MSG_GETTABLE) {
-            $0.put(NFTA_TABLE_NAME.rawValue, table)
-        } each: { message in
-            let attribute = message.netfilterAttributes.first { $0.type == NFTA_TABLE_OWNER.rawValue }
-            owner = attribute?.payload.bigEndian(UInt32.self)
-        }
-        return owner
+        try number(NFTA_TABLE_OWNER, of: table)
     }
 
     private func exists(_ table: String) throws(NetfilterError) -> Bool {

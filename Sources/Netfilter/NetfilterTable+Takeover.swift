@@ -26,8 +26,10 @@ extension NetfilterTable {
     ///
     /// A transaction of its own, for the kernel lets none that changes a table's flags add a chain.
     /// - Returns: whether it is ours now; not if it never had an owner, or there is no table.
-    public func claim(_ table: String) -> Bool {
-        send(of: table) { $0.claimTable() }.isEmpty
+    public func claim(_ table: String) throws(NetfilterError) -> Bool {
+        // The kernel takes 8–24 ms for a batch that it refuses.
+        guard try number(NFTA_TABLE_FLAGS, of: table) == UInt32(CNF_TABLE_F_PERSIST) else { return false }
+        return send(of: table) { $0.claimTable() }.isEmpty
     }
 
     /// `nil` if the table isn't ours alone, has more to it than chains and sets, or its elements aren't counted.
@@ -39,7 +41,9 @@ extension NetfilterTable {
         } each: { message in
             parts.add(set: message.netfilterAttributes)
         }
-        return try partCount(of: table) == parts.chains.count + parts.sets.count ? parts : nil
+        // What else counts: objects and flow tables.
+        let count = UInt32(parts.chains.count + parts.sets.count)
+        return try number(NFTA_TABLE_USE, of: table) == count ? parts : nil
     }
 
     /// What the table to take over had when it was read.
@@ -51,16 +55,16 @@ extension NetfilterTable {
         return found
     }
 
-    /// Chains, named sets, objects and flow tables.
-    private func partCount(of table: String) throws(NetfilterError) -> Int? {
-        var count: UInt32?
+    /// What the kernel says of the table; `nil` if there is none.
+    func number(_ attribute: nft_table_attributes, of table: String) throws(NetfilterError) -> UInt32? {
+        var number: UInt32?
         _ = try exists("table inet \(table)", NFT_MSG_GETTABLE) {
             $0.put(NFTA_TABLE_NAME.rawValue, table)
         } each: { message in
-            let attribute = message.netfilterAttributes.first { $0.type == NFTA_TABLE_USE.rawValue }
-            count = attribute?.payload.bigEndian(UInt32.self)
+            let found = message.netfilterAttributes.first { $0.type == attribute.rawValue }
+            number = found?.payload.bigEndian(UInt32.self)
         }
-        return count.map(Int.init)
+        return number
     }
 
     private func chains(of table: String) throws(NetfilterError) -> [String] {
