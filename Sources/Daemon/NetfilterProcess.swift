@@ -185,8 +185,7 @@ final class NetfilterProcess {
     private func followChanges() throws(NetfilterError) { try monitor.follow(!settings.tableShape.isOwned) }
 
     private func contents() throws(NetfilterError) -> TableContents? {
-        let isFirst = !hasInherited && settings.tableShape.isOwned
-        let takesOver = isFirst ? try table.claim(settings.firewall.table) : false
+        let takesOver = settings.tableShape.isOwned ? try table.claim(settings.firewall.table) : false
         let contents = try table.contents(
             of: settings.firewall.table, isShared: settings.firewall.management == .sets,
             mayStay: takesOver ? { [ceiling] in ceiling.permits(staying: $0, for: $1) } : nil)
