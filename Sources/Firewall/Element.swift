@@ -1,13 +1,18 @@
 import Portmapper
 
 /// What a grant opens: one service port, for one client.
-public struct GrantKey: Hashable, Sendable, Comparable, CustomStringConvertible {
+public struct GrantKey: TableKey, Sendable, Comparable, CustomStringConvertible {
     public var client: IPAddress
     public var service: ServicePort
 
     public init(client: IPAddress, service: ServicePort) {
         self.client = client
         self.service = service
+    }
+
+    public func combine(into hash: inout TableHash) {
+        client.combine(into: &hash)
+        service.combine(into: &hash)
     }
 
     public static func < (left: Self, right: Self) -> Bool {

@@ -26,7 +26,8 @@ public protocol PortmapServerDelegate: AnyObject {
 public final class PortmapServer {
     let loop: any EventLoop
     let recordBytesMax: Int
-    weak var delegate: (any PortmapServerDelegate)?
+    /// Until ``close()``. A weak reference would slow down each use of what it refers to.
+    private(set) var delegate: (any PortmapServerDelegate)?
     var connections: [ConnectionTable.ID: any Channel] = [:]
     /// Replies of each UDP socket that wait for ``flush()``.
     private var outboxes: [UInt64: OpaquePointer] = [:]
@@ -221,5 +222,6 @@ public final class PortmapServer {
         isClosing = true
         flush()
         for channel in channels + Array(connections.values) { channel.close(promise: nil) }
+        delegate = nil
     }
 }

@@ -1,7 +1,17 @@
 /// An IPv4 or IPv6 address, without zone; an IPv4-mapped IPv6 address is kept as IPv4.
-public enum IPAddress: Hashable, Sendable {
+public enum IPAddress: TableKey, Sendable {
     case v4(UInt32)
     case v6(IPv6Bits)
+
+    @inlinable
+    public func combine(into hash: inout TableHash) {
+        switch self {
+        case .v4(let bits): hash.combine(bits)
+        case .v6(let bits):
+            hash.combine(bits.subnet)
+            hash.combine(bits.value)
+        }
+    }
 
     /// The address whose 128 bits are `bits`; `::ffff:a.b.c.d` becomes the IPv4 address that it stands for.
     public init(v6Bits bits: UInt128) {

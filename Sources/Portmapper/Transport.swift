@@ -20,13 +20,18 @@ public enum Transport: UInt8, Hashable, Sendable, CaseIterable, CustomStringConv
 }
 
 /// A transport and a port on this host, such as `tcp/2049`.
-public struct ServicePort: Hashable, Sendable, Comparable, CustomStringConvertible {
+public struct ServicePort: TableKey, Sendable, Comparable, CustomStringConvertible {
     public var transport: Transport
     public var port: UInt16
 
     public init(_ transport: Transport, _ port: UInt16) {
         self.transport = transport
         self.port = port
+    }
+
+    @inlinable
+    public func combine(into hash: inout TableHash) {
+        hash.combine(UInt32(transport.rawValue) << 16 | UInt32(port))
     }
 
     public static func < (left: Self, right: Self) -> Bool {

@@ -16,5 +16,6 @@ public enum Action: Hashable, Sendable {
     case inspectGrants([GrantKey])
     /// Delete the conntrack entries of the client's flows to the port.
     case cutFlows(AddressRange, ServicePort)
-    case audit(AuditEvent)
+    /// Rare, and larger than all the others: kept apart, so that these are small.
+    indirect case audit(AuditEvent)
 }

@@ -1,7 +1,7 @@
 import Portmapper
 
 /// Why a call is denied (interface.md: reasons of denial).
-public enum DenialReason: String, Error, Hashable, Sendable, CaseIterable, BitwiseCopyable {
+public enum DenialReason: String, Error, TableKey, Sendable, CaseIterable, BitwiseCopyable {
     case stranger
     case noRule = "no-rule"
     case noList = "no-list"
@@ -20,6 +20,7 @@ public enum DenialReason: String, Error, Hashable, Sendable, CaseIterable, Bitwi
     case broadcast
 
     public func hash(into hasher: inout Hasher) { hasher.combine(caseOf: self) }
+    public func combine(into hash: inout TableHash) { hash.combine(caseOf: self) }
 
     /// Observe mode permits what enforce denies for this reason; registrations, remote calls, and what we can't
     /// answer stay denied.
@@ -35,7 +36,7 @@ public enum DenialReason: String, Error, Hashable, Sendable, CaseIterable, Bitwi
 
 /// One line of the audit log (interface.md: audit events); the shell adds the time.
 public struct AuditEvent: Hashable, Sendable {
-    public enum Kind: String, Hashable, Sendable, CaseIterable, BitwiseCopyable {
+    public enum Kind: String, TableKey, Sendable, CaseIterable, BitwiseCopyable {
         case permitted, denied, malformed, granted, renewed, expired, revoked, enumeration, quarantined, released
         case probed, registered, unregistered
         case untrustedRegistration = "untrusted-registration"
@@ -50,6 +51,7 @@ public struct AuditEvent: Hashable, Sendable {
         case shielded
 
         public func hash(into hasher: inout Hasher) { hasher.combine(caseOf: self) }
+        public func combine(into hash: inout TableHash) { hash.combine(caseOf: self) }
     }
 
     public var kind: Kind

@@ -1,7 +1,7 @@
 import Portmapper
 
 /// What became of a call; every call that is not under way any more has one, but for duplicates.
-public struct CallOutcome: Hashable, Sendable {
+public struct CallOutcome: TableKey, Sendable {
     public enum Decision: String, Hashable, Sendable, CaseIterable, BitwiseCopyable {
         case permitted, denied, malformed
         /// Answered in observe mode, although enforce would have denied.
@@ -21,6 +21,13 @@ public struct CallOutcome: Hashable, Sendable {
         self.reason = reason
         procedure = call?.procedureName
         self.transport = transport
+    }
+
+    public func combine(into hash: inout TableHash) {
+        hash.combine(caseOf: decision)
+        if let reason { hash.combine(caseOf: reason) }
+        if let procedure { hash.combine(caseOf: procedure) }
+        hash.combine(transport.rawValue)
     }
 }
 

@@ -1,7 +1,7 @@
 import Portmapper
 
 /// What is asked of the real rpcbind. Equal questions may share one answer.
-public enum Question: Hashable, Sendable {
+public enum Question: TableKey, Sendable {
     /// A lookup, rebuilt; over the unix socket for version 2, else over loopback on the client's netid, because
     /// rpcbind answers for the transport that it is asked over.
     case lookup(PortmapperCall, over: NetID)
@@ -15,6 +15,21 @@ public enum Question: Hashable, Sendable {
         case .lookup(let call, _), .registration(let call): call
         case .registry: .dump(.v4)
         }
+    }
+
+    public func combine(into hash: inout TableHash) {
+        switch self {
+        case .registry: hash.combine(0)
+        case .lookup(let call, let netID):
+            hash.combine(caseOf: netID)
+            combine(call, into: &hash)
+        case .registration(let call): combine(call, into: &hash)
+        }
+    }
+
+    private func combine(_ call: PortmapperCall, into hash: inout TableHash) {
+        guard let (program, version) = call.subject else { return }
+        hash.combine(UInt64(program.rawValue) << 32 | UInt64(version))
     }
 
     public var netID: NetID {

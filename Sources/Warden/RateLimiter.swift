@@ -6,7 +6,7 @@ import Portmapper
 /// From then on it says nothing, and is forgotten before the table would grow. Two generations bound the memory: when the
 /// younger is full all the same, the older is forgotten.
 struct RateLimiter {
-    struct Key: Hashable {
+    struct Key: TableKey {
         fileprivate var source: UInt64
         fileprivate var kind: UInt8
 
@@ -15,6 +15,11 @@ struct RateLimiter {
         private init(source: UInt64, kind: UInt8) {
             self.source = source
             self.kind = kind
+        }
+
+        func combine(into hash: inout TableHash) {
+            hash.combine(source)
+            hash.combine(kind)
         }
 
         /// IPv6 clients own a /64 at least.
@@ -51,10 +56,16 @@ struct RateLimiter {
 
     /// - Parameter cost: what is taken from the bucket, in the units of the rate; nothing if it holds less.
     mutating func admits(_ key: Key, cost: Int = 1, at now: Instant) -> Bool {
-        let full = max(younger[key] ?? older[key] ?? now.nanoseconds, now.nanoseconds) + Int64(cost) * interval
+        let place = younger.index(forKey: key)
+        let before = place.map { younger.values[$0] } ?? older[key] ?? now.nanoseconds
+        let full = max(before, now.nanoseconds) + Int64(cost) * interval
         guard full - now.nanoseconds <= depth else { return false }
-        if younger.count >= sweepAt, younger[key] == nil { makeRoom(at: now) }
-        younger[key] = full
+        if let place {
+            younger.values[place] = full
+        } else {
+            if younger.count >= sweepAt { makeRoom(at: now) }
+            younger[key] = full
+        }
         return true
     }
 

@@ -173,9 +173,13 @@ extension Warden {
     /// Ends the exchange.
     mutating func take(_ id: Exchange.ID) -> Exchange? {
         guard let exchange = exchanges.remove(id) else { return nil }
-        let caller = Caller(exchange.peer)
-        let left = exchangesOfClient[caller, default: 1] - 1
-        exchangesOfClient[caller] = left > 0 ? left : nil
+        if let place = exchangesOfClient.index(forKey: Caller(exchange.peer)) {
+            if exchangesOfClient.values[place] > 1 {
+                exchangesOfClient.values[place] -= 1
+            } else {
+                exchangesOfClient.remove(at: place)
+            }
+        }
         if exchange.peer.transport == .udp {
             underWay[CallKey(address: exchange.peer.address, port: exchange.peer.port, xid: exchange.xid)] = nil
         }

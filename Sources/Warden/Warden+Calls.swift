@@ -104,18 +104,29 @@ extension Warden {
                 return
             }
         }
-        guard hasPlace(for: peer) else {
+        guard takesPlace(for: peer) else {
             return deny(
                 incoming, .rate, detail: "too many calls under way", isOwnDoing: false, at: now, into: &actions)
         }
-        exchangesOfClient[Caller(peer), default: 0] += 1
         let id = exchanges.insert(exchange)
         if peer.transport == .udp { underWay[key] = id }
         ask(question, for: .exchange(id), at: now, into: &actions)
     }
 
-    private func hasPlace(for peer: Peer) -> Bool {
-        guard exchangesOfClient[Caller(peer), default: 0] < Self.exchangesPerClientMax else { return false }
+    /// Counts the client's call, if there is a place for it.
+    private mutating func takesPlace(for peer: Peer) -> Bool {
+        guard isAnyPlaceLeft(for: peer) else { return false }
+        let caller = Caller(peer)
+        guard let place = exchangesOfClient.index(forKey: caller) else {
+            exchangesOfClient[caller] = 1
+            return true
+        }
+        guard exchangesOfClient.values[place] < Self.exchangesPerClientMax else { return false }
+        exchangesOfClient.values[place] += 1
+        return true
+    }
+
+    private func isAnyPlaceLeft(for peer: Peer) -> Bool {
         if peer.isLocal { return exchanges.count < Self.exchangesMax + Self.exchangesLocalReserve }
         let isForgeable = peer.transport == .udp
         return exchanges.count < Self.exchangesMax - (isForgeable ? Self.exchangesTCPReserve : 0)

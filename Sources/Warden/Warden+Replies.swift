@@ -18,7 +18,14 @@ extension Warden {
     mutating func finish(
         _ exchange: Exchange, _ result: PortmapperResult, at now: Instant, into actions: inout [Action]
     ) {
-        finish(exchange, result.encoded, isRegistered: result.isRegistered, at: now, into: &actions)
+        finish(exchange, encoded(result), isRegistered: result.isRegistered, at: now, into: &actions)
+    }
+
+    /// Calls that share an answer are mostly sent the same port.
+    private mutating func encoded(_ result: PortmapperResult) -> [UInt8] {
+        guard case .port(let port) = result else { return result.encoded }
+        if lastPort.port != port { lastPort = (port, result.encoded) }
+        return lastPort.results
     }
 
     /// - Parameter results: the procedure's, as XDR.

@@ -26,10 +26,12 @@ public struct Warden: Sendable {
             lastExplanation = nil
         }
     }
-    /// Calls that share an answer share its explanation.
-    var lastExplanation: Explanation?
     /// What it was made of.
     var registryList: [RPCB] = []
+    /// Calls that share an answer share its explanation.
+    var lastExplanation: Explanation?
+    /// The last port that was told, and how it is told.
+    var lastPort = (port: UInt32(0), results: PortmapperResult.port(0).encoded)
     /// `nil` until the first attempt has ended.
     public internal(set) var isRpcbindUp: Bool?
     var services = ServiceTable()
@@ -100,17 +102,27 @@ public struct Warden: Sendable {
         var isTrusted: Bool
     }
 
-    struct Caller: Hashable {
+    struct Caller: TableKey {
         var address: IPAddress
         var transport: Transport
 
         init(_ peer: Peer) { (address, transport) = (peer.address, peer.transport) }
+
+        func combine(into hash: inout TableHash) {
+            address.combine(into: &hash)
+            hash.combine(transport.rawValue)
+        }
     }
 
-    struct CallKey: Hashable {
+    struct CallKey: TableKey {
         var address: IPAddress
         var port: UInt16
         var xid: UInt32
+
+        func combine(into hash: inout TableHash) {
+            address.combine(into: &hash)
+            hash.combine(UInt64(port) << 32 | UInt64(xid))
+        }
     }
 
     enum Asker: Sendable {

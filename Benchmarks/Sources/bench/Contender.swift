@@ -3,13 +3,24 @@ enum Contender: String {
     case echo = "C echo"
     /// What conntrack and our rules cost whoever answers from behind them.
     case guardedEcho = "C echo behind our table"
+    /// What the system calls of a proxy cost there that asks rpcbind, and has no other work: no policy, no limits, no log.
+    case relay = "C relay behind our table"
     case direct = "rpcbind"
     case rpcwarden
 
     static let ordinary: [Contender] = [.echo, .direct, .rpcwarden]
 
     var isEcho: Bool { self == .echo || self == .guardedEcho }
-    var isGuarded: Bool { self == .rpcwarden || self == .guardedEcho }
+    var isGuarded: Bool { self == .rpcwarden || self == .guardedEcho || self == .relay }
+
+    /// `nil`: port 111.
+    var port: Int? {
+        switch self {
+        case .echo, .guardedEcho: Site.echoPort
+        case .relay: Site.relayPort
+        case .direct, .rpcwarden: nil
+        }
+    }
 }
 
 /// Both servers.
@@ -29,7 +40,7 @@ struct Sites {
 
     func load(_ contender: Contender, _ run: LoadRun, _ messages: Messages) throws -> Tally {
         var run = run
-        if contender.isEcho { run.port = Site.echoPort }
+        if let port = contender.port { run.port = port }
         let site = contender.isGuarded ? guarded : plain
         return try site.bench.load(run, messages, from: site.lab)
     }
@@ -38,6 +49,7 @@ struct Sites {
         switch contender {
         case .echo: [try plain.lab.pid("echo")]
         case .guardedEcho: [try guarded.lab.pid("echo")]
+        case .relay: [try guarded.lab.pid("relay"), try guarded.lab.pid("rpcbind")]
         case .direct: try plain.workers()
         case .rpcwarden: try guarded.workers()
         }

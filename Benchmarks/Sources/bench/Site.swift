@@ -11,6 +11,7 @@ struct Site {
     var morePrograms: [Program] = []
 
     static let echoPort = 9000
+    static let relayPort = 9001
 
     /// rpcbind asked directly; the echo is in the same server.
     static func plain(_ bench: Bench, services: [Service] = Service.list(20)) throws -> Site {
@@ -24,6 +25,16 @@ struct Site {
         try lab.spawn(
             "echo", ["\(bench.tools)/load", "echo", "--to", "0.0.0.0", "--port", "\(Self.echoPort)"])
         try bench.settle([try lab.pid("echo")])
+    }
+
+    func startRelay() throws {
+        try lab.spawn(
+            "relay",
+            [
+                "\(bench.tools)/load", "relay", "--to", "0.0.0.0", "--port", "\(Self.relayPort)", "--socket",
+                "/run/rpcbind.sock",
+            ])
+        try bench.settle([try lab.pid("relay")])
     }
 
     static func guarded(

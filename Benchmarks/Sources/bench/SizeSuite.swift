@@ -86,11 +86,20 @@ enum SizeSuite {
                     figure.atMost(200, "time"),
                     Figure(name, "lookups meanwhile", [.init("longest lookup", .milliseconds, times.waits)])
                         .atMost(5, "longest lookup"),
+                    Figure(
+                        name, "lookups while nothing is reloaded",
+                        [.init("longest lookup", .milliseconds, times.calmWaits)]),
                 ] : [figure]
         }
     }
 
-    private typealias ReloadTimes = (name: String, reloads: [Double], waits: [Double])
+    private struct ReloadTimes {
+        var name: String
+        var reloads: [Double] = []
+        var waits: [Double] = []
+        /// Just before, as long.
+        var calmWaits: [Double] = []
+    }
 
     private static func reload(
         _ what: String, _ site: Site, from first: Setting, to second: Setting
@@ -99,19 +108,25 @@ enum SizeSuite {
         try site.serve(first)
         // The standing elements come with the first look at the registry.
         usleep(1_500_000)
-        var times: ReloadTimes = (what, [], [])
+        var times = ReloadTimes(name: what)
         for round in 0..<min(site.bench.rounds, 4) {
             let setting = round.isMultiple(of: 2) ? second : first
             try site.lab.write(site.policy(setting), to: "policy.yaml")
-            let asking = try site.bench.start(
-                LoadRun(inFlight: 1, seconds: 60, patienceMilliseconds: 60_000), .getPort([.mountd]), from: site.lab)
-            usleep(200_000)
-            times.reloads.append(try hangUp(site))
-            // Whoever waits when it is told is answered soon.
-            usleep(200_000)
-            times.waits.append(try asking.end().max / 1e6)
+            times.calmWaits.append(try longestWait(site) { usleep(100_000) })
+            times.waits.append(try longestWait(site) { times.reloads.append(try hangUp(site)) })
         }
         return times
+    }
+
+    /// Milliseconds.
+    private static func longestWait(_ site: Site, during body: () throws -> Void) throws -> Double {
+        let asking = try site.bench.start(
+            LoadRun(inFlight: 1, seconds: 60, patienceMilliseconds: 60_000), .getPort([.mountd]), from: site.lab)
+        usleep(200_000)
+        try body()
+        // Whoever waits when it is told is answered soon.
+        usleep(200_000)
+        return try asking.end().max / 1e6
     }
 
     /// Milliseconds from SIGHUP to the event that tells of the reload.

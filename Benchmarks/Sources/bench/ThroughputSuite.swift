@@ -20,9 +20,10 @@ enum ThroughputSuite {
         return [
             Workload(
                 name: "v2 GETPORT, UDP, one program", messages: .getPort([.mountd]),
-                contenders: [.echo, .guardedEcho, .direct, .rpcwarden], target: 3, targetOfEcho: 0.75),
+                contenders: [.echo, .guardedEcho, .relay, .direct, .rpcwarden], target: 3, targetOfEcho: 0.75),
             Workload(
-                name: "v2 GETPORT, UDP, 20 programs", messages: .getPort(Service.list(20).map(\.program)), target: 2),
+                name: "v2 GETPORT, UDP, 20 programs", messages: .getPort(Service.list(20).map(\.program)),
+                contenders: [.echo, .relay, .direct, .rpcwarden], target: 2),
             Workload(name: "v4 GETADDR, UDP", messages: .getAddress(.udp), target: 1),
             Workload(
                 name: "v4 GETADDR, TCP", messages: .getAddress(.tcp), run: tcp(128), contenders: [.direct, .rpcwarden],
@@ -38,6 +39,7 @@ enum ThroughputSuite {
     static func measure(_ bench: Bench) throws -> SuiteResult {
         let sites = try Sites(bench)
         try sites.guarded.startEcho()
+        try sites.guarded.startRelay()
         let compared = try workloads.map {
             ($0, try Comparison($0.contenders, sites, $0.run, $0.messages))
         }
@@ -62,9 +64,11 @@ enum ThroughputSuite {
     private static func figure(_ workload: Workload, _ comparison: Comparison) -> Figure {
         var cells = workload.contenders.map { Figure.Cell($0.rawValue, .perSecond, comparison.rates[$0] ?? []) }
         cells.append(.init("of rpcbind", .ratio, comparison.ratios(to: .direct)))
-        for (echo, name) in [(Contender.echo, "of the echo"), (.guardedEcho, "of the echo behind our table")]
-        where workload.contenders.contains(echo) {
-            cells.append(.init(name, .ratio, comparison.ratios(to: echo)))
+        for (other, name) in [
+            (Contender.echo, "of the echo"), (.guardedEcho, "of the echo behind our table"), (.relay, "of the relay"),
+        ]
+        where workload.contenders.contains(other) {
+            cells.append(.init(name, .ratio, comparison.ratios(to: other)))
         }
         let figure = Figure(name, workload.name, cells)
         guard let ofEcho = workload.targetOfEcho, let reached = figure["of the echo"],

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -120,4 +121,25 @@ int udp_socket(const struct options *options)
     (void)setsockopt(descriptor, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes);
     (void)setsockopt(descriptor, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes);
     return descriptor;
+}
+
+int unix_stream(const char *path)
+{
+    struct sockaddr_un to = { .sun_family = AF_UNIX };
+    strncpy(to.sun_path, path, sizeof to.sun_path - 1);
+    int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (descriptor < 0 || connect(descriptor, (const struct sockaddr *)&to, sizeof to) < 0)
+        die(path);
+    return descriptor;
+}
+
+void read_whole(int descriptor, uint8_t *bytes, size_t count)
+{
+    while (count) {
+        ssize_t got = read(descriptor, bytes, count);
+        if (got <= 0)
+            die("rpcbind's socket");
+        bytes += got;
+        count -= (size_t)got;
+    }
 }

@@ -1,11 +1,9 @@
 #define _GNU_SOURCE
 #include "load.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 /* A dual-stack socket listens for IPv4 too. */
@@ -22,25 +20,10 @@ static void listen_at(uint16_t port, int type)
         die("listen");
 }
 
-static void read_whole(int descriptor, uint8_t *bytes, size_t count)
-{
-    while (count) {
-        ssize_t got = read(descriptor, bytes, count);
-        if (got <= 0)
-            die("rpcbind's socket");
-        bytes += got;
-        count -= (size_t)got;
-    }
-}
-
 /* Sends each message, a registration, and looks that it was accepted. */
 static void tell(const struct options *options)
 {
-    struct sockaddr_un to = { .sun_family = AF_UNIX };
-    strncpy(to.sun_path, options->socket_path, sizeof to.sun_path - 1);
-    int descriptor = socket(AF_UNIX, SOCK_STREAM, 0);
-    if (descriptor < 0 || connect(descriptor, (const struct sockaddr *)&to, sizeof to) < 0)
-        die(options->socket_path);
+    int descriptor = unix_stream(options->socket_path);
     for (size_t i = 0; i < options->message_count; i++) {
         struct message *message = &options->messages[i];
         uint8_t mark[4], reply[256];

@@ -55,11 +55,15 @@ void print_tally(struct tally *tally);
 /* The control message that makes a datagram leave from the source of that number; returns its length. */
 size_t put_source(const struct options *options, uint32_t number, void *control);
 int udp_socket(const struct options *options);
+int unix_stream(const char *path);
+void read_whole(int descriptor, uint8_t *bytes, size_t count);
+_Noreturn void refuse(const char *what, const char *value);
 
 int run_udp(const struct options *options);
 int run_tcp(const struct options *options);
 int run_flood(const struct options *options);
 int run_echo(const struct options *options);
+int run_relay(const struct options *options);
 int run_sink(const struct options *options);
 int run_listen(const struct options *options);
 int run_wakeups(const struct options *options);

@@ -11,10 +11,11 @@ static const char usage[] =
     "                          [--seconds S] [--calls N] [--sources FIRST/COUNT] [--patience MS]\n"
     "       load wakeups --calls N [--pause US]\n"
     "       load echo|sink --to ADDRESS --port PORT\n"
+    "       load relay --to ADDRESS --port PORT --socket RPCBIND-SOCKET\n"
     "       load listen --to ADDRESS --port FIRST --count N --socket RPCBIND-SOCKET --messages FILE\n"
     "SIGTERM ends udp before its time. FILE has one message in hexadecimal a line; the result is one JSON object.\n";
 
-static void refuse(const char *what, const char *value)
+_Noreturn void refuse(const char *what, const char *value)
 {
     fprintf(stderr, "load: %s: %s\n%s", what, value, usage);
     exit(2);
@@ -113,6 +114,8 @@ int main(int count, char **words)
     options.to_length = parse_address(to, port, &options.to);
     if (!strcmp(words[1], "echo"))
         return run_echo(&options);
+    if (!strcmp(words[1], "relay"))
+        return run_relay(&options);
     if (!strcmp(words[1], "sink"))
         return run_sink(&options);
     if (!options.messages)
