@@ -350,7 +350,7 @@ extension Transaction {
         var ranges = 0
         for operation in operations {
             switch operation {
-            case .makeTable: return false
+            case .makeTable, .takeTable: return false
             case .standAnew: return true
             case .stand, .unstand: ranges += 1
             case .deleteTable, .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget, .quarantine,

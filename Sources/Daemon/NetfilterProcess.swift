@@ -185,8 +185,10 @@ final class NetfilterProcess {
     private func followChanges() throws(NetfilterError) { try monitor.follow(!settings.tableShape.isOwned) }
 
     private func contents() throws(NetfilterError) -> TableContents? {
+        let takesOver = settings.tableShape.isOwned ? try table.claim(settings.firewall.table) : false
         let contents = try table.contents(
-            of: settings.firewall.table, isShared: settings.firewall.management == .sets)
+            of: settings.firewall.table, isShared: settings.firewall.management == .sets,
+            mayStay: takesOver ? { [ceiling] in ceiling.permits(staying: $0, for: $1) } : nil)
         if !hasInherited, let contents { ceiling.inherited = Ceiling.Inherited(contents) }
         hasInherited = true
         return contents

@@ -4,6 +4,11 @@ import Portmapper
 public enum Operation: Hashable, Sendable {
     /// Makes the table anew, empty, in place of one that may be there; chains that aren't ours stay in a table of sets.
     case makeTable(TableShape)
+    /// The same, in place of one that nobody owns, but the grants that were found in it stay where they are.
+    ///
+    /// Fails unless the last reading said that they may (``TableContents/grantsMayStay``), or if but packets changed
+    /// anything since.
+    case takeTable(TableShape)
     case deleteTable(name: String)
     case guardPort(ServicePort)
     case unguardPort(ServicePort)

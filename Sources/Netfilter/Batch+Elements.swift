@@ -6,6 +6,7 @@ extension Batch {
     mutating func write(_ operation: Operation) {
         switch operation {
         case .makeTable(let shape): makeTable(shape)
+        case .takeTable: break  // Needs more than the operation tells: NetfilterTable.attempt writes it.
         case .deleteTable(let name): deleteTable(name)
         case .guardPort(let service): add(ElementKey(.guarded, service))
         case .unguardPort(let service): remove(ElementKey(.guarded, service))

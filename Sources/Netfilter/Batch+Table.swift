@@ -9,7 +9,12 @@ extension Batch {
         case .guardPorts: deleteTable(shape.name)
         }
         addTable(shape)
-        tableIsNew(Self.name(shape.name))
+        fillTable(shape)
+    }
+
+    /// - Parameter leaving: the sets that are there, with elements.
+    mutating func fillTable(_ shape: TableShape, leaving: [TableSet] = []) {
+        tableIsNew(Self.name(shape.name), but: leaving)
         for (index, set) in TableSet.allCases.enumerated() { add(set, id: UInt32(index + 1), shape) }
         switch shape.management {
         case .sets: for set in TableSet.allCases { flush(set) }

@@ -17,6 +17,8 @@ struct Batch: ~Copyable {
     private(set) var tableName = ""
     /// The elements put into a table that this batch makes; `nil` if it makes none.
     private var elements: Set<ElementKey>?
+    /// The sets that were in it.
+    private var oldSets: [TableSet] = []
 
     var bytes: UnsafeRawBufferPointer { messages.bytes }
     /// The sequence number of the one message that asks for an acknowledgement.
@@ -101,12 +103,18 @@ struct Batch: ~Copyable {
 
     static func name(_ table: String) -> [UInt8] { Array(table.utf8) + [0] }
 
-    mutating func tableIsNew(_ name: [UInt8]) {
-        if name == table { elements = [] }
+    /// - Parameter sets: those that are in it already.
+    mutating func tableIsNew(_ name: [UInt8], but sets: [TableSet]) {
+        guard name == table else { return }
+        elements = []
+        oldSets = sets
     }
 
     /// Whether an element with this key can't be there, because the batch makes the table; true but once.
-    mutating func isNew(_ element: ElementKey) -> Bool { elements?.insert(element).inserted ?? false }
+    mutating func isNew(_ element: ElementKey) -> Bool {
+        guard elements != nil, !oldSets.contains(element.set) else { return false }
+        return elements?.insert(element).inserted ?? false
+    }
 
     private mutating func begin() {
         lastMessageStart = messages.count

@@ -9,16 +9,28 @@ extension NetfilterTable {
 
     /// The elements of the table; `nil` if there is no such table.
     ///
-    /// - Parameter isShared: the administrator has rules in it (`manage: sets`), and may have declared but those of our
-    ///   sets that they use; the others count as empty.
+    /// - Parameters:
+    ///   - isShared: the administrator has rules in it (`manage: sets`), and may have declared but those of our sets
+    ///     that they use; the others count as empty.
+    ///   - mayStay: whether a grant that lives so long yet may stay in a table that is taken over; `nil`: none may.
     /// - Throws: ``NetfilterError/foreign(table:missing:)`` if the table there is not ours.
-    public func contents(of table: String, isShared: Bool = false) throws(NetfilterError) -> TableContents? {
+    public func contents(
+        of table: String, isShared: Bool = false, mayStay: ((GrantKey, Duration) -> Bool)? = nil
+    ) throws(NetfilterError) -> TableContents? {
+        found = nil
         var last: TableContents?
         for _ in 0..<Self.attemptsMax {
             guard try exists(table) else { return nil }
+            let parts = mayStay == nil ? nil : try parts(of: table)
             let (timeouts, isConsistent) = try sets(of: table, isShared: isShared)
-            guard isConsistent, let reading = try elements(of: table, timeouts) else { continue }
-            if !reading.hasRepetitions || last.map(reading.contents.hasKeys(of:)) == true { return reading.contents }
+            guard isConsistent, var reading = try elements(of: table, timeouts, mayStay) else { continue }
+            if reading.mayStay, let parts, parts.hold(just: reading.contents.granted),
+                try self.parts(of: table) == parts
+            {
+                found = parts
+                reading.contents.grantsMayStay = true
+            }
+            if !reading.hasRepetitions || last?.hasKeys(of: reading.contents) == true { return reading.contents }
             last = reading.contents
         }
         throw .unsettled(table: table)
@@ -27,14 +39,7 @@ extension NetfilterTable {
     /// The netlink port of the process that alone may change the table, ``portID`` if that's us; `nil` if there is no
     /// such process (any more), or no such table.
     public func owner(of table: String) throws(NetfilterError) -> UInt32? {
-        var owner: UInt32?
-        _ = try exists("table inet \(table)", NFT_MSG_GETTABLE) {
-            $0.put(NFTA_TABLE_NAME.rawValue, table)
-        } each: { message in
-            let attribute = message.netfilterAttributes.first { $0.type == NFTA_TABLE_OWNER.rawValue }
-            owner = attribute?.payload.bigEndian(UInt32.self)
-        }
-        return owner
+        try number(NFTA_TABLE_OWNER, of: table)
     }
 
     private func exists(_ table: String) throws(NetfilterError) -> Bool {
@@ -49,7 +54,7 @@ extension NetfilterTable {
         }
     }
 
-    private func exists(
+    func exists(
         _ what: String, _ type: nf_tables_msg_types, _ body: (inout MessageBuffer) -> Void,
         each: (NetlinkMessage) -> Void = { _ in }
     ) throws(NetfilterError) -> Bool {
@@ -103,6 +108,14 @@ extension NetfilterTable {
         return (set, Duration(kernelMilliseconds: timeout))
     }
 
+    private struct Reading {
+        var contents = TableContents()
+        /// An element was told twice.
+        var hasRepetitions = false
+        /// All grants may stay, as far as they tell.
+        var mayStay = true
+    }
+
     /// One reading of all sets; `nil` if the kernel says that they changed meanwhile.
     ///
     /// It doesn't say so of a hash table that it makes larger or smaller, which it does some time after elements came or
@@ -110,9 +123,9 @@ extension NetfilterTable {
     /// repetitions is believed only if the next one has the same keys: those are twins, which packets add, see
     /// `revokeForGood`.
     private func elements(
-        of table: String, _ timeouts: [TableSet: Duration]
-    ) throws(NetfilterError) -> (contents: TableContents, hasRepetitions: Bool)? {
-        var contents = TableContents()
+        of table: String, _ timeouts: [TableSet: Duration], _ mayStay: ((GrantKey, Duration) -> Bool)?
+    ) throws(NetfilterError) -> Reading? {
+        var reading = Reading()
         var count = 0
         let countings: UInt64 = try hasRules(table) ? 2 : 1
         for set in TableSet.allCases where timeouts[set] != nil && set.isAdopted {
@@ -124,15 +137,19 @@ extension NetfilterTable {
                 for list in message.netfilterAttributes where list.type == NFTA_SET_ELEM_LIST_ELEMENTS.rawValue {
                     for attribute in list.nested {
                         let element = ElementAttributes(attribute.nested, countingsPerPacket: countings)
-                        if contents.add(element, of: set, timeouts[set] ?? .zero) { count += 1 }
+                        if reading.contents.add(element, of: set, timeouts[set] ?? .zero) { count += 1 }
+                        if reading.mayStay, TableSet.granted.contains(set) {
+                            reading.mayStay = mayStay.map { element.isGrant(of: set, that: $0) } ?? false
+                        }
                     }
                 }
             }
             if !isConsistent { return nil }
         }
-        contents.granted = contents.granted.merged()
-        contents.remembered = contents.remembered.merged()
-        return (contents, hasRepetitions: contents.count < count)
+        reading.contents.granted = reading.contents.granted.merged()
+        reading.contents.remembered = reading.contents.remembered.merged()
+        reading.hasRepetitions = reading.contents.count < count
+        return reading
     }
 
     func ask(
@@ -142,6 +159,14 @@ extension NetfilterTable {
         try socket.askNetfilter(
             doing, subsystem: NFNL_SUBSYS_NFTABLES, message: type.rawValue, flags: flags, family: NFPROTO_INET, body,
             each: each)
+    }
+}
+
+extension ElementAttributes {
+    /// Whether it is a grant, which will end, and may stay until then.
+    fileprivate func isGrant(of set: TableSet, that mayStay: (GrantKey, Duration) -> Bool) -> Bool {
+        guard case .granted(let key) = key(in: set), let expiresIn else { return false }
+        return mayStay(key, expiresIn)
     }
 }
 

@@ -121,7 +121,8 @@ extension Operation {
     fileprivate var isOfRanges: Bool {
         switch self {
         case .stand, .unstand, .standAnew: true
-        case .makeTable, .deleteTable, .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget,
+        case .makeTable, .takeTable, .deleteTable, .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember,
+            .forget,
             .quarantine, .release, .shield, .unshield:
             false
         }

@@ -87,7 +87,8 @@ extension Operation {
     var issued: GrantKey? {
         switch self {
         case .issue(let key, _, _, _), .issueNew(let key, _, _): key
-        case .makeTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget, .stand, .unstand,
+        case .makeTable, .takeTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget, .stand,
+            .unstand,
             .standAnew, .quarantine, .release, .shield, .unshield:
             nil
         }

@@ -13,6 +13,8 @@ public final class NetfilterTable {
     private var batch = Batch()
     /// By table: grants of which ``settle()`` has yet to see that they are gone.
     var unsettled: [String: Set<GrantKey>] = [:]
+    /// The table whose grants may stay, until the first transaction.
+    var found: Parts?
 
     public init() throws(NetfilterError) {
         socket = try NetlinkSocket(bus: NETLINK_NETFILTER)
@@ -30,6 +32,7 @@ public final class NetfilterTable {
     ///
     /// If a revoked grant can't be got rid of, that is the failure, and all else is done. Call ``settle()`` later.
     public func commit(_ transaction: Transaction) -> CommitFailure? {
+        defer { found = nil }
         if let failure = exchangesRules(transaction) ? exchange(transaction) : commitOnce(transaction) {
             return failure
         }
@@ -120,7 +123,11 @@ public final class NetfilterTable {
             for (index, operation) in transaction.operations.enumerated() where !absent.contains(index) {
                 batch.operation = index
                 if let guardTable = try guardTable(inTheWayOf: operation) { batch.deleteTable(guardTable) }
-                batch.write(operation)
+                if case .takeTable(let shape) = operation {
+                    batch.takeTable(shape, try partsToTake(of: shape.name))
+                } else {
+                    batch.write(operation)
+                }
             }
         }
     }
@@ -191,7 +198,7 @@ extension Operation {
     /// The table that it names, if it isn't the transaction's.
     fileprivate var table: String? {
         switch self {
-        case .makeTable(let shape): shape.name
+        case .makeTable(let shape), .takeTable(let shape): shape.name
         case .deleteTable(let name): name
         case .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget, .stand, .unstand, .standAnew,
             .quarantine, .release, .shield, .unshield:
@@ -203,7 +210,8 @@ extension Operation {
     fileprivate var isRemoval: Bool {
         switch self {
         case .unguardPort, .revoke, .forget, .unstand, .release: true
-        case .makeTable, .deleteTable, .guardPort, .issue, .issueNew, .remember, .stand, .standAnew, .quarantine,
+        case .makeTable, .takeTable, .deleteTable, .guardPort, .issue, .issueNew, .remember, .stand, .standAnew,
+            .quarantine,
             .shield, .unshield:
             false
         }

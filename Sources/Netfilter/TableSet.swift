@@ -10,6 +10,7 @@ enum TableSet: String, CaseIterable {
     /// Beyond them packets go the long way.
     private static let recentMax = 32_768
 
+    static let granted: [Self] = [.granted4, .granted6]
     static let standing: [Self] = [.standing4, .standing6]
     /// While ranges are exchanged.
     var nextName: String { rawValue + "_next" }

@@ -61,9 +61,14 @@ public struct Ceiling: Sendable {
     /// Why the flows may not be ended, or `nil`.
     public func refusal(toCut service: ServicePort) -> String? { refusal(ofPort: service).map(Self.text) }
 
+    /// Whether a grant that was found may stay, as one that is issued may be; policy doesn't count, for it is inherited.
+    public func permits(staying grant: GrantKey, for left: Duration) -> Bool {
+        refusal(ofPort: grant.service) == nil && refusal(ofTimeout: left) == nil
+    }
+
     private func refusal(of operation: Operation) -> String? {
         switch operation {
-        case .makeTable(let wanted):
+        case .makeTable(let wanted), .takeTable(let wanted):
             wanted == shape ? nil : "the configuration asks for another table than \(wanted)"
         case .deleteTable(let name): name == shape.name ? nil : "the table is \(shape.name), not \(name)"
         case .guardPort(let service): refusal(ofPort: service)

@@ -88,6 +88,7 @@ extension XDREncoder {
             $0.address($1.key)
             $0.duration($1.value)
         }
+        bool(contents.grantsMayStay)
     }
 
     fileprivate mutating func events(_ events: NetfilterEvents) {
@@ -187,6 +188,7 @@ extension XDRDecoder {
             (try decoder.address(), try decoder.duration())
         }
         contents.quarantined = Dictionary(quarantined) { _, last in last }
+        contents.grantsMayStay = try bool()
         return contents
     }
 

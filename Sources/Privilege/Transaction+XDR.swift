@@ -64,6 +64,9 @@ extension XDREncoder {
         case .unshield:
             uint32(14)
         case .standAnew: uint32(15)
+        case .takeTable(let wanted):
+            uint32(16)
+            shape(wanted)
         }
     }
 
@@ -110,6 +113,7 @@ extension XDRDecoder {
         case 13: return .shield(try transport(), timeout: try duration())
         case 14: return .unshield
         case 15: return .standAnew
+        case 16: return .takeTable(try shape())
         case let other: throw .invalid(other)
         }
     }

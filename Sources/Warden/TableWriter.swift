@@ -52,6 +52,7 @@ struct TableWriter {
         var elements: Elements
         var unstood: [StandingKey]
         var makesTable: Bool
+        var leavesGrants: Bool
         var issues: [GrantKey: Issue]
         var revocations: [GrantKey]
         var memories: [GrantKey: GrantMemory.Entry?]
@@ -86,6 +87,8 @@ struct TableWriter {
     private var followers: [Follower] = []
     private var inFlight: Batch?
     private var lastComment: (note: GrantNote, comment: String)?
+    /// The table was found with the ledger's grants in it, which may stay.
+    private var leavesGrants = false
     private var failuresInARow = 0
     /// After failures that an immediate repetition can't mend.
     private var notBefore = Instant.zero
@@ -118,6 +121,9 @@ struct TableWriter {
         !isDirty && issues.isEmpty && revocations.isEmpty && memories.isEmpty && quarantines.isEmpty
             && shields.isEmpty && !unshields && followers.isEmpty && inFlight == nil
     }
+
+    /// The table that was found holds the ledger's grants and no others, and they may stay: it is taken over with them.
+    mutating func leaveGrants() { leavesGrants = true }
 
     mutating func shapeReplaced(_ shape: TableShape) {
         guard shape != self.shape else { return }
@@ -229,13 +235,9 @@ struct TableWriter {
         if isTableMade {
             builder.change(from: confirmed, to: desired, exchanging: shape.management == .guardPorts)
         } else {
-            builder.make(shape, desired)
+            builder.make(shape, desired, leavingGrants: leavesGrants)
             builder.unstood = confirmed.standing.subtracting(desired.standing).sorted()
-            // A revoked grant is simply not restored.
-            builder.operations.reserveCapacity(builder.operations.count + ledger.count)
-            for (key, grant) in ledger.all where issues[key] == nil && !revocations.contains(key) {
-                builder.restore(key, grant, keep: shape.keep, at: now)
-            }
+            if !leavesGrants { restore(ledger, at: now, into: &builder) }
             memories = memory.entries.mapValues { .some($0) }
             quarantines = quarantined.clients.mapValues { .some($0) }
         }
@@ -252,9 +254,11 @@ struct TableWriter {
         for (key, issue) in issues { builder.issue(key, issue) }
         lastComment = builder.last
         inFlight = Batch(
-            elements: desired, unstood: builder.unstood, makesTable: !isTableMade, issues: issues,
-            revocations: gone, memories: memories, quarantines: quarantines, shields: raised, unshields: unshields,
+            elements: desired, unstood: builder.unstood, makesTable: !isTableMade, leavesGrants: leavesGrants,
+            issues: issues, revocations: gone, memories: memories, quarantines: quarantines, shields: raised,
+            unshields: unshields,
             followers: followers, operations: builder.operations, putTogetherAt: now)
+        leavesGrants = false
         issues = [:]
         revocations = []
         memories = [:]
@@ -263,6 +267,14 @@ struct TableWriter {
         unshields = false
         followers = []
         return Transaction(table: shape.name, operations: builder.operations)
+    }
+
+    private func restore(_ ledger: GrantLedger, at now: Instant, into builder: inout BatchBuilder) {
+        builder.operations.reserveCapacity(builder.operations.count + ledger.count)
+        // A revoked grant is simply not restored.
+        for (key, grant) in ledger.all where issues[key] == nil && !revocations.contains(key) {
+            builder.restore(key, grant, keep: shape.keep, at: now)
+        }
     }
 
     /// When the transaction in flight was put together.
@@ -287,7 +299,9 @@ struct TableWriter {
         inFlight = nil
         var outcome = Outcome()
         // The table may be gone or changed, whatever is named: it is made anew, once, before anybody is refused.
-        if failure.kind == .full || failuresInARow > 0, let named = batch.named(by: failure) {
+        if batch.leavesGrants {
+            isTableMade = false
+        } else if failure.kind == .full || failuresInARow > 0, let named = batch.named(by: failure) {
             switch named {
             case .issue(let key):
                 batch.issues[key] = nil
@@ -358,8 +372,8 @@ struct TableWriter {
             for port in old.guarded.subtracting(new.guarded).sorted() { operations.append(.unguardPort(port)) }
         }
 
-        mutating func make(_ shape: TableShape, _ elements: Elements) {
-            operations.append(.makeTable(shape))
+        mutating func make(_ shape: TableShape, _ elements: Elements, leavingGrants: Bool) {
+            operations.append(leavingGrants ? .takeTable(shape) : .makeTable(shape))
             change(from: Elements(), to: elements)
         }
 
@@ -413,7 +427,8 @@ extension TableWriter.Batch {
         switch operations[index] {
         case .issue(let key, _, _, _), .issueNew(let key, _, _):
             return issues[key] == nil ? .restoration(key) : .issue(key)
-        case .makeTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget, .stand, .unstand,
+        case .makeTable, .takeTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget, .stand,
+            .unstand,
             .standAnew, .quarantine, .release, .shield, .unshield:
             return nil
         }

@@ -18,6 +18,7 @@ extension Warden {
                     programs: Programs(note.program), rule: labels.insert(note.rule).memberAfterInsert,
                     issued: note.issued, expiresNotBefore: now + element.expiresIn))
         }
+        if contents.grantsMayStay, ledger.count == contents.granted.count { writer.leaveGrants() }
         for element in contents.remembered {
             guard var note = GrantNote(element.comment) else { continue }
             note.rule = labels.insert(note.rule).memberAfterInsert

@@ -1,3 +1,4 @@
+import Glibc
 import Portmapper
 import Testing
 
@@ -54,6 +55,33 @@ extension LabTests {
         }
 
         @Test(
+            "grants stay in the kernel as they are, counters and all, unless somebody put more into the table meanwhile",
+            .enabled(if: kernelCountsElements), .lab(.rpcbind, .daemon, policy: Policies.echoes()),
+            arguments: [false, true])
+        func staysInTheKernel(isTamperedWith: Bool) async throws {
+            let lab = try Lab.current
+            let echo = Echo()
+            try await lab.start(echo)
+            try lab.lookUp(echo)
+            for _ in 0..<5 { #expect(try lab.connect(echo) == "connected") }
+            let packets = try #require(try lab.grants().first?.packets)
+            #expect(packets > 0)
+            try lab.kill("daemon")
+            let open = try lab.nft("insert rule inet rpcwarden guarded_port accept")
+            #expect(open.status == 0)
+            if isTamperedWith {
+                let add = try lab.nft("add element inet rpcwarden granted4 { 10.77.4.2 . tcp . 4001 }")
+                #expect(add.status == 0)
+            }
+            #expect(try lab.connect(echo, from: .stranger, to: "10.77.4.1") == "connected")
+            try await lab.restartDaemon()
+            #expect(try lab.grants().map(\.packets) == [isTamperedWith ? 0 : packets])
+            #expect(try lab.grants().map(\.client) == ["10.77.1.2"])
+            #expect(try lab.connect(echo, from: .stranger, to: "10.77.4.1") == "timeout")
+            #expect(try lab.connect(echo) == "connected")
+        }
+
+        @Test(
             "a grant that the policy no longer permits is revoked at the start",
             .lab(.rpcbind, .daemon, policy: Policies.echoes()))
         func policyChangedMeanwhile() async throws {
@@ -103,3 +131,12 @@ extension LabTests {
         }
     }
 }
+
+/// Else all grants are made anew at a start.
+private let kernelCountsElements: Bool = {
+    var system = utsname()
+    uname(&system)
+    let release = withUnsafeBytes(of: system.release) { String(decoding: $0, as: UTF8.self) }
+    let numbers = release.split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
+    return !numbers.lexicographicallyPrecedes([6, 18])
+}()

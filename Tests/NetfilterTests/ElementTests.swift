@@ -326,7 +326,7 @@ extension Operation {
     /// What takes away that which the operation makes.
     var undoing: Operation {
         switch self {
-        case .makeTable(let shape): .deleteTable(name: shape.name)
+        case .makeTable(let shape), .takeTable(let shape): .deleteTable(name: shape.name)
         case .guardPort(let service): .unguardPort(service)
         case .issue(let key, _, _, _), .issueNew(let key, _, _): .revoke(key)
         case .remember(let key, _, _): .forget(key)

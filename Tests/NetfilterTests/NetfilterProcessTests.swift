@@ -240,6 +240,33 @@ extension KernelTests {
             }
         }
 
+        @Test(
+            "leaves what an earlier run granted where it is, unless its files permit no such grants any more",
+            .enabled(if: NetfilterTable.countsElements()),
+            arguments: [("", true), ("firewall: {never: [2049]}", false), ("firewall: {keep: 30m}", false)])
+        func leavesGrants(settings: String, stay: Bool) throws {
+            let files = try Files(settings)
+            try inFreshNamespace {
+                var earlier: NetfilterTable? = try .made(TableShape.owned)
+                let key = Example.grant(Example.client4, Example.nfs)
+                #expect(earlier?.commit(Example.issue(key, comment: "kept")) == nil)
+                earlier = nil
+                let ends = try Channel.pair(messageBytesMax: MessageLimits.messageBytesMax, waitMax: .seconds(10))
+                let thread = Running.start(ends.second, files)
+                defer {
+                    ends.first.close()
+                    pthread_join(thread, nil)
+                }
+                let client = try NetfilterClient(ends.first)
+                #expect(client.commit(transaction(.takeTable(shape(files, client)))) != nil, "nobody has looked")
+                #expect(try client.contents()?.grantsMayStay == stay)
+                let failure = client.commit(transaction(.takeTable(shape(files, client))))
+                #expect((failure == nil) == stay, "\(failure as Any)")
+                #expect(try client.contents()?.granted.map(\.comment) == ["kept"])
+                #expect(try client.contents()?.grantsMayStay == false, "but once")
+            }
+        }
+
         @Test("waits for an earlier one that is ending, and takes its table and log group over")
         func predecessor() throws {
             let files = try Files()

@@ -129,7 +129,7 @@ extension KernelTests {
 }
 
 extension TableShape {
-    fileprivate static var owned: Self {
+    static var owned: Self {
         var shape = Self()
         shape.isOwned = true
         return shape

@@ -53,6 +53,7 @@ import Warden
         let ceiling = try Self.standard()
         var shape = Settings().tableShape
         #expect(ceiling.refusal(of: Self.transaction(.makeTable(shape), .deleteTable(name: "rpcwarden"))) == nil)
+        #expect(ceiling.refusal(of: Self.transaction(.takeTable(shape))) == nil)
         let changes: [(inout TableShape) -> Void] = [
             { $0.name = "other" }, { $0.observes = true }, { $0.management = .sets }, { $0.mark = 1 },
             { $0.keep = .seconds(86_401) }, { $0.grantsMax += 1 }, { $0.isOwned = false }, { $0.logGroup = 7 },
@@ -61,6 +62,7 @@ import Warden
             shape = Settings().tableShape
             change(&shape)
             #expect(ceiling.refusal(of: Self.transaction(.makeTable(shape))) != nil, "\(shape)")
+            #expect(ceiling.refusal(of: Self.transaction(.takeTable(shape))) != nil, "\(shape)")
         }
     }
 

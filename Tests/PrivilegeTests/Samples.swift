@@ -61,7 +61,7 @@ struct Dice: RandomNumberGenerator {
     }
 
     mutating func operation() -> Operation {
-        switch number(0...15) {
+        switch number(0...16) {
         case 0: .makeTable(shape())
         case 1: .deleteTable(name: text(10))
         case 2: .guardPort(service())
@@ -77,6 +77,7 @@ struct Dice: RandomNumberGenerator {
         case 12: .shield(flag() ? .tcp : .udp, timeout: duration())
         case 13: .unshield
         case 14: .standAnew
+        case 15: .takeTable(shape())
         default: .release(address())
         }
     }
@@ -135,6 +136,7 @@ struct Dice: RandomNumberGenerator {
         contents.remembered = list(5) { $0.grant() }
         contents.standing = Set(list(5) { $0.standingKey() })
         contents.quarantined = Dictionary(list(5) { ($0.address(), $0.duration()) }) { first, _ in first }
+        contents.grantsMayStay = flag()
         return contents
     }
 }

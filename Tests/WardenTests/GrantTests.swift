@@ -525,19 +525,24 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
 
     static let rules = [Rule.sample(), .sample("nfs", from: ["10.1.0.0/16"], to: [.nfs], over: [.tcp], open: .always)]
 
-    static func restarted(_ old: Bench, _ rules: [Rule] = rules, settings: Settings = Settings()) -> Bench {
+    static func restarted(
+        _ old: Bench, _ rules: [Rule] = rules, settings: Settings = Settings(), mayStay: Bool = false
+    ) -> Bench {
         var bench = Bench(rules, settings: settings)
         bench.kernel = old.kernel
+        bench.kernel.mayStay = mayStay
         bench.kernel.committed = []
         bench.rpcbind = old.rpcbind
         bench.now = old.now
         return bench
     }
 
-    @Test("a restart keeps guard, standing elements and grants as they are, with rpcbind not up yet, and after")
-    func unnoticed() {
+    @Test(
+        "a restart keeps guard, standing elements and grants as they are, with rpcbind not up yet, and after",
+        arguments: [true, false])
+    func unnoticed(mayStay: Bool) {
         let old = Self.left()
-        var bench = Self.restarted(old)
+        var bench = Self.restarted(old, mayStay: mayStay)
         bench.rpcbind.isDown = true
         bench.start()
         bench.advance(by: .seconds(10))
@@ -552,9 +557,39 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
         #expect(bench.isQuiet)
     }
 
-    @Test("what an earlier run opened at a port that may never be opened now is not taken over")
-    func neverNow() {
-        var bench = Self.restarted(Self.left(), settings: Settings().with { $0.firewall.never.insert(20048) })
+    @Test("grants that may stay where they are are left there, whatever else is made anew")
+    func stay() {
+        var bench = Self.restarted(Self.left(), mayStay: true)
+        bench.start()
+        let first = bench.kernel.committed[0].operations
+        #expect(first[0] == .takeTable(Settings().tableShape))
+        #expect(first.contains(.guardPort(.udp(20048))))
+        #expect(!first.contains { if case .issue = $0 { true } else { false } })
+        bench.kernel.flush()
+        bench.handle { $0.tableChanged([.overrun], at: $1, into: &$2) }
+        bench.advance(by: .seconds(1))
+        #expect(bench.kernel.granted.count == 3, "later they are made anew like everything else")
+        #expect(bench.isQuiet)
+    }
+
+    @Test("a table that can't be taken over as it is is made anew at once, and nobody is refused for that")
+    func changedMeanwhile() {
+        let old = Self.left()
+        var bench = Self.restarted(old, mayStay: true)
+        let refusal = CommitFailure(errno: 116, message: "Stale file handle", operation: 0)
+        // The second is as the first one of any other start.
+        bench.kernel.refusals = [refusal, refusal]
+        bench.start()
+        #expect(bench.kernel.committed.first?.operations[0] == .makeTable(Settings().tableShape))
+        #expect(bench.kernel.granted == old.kernel.granted)
+        #expect(bench.isQuiet)
+    }
+
+    @Test(
+        "what an earlier run opened at a port that may never be opened now is not taken over", arguments: [true, false])
+    func neverNow(mayStay: Bool) {
+        var bench = Self.restarted(
+            Self.left(), settings: Settings().with { $0.firewall.never.insert(20048) }, mayStay: mayStay)
         bench.rpcbind.isDown = true
         bench.start()
         #expect(bench.kernel.granted.keys.allSatisfy { $0.service.port != 20048 })
@@ -562,9 +597,9 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
         #expect(bench.warden.isGuarding)
     }
 
-    @Test("adopted grants expire when they would have")
-    func expires() {
-        var bench = Self.restarted(Self.left())
+    @Test("adopted grants expire when they would have", arguments: [true, false])
+    func expires(mayStay: Bool) {
+        var bench = Self.restarted(Self.left(), mayStay: mayStay)
         bench.start()
         bench.advance(by: .seconds(85_399))
         #expect(bench.warden.grantCount == 3)
@@ -572,9 +607,9 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
         #expect((bench.warden.grantCount, bench.events(.expired).count) == (0, 3))
     }
 
-    @Test("an adopted grant that nothing permits any more goes once rpcbind has answered")
-    func baseless() {
-        var bench = Self.restarted(Self.left(), [.sample(from: ["10.1.2.1"])])
+    @Test("an adopted grant that nothing permits any more goes once rpcbind has answered", arguments: [true, false])
+    func baseless(mayStay: Bool) {
+        var bench = Self.restarted(Self.left(), [.sample(from: ["10.1.2.1"])], mayStay: mayStay)
         bench.rpcbind.isDown = true
         bench.start()
         #expect(bench.kernel.granted.count == 3)
@@ -594,6 +629,7 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
         let add = Operation.issue(key, timeout: .seconds(9), expiresIn: nil, comment: comment)
         _ = bench.kernel.commit(Transaction(table: "rpcwarden", operations: [.makeTable(Settings().tableShape), add]))
         bench.rpcbind.registrations = .typical
+        bench.kernel.mayStay = true
         bench.start()
         #expect(bench.kernel.granted.isEmpty)
     }
@@ -632,9 +668,9 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
         #expect(warden.release(client: ip("192.0.2.9"), at: now, into: &actions))
     }
 
-    @Test("a lower limits.grants doesn't keep the daemon from starting")
-    func fewerGrants() {
-        var bench = Self.restarted(Self.left(), settings: Settings().with { $0.limits.grants = 2 })
+    @Test("a lower limits.grants doesn't keep the daemon from starting", arguments: [true, false])
+    func fewerGrants(mayStay: Bool) {
+        var bench = Self.restarted(Self.left(), settings: Settings().with { $0.limits.grants = 2 }, mayStay: mayStay)
         bench.start()
         #expect(bench.warden.isGuarding)
         #expect((bench.kernel.granted.count, bench.warden.grantCount) == (2, 2))

@@ -20,6 +20,8 @@ struct ModelKernel {
     private(set) var quarantined: [IPAddress: Instant] = [:]
     private(set) var shielded: [Transport: Instant] = [:]
     private(set) var isShieldUp = false
+    /// What a reading says of the grants.
+    var mayStay = false
     var committed: [Transaction] = []
     /// The next transactions fail so.
     var refusals: [CommitFailure] = []
@@ -30,6 +32,7 @@ struct ModelKernel {
     static let fileTableOverflow: Int32 = 23  // ENFILE
     static let noEntry: Int32 = 2  // ENOENT
     static let notPermitted: Int32 = 1  // EPERM
+    static let stale: Int32 = 116  // ESTALE
 
     mutating func commit(_ transaction: Transaction) -> CommitFailure? {
         if !refusals.isEmpty {
@@ -48,12 +51,23 @@ struct ModelKernel {
         return nil
     }
 
+    private mutating func empty(_ shape: TableShape) {
+        self.shape = shape
+        (wasFlushed, isShieldUp) = (false, false)
+        (guarded, standing, remembered, quarantined) = ([], [], [:], [:])
+    }
+
     private mutating func perform(_ operation: Operation) -> (Int32, String)? {
-        if case .makeTable(let shape) = operation {
-            self.shape = shape
-            (wasFlushed, isShieldUp) = (false, false)
-            (guarded, standing, granted, remembered, quarantined) = ([], [], [:], [:], [:])
+        switch operation {
+        case .makeTable(let shape):
+            granted = [:]
+            empty(shape)
             return nil
+        case .takeTable(let shape):
+            guard mayStay else { return (Self.stale, "Stale file handle") }
+            empty(shape)
+            return nil
+        default: break
         }
         guard let shape else { return (Self.noEntry, "No such file or directory") }
         switch operation {
@@ -63,7 +77,7 @@ struct ModelKernel {
             shielded[transport] = now + timeout
             isShieldUp = true
         case .unshield: isShieldUp = false
-        case .makeTable, .deleteTable: return (Self.notPermitted, "unexpected")
+        case .makeTable, .takeTable, .deleteTable: return (Self.notPermitted, "unexpected")
         case .guardPort(let service): guarded.insert(service)
         case .unguardPort(let service): guarded.remove(service)
         case .issueNew(let key, let timeout, let comment):
@@ -135,6 +149,7 @@ struct ModelKernel {
         contents.guarded = guarded
         contents.standing = standing
         contents.granted = granted.map(told)
+        contents.grantsMayStay = mayStay
         contents.remembered = remembered.map(told)
         contents.quarantined = quarantined.mapValues { $0 - now }
         return contents

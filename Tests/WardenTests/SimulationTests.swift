@@ -256,7 +256,8 @@ private struct Life {
             // To port 111 the shield admits whom policy names.
             case .stand(let key): #expect(![22, 4045].contains(key.service.port))
             case .remember(let key, _, _): #expect(![22, 111, 4045].contains(key.service.port))
-            case .makeTable, .deleteTable, .unguardPort, .revoke, .unstand, .standAnew, .quarantine, .release,
+            case .makeTable, .takeTable, .deleteTable, .unguardPort, .revoke, .unstand, .standAnew, .quarantine,
+                .release,
                 .forget, .shield, .unshield:
                 break
             }

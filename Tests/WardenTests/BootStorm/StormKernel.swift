@@ -16,6 +16,7 @@ struct StormKernel {
             switch operation {
             case .issue(let key, _, _, _), .issueNew(let key, _, _): grants.insert(key)
             case .revoke(let key): grants.remove(key)
+            case .takeTable: (standing, quarantined) = ([], [])
             case .makeTable, .deleteTable: (grants, standing, quarantined) = ([], [], [])
             case .stand(let key): standing.insert(key)
             case .unstand(let key): standing.remove(key)
