@@ -199,6 +199,9 @@ extension TableContents {
 extension [GrantElement] {
     /// One for each key.
     fileprivate func merged() -> Self {
+        var keys: Set<GrantKey> = []
+        keys.reserveCapacity(count)
+        guard !allSatisfy({ keys.insert($0.key).inserted }) else { return self }
         var indices: [GrantKey: Int] = [:]
         indices.reserveCapacity(count)
         var merged: Self = []

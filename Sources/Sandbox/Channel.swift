@@ -53,10 +53,18 @@ public struct Channel: Sendable {
 
     public func send(_ message: [UInt8]) throws(Failure) {
         guard message.count <= messageBytesMax else { throw .tooLong(bytes: message.count) }
-        // One system call for nearly every message.
         var bytes = withUnsafeBytes(of: UInt32(message.count).bigEndian) { Array($0) }
+        guard message.count <= Self.chunkBytes else {
+            try write(bytes)
+            return try write(message)
+        }
+        // One system call for nearly every message.
         bytes.reserveCapacity(message.count + bytes.count)
         bytes += message
+        try write(bytes)
+    }
+
+    private func write(_ bytes: [UInt8]) throws(Failure) {
         var sent = 0
         while sent < bytes.count {
             let count = bytes.withUnsafeBytes {
