@@ -102,6 +102,8 @@ extension NetfilterTable.Parts {
         if let set = TableSet(rawValue: name), TableSet.granted.contains(set) { grants[set] = count.map(Int.init) }
     }
 
+    var grantCount: Int { grants.values.reduce(0, +) }
+
     /// Whether the kernel holds as many grants as these.
     func hold(just granted: [GrantElement]) -> Bool {
         let ofIPv4 = granted.count { $0.key.client.isIPv4 }
