@@ -23,7 +23,9 @@ extension NetfilterTable {
             guard try exists(table) else { return nil }
             let parts = mayStay == nil ? nil : try parts(of: table)
             let (timeouts, isConsistent) = try sets(of: table, isShared: isShared)
-            guard isConsistent, var reading = try elements(of: table, timeouts, mayStay) else { continue }
+            guard isConsistent, var reading = try elements(of: table, timeouts, mayStay, parts?.grantCount ?? 0) else {
+                continue
+            }
             if reading.mayStay, let parts, parts.hold(just: reading.contents.granted),
                 try self.parts(of: table) == parts
             {
@@ -123,9 +125,11 @@ extension NetfilterTable {
     /// repetitions is believed only if the next one has the same keys: those are twins, which packets add, see
     /// `revokeForGood`.
     private func elements(
-        of table: String, _ timeouts: [TableSet: Duration], _ mayStay: ((GrantKey, Duration) -> Bool)?
+        of table: String, _ timeouts: [TableSet: Duration], _ mayStay: ((GrantKey, Duration) -> Bool)?,
+        _ grantCount: Int
     ) throws(NetfilterError) -> Reading? {
         var reading = Reading()
+        reading.contents.granted.reserveCapacity(grantCount)
         var count = 0
         let countings: UInt64 = try hasRules(table) ? 2 : 1
         for set in TableSet.allCases where timeouts[set] != nil && set.isAdopted {
@@ -199,6 +203,9 @@ extension TableContents {
 extension [GrantElement] {
     /// One for each key.
     fileprivate func merged() -> Self {
+        var keys: Set<GrantKey> = []
+        keys.reserveCapacity(count)
+        guard !allSatisfy({ keys.insert($0.key).inserted }) else { return self }
         var indices: [GrantKey: Int] = [:]
         indices.reserveCapacity(count)
         var merged: Self = []

@@ -11,7 +11,7 @@ import Glibc
 /// To make 65,536 elements anew takes the kernel 0.4 s. The sets of grants can stay if they are of our kind, which the
 /// kernel looks at when they are declared once more, and if nothing is in them but what was read. The kernel passes over
 /// elements while a hash table grows, or while expired ones are swept away; so it must count as many, before and after,
-/// as it told. It counts since 6.18; where it doesn't, everything is made anew.
+/// as it told. It says so since 6.16 or so (seen with 6.18); where it doesn't, everything is made anew.
 extension NetfilterTable {
     /// What a table of ours consists of, its elements apart.
     struct Parts: Equatable {
@@ -101,6 +101,8 @@ extension NetfilterTable.Parts {
         sets.append(name)
         if let set = TableSet(rawValue: name), TableSet.granted.contains(set) { grants[set] = count.map(Int.init) }
     }
+
+    var grantCount: Int { grants.values.reduce(0, +) }
 
     /// Whether the kernel holds as many grants as these.
     func hold(just granted: [GrantElement]) -> Bool {

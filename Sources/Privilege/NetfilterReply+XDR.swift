@@ -5,7 +5,7 @@ import Portmapper
 extension NetfilterReply {
     /// As XDR (RFC 4506), without the length that goes before it.
     public var encoded: [UInt8] {
-        var encoder = XDREncoder()
+        var encoder = XDREncoder(reserving: grantCount * Self.grantBytes + 64)
         switch self {
         case .ready(let abilities):
             encoder.uint32(0)
@@ -47,6 +47,15 @@ extension NetfilterReply {
         }
         return encoder.bytes
     }
+
+    /// How many grants it tells of.
+    private var grantCount: Int {
+        guard case .contents(let contents?) = self else { return 0 }
+        return contents.granted.count + contents.remembered.count
+    }
+
+    /// A guess, for memory that needn't grow.
+    private static let grantBytes = 128
 
     public init(decoding bytes: UnsafeRawBufferPointer) throws(XDRError) {
         var decoder = XDRDecoder(bytes)

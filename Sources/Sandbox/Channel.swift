@@ -57,11 +57,19 @@ public struct Channel: Sendable {
 
     public func send(_ message: [UInt8]) throws(Failure) {
         guard message.count <= messageBytesMax else { throw .tooLong(bytes: message.count) }
-        // One system call for nearly every message.
         var bytes: [UInt8] = []
-        bytes.reserveCapacity(Self.headerBytes + message.count)
+        bytes.reserveCapacity(Self.headerBytes + min(message.count, Self.chunkBytes))
         withUnsafeBytes(of: UInt32(message.count).bigEndian) { bytes += $0 }
+        guard message.count <= Self.chunkBytes else {
+            try hand(over: bytes)
+            return try hand(over: message)
+        }
+        // One system call for nearly every message.
         bytes += message
+        try hand(over: bytes)
+    }
+
+    private func hand(over bytes: [UInt8]) throws(Failure) {
         var sent = 0
         while sent < bytes.count {
             let count = bytes.withUnsafeBytes { write(output, $0.baseAddress?.advanced(by: sent), $0.count - sent) }

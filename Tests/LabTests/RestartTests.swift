@@ -132,7 +132,7 @@ extension LabTests {
     }
 }
 
-/// Else all grants are made anew at a start.
+/// Else all grants may have to be made anew at a start.
 private let kernelCountsElements: Bool = {
     var system = utsname()
     uname(&system)

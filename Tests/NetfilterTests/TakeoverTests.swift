@@ -6,7 +6,7 @@ import Testing
 @testable import Netfilter
 
 extension NetfilterTable {
-    /// Whether grants may stay in a table that is taken over: the kernel tells how many elements a set has.
+    /// Whether grants may stay in a table that is taken over: the kernel tells how many elements a set has, at the latest since then.
     static func countsElements() -> Bool { kernelVersion() >= (6, 18) }
 
     private static func kernelVersion() -> (Int, Int) {

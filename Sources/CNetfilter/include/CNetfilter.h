@@ -27,7 +27,7 @@
 /* linux/netfilter/nf_tables.h since 6.9; Debian 12's headers end with 6.1. */
 #define CNF_TABLE_F_OWNER 0x2
 #define CNF_TABLE_F_PERSIST 0x4
-/* NFTA_SET_COUNT, since 6.18. */
+/* NFTA_SET_COUNT, since 6.16 or so. */
 #define CNF_SET_COUNT 20
 
 /* NF_CT_STATE_BIT(IP_CT_ESTABLISHED) and (IP_CT_NEW), of which Swift can't see the macro. */
