@@ -2,6 +2,7 @@
 struct GrantFloor {
     /// As many as rpcwarden's transactions have with 128 in flight.
     private static let elements = 54
+    static let manyName = "the kernel alone, \(elements) grants a transaction"
     /// As often as lookups come one by one.
     private static let pauseMicroseconds = 200
 
@@ -56,7 +57,7 @@ struct GrantFloor {
             figure("both: the floor", .init(commit, .microseconds, zip(wakeups, single).map { $0 + $1 })),
             figure("a look at who listens, p50", .init("a grant adds", .microseconds, look)),
             figure(
-                "the kernel alone, \(Self.elements) grants a transaction",
+                Self.manyName,
                 .init("of those in place", .ratio, wall / (wall + kernel)),
                 .init("CPU a lookup, the load's included", .microseconds, processors + kernel),
                 .init("an element", .microseconds, element)),

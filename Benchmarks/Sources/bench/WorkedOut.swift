@@ -8,7 +8,7 @@ struct WorkedOut {
     private static let lookups = 8.0
     private static let flood = 10e6
 
-    var figures: [Figure] { cluster + spoofed }
+    var figures: [Figure] { grants + cluster + spoofed }
 
     private func value(_ table: String, _ name: String, _ column: String) -> Double {
         report.value(table, name, column) ?? .nan
@@ -18,9 +18,24 @@ struct WorkedOut {
         Figure("worked out", name, [.init("works out at", unit, value)])
     }
 
+    private static let many = "10,000 clients, 128 in flight"
+
+    /// The loop waits for the kernel, and the ledger's work is its own.
+    private var grants: [Figure] {
+        let wall = 1e6 / value("grants", Self.many, "grants in place")
+        let kernel = value("grants", GrantFloor.manyName, "an element")
+        let time = { (name: String) in value("micro", name, "time") / 1000 }
+        let pure = time("a lookup with a new grant") - time("a lookup, grant in place")
+        return [
+            figure(
+                "new grants, of those in place, if they cost the kernel's part and the pure core's alone", .ratio,
+                wall / (wall + kernel + pure))
+        ]
+    }
+
     private var cluster: [Figure] {
         let calls = Self.nodes * Self.lookups
-        let many = "10,000 clients, 128 in flight"
+        let many = Self.many
         let mix = "v2 GETPORT, UDP, 20 programs"
         let memory = { (grants: Int) in value("growth over grants", "\(grants) grants", "Memory, both processes") }
         let each = (memory(65_536) - memory(1000)) / (65_536 - 1000)
