@@ -1,3 +1,4 @@
+import Glibc
 import NIOCore
 import NIOPosix
 import ONCRPC
@@ -203,7 +204,7 @@ final class Route {
 
     private func answer(_ body: Reply.Body, to question: Question) -> RpcbindClient.Answer {
         guard case .success(let results) = body else { return .failure(.refused("\(body)")) }
-        if question == .registry, let listing, listing.results == results { return .success(listing.decoded) }
+        if question == .registry, let listing, listing.results.isSame(as: results) { return .success(listing.decoded) }
         do {
             let decoded = try results.withUnsafeBytes { try PortmapperResult(decoding: $0, of: question.call) }
             if question == .registry { listing = (results, decoded) }
@@ -216,6 +217,19 @@ final class Route {
     /// Nobody listens for datagrams.
     fileprivate func failed(_ error: any Error) {
         for question in pipeline.takeAll() { answered(question, .failure(.unreachable("\(place): \(error)"))) }
+    }
+}
+
+extension [UInt8] {
+    /// By memcmp: `==` looks at one byte after the other.
+    fileprivate func isSame(as other: Self) -> Bool {
+        withUnsafeBytes { bytes in
+            other.withUnsafeBytes { others in
+                guard bytes.count == others.count else { return false }
+                guard let first = bytes.baseAddress, let second = others.baseAddress else { return true }
+                return memcmp(first, second, bytes.count) == 0
+            }
+        }
     }
 }
 

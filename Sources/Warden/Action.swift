@@ -16,6 +16,5 @@ public enum Action: Hashable, Sendable {
     case inspectGrants([GrantKey])
     /// Delete the conntrack entries of the client's flows to the port.
     case cutFlows(AddressRange, ServicePort)
-    /// Rare, and larger than all the others: kept apart, so that these are small.
-    indirect case audit(AuditEvent)
+    case audit(AuditEvent)
 }
