@@ -208,7 +208,8 @@ final class NetfilterProcess {
             return
         }
         let settings = settings.changedLive(to: load.settings.fitted(to: abilities))
-        fresh = (settings, Ceiling(settings: settings, rules: load.rules))
+        fresh = (settings, Ceiling(settings: settings, rules: load.rules, pausing: answerWaiting))
+        if let fault { throw fault }
         reading = .done(load.fingerprint)
     }
 

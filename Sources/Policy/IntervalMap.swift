@@ -48,39 +48,45 @@ struct Boundary<Bits: AddressBits> {
     var isException: Bool
     var delta: Int
 
-    /// The boundaries of one range; there is none behind the family's last address.
-    static func around(_ first: Bits, _ last: Bits, rule: Int, isException: Bool) -> [Boundary] {
-        let begin = Boundary(position: first, rule: rule, isException: isException, delta: 1)
-        guard last != Bits.max else { return [begin] }
-        return [begin, Boundary(position: last.successor, rule: rule, isException: isException, delta: -1)]
+    /// Adds those of one range to `boundaries`; there is none behind the family's last address.
+    static func add(
+        _ first: Bits, _ last: Bits, rule: Int, isException: Bool, to boundaries: inout [Boundary]
+    ) {
+        boundaries.append(Boundary(position: first, rule: rule, isException: isException, delta: 1))
+        guard last != Bits.max else { return }
+        boundaries.append(Boundary(position: last.successor, rule: rule, isException: isException, delta: -1))
     }
 }
 
 extension IntervalMap {
     /// Sweeps over the boundaries; `classOf` numbers each distinct list of rules, ascending.
     init(_ boundaries: [Boundary<Bits>], classOf: ([Int]) -> Int) {
-        var named: [Int: Int] = [:]
-        var excepted: [Int: Int] = [:]
-        var active: Set<Int> = []
+        let ruleCount = 1 + (boundaries.lazy.map(\.rule).max() ?? -1)
+        var named = [Int](repeating: 0, count: ruleCount)
+        var excepted = named
+        /// Ascending.
+        var active: [Int] = []
         let sorted = boundaries.sorted { $0.position < $1.position }
         var index = 0
         while index < sorted.count {
             let position = sorted[index].position
             while index < sorted.count, sorted[index].position == position {
                 let boundary = sorted[index]
-                if boundary.isException {
-                    excepted[boundary.rule, default: 0] += boundary.delta
-                } else {
-                    named[boundary.rule, default: 0] += boundary.delta
-                }
-                if named[boundary.rule, default: 0] > 0, excepted[boundary.rule, default: 0] == 0 {
-                    active.insert(boundary.rule)
-                } else {
-                    active.remove(boundary.rule)
-                }
+                let rule = boundary.rule
+                if boundary.isException { excepted[rule] += boundary.delta } else { named[rule] += boundary.delta }
+                active.include(rule, named[rule] > 0 && excepted[rule] == 0)
                 index += 1
             }
-            append(start: position, class: classOf(active.sorted()))
+            append(start: position, class: classOf(active))
         }
+    }
+}
+
+extension [Int] {
+    /// Puts the number in its place, or takes it out.
+    fileprivate mutating func include(_ number: Int, _ isIncluded: Bool) {
+        let place = firstIndex { $0 >= number } ?? count
+        let isThere = place < count && self[place] == number
+        if isIncluded, !isThere { insert(number, at: place) } else if isThere, !isIncluded { remove(at: place) }
     }
 }

@@ -51,7 +51,11 @@ public struct Policy: Sendable {
     private var standing: [ServiceKey: [AddressRange]] = [:]
 
     /// Compiles `rules`; `addresses` holds what each host name of theirs resolves to.
-    public init(rules: [Rule] = [], addresses: [String: [IPAddress]] = [:]) {
+    ///
+    /// - Parameter pause: called every now and then, by a process that has other work to do meanwhile.
+    public init(
+        rules: [Rule] = [], addresses: [String: [IPAddress]] = [:], pausing pause: () -> Void = {}
+    ) {
         self.rules = rules
         var classes = [ClientClass()]
         var numbers: [[Int]: Int] = [[]: 0]
@@ -62,7 +66,9 @@ public struct Policy: Sendable {
             return classes.count - 1
         }
         let boundaries = Self.boundaries(of: rules, addresses)
+        pause()
         ipv4 = IntervalMap(boundaries.ipv4, classOf: classOf)
+        pause()
         ipv6 = IntervalMap(boundaries.ipv6, classOf: classOf)
         self.classes = classes
         for key in Self.standingKeys(of: rules) { standing[key] = standingRanges(of: key) }
@@ -157,13 +163,14 @@ extension Policy {
         var result: Boundaries = ([], [])
         for (index, rule) in rules.enumerated() where canExcept(rule, addresses) {
             for (terms, isException) in [(rule.from, false), (rule.except, true)] {
-                for range in terms.flatMap({ ranges(of: $0, addresses) }) {
-                    switch (range.first, range.last) {
-                    case (.v4(let first), .v4(let last)):
-                        result.ipv4 += Boundary.around(first, last, rule: index, isException: isException)
-                    case (.v6(let first), .v6(let last)):
-                        result.ipv6 += Boundary.around(first, last, rule: index, isException: isException)
-                    case (.v4, .v6), (.v6, .v4): preconditionFailure("a range runs in one family")
+                for term in terms {
+                    switch term {
+                    case .prefix(let prefix): add(prefix.range, rule: index, isException: isException, to: &result)
+                    case .host(let name):
+                        for address in addresses[name] ?? [] {
+                            let range = AddressRange(address, address)
+                            add(range, rule: index, isException: isException, to: &result)
+                        }
                     }
                 }
             }
@@ -171,17 +178,20 @@ extension Policy {
         return result
     }
 
+    private static func add(_ range: AddressRange, rule: Int, isException: Bool, to boundaries: inout Boundaries) {
+        switch (range.first, range.last) {
+        case (.v4(let first), .v4(let last)):
+            Boundary.add(first, last, rule: rule, isException: isException, to: &boundaries.ipv4)
+        case (.v6(let first), .v6(let last)):
+            Boundary.add(first, last, rule: rule, isException: isException, to: &boundaries.ipv6)
+        case (.v4, .v6), (.v6, .v4): preconditionFailure("a range runs in one family")
+        }
+    }
+
     /// Whom a rule excepts must be known before it permits anybody.
     private static func canExcept(_ rule: Rule, _ addresses: [String: [IPAddress]]) -> Bool {
         rule.except.allSatisfy { term in
             if case .host(let name) = term { addresses[name] != nil } else { true }
-        }
-    }
-
-    private static func ranges(of term: ClientTerm, _ addresses: [String: [IPAddress]]) -> [AddressRange] {
-        switch term {
-        case .prefix(let prefix): [prefix.range]
-        case .host(let name): (addresses[name] ?? []).map { AddressRange($0, $0) }
         }
     }
 
