@@ -143,8 +143,7 @@ final class Engine {
 
     /// The kernel's announcements are few, and the tick is short enough: invariant 7 allows a second.
     func readKernelEvents() {
-        guard !netfilter.isBusy else { return }
-        let events = netfilter.readEvents()
+        guard !netfilter.isBusy, let events = netfilter.readEvents() else { return }
         if let reading = events.reading { updates.reading = reading }
         // A packet may bring back an element in the very moment that it is revoked.
         if let failure = events.unsettled { failed("a revoked grant came back, and stays: \(failure.message)") }
