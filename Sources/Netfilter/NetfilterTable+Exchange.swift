@@ -122,8 +122,7 @@ extension Operation {
         switch self {
         case .stand, .unstand, .standAnew: true
         case .makeTable, .takeTable, .deleteTable, .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember,
-            .forget,
-            .quarantine, .release, .shield, .unshield:
+            .forget, .quarantine, .release, .shield, .unshield:
             false
         }
     }

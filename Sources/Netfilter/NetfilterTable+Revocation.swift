@@ -88,8 +88,7 @@ extension Operation {
         switch self {
         case .issue(let key, _, _, _), .issueNew(let key, _, _): key
         case .makeTable, .takeTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget, .stand,
-            .unstand,
-            .standAnew, .quarantine, .release, .shield, .unshield:
+            .unstand, .standAnew, .quarantine, .release, .shield, .unshield:
             nil
         }
     }

@@ -211,8 +211,7 @@ extension Operation {
         switch self {
         case .unguardPort, .revoke, .forget, .unstand, .release: true
         case .makeTable, .takeTable, .deleteTable, .guardPort, .issue, .issueNew, .remember, .stand, .standAnew,
-            .quarantine,
-            .shield, .unshield:
+            .quarantine, .shield, .unshield:
             false
         }
     }

@@ -256,8 +256,7 @@ struct TableWriter {
         inFlight = Batch(
             elements: desired, unstood: builder.unstood, makesTable: !isTableMade, leavesGrants: leavesGrants,
             issues: issues, revocations: gone, memories: memories, quarantines: quarantines, shields: raised,
-            unshields: unshields,
-            followers: followers, operations: builder.operations, putTogetherAt: now)
+            unshields: unshields, followers: followers, operations: builder.operations, putTogetherAt: now)
         leavesGrants = false
         issues = [:]
         revocations = []
@@ -428,8 +427,7 @@ extension TableWriter.Batch {
         case .issue(let key, _, _, _), .issueNew(let key, _, _):
             return issues[key] == nil ? .restoration(key) : .issue(key)
         case .makeTable, .takeTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget, .stand,
-            .unstand,
-            .standAnew, .quarantine, .release, .shield, .unshield:
+            .unstand, .standAnew, .quarantine, .release, .shield, .unshield:
             return nil
         }
     }
