@@ -40,28 +40,26 @@ extension Reply {
     private static let denied: UInt32 = 1
 
     public func encode(into encoder: inout XDREncoder) {
-        encoder.uint32(xid)
-        encoder.uint32(MessageType.reply)
         switch body {
-        case .success(let results): encode(status: 0, results, into: &encoder)
-        case .programUnavailable: encode(status: 1, [], into: &encoder)
+        case .success(let results):
+            accept(status: 0, into: &encoder)
+            results.withUnsafeBufferPointer { encoder.raw($0) }
+        case .programUnavailable: accept(status: 1, into: &encoder)
         case .programMismatch(let low, let high):
-            encode(status: 2, [], into: &encoder)
+            accept(status: 2, into: &encoder)
             encoder.uint32(low)
             encoder.uint32(high)
-        case .procedureUnavailable: encode(status: 3, [], into: &encoder)
-        case .garbageArguments: encode(status: 4, [], into: &encoder)
-        case .systemError: encode(status: 5, [], into: &encoder)
-        case .rpcMismatch(let low, let high):
-            for word in [Self.denied, 0, low, high] { encoder.uint32(word) }
+        case .procedureUnavailable: accept(status: 3, into: &encoder)
+        case .garbageArguments: accept(status: 4, into: &encoder)
+        case .systemError: accept(status: 5, into: &encoder)
+        case .rpcMismatch(let low, let high): encoder.words(xid, MessageType.reply, Self.denied, 0, low, high)
         case .authError(let status):
-            for word in [Self.denied, 1, status.rawValue] { encoder.uint32(word) }
+            for word in [xid, MessageType.reply, Self.denied, 1, status.rawValue] { encoder.uint32(word) }
         }
     }
 
-    private func encode(status: UInt32, _ results: [UInt8], into encoder: inout XDREncoder) {
-        for word in [Self.accepted, AuthenticationFlavor.none.rawValue, 0, status] { encoder.uint32(word) }
-        encoder.raw(results)
+    private func accept(status: UInt32, into encoder: inout XDREncoder) {
+        encoder.words(xid, MessageType.reply, Self.accepted, AuthenticationFlavor.none.rawValue, 0, status)
     }
 
     /// The whole message as bytes.

@@ -25,6 +25,8 @@ public struct XDRDecoder {
 
     public var remaining: Int { bytes.count - offset }
 
+    // A call has fourteen of them.
+    @inline(__always)
     public mutating func uint32() throws(XDRError) -> UInt32 {
         guard remaining >= 4 else { throw .truncated }
         defer { offset += 4 }

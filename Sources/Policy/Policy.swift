@@ -1,9 +1,13 @@
 import Portmapper
 
 /// A program over one transport of its service.
-public struct ServiceKey: Hashable, Sendable {
+public struct ServiceKey: TableKey, Sendable {
     public var program: Program
     public var transport: Transport
+
+    public func combine(into hash: inout TableHash) {
+        hash.combine(UInt64(transport.rawValue) << 32 | UInt64(program.rawValue))
+    }
 
     public init(_ program: Program, _ transport: Transport) {
         self.program = program

@@ -17,7 +17,7 @@ public enum PortmapperLimits {
 }
 
 /// `mapping` of version 2 (RFC 1833, 3.1).
-public struct Mapping: Hashable, Sendable {
+public struct Mapping: TableKey, Sendable {
     public var program: Program
     public var version: UInt32
     /// An IP protocol number; only those of ``Transport`` are ever registered.
@@ -29,6 +29,12 @@ public struct Mapping: Hashable, Sendable {
         self.version = version
         self.protocolNumber = protocolNumber
         self.port = port
+    }
+
+    @inlinable
+    public func combine(into hash: inout TableHash) {
+        hash.combine(UInt64(program.rawValue) << 32 | UInt64(version))
+        hash.combine(UInt64(protocolNumber) << 32 | UInt64(port))
     }
 
     public var transport: Transport? { UInt8(exactly: protocolNumber).flatMap(Transport.init(rawValue:)) }
