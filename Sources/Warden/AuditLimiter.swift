@@ -19,7 +19,7 @@ struct AuditLimiter {
     private var findings = RateLimiter(
         perSecond: linesPerSecondPerClient, burst: linesPerSecondPerClient * burstSeconds)
     private var inAll = RateLimiter(perSecond: linesPerSecond, burst: linesPerSecond * burstSeconds)
-    private var swallowed: [AuditEvent.Kind: Int] = [:]
+    private var swallowed = CaseCounts<AuditEvent.Kind>()
     /// When the first of them was.
     private var firstSwallowed: Instant?
 
@@ -39,7 +39,7 @@ struct AuditLimiter {
     /// What the kernel dropped without telling is swallowed as well.
     mutating func swallow(_ kind: AuditEvent.Kind, _ count: Int, at now: Instant) {
         guard count > 0 else { return }
-        swallowed[kind, default: 0] += count
+        swallowed[kind] += count
         if firstSwallowed == nil { firstSwallowed = now }
     }
 
@@ -69,12 +69,13 @@ struct AuditLimiter {
         guard let firstSwallowed else { return [] }
         let window = now - firstSwallowed
         defer {
-            swallowed = [:]
+            swallowed = CaseCounts()
             self.firstSwallowed = nil
         }
-        return swallowed.sorted { $0.key.rawValue < $1.key.rawValue }.map { kind, count in
+        let kinds = AuditEvent.Kind.allCases.filter { swallowed[$0] > 0 }
+        return kinds.sorted { $0.rawValue < $1.rawValue }.map { kind in
             var event = AuditEvent(.suppressed, detail: kind.rawValue)
-            event.count = count
+            event.count = swallowed[kind]
             event.window = window
             return event
         }

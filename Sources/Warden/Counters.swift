@@ -18,7 +18,7 @@ public struct Counters: Hashable, Sendable {
     /// Calls that ended, duplicates left out.
     public var outcomes: [CallOutcome: Int] = [:]
     /// Audit events by kind, whether or not they were written in full.
-    public var events: [AuditEvent.Kind: Int] = [:]
+    public var events = CaseCounts<AuditEvent.Kind>()
     /// From when a question was asked until rpcbind's answer, waiting for its turn included.
     public var upstreamLatency = LatencyHistogram()
     public var upstreamFailures = 0

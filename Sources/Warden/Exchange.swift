@@ -20,14 +20,29 @@ struct Exchange {
         var open: Opening
     }
 
-    var peer: Peer
-    var xid: UInt32
-    var call: PortmapperCall
-    var permission: Permission
-    /// rpcbind's answer, until the registry explains it.
-    var answered: ServicePort?
-    /// The registry was read since the answer, and still may not explain it.
-    var isRegistryFresh = false
+    /// Who asked what, and why that is permitted. This is most of an exchange, which changes hands a dozen times: hence
+    /// an object. It never changes.
+    final class Request: Sendable {
+        let peer: Peer
+        let xid: UInt32
+        let call: PortmapperCall
+        let permission: Permission
+
+        init(peer: Peer, xid: UInt32, call: PortmapperCall, permission: Permission) {
+            self.peer = peer
+            self.xid = xid
+            self.call = call
+            self.permission = permission
+        }
+
+        func with(_ permission: Permission) -> Request {
+            Request(peer: peer, xid: xid, call: call, permission: permission)
+        }
+    }
+
+    var request: Request
+    /// rpcbind's answer, which the registry that is being read has to explain.
+    var unexplained: ServicePort?
     /// The reply, once it is known.
     var result: PortmapperResult?
     var services: [Service] = []

@@ -24,7 +24,7 @@ struct ExchangeTable: Sendable {
     var isEmpty: Bool { count == 0 }
 
     /// The caller sees to it that there are at most 65,536.
-    mutating func insert(_ exchange: Exchange) -> Exchange.ID {
+    mutating func insert(_ exchange: consuming Exchange) -> Exchange.ID {
         serial += 1
         count += 1
         guard let number = free.popLast() else {
@@ -44,6 +44,8 @@ struct ExchangeTable: Sendable {
 
     subscript(id: Exchange.ID) -> Exchange? { number(of: id).flatMap { places[$0].exchange } }
 
+    func request(of id: Exchange.ID) -> Exchange.Request? { number(of: id).flatMap { places[$0].exchange?.request } }
+
     /// Changes an exchange that is there, and no other.
     mutating func change(_ id: Exchange.ID, _ body: (inout Exchange) -> Void) {
         guard let number = number(of: id) else { return }
@@ -51,10 +53,14 @@ struct ExchangeTable: Sendable {
     }
 
     mutating func remove(_ id: Exchange.ID) -> Exchange? {
-        guard let number = number(of: id), let exchange = places[number].exchange.take() else { return nil }
-        free.append(number)
-        count -= 1
-        return exchange
+        guard let number = number(of: id) else { return nil }
+        var removed: Exchange?
+        swap(&removed, &places[number].exchange)
+        if removed != nil {
+            free.append(number)
+            count -= 1
+        }
+        return removed
     }
 
     /// The oldest first.

@@ -23,7 +23,8 @@ struct GrantLedger: Sendable {
         var key: GrantKey
         /// The next grant of the same client, or the next free place; -1: none.
         var next: Number
-        var grant: Grant?
+        var isTaken = false
+        var grant = vacant
     }
 
     private var places: [Place] = []
@@ -34,13 +35,16 @@ struct GrantLedger: Sendable {
     private(set) var count = 0
 
     private static let none: Number = -1
+    /// What a place holds that isn't taken.
+    private static let vacant = Grant(
+        programs: Programs(.portmapper), rule: "", issued: Timestamp(milliseconds: 0), expiresNotBefore: .zero)
 
     /// In no order.
     var all: some Sequence<(key: GrantKey, grant: Grant)> {
-        places.lazy.compactMap { place in place.grant.map { (place.key, $0) } }
+        places.lazy.filter(\.isTaken).map { ($0.key, $0.grant) }
     }
 
-    var keys: some Sequence<GrantKey> { places.lazy.filter { $0.grant != nil }.map(\.key) }
+    var keys: some Sequence<GrantKey> { places.lazy.filter(\.isTaken).map(\.key) }
 
     /// Up to `limit` grants from the place `start` on, each once, and the place to go on at.
     func some(from start: Int, limit: Int) -> (keys: [GrantKey], next: Int) {
@@ -48,7 +52,7 @@ struct GrantLedger: Sendable {
         var next = places.indices.contains(start) ? start : 0
         var left = places.count
         while left > 0, keys.count < limit {
-            if places[next].grant != nil { keys.append(places[next].key) }
+            if places[next].isTaken { keys.append(places[next].key) }
             next = next + 1 < places.count ? next + 1 : 0
             left -= 1
         }
@@ -64,7 +68,13 @@ struct GrantLedger: Sendable {
         return nil
     }
 
-    subscript(key: GrantKey) -> Grant? { number(of: key).flatMap { places[$0].grant } }
+    subscript(key: GrantKey) -> Grant? { number(of: key).map { places[$0].grant } }
+
+    /// Until when the kernel holds the grant at least, if it is there and for this program.
+    func expiry(of key: GrantKey, for program: Program) -> Instant? {
+        guard let number = number(of: key), places[number].grant.programs.contains(program) else { return nil }
+        return places[number].grant.expiresNotBefore
+    }
 
     func count(of client: IPAddress) -> Int {
         var count = 0
@@ -90,7 +100,7 @@ struct GrantLedger: Sendable {
 
     private mutating func add(_ key: GrantKey) -> Int {
         count += 1
-        let place = Place(key: key, next: firstOfClient[key.client] ?? Self.none)
+        let place = Place(key: key, next: firstOfClient[key.client] ?? Self.none, isTaken: true)
         let number: Int
         if firstFree == Self.none {
             number = places.count
@@ -110,7 +120,9 @@ struct GrantLedger: Sendable {
         places[number].next = firstFree
         firstFree = Number(number)
         count -= 1
-        return places[number].grant.take()
+        places[number].isTaken = false
+        defer { places[number].grant = Self.vacant }
+        return places[number].grant
     }
 
     private mutating func unlink(_ number: Number, of client: IPAddress) {
@@ -125,7 +137,7 @@ struct GrantLedger: Sendable {
 
     mutating func prolong(_ key: GrantKey, notBefore instant: Instant) {
         guard let number = number(of: key) else { return }
-        places[number].grant?.expiresNotBefore = instant
+        places[number].grant.expiresNotBefore = instant
         look(after: number, at: instant)
     }
 
@@ -134,8 +146,8 @@ struct GrantLedger: Sendable {
         due.insert(Number(number), at: instant)
         guard due.count > 4 * count + Self.staleEntriesMax else { return }
         due = DueQueue()
-        for (number, place) in places.enumerated() {
-            if let grant = place.grant { due.insert(Number(number), at: grant.expiresNotBefore) }
+        for (number, place) in places.enumerated() where place.isTaken {
+            due.insert(Number(number), at: place.grant.expiresNotBefore)
         }
     }
 
@@ -148,7 +160,7 @@ struct GrantLedger: Sendable {
         while keys.count < limit, let (number, at) = due.popFirst(until: now) {
             // Renewed since, or another's place now: a later entry stands for it.
             let place = places[Int(number)]
-            if let grant = place.grant, grant.expiresNotBefore <= at { keys.append(place.key) }
+            if place.isTaken, place.grant.expiresNotBefore <= at { keys.append(place.key) }
         }
         return keys
     }

@@ -73,18 +73,30 @@ struct SharedQuestions<Asker: Sendable> {
         var since: Instant
     }
 
-    private var sent: [Question: Sent] = [:]
+    /// Of version 2, most questions are the same few: they are found without a copy of the question.
+    private var ports: [Mapping: Sent] = [:]
+    private var others: [Question: Sent] = [:]
 
     /// Different questions that are sent, or wait in a channel to be.
-    var count: Int { sent.count }
+    var count: Int { ports.count + others.count }
 
     /// Whether the question has to be sent now.
     mutating func join(_ asker: Asker, _ question: Question, at now: Instant) -> Bool {
-        if let place = sent.index(forKey: question) {
+        if case .lookup(.getPort(let mapping), over: .local) = question {
+            Self.join(asker, mapping, of: &ports, at: now)
+        } else {
+            Self.join(asker, question, of: &others, at: now)
+        }
+    }
+
+    private static func join<Key: TableKey>(
+        _ asker: Asker, _ key: Key, of sent: inout [Key: Sent], at now: Instant
+    ) -> Bool {
+        if let place = sent.index(forKey: key) {
             sent.values[place].waiting.append(asker)
             return false
         }
-        sent[question] = Sent(askers: [asker], since: now)
+        sent[key] = Sent(askers: [asker], since: now)
         return true
     }
 
@@ -92,10 +104,20 @@ struct SharedQuestions<Asker: Sendable> {
     mutating func answered(
         _ question: Question, at now: Instant
     ) -> (served: [Asker], isAskedAgain: Bool, latency: Duration?) {
-        guard let answered = sent.removeValue(forKey: question) else { return ([], false, nil) }
+        if case .lookup(.getPort(let mapping), over: .local) = question {
+            Self.answered(mapping, of: &ports, at: now)
+        } else {
+            Self.answered(question, of: &others, at: now)
+        }
+    }
+
+    private static func answered<Key: TableKey>(
+        _ key: Key, of sent: inout [Key: Sent], at now: Instant
+    ) -> (served: [Asker], isAskedAgain: Bool, latency: Duration?) {
+        guard let answered = sent.removeValue(forKey: key) else { return ([], false, nil) }
         let latency = now - answered.since
         guard !answered.waiting.isEmpty else { return (answered.askers, false, latency) }
-        sent[question] = Sent(askers: answered.waiting, since: now)
+        sent[key] = Sent(askers: answered.waiting, since: now)
         return (answered.askers, true, latency)
     }
 }

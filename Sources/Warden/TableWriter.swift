@@ -212,6 +212,8 @@ struct TableWriter {
     /// Grants that wait or are in flight, for the limits.
     var grantsUnderWay: Int { issues.count + (inFlight?.issues.count ?? 0) }
     func grantsUnderWay(of client: IPAddress) -> Int { issuesOfClient[client] ?? 0 }
+    // docs/HACKING.md, "Rules of the house".
+    @inline(__always)
     func isRevoking(_ key: GrantKey) -> Bool {
         revocations.contains(key) || inFlight?.revocations.contains(key) == true
     }

@@ -63,42 +63,42 @@ extension Warden {
     private mutating func resultArrived(
         _ id: Exchange.ID, _ result: PortmapperResult, at now: Instant, into actions: inout [Action]
     ) {
-        guard var exchange = exchanges[id] else { return }
+        guard let request = exchanges.request(of: id) else { return }
         // What rpcbind says goes to this host as it is: local services need each other whoever owns them.
-        guard !exchange.peer.isLocal else { return complete(id, result, at: now, into: &actions) }
-        guard let service = service(in: result, for: exchange) else {
-            return complete(id, Self.notRegistered(exchange.call), at: now, into: &actions)
+        guard !request.peer.isLocal else { return complete(id, result, at: now, into: &actions) }
+        guard let service = service(in: result, for: request) else {
+            return complete(id, Self.notRegistered(request.call), at: now, into: &actions)
         }
-        exchange.answered = service
-        explain(id, exchange, at: now, into: &actions)
+        explain(id, request, at: service, at: now, into: &actions)
     }
 
     /// The service port that the answer tells, `nil` where the program is not registered.
-    private func service(in result: PortmapperResult, for exchange: Exchange) -> ServicePort? {
-        switch (result, exchange.call) {
+    private func service(in result: PortmapperResult, for request: Exchange.Request) -> ServicePort? {
+        switch (result, request.call) {
         case (.port(let port), .getPort(let mapping)):
             guard let transport = mapping.transport, let port = UInt16(exactly: port), port != 0 else { return nil }
             return ServicePort(transport, port)
         case (.address(let text), _):
             guard let address = UniversalAddress(text), address.port != 0 else { return nil }
-            return ServicePort(exchange.peer.transport, address.port)
+            return ServicePort(request.peer.transport, address.port)
         case (.void, _), (.boolean, _), (.mappings, _), (.registrations, _), (.addressList, _), (.port, _): return nil
         }
     }
 
     /// Finds the mapping that answered, whose owner must be trusted; reads the registry anew where it isn't known.
     mutating func explain(
-        _ id: Exchange.ID, _ exchange: Exchange, at now: Instant, into actions: inout [Action]
+        _ id: Exchange.ID, _ request: Exchange.Request, at service: ServicePort, at now: Instant,
+        into actions: inout [Action]
     ) {
-        guard let service = exchange.answered, let program = exchange.call.subject?.program else { return }
-        guard let explanation = explanation(of: program, at: service, over: Self.answeringNetID(exchange)) else {
-            guard exchange.isRegistryFresh else {
-                exchanges.change(id) { ($0.answered, $0.isRegistryFresh) = (service, true) }
+        guard let program = request.call.subject?.program else { return }
+        guard let explanation = explanation(of: program, at: service, over: Self.answeringNetID(request)) else {
+            guard exchanges[id]?.unexplained != nil else {
+                exchanges.change(id) { $0.unexplained = service }
                 return ask(.registry, for: .exchange(id), at: now, into: &actions)
             }
-            return complete(id, Self.notRegistered(exchange.call), at: now, into: &actions)
+            return complete(id, Self.notRegistered(request.call), at: now, into: &actions)
         }
-        let result = Self.result(of: exchange, at: service, explanation.mapping)
+        let result = Self.result(of: request, at: service, explanation)
         guard explanation.isTrusted else {
             return deny(
                 id, .untrustedOwner, answer: result,
@@ -108,10 +108,10 @@ extension Warden {
             return deny(id, .neverPort, answer: result, detail: "\(service)", at: now, into: &actions)
         }
         let opened = Exchange.Service(
-            program: program, port: service, rule: exchange.permission.rule, open: exchange.permission.open)
+            program: program, port: service, rule: request.permission.rule, open: request.permission.open)
         // What most calls come to: somebody asked before.
-        if isOpen(opened, for: exchange.peer.address, at: now) { return complete(id, result, at: now, into: &actions) }
-        exchanges.change(id) { ($0.answered, $0.result, $0.services) = (service, result, [opened]) }
+        if isOpen(opened, for: request.peer.address, at: now) { return complete(id, result, at: now, into: &actions) }
+        exchanges.change(id) { ($0.result, $0.services) = (result, [opened]) }
         inspect(id, at: now, into: &actions)
     }
 
@@ -135,22 +135,22 @@ extension Warden {
     }
 
     /// Version 2 answers from the IPv4 registrations, whatever it is asked over.
-    private static func answeringNetID(_ exchange: Exchange) -> NetID {
-        switch exchange.call {
-        case .getPort(let mapping): NetID(mapping.transport ?? exchange.peer.transport, isIPv4: true)
+    private static func answeringNetID(_ request: Exchange.Request) -> NetID {
+        switch request.call {
+        case .getPort(let mapping): NetID(mapping.transport ?? request.peer.transport, isIPv4: true)
         case .getAddress, .getVersionAddress, .null, .setMapping, .unsetMapping, .set, .unset, .getAddressList, .dump,
             .callIt, .broadcast, .indirect, .getTime, .universalToTransportAddress, .transportToUniversalAddress,
             .getStatistics:
-            exchange.peer.netID
+            request.peer.netID
         }
     }
 
     /// The reply, with an address that the client can use: the one it asked, unless the service has one of its own.
     private static func result(
-        of exchange: Exchange, at service: ServicePort, _ mapping: Registration
+        of request: Exchange.Request, at service: ServicePort, _ explanation: Explanation
     ) -> PortmapperResult {
-        if case .getPort = exchange.call { return .port(UInt32(service.port)) }
-        let host = mapping.reachableHost(asked: exchange.peer.asked.host)
+        if case .getPort = request.call { return .port(UInt32(service.port)) }
+        let host = explanation.mapping.reachableHost(asked: request.peer.asked.host)
         return .address(UniversalAddress(host: host, port: service.port).description)
     }
 
@@ -158,32 +158,30 @@ extension Warden {
     mutating func complete(
         _ id: Exchange.ID, _ result: PortmapperResult, at now: Instant, into actions: inout [Action]
     ) {
-        guard let exchange = take(id) else { return }
-        finish(exchange, result, at: now, into: &actions)
+        guard let request = take(id) else { return }
+        finish(request, result, at: now, into: &actions)
     }
 
     mutating func deny(
         _ id: Exchange.ID, _ reason: DenialReason, answer: PortmapperResult? = nil, detail: String? = nil,
         at now: Instant, into actions: inout [Action]
     ) {
-        guard let exchange = take(id) else { return }
-        deny(exchange, reason, answer: answer, detail: detail, at: now, into: &actions)
+        guard let request = take(id) else { return }
+        deny(request, reason, answer: answer, detail: detail, at: now, into: &actions)
     }
 
     /// Ends the exchange.
-    mutating func take(_ id: Exchange.ID) -> Exchange? {
-        guard let exchange = exchanges.remove(id) else { return nil }
-        if let place = exchangesOfClient.index(forKey: Caller(exchange.peer)) {
+    mutating func take(_ id: Exchange.ID) -> Exchange.Request? {
+        guard let request = exchanges.remove(id)?.request else { return nil }
+        if let place = exchangesOfClient.index(forKey: Caller(request.peer)) {
             if exchangesOfClient.values[place] > 1 {
                 exchangesOfClient.values[place] -= 1
             } else {
                 exchangesOfClient.remove(at: place)
             }
         }
-        if exchange.peer.transport == .udp {
-            underWay[CallKey(address: exchange.peer.address, port: exchange.peer.port, xid: exchange.xid)] = nil
-        }
-        return exchange
+        if request.peer.transport == .udp { underWay[CallKey(request)] = nil }
+        return request
     }
 }
 

@@ -37,7 +37,9 @@ extension Warden {
         }
     }
 
+    // Inlined, as are some others: docs/HACKING.md, "Rules of the house".
     /// Whether the call may go on, by policy alone: the same for registered and unregistered programs.
+    @inline(__always)
     public func decide(_ call: PortmapperCall, from peer: Peer) -> Result<Permission, DenialReason> {
         switch call {
         case .set, .unset, .setMapping, .unsetMapping:
@@ -56,8 +58,10 @@ extension Warden {
     }
 
     /// On this host, or named by a rule.
+    @inline(__always)
     func isKnown(_ peer: Peer) -> Bool { peer.isLocal || policy.names(peer.address) }
 
+    @inline(__always)
     private func decideLookup(
         of program: Program, over transport: Transport, from peer: Peer
     ) -> Result<Permission, DenialReason> {
@@ -72,6 +76,7 @@ extension Warden {
         }
     }
 
+    @inline(__always)
     private func decideListing(from peer: Peer) -> Result<Permission, DenialReason> {
         if peer.isLocal { return .success(.local) }
         switch policy.listing(by: peer.address) {
@@ -85,31 +90,30 @@ extension Warden {
 
     /// Answers at once what needs nobody else; asks rpcbind for the rest.
     private mutating func begin(
-        _ call: PortmapperCall, _ incoming: IncomingCall, _ permission: Permission, at now: Instant,
+        _ call: PortmapperCall, _ incoming: IncomingCall, _ permission: consuming Permission, at now: Instant,
         into actions: inout [Action]
     ) {
         let peer = incoming.peer
-        let exchange = Exchange(peer: peer, xid: incoming.xid, call: call, permission: permission)
+        let request = Exchange.Request(peer: peer, xid: incoming.xid, call: call, permission: permission)
         if let result = ownAnswer(to: call, asked: peer.asked) {
-            return finish(exchange, result, at: now, into: &actions)
+            return finish(request, result, at: now, into: &actions)
         }
         guard let question = question(for: call, from: peer) else {
-            return finish(exchange, Self.notRegistered(call), at: now, into: &actions)
+            return finish(request, Self.notRegistered(call), at: now, into: &actions)
         }
-        let key = CallKey(address: peer.address, port: peer.port, xid: incoming.xid)
-        if peer.transport == .udp {
-            // The same but for what it asks is another call: sockets may share a port.
-            guard underWay[key].flatMap({ exchanges[$0] })?.call != call else {
-                counters.duplicates += 1
-                return
-            }
+        // The same but for what it asks is another call: sockets may share a port.
+        if peer.transport == .udp, let id = underWay[CallKey(request)], let first = exchanges.request(of: id),
+            first.call == call
+        {
+            counters.duplicates += 1
+            return
         }
         guard takesPlace(for: peer) else {
             return deny(
                 incoming, .rate, detail: "too many calls under way", isOwnDoing: false, at: now, into: &actions)
         }
-        let id = exchanges.insert(exchange)
-        if peer.transport == .udp { underWay[key] = id }
+        let id = exchanges.insert(Exchange(request: request))
+        if peer.transport == .udp { underWay[CallKey(request)] = id }
         ask(question, for: .exchange(id), at: now, into: &actions)
     }
 

@@ -7,7 +7,7 @@ extension Warden {
     /// Makes sure that what is to be opened listens, right now.
     mutating func inspect(_ id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
         guard let exchange = exchanges[id] else { return }
-        let client = exchange.peer.address
+        let client = exchange.request.peer.address
         var isLookNeeded = false
         // It may have come alive since the last look.
         for service in exchange.services where !needsNoLook(service, client, at: now) {
@@ -28,17 +28,20 @@ extension Warden {
     }
 
     /// The grant is there, for this program, and the kernel keeps it for half of `keep` at least.
+    @inline(__always)
     private func isFresh(_ service: Exchange.Service, _ client: IPAddress, at now: Instant) -> Bool {
         let key = GrantKey(client: client, service: service.port)
-        guard writer.isTableMade, let grant = ledger[key], grant.programs.contains(service.program),
-            !writer.isRevoking(key)
+        guard writer.isTableMade, let expiry = ledger.expiry(of: key, for: service.program), !writer.isRevoking(key)
         else { return false }
-        return grant.expiresNotBefore.nanoseconds - now.nanoseconds > freshNanoseconds
+        return expiry.nanoseconds - now.nanoseconds > freshNanoseconds
     }
 
     /// The service listens, its port is open to the client, and no change waits for the kernel.
-    func isOpen(_ service: Exchange.Service, for client: IPAddress, at now: Instant) -> Bool {
-        needsNoLook(service, client, at: now) && (service.open == .never || isUntouched(service, for: client))
+    // Mutating, though it changes nothing: docs/HACKING.md, "Rules of the house".
+    mutating func isOpen(_ service: Exchange.Service, for client: IPAddress, at now: Instant) -> Bool {
+        // `isUntouched` is asked last: it takes a copy of the Warden.
+        needsNoLook(service, client, at: now)
+            && (service.open == .never || writer.isSettled || isUntouched(service, for: client))
     }
 
     /// Nothing that waits for the kernel concerns the service and the client.
@@ -57,6 +60,7 @@ extension Warden {
     }
 
     /// It listened when it was looked at last, and the grant that it takes is there.
+    @inline(__always)
     private func needsNoLook(_ service: Exchange.Service, _ client: IPAddress, at now: Instant) -> Bool {
         services.isAlive(service.port, ipv4: client.isIPv4)
             && (service.open != .onLookup || isFresh(service, client, at: now))
@@ -65,12 +69,12 @@ extension Warden {
     /// Issues the grants that the reply needs, and waits for the kernel.
     mutating func open(_ id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
         guard let exchange = exchanges[id] else { return }
-        for service in exchange.services where !services.isAlive(service.port, ipv4: exchange.peer.address.isIPv4) {
+        let client = exchange.request.peer.address
+        for service in exchange.services where !services.isAlive(service.port, ipv4: client.isIPv4) {
             return deny(
                 id, .notListening, answer: exchange.result, detail: "nothing listens at \(service.port)", at: now,
                 into: &actions)
         }
-        let client = exchange.peer.address
         let needAll = exchange.services.allSatisfy { needsGrant($0, client, at: now) }
         let wanted = needAll ? exchange.services : exchange.services.filter { needsGrant($0, client, at: now) }
         guard hasRoom(for: wanted.lazy.map(\.port), client: client) else {

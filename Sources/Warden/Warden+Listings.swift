@@ -4,20 +4,20 @@ import Portmapper
 
 extension Warden {
     /// Answers DUMP and GETADDRLIST from a registry that is newer than the question.
-    mutating func list(_ id: Exchange.ID, _ exchange: Exchange, at now: Instant, into actions: inout [Action]) {
-        switch exchange.call {
+    mutating func list(_ id: Exchange.ID, _ request: Exchange.Request, at now: Instant, into actions: inout [Action]) {
+        switch request.call {
         case .dump(let version):
-            let view = view(of: exchange, version)
-            let results = listings[view] ?? listings.remember(dump(version, to: exchange).encoded, as: view)
-            guard isAffordable(results.count, id, exchange, at: now, into: &actions) else { return }
-            guard let exchange = take(id) else { return }
-            finish(exchange, results, isRegistered: true, at: now, into: &actions)
+            let view = view(of: request, version)
+            let results = listings[view] ?? listings.remember(dump(version, to: request).encoded, as: view)
+            guard isAffordable(results.count, id, request, at: now, into: &actions) else { return }
+            guard let request = take(id) else { return }
+            finish(request, results, isRegistered: true, at: now, into: &actions)
         case .getAddressList(let rpcb):
-            let asked = visible(to: exchange).filter {
+            let asked = visible(to: request).filter {
                 $0.program == rpcb.program && $0.version == rpcb.version
-                    && $0.netID.protocolFamily == exchange.peer.netID.protocolFamily
+                    && $0.netID.protocolFamily == request.peer.netID.protocolFamily
             }
-            answerAddressList(id, exchange, asked, at: now, into: &actions)
+            answerAddressList(id, request, asked, at: now, into: &actions)
         case .null, .setMapping, .unsetMapping, .getPort, .set, .unset, .getAddress, .getVersionAddress, .callIt,
             .broadcast, .indirect, .getTime, .universalToTransportAddress, .transportToUniversalAddress,
             .getStatistics:
@@ -25,40 +25,41 @@ extension Warden {
         }
     }
 
-    private func visible(to exchange: Exchange) -> [Registration] {
-        (registry?.registrations ?? []).compactMap { shown($0, to: exchange) }
+    private func visible(to request: Exchange.Request) -> [Registration] {
+        (registry?.registrations ?? []).compactMap { shown($0, to: request) }
     }
 
-    private func dump(_ version: PortmapperVersion, to exchange: Exchange) -> PortmapperResult {
-        let visible = visible(to: exchange)
+    private func dump(_ version: PortmapperVersion, to request: Exchange.Request) -> PortmapperResult {
+        let visible = visible(to: request)
         return version == .v2 ? .mappings(visible.compactMap(\.mapping)) : .registrations(visible.map(\.rpcb))
     }
 
     /// All that ``shown(_:to:)`` and the list's form go by.
-    private func view(of exchange: Exchange, _ version: PortmapperVersion) -> ListingCache.View {
+    private func view(of request: Exchange.Request, _ version: PortmapperVersion) -> ListingCache.View {
         let reader: ListingCache.Reader =
-            if exchange.peer.isLocal {
+            if request.peer.isLocal {
                 .thisHost
-            } else if exchange.permission.liftedDenial != nil {
+            } else if request.permission.liftedDenial != nil {
                 .observed
             } else {
-                .clients(policy.classNumber(of: exchange.peer.address))
+                .clients(policy.classNumber(of: request.peer.address))
             }
-        return ListingCache.View(reader: reader, isVersion2: version == .v2, port: exchange.peer.asked.port)
+        return ListingCache.View(reader: reader, isVersion2: version == .v2, port: request.peer.asked.port)
     }
 
     /// Whether UDP may carry the listing; denies it where not, also in observe mode: its peer's address may be forged.
     private mutating func isAffordable(
-        _ resultBytes: Int, _ id: Exchange.ID, _ exchange: Exchange, at now: Instant, into actions: inout [Action]
+        _ resultBytes: Int, _ id: Exchange.ID, _ request: Exchange.Request, at now: Instant,
+        into actions: inout [Action]
     ) -> Bool {
-        guard exchange.peer.transport == .udp else { return true }
+        guard request.peer.transport == .udp else { return true }
         let byteCount = Reply.successHeaderBytes + resultBytes
         guard byteCount <= ListingBudget.datagramBytesMax else {
             let detail = "a list of \(byteCount) bytes exceeds a datagram"
             deny(id, .listOverUDP, detail: detail, at: now, into: &actions)
             return false
         }
-        guard exchange.peer.isLocal || listingBudget.admits(byteCount, to: exchange.peer.address, at: now) else {
+        guard request.peer.isLocal || listingBudget.admits(byteCount, to: request.peer.address, at: now) else {
             deny(id, .rate, detail: "lists over UDP", at: now, into: &actions)
             return false
         }
@@ -67,37 +68,37 @@ extension Warden {
 
     /// The registration as this client may see it: rpcbind's own place is ours, and what the client can't reach or
     /// may not look up is left out.
-    private func shown(_ registration: Registration, to exchange: Exchange) -> Registration? {
+    private func shown(_ registration: Registration, to request: Exchange.Request) -> Registration? {
         if registration.program == .portmapper, let host = registration.address?.host {
             var own = registration
             let wildcard: IPAddress = host.isIPv4 ? .v4(0) : .v6(0)
-            own.address = UniversalAddress(host: wildcard, port: exchange.peer.asked.port)
+            own.address = UniversalAddress(host: wildcard, port: request.peer.asked.port)
             // Version 2 tells ports only.
-            if exchange.call != .dump(.v2) { own.addressText = own.address?.description ?? "" }
+            if request.call != .dump(.v2) { own.addressText = own.address?.description ?? "" }
             return own
         }
-        if exchange.peer.isLocal { return registration }
+        if request.peer.isLocal { return registration }
         guard let service = registration.service, !registration.isForThisHostOnly else { return nil }
-        if exchange.permission.liftedDenial != nil { return registration }
+        if request.permission.liftedDenial != nil { return registration }
         guard trustedOwners.contains(registration.owner) else { return nil }
-        return policy.lists(registration.program, over: service.transport, for: exchange.peer.address)
+        return policy.lists(registration.program, over: service.transport, for: request.peer.address)
             ? registration : nil
     }
 
     /// GETADDRLIST is a lookup of several services at once: some clients connect to what it tells.
     private mutating func answerAddressList(
-        _ id: Exchange.ID, _ exchange: Exchange, _ registrations: [Registration], at now: Instant,
+        _ id: Exchange.ID, _ request: Exchange.Request, _ registrations: [Registration], at now: Instant,
         into actions: inout [Action]
     ) {
-        let asked = exchange.peer.asked.host
-        let client = exchange.peer.address
+        let asked = request.peer.asked.host
+        let client = request.peer.address
         var entries: [AddressEntry] = []
         var wanted: [Exchange.Service] = []
         for registration in registrations {
             guard let service = registration.service else { continue }
             let host = registration.program == .portmapper ? asked : registration.reachableHost(asked: asked)
             let entry = AddressEntry(registration.netID, UniversalAddress(host: host, port: service.port))
-            if registration.program == .portmapper || exchange.peer.isLocal || exchange.permission.liftedDenial != nil {
+            if registration.program == .portmapper || request.peer.isLocal || request.permission.liftedDenial != nil {
                 entries.append(entry)
                 continue
             }
@@ -112,7 +113,7 @@ extension Warden {
                     program: registration.program, port: service, rule: policy.rules[rule].label, open: open))
         }
         let result = PortmapperResult.addressList(entries)
-        guard isAffordable(result.encoded.count, id, exchange, at: now, into: &actions) else { return }
+        guard isAffordable(result.encoded.count, id, request, at: now, into: &actions) else { return }
         exchanges.change(id) { ($0.result, $0.services) = (result, wanted) }
         inspect(id, at: now, into: &actions)
     }

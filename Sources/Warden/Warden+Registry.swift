@@ -16,7 +16,7 @@ extension Warden {
             case .refresh: isDue = true
             case .exchange(let id):
                 // A list opens nothing: it needn't know who listens.
-                if case .dump? = exchanges[id]?.call {
+                if case .dump? = exchanges.request(of: id)?.call {
                     registryExplained(id, at: now, into: &actions)
                 } else {
                     nextInspection.readers.append(id)
@@ -59,12 +59,14 @@ extension Warden {
 
     private mutating func registryExplained(_ id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
         guard let exchange = exchanges[id] else { return }
-        switch exchange.call {
-        case .dump, .getAddressList: list(id, exchange, at: now, into: &actions)
+        let request = exchange.request
+        switch request.call {
+        case .dump, .getAddressList: list(id, request, at: now, into: &actions)
         case .null, .setMapping, .unsetMapping, .getPort, .set, .unset, .getAddress, .getVersionAddress, .callIt,
             .broadcast, .indirect, .getTime, .universalToTransportAddress, .transportToUniversalAddress,
             .getStatistics:
-            explain(id, exchange, at: now, into: &actions)
+            guard let service = exchange.unexplained else { return deny(id, .rpcbindDown, at: now, into: &actions) }
+            explain(id, request, at: service, at: now, into: &actions)
         }
     }
 

@@ -36,7 +36,8 @@ extension Warden {
     /// Calls under way are answered by the policy that is in force when they are answered.
     private mutating func decideAnew(at now: Instant, into actions: inout [Action]) {
         for (id, exchange) in exchanges.all {
-            switch decide(exchange.call, from: exchange.peer) {
+            let request = exchange.request
+            switch decide(request.call, from: request.peer) {
             case .success(let permission): permit(id, exchange, permission)
             case .failure(let reason) where settings.mode == .observe && reason.isLiftedByObserving:
                 permit(id, exchange, Permission(rule: nil, open: .never, liftedDenial: reason))
@@ -47,8 +48,8 @@ extension Warden {
 
     private mutating func permit(_ id: Exchange.ID, _ exchange: Exchange, _ permission: Permission) {
         var exchange = exchange
-        exchange.permission = permission
-        exchange.services = exchange.services.map { decideAnew($0, of: exchange.peer) }
+        exchange.request = exchange.request.with(permission)
+        exchange.services = exchange.services.map { decideAnew($0, of: exchange.request.peer) }
         exchanges.change(id) { $0 = exchange }
     }
 

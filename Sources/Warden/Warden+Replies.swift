@@ -16,9 +16,9 @@ extension PortmapperResult {
 extension Warden {
     /// The permitted call's reply.
     mutating func finish(
-        _ exchange: Exchange, _ result: PortmapperResult, at now: Instant, into actions: inout [Action]
+        _ request: Exchange.Request, _ result: PortmapperResult, at now: Instant, into actions: inout [Action]
     ) {
-        finish(exchange, encoded(result), isRegistered: result.isRegistered, at: now, into: &actions)
+        finish(request, encoded(result), isRegistered: result.isRegistered, at: now, into: &actions)
     }
 
     /// Calls that share an answer are mostly sent the same port.
@@ -30,19 +30,20 @@ extension Warden {
 
     /// - Parameter results: the procedure's, as XDR.
     mutating func finish(
-        _ exchange: Exchange, _ results: [UInt8], isRegistered: Bool, at now: Instant, into actions: inout [Action]
+        _ request: Exchange.Request, _ results: consuming [UInt8], isRegistered: Bool, at now: Instant,
+        into actions: inout [Action]
     ) {
         counters.permitted += 1
-        let lifted = exchange.permission.liftedDenial
+        let lifted = request.permission.liftedDenial
         let outcome = CallOutcome(
-            lifted == nil ? .permitted : .observed, exchange.call, over: exchange.peer.transport, lifted)
+            lifted == nil ? .permitted : .observed, request.call, over: request.peer.transport, lifted)
         counters.outcomes[outcome, default: 0] += 1
-        actions.append(.sendReply(Reply(xid: exchange.xid, body: .success(results)), to: exchange.peer))
+        actions.append(.sendReply(Reply(xid: request.xid, body: .success(results)), to: request.peer))
         guard lifted == nil,
-            admitsEvent(.permitted, of: exchange.peer.address, over: exchange.peer.transport, at: now)
+            admitsEvent(.permitted, of: request.peer.address, over: request.peer.transport, at: now)
         else { return }
-        var event = event(.permitted, exchange.call, exchange.peer, exchange.xid)
-        event.rule = exchange.permission.rule
+        var event = event(.permitted, request.call, request.peer, request.xid)
+        event.rule = request.permission.rule
         if !isRegistered { event.detail = "not registered" }
         actions.append(.audit(event))
     }
@@ -64,16 +65,16 @@ extension Warden {
 
     /// Denies an exchange that policy permitted, for what came to light since; observe mode lets it pass.
     mutating func deny(
-        _ exchange: Exchange, _ reason: DenialReason, answer: PortmapperResult? = nil, detail: String? = nil,
+        _ request: Exchange.Request, _ reason: DenialReason, answer: PortmapperResult? = nil, detail: String? = nil,
         at now: Instant, into actions: inout [Action]
     ) {
         let incoming = IncomingCall(
-            peer: exchange.peer, xid: exchange.xid, byteCount: .max, content: .call(exchange.call))
+            peer: request.peer, xid: request.xid, byteCount: .max, content: .call(request.call))
         if settings.mode == .observe, reason.isLiftedByObserving, let answer {
             auditDenial(incoming, reason, detail: detail, isEnforced: false, at: now, into: &actions)
-            var lifted = exchange
-            lifted.permission.liftedDenial = reason
-            return finish(lifted, answer, at: now, into: &actions)
+            var permission = request.permission
+            permission.liftedDenial = reason
+            return finish(request.with(permission), answer, at: now, into: &actions)
         }
         deny(incoming, reason, detail: detail, at: now, into: &actions)
     }

@@ -93,13 +93,21 @@ public struct Warden: Sendable {
     }
 
     /// The mapping that answered a lookup.
-    struct Explanation {
-        var program: Program
-        var service: ServicePort
-        var netID: NetID
-        var mapping: Registration
+    final class Explanation: Sendable {
+        let program: Program
+        let service: ServicePort
+        let netID: NetID
+        let mapping: Registration
         /// Its owner's word is good.
-        var isTrusted: Bool
+        let isTrusted: Bool
+
+        init(program: Program, service: ServicePort, netID: NetID, mapping: Registration, isTrusted: Bool) {
+            self.program = program
+            self.service = service
+            self.netID = netID
+            self.mapping = mapping
+            self.isTrusted = isTrusted
+        }
     }
 
     struct Caller: TableKey {
@@ -118,6 +126,10 @@ public struct Warden: Sendable {
         var address: IPAddress
         var port: UInt16
         var xid: UInt32
+
+        init(_ request: Exchange.Request) {
+            (address, port, xid) = (request.peer.address, request.peer.port, request.xid)
+        }
 
         func combine(into hash: inout TableHash) {
             address.combine(into: &hash)
@@ -197,7 +209,7 @@ public struct Warden: Sendable {
     }
 
     /// The daemon has something to tell that is none of the Warden's business.
-    public mutating func noteEvent(_ kind: AuditEvent.Kind) { counters.events[kind, default: 0] += 1 }
+    public mutating func noteEvent(_ kind: AuditEvent.Kind) { counters.events[kind] += 1 }
 
     mutating func audit(_ event: AuditEvent, at now: Instant, into actions: inout [Action]) {
         if admitsEvent(event.kind, of: event.client, over: event.transport, at: now) { actions.append(.audit(event)) }

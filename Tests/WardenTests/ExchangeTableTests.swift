@@ -6,20 +6,20 @@ import Testing
 @Suite("the table of exchanges")
 struct ExchangeTableTests {
     private func exchange(_ xid: UInt32) -> Exchange {
-        Exchange(peer: .named, xid: xid, call: .port(of: .nfs), permission: .local)
+        Exchange(request: .init(peer: .named, xid: xid, call: .port(of: .nfs), permission: .local))
     }
 
     @Test("an exchange that ended is not found in the place that another has taken")
     func places() {
         var table = ExchangeTable()
         let first = table.insert(exchange(1))
-        #expect(table.remove(first)?.xid == 1)
+        #expect(table.remove(first)?.request.xid == 1)
         let second = table.insert(exchange(2))
         #expect(first != second)
         #expect(table[first] == nil)
         #expect(table.remove(first) == nil)
         table.change(first) { $0.outstanding = 5 }
-        #expect(table[second]?.xid == 2)
+        #expect(table[second]?.request.xid == 2)
         #expect(table[second]?.outstanding == 0)
         #expect(table.count == 1)
     }
@@ -44,7 +44,7 @@ struct ExchangeTableTests {
         _ = table.remove(ids[0])
         _ = table.insert(exchange(5))
         _ = table.insert(exchange(6))
-        #expect(table.all.map(\.exchange.xid) == [3, 4, 5, 6])
-        #expect(table.all.allSatisfy { table[$0.id]?.xid == $0.exchange.xid })
+        #expect(table.all.map(\.exchange.request.xid) == [3, 4, 5, 6])
+        #expect(table.all.allSatisfy { table[$0.id]?.request.xid == $0.exchange.request.xid })
     }
 }

@@ -305,6 +305,20 @@ private let authError = Reply.Body.authError(.failed)
         #expect(bench.isQuiet)
     }
 
+    @Test("a reload while the registry is read for an answer leaves the call its reply")
+    func reloadMeanwhile() {
+        var bench = Bench.started([.sample(to: [.quota])])
+        bench.holdsQuestions = true
+        bench.rpcbind.registrations += RPCB.everywhere(.quota, 1, port: 875)
+        bench.call(.port(of: .quota), from: .named)
+        bench.answerOne()
+        bench.reload([.sample(to: [.quota, .nfs])])
+        bench.holdsQuestions = false
+        bench.answerAll()
+        #expect(bench.replies.map(\.reply.body) == [PortmapperResult.port(875).body])
+        #expect(bench.isQuiet)
+    }
+
     @Test("when the registry can't be read, an unexplained answer is denied")
     func registryDown() {
         var bench = Bench.started([.sample(to: [.quota])])
@@ -535,24 +549,33 @@ private let authError = Reply.Body.authError(.failed)
         #expect(bench.kernel.committed.count <= 2)
     }
 
-    @Test("remote calls leave room in the channels to rpcbind for this host and for the registry")
-    func questions() {
+    /// A different question for each number.
+    private static let lookups: [@Sendable (Int) -> PortmapperCall] = [
+        { .port(of: .mountd, version: UInt32($0)) }, { .address(of: .mountd, version: UInt32($0)) },
+        { $0 % 2 == 0 ? .port(of: .mountd, version: UInt32($0)) : .address(of: .mountd, version: UInt32($0)) },
+    ]
+
+    @Test(
+        "remote calls leave room in the channels to rpcbind for this host and for the registry",
+        arguments: lookups.indices)
+    func questions(kind: Int) {
+        let lookup = Self.lookups[kind]
         var bench = Bench.started([.sample()], settings: Settings().with { $0.limits.callsPerSecond = 10_000 })
         bench.holdsQuestions = true
         for number in 0..<4000 {
             let peer = Peer.from("10.1.\(number / 256).\(number % 256)")
-            bench.call(.port(of: .mountd, version: UInt32(number)), from: peer)
+            bench.call(lookup(number), from: peer)
         }
         let overUDP = Warden.questionsMax - Warden.questionsTCPReserve
         #expect(bench.denials.count == 4000 - overUDP && Set(bench.denials) == [.rate])
         // What came over UDP may have been forged: TCP has places left.
         for number in 4000..<4010 {
-            bench.call(.port(of: .mountd, version: UInt32(number)), from: .from("10.1.200.1").over(.tcp))
+            bench.call(lookup(number), from: .from("10.1.200.1").over(.tcp))
         }
         #expect(bench.denials.count == 4000 - overUDP)
         for number in 5000..<7000 {
             let peer = Peer.from("10.1.\(number / 256).\(number % 256)").over(.tcp)
-            bench.call(.port(of: .mountd, version: UInt32(number)), from: peer)
+            bench.call(lookup(number), from: peer)
         }
         #expect(bench.asked.count <= Warden.questionsMax + 1)
         #expect(bench.warden.denialEntries(since: .zero).contains { $0.client == ip("10.1.26.1") })

@@ -516,25 +516,33 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
 }
 
 @Suite("shared questions") struct SharedQuestionsTests {
-    @Test("an answer serves those who asked before it was sent, never those who came later")
-    func sharing() {
+    private static let questions: [Question] = [
+        .registry, .lookup(.port(of: .nfs), over: .local), .lookup(.address(of: .nfs), over: .udp),
+    ]
+
+    @Test(
+        "an answer serves those who asked before it was sent, never those who came later", arguments: questions.indices)
+    func sharing(first: Int) {
         var questions = SharedQuestions<Int>()
-        let other = Question.lookup(.port(of: .nfs), over: .local)
-        #expect(questions.join(1, .registry, at: .zero) == true)
-        #expect(questions.join(2, .registry, at: .zero) == false)
-        #expect(questions.join(3, .registry, at: .zero) == false)
-        #expect(questions.join(4, other, at: .zero) == true)
-        var answer = questions.answered(.registry, at: .zero)
+        let question = Self.questions[first]
+        let others = Self.questions.indices.filter { $0 != first }
+        #expect(questions.join(1, question, at: .zero) == true)
+        #expect(questions.join(2, question, at: .zero) == false)
+        #expect(questions.join(3, question, at: .zero) == false)
+        for other in others { #expect(questions.join(40 + other, Self.questions[other], at: .zero) == true) }
+        #expect(questions.count == 3)
+        var answer = questions.answered(question, at: .zero)
         #expect((answer.served, answer.isAskedAgain) == ([1], true))
-        #expect(questions.join(5, .registry, at: .zero) == false)
-        answer = questions.answered(.registry, at: .zero)
+        #expect(questions.join(5, question, at: .zero) == false)
+        answer = questions.answered(question, at: .zero)
         #expect((answer.served, answer.isAskedAgain) == ([2, 3], true))
-        answer = questions.answered(.registry, at: .zero)
+        answer = questions.answered(question, at: .zero)
         #expect((answer.served, answer.isAskedAgain) == ([5], false))
-        answer = questions.answered(.registry, at: .zero)
+        answer = questions.answered(question, at: .zero)
         #expect((answer.served, answer.isAskedAgain) == ([], false))
-        #expect(questions.answered(other, at: .zero).served == [4])
-        #expect(questions.join(6, .registry, at: .zero) == true)
+        #expect(questions.count == 2)
+        for other in others { #expect(questions.answered(Self.questions[other], at: .zero).served == [40 + other]) }
+        #expect(questions.join(6, question, at: .zero) == true)
     }
 
     @Test("lookups go where rpcbind answers for their transport, registrations over TCP, listings over the unix socket")
@@ -605,6 +613,18 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
         Grant(
             programs: Programs(.nfs), rule: "r", issued: Timestamp(milliseconds: 0),
             expiresNotBefore: at(milliseconds))
+    }
+
+    @Test("tells until when a grant lasts to the programs that it is for, and to no other")
+    func expiry() {
+        var ledger = GrantLedger()
+        #expect(ledger.expiry(of: Self.key, for: .nfs) == nil)
+        ledger.record(Self.key, Self.grant(until: 5))
+        #expect(ledger.expiry(of: Self.key, for: .nfs) == at(5))
+        #expect(ledger.expiry(of: Self.key, for: .mountd) == nil)
+        #expect(ledger.expiry(of: GrantKey("10.1.2.3", .tcp(2)), for: .nfs) == nil)
+        _ = ledger.remove(Self.key)
+        #expect(ledger.expiry(of: Self.key, for: .nfs) == nil)
     }
 
     @Test("counts each client's grants, renewed ones once")
@@ -694,5 +714,17 @@ struct SeededGenerator: RandomNumberGenerator {
         z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
         z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
         return z ^ (z >> 31)
+    }
+}
+
+@Suite("case counts") struct CaseCountsTests {
+    @Test("each case has a place of its own")
+    func places() {
+        var counts = CaseCounts<AuditEvent.Kind>()
+        for (number, kind) in AuditEvent.Kind.allCases.enumerated() {
+            #expect(counts[kind] == 0)
+            counts[kind] += number + 1
+        }
+        #expect(AuditEvent.Kind.allCases.map { counts[$0] } == Array(1...AuditEvent.Kind.allCases.count))
     }
 }
