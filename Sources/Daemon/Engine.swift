@@ -36,6 +36,8 @@ final class Engine {
     var updates: PolicyUpdates
     private var tick: RepeatedTask?
     private var pending: [Action] = []
+    /// The memory of actions that were performed, for the next.
+    private var spare: [Action] = []
     /// Whose flows are to be cut when what is under way is done.
     private var cuts: [ServicePort: Set<AddressRange>] = [:]
     /// What would wait for the kernel.
@@ -49,6 +51,8 @@ final class Engine {
 
     /// How often time is looked at; every deadline is late by this at the most.
     private static let tickPeriod: TimeAmount = .milliseconds(50)
+    /// A megabyte or two; a reload may revoke all grants.
+    private static let actionsKeptMax = 8192
 
     init(on loop: any EventLoop, _ load: LoadResult, configuration: String?, _ netfilter: NetfilterClient) throws {
         self.loop = loop
@@ -189,13 +193,15 @@ final class Engine {
         guard !isRunning else { return }
         isRunning = true
         defer { isRunning = false }
-        var next = 0
-        while next < pending.count {
-            let action = pending[next]
-            next += 1
-            perform(action)
+        var actions: [Action] = []
+        swap(&actions, &spare)
+        while !pending.isEmpty {
+            swap(&actions, &pending)
+            // In place: an iterator would hand out a copy of each.
+            actions.withUnsafeBufferPointer { for index in $0.indices { perform($0[index]) } }
+            actions.removeAll(keepingCapacity: true)
         }
-        pending.removeAll(keepingCapacity: true)
+        if actions.capacity <= Self.actionsKeptMax { spare = actions }
         if !cuts.isEmpty, !netfilter.isBusy { cutFlows() }
     }
 
@@ -211,7 +217,8 @@ final class Engine {
             netfilter.begin(transaction)
             lookForOutcome()
         case .commit(let transaction): committed(netfilter.commit(transaction))
-        case .inspectGrants where netfilter.isBusy: postponed.append(action)
+        // Not `action`: the compiler would copy it for all cases.
+        case .inspectGrants(let keys) where netfilter.isBusy: postponed.append(.inspectGrants(keys))
         case .inspectGrants(let keys): inspect(keys)
         case .cutFlows(let clients, let service): cuts[service, default: []].insert(clients)
         case .audit(let event): write(event)
@@ -365,8 +372,10 @@ extension Transaction {
 }
 
 extension Engine: PortmapServerDelegate {
-    func callReceived(_ incoming: IncomingCall) {
-        handle { $0.callReceived(incoming, at: $1, into: &$2) }
+    func callsReceived(_ calls: (_ take: (IncomingCall) -> Void) -> Void) {
+        handle { warden, now, actions in
+            calls { warden.callReceived($0, at: now, into: &actions) }
+        }
     }
 
     func callsDelivered() {

@@ -41,9 +41,10 @@ final class ConnectionHandler: ChannelInboundHandler {
         } else {
             server.awaited.remove(peer.channel)
         }
-        for record in records {
-            let incoming = record.withUnsafeBytes { IncomingCall(decoding: $0, from: peer) }
-            server.delegate?.callReceived(incoming)
+        if !records.isEmpty {
+            server.delegate?.callsReceived { take in
+                for record in records { take(record.withUnsafeBytes { IncomingCall(decoding: $0, from: peer) }) }
+            }
         }
         server.delegate?.connectionReceived(peer.channel, isInsideRecord: reader.isInsideRecord)
         if let fault = reader.fault { server.delegate?.recordRefused(peer, fault) }

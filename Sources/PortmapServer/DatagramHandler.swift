@@ -38,13 +38,14 @@ final class DatagramHandler: ChannelInboundHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        server.broadcasts.timeAdvanced(to: .now())
         let envelope = unwrapInboundIn(data)
         guard let (address, peerPort) = envelope.remoteAddress.numeric,
             let packet = envelope.metadata?.packetInfo, let (asked, _) = packet.destinationAddress.numeric
         else { return }
-        envelope.data.withUnsafeReadableBytes {
-            received($0, from: address, peerPort, at: asked, by: UInt32(packet.interfaceIndex))
-        }
+        let peer = peer(address, peerPort, asking: asked, by: UInt32(packet.interfaceIndex), server)
+        let incoming = envelope.data.withUnsafeReadableBytes { IncomingCall(decoding: $0, from: peer) }
+        server.delegate?.callsReceived { take in take(incoming) }
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
@@ -53,27 +54,31 @@ final class DatagramHandler: ChannelInboundHandler {
     }
 
     private func drain() {
+        // Once: each look at an unowned reference counts it.
+        let server = server
         for _ in 0..<Self.drainsAtOnce {
             let count = rpcw_inbox_receive(inbox)
             lonely = count > 0 ? 0 : lonely + 1
-            for datagram in UnsafeBufferPointer(start: rpcw_inbox_datagrams(inbox), count: count) {
-                guard let address = datagram.peer.ipAddress, let asked = datagram.asked.ipAddress else { continue }
-                received(
-                    UnsafeRawBufferPointer(start: datagram.bytes, count: datagram.count), from: address,
-                    datagram.peer.port, at: asked, by: datagram.interface)
+            guard count > 0 else { return }
+            server.delegate?.callsReceived { take in
+                for datagram in UnsafeBufferPointer(start: rpcw_inbox_datagrams(inbox), count: count) {
+                    let bytes = UnsafeRawBufferPointer(start: datagram.bytes, count: datagram.count)
+                    let peer = peer(
+                        datagram.peer.ipAddress, datagram.peer.port, asking: datagram.asked.ipAddress,
+                        by: datagram.interface, server)
+                    take(IncomingCall(decoding: bytes, from: peer))
+                }
             }
             guard count == RPCW_INBOX_MESSAGES else { return }
         }
     }
 
-    private func received(
-        _ bytes: UnsafeRawBufferPointer, from address: IPAddress, _ peerPort: UInt16, at asked: IPAddress,
-        by interface: UInt32
-    ) {
-        let peer = Peer(
+    private func peer(
+        _ address: IPAddress, _ peerPort: UInt16, asking asked: IPAddress, by interface: UInt32, _ server: PortmapServer
+    ) -> Peer {
+        Peer(
             address: address, port: peerPort, transport: .udp, asked: UniversalAddress(host: asked, port: port),
             channel: listener, interface: interface, isBroadcast: server.broadcasts.isBroadcast(asked))
-        server.delegate?.callReceived(IncomingCall(decoding: bytes, from: peer))
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {

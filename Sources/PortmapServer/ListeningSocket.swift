@@ -53,12 +53,12 @@ extension ListeningSocket {
         var at = rpcw_address()
         var code = rpcw_adopt_socket(descriptor)
         if code == 0 { code = rpcw_describe_socket(descriptor, &isStream, &at) }
-        guard code == 0, let address = at.ipAddress else {
+        guard code == 0 else {
             throw SocketError(
                 operation: "descriptor \(descriptor), passed by LISTEN_FDS, is no socket for us", code: code)
         }
         return ListeningSocket(
-            descriptor: descriptor, transport: isStream ? .tcp : .udp, address: address, port: at.port)
+            descriptor: descriptor, transport: isStream ? .tcp : .udp, address: at.ipAddress, port: at.port)
     }
 }
 
@@ -75,7 +75,11 @@ extension rpcw_address {
         }
     }
 
-    var ipAddress: IPAddress? {
-        withUnsafeBytes(of: bytes) { IPAddress(networkBytes: $0.prefix(is_ipv6 ? 16 : 4)) }
+    var ipAddress: IPAddress {
+        withUnsafeBytes(of: bytes) { raw in
+            is_ipv6
+                ? IPAddress(v6Bits: UInt128(bigEndian: raw.loadUnaligned(as: UInt128.self)))
+                : .v4(UInt32(bigEndian: raw.loadUnaligned(as: UInt32.self)))
+        }
     }
 }

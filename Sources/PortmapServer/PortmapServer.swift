@@ -8,8 +8,10 @@ import Warden
 
 /// What the server tells of; always on its event loop.
 public protocol PortmapServerDelegate: AnyObject {
-    func callReceived(_ incoming: IncomingCall)
-    /// The calls that arrived together have all been told of.
+    /// Calls arrived together. `calls` hands each to its argument; it is to be called once, and until it returns the
+    /// delegate is told nothing else.
+    func callsReceived(_ calls: (_ take: (IncomingCall) -> Void) -> Void)
+    /// All that arrived together have been told of.
     func callsDelivered()
     func connectionOpened(_ peer: Peer)
     func connectionReceived(_ id: ConnectionTable.ID, isInsideRecord: Bool)
@@ -29,8 +31,8 @@ public final class PortmapServer {
     /// Until ``close()``. A weak reference would slow down each use of what it refers to.
     private(set) var delegate: (any PortmapServerDelegate)?
     var connections: [ConnectionTable.ID: any Channel] = [:]
-    /// Replies of each UDP socket that wait for ``flush()``.
-    private var outboxes: [UInt64: OpaquePointer] = [:]
+    /// Replies of each UDP socket that wait for ``flush()``. There are a few listeners: to search costs less than to hash.
+    private var outboxes: [(listener: UInt64, outbox: OpaquePointer)] = []
     /// Connections with replies that wait for ``flush()``.
     private var unflushed: Set<ConnectionTable.ID> = []
     private var isFlushDue = false
@@ -55,7 +57,7 @@ public final class PortmapServer {
     }
 
     deinit {
-        for outbox in outboxes.values { rpcw_outbox_destroy(outbox) }
+        for (_, outbox) in outboxes { rpcw_outbox_destroy(outbox) }
     }
 
     func takeID() -> UInt64 {
@@ -76,7 +78,7 @@ public final class PortmapServer {
     }
 
     private func listenForDatagrams(_ socket: ListeningSocket, as id: UInt64) -> EventLoopFuture<Void> {
-        if outboxes[id] == nil { outboxes[id] = rpcw_outbox_create(socket.descriptor) }
+        if outbox(of: id) == nil { outboxes.append((id, rpcw_outbox_create(socket.descriptor))) }
         let this = NIOLoopBound(self, eventLoop: loop)
         let bootstrap = DatagramBootstrap(group: loop)
             .channelOption(.receivePacketInfo, value: true)
@@ -172,8 +174,10 @@ public final class PortmapServer {
         loop.execute { this.value.flush() }
     }
 
+    private func outbox(of listener: UInt64) -> OpaquePointer? { outboxes.first { $0.listener == listener }?.outbox }
+
     private func sendDatagram(_ reply: Reply, to peer: Peer) {
-        guard let outbox = outboxes[peer.channel] else { return }
+        guard let outbox = outbox(of: peer.channel) else { return }
         encoder.clear()
         reply.encode(into: &encoder)
         var to = rpcw_address(peer.address, port: peer.port)
@@ -194,7 +198,7 @@ public final class PortmapServer {
 
     private func flush() {
         isFlushDue = false
-        for outbox in outboxes.values { rpcw_outbox_flush(outbox) }
+        for (_, outbox) in outboxes { rpcw_outbox_flush(outbox) }
         for id in unflushed { connections[id]?.flush() }
         unflushed.removeAll(keepingCapacity: true)
     }

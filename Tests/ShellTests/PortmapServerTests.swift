@@ -18,22 +18,43 @@ private final class Recorder: PortmapServerDelegate {
     var stopsAtCall = false
     var faults: [RecordFault] = []
 
-    func callReceived(_ incoming: IncomingCall) {
-        calls.append(incoming)
-        if stopsAtCall { server?.stopListening() }
-        server?.send(PortmapperResult.port(2049).reply(xid: incoming.xid), to: incoming.peer)
+    /// The delegate may hold exclusive access to what each of its methods needs.
+    private var isTakingCalls = false
+
+    func callsReceived(_ calls: (_ take: (IncomingCall) -> Void) -> Void) {
+        told()
+        isTakingCalls = true
+        var taken: [IncomingCall] = []
+        calls { taken.append($0) }
+        isTakingCalls = false
+        #expect(!taken.isEmpty)
+        self.calls += taken
+        for incoming in taken {
+            if stopsAtCall { server?.stopListening() }
+            server?.send(PortmapperResult.port(2049).reply(xid: incoming.xid), to: incoming.peer)
+        }
     }
 
-    func callsDelivered() {}
-    func connectionOpened(_ peer: Peer) { opened += 1 }
-    func connectionReceived(_ id: ConnectionTable.ID, isInsideRecord: Bool) {}
-    func connectionClosed(_ id: ConnectionTable.ID) { closed += 1 }
-    func connectionsExhausted() {}
+    private func told() { #expect(!isTakingCalls, "told of something else while it takes calls") }
+
+    func callsDelivered() { told() }
+    func connectionOpened(_ peer: Peer) {
+        told()
+        opened += 1
+    }
+    func connectionReceived(_ id: ConnectionTable.ID, isInsideRecord: Bool) { told() }
+    func connectionClosed(_ id: ConnectionTable.ID) {
+        told()
+        closed += 1
+    }
+    func connectionsExhausted() { told() }
     func recordRefused(_ peer: Peer, _ fault: RecordFault) {
+        told()
         faults.append(fault)
         server?.closeConnection(peer.channel)
     }
     func serverFailed(_ detail: String) {
+        told()
         if !isFailureExpected { Issue.record("\(detail)") }
     }
 }
