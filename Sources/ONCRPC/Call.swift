@@ -106,7 +106,7 @@ extension CallHeader {
 
     /// Appends the call's header with AUTH_NONE.
     public func encode(into encoder: inout XDREncoder) {
-        for word in [xid, MessageType.call, rpcVersion, program, version, procedure] { encoder.uint32(word) }
+        encoder.words(xid, MessageType.call, rpcVersion, program, version, procedure)
         for _ in 0..<2 {
             encoder.uint32(AuthenticationFlavor.none.rawValue)
             encoder.uint32(0)

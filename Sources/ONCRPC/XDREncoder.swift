@@ -14,7 +14,7 @@ public struct XDREncoder {
         withUnsafeBytes(of: value.bigEndian) { bytes.append(contentsOf: $0) }
     }
 
-    /// What each reply begins with, at once: each word by itself would take three times as long.
+    /// What each message begins with, at once: each word by itself would take three times as long.
     mutating func words(_ a: UInt32, _ b: UInt32, _ c: UInt32, _ d: UInt32, _ e: UInt32, _ f: UInt32) {
         withUnsafeBytes(of: (a.bigEndian, b.bigEndian, c.bigEndian, d.bigEndian, e.bigEndian, f.bigEndian)) {
             bytes.append(contentsOf: $0)

@@ -36,8 +36,8 @@ extension Warden {
         return expiry.nanoseconds - now.nanoseconds > freshNanoseconds
     }
 
-    /// The service listens, its port is open to the client, and no change waits for the kernel.
     // Mutating, though it changes nothing: docs/HACKING.md, "Rules of the house".
+    /// The service listens, its port is open to the client, and no change waits for the kernel.
     mutating func isOpen(_ service: Exchange.Service, for client: IPAddress, at now: Instant) -> Bool {
         // `isUntouched` is asked last: it takes a copy of the Warden.
         needsNoLook(service, client, at: now)

@@ -16,11 +16,14 @@ extension BroadcastCache {
 
 @Suite("broadcast addresses")
 struct BroadcastCacheTests {
+    /// Of the time 0.
     private static func cache(_ routes: Routes) -> BroadcastCache {
-        BroadcastCache { bits in
+        var cache = BroadcastCache { bits in
             routes.looks += 1
             return routes.broadcast.contains(bits)
         }
+        cache.timeAdvanced(to: at(0))
+        return cache
     }
 
     private static func at(_ milliseconds: Int64) -> NIODeadline { .uptimeNanoseconds(1) + .milliseconds(milliseconds) }
@@ -30,7 +33,6 @@ struct BroadcastCacheTests {
         let routes = Routes()
         routes.broadcast = [0x0a4d_01ff]
         var cache = Self.cache(routes)
-        cache.timeAdvanced(to: Self.at(0))
         for _ in 0..<3 {
             #expect(cache.areBroadcast([0x0a4d_01ff, 0x0a4d_01ff, 0x0a4d_0101]) == [true, true, false])
         }
@@ -41,7 +43,6 @@ struct BroadcastCacheTests {
     func neverAsked() {
         let routes = Routes()
         var cache = Self.cache(routes)
-        cache.timeAdvanced(to: Self.at(0))
         #expect(cache.isBroadcast(.v4(0x7fff_ffff)) == false)
         #expect(cache.isBroadcast(.v6(1)) == false)
         #expect(routes.looks == 0)
@@ -51,7 +52,6 @@ struct BroadcastCacheTests {
     func expiry() {
         let routes = Routes()
         var cache = Self.cache(routes)
-        cache.timeAdvanced(to: Self.at(0))
         #expect(cache.areBroadcast([1, 2]) == [false, false])
         routes.broadcast = [1, 2]
         cache.timeAdvanced(to: Self.at(9999))
@@ -70,7 +70,6 @@ struct BroadcastCacheTests {
     func bound() {
         let routes = Routes()
         var cache = Self.cache(routes)
-        cache.timeAdvanced(to: Self.at(0))
         _ = cache.areBroadcast(Array(0..<UInt32(BroadcastCache.addressesMax)))
         #expect(cache.areBroadcast([0]) == [false])
         #expect(routes.looks == BroadcastCache.addressesMax)
