@@ -1,3 +1,4 @@
+import Dispatch
 import Foundation
 
 struct CommandError: Error, CustomStringConvertible {
@@ -20,9 +21,12 @@ func execute(_ command: [String], environment: [String: String] = [:]) throws ->
     process.standardOutput = output
     process.standardError = errors.handle
     process.standardInput = FileHandle.nullDevice
+    // `waitUntilExit` looks only every 50 ms whether it has.
+    let ended = DispatchSemaphore(value: 0)
+    process.terminationHandler = { _ in ended.signal() }
     try process.run()
     let text = output.fileHandleForReading.readDataToEndOfFile()
-    process.waitUntilExit()
+    ended.wait()
     guard process.terminationStatus == 0 else {
         throw CommandError(command: command, status: process.terminationStatus, errors: contents(errors.path))
     }
