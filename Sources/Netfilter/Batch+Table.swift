@@ -186,16 +186,19 @@ extension Batch {
             }
         }
 
-        // ip  saddr . meta l4proto . th dport @standing4 return
-        // ip6 saddr . meta l4proto . th dport @standing6 return
-        for set in TableSet.standing { addRule("portmapper", shape) { $0.admit(set, .return) } }
-
-        // meta l4proto @shielded goto strangers
+        // meta l4proto != @shielded accept
         addRule("portmapper", shape) {
             $0.load(TableSet.shielded.fields)
-            $0.lookup(TableSet.shielded.rawValue)
-            $0.verdict(.goTo("strangers"))
+            $0.lookup(TableSet.shielded.rawValue, isInverted: true)
+            $0.verdict(.accept)
         }
+
+        // ip  saddr . meta l4proto . th dport @standing4 accept
+        // ip6 saddr . meta l4proto . th dport @standing6 accept
+        for set in TableSet.standing { addRule("portmapper", shape) { $0.admit(set, .accept) } }
+
+        // goto strangers
+        addRule("portmapper", shape) { $0.verdict(.goTo("strangers")) }
 
         addStrangerLogRule(shape)
 

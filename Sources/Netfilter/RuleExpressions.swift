@@ -14,7 +14,7 @@ struct Register {
 
 /// What ends a rule.
 enum Verdict {
-    case accept, drop, `return`
+    case accept, drop
     case jump(String)
     case goTo(String)
 }
@@ -215,9 +215,6 @@ struct RuleExpressions: ~Copyable {
             case .drop: nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_IMM_VERDICT), UInt32(NF_DROP))
             case .jump(let chain): Self.set($0, NFT_JUMP, chain)
             case .goTo(let chain): Self.set($0, NFT_GOTO, chain)
-            case .return:
-                nftnl_expr_set_u32(
-                    $0, UInt16(NFTNL_EXPR_IMM_VERDICT), UInt32(bitPattern: NFT_RETURN.rawValue))
             }
         }
     }
