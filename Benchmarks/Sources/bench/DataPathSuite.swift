@@ -9,21 +9,40 @@ enum DataPathSuite {
     private static let streaming = Service(program: Program(399_999), port: 5201)
     private static let datagrams = Service(program: Program(399_998), port: 5202)
     private static let nfsPrograms: [Program] = [.nfs, .mountd, .nlockmgr, Program(100_011)]
-    private static let conntrackOnly =
-        "table inet base { chain input { type filter hook input priority -10; ct state established accept; }; }"
 
     private enum Path: CaseIterable {
-        case none, conntrack, conntrackAgain, table
+        case none, conntrack, conntrackAgain, lookup, table
 
         var column: String {
             switch self {
             case .none: "no table"
             case .conntrack, .conntrackAgain: "one `ct state` rule"
+            case .lookup: "that and one look-up"
             case .table: "rpcwarden's table"
             }
         }
 
-        var isConntrackAlone: Bool { self == .conntrack || self == .conntrackAgain }
+        /// For nft, of the site that has no rpcwarden.
+        var table: String? {
+            switch self {
+            case .none, .table: nil
+            case .conntrack, .conntrackAgain: Self.table(of: "ct state established accept")
+            case .lookup: Self.table(of: "ct state new,established ip saddr . meta l4proto . th dport @known accept")
+            }
+        }
+
+        /// The look-up is of a set like `recent4`: the least that finds out when a client was last seen. Nobody answers
+        /// the small packets: their flow stays new.
+        private static func table(of rule: String) -> String {
+            let known = [(IPPROTO_TCP, streaming.port), (IPPROTO_TCP, 2049), (IPPROTO_UDP, datagrams.port)]
+                .map { "10.77.1.2 . \($0) . \($1)" }.joined(separator: ", ")
+            return """
+                table inet base {
+                set known { typeof ip saddr . meta l4proto . th dport; size 32768; flags dynamic,timeout
+                elements = { \(known) }; }
+                chain input { type filter hook input priority -10; \(rule); }; }
+                """
+        }
     }
 
     private struct Stage {
@@ -116,9 +135,9 @@ enum DataPathSuite {
                 for slice in 0..<slicesPerRound {
                     for path in Path.allCases.rotated(by: slice) {
                         let site = path == .table ? guarded : plain
-                        if path.isConntrackAlone { try plain.lab.serverRuns(["nft", conntrackOnly]) }
+                        if let table = path.table { try plain.lab.serverRuns(["nft", table]) }
                         slices[path, default: []].append(try measure(site))
-                        if path.isConntrackAlone { try plain.lab.serverRuns(["nft", "delete table inet base"]) }
+                        if path.table != nil { try plain.lab.serverRuns(["nft", "delete table inet base"]) }
                     }
                 }
                 for (path, values) in slices { samples[path, default: []].append(Spread(values).median) }
@@ -126,11 +145,12 @@ enum DataPathSuite {
             let (table, base) = (samples[.table] ?? [], samples[.conntrack] ?? [])
             return Figure(
                 Self.name, "\(name), \(stage.name)",
-                [Path.none, .conntrack, .table].map { .init($0.column, unit, samples[$0] ?? []) }
+                [Path.none, .conntrack, .lookup, .table].map { .init($0.column, unit, samples[$0] ?? []) }
                     + [
                         .init("of one rule", .ratio, quotients(table, by: base)),
                         // What a ratio means: the same path, measured once more in the same way.
                         .init("one rule twice", .ratio, quotients(samples[.conntrackAgain] ?? [], by: base)),
+                        .init("the look-up, of one rule", .ratio, quotients(samples[.lookup] ?? [], by: base)),
                         .init("of no table", .ratio, quotients(table, by: samples[.none] ?? [])),
                     ]
             ).atLeast(allowed, "of one rule")
