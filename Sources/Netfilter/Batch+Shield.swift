@@ -35,6 +35,7 @@ extension Batch {
         message(NFT_MSG_DELRULE, flags: 0) { $0.put(NFTA_RULE_CHAIN.rawValue, chain) }
     }
 
+    /// What the shield's chain and the input hook's `portmapper` both ask.
     mutating func addShieldRules(_ shape: TableShape) {
         // ip  saddr . meta l4proto . th dport @standing4 accept
         // ip6 saddr . meta l4proto . th dport @standing6 accept

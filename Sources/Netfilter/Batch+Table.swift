@@ -193,9 +193,8 @@ extension Batch {
             $0.verdict(.accept)
         }
 
-        // ip  saddr . meta l4proto . th dport @standing4 accept
-        // ip6 saddr . meta l4proto . th dport @standing6 accept
-        for set in TableSet.standing { addRule("portmapper", shape) { $0.admit(set, .accept) } }
+        // jump shielded_portmapper
+        addRule("portmapper", shape) { $0.verdict(.jump("shielded_portmapper")) }
 
         // goto strangers
         addRule("portmapper", shape) { $0.verdict(.goTo("strangers")) }

@@ -141,7 +141,7 @@ extension Batch {
     /// Of the rules that look for ranges.
     private static func verdict(in chain: String) -> Verdict {
         switch chain {
-        case "portmapper", "shielded_portmapper": .accept
+        case "shielded_portmapper": .accept
         default: .goTo("admitted")
         }
     }

@@ -13,7 +13,7 @@ struct BroadcastCache {
     /// A host has few addresses; more are somebody's game.
     static let addressesMax = 256
     /// Addresses change: what is known is asked anew.
-    static let lifetime: TimeAmount = .seconds(10)
+    private static let lifetime: TimeAmount = .seconds(10)
 
     /// - Parameter look: asks the kernel of an IPv4 address, in host order.
     init(_ look: @escaping (UInt32) -> Bool = { rpcw_is_broadcast($0.bigEndian) }) {

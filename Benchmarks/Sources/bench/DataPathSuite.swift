@@ -23,17 +23,17 @@ enum DataPathSuite {
         }
 
         /// For nft, of the site that has no rpcwarden.
-        var table: String? {
+        var ruleset: String? {
             switch self {
             case .none, .table: nil
-            case .conntrack, .conntrackAgain: Self.table(of: "ct state established accept")
-            case .lookup: Self.table(of: "ct state new,established ip saddr . meta l4proto . th dport @known accept")
+            case .conntrack, .conntrackAgain: Self.ruleset(of: "ct state established accept")
+            case .lookup: Self.ruleset(of: "ct state new,established ip saddr . meta l4proto . th dport @known accept")
             }
         }
 
         /// The look-up is of a set like `recent4`: the least that finds out when a client was last seen. Nobody answers
         /// the small packets: their flow stays new.
-        private static func table(of rule: String) -> String {
+        private static func ruleset(of rule: String) -> String {
             let known = [(IPPROTO_TCP, streaming.port), (IPPROTO_TCP, 2049), (IPPROTO_UDP, datagrams.port)]
                 .map { "10.77.1.2 . \($0) . \($1)" }.joined(separator: ", ")
             return """
@@ -135,9 +135,9 @@ enum DataPathSuite {
                 for slice in 0..<slicesPerRound {
                     for path in Path.allCases.rotated(by: slice) {
                         let site = path == .table ? guarded : plain
-                        if let table = path.table { try plain.lab.serverRuns(["nft", table]) }
+                        if let ruleset = path.ruleset { try plain.lab.serverRuns(["nft", ruleset]) }
                         slices[path, default: []].append(try measure(site))
-                        if path.table != nil { try plain.lab.serverRuns(["nft", "delete table inet base"]) }
+                        if path.ruleset != nil { try plain.lab.serverRuns(["nft", "delete table inet base"]) }
                     }
                 }
                 for (path, values) in slices { samples[path, default: []].append(Spread(values).median) }
