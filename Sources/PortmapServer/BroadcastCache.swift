@@ -20,24 +20,22 @@ struct BroadcastCache {
         self.look = look
     }
 
-    /// To be told before addresses are asked about, once for those that came together.
-    mutating func timeAdvanced(to now: NIODeadline) {
-        guard now >= forgetAt else { return }
-        forget()
-        forgetAt = now + Self.lifetime
+    /// - Parameter now: one look at the clock does for all that came together.
+    mutating func isBroadcast(_ address: IPAddress, at now: NIODeadline) -> Bool {
+        guard case .v4(let bits) = address, !address.isLoopback else { return false }
+        if now >= forgetAt {
+            forget()
+            forgetAt = now + Self.lifetime
+        }
+        if let last, last.address == bits { return last.isBroadcast }
+        let answer = known[bits] ?? learn(bits)
+        last = (bits, answer)
+        return answer
     }
 
     private mutating func forget() {
         known = [:]
         last = nil
-    }
-
-    mutating func isBroadcast(_ address: IPAddress) -> Bool {
-        guard case .v4(let bits) = address, !address.isLoopback else { return false }
-        if let last, last.address == bits { return last.isBroadcast }
-        let answer = known[bits] ?? learn(bits)
-        last = (bits, answer)
-        return answer
     }
 
     private mutating func learn(_ bits: UInt32) -> Bool {

@@ -38,12 +38,11 @@ final class DatagramHandler: ChannelInboundHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        server.broadcasts.timeAdvanced(to: .now())
         let envelope = unwrapInboundIn(data)
         guard let (address, peerPort) = envelope.remoteAddress.numeric,
             let packet = envelope.metadata?.packetInfo, let (asked, _) = packet.destinationAddress.numeric
         else { return }
-        let peer = peer(address, peerPort, asking: asked, by: UInt32(packet.interfaceIndex), server)
+        let peer = peer(address, peerPort, asking: asked, by: UInt32(packet.interfaceIndex), server, at: .now())
         let incoming = envelope.data.withUnsafeReadableBytes { IncomingCall(decoding: $0, from: peer) }
         server.delegate?.callsReceived { take in take(incoming) }
     }
@@ -56,6 +55,7 @@ final class DatagramHandler: ChannelInboundHandler {
     private func drain() {
         // Once: each look at an unowned reference counts it.
         let server = server
+        let now = NIODeadline.now()
         for _ in 0..<Self.drainsAtOnce {
             let count = rpcw_inbox_receive(inbox)
             lonely = count > 0 ? 0 : lonely + 1
@@ -65,7 +65,7 @@ final class DatagramHandler: ChannelInboundHandler {
                     let bytes = UnsafeRawBufferPointer(start: datagram.bytes, count: datagram.count)
                     let peer = peer(
                         datagram.peer.ipAddress, datagram.peer.port, asking: datagram.asked.ipAddress,
-                        by: datagram.interface, server)
+                        by: datagram.interface, server, at: now)
                     take(IncomingCall(decoding: bytes, from: peer))
                 }
             }
@@ -74,11 +74,12 @@ final class DatagramHandler: ChannelInboundHandler {
     }
 
     private func peer(
-        _ address: IPAddress, _ peerPort: UInt16, asking asked: IPAddress, by interface: UInt32, _ server: PortmapServer
+        _ address: IPAddress, _ peerPort: UInt16, asking asked: IPAddress, by interface: UInt32,
+        _ server: PortmapServer, at now: NIODeadline
     ) -> Peer {
         Peer(
             address: address, port: peerPort, transport: .udp, asked: UniversalAddress(host: asked, port: port),
-            channel: listener, interface: interface, isBroadcast: server.broadcasts.isBroadcast(asked))
+            channel: listener, interface: interface, isBroadcast: server.broadcasts.isBroadcast(asked, at: now))
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {

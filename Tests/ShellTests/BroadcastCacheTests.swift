@@ -11,22 +11,19 @@ private final class Routes {
 }
 
 extension BroadcastCache {
-    fileprivate mutating func areBroadcast(_ addresses: [UInt32]) -> [Bool] { addresses.map { isBroadcast(.v4($0)) } }
+    fileprivate mutating func areBroadcast(_ addresses: [UInt32], at milliseconds: Int64 = 0) -> [Bool] {
+        addresses.map { isBroadcast(.v4($0), at: .uptimeNanoseconds(1) + .milliseconds(milliseconds)) }
+    }
 }
 
 @Suite("broadcast addresses")
 struct BroadcastCacheTests {
-    /// Of the time 0.
     private static func cache(_ routes: Routes) -> BroadcastCache {
-        var cache = BroadcastCache { bits in
+        BroadcastCache { bits in
             routes.looks += 1
             return routes.broadcast.contains(bits)
         }
-        cache.timeAdvanced(to: at(0))
-        return cache
     }
-
-    private static func at(_ milliseconds: Int64) -> NIODeadline { .uptimeNanoseconds(1) + .milliseconds(milliseconds) }
 
     @Test("each address is looked up once, whatever the order in which they are asked")
     func once() {
@@ -43,8 +40,8 @@ struct BroadcastCacheTests {
     func neverAsked() {
         let routes = Routes()
         var cache = Self.cache(routes)
-        #expect(cache.isBroadcast(.v4(0x7fff_ffff)) == false)
-        #expect(cache.isBroadcast(.v6(1)) == false)
+        #expect(cache.isBroadcast(.v4(0x7fff_ffff), at: .uptimeNanoseconds(1)) == false)
+        #expect(cache.isBroadcast(.v6(1), at: .uptimeNanoseconds(1)) == false)
         #expect(routes.looks == 0)
     }
 
@@ -54,16 +51,12 @@ struct BroadcastCacheTests {
         var cache = Self.cache(routes)
         #expect(cache.areBroadcast([1, 2]) == [false, false])
         routes.broadcast = [1, 2]
-        cache.timeAdvanced(to: Self.at(9999))
-        #expect(cache.areBroadcast([1, 2]) == [false, false])
-        cache.timeAdvanced(to: Self.at(10_000))
-        #expect(cache.areBroadcast([2, 1]) == [true, true])
+        #expect(cache.areBroadcast([1, 2], at: 9999) == [false, false])
+        #expect(cache.areBroadcast([2, 1], at: 10_000) == [true, true])
         #expect(routes.looks == 4)
         routes.broadcast = []
-        cache.timeAdvanced(to: Self.at(19_999))
-        #expect(cache.areBroadcast([1]) == [true])
-        cache.timeAdvanced(to: Self.at(20_000))
-        #expect(cache.areBroadcast([1]) == [false])
+        #expect(cache.areBroadcast([1], at: 19_999) == [true])
+        #expect(cache.areBroadcast([1], at: 20_000) == [false])
     }
 
     @Test("more addresses than a host has are forgotten, and looked up anew")
