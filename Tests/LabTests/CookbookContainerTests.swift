@@ -54,7 +54,9 @@ extension LabTests {
                 ["env", "pid=\(pid)", "sh", "-c", "setpriv --pdeathsig KILL sh -c '\(serve)' & wait"])
             let look = try await eventually("the services are registered and guarded", within: .seconds(20)) {
                 let output = try lab.exec(.server, ["env", "pid=\(pid)", "sh", "-ec", Recipe("container look").text])
-                return output.isSuccess && output.text.contains("tcp . 2049") ? output.text : nil
+                // It looks at one thing after the other, and the services come meanwhile.
+                let isThere = ["mountd", "tcp . 2049"].allSatisfy(output.text.contains)
+                return output.isSuccess && isThere ? output.text : nil
             }
             #expect(look.contains("mountd") && look.contains("rpcbind                  reachable"), "\(look)")
 

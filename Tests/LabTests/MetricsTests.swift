@@ -260,8 +260,8 @@ extension Lab {
     fileprivate func query(_ query: String) throws -> [String] {
         let text = try prometheus("query", ["--get", "--data-urlencode", "query=\(query)"])
         guard let answer = try? JSONDecoder().decode(QueryAnswer.self, from: Data(text.utf8)) else {
-            // Not up yet, if it says nothing.
-            if text != "" { Issue.record("\(query): \(text)") }
+            // Not up yet, if it says nothing, or that it isn't ready.
+            if text != "", text != "Service Unavailable" { Issue.record("\(query): \(text)") }
             return []
         }
         return answer.data.result.map(\.value.text)
