@@ -38,8 +38,8 @@ extension Lab {
         // Ports of closed connections stay taken for a minute.
         let port = UInt16.random(in: 600...1000)
         let output = try peer(
-            .server,
-            "call --to 127.0.0.1 --port 1111 --over tcp --source-port \(port) v4 \(procedure)"
+            .rpcbind,
+            "call --to 127.0.0.1 --port 111 --over tcp --source-port \(port) v4 \(procedure)"
                 + " \(echo.program) 1 \(echo.netID.rawValue) \(echo.address) superuser")
         guard output.text.contains("true") else {
             throw CommandError(command: ["register", echo.name], output: output)
