@@ -85,13 +85,18 @@ struct Registry: ParsableCommand {
             [
                 row.programName.map { "\($0) (\(row.program))" } ?? String(row.program), String(row.version), row.netid,
                 row.address, row.owner, row.trusted ? "yes" : "NO", row.alive ? "yes" : "no",
-                row.guarded ? "yes" : "no",
+                Self.guarded(row),
             ]
         }
         print(
             Table(
                 heading: ["PROGRAM", "VERSION", "NETID", "ADDRESS", "OWNER", "TRUSTED", "ALIVE", "GUARDED"], lines
             ).text)
+    }
+
+    private static func guarded(_ row: RegistryRow) -> String {
+        if !row.guardable { return "no: RDMA passes by every packet filter" }
+        return (row.guarded ? "yes" : "no") + (row.orphaned ? ", orphaned" : "")
     }
 }
 

@@ -35,12 +35,12 @@ extension LabTests {
             for (number, text) in texts.enumerated() {
                 for place in 0..<3 {
                     let set = hex(message(1, program: 0x2000_0100 + UInt32(number), text, at: place))
-                    commands.append("call --to 127.0.0.1 --port 111 --over tcp --wait 500 --hex \(set)")
+                    commands.append("call --unix /run/rpcbind.sock --wait 500 --hex \(set)")
                 }
             }
             let script = commands.map { "\(lab.peerBinary) \($0) &" }.joined(separator: "\n") + "\nwait\n"
             try lab.write(script, to: "send.sh")
-            _ = try lab.exec(.rpcbind, Lab.asNobody + ["sh", "\(lab.state)/send.sh"])
+            _ = try lab.exec(.server, Lab.asNobody + ["sh", "\(lab.state)/send.sh"])
             for host in [Lab.Host.approved, .stranger] {
                 let to = host == .approved ? "10.77.1.1" : "10.77.4.1"
                 _ = try lab.peers(

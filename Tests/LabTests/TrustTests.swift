@@ -4,13 +4,12 @@ import Testing
 extension LabTests {
     @Suite("Registrations that deserve no trust")
     struct TrustTests {
-        /// Anybody may register: uid 65534 does, over the loopback of rpcbind's own network.
+        /// Anybody may register: uid 65534 does, over loopback to rpcbind itself.
         private static func registerAsNobody(_ lab: Lab, _ program: UInt32, port: UInt16) throws {
             let uaddr = UniversalAddress(host: .v4(0), port: port)
             let output = try lab.exec(
-                .rpcbind, "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", lab.peerBinary, "call",
-                "--to",
-                "127.0.0.1", "--port", "111", "--over", "tcp", "v4", "set", "\(program)", "1", "tcp", "\(uaddr)", "x")
+                .server, "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", lab.peerBinary, "call",
+                "--unix", "/run/rpcbind.sock", "v4", "set", "\(program)", "1", "tcp", "\(uaddr)", "x")
             try #require(output.text.contains("true"), "\(output)")
         }
 
@@ -104,9 +103,8 @@ extension LabTests {
             let hostile = Echo(port: 4010)
             try await lab.start(hostile, isRegistered: false)
             let output = try lab.exec(
-                .rpcbind, "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", lab.peerBinary, "call",
-                "--to",
-                "127.0.0.1", "--port", "111", "--over", "tcp", "v4", "set", "\(echo.program)", "2", "tcp",
+                .server, "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", lab.peerBinary, "call",
+                "--unix", "/run/rpcbind.sock", "v4", "set", "\(echo.program)", "2", "tcp",
                 "0.0.0.0.15.170", "x")
             try #require(output.text.contains("true"), "\(output)")
             let call = PortmapperCall.getPort(

@@ -74,7 +74,7 @@ private enum Faulty {
         "firewall: {mark: 0x1ffffffff}", "firewall: {mark: 0x}", "listen: 0.0.0.0", "listen: \"::1\"",
         "listen: [10.0.0.1:0]", "listen: [\"10.0.0.1:\"]", "listen: [\"*:111\"]", "listen: [server:111]",
         "listen: [\"[10.0.0.1]:111\"]", "listen: [\"[fe80::1%eth0]:111\"]", "listen: []", "listen: {a: b}",
-        "listen: [10.0.0.1:111, 10.0.0.1:111]", "rpcbind: {address: 10.0.0.1:1111}",
+        "listen: [10.0.0.1:111, 10.0.0.1:111]",
         "rpcbind: {socket: run/rpcbind.sock}", "control: /" + String(repeating: "x", count: 107),
         "rpcbind: {owners: [a b]}", "rpcbind: {owners: [4294967296]}", "rpcbind: {owners: []}", "firewall: {table: 9x}",
         "firewall: {never: [22, 0]}", "firewall: {guard-ports: [2049]}", "firewall: {guard-ports: [sctp/1]}",
