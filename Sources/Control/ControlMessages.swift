@@ -170,11 +170,14 @@ public struct RegistryRow: Codable, Hashable, Sendable {
     public var trusted: Bool
     public var alive: Bool
     public var guarded: Bool
+    /// Other programs at the same port; `nil` for none.
+    public var sharesPortWith: [UInt32]?
 
     enum CodingKeys: String, CodingKey {
         case program
         case programName = "program_name"
         case version, netid, address, owner, trusted, alive, guarded
+        case sharesPortWith = "shares_port_with"
     }
 
     public init(

@@ -105,10 +105,12 @@ extension Engine {
 
     private func row(_ entry: Warden.RegistryEntry, isAlive: Bool) -> RegistryRow {
         let registration = entry.registration
-        return RegistryRow(
+        var row = RegistryRow(
             program: registration.program.rawValue, programName: names.name(of: registration.program),
             version: registration.version, netid: registration.netID.rawValue, address: registration.addressText,
             owner: registration.owner, trusted: entry.isTrusted, alive: isAlive, guarded: entry.isGuarded)
+        if !entry.sharesPortWith.isEmpty { row.sharesPortWith = entry.sharesPortWith.map(\.rawValue) }
+        return row
     }
 
     private func denials(since seconds: Int?) -> ControlReply {

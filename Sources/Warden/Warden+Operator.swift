@@ -108,16 +108,24 @@ extension Warden {
         public var isTrusted: Bool
         public var isAlive: Bool
         public var isGuarded: Bool
+        /// Other programs at its port, ascending: who opens the one opens them too.
+        public var sharesPortWith: [Program] = []
     }
 
     public var registryEntries: [RegistryEntry] {
-        (registry?.registrations ?? []).map { registration in
+        let registrations = registry?.registrations ?? []
+        let programs = registrations.reduce(into: [ServicePort: Set<Program>]()) { programs, registration in
+            if let service = registration.service { programs[service, default: []].insert(registration.program) }
+        }
+        return registrations.map { registration in
             let service = registration.service
+            let atPort = service.flatMap { programs[$0] } ?? []
             return RegistryEntry(
                 registration: registration, isTrusted: trustedOwners.contains(registration.owner),
                 isAlive: registration.program == .portmapper
                     ? isRpcbindUp == true : service.flatMap { services.listeners[$0]?.isListening } ?? false,
-                isGuarded: service.map(writer.guarded.contains) ?? false)
+                isGuarded: service.map(writer.guarded.contains) ?? false,
+                sharesPortWith: atPort.subtracting([registration.program]).sorted())
         }
     }
 }
