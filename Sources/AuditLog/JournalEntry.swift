@@ -36,7 +36,7 @@ struct JournalEntry {
     /// syslog's levels: what an operator must see, should see, may see.
     private static func priority(of kind: AuditEvent.Kind) -> Int {
         switch kind {
-        case .tampered, .rpcbindDown, .reloadRefused, .untrustedRegistration: 4
+        case .tampered, .rpcbindDown, .reloadRefused, .untrustedRegistration, .orphaned, .unguardable: 4
         case .denied, .malformed, .enumeration, .quarantined, .probed, .suppressed, .shielded, .staleRegistration,
             .restored:
             5

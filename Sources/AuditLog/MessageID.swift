@@ -29,6 +29,8 @@ extension AuditEvent.Kind {
         case .stopped: "6f5bf5f397c44af2a6d13feae5c83090"
         case .suppressed: "9ed824ae84d34fbb9a6f6d8215085158"
         case .shielded: "3f29daf6c11f43f798f4edb425b8f63d"
+        case .orphaned: "cc00e2536d5a43279282c61d3dda47d4"
+        case .unguardable: "4b29d8bf6b9c48ffa9c791f37bde73ce"
         }
     }
 }

@@ -29,6 +29,8 @@ extension AuditEvent {
         case .started: "ready\(extra)"
         case .stopped: "stopped\(extra)"
         case .suppressed: "\(count ?? 0) events within \(seconds) were not written in full\(extra)"
+        case .orphaned: "\(service) lost its registration\(extra)"
+        case .unguardable: "\(service) can't be guarded\(extra)"
         case .shielded: "the kernel drops strangers\(over) for \(seconds)\(extra)"
         }
     }

@@ -170,19 +170,23 @@ public struct RegistryRow: Codable, Hashable, Sendable {
     public var trusted: Bool
     public var alive: Bool
     public var guarded: Bool
+    /// No longer registered, and the same socket still listens.
+    public var orphaned: Bool
+    /// `false` where no packet filter sees the service's packets (RDMA).
+    public var guardable: Bool
     /// Other programs at the same port; `nil` for none.
     public var sharesPortWith: [UInt32]?
 
     enum CodingKeys: String, CodingKey {
         case program
         case programName = "program_name"
-        case version, netid, address, owner, trusted, alive, guarded
+        case version, netid, address, owner, trusted, alive, guarded, orphaned, guardable
         case sharesPortWith = "shares_port_with"
     }
 
     public init(
         program: UInt32, programName: String?, version: UInt32, netid: String, address: String, owner: String,
-        trusted: Bool, alive: Bool, guarded: Bool
+        trusted: Bool, alive: Bool, guarded: Bool, orphaned: Bool = false, guardable: Bool = true
     ) {
         self.program = program
         self.programName = programName
@@ -193,6 +197,8 @@ public struct RegistryRow: Codable, Hashable, Sendable {
         self.trusted = trusted
         self.alive = alive
         self.guarded = guarded
+        self.orphaned = orphaned
+        self.guardable = guardable
     }
 }
 

@@ -92,23 +92,24 @@ extension Engine {
             expires: (now + element.expiresIn).description, packets: element.packets)
     }
 
-    /// Listeners are looked up here and now: the Warden looks after those of trusted registrations only.
+    /// Listeners of registrations that aren't trusted are looked up here and now.
     private func registry() -> ControlReply {
         let entries = warden.registryEntries
-        let states = inspect(Set(entries.compactMap(\.registration.service))) ?? [:]
+        // Of those the Warden knows itself whether a trusted user's socket listens.
+        let others = entries.filter { !$0.isTrusted }.compactMap(\.service)
+        let states = inspect(Set(others)) ?? [:]
         return ControlReply(
             registry: entries.map { entry in
-                let state = entry.registration.service.flatMap { states[$0] }
+                let state = entry.isTrusted ? nil : entry.service.flatMap { states[$0] }
                 return row(entry, isAlive: state?.isListening ?? entry.isAlive)
             })
     }
 
     private func row(_ entry: Warden.RegistryEntry, isAlive: Bool) -> RegistryRow {
-        let registration = entry.registration
         var row = RegistryRow(
-            program: registration.program.rawValue, programName: names.name(of: registration.program),
-            version: registration.version, netid: registration.netID.rawValue, address: registration.addressText,
-            owner: registration.owner, trusted: entry.isTrusted, alive: isAlive, guarded: entry.isGuarded)
+            program: entry.program.rawValue, programName: names.name(of: entry.program), version: entry.version,
+            netid: entry.netID, address: entry.address, owner: entry.owner, trusted: entry.isTrusted, alive: isAlive,
+            guarded: entry.isGuarded, orphaned: entry.isOrphaned, guardable: entry.isGuardable)
         if !entry.sharesPortWith.isEmpty { row.sharesPortWith = entry.sharesPortWith.map(\.rawValue) }
         return row
     }

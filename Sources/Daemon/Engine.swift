@@ -79,7 +79,8 @@ final class Engine {
         hosts.watch(ruleNames)
         try adoptTable()
         let client = RpcbindClient(
-            on: loop, settings: warden.settings.rpcbind, clock: HostClock.now,
+            on: loop, settings: warden.settings.rpcbind,
+            trustedOwners: Owners.trusted(warden.settings.rpcbind.owners), clock: HostClock.now,
             answered: { [unowned self] question, answer in
                 handle { $0.answered(question, with: answer, at: $1, into: &$2) }
             },

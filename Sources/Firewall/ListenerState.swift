@@ -1,12 +1,34 @@
-/// Over which address families a service port is listened on, by a socket that other hosts can reach.
-public struct ListenerState: Hashable, Sendable {
+/// A socket that listens at a port, as the kernel tells of it, and the address families of other hosts that reach it.
+public struct ListenerSocket: Hashable, Sendable {
+    /// The kernel's number for the socket: no other of this boot has it.
+    public var cookie: UInt64
+    /// Who made it.
+    public var uid: UInt32
     public var ipv4: Bool
     public var ipv6: Bool
 
-    public init(ipv4: Bool = false, ipv6: Bool = false) {
+    public init(cookie: UInt64, uid: UInt32, ipv4: Bool, ipv6: Bool) {
+        self.cookie = cookie
+        self.uid = uid
         self.ipv4 = ipv4
         self.ipv6 = ipv6
     }
+}
 
-    public var isListening: Bool { ipv4 || ipv6 }
+/// The sockets that listen at a service port and that other hosts can reach.
+public struct ListenerState: Hashable, Sendable {
+    public var sockets: Set<ListenerSocket>
+
+    public init(_ sockets: Set<ListenerSocket> = []) {
+        self.sockets = sockets
+    }
+
+    /// One socket, or none where it is reached over neither family.
+    public init(ipv4: Bool, ipv6: Bool = false, uid: UInt32 = 0, cookie: UInt64 = 1) {
+        sockets = ipv4 || ipv6 ? [ListenerSocket(cookie: cookie, uid: uid, ipv4: ipv4, ipv6: ipv6)] : []
+    }
+
+    public var ipv4: Bool { sockets.contains(where: \.ipv4) }
+    public var ipv6: Bool { sockets.contains(where: \.ipv6) }
+    public var isListening: Bool { !sockets.isEmpty }
 }

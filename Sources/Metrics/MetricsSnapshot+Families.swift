@@ -74,6 +74,15 @@ extension MetricsSnapshot {
         [
             .gauge("table_in_place", "Whether the firewall table is as it should be.", gauges.isTableInPlace),
             .gauge("guarded_ports", "Service ports that are closed but to whom they were opened.", gauges.guarded),
+            .gauge(
+                "orphaned_ports", "Guarded ports whose mapping is gone, and whose socket still listens.",
+                gauges.orphaned),
+            .gauge(
+                "unguardable_registrations", "Registrations over RDMA, which no packet filter sees.",
+                gauges.unguardable),
+            .gauge(
+                "omitted_registrations", "Registrations beyond the limits, mostly of untrusted owners.",
+                gauges.omitted),
             .gauge("standing_elements", "Clients and ports that are open always.", gauges.standing),
             .gauge("quarantined_clients", "Clients in quarantine.", gauges.quarantined),
             .gauge(

@@ -57,7 +57,7 @@ public final class Listeners {
             if service.transport == .udp { swap(&query.id.idiag_sport, &query.id.idiag_dport) }
             do throws(NetfilterError) {
                 try ask(query, flags: 0) { listener in
-                    if listener.port == service.port { state.add(listener.state) }
+                    if listener.port == service.port { state.add(listener.socket) }
                 }
             } catch {
                 guard case .failed(_, ENOENT, _) = error else { throw error }
@@ -68,11 +68,11 @@ public final class Listeners {
 
     /// - Parameter port: 0 for all.
     private func dump(
-        _ transport: Transport, _ family: Int32, port: UInt16, each: (UInt16, ListenerState) -> Void
+        _ transport: Transport, _ family: Int32, port: UInt16, each: (UInt16, ListenerSocket) -> Void
     ) throws(NetfilterError) {
         // A socket that came or went meanwhile may be missed, as by a look a moment earlier or later.
         try ask(query(transport, family, port: port), flags: NetlinkSocket.dump) { listener in
-            if port == 0 || listener.port == port { each(listener.port, listener.state) }
+            if port == 0 || listener.port == port { each(listener.port, listener.socket) }
         }
     }
 
@@ -110,9 +110,9 @@ public final class Listeners {
 }
 
 extension ListenerState {
-    fileprivate mutating func add(_ other: Self) {
-        ipv4 = ipv4 || other.ipv4
-        ipv6 = ipv6 || other.ipv6
+    /// One that no other host reaches doesn't count.
+    fileprivate mutating func add(_ socket: ListenerSocket) {
+        if socket.ipv4 || socket.ipv6 { sockets.insert(socket) }
     }
 }
 
@@ -122,30 +122,36 @@ struct Listener {
     private static let loopbackInterface: UInt32 = 1
 
     let port: UInt16
-    let state: ListenerState
+    let socket: ListenerSocket
 
     init?(_ payload: UnsafeRawBufferPointer) {
         let size = MemoryLayout<inet_diag_msg>.size
         guard payload.count >= size else { return nil }
         let message = payload.loadUnaligned(as: inet_diag_msg.self)
         port = UInt16(bigEndian: message.id.idiag_sport)
+        guard let (ipv4, ipv6) = Self.families(message, payload.dropping(size)) else { return nil }
+        let cookie = UInt64(message.id.idiag_cookie.1) << 32 | UInt64(message.id.idiag_cookie.0)
+        socket = ListenerSocket(cookie: cookie, uid: message.idiag_uid, ipv4: ipv4, ipv6: ipv6)
+    }
+
+    /// Over which families other hosts reach it; `nil`: its address can't be read.
+    private static func families(
+        _ message: inet_diag_msg, _ attributes: UnsafeRawBufferPointer
+    ) -> (ipv4: Bool, ipv6: Bool)? {
         let bytes = withUnsafeBytes(of: message.id.idiag_src) { Array($0) }
-        guard message.id.idiag_if != Self.loopbackInterface else {
-            state = ListenerState()
-            return
-        }
+        guard message.id.idiag_if != loopbackInterface else { return (false, false) }
         guard message.idiag_family == UInt8(AF_INET6) else {
-            guard let address = IPAddress(networkBytes: bytes.prefix(4)) else { return nil }
-            state = ListenerState(ipv4: !address.isLoopback)
-            return
+            return IPAddress(networkBytes: bytes.prefix(4)).map { (!$0.isLoopback, false) }
         }
-        guard let address = IPAddress(networkBytes: bytes.prefix(16)) else { return nil }
         // IPAddress keeps ::ffff:a.b.c.d as IPv4, and to such an address only IPv4 comes.
-        let isV6Only = Attributes(payload.dropping(size)).contains {
+        let isV6Only = Attributes(attributes).contains {
             $0.type == UInt32(INET_DIAG_SKV6ONLY) && $0.payload.first == 1
         }
-        state = ListenerState(
-            ipv4: address.isIPv4 ? !address.isLoopback : address.isUnspecified && !isV6Only,
-            ipv6: !address.isIPv4 && !address.isLoopback)
+        return IPAddress(networkBytes: bytes.prefix(16)).map { address in
+            (
+                address.isIPv4 ? !address.isLoopback : address.isUnspecified && !isV6Only,
+                !address.isIPv4 && !address.isLoopback
+            )
+        }
     }
 }

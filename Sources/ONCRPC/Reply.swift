@@ -77,6 +77,22 @@ extension Reply {
         body = try decoder.bool() ? Self.deniedBody(&decoder) : Self.acceptedBody(&decoder)
     }
 
+    /// The xid of a reply whose call succeeded, and where its results begin; `nil` for any other message. The results
+    /// may be incomplete.
+    public static func successHeader(_ bytes: UnsafeRawBufferPointer) -> (xid: UInt32, byteCount: Int)? {
+        var decoder = XDRDecoder(bytes)
+        do {
+            let xid = try decoder.uint32()
+            guard try decoder.uint32() == MessageType.reply, try decoder.uint32() == accepted else { return nil }
+            _ = try decoder.uint32()
+            _ = try decoder.opaque(max: RPCLimits.authenticationBytesMax)
+            guard try decoder.uint32() == 0 else { return nil }
+            return (xid, bytes.count - decoder.remaining)
+        } catch {
+            return nil
+        }
+    }
+
     private static func acceptedBody(_ decoder: inout XDRDecoder) throws(XDRError) -> Body {
         _ = try decoder.uint32()
         _ = try decoder.opaque(max: RPCLimits.authenticationBytesMax)

@@ -10,7 +10,7 @@ public struct Lessons: Sendable {
     /// Clients times services; forged sources must not fill the memory.
     public static let entriesMax = 262_144
 
-    /// DUMP and GETADDRLIST over UDP are answered where a rule lists (`limits.udp-list`).
+    /// DUMP over UDP is answered where a rule lists (`limits.udp-list`).
     private let listsOverUDP: Bool
     private let entriesMax: Int
 
@@ -46,7 +46,7 @@ public struct Lessons: Sendable {
         case .enumeration, .quarantined: if suspects.count < entriesMax { suspects.insert(client) }
         case .probed, .malformed, .granted, .renewed, .expired, .revoked, .released, .registered, .unregistered,
             .untrustedRegistration, .staleRegistration, .tampered, .restored, .rpcbindDown, .rpcbindUp, .reloaded,
-            .reloadRefused, .started, .stopped, .suppressed, .shielded:
+            .reloadRefused, .started, .stopped, .suppressed, .shielded, .orphaned, .unguardable:
             break
         }
     }
@@ -85,8 +85,8 @@ public struct Lessons: Sendable {
     private mutating func learn(_ event: AuditEvent, _ client: IPAddress, _ time: Timestamp) {
         switch event.procedure {
         case "null"?: keep(Self.add(event, client, time, to: &greetings, &entries, max: entriesMax))
-        case "getport"?, "getaddr"?, "getversaddr"?: learnLookup(event, client, time)
-        case "dump"?, "getaddrlist"?: learnListing(event, client, time)
+        case "getport"?, "getaddr"?, "getversaddr"?, "getaddrlist"?: learnLookup(event, client, time)
+        case "dump"?: learnListing(event, client, time)
         // To a client that a rule names they are denied as well.
         case "gettime"?, "uaddr2taddr"?, "taddr2uaddr"?, "getstat"?: remark(.unservable(.notServed))
         default: break
@@ -104,16 +104,9 @@ public struct Lessons: Sendable {
         }
     }
 
-    /// GETADDRLIST tells of a program over every transport, and some clients connect to what it says.
     private mutating func learnListing(_ event: AuditEvent, _ client: IPAddress, _ time: Timestamp) {
         guard event.transport == .tcp || listsOverUDP else { return remark(.listingOverUDP) }
         keep(Self.add(event, client, time, to: &listings, &entries, max: entriesMax))
-        guard event.procedure == "getaddrlist", let program = event.program, program != .portmapper,
-            program.rawValue > 0
-        else { return }
-        for transport in Transport.allCases {
-            addLookup(ServiceKey(program, transport), event, client, time)
-        }
     }
 
     private mutating func noteProbe(_ event: AuditEvent, _ client: IPAddress, _ time: Timestamp) {
@@ -151,18 +144,20 @@ public struct Lessons: Sendable {
 
     private mutating func remark(_ remark: Remark, _ count: Int = 1) { remarks[remark, default: 0] += count }
 
-    /// The transports of the service that was asked for. Version 2 names one apart from that of the call; logs of
+    /// The transports of the service that was asked for. GETADDRLIST asks for all. Version 2 names one apart from that of the call; logs of
     /// before it was written down don't tell.
     private static func transports(asked event: AuditEvent) -> [Transport] {
         if let over = event.over { return [over] }
-        if event.procedure != "getport", let transport = event.transport { return [transport] }
+        if event.procedure != "getport", event.procedure != "getaddrlist", let transport = event.transport {
+            return [transport]
+        }
         return Transport.allCases
     }
 
     private static func isGreeting(_ event: AuditEvent) -> Bool {
         switch event.procedure {
         case "null"?: true
-        case "getport"?, "getaddr"?, "getversaddr"?: event.program == .portmapper
+        case "getport"?, "getaddr"?, "getversaddr"?, "getaddrlist"?: event.program == .portmapper
         default: false
         }
     }

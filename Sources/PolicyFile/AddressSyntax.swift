@@ -38,17 +38,6 @@ extension Syntax where Value == Settings.Endpoint {
             return Settings.Endpoint(address, port)
         }
     }
-
-    /// An endpoint that only this host reaches.
-    static var loopbackEndpoint: Self {
-        Self { text throws(Mistake) in
-            let endpoint = try Self.endpoint.parse(text)
-            guard endpoint.address.isLoopback else {
-                throw Mistake("\(endpoint.address) is not loopback", hint: "write 127.0.0.1 or [::1]")
-            }
-            return endpoint
-        }
-    }
 }
 
 extension Syntax where Value == Prefix {

@@ -22,16 +22,8 @@ extension Settings {
     }
 
     private func findPortClashes(in root: YAMLNode, _ findings: inout Findings) {
-        for endpoint in rpcbind.addresses {
-            guard let clash = listen.first(where: { $0.clashes(with: endpoint) }) else { continue }
-            let place = root.value(at: "rpcbind", "address")?.location(of: endpoint, .endpoint)
-            findings.error(
-                "rpcbind can't be at \(endpoint): rpcwarden listens at \(clash)",
-                at: place ?? root.value(at: "listen")?.location ?? root.location,
-                hint: "give rpcbind another port, such as 1111")
-        }
         guard let metrics, let place = root.value(at: "metrics")?.location else { return }
-        if let clash = (listen + rpcbind.addresses).first(where: { $0.clashes(with: metrics) }) {
+        if let clash = listen.first(where: { $0.clashes(with: metrics) }) {
             findings.error("metrics: \(metrics) is taken by \(clash)", at: place, hint: "choose another port")
         }
     }

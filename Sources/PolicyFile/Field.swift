@@ -37,6 +37,13 @@ struct Field<Root> {
         }
     }
 
+    /// A key of an earlier version, which is passed over.
+    static func withoutUse(_ key: String, _ why: String) -> Self {
+        Self(key: key) { node, _, findings in
+            findings.warning("\(key): no longer used: \(why)", at: node.location, hint: "leave the key out")
+        }
+    }
+
     /// A key with a mapping.
     static func section<Part>(_ key: String, _ path: WritableKeyPath<Root, Part>, _ fields: [Field<Part>]) -> Self {
         Self(key: key) { node, root, findings in

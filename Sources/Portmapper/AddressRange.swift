@@ -64,7 +64,63 @@ public struct AddressRange: Hashable, Sendable, Comparable, CustomStringConverti
     public var description: String { first == last ? "\(first)" : "\(first)-\(last)" }
 }
 
+extension AddressRange {
+    /// Whether `later`, which starts no earlier, overlaps this range or follows it without a gap.
+    fileprivate func reaches(_ later: AddressRange) -> Bool {
+        guard let next = last.successor else { return later.first.isIPv4 == first.isIPv4 }
+        return later.first.isIPv4 == first.isIPv4 && later.first <= next
+    }
+}
+
+extension IPAddress {
+    /// The next address of the family; `nil` behind the last.
+    fileprivate var successor: IPAddress? {
+        switch self {
+        case .v4(let bits): bits == .max ? nil : .v4(bits + 1)
+        case .v6(let bits): bits.value == .max ? nil : .v6(IPv6Bits(bits.value + 1))
+        }
+    }
+
+    fileprivate var predecessor: IPAddress? {
+        switch self {
+        case .v4(let bits): bits == 0 ? nil : .v4(bits - 1)
+        case .v6(let bits): bits.value == 0 ? nil : .v6(IPv6Bits(bits.value - 1))
+        }
+    }
+}
+
 extension [AddressRange] {
+    /// The same addresses as disjoint ranges, ascending; adjacent ones are merged.
+    public var union: [AddressRange] {
+        var result: [AddressRange] = []
+        for range in sorted() {
+            guard let last = result.last, last.reaches(range) else {
+                result.append(range)
+                continue
+            }
+            result[result.count - 1] = AddressRange(last.first, Swift.max(last.last, range.last))
+        }
+        return result
+    }
+
+    /// The addresses of these disjoint ranges that lie in none of the others: disjoint, in the order of these.
+    public func subtracting(_ others: [AddressRange]) -> [AddressRange] {
+        let others = others.union
+        return flatMap { range in
+            var rest: [AddressRange] = []
+            var start: IPAddress? = range.first
+            for other in others where other.first <= range.last && range.first <= other.last {
+                guard other.first.isIPv4 == range.first.isIPv4, let from = start else { continue }
+                if let end = other.first.predecessor, from <= end, end.isIPv4 == from.isIPv4 {
+                    rest.append(AddressRange(from, end))
+                }
+                start = other.last.successor
+            }
+            if let from = start, from <= range.last { rest.append(AddressRange(from, range.last)) }
+            return rest
+        }
+    }
+
     /// The range with this address, of ranges that are disjoint and ascend; a binary search.
     public func range(holding address: IPAddress) -> AddressRange? {
         var (low, high) = (0, count)

@@ -12,8 +12,10 @@ public enum PortmapperLimits {
     /// A universal address, or a unix socket's path (sun_path: 108).
     public static let addressBytesMax = 256
     public static let ownerBytesMax = 256
-    /// Registrations beyond are the newest, and are left out.
+    /// Registrations of trusted owners; those beyond are the newest, and are left out.
     public static let registrationsMax = 16_384
+    /// Registrations of all other owners: any local user may make as many as memory holds.
+    public static let untrustedRegistrationsMax = 4096
 }
 
 /// `mapping` of version 2 (RFC 1833, 3.1).

@@ -37,10 +37,16 @@ public struct Registration: Hashable, Sendable {
 /// What rpcbind has registered, in its order.
 public struct Registry: Hashable, Sendable {
     public let registrations: [Registration]
+    /// What is registered over RDMA: its packets pass by every packet filter.
+    public let unguardable: [RPCB]
     private let byProgram: [Program: [Registration]]
+
+    /// RFC 5666, 7.
+    private static let rdmaNetIDs = ["rdma", "rdma6"]
 
     public init(_ list: [RPCB] = []) {
         registrations = list.compactMap(Registration.init)
+        unguardable = list.filter { Self.rdmaNetIDs.contains($0.netID) }
         byProgram = Dictionary(grouping: registrations, by: \.program)
     }
 

@@ -2,7 +2,7 @@ import ONCRPC
 import Portmapper
 import Warden
 
-/// The questions of one channel to rpcbind: which wait, which are sent, and which are late.
+/// The questions of the stream to rpcbind: which wait, which are sent, and which are late.
 ///
 /// ```
 /// asked ──▶ waiting ──send──▶ in flight ──reply──▶ answered
@@ -13,7 +13,7 @@ struct Pipeline {
     struct Sent {
         var question: Question
         var deadline: Instant
-        var resendAt: Instant?
+        var sentAt: Instant
         var attempts: Int
     }
 
@@ -23,23 +23,24 @@ struct Pipeline {
         var attempts: Int
     }
 
-    /// rpcbind drops datagrams beyond about 256 in flight (measured), and blocks on a stream that nobody reads.
+    /// rpcbind blocks on a stream that nobody reads: no more than it can write without waiting.
     static let inFlightMax = 128
     static let waitingMax = 4096
     /// A stream may break under a question once: rpcbind was restarted.
     static let attemptsMax = 2
+    /// A listing may take longer than the time-out while its bytes come; local users make it as long as they like.
+    static let listingTimeMax: Duration = .seconds(10)
 
     let timeout: Duration
-    /// Datagrams may be lost on the way.
-    let isLossy: Bool
+    /// When bytes of a reply came that was not complete yet.
+    private var partArrivedAt = Instant(nanoseconds: .min / 2)
     private var waiting: [Waiting] = []
     private(set) var inFlight: [UInt32: Sent] = [:]
     private var nextXID: UInt32
 
     /// - Parameter firstXID: chosen at random, so that nobody can guess xids from outside.
-    init(timeout: Duration, isLossy: Bool, firstXID: UInt32) {
+    init(timeout: Duration, firstXID: UInt32) {
         self.timeout = timeout
-        self.isLossy = isLossy
         nextXID = firstXID
     }
 
@@ -62,21 +63,20 @@ struct Pipeline {
         return waiting.prefix(count).map { item in
             nextXID &+= 1
             inFlight[nextXID] = Sent(
-                question: item.question, deadline: item.deadline, resendAt: isLossy ? now + timeout / 2 : nil,
-                attempts: item.attempts + 1)
+                question: item.question, deadline: item.deadline, sentAt: now, attempts: item.attempts + 1)
             return item.question.call.encoded(xid: nextXID)
         }
     }
 
-    /// Datagrams that are due to be sent a second time.
-    mutating func takeResendable(at now: Instant) -> [[UInt8]] {
-        var messages: [[UInt8]] = []
-        for (xid, sent) in inFlight {
-            guard let resendAt = sent.resendAt, resendAt <= now else { continue }
-            inFlight[xid]?.resendAt = nil
-            messages.append(sent.question.call.encoded(xid: xid))
-        }
-        return messages
+    /// Bytes of a reply came that is not complete yet: rpcbind is not stuck.
+    mutating func partArrived(at now: Instant) { partArrivedAt = now }
+
+    /// A reply is on its way, or was a moment ago.
+    func isReceiving(at now: Instant) -> Bool { partArrivedAt + timeout > now }
+
+    private func deadline(of sent: Sent) -> Instant {
+        guard sent.question == .registry else { return sent.deadline }
+        return max(sent.deadline, min(partArrivedAt + timeout, sent.sentAt + Self.listingTimeMax))
     }
 
     /// The question that the reply is for; `nil`: nobody asked, or not any more.
@@ -87,7 +87,7 @@ struct Pipeline {
     /// Removes the questions that were not answered in time.
     mutating func takeLate(at now: Instant) -> [Question] {
         var late: [Question] = []
-        for (xid, sent) in inFlight where sent.deadline <= now {
+        for (xid, sent) in inFlight where deadline(of: sent) <= now {
             inFlight[xid] = nil
             late.append(sent.question)
         }

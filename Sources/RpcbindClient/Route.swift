@@ -5,7 +5,7 @@ import ONCRPC
 import Portmapper
 import Warden
 
-/// One channel to rpcbind, connected when it is needed.
+/// The stream to rpcbind's unix socket, connected when it is needed.
 ///
 /// ```
 /// idle ──ask──▶ connecting ──▶ connected ──broken──▶ idle
@@ -13,12 +13,6 @@ import Warden
 ///   └───────────────┘
 /// ```
 final class Route {
-    enum Place {
-        case unix(String)
-        case udp(Settings.Endpoint)
-        case tcp(Settings.Endpoint)
-    }
-
     private enum State {
         case idle
         case connecting
@@ -26,16 +20,9 @@ final class Route {
         case closed
     }
 
-    /// A listing of as many registrations as we keep, and then some; more is nobody's honest registry.
-    static let replyBytesMax = 8 << 20
-    /// A universal address has 58 characters at the most.
-    private static let datagramBytesMax = 1024
-    private static let datagramsAtOnce = 32
-    /// Invariant 3: rpcbind trusts what comes from a reserved port of loopback.
-    private static let firstUnreservedPort = 1024
-
     private let loop: any EventLoop
-    private let place: Place
+    private let path: String
+    fileprivate let trustedOwners: Set<String>
     private let timeout: Duration
     private let clock: () -> Instant
     private let answered: (Question, RpcbindClient.Answer) -> Void
@@ -44,19 +31,21 @@ final class Route {
     private var state = State.idle
     private var isPumpDue = false
     /// The last listing, as it came and as it was decoded: mostly it is the same again.
-    private var listing: (results: [UInt8], decoded: PortmapperResult)?
+    private var listing: (results: [UInt8], decoded: Listing)?
 
     init(
-        on loop: any EventLoop, to place: Place, timeout: Duration, clock: @escaping () -> Instant,
-        answered: @escaping (Question, RpcbindClient.Answer) -> Void, delivered: @escaping () -> Void
+        on loop: any EventLoop, to path: String, trustedOwners: Set<String>, timeout: Duration,
+        clock: @escaping () -> Instant, answered: @escaping (Question, RpcbindClient.Answer) -> Void,
+        delivered: @escaping () -> Void
     ) {
         self.loop = loop
-        self.place = place
+        self.path = path
+        self.trustedOwners = trustedOwners
         self.timeout = timeout
         self.clock = clock
         self.answered = answered
         self.delivered = delivered
-        pipeline = Pipeline(timeout: timeout, isLossy: place.isDatagram, firstXID: .random(in: .min ... .max))
+        pipeline = Pipeline(timeout: timeout, firstXID: .random(in: .min ... .max))
     }
 
     func ask(_ question: Question) {
@@ -86,25 +75,22 @@ final class Route {
 
     private func write(_ messages: [[UInt8]], to channel: any Channel) {
         guard !messages.isEmpty else { return }
-        if place.isDatagram {
-            for message in messages { channel.write(channel.allocator.buffer(bytes: message), promise: nil) }
-        } else {
-            var buffer = channel.allocator.buffer(capacity: messages.reduce(0) { $0 + $1.count + 4 })
-            for message in messages {
-                buffer.writeInteger(RecordReader.header(forRecordBytes: message.count))
-                buffer.writeBytes(message)
-            }
-            channel.write(buffer, promise: nil)
+        var buffer = channel.allocator.buffer(capacity: messages.reduce(0) { $0 + $1.count + 4 })
+        for message in messages {
+            buffer.writeInteger(RecordReader.header(forRecordBytes: message.count))
+            buffer.writeBytes(message)
         }
+        channel.write(buffer, promise: nil)
         channel.flush()
     }
 
     func timeAdvanced() {
         let now = clock()
-        if case .connected(let channel) = state { write(pipeline.takeResendable(at: now), to: channel) }
         let late = pipeline.takeLate(at: now)
         // A stream whose answers don't come is stuck: what follows would wait behind them.
-        if !late.isEmpty, !place.isDatagram, case .connected(let channel) = state { channel.close(promise: nil) }
+        if !late.isEmpty, !pipeline.isReceiving(at: now), case .connected(let channel) = state {
+            channel.close(promise: nil)
+        }
         for question in late { answered(question, .failure(.timedOut)) }
     }
 
@@ -126,48 +112,18 @@ final class Route {
 
     private func opened() -> EventLoopFuture<any Channel> {
         let this = NIOLoopBound(self, eventLoop: loop)
-        let initializer: @Sendable (any Channel) -> EventLoopFuture<Void> = { channel in
-            channel.eventLoop.makeCompletedFuture {
-                let route = this.value
-                let handler: any ChannelHandler =
-                    route.place.isDatagram ? DatagramRouteHandler(route: route) : StreamRouteHandler(route: route)
-                try channel.pipeline.syncOperations.addHandler(handler)
+        return ClientBootstrap(group: loop).connectTimeout(TimeAmount(timeout))
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(StreamHandler(route: this.value))
+                }
             }
-        }
-        let limit = TimeAmount(timeout)
-        do {
-            switch place {
-            case .unix(let path):
-                return ClientBootstrap(group: loop).connectTimeout(limit).channelInitializer(initializer)
-                    .connect(unixDomainSocketPath: path)
-            case .tcp(let endpoint):
-                return ClientBootstrap(group: loop).connectTimeout(limit)
-                    .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-                    .channelInitializer(initializer).connect(to: try endpoint.socketAddress)
-            case .udp(let endpoint):
-                return DatagramBootstrap(group: loop)
-                    .channelOption(.datagramVectorReadMessageCount, value: Self.datagramsAtOnce)
-                    .channelOption(.maxMessagesPerRead, value: 1)
-                    .channelOption(
-                        .recvAllocator,
-                        value: FixedSizeRecvByteBufferAllocator(
-                            capacity: Self.datagramsAtOnce * Self.datagramBytesMax)
-                    )
-                    .channelInitializer(initializer)
-                    .connect(to: try endpoint.socketAddress)
-            }
-        } catch {
-            return loop.makeFailedFuture(error)
-        }
+            .connect(unixDomainSocketPath: path)
     }
 
     private func connected(_ channel: any Channel) {
         if case .closed = state { return channel.close(promise: nil) }
         guard channel.isActive else { return connectFailed("the connection was closed at once") }
-        if let port = channel.localAddress?.port, port < Self.firstUnreservedPort {
-            channel.close(promise: nil)
-            return connectFailed("the source port \(port) is reserved; raise net.ipv4.ip_local_port_range")
-        }
         state = .connected(channel)
         pump()
     }
@@ -176,7 +132,7 @@ final class Route {
         if case .closed = state { return }
         state = .idle
         for question in pipeline.takeAll() {
-            answered(question, .failure(.unreachable("\(place): \(detail)")))
+            answered(question, .failure(.unreachable("\(path): \(detail)")))
         }
     }
 
@@ -185,17 +141,30 @@ final class Route {
         guard case .connected(let current) = state, current === channel else { return }
         state = .idle
         for question in pipeline.disconnected() {
-            answered(question, .failure(.unreachable("\(place): the connection broke")))
+            answered(question, .failure(.unreachable("\(path): the connection broke")))
         }
         if !pipeline.isEmpty { connect() }
     }
 
-    fileprivate func received(_ message: UnsafeRawBufferPointer) {
+    fileprivate func received(_ messages: [ReplyReader.Message]) {
+        // What came ends no reply: one is on its way.
+        if messages.isEmpty { pipeline.partArrived(at: clock()) }
+        for message in messages {
+            switch message {
+            case .whole(let bytes): bytes.withUnsafeBytes { received($0) }
+            case .listing(let xid, let listing):
+                guard let question = pipeline.replied(xid: xid) else { continue }
+                answered(question, Self.answer(listing, to: question))
+            }
+        }
+        pumpSoon()
+    }
+
+    private func received(_ message: UnsafeRawBufferPointer) {
         do {
             let reply = try Reply(decoding: message)
             guard let question = pipeline.replied(xid: reply.xid) else { return }
             answered(question, answer(reply.body, to: question))
-            pumpSoon()
         } catch {
             // No reply, so nobody's answer: the question that it may have been for runs into its deadline.
             return
@@ -204,19 +173,41 @@ final class Route {
 
     private func answer(_ body: Reply.Body, to question: Question) -> RpcbindClient.Answer {
         guard case .success(let results) = body else { return .failure(.refused("\(body)")) }
-        if question == .registry, let listing, listing.results.isSame(as: results) { return .success(listing.decoded) }
-        do {
-            let decoded = try results.withUnsafeBytes { try PortmapperResult(decoding: $0, of: question.call) }
-            if question == .registry { listing = (results, decoded) }
-            return .success(decoded)
-        } catch {
-            return .failure(.refused("\(error)"))
+        switch question {
+        case .registry: return registryAnswer(results)
+        case .port, .registration:
+            do {
+                let result = try results.withUnsafeBytes { try PortmapperResult(decoding: $0, of: question.call) }
+                return Self.answer(result)
+            } catch {
+                return .failure(.refused("\(error)"))
+            }
         }
     }
 
-    /// Nobody listens for datagrams.
-    fileprivate func failed(_ error: any Error) {
-        for question in pipeline.takeAll() { answered(question, .failure(.unreachable("\(place): \(error)"))) }
+    private func registryAnswer(_ results: [UInt8]) -> RpcbindClient.Answer {
+        if let listing, listing.results.isSame(as: results) { return .success(.registry(listing.decoded)) }
+        var decoder = ListingDecoder(trusted: trustedOwners)
+        results.withUnsafeBytes { decoder.feed($0) }
+        guard let decoded = decoder.result else { return Self.noListing }
+        listing = (results, decoded)
+        return .success(.registry(decoded))
+    }
+
+    private static let noListing = RpcbindClient.Answer.failure(.refused("what it sent is no listing"))
+
+    private static func answer(_ listing: Listing?, to question: Question) -> RpcbindClient.Answer {
+        guard question == .registry, let listing else { return noListing }
+        return .success(.registry(listing))
+    }
+
+    private static func answer(_ result: PortmapperResult) -> RpcbindClient.Answer {
+        switch result {
+        case .port(let port): .success(.port(port))
+        case .boolean(let isDone): .success(.registration(isDone))
+        case .void, .address, .mappings, .registrations, .addressList:
+            .failure(.refused("it answered another question"))
+        }
     }
 }
 
@@ -233,71 +224,20 @@ extension [UInt8] {
     }
 }
 
-extension Route.Place: CustomStringConvertible {
-    var isDatagram: Bool {
-        switch self {
-        case .udp: true
-        case .unix, .tcp: false
-        }
-    }
-
-    var description: String {
-        switch self {
-        case .unix(let path): path
-        case .udp(let endpoint): "udp \(endpoint)"
-        case .tcp(let endpoint): "tcp \(endpoint)"
-        }
-    }
-}
-
-extension Settings.Endpoint {
-    var socketAddress: SocketAddress {
-        get throws { try SocketAddress(ipAddress: "\(address)", port: Int(port)) }
-    }
-}
-
-/// Takes rpcbind's datagrams.
-private final class DatagramRouteHandler: ChannelInboundHandler {
-    typealias InboundIn = AddressedEnvelope<ByteBuffer>
-
-    private let route: Route
-
-    init(route: Route) {
-        self.route = route
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        unwrapInboundIn(data).data.withUnsafeReadableBytes { route.received($0) }
-    }
-
-    func channelReadComplete(context: ChannelHandlerContext) {
-        route.delivered()
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        route.disconnected(context.channel)
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        route.failed(error)
-    }
-}
-
 /// Cuts rpcbind's stream into messages.
-private final class StreamRouteHandler: ChannelInboundHandler {
+private final class StreamHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
     private let route: Route
-    private var reader = RecordReader(recordBytesMax: Route.replyBytesMax)
+    private var reader: ReplyReader
 
     init(route: Route) {
         self.route = route
+        reader = ReplyReader(trusted: route.trustedOwners)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        let records = unwrapInboundIn(data).withUnsafeReadableBytes { reader.feed($0) }
-        for record in records { record.withUnsafeBytes { route.received($0) } }
-        if reader.fault != nil { context.close(promise: nil) }
+        route.received(unwrapInboundIn(data).withUnsafeReadableBytes { reader.feed($0) })
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {

@@ -49,6 +49,10 @@ public struct AuditEvent: Hashable, Sendable {
         case started, stopped, suppressed
         /// The kernel drops strangers in front of the portmapper for a while: there are too many.
         case shielded
+        /// A mapping is gone, and its socket still listens.
+        case orphaned
+        /// Registered over RDMA.
+        case unguardable
 
         public func hash(into hasher: inout Hasher) { hasher.combine(caseOf: self) }
         public func combine(into hash: inout TableHash) { hash.combine(caseOf: self) }
@@ -88,7 +92,8 @@ public struct AuditEvent: Hashable, Sendable {
         case .permitted, .denied: kind.rawValue
         case .malformed, .granted, .renewed, .expired, .revoked, .enumeration, .quarantined, .released, .probed,
             .registered, .unregistered, .untrustedRegistration, .staleRegistration, .tampered, .restored,
-            .rpcbindDown, .rpcbindUp, .reloaded, .reloadRefused, .started, .stopped, .suppressed, .shielded:
+            .rpcbindDown, .rpcbindUp, .reloaded, .reloadRefused, .started, .stopped, .suppressed, .shielded, .orphaned,
+            .unguardable:
             nil
         }
     }

@@ -48,7 +48,7 @@ struct AuditLimiter {
     ) -> Bool {
         switch kind {
         case .enumeration, .quarantined, .released: return findings.admits(.everyone, at: now)
-        case .registered, .unregistered, .untrustedRegistration, .staleRegistration:
+        case .registered, .unregistered, .untrustedRegistration, .staleRegistration, .orphaned, .unguardable:
             return registrations.admits(.everyone, at: now)
         case .permitted, .denied, .malformed, .granted, .renewed, .expired, .revoked, .probed, .tampered, .restored,
             .rpcbindDown, .rpcbindUp, .reloaded, .reloadRefused, .started, .stopped, .suppressed, .shielded:

@@ -5,9 +5,9 @@ import Portmapper
 /// One permitted call on its way from question to reply.
 ///
 /// ```
-/// asking ──answer──▶ explaining ──trusted──▶ inspecting ──alive──▶ opening ──committed──▶ replied
-///   │                    │                       │                    │
-///   └────────────────────┴────────── denied ─────┴────────────────────┘
+/// asking ──answer──▶ matching ──trusted──▶ inspecting ──alive──▶ opening ──committed──▶ replied
+///   │                   │                     │                    │
+///   └───────────────────┴───────── denied ────┴────────────────────┘
 /// ```
 struct Exchange {
     typealias ID = Int
@@ -18,6 +18,12 @@ struct Exchange {
         var port: ServicePort
         var rule: String?
         var open: Opening
+    }
+
+    /// What rpcbind answered.
+    enum Unmatched: Hashable {
+        case notRegistered
+        case service(ServicePort)
     }
 
     /// Who asked what, and why that is permitted. This is most of an exchange, which changes hands a dozen times: hence
@@ -41,8 +47,8 @@ struct Exchange {
     }
 
     var request: Request
-    /// rpcbind's answer, which the registry that is being read has to explain.
-    var unexplained: ServicePort?
+    /// rpcbind's answer, for which the registry is being read anew: the snapshot had another.
+    var unmatched: Unmatched?
     /// The reply, once it is known.
     var result: PortmapperResult?
     var services: [Service] = []

@@ -29,7 +29,7 @@ struct ProbeMarks: OptionSet, Hashable, Sendable {
 
     /// What no client does that means to use a service, each alone.
     static let enumerating: ProbeMarks = [
-        .nmapProbe, .listsVersion2, .listsNewer, .listsAddresses, .asksStatistics, .asksForRemoteCalls, .walksVersions,
+        .nmapProbe, .listsVersion2, .listsNewer, .asksStatistics, .asksForRemoteCalls, .walksVersions,
         .feelsForVersions,
     ]
 
@@ -61,7 +61,9 @@ struct ProbeMarks: OptionSet, Hashable, Sendable {
         case .dump(let version):
             insert(version == .v2 ? .listsVersion2 : .listsNewer)
             if transport == .udp { insert(.listsOverUDP) }
-        case .getAddressList: insert(.listsAddresses)
+        case .getAddressList:
+            insert(.listsAddresses)
+            markLookup(call)
         case .getStatistics: insert(.asksStatistics)
         case .callIt, .broadcast, .indirect: insert(.asksForRemoteCalls)
         case .setMapping, .unsetMapping, .set, .unset: insert(.registers)

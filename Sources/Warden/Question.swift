@@ -1,18 +1,18 @@
 import Portmapper
 
-/// What is asked of the real rpcbind. Equal questions may share one answer.
+/// What is asked of the real rpcbind, over its unix socket. Equal questions may share one answer.
 public enum Question: TableKey, Sendable {
-    /// A lookup, rebuilt; over the unix socket for version 2, else over loopback on the client's netid, because
-    /// rpcbind answers for the transport that it is asked over.
-    case lookup(PortmapperCall, over: NetID)
-    /// The registry: DUMP of version 4 over the unix socket.
+    /// GETPORT of version 2, for look-ups over IPv4 netids of every version.
+    case port(Mapping)
+    /// DUMP of version 4: the snapshot, listings, and look-ups that GETPORT can't answer.
     case registry
-    /// SET or UNSET that came over loopback, with `local-registration`.
+    /// SET or UNSET of this host's root, with `local-registration`.
     case registration(PortmapperCall)
 
     public var call: PortmapperCall {
         switch self {
-        case .lookup(let call, _), .registration(let call): call
+        case .port(let mapping): .getPort(mapping)
+        case .registration(let call): call
         case .registry: .dump(.v4)
         }
     }
@@ -20,25 +20,21 @@ public enum Question: TableKey, Sendable {
     public func combine(into hash: inout TableHash) {
         switch self {
         case .registry: hash.combine(0)
-        case .lookup(let call, let netID):
-            hash.combine(caseOf: netID)
-            combine(call, into: &hash)
-        case .registration(let call): combine(call, into: &hash)
+        case .port(let mapping): mapping.combine(into: &hash)
+        case .registration(let call):
+            guard let (program, version) = call.subject else { return }
+            hash.combine(UInt64(program.rawValue) << 32 | UInt64(version))
         }
     }
+}
 
-    private func combine(_ call: PortmapperCall, into hash: inout TableHash) {
-        guard let (program, version) = call.subject else { return }
-        hash.combine(UInt64(program.rawValue) << 32 | UInt64(version))
-    }
-
-    public var netID: NetID {
-        switch self {
-        case .lookup(_, let netID): netID
-        case .registry: .local
-        case .registration: .tcp
-        }
-    }
+/// What rpcbind answered.
+public enum RpcbindAnswer: Hashable, Sendable {
+    /// 0: not registered.
+    case port(UInt32)
+    case registry(Listing)
+    /// Whether SET or UNSET did what it was asked.
+    case registration(Bool)
 }
 
 /// Why rpcbind gave no usable answer.
@@ -82,7 +78,7 @@ struct SharedQuestions<Asker: Sendable> {
 
     /// Whether the question has to be sent now.
     mutating func join(_ asker: Asker, _ question: Question, at now: Instant) -> Bool {
-        if case .lookup(.getPort(let mapping), over: .local) = question {
+        if case .port(let mapping) = question {
             Self.join(asker, mapping, of: &ports, at: now)
         } else {
             Self.join(asker, question, of: &others, at: now)
@@ -104,7 +100,7 @@ struct SharedQuestions<Asker: Sendable> {
     mutating func answered(
         _ question: Question, at now: Instant
     ) -> (served: [Asker], isAskedAgain: Bool, latency: Duration?) {
-        if case .lookup(.getPort(let mapping), over: .local) = question {
+        if case .port(let mapping) = question {
             Self.answered(mapping, of: &ports, at: now)
         } else {
             Self.answered(question, of: &others, at: now)

@@ -2,68 +2,200 @@ import Firewall
 import Portmapper
 
 /// The services that may be guarded and opened: registered by a trusted owner, and reachable from outside.
+///
+/// ```
+/// registered ──listens──▶ guarded ──mapping gone, same socket listens──▶ orphaned ──socket gone──▶ forgotten
+///                           │  ▲                                            │
+///                           │  └───────────────registered anew──────────────┘
+///                           └──mapping gone, nothing listens──▶ forgotten
+/// ```
 struct ServiceTable {
+    /// A guarded port whose mapping is gone.
+    struct Orphan: Hashable, Sendable {
+        /// For whose sake it was guarded last.
+        var programs: Set<Program>
+        /// The sockets that were guarded; `nil`: not known, any trusted one will do.
+        var sockets: Set<UInt64>?
+        var registrations: [Registration] = []
+        /// It stays until then, whoever listens: the guard of an earlier run, whose services may be yet to come.
+        var lingersUntil: Instant?
+        /// Its socket has been seen to listen since the mapping went.
+        var isConfirmed = false
+        /// Nothing listens: it lingers, and opens nothing.
+        var isDead = false
+    }
+
+    /// What is known of a port that an earlier run guarded.
+    struct Adopted: Hashable, Sendable {
+        var programs: Set<Program> = []
+        /// The sockets that listened; `nil`: not known.
+        var sockets: Set<UInt64>?
+        /// They were sockets of an earlier boot.
+        var isOfEarlierBoot = false
+    }
+
+    /// A port's sockets, and over which families trusted ones are reached.
+    private struct Listening {
+        var state: ListenerState
+        var ipv4: Bool
+        var ipv6: Bool
+
+        var isTrusted: Bool { ipv4 || ipv6 }
+    }
+
     /// Trusted registrations' ports, and for whose sake.
     private(set) var programs: [ServicePort: Set<Program>] = [:]
-    private(set) var listeners: [ServicePort: ListenerState] = [:]
-    /// Stays while the mapping stays: a service that restarts must not find its port open to all.
+    private(set) var orphans: [ServicePort: Orphan] = [:]
     private(set) var guarded: Set<ServicePort> = []
+    private var listening: [ServicePort: Listening] = [:]
+    private var registrations: [ServicePort: [Registration]] = [:]
+    /// Over which transports trusted owners have registered each program.
+    private var registered: [Program: Set<Transport>] = [:]
     /// For whose sake each port was guarded last, also while it isn't.
     private var lastPrograms: [ServicePort: Set<Program>] = [:]
+    private let owners: Set<UInt32>?
 
     /// Ports come and go with restarts of their services.
     private static let lastProgramsMax = 4096
+    /// How long the guard of an earlier run waits for its services.
+    static let lingers: Duration = .seconds(120)
 
-    /// - Returns: whether anything changed.
-    mutating func registryRead(_ registry: Registry, trusted: Set<String>) -> Bool {
-        var programs: [ServicePort: Set<Program>] = [:]
-        for registration in registry.registrations
-        where trusted.contains(registration.owner) && !registration.isForThisHostOnly {
-            guard registration.program != .portmapper, let service = registration.service else { continue }
-            programs[service, default: []].insert(registration.program)
-        }
-        guard programs != self.programs else { return false }
-        self.programs = programs
-        listeners = listeners.filter { programs[$0.key] != nil }
-        return true
+    /// - Parameter owners: whose sockets are trusted, as uids; `nil`: anybody's.
+    init(owners: Set<UInt32>? = [0]) {
+        self.owners = owners
+    }
+
+    /// The ports whose listeners matter.
+    var watched: [ServicePort] { Array(programs.keys) + orphans.keys }
+
+    /// For whose sake the port is, or may be, open.
+    func programs(at service: ServicePort) -> Set<Program> {
+        if let programs = programs[service] { return programs }
+        guard let orphan = orphans[service], !orphan.isDead else { return [] }
+        // What has registered at another port has moved.
+        return orphan.programs.filter { registered[$0]?.contains(service.transport) != true }
     }
 
     /// - Returns: whether anything changed.
-    mutating func listenersInspected(_ states: [ServicePort: ListenerState]) -> Bool {
+    mutating func registryRead(_ registry: Registry, trusted: Set<String>, at now: Instant) -> Bool {
+        var fresh: [ServicePort: [Registration]] = [:]
+        for registration in registry.registrations
+        where trusted.contains(registration.owner) && !registration.isForThisHostOnly {
+            guard registration.program != .portmapper, let service = registration.service else { continue }
+            fresh[service, default: []].append(registration)
+        }
         var isChanged = false
-        for (service, state) in states where programs[service] != nil && listeners[service] != state {
-            listeners[service] = state
+        for service in guarded where fresh[service] == nil && orphans[service] == nil {
+            orphans[service] = Orphan(
+                programs: programs[service] ?? [], sockets: trustedSockets(at: service),
+                registrations: registrations[service] ?? [])
             isChanged = true
+        }
+        for service in fresh.keys where orphans.removeValue(forKey: service) != nil { isChanged = true }
+        let programs = fresh.mapValues { Set($0.map(\.program)) }
+        registrations = fresh
+        guard isChanged || programs != self.programs else { return false }
+        self.programs = programs
+        registered = [:]
+        for (service, programs) in programs {
+            for program in programs { registered[program, default: []].insert(service.transport) }
+        }
+        listening = listening.filter { programs[$0.key] != nil || orphans[$0.key] != nil }
+        return true
+    }
+
+    private func trustedSockets(at service: ServicePort) -> Set<UInt64> {
+        Set((listening[service]?.state.sockets ?? []).filter(isTrusted).map(\.cookie))
+    }
+
+    private func isTrusted(_ socket: ListenerSocket) -> Bool { owners?.contains(socket.uid) ?? true }
+
+    /// - Returns: whether anything changed.
+    mutating func listenersInspected(_ states: [ServicePort: ListenerState], at now: Instant) -> Bool {
+        var isChanged = false
+        for (service, state) in states where programs[service] != nil || orphans[service] != nil {
+            if listening[service]?.state != state {
+                let trusted = state.sockets.filter(isTrusted)
+                listening[service] = Listening(
+                    state: state, ipv4: trusted.contains(where: \.ipv4), ipv6: trusted.contains(where: \.ipv6))
+                isChanged = true
+            }
+            if orphans[service] != nil, orphanInspected(service, at: now) { isChanged = true }
         }
         return isChanged
     }
 
-    /// Guards what is alive, or was when its mapping appeared.
+    /// - Returns: whether anything changed.
+    private mutating func orphanInspected(_ service: ServicePort, at now: Instant) -> Bool {
+        guard let orphan = orphans[service] else { return false }
+        let there = trustedSockets(at: service)
+        let theirs = orphan.sockets.map(there.intersection) ?? there
+        guard theirs.isEmpty else {
+            guard !orphan.isConfirmed else { return false }
+            orphans[service]?.isConfirmed = true
+            orphans[service]?.isDead = false
+            orphans[service]?.sockets = theirs
+            orphans[service]?.lingersUntil = nil
+            return true
+        }
+        if let until = orphan.lingersUntil, now < until {
+            orphans[service]?.isDead = true
+            orphans[service]?.isConfirmed = false
+            return !orphan.isDead
+        }
+        orphans[service] = nil
+        listening[service] = nil
+        return true
+    }
+
+    /// Guards what is alive, or was when its mapping appeared, and what lost but its mapping.
     ///
-    /// - Returns: the ports that belong to others than before. What was admitted to them is not meant for the new ones.
-    mutating func updateGuards(never: Set<UInt16>) -> Set<ServicePort> {
+    /// - Returns: the ports that belong to others than before, and the programs that they have kept. What was admitted
+    ///   to them is not meant for the new ones.
+    mutating func updateGuards(never: Set<UInt16>) -> [ServicePort: Set<Program>] {
         guarded = Set(
             programs.keys.filter {
-                !never.contains($0.port) && (guarded.contains($0) || listeners[$0]?.isListening == true)
+                !never.contains($0.port) && (guarded.contains($0) || listening[$0]?.isTrusted == true)
             })
-        var replaced: Set<ServicePort> = []
+        guarded.formUnion(orphans.keys.filter { !never.contains($0.port) })
+        var replaced: [ServicePort: Set<Program>] = [:]
         for service in guarded {
-            let programs = programs[service] ?? []
-            if lastPrograms[service].map({ !$0.isSubset(of: programs) }) ?? false { replaced.insert(service) }
+            let programs = programs(at: service)
+            if let last = lastPrograms[service], !last.isSubset(of: programs) {
+                replaced[service] = last.intersection(programs)
+            }
             lastPrograms[service] = programs
         }
         if lastPrograms.count > Self.lastProgramsMax { lastPrograms = lastPrograms.filter { guarded.contains($0.key) } }
         return replaced
     }
 
-    /// Takes over the guard of an earlier run, until the registry is known.
-    mutating func adopt(guarded: Set<ServicePort>) {
-        self.guarded = guarded
+    /// Takes over the guard of an earlier run: each port stays guarded while its sockets listen, whatever rpcbind says.
+    mutating func adopt(guarded: [ServicePort: Adopted], at now: Instant) {
+        self.guarded = Set(guarded.keys)
+        for (service, adopted) in guarded {
+            orphans[service] = Orphan(
+                programs: adopted.programs, sockets: adopted.isOfEarlierBoot ? [] : adopted.sockets,
+                lingersUntil: now + Self.lingers)
+        }
     }
 
-    /// Whether a client of that family reaches a listening socket.
+    /// Whether a client of that family reaches a trusted user's listening socket.
     func isAlive(_ service: ServicePort, ipv4: Bool) -> Bool {
-        guard let state = listeners[service] else { return false }
-        return ipv4 ? state.ipv4 : state.ipv6
+        guard let there = listening[service] else { return false }
+        return ipv4 ? there.ipv4 : there.ipv6
+    }
+
+    /// Whether a trusted user's socket listens; `nil`: not looked at.
+    func isListening(_ service: ServicePort) -> Bool? { listening[service]?.isTrusted }
+
+    /// The users whose sockets listen at the port, and who are not trusted.
+    func foreignOwners(at service: ServicePort) -> [UInt32] {
+        Set((listening[service]?.state.sockets ?? []).filter { !isTrusted($0) }.map(\.uid)).sorted()
+    }
+
+    /// The sockets that listen at each guarded port, so that a later run knows them.
+    var guardedSockets: [ServicePort: Set<UInt64>] {
+        Dictionary(uniqueKeysWithValues: guarded.map { ($0, orphans[$0]?.sockets ?? trustedSockets(at: $0)) })
     }
 }

@@ -23,9 +23,6 @@ public struct Settings: Hashable, Sendable {
     }
 
     public struct Rpcbind: Hashable, Sendable {
-        public var addresses = [
-            Endpoint(.v4(0x7f00_0001), 1111), Endpoint(.v6(1), 1111),
-        ]
         public var socketPath = "/run/rpcbind.sock"
         public var timeout: Duration = .milliseconds(800)
         public var refresh: Duration = .milliseconds(500)

@@ -6,27 +6,44 @@ import Portmapper
 extension Warden {
     /// rpcbind answered a question, or failed to.
     public mutating func answered(
-        _ question: Question, with answer: Result<PortmapperResult, RpcbindFailure>, at now: Instant,
+        _ question: Question, with answer: Result<RpcbindAnswer, RpcbindFailure>, at now: Instant,
         into actions: inout [Action]
     ) {
         let (served, isAskedAgain, latency) = questions.answered(question, at: now)
         if isAskedAgain { actions.append(.ask(question)) }
         note(answer, after: latency)
         defer { startInspection(into: &actions) }
-        if question == .registry {
-            noteReachability(answer, at: now, into: &actions)
-            return registryAnswered(answer, served, at: now, into: &actions)
-        }
-        for case .exchange(let id) in served {
-            switch answer {
-            case .success(let result): resultArrived(id, result, at: now, into: &actions)
-            case .failure(let failure):
-                deny(id, .rpcbindDown, detail: failure.description, at: now, into: &actions)
-            }
+        switch (question, answer) {
+        case (.registry, .success(.registry(let listing))):
+            spareRpcbind(after: latency, at: now)
+            registryAnswered(listing, served, at: now, into: &actions)
+        case (.registry, .success): registryFailed(.refused("no listing"), served, at: now, into: &actions)
+        case (.registry, .failure(let failure)):
+            spareRpcbind(after: latency, at: now)
+            registryFailed(failure, served, at: now, into: &actions)
+        case (.port(let mapping), .success(.port(let port))):
+            for case .exchange(let id) in served { portArrived(id, port, at: now, into: &actions) }
+            if served.contains(where: \.isSurvey) { surveyed(mapping, at: port, now, into: &actions) }
+        case (.registration, .success(.registration(let isDone))):
+            for case .exchange(let id) in served { complete(id, .boolean(isDone), at: now, into: &actions) }
+        case (.port, .success), (.registration, .success):
+            deny(served, .refused("it answered another question"), at: now, into: &actions)
+        case (.port(let mapping), .failure(let failure)):
+            deny(served, failure, at: now, into: &actions)
+            if served.contains(where: \.isSurvey) { surveyed(mapping, at: nil, now, into: &actions) }
+        case (.registration, .failure(let failure)): deny(served, failure, at: now, into: &actions)
         }
     }
 
-    private mutating func note(_ answer: Result<PortmapperResult, RpcbindFailure>, after latency: Duration?) {
+    private mutating func deny(
+        _ askers: [Asker], _ failure: RpcbindFailure, at now: Instant, into actions: inout [Action]
+    ) {
+        for case .exchange(let id) in askers {
+            deny(id, .rpcbindDown, detail: failure.description, at: now, into: &actions)
+        }
+    }
+
+    private mutating func note(_ answer: Result<RpcbindAnswer, RpcbindFailure>, after latency: Duration?) {
         switch answer {
         case .success:
             if let latency { counters.upstreamLatency.observe(latency) }
@@ -34,125 +51,167 @@ extension Warden {
         }
     }
 
-    private mutating func noteReachability(
-        _ answer: Result<PortmapperResult, RpcbindFailure>, at now: Instant, into actions: inout [Action]
-    ) {
-        switch answer {
-        case .success:
-            if isRpcbindUp != true { audit(AuditEvent(.rpcbindUp), at: now, into: &actions) }
-            isRpcbindUp = true
-        case .failure(let failure):
-            if isRpcbindUp != false {
-                audit(AuditEvent(.rpcbindDown, detail: failure.description), at: now, into: &actions)
-            }
-            isRpcbindUp = false
-        }
+    /// rpcbind answers nobody else while it lists, and local users make the list as long as they like: of its time, no
+    /// more than one part in so many is taken for the snapshot.
+    private static let listingTimeShare = 8
+
+    private mutating func spareRpcbind(after latency: Duration?, at now: Instant) {
+        guard let latency else { return }
+        nextRefresh = max(nextRefresh, now + latency * Self.listingTimeShare)
     }
 
     private mutating func registryAnswered(
-        _ answer: Result<PortmapperResult, RpcbindFailure>, _ askers: [Asker], at now: Instant,
-        into actions: inout [Action]
+        _ listing: Listing, _ askers: [Asker], at now: Instant, into actions: inout [Action]
     ) {
-        guard case .success(.registrations(let list)) = answer else {
-            for case .exchange(let id) in askers { deny(id, .rpcbindDown, at: now, into: &actions) }
-            return
-        }
-        registryRead(list, for: askers, at: now, into: &actions)
+        noteReachable(at: now, into: &actions)
+        survey = nil
+        registryRead(listing, for: askers, at: now, into: &actions)
     }
 
-    private mutating func resultArrived(
-        _ id: Exchange.ID, _ result: PortmapperResult, at now: Instant, into actions: inout [Action]
+    private mutating func noteReachable(at now: Instant, into actions: inout [Action]) {
+        if isRpcbindUp != true {
+            audit(AuditEvent(.rpcbindUp), at: now, into: &actions)
+            isVersion2ListMissing = false
+        }
+        isRpcbindUp = true
+    }
+
+    private mutating func registryFailed(
+        _ failure: RpcbindFailure, _ askers: [Asker], at now: Instant, into actions: inout [Action]
     ) {
-        guard let request = exchanges.request(of: id) else { return }
-        // What rpcbind says goes to this host as it is: local services need each other whoever owns them.
-        guard !request.peer.isLocal else { return complete(id, result, at: now, into: &actions) }
-        guard let service = service(in: result, for: request) else {
-            return complete(id, Self.notRegistered(request.call), at: now, into: &actions)
+        let isSurveyed = startSurvey(after: failure, at: now, into: &actions)
+        if isRpcbindUp != false {
+            let detail = failure.description + (isSurveyed ? "; policy's programs are asked for one by one" : "")
+            audit(AuditEvent(.rpcbindDown, detail: detail), at: now, into: &actions)
         }
-        explain(id, request, at: service, at: now, into: &actions)
+        isRpcbindUp = false
+        for case .exchange(let id) in askers { deny(id, .rpcbindDown, at: now, into: &actions) }
+        // Who listens is looked at all the same: what was guarded stays so for as long as its socket listens.
+        if registry != nil, askers.contains(where: \.isRefresh) { inspectAll() }
     }
 
-    /// The service port that the answer tells, `nil` where the program is not registered.
-    private func service(in result: PortmapperResult, for request: Exchange.Request) -> ServicePort? {
-        switch (result, request.call) {
-        case (.port(let port), .getPort(let mapping)):
-            guard let transport = mapping.transport, let port = UInt16(exactly: port), port != 0 else { return nil }
-            return ServicePort(transport, port)
-        case (.address(let text), _):
-            guard let address = UniversalAddress(text), address.port != 0 else { return nil }
-            return ServicePort(request.peer.transport, address.port)
-        case (.void, _), (.boolean, _), (.mappings, _), (.registrations, _), (.addressList, _), (.port, _): return nil
+    private mutating func portArrived(
+        _ id: Exchange.ID, _ port: UInt32, at now: Instant, into actions: inout [Action]
+    ) {
+        guard let request = exchanges.request(of: id), let netID = request.answeringNetID,
+            let transport = netID.transport, let (program, version) = request.call.subject
+        else { return }
+        guard let port = UInt16(exactly: port), port != 0 else {
+            // Some rpcbinds keep no list of version 2.
+            guard match(program, version, over: netID, for: request) != nil else {
+                return complete(id, Self.notRegistered(request.call), at: now, into: &actions)
+            }
+            exchanges.change(id) { $0.unmatched = .notRegistered }
+            return ask(.registry, for: .exchange(id), at: now, into: &actions)
         }
+        matchAnswer(id, request, at: ServicePort(transport, port), at: now, into: &actions)
     }
 
-    /// Finds the mapping that answered, whose owner must be trusted; reads the registry anew where it isn't known.
-    mutating func explain(
+    /// Finds the registration that answered, whose owner must be trusted; reads the registry anew where it isn't known.
+    private mutating func matchAnswer(
         _ id: Exchange.ID, _ request: Exchange.Request, at service: ServicePort, at now: Instant,
         into actions: inout [Action]
     ) {
-        guard let program = request.call.subject?.program else { return }
-        guard let explanation = explanation(of: program, at: service, over: Self.answeringNetID(request)) else {
-            guard exchanges[id]?.unexplained != nil else {
-                exchanges.change(id) { $0.unexplained = service }
+        guard let matched = match(request, at: service) else {
+            // What rpcbind says goes to this host as it is: local services need each other whoever owns them.
+            if request.peer.isLocal {
+                return complete(id, request.result(at: service, nil), at: now, into: &actions)
+            }
+            guard exchanges[id]?.unmatched != nil else {
+                exchanges.change(id) { $0.unmatched = .service(service) }
                 return ask(.registry, for: .exchange(id), at: now, into: &actions)
             }
             return complete(id, Self.notRegistered(request.call), at: now, into: &actions)
         }
-        let result = Self.result(of: request, at: service, explanation)
-        guard explanation.isTrusted else {
+        answer(id, request, by: matched, at: now, into: &actions)
+    }
+
+    /// The registry was read for this look-up.
+    mutating func lookUpInRegistry(
+        _ id: Exchange.ID, _ request: Exchange.Request, _ unmatched: Exchange.Unmatched?, at now: Instant,
+        into actions: inout [Action]
+    ) {
+        if case .service(let service)? = unmatched {
+            return matchAnswer(id, request, at: service, at: now, into: &actions)
+        }
+        guard let (program, version) = request.call.subject, let netID = request.answeringNetID,
+            let matched = match(program, version, over: netID, for: request)
+        else { return complete(id, Self.notRegistered(request.call), at: now, into: &actions) }
+        // GETPORT has just said that there is none.
+        if case .notRegistered? = unmatched { isVersion2ListMissing = true }
+        answer(id, request, by: matched, at: now, into: &actions)
+    }
+
+    /// Opens what the registration names, if its owner is trusted, and answers.
+    private mutating func answer(
+        _ id: Exchange.ID, _ request: Exchange.Request, by matched: MatchedRegistration, at now: Instant,
+        into actions: inout [Action]
+    ) {
+        let service = matched.service
+        let result = request.result(at: service, matched.registration)
+        guard !request.peer.isLocal else { return complete(id, result, at: now, into: &actions) }
+        guard matched.isTrusted else {
             return deny(
                 id, .untrustedOwner, answer: result,
-                detail: "\(service) registered by \(explanation.mapping.owner)", at: now, into: &actions)
+                detail: "\(service) registered by \(matched.registration.owner)", at: now, into: &actions)
         }
         guard !settings.firewall.never.contains(service.port) else {
             return deny(id, .neverPort, answer: result, detail: "\(service)", at: now, into: &actions)
         }
         let opened = Exchange.Service(
-            program: program, port: service, rule: request.permission.rule, open: request.permission.open)
+            program: matched.program, port: service, rule: request.permission.rule, open: request.permission.open)
         // What most calls come to: somebody asked before.
         if isOpen(opened, for: request.peer.address, at: now) { return complete(id, result, at: now, into: &actions) }
         exchanges.change(id) { ($0.result, $0.services) = (result, [opened]) }
         inspect(id, at: now, into: &actions)
     }
 
-    /// The mapping that explains the answer: a trusted owner's, if there is one.
-    private mutating func explanation(
-        of program: Program, at service: ServicePort, over netID: NetID
-    ) -> Explanation? {
-        if let last = lastExplanation, last.program == program, last.service == service, last.netID == netID {
+    /// The registration at the port that rpcbind answered with: a trusted owner's, if there is one.
+    ///
+    /// Any user may register another version of root's program. Where the answer is such a one, the registration of a
+    /// trusted owner for the same program and netid answers instead, so that nobody hides root's.
+    private mutating func match(_ request: Exchange.Request, at service: ServicePort) -> MatchedRegistration? {
+        guard let (program, version) = request.call.subject, let netID = request.answeringNetID else { return nil }
+        if let last = lastMatch, last.program == program, last.answered == service, last.netID == netID {
             return last
         }
-        lastExplanation = nil
-        for mapping in registry?.registrations(of: program) ?? []
-        where mapping.netID == netID && mapping.service == service && !mapping.isForThisHostOnly {
-            let isTrusted = trustedOwners.contains(mapping.owner)
-            guard isTrusted || lastExplanation == nil else { continue }
-            lastExplanation = Explanation(
-                program: program, service: service, netID: netID, mapping: mapping, isTrusted: isTrusted)
-            if isTrusted { break }
+        let isLocal = request.peer.isLocal
+        var first: Registration?
+        for registration in registry?.registrations(of: program) ?? []
+        where registration.netID == netID && registration.service == service
+            && (isLocal || !registration.isForThisHostOnly)
+        {
+            if trustedOwners.contains(registration.owner), !isLocal {
+                lastMatch = MatchedRegistration(registration, answered: service, isTrusted: true)
+                return lastMatch
+            }
+            if first == nil { first = registration }
         }
-        return lastExplanation
+        guard let first else { return nil }
+        if isLocal { return MatchedRegistration(first, answered: service, isTrusted: isTrusted(first)) }
+        return match(program, version, over: netID, for: request)
+            ?? MatchedRegistration(first, answered: service, isTrusted: false)
     }
 
-    /// Version 2 answers from the IPv4 registrations, whatever it is asked over.
-    private static func answeringNetID(_ request: Exchange.Request) -> NetID {
-        switch request.call {
-        case .getPort(let mapping): NetID(mapping.transport ?? request.peer.transport, isIPv4: true)
-        case .getAddress, .getVersionAddress, .null, .setMapping, .unsetMapping, .set, .unset, .getAddressList, .dump,
-            .callIt, .broadcast, .indirect, .getTime, .universalToTransportAddress, .transportToUniversalAddress,
-            .getStatistics:
-            request.peer.netID
+    /// The registration that answers a look-up of this program, version and netid: as rpcbind would choose it, among
+    /// those of trusted owners if there are any.
+    private func match(
+        _ program: Program, _ version: UInt32, over netID: NetID, for request: Exchange.Request
+    ) -> MatchedRegistration? {
+        let isLocal = request.peer.isLocal
+        var candidates = (registry?.registrations(of: program) ?? [])
+            .filter { $0.netID == netID && (isLocal || !$0.isForThisHostOnly) }
+        // GETVERSADDR names the very version.
+        if case .getVersionAddress = request.call { candidates.removeAll { $0.version != version } }
+        if !isLocal, let trusted = candidates.filter(isTrusted).chosen(for: version) {
+            return MatchedRegistration(trusted, answered: nil, isTrusted: true)
+        }
+        return candidates.chosen(for: version).flatMap {
+            MatchedRegistration($0, answered: nil, isTrusted: isTrusted($0))
         }
     }
 
-    /// The reply, with an address that the client can use: the one it asked, unless the service has one of its own.
-    private static func result(
-        of request: Exchange.Request, at service: ServicePort, _ explanation: Explanation
-    ) -> PortmapperResult {
-        if case .getPort = request.call { return .port(UInt32(service.port)) }
-        let host = explanation.mapping.reachableHost(asked: request.peer.asked.host)
-        return .address(UniversalAddress(host: host, port: service.port).description)
-    }
+    func isTrusted(_ registration: Registration) -> Bool { trustedOwners.contains(registration.owner) }
 
     /// The reply is known and nothing has to be opened for it.
     mutating func complete(
@@ -185,10 +244,32 @@ extension Warden {
     }
 }
 
-extension Registration {
-    /// The address by which a client that asked `asked` reaches the service.
-    func reachableHost(asked: IPAddress) -> IPAddress {
-        guard let host = address?.host, !host.isUnspecified, !host.isLoopback else { return asked }
-        return host
+extension Warden.Asker {
+    var isRefresh: Bool {
+        if case .refresh = self { true } else { false }
+    }
+
+    var isSurvey: Bool {
+        if case .survey = self { true } else { false }
+    }
+}
+
+extension Exchange.Request {
+    /// The netid whose registrations answer; version 2 answers from those of IPv4, whatever it is asked over.
+    var answeringNetID: NetID? {
+        switch call {
+        case .getPort(let mapping): mapping.transport.map { NetID($0, isIPv4: true) }
+        case .getAddress, .getVersionAddress, .getAddressList: peer.netID
+        case .null, .setMapping, .unsetMapping, .set, .unset, .dump, .callIt, .broadcast, .indirect, .getTime,
+            .universalToTransportAddress, .transportToUniversalAddress, .getStatistics:
+            nil
+        }
+    }
+
+    /// The reply, with an address that the client can use: the one it asked, unless the service has one of its own.
+    func result(at service: ServicePort, _ registration: Registration?) -> PortmapperResult {
+        if case .getPort = call { return .port(UInt32(service.port)) }
+        let host = registration?.host(asked: peer) ?? peer.asked.host
+        return .address(UniversalAddress(host: host, port: service.port).description)
     }
 }

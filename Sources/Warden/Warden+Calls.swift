@@ -53,7 +53,8 @@ extension Warden {
             decideLookup(of: mapping.program, over: mapping.transport ?? peer.transport, from: peer)
         case .getAddress(_, let rpcb), .getVersionAddress(let rpcb):
             decideLookup(of: rpcb.program, over: peer.transport, from: peer)
-        case .dump, .getAddressList: decideListing(from: peer)
+        case .getAddressList(let rpcb): decideLookup(of: rpcb.program, from: peer)
+        case .dump: decideListing(from: peer)
         }
     }
 
@@ -74,6 +75,13 @@ extension Warden {
         case .noRule: return .failure(.noRule)
         case .transport: return .failure(.transport)
         }
+    }
+
+    /// GETADDRLIST names one program, over all netids: it is a look-up of what the client may use over any transport.
+    private func decideLookup(of program: Program, from peer: Peer) -> Result<Permission, DenialReason> {
+        let decisions = Transport.allCases.map { decideLookup(of: program, over: $0, from: peer) }
+        for case .success(let permission) in decisions { return .success(permission) }
+        return decisions[0]
     }
 
     @inline(__always)
@@ -146,6 +154,11 @@ extension Warden {
         case .getAddress(_, let rpcb) where rpcb.program == .portmapper: .address(asked.description)
         case .getVersionAddress(let rpcb) where rpcb.program == .portmapper:
             .address(PortmapperVersion(rawValue: rpcb.version) == nil ? "" : asked.description)
+        case .getAddressList(let rpcb) where rpcb.program == .portmapper:
+            .addressList(
+                PortmapperVersion(rawValue: rpcb.version) == nil
+                    ? []
+                    : Transport.allCases.map { AddressEntry(NetID($0, isIPv4: asked.host.isIPv4), asked) })
         case .getPort, .getAddress, .getVersionAddress, .set, .unset, .setMapping, .unsetMapping, .dump, .callIt,
             .broadcast, .indirect, .getAddressList, .getTime, .universalToTransportAddress,
             .transportToUniversalAddress, .getStatistics:
@@ -153,30 +166,27 @@ extension Warden {
         }
     }
 
-    /// The call built anew: nothing that the peer chose goes upstream but program and version.
+    /// What is asked of rpcbind: nothing that the peer chose goes there but program, version and protocol.
     private func question(for call: PortmapperCall, from peer: Peer) -> Question? {
-        let rebuilt = { (rpcb: RPCB) in
-            RPCB(
-                program: rpcb.program, version: rpcb.version, netID: peer.netID.rawValue,
-                address: peer.asked.description, owner: "")
-        }
         switch call {
         case .getPort(let mapping):
             // rpcbind knows no other protocols.
-            guard mapping.transport != nil else { return nil }
-            return .lookup(
-                .getPort(
-                    Mapping(
-                        program: mapping.program, version: mapping.version, protocolNumber: mapping.protocolNumber,
-                        port: 0)), over: .local)
-        case .getAddress(let version, let rpcb):
-            return .lookup(.getAddress(version, rebuilt(rpcb)), over: peer.netID)
-        case .getVersionAddress(let rpcb): return .lookup(.getVersionAddress(rebuilt(rpcb)), over: peer.netID)
-        case .dump, .getAddressList: return .registry
+            guard let transport = mapping.transport else { return nil }
+            return lookup(mapping.program, mapping.version, over: NetID(transport, isIPv4: true))
+        case .getAddress(_, let rpcb): return lookup(rpcb.program, rpcb.version, over: peer.netID)
+        // GETPORT falls back to other versions.
+        case .getVersionAddress, .dump, .getAddressList: return .registry
         case .set, .unset, .setMapping, .unsetMapping: return .registration(call)
         case .null, .callIt, .broadcast, .indirect, .getTime, .universalToTransportAddress,
             .transportToUniversalAddress, .getStatistics:
             return nil
         }
+    }
+
+    /// GETPORT answers for IPv4 netids alone; over the unix socket rpcbind's GETADDR is of no use.
+    private func lookup(_ program: Program, _ version: UInt32, over netID: NetID) -> Question {
+        guard netID.isIPv4, let transport = netID.transport, !isVersion2ListMissing else { return .registry }
+        return .port(
+            Mapping(program: program, version: version, protocolNumber: UInt32(transport.rawValue), port: 0))
     }
 }

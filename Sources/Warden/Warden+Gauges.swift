@@ -11,6 +11,12 @@ extension Warden {
         /// The table is in place, and not changed from outside as far as we know.
         public var isTableInPlace = false
         public var guarded = 0
+        /// Guarded ports whose mapping is gone, and whose socket still listens.
+        public var orphaned = 0
+        /// Registrations over netids that no packet filter sees.
+        public var unguardable = 0
+        /// Registrations that rpcbind told and that were not kept.
+        public var omitted = 0
         public var standing = 0
         public var grants = 0
         public var grantsMax = 0
@@ -31,6 +37,9 @@ extension Warden {
         gauges.registrations = registry?.registrations.count ?? 0
         gauges.isTableInPlace = isGuarding
         gauges.guarded = writer.guarded.count
+        gauges.orphaned = orphansLogged.count
+        gauges.unguardable = registry?.unguardable.count ?? 0
+        gauges.omitted = registryListing.omitted
         gauges.standing = isGuarding ? writer.desiredStanding.count : 0
         gauges.grants = ledger.count
         gauges.grantsMax = settings.limits.grants

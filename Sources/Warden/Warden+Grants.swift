@@ -71,9 +71,7 @@ extension Warden {
         guard let exchange = exchanges[id] else { return }
         let client = exchange.request.peer.address
         for service in exchange.services where !services.isAlive(service.port, ipv4: client.isIPv4) {
-            return deny(
-                id, .notListening, answer: exchange.result, detail: "nothing listens at \(service.port)", at: now,
-                into: &actions)
+            return denyDead(id, service.port, answer: exchange.result, at: now, into: &actions)
         }
         let needAll = exchange.services.allSatisfy { needsGrant($0, client, at: now) }
         let wanted = needAll ? exchange.services : exchange.services.filter { needsGrant($0, client, at: now) }
@@ -88,6 +86,19 @@ extension Warden {
         let outstanding = wanted.count + (waitsForElements ? 1 : 0)
         exchanges.change(id) { $0.outstanding = outstanding }
         if outstanding == 0, let result = exchange.result { complete(id, result, at: now, into: &actions) }
+    }
+
+    private mutating func denyDead(
+        _ id: Exchange.ID, _ service: ServicePort, answer: PortmapperResult?, at now: Instant,
+        into actions: inout [Action]
+    ) {
+        let foreign = services.foreignOwners(at: service).map(String.init).joined(separator: ", ")
+        guard !foreign.isEmpty else {
+            let detail = "nothing listens at \(service)"
+            return deny(id, .notListening, answer: answer, detail: detail, at: now, into: &actions)
+        }
+        let detail = "\(service) is held by uid \(foreign), which rpcbind.owners doesn't trust"
+        deny(id, .untrustedOwner, answer: answer, detail: detail, at: now, into: &actions)
     }
 
     /// A new grant must fit within the limits; what is there may always be renewed.
@@ -237,7 +248,7 @@ extension Warden {
     private mutating func revokeIfBaseless(_ key: GrantKey, _ grant: Grant) {
         // What was adopted is judged once there is something to judge it by.
         guard registry != nil else { return }
-        let registered = services.programs[key.service] ?? []
+        let registered = services.programs(at: key.service)
         let isPermitted = grant.programs.contains { program in
             registered.contains(program) && opens(program, key)
         }

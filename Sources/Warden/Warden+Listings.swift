@@ -12,12 +12,7 @@ extension Warden {
             guard isAffordable(results.count, id, request, at: now, into: &actions) else { return }
             guard let request = take(id) else { return }
             finish(request, results, isRegistered: true, at: now, into: &actions)
-        case .getAddressList(let rpcb):
-            let asked = visible(to: request).filter {
-                $0.program == rpcb.program && $0.version == rpcb.version
-                    && $0.netID.protocolFamily == request.peer.netID.protocolFamily
-            }
-            answerAddressList(id, request, asked, at: now, into: &actions)
+        case .getAddressList(let rpcb): listAddresses(of: rpcb, for: id, request, at: now, into: &actions)
         case .null, .setMapping, .unsetMapping, .getPort, .set, .unset, .getAddress, .getVersionAddress, .callIt,
             .broadcast, .indirect, .getTime, .universalToTransportAddress, .transportToUniversalAddress,
             .getStatistics:
@@ -25,12 +20,8 @@ extension Warden {
         }
     }
 
-    private func visible(to request: Exchange.Request) -> [Registration] {
-        (registry?.registrations ?? []).compactMap { shown($0, to: request) }
-    }
-
     private func dump(_ version: PortmapperVersion, to request: Exchange.Request) -> PortmapperResult {
-        let visible = visible(to: request)
+        let visible = (registry?.registrations ?? []).compactMap { shown($0, to: request) }
         return version == .v2 ? .mappings(visible.compactMap(\.mapping)) : .registrations(visible.map(\.rpcb))
     }
 
@@ -85,32 +76,37 @@ extension Warden {
             ? registration : nil
     }
 
-    /// GETADDRLIST is a lookup of several services at once: some clients connect to what it tells.
-    private mutating func answerAddressList(
-        _ id: Exchange.ID, _ request: Exchange.Request, _ registrations: [Registration], at now: Instant,
+    /// GETADDRLIST is a look-up of several services at once: some clients connect to what it tells.
+    ///
+    /// It names the very version, and is answered with the netids of the family that it came over.
+    private mutating func listAddresses(
+        of rpcb: RPCB, for id: Exchange.ID, _ request: Exchange.Request, at now: Instant,
         into actions: inout [Action]
     ) {
-        let asked = request.peer.asked.host
         let client = request.peer.address
+        let isOpened = !request.peer.isLocal && request.permission.liftedDenial == nil
         var entries: [AddressEntry] = []
         var wanted: [Exchange.Service] = []
-        for registration in registrations {
-            guard let service = registration.service else { continue }
-            let host = registration.program == .portmapper ? asked : registration.reachableHost(asked: asked)
-            let entry = AddressEntry(registration.netID, UniversalAddress(host: host, port: service.port))
-            if registration.program == .portmapper || request.peer.isLocal || request.permission.liftedDenial != nil {
-                entries.append(entry)
+        for registration in registry?.registrations(of: rpcb.program) ?? []
+        where registration.version == rpcb.version
+            && registration.netID.protocolFamily == request.peer.netID.protocolFamily
+        {
+            guard let service = registration.service, request.peer.isLocal || !registration.isForThisHostOnly else {
                 continue
             }
-            // What can't be opened is left out, as GETADDR would deny it.
-            guard services.isAlive(service, ipv4: client.isIPv4), !settings.firewall.never.contains(service.port),
-                case .permitted(let rule, let open) = policy.lookup(
-                    registration.program, over: service.transport, by: client)
-            else { continue }
-            entries.append(entry)
-            wanted.append(
-                Exchange.Service(
-                    program: registration.program, port: service, rule: policy.rules[rule].label, open: open))
+            if isOpened {
+                // What can't be opened is left out, as GETADDR would deny it.
+                guard trustedOwners.contains(registration.owner), services.isAlive(service, ipv4: client.isIPv4),
+                    !settings.firewall.never.contains(service.port),
+                    case .permitted(let rule, let open) = policy.lookup(
+                        registration.program, over: service.transport, by: client)
+                else { continue }
+                wanted.append(
+                    Exchange.Service(
+                        program: registration.program, port: service, rule: policy.rules[rule].label, open: open))
+            }
+            let host = registration.host(asked: request.peer)
+            entries.append(AddressEntry(registration.netID, UniversalAddress(host: host, port: service.port)))
         }
         let result = PortmapperResult.addressList(entries)
         guard isAffordable(result.encoded.count, id, request, at: now, into: &actions) else { return }
@@ -120,7 +116,7 @@ extension Warden {
 }
 
 extension AddressEntry {
-    fileprivate init(_ netID: NetID, _ address: UniversalAddress) {
+    init(_ netID: NetID, _ address: UniversalAddress) {
         self.init(
             address: address.description, netID: netID.rawValue, semantics: netID.semantics,
             protocolFamily: netID.protocolFamily, protocolName: netID.protocolName)

@@ -5,7 +5,7 @@ import Portmapper
 extension Warden {
     /// The kernel's table as an earlier run left it; its grants are adopted, and checked once rpcbind has answered.
     public mutating func tableFound(_ contents: TableContents, at now: Instant) {
-        services.adopt(guarded: contents.guarded)
+        adoptGuard(contents, at: now)
         let never = settings.firewall.never
         // Few rules made all of them.
         var labels: Set<String> = []
@@ -35,6 +35,21 @@ extension Warden {
         }
         writer.desire(elements)
         revokeExcess()
+    }
+
+    private mutating func adoptGuard(_ contents: TableContents, at now: Instant) {
+        var adopted: [ServicePort: ServiceTable.Adopted] = [:]
+        // Ports that the settings guard are no services by that.
+        let settled = settings.firewall.guardPorts
+        for service in contents.guarded
+        where !settled.contains(where: { $0.transport == service.transport && $0.ports.contains(service.port) }) {
+            adopted[service] = ServiceTable.Adopted()
+        }
+        for element in contents.granted {
+            guard adopted[element.key.service] != nil, let note = GrantNote(element.comment) else { continue }
+            adopted[element.key.service]?.programs.insert(note.program)
+        }
+        services.adopt(guarded: adopted, at: now)
     }
 
     /// There is no table yet.
@@ -104,28 +119,70 @@ extension Warden {
 
     /// One line of `registry`.
     public struct RegistryEntry: Hashable, Sendable {
-        public var registration: Registration
+        public var program: Program
+        public var version: UInt32
+        public var netID: String
+        public var address: String
+        public var owner: String
+        /// `nil` where no packet filter sees it.
+        public var service: ServicePort?
         public var isTrusted: Bool
         public var isAlive: Bool
         public var isGuarded: Bool
+        public var isOrphaned = false
+        public var isGuardable = true
         /// Other programs at its port, ascending: who opens the one opens them too.
         public var sharesPortWith: [Program] = []
     }
 
     public var registryEntries: [RegistryEntry] {
-        let registrations = registry?.registrations ?? []
-        let programs = registrations.reduce(into: [ServicePort: Set<Program>]()) { programs, registration in
-            if let service = registration.service { programs[service, default: []].insert(registration.program) }
+        var entries = allEntries
+        let programs = entries.reduce(into: [ServicePort: Set<Program>]()) { programs, entry in
+            if let service = entry.service { programs[service, default: []].insert(entry.program) }
         }
-        return registrations.map { registration in
-            let service = registration.service
-            let atPort = service.flatMap { programs[$0] } ?? []
-            return RegistryEntry(
-                registration: registration, isTrusted: trustedOwners.contains(registration.owner),
-                isAlive: registration.program == .portmapper
-                    ? isRpcbindUp == true : service.flatMap { services.listeners[$0]?.isListening } ?? false,
-                isGuarded: service.map(writer.guarded.contains) ?? false,
-                sharesPortWith: atPort.subtracting([registration.program]).sorted())
+        for index in entries.indices {
+            let atPort = entries[index].service.flatMap { programs[$0] } ?? []
+            entries[index].sharesPortWith = atPort.subtracting([entries[index].program]).sorted()
+        }
+        return entries
+    }
+
+    private var allEntries: [RegistryEntry] {
+        (registry?.registrations ?? []).map { entry($0) } + orphanEntries
+            + (registry?.unguardable ?? []).map { rpcb in
+                RegistryEntry(
+                    program: rpcb.program, version: rpcb.version, netID: rpcb.netID, address: rpcb.address,
+                    owner: rpcb.owner, isTrusted: trustedOwners.contains(rpcb.owner), isAlive: false,
+                    isGuarded: false, isGuardable: false)
+            }
+    }
+
+    private func entry(_ registration: Registration) -> RegistryEntry {
+        let service = registration.service
+        return RegistryEntry(
+            program: registration.program, version: registration.version, netID: registration.netID.rawValue,
+            address: registration.addressText, owner: registration.owner, service: service,
+            isTrusted: isTrusted(registration),
+            isAlive: registration.program == .portmapper
+                ? isRpcbindUp == true : service.flatMap(services.isListening) ?? false,
+            isGuarded: service.map(writer.guarded.contains) ?? false)
+    }
+
+    /// The services whose mappings are gone, as they were registered last; where that isn't known, a line a program.
+    private var orphanEntries: [RegistryEntry] {
+        services.orphans.filter(\.value.isConfirmed).sorted { $0.key < $1.key }.flatMap { service, orphan in
+            var entries = orphan.registrations.map { entry($0) }
+            if entries.isEmpty {
+                let netID = NetID(service.transport, isIPv4: true)
+                let address = UniversalAddress(host: .v4(0), port: service.port).description
+                entries = orphan.programs.sorted().map {
+                    RegistryEntry(
+                        program: $0, version: 0, netID: netID.rawValue, address: address, owner: "", service: service,
+                        isTrusted: true, isAlive: true, isGuarded: writer.guarded.contains(service))
+                }
+            }
+            for index in entries.indices { entries[index].isOrphaned = true }
+            return entries
         }
     }
 }

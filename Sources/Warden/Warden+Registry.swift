@@ -6,47 +6,52 @@ import Portmapper
 extension Warden {
     /// rpcbind listed its registrations, for these askers.
     mutating func registryRead(
-        _ list: [RPCB], for askers: [Asker], at now: Instant, into actions: inout [Action]
+        _ listing: Listing, for askers: [Asker], at now: Instant, into actions: inout [Action]
     ) {
         // Mostly it is the same again, and needn't be parsed.
-        var isDue = registry == nil || list != registryList
-        if isDue { registryReplaced(by: list, at: now, into: &actions) }
+        var isDue = registry == nil || listing != registryListing
+        if isDue { registryReplaced(by: listing, at: now, into: &actions) }
         for asker in askers {
             switch asker {
             case .refresh: isDue = true
+            case .survey: break
             case .exchange(let id):
                 // A list opens nothing: it needn't know who listens.
                 if case .dump? = exchanges.request(of: id)?.call {
-                    registryExplained(id, at: now, into: &actions)
+                    registryArrived(id, at: now, into: &actions)
                 } else {
                     nextInspection.readers.append(id)
                     isDue = true
                 }
             }
         }
-        guard isDue else { return }
-        nextInspection.services.formUnion(services.programs.keys)
+        if isDue { inspectAll() }
+    }
+
+    /// Whoever listens at a port that matters is looked at next.
+    mutating func inspectAll() {
+        nextInspection.services.formUnion(services.watched)
         nextInspection.isDue = true
     }
 
-    private mutating func registryReplaced(by list: [RPCB], at now: Instant, into actions: inout [Action]) {
-        registryList = list
-        let fresh = Registry(list)
+    private mutating func registryReplaced(by listing: Listing, at now: Instant, into actions: inout [Action]) {
+        registryListing = listing
+        let fresh = Registry(listing.registrations)
         guard fresh != registry else { return }
         auditChanges(from: registry, to: fresh, at: now, into: &actions)
         registry = fresh
-        if services.registryRead(fresh, trusted: trustedOwners) { areServicesSettled = false }
+        if services.registryRead(fresh, trusted: trustedOwners, at: now) { areServicesSettled = false }
     }
 
     /// The listeners were looked up, as the first of the looks under way asked for; `nil`: they couldn't be.
     public mutating func listenersInspected(
         _ states: [ServicePort: ListenerState]?, at now: Instant, into actions: inout [Action]
     ) {
-        if let states, services.listenersInspected(states) { areServicesSettled = false }
+        if let states, services.listenersInspected(states, at: now) { areServicesSettled = false }
         settleServices(at: now, into: &actions)
         guard !inspections.isEmpty else { return }
         let inspection = inspections.removeFirst()
-        for id in inspection.readers { registryExplained(id, at: now, into: &actions) }
+        for id in inspection.readers { registryArrived(id, at: now, into: &actions) }
         for id in inspection.openers {
             if states == nil {
                 deny(id, .firewallFailed, detail: "listening sockets can't be looked up", at: now, into: &actions)
@@ -57,16 +62,16 @@ extension Warden {
         startInspection(into: &actions)
     }
 
-    private mutating func registryExplained(_ id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
+    private mutating func registryArrived(_ id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
         guard let exchange = exchanges[id] else { return }
         let request = exchange.request
         switch request.call {
         case .dump, .getAddressList: list(id, request, at: now, into: &actions)
-        case .null, .setMapping, .unsetMapping, .getPort, .set, .unset, .getAddress, .getVersionAddress, .callIt,
-            .broadcast, .indirect, .getTime, .universalToTransportAddress, .transportToUniversalAddress,
-            .getStatistics:
-            guard let service = exchange.unexplained else { return deny(id, .rpcbindDown, at: now, into: &actions) }
-            explain(id, request, at: service, at: now, into: &actions)
+        case .getPort, .getAddress, .getVersionAddress:
+            lookUpInRegistry(id, request, exchange.unmatched, at: now, into: &actions)
+        case .null, .setMapping, .unsetMapping, .set, .unset, .callIt, .broadcast, .indirect, .getTime,
+            .universalToTransportAddress, .transportToUniversalAddress, .getStatistics:
+            deny(id, .rpcbindDown, at: now, into: &actions)
         }
     }
 
@@ -74,19 +79,54 @@ extension Warden {
     mutating func settleServices(at now: Instant, into actions: inout [Action]) {
         guard !areServicesSettled, registry != nil else { return }
         areServicesSettled = true
-        let stale = services.programs.keys.filter { services.listeners[$0]?.isListening == false }
+        auditStale(at: now, into: &actions)
+        auditOrphans(at: now, into: &actions)
+        for (service, kept) in services.updateGuards(never: settings.firewall.never) {
+            for clients in clientsLosing(service, keeping: kept) { actions.append(.cutFlows(clients, service)) }
+        }
+        writer.desire(elements())
+        revokeBaseless()
+    }
+
+    private mutating func auditStale(at now: Instant, into actions: inout [Action]) {
+        let stale = services.programs.keys.filter { services.isListening($0) == false }
         for service in stale.sorted() where !staleLogged.contains(service) {
-            var event = AuditEvent(.staleRegistration, detail: "nothing listens at \(service)")
+            let foreign = services.foreignOwners(at: service).map(String.init).joined(separator: ", ")
+            let detail = foreign.isEmpty ? "nothing listens at \(service)" : "\(service) is held by uid \(foreign)"
+            var event = AuditEvent(.staleRegistration, detail: detail)
             event.program = services.programs[service]?.min()
             event.programName = event.program.flatMap(names.name)
             audit(event, at: now, into: &actions)
         }
         staleLogged = Set(stale)
-        for service in services.updateGuards(never: settings.firewall.never) {
-            for clients in [AddressRange.allIPv4, .allIPv6] { actions.append(.cutFlows(clients, service)) }
+    }
+
+    private mutating func auditOrphans(at now: Instant, into actions: inout [Action]) {
+        let orphans = services.orphans.filter(\.value.isConfirmed)
+        for service in orphans.keys.sorted() where !orphansLogged.contains(service) {
+            var event = AuditEvent(
+                .orphaned, detail: "\(service) is no longer registered, but its socket still listens: it stays guarded")
+            event.program = orphans[service]?.programs.min()
+            event.programName = event.program.flatMap(names.name)
+            audit(event, at: now, into: &actions)
         }
-        writer.desire(elements())
-        revokeBaseless()
+        orphansLogged = Set(orphans.keys)
+    }
+
+    /// The clients whose flows to the port end, as it belongs to others now: all but those that a program which it has
+    /// kept admits.
+    private func clientsLosing(_ service: ServicePort, keeping kept: Set<Program>) -> [AddressRange] {
+        let all = [AddressRange.allIPv4, .allIPv6]
+        guard !kept.isEmpty else { return all }
+        var admitted = kept.flatMap { policy.standing($0, over: service.transport) }
+        for (key, grant) in ledger.all where key.service == service && grant.programs.contains(where: kept.contains) {
+            admitted.append(AddressRange(key.client, key.client))
+        }
+        for (key, entry) in memory.entries
+        where key.service == service && entry.programs.contains(where: kept.contains) {
+            admitted.append(AddressRange(key.client, key.client))
+        }
+        return all.subtracting(admitted)
     }
 
     func elements() -> TableWriter.Elements {
@@ -108,9 +148,9 @@ extension Warden {
 
     /// Disjoint ranges: the kernel's interval sets take no overlaps.
     private func standingClients(of service: ServicePort) -> [AddressRange] {
-        let programs = services.programs[service] ?? []
+        let programs = services.programs(at: service)
         let ranges = programs.flatMap { policy.standing($0, over: service.transport) }
-        return programs.count == 1 ? ranges : AddressRange.union(ranges)
+        return programs.count == 1 ? ranges : ranges.union
     }
 
     private mutating func auditChanges(
@@ -129,6 +169,20 @@ extension Warden {
             guard registration.program != .portmapper, registration.service != nil else { continue }
             audit(event(.unregistered, registration), at: now, into: &actions)
         }
+        auditUnguardable(in: new, at: now, into: &actions)
+    }
+
+    private mutating func auditUnguardable(in registry: Registry, at now: Instant, into actions: inout [Action]) {
+        for rpcb in registry.unguardable where !unguardableLogged.contains(rpcb) {
+            var event = AuditEvent(
+                .unguardable,
+                detail: "\(rpcb.netID) at \(rpcb.address): no packet filter sees it")
+            event.program = rpcb.program
+            event.programName = names.name(of: rpcb.program)
+            event.version = rpcb.version
+            audit(event, at: now, into: &actions)
+        }
+        unguardableLogged = Set(registry.unguardable)
     }
 
     /// What would make the owner trusted: a uid can be. `unknown`, who came over loopback, is whoever did.
@@ -145,29 +199,5 @@ extension Warden {
         event.detail = "\(place) (\(registration.netID.rawValue)) by \(registration.owner)"
         if kind == .untrustedRegistration { event.detail? += Self.remedy(registration.owner) }
         return event
-    }
-}
-
-extension AddressRange {
-    /// The same addresses as disjoint ranges, ascending; adjacent ones are merged.
-    static func union(_ ranges: [AddressRange]) -> [AddressRange] {
-        var result: [AddressRange] = []
-        for range in ranges.sorted() {
-            guard let last = result.last, last.reaches(range) else {
-                result.append(range)
-                continue
-            }
-            result[result.count - 1] = AddressRange(last.first, max(last.last, range.last))
-        }
-        return result
-    }
-
-    /// Whether `later`, which starts no earlier, overlaps this range or follows it without a gap.
-    private func reaches(_ later: AddressRange) -> Bool {
-        switch (last, later.first) {
-        case (.v4(let end), .v4(let start)): start <= end || start == end.successor
-        case (.v6(let end), .v6(let start)): start <= end || start == end.successor
-        case (.v4, .v6), (.v6, .v4): false
-        }
     }
 }

@@ -107,7 +107,7 @@ extension Warden {
         auditDenial(
             incoming, reason, detail: detail, isEnforced: true, isOwnDoing: isOwnDoing, at: now, into: &actions)
         switch reason {
-        case .rate, .broadcast: refuse(incoming, with: nil, into: &actions)
+        case .rate, .broadcast: refuse(incoming, with: .close, into: &actions)
         case .stranger, .noRule, .noList, .listOverUDP, .transport, .remoteRegistration, .remoteCall, .notServed,
             .untrustedOwner, .notListening, .neverPort, .grantsFull, .firewallFailed, .rpcbindDown:
             refuse(incoming, with: refusal(of: incoming), into: &actions)
@@ -164,7 +164,7 @@ extension Warden {
         audit(event, at: now, into: &actions)
         noteDenial(incoming, nil, at: now, into: &actions)
         if !isAnswered, incoming.peer.transport == .udp { noteStranger(over: .udp, at: now, into: &actions) }
-        refuse(incoming, with: isAnswered ? owed : nil, into: &actions)
+        refuse(incoming, with: isAnswered ? owed.map { .reply($0.body) } ?? .close : .close, into: &actions)
     }
 
     /// A stream that can't be followed any further.
@@ -180,32 +180,58 @@ extension Warden {
         actions.append(.closeConnection(peer.channel))
     }
 
-    private func refusal(of incoming: IncomingCall) -> Reply? {
-        let authError = Reply(xid: incoming.xid, body: .authError(.failed))
-        guard isKnown(incoming.peer) else { return settings.denial.strangers == .authError ? authError : nil }
-        switch (settings.denial.refuse, incoming.content) {
-        case (.silence, _): return nil
-        case (.notRegistered, .call(let call)):
+    /// What a denied peer is sent.
+    private enum Refusal {
+        case reply(Reply.Body)
+        /// Nothing over UDP; over TCP the connection ends.
+        case close
+        /// Nothing: the peer expects no reply where its call can't be made.
+        case silence
+    }
+
+    private func refusal(of incoming: IncomingCall) -> Refusal {
+        guard isKnown(incoming.peer) else {
+            return settings.denial.strangers == .authError ? .reply(.authError(.failed)) : .close
+        }
+        if case .call(let call) = incoming.content {
             switch call {
-            case .callIt, .broadcast, .indirect: return nil  // RFC 1833, 2.2: no reply where the call can't be made
-            case .null, .getTime, .universalToTransportAddress, .transportToUniversalAddress, .getStatistics:
-                return Reply(xid: incoming.xid, body: .procedureUnavailable)
-            case .set, .unset, .setMapping, .unsetMapping, .getPort, .getAddress, .getVersionAddress, .dump,
-                .getAddressList:
-                return Self.notRegistered(call).reply(xid: incoming.xid)
+            // RFC 1833, 2.2.5 and 3.2: no reply where the call can't be made.
+            case .callIt, .broadcast: return settings.denial.refuse == .silence ? .close : .silence
+            case .null, .set, .unset, .setMapping, .unsetMapping, .getPort, .getAddress, .getVersionAddress, .dump,
+                .getAddressList, .indirect, .getTime, .universalToTransportAddress, .transportToUniversalAddress,
+                .getStatistics:
+                break
             }
-        case (.authError, _), (.notRegistered, _): return authError
+        }
+        switch (settings.denial.refuse, incoming.content) {
+        case (.silence, _): return .close
+        case (.notRegistered, .call(let call)): return .reply(Self.notRegisteredBody(call))
+        case (.authError, _), (.notRegistered, _): return .reply(.authError(.failed))
+        }
+    }
+
+    /// As if nothing were registered.
+    private static func notRegisteredBody(_ call: PortmapperCall) -> Reply.Body {
+        switch call {
+        // RFC 1833, 2.2.10: an error tells that the program isn't registered.
+        case .indirect, .callIt, .broadcast: .programUnavailable
+        case .null, .getTime, .universalToTransportAddress, .transportToUniversalAddress, .getStatistics:
+            .procedureUnavailable
+        case .set, .unset, .setMapping, .unsetMapping, .getPort, .getAddress, .getVersionAddress, .dump,
+            .getAddressList:
+            .success(notRegistered(call).encoded)
         }
     }
 
     /// Sends the refusal, or nothing; never more over UDP than came in.
-    private func refuse(_ incoming: IncomingCall, with reply: Reply?, into actions: inout [Action]) {
-        switch (incoming.peer.transport, reply) {
-        case (.udp, let reply?) where reply.encoded.count <= incoming.byteCount:
+    private func refuse(_ incoming: IncomingCall, with refusal: Refusal, into actions: inout [Action]) {
+        switch (incoming.peer.transport, refusal) {
+        case (_, .reply(let body)):
+            let reply = Reply(xid: incoming.xid, body: body)
+            guard incoming.peer.transport == .tcp || reply.encoded.count <= incoming.byteCount else { return }
             actions.append(.sendReply(reply, to: incoming.peer))
-        case (.tcp, let reply?): actions.append(.sendReply(reply, to: incoming.peer))
-        case (.tcp, nil): actions.append(.closeConnection(incoming.peer.channel))
-        case (.udp, _): break
+        case (.tcp, .close): actions.append(.closeConnection(incoming.peer.channel))
+        case (.udp, .close), (_, .silence): break
         }
     }
 

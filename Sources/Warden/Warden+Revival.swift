@@ -42,7 +42,7 @@ extension Warden {
         event.client = packet.client
         event.port = packet.clientPort
         event.transport = packet.service.transport
-        event.program = services.programs[packet.service]?.min()
+        event.program = services.programs(at: packet.service).min()
         event.programName = event.program.flatMap(names.name)
         event.detail = "\(packet.service)"
         event.isEnforced = settings.mode == .enforce
@@ -78,7 +78,7 @@ extension Warden {
 
     /// A program of these that a trusted owner registers at the port, and that the client may still look up.
     private func permittedProgram(of programs: Programs, _ key: GrantKey) -> (Program, rule: String)? {
-        let registered = services.programs[key.service] ?? []
+        let registered = services.programs(at: key.service)
         for program in programs.all where registered.contains(program) {
             guard
                 case .permitted(let rule, let open) = policy.lookup(

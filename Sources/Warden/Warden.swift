@@ -23,18 +23,23 @@ public struct Warden: Sendable {
     public internal(set) var registry: Registry? {
         didSet {
             listings.clear()
-            lastExplanation = nil
+            lastMatch = nil
         }
     }
     /// What it was made of.
-    var registryList: [RPCB] = []
-    /// Calls that share an answer share its explanation.
-    var lastExplanation: Explanation?
+    var registryListing = Listing()
+    /// Calls that share an answer share the registration that it came from.
+    var lastMatch: MatchedRegistration?
+    /// rpcbind keeps no list of version 2 (it does so where /etc/services lacks sunrpc): GETPORT says 0 for everything,
+    /// so look-ups are answered from DUMP.
+    var isVersion2ListMissing = false
+    /// The registry can't be read though rpcbind lives: policy's programs are asked one by one.
+    var survey: Survey?
     /// The last port that was told, and how it is told.
     var lastPort = (port: UInt32(0), results: PortmapperResult.port(0).encoded)
     /// `nil` until the first attempt has ended.
     public internal(set) var isRpcbindUp: Bool?
-    var services = ServiceTable()
+    var services: ServiceTable
     /// Looks at the listeners that are under way, in the order in which they will be reported.
     var inspections: [Inspection] = []
     /// The look that the event at hand will ask for.
@@ -57,6 +62,10 @@ public struct Warden: Sendable {
     /// Guard, standing elements and grants are what registry, listeners and policy ask for.
     var areServicesSettled = false
     var staleLogged: Set<ServicePort> = []
+    /// Orphans that were told of.
+    var orphansLogged: Set<ServicePort> = []
+    /// Registrations over netids that no packet filter sees, which were told of.
+    var unguardableLogged: Set<RPCB> = []
     var ledger = GrantLedger()
     var memory = GrantMemory()
     var denials = DenialLog()
@@ -94,24 +103,6 @@ public struct Warden: Sendable {
         var isDue = false
     }
 
-    /// The mapping that answered a lookup.
-    final class Explanation: Sendable {
-        let program: Program
-        let service: ServicePort
-        let netID: NetID
-        let mapping: Registration
-        /// Its owner's word is good.
-        let isTrusted: Bool
-
-        init(program: Program, service: ServicePort, netID: NetID, mapping: Registration, isTrusted: Bool) {
-            self.program = program
-            self.service = service
-            self.netID = netID
-            self.mapping = mapping
-            self.isTrusted = isTrusted
-        }
-    }
-
     struct Caller: TableKey {
         var address: IPAddress
         var transport: Transport
@@ -142,6 +133,8 @@ public struct Warden: Sendable {
     enum Asker: Sendable {
         case exchange(Exchange.ID)
         case refresh
+        /// See ``Survey``.
+        case survey
     }
 
     public init(settings: Settings, policy: Policy, names: ProgramNames, trustedOwners: Set<String>) {
@@ -149,10 +142,18 @@ public struct Warden: Sendable {
         freshNanoseconds = settings.firewall.keep.nanoseconds / 2
         self.policy = policy
         self.names = names
-        self.trustedOwners = trustedOwners
+        self.trustedOwners = trustedOwners.union([Survey.owner])
+        services = ServiceTable(owners: Self.uids(of: trustedOwners))
         connections = ConnectionTable(limits: settings.limits)
         rates = Self.rateLimiter(settings.limits)
         writer = TableWriter(shape: settings.tableShape)
+    }
+
+    /// rpcbind shows root as `superuser`, and any other by uid. `nil`: one who is trusted is neither, so it can't be told
+    /// whose sockets are.
+    private static func uids(of owners: Set<String>) -> Set<UInt32>? {
+        let uids = owners.map { $0 == "superuser" ? 0 : UInt32($0) }
+        return uids.contains(nil) ? nil : Set(uids.compactMap(\.self))
     }
 
     static func rateLimiter(_ limits: Settings.Limits) -> RateLimiter {

@@ -67,7 +67,6 @@ extension Expectations {
     fileprivate init(_ settings: Settings) {
         self.init()
         rpcbindSocket = settings.rpcbind.socketPath
-        rpcbindPort = settings.rpcbind.addresses.first?.port ?? rpcbindPort
         trustedOwners = Owners.trusted(settings.rpcbind.owners)
         mark = settings.firewall.mark
         table = settings.firewall.table

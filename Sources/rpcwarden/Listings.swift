@@ -86,7 +86,7 @@ struct Registry: ParsableCommand {
             [
                 row.programName.map { "\($0) (\(row.program))" } ?? String(row.program), String(row.version), row.netid,
                 row.address, row.owner, row.trusted ? "yes" : "NO", row.alive ? "yes" : "no",
-                row.guarded ? "yes" : "no", Self.others(row, names),
+                Self.guarded(row), Self.others(row, names),
             ]
         }
         print(
@@ -96,6 +96,11 @@ struct Registry: ParsableCommand {
                 ],
                 lines
             ).text)
+    }
+
+    private static func guarded(_ row: RegistryRow) -> String {
+        if !row.guardable { return "no: RDMA passes by every packet filter" }
+        return (row.guarded ? "yes" : "no") + (row.orphaned ? ", orphaned" : "")
     }
 
     /// What else is at the port, and open to whom it is opened.

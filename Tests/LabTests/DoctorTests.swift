@@ -20,10 +20,11 @@ extension LabTests {
             return Dictionary(findings.map { ($0.finding, $0) }) { first, _ in first }
         }
 
-        /// As root does: from a port below 1024 over loopback.
-        private func register(_ lab: Lab, _ words: String, from port: Int = .random(in: 600...1000)) throws {
-            let source = port > 0 ? "--source-port \(port)" : ""
-            let output = try lab.peer(.server, "call --to 127.0.0.1 --port 1111 --over tcp \(source) v4 \(words)")
+        private func register(_ lab: Lab, _ words: String, asRoot isRoot: Bool = true) throws {
+            let command =
+                [lab.peerBinary, "call", "--unix", "/run/rpcbind.sock", "v4"]
+                + words.split(separator: " ").map(String.init)
+            let output = try lab.exec(.server, (isRoot ? [] : Lab.asNobody) + command)
             #expect(output.text.contains("true"), "\(output)")
         }
 
@@ -78,7 +79,7 @@ extension LabTests {
             #expect(only["nfsv4-only"]?.why.contains("Neither rpcbind nor rpcwarden is needed") == true, "\(only.keys)")
 
             try register(lab, "set 100005 3 tcp 0.0.0.0.78.80 superuser")
-            try register(lab, "set 536870913 1 tcp 0.0.0.0.8.1 somebody", from: 0)
+            try register(lab, "set 536870913 1 tcp 0.0.0.0.8.1 somebody", asRoot: false)
             let found = try examine(lab, exits: 1)
             #expect(found["nfsv4-only"] == nil)
             #expect(found["stale-registration"]?.what.contains("100005 version 3 at tcp/20048") == true, "\(found)")

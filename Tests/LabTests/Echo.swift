@@ -33,13 +33,11 @@ extension Lab {
         }
     }
 
-    /// As root does: from a port below 1024 over loopback.
+    /// As root does.
     func register(_ echo: Echo, as procedure: String = "set") throws {
-        // Ports of closed connections stay taken for a minute.
-        let port = UInt16.random(in: 600...1000)
         let output = try peer(
             .server,
-            "call --to 127.0.0.1 --port 1111 --over tcp --source-port \(port) v4 \(procedure)"
+            "call --unix /run/rpcbind.sock v4 \(procedure)"
                 + " \(echo.program) 1 \(echo.netID.rawValue) \(echo.address) superuser")
         guard output.text.contains("true") else {
             throw CommandError(command: ["register", echo.name], output: output)

@@ -35,7 +35,7 @@ extension LabTests {
             for (number, text) in texts.enumerated() {
                 for place in 0..<3 {
                     let set = hex(message(1, program: 0x2000_0100 + UInt32(number), text, at: place))
-                    commands.append("call --to 127.0.0.1 --port 1111 --over tcp --wait 500 --hex \(set)")
+                    commands.append("call --unix /run/rpcbind.sock --wait 500 --hex \(set)")
                 }
             }
             let script = commands.map { "\(lab.peerBinary) \($0) &" }.joined(separator: "\n") + "\nwait\n"

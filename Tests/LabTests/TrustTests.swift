@@ -9,8 +9,7 @@ extension LabTests {
             let uaddr = UniversalAddress(host: .v4(0), port: port)
             let output = try lab.exec(
                 .server, "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", lab.peerBinary, "call",
-                "--to",
-                "127.0.0.1", "--port", "1111", "--over", "tcp", "v4", "set", "\(program)", "1", "tcp", "\(uaddr)", "x")
+                "--unix", "/run/rpcbind.sock", "v4", "set", "\(program)", "1", "tcp", "\(uaddr)", "x")
             try #require(output.text.contains("true"), "\(output)")
         }
 
@@ -105,8 +104,7 @@ extension LabTests {
             try await lab.start(hostile, isRegistered: false)
             let output = try lab.exec(
                 .server, "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", lab.peerBinary, "call",
-                "--to",
-                "127.0.0.1", "--port", "1111", "--over", "tcp", "v4", "set", "\(echo.program)", "2", "tcp",
+                "--unix", "/run/rpcbind.sock", "v4", "set", "\(echo.program)", "2", "tcp",
                 "0.0.0.0.15.170", "x")
             try #require(output.text.contains("true"), "\(output)")
             let call = PortmapperCall.getPort(

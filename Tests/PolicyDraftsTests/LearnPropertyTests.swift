@@ -13,8 +13,8 @@ private struct Asked: Hashable {
     /// Whether any policy permits it.
     var isLearnable: Bool {
         switch call {
-        case .null, .getPort, .getAddress, .getVersionAddress: true
-        case .dump, .getAddressList: peer.transport == .tcp
+        case .null, .getPort, .getAddress, .getVersionAddress, .getAddressList: true
+        case .dump: peer.transport == .tcp
         case .setMapping, .unsetMapping, .set, .unset, .callIt, .broadcast, .indirect, .getTime,
             .universalToTransportAddress, .transportToUniversalAddress, .getStatistics:
             false
@@ -26,9 +26,9 @@ private struct Asked: Hashable {
         switch call {
         case .getPort(let mapping): [ServiceKey(mapping.program, mapping.transport ?? peer.transport)]
         case .getAddress(_, let rpcb), .getVersionAddress(let rpcb): [ServiceKey(rpcb.program, peer.transport)]
-        case .getAddressList(let rpcb) where isLearnable:
+        case .getAddressList(let rpcb):
             [ServiceKey(rpcb.program, .tcp), ServiceKey(rpcb.program, .udp)]
-        case .null, .setMapping, .unsetMapping, .set, .unset, .getAddressList, .dump, .callIt, .broadcast, .indirect,
+        case .null, .setMapping, .unsetMapping, .set, .unset, .dump, .callIt, .broadcast, .indirect,
             .getTime, .universalToTransportAddress, .transportToUniversalAddress, .getStatistics:
             []
         }
@@ -36,7 +36,7 @@ private struct Asked: Hashable {
 
     var lists: Bool {
         switch call {
-        case .dump, .getAddressList: isLearnable
+        case .dump: isLearnable
         default: false
         }
     }
@@ -57,10 +57,9 @@ private func log(of calls: [Asked], under policy: Policy) -> [AuditEvent] {
         while next < actions.count {
             switch actions[next] {
             case .ask(.registry):
-                warden.answered(.registry, with: .success(.registrations([])), at: now, into: &actions)
+                warden.answered(.registry, with: .success(.registry(Listing())), at: now, into: &actions)
             case .ask(let question):
-                let isPort = if case .getPort = question.call { true } else { false }
-                warden.answered(question, with: .success(isPort ? .port(0) : .address("")), at: now, into: &actions)
+                warden.answered(question, with: .success(.port(0)), at: now, into: &actions)
             case .inspectListeners: warden.listenersInspected([:], at: now, into: &actions)
             case .audit(let event): events.append(event)
             case .sendReply, .closeConnection, .commit, .inspectGrants, .cutFlows: break

@@ -160,9 +160,6 @@ struct ConfigurationMistakeTests {
             Refused(
                 "listen: [10.0.0.1:111, 10.0.0.1:111]", "c.yaml:1:24: error: listen: \"10.0.0.1:111\" is there twice"),
             Refused(
-                "rpcbind: {address: 10.0.0.1:1111}",
-                "c.yaml:1:20: error: address: 10.0.0.1 is not loopback; write 127.0.0.1 or [::1]"),
-            Refused(
                 "rpcbind: {socket: run/rpcbind.sock}",
                 "c.yaml:1:19: error: socket: \"run/rpcbind.sock\" is no absolute path; begin it with /"),
             Refused(
@@ -205,21 +202,11 @@ struct ConfigurationMistakeTests {
         "what is wrong only together",
         arguments: [
             Refused(
-                "rpcbind: {address: [\"[::1]:1111\", 127.0.0.1:111]}",
-                "c.yaml:1:35: error: rpcbind can't be at 127.0.0.1:111: rpcwarden listens at 0.0.0.0:111; give"
-                    + " rpcbind another port, such as 1111"
-            ),
-            Refused(
-                "listen: 0.0.0.0:1111",
-                "c.yaml:1:9: error: rpcbind can't be at 127.0.0.1:1111: rpcwarden listens at 0.0.0.0:1111; give"
-                    + " rpcbind another port, such as 1111"
-            ),
-            Refused(
                 "listen: [0.0.0.0:111, 10.0.0.1:111]",
                 "c.yaml:1:23: error: listen: 10.0.0.1:111 and 0.0.0.0:111 can't both be bound; leave one of them out"),
             Refused(
-                "metrics: 127.0.0.1:1111",
-                "c.yaml:1:10: error: metrics: 127.0.0.1:1111 is taken by 127.0.0.1:1111; choose another port"),
+                "metrics: 127.0.0.1:111",
+                "c.yaml:1:10: error: metrics: 127.0.0.1:111 is taken by 0.0.0.0:111; choose another port"),
             Refused(
                 "firewall: {guard-ports: [tcp/2049, tcp/1-1023]}",
                 "c.yaml:1:36: error: guard-ports: tcp/1-1023 holds port 22, which \"never\" keeps from being guarded;"

@@ -25,9 +25,8 @@ struct ParsedConfigurationTests {
             Accepted("") { _ in },
             Accepted("mode: observe") { $0.mode = .observe },
             Accepted("policy: p.yaml") { $0.policyPath = "p.yaml" },
-            Accepted("listen: \"[2001:db8::1]:1111\"\nrpcbind: {address: 127.0.0.2:2}") {
+            Accepted("listen: \"[2001:db8::1]:1111\"") {
                 $0.listen = [Settings.Endpoint(.v6(0x2001_0db8_0000_0000_0000_0000_0000_0001), 1111)]
-                $0.rpcbind.addresses = [Settings.Endpoint(.v4(0x7f00_0002), 2)]
             },
             Accepted("rpcbind: {socket: /s, timeout: 1m, refresh: 1h, owners: ['0', statd], local-registration: true}")
             {

@@ -10,12 +10,11 @@ struct PipelineTests {
     private let start = Instant(nanoseconds: 1_000_000_000)
 
     private func question(_ program: UInt32) -> Question {
-        .lookup(
-            .getPort(Mapping(program: Program(program), version: 3, protocolNumber: 6, port: 0)), over: .local)
+        .port(Mapping(program: Program(program), version: 3, protocolNumber: 6, port: 0))
     }
 
-    private func pipeline(isLossy: Bool = false) -> Pipeline {
-        Pipeline(timeout: .milliseconds(800), isLossy: isLossy, firstXID: 0xffff_fffe)
+    private func pipeline() -> Pipeline {
+        Pipeline(timeout: .milliseconds(800), firstXID: 0xffff_fffe)
     }
 
     private func xid(_ message: [UInt8]) -> UInt32 {
@@ -80,22 +79,30 @@ struct PipelineTests {
         #expect(pipeline.isEmpty)
     }
 
-    @Test("sends a datagram once more at half time, a stream's message never")
-    func resending() {
-        var lossy = pipeline(isLossy: true)
-        var stream = pipeline()
-        _ = lossy.ask(question(1), at: start)
-        _ = stream.ask(question(1), at: start)
-        let first = lossy.takeSendable(at: start)
-        _ = stream.takeSendable(at: start)
-        let early = lossy.takeResendable(at: start + .milliseconds(399))
-        #expect(early.isEmpty)
-        let repeated = lossy.takeResendable(at: start + .milliseconds(400))
-        #expect(repeated == first)
-        let again = lossy.takeResendable(at: start + .milliseconds(700))
-        #expect(again.isEmpty)
-        let ofStream = stream.takeResendable(at: start + .milliseconds(700))
-        #expect(ofStream.isEmpty)
+    @Test("a listing may take its time while its bytes come, but not for ever; a look-up may not")
+    func longListing() {
+        var pipeline = pipeline()
+        _ = pipeline.ask(.registry, at: start)
+        _ = pipeline.ask(question(1), at: start)
+        _ = pipeline.takeSendable(at: start)
+        var now = start
+        var late: [Question] = []
+        for _ in 0..<18 {
+            now = now + .milliseconds(500)
+            pipeline.partArrived(at: now)
+            late += pipeline.takeLate(at: now)
+        }
+        #expect(late == [question(1)])
+        #expect(pipeline.isReceiving(at: now) && !pipeline.isReceiving(at: now + .milliseconds(800)))
+        let silent = pipeline.takeLate(at: now + .milliseconds(800))
+        #expect(silent == [.registry])
+
+        _ = pipeline.ask(.registry, at: start)
+        _ = pipeline.takeSendable(at: start)
+        now = start + Pipeline.listingTimeMax
+        pipeline.partArrived(at: now)
+        let tooLong = pipeline.takeLate(at: now)
+        #expect(tooLong == [.registry])
     }
 
     @Test("asks again what a broken stream owes, once, and in order")

@@ -25,7 +25,7 @@ extension Peer {
     @Test("a listing, four programs, four versions, statistics, or remote calls are one event")
     func found() {
         let walks: [[PortmapperCall]] = [
-            [.dump(.v2)], [.addressList(of: .mountd)], [.getStatistics],
+            [.dump(.v2)], [.getStatistics],
             [.callIt(.v2, RemoteCall(program: .mountd, version: 3, procedure: 0))],
             [.mountd, .nfs, .status, .quota].map { .port(of: $0) },
             (1...4).map { .port(of: .mountd, version: $0) },
@@ -83,7 +83,6 @@ extension Peer {
         ([.dump(.v4)], 77_777, .tcp, "rpcinfo"),
         ([.dump(.v2)], timeXID, .udp, "rpcinfo"),
         ([.getStatistics], 5, .tcp, "rpcinfo"),
-        ([.addressList(of: .mountd)], 5, .tcp, "rpcinfo"),
         ([.port(of: .portmapper)], 5, .tcp, "rpcinfo"),
         ([.port(of: .nfs, version: 0)], timeXID, .udp, "rpcinfo"),
         ([.getAddress(.v4, RPCB(.mountd, 3, .tcp, port: 1))], timeXID, .udp, "showmount"),

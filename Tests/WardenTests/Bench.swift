@@ -13,8 +13,10 @@ struct Bench {
     var now = Instant(nanoseconds: 1_000_000_000_000)
     var rpcbind = ScriptedRpcbind()
     var kernel = ModelKernel()
-    /// What doesn't listen; everything else does, over both families.
+    /// How it is listened at these ports. Elsewhere each registered service has a socket of root's, over both families.
     var silent: [ServicePort: ListenerState] = [:]
+    /// Ports whose sockets outlive their registration.
+    var outliving: Set<ServicePort> = []
     var listenersFail = false
     /// Questions stay unanswered until ``answerOne()``, ``answerAll()`` or ``loseAll()``.
     var holdsQuestions = false
@@ -129,7 +131,12 @@ struct Bench {
     }
 
     private func listening(_ services: Set<ServicePort>) -> [ServicePort: ListenerState] {
-        Dictionary(uniqueKeysWithValues: services.map { ($0, silent[$0] ?? ListenerState(ipv4: true, ipv6: true)) })
+        let registered = Set(rpcbind.registrations.compactMap { Registration($0)?.service }).union(outliving)
+        return Dictionary(
+            uniqueKeysWithValues: services.map { service in
+                let isThere = registered.contains(service)
+                return (service, silent[service] ?? ListenerState(ipv4: isThere, ipv6: isThere))
+            })
     }
 
     /// rpcbind answers the question that was asked first.

@@ -150,7 +150,8 @@ private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> Por
 
     @Test("GETADDRLIST opens what it tells, before it tells it")
     func addressList() throws {
-        var bench = Bench.started([.sample(lists: true)])
+        // No rule lists for it.
+        var bench = Bench.started([.sample()])
         bench.audit = { action, bench in
             guard case .sendReply = action else { return }
             #expect(bench.kernel.granted.count == 2)
@@ -182,11 +183,27 @@ private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> Por
         #expect(bench.kernel.granted.isEmpty)
     }
 
+    @Test("GETADDRLIST is a look-up: over UDP too, of what the client may use, over the transports that it may")
+    func addressListIsLookup() throws {
+        var bench = Bench.started([.sample(over: [.tcp])])
+        let call = PortmapperCall.addressList(of: .mountd)
+        let result = try decoded(bench.ask(call, from: .named).first, of: call)
+        guard case .addressList(let entries) = result else { return #expect(Bool(false)) }
+        #expect(entries.map(\.netID) == ["tcp"])
+        #expect(bench.kernel.granted.keys.map(\.service) == [.tcp(20048)])
+        #expect(bench.ask(.addressList(of: .nfs), from: .named) == [.authError(.failed)])
+        #expect(bench.denials == [.noRule])
+        #expect(
+            try decoded(bench.ask(.addressList(of: .mountd, version: 9), from: .named).first, of: call)
+                == .addressList([]))
+    }
+
     @Test("GETADDRLIST of the portmapper is our place")
     func ownAddressList() throws {
         var bench = Bench.started([.sample(lists: true)])
         let call = PortmapperCall.addressList(of: .portmapper, version: 4)
-        let result = try decoded(bench.ask(call, from: .from("2001:db8:1::7", .tcp)).first, of: call)
+        let result = try decoded(bench.ask(call, from: .from("2001:db8:1::7")).first, of: call)
+        #expect(bench.asked == [])
         guard case .addressList(let entries) = result else { return #expect(Bool(false)) }
         #expect(entries.map(\.address) == ["2001:db8:1::1.0.111", "2001:db8:1::1.0.111"])
     }

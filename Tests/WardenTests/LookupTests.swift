@@ -23,14 +23,40 @@ private let authError = Reply.Body.authError(.failed)
         }
     }
 
-    @Test("a version that another user added to root's program is denied, root's own is not")
+    @Test("a version that another user added to root's program doesn't hide root's: that one answers")
     func addedVersion() {
         var bench = Bench.started(
             Self.mountRules, registering: .typical + RPCB.everywhere(.mountd, 77, port: 5000, owner: "1000"))
-        #expect(bench.ask(.port(of: .mountd, version: 77), from: .named) == [authError])
-        #expect(bench.ask(.address(of: .mountd, version: 77), from: .named) == [authError])
-        #expect(bench.ask(.port(of: .mountd, version: 3), from: .named) == [PortmapperResult.port(20048).body])
-        #expect(bench.kernel.granted.keys.map(\.service) == [.tcp(20048)])
+        let tcp = { (call: PortmapperCall, bench: inout Bench) in bench.ask(call, from: .named.over(.tcp)) }
+        for version in [77, 3, 1] as [UInt32] {
+            #expect(tcp(.port(of: .mountd, version: version), &bench) == [PortmapperResult.port(20048).body])
+            #expect(
+                tcp(.address(of: .mountd, version: version), &bench) == [
+                    PortmapperResult.address("10.1.0.1.78.80").body
+                ])
+        }
+        let there = bench.ask(.address(of: .mountd, version: 77), from: .from("2001:db8:1::7", .tcp))
+        #expect(there == [PortmapperResult.address("2001:db8:1::1.78.80").body])
+        #expect(Set(bench.kernel.granted.keys.map(\.service)) == [.tcp(20048)])
+        // GETVERSADDR names the very version, and that is not root's.
+        #expect(tcp(.versionAddress(of: .mountd, version: 77), &bench) == [authError])
+        #expect(bench.denials == [.untrustedOwner])
+    }
+
+    @Test("an rpcbind without a list of version 2 is asked by DUMP alone, once that is known")
+    func withoutVersion2() {
+        var bench = Bench.started(Self.mountRules)
+        bench.rpcbind.lacksVersion2 = true
+        #expect(bench.ask(.port(of: .mountd), from: .named) == [PortmapperResult.port(20048).body])
+        #expect(bench.asked == [.port(of: .mountd), .registry])
+        bench.forget()
+        #expect(
+            bench.ask(.address(of: .mountd), from: .named, xid: 8) == [PortmapperResult.address("10.1.0.1.78.80").body])
+        #expect(bench.ask(.port(of: .mountd), from: .loopback, xid: 9) == [PortmapperResult.port(20048).body])
+        #expect(bench.asked == [.registry, .registry])
+        bench.rpcbind.registrations = RPCB.ownPlaces
+        #expect(bench.ask(.port(of: .mountd), from: .named, xid: 10) == [PortmapperResult.port(0).body])
+        #expect(bench.isQuiet)
     }
 
     @Test("a program registered by another user at root's port is denied")
@@ -49,7 +75,7 @@ private let authError = Reply.Body.authError(.failed)
                 RPCB(.quota, 1, .tcp, port: 20048, owner: "1000"), PortmapperCall.port(of: .quota, version: 1),
                 Peer.named
             ),
-            (RPCB(.mountd, 9, .tcp, port: 5000, owner: "1000"), .port(of: .mountd, version: 9), .named),
+            (RPCB(.mountd, 9, .udp, port: 5000, owner: "1000"), .port(of: .mountd, .udp, version: 9), .named),
             (
                 RPCB(.mountd, 9, .tcp6, port: 20048, owner: "1000"), .address(of: .mountd, version: 9),
                 .from("2001:db8:1::7", .tcp)
@@ -191,35 +217,29 @@ private let authError = Reply.Body.authError(.failed)
     static let ways: [(Peer, PortmapperCall, Question, PortmapperResult)] = [
         (
             .named, .port(of: .mountd),
-            .lookup(.port(of: .mountd), over: .local), .port(20048)
+            .port(of: .mountd), .port(20048)
         ),
         (
             .named.over(.tcp), .address(of: .mountd, as: .v3),
-            .lookup(.getAddress(.v3, hinted(.tcp, "10.1.0.1.0.111")), over: .tcp), .address("10.1.0.1.78.80")
+            .port(of: .mountd), .address("10.1.0.1.78.80")
         ),
         (
             .named, .address(of: .mountd),
-            .lookup(.getAddress(.v4, hinted(.udp, "10.1.0.1.0.111")), over: .udp), .address("10.1.0.1.78.80")
+            .port(of: .mountd, .udp), .address("10.1.0.1.78.80")
         ),
         (
             .from("2001:db8:1::7"), .address(of: .mountd),
-            .lookup(.getAddress(.v4, hinted(.udp6, "2001:db8:1::1.0.111")), over: .udp6),
-            .address("2001:db8:1::1.78.80")
+            .registry, .address("2001:db8:1::1.78.80")
         ),
         (
             .from("2001:db8:1::7", .tcp), .versionAddress(of: .mountd),
-            .lookup(.getVersionAddress(hinted(.tcp6, "2001:db8:1::1.0.111")), over: .tcp6),
-            .address("2001:db8:1::1.78.80")
+            .registry, .address("2001:db8:1::1.78.80")
         ),
         (
             .from("2001:db8:1::7"), .port(of: .mountd),
-            .lookup(.port(of: .mountd), over: .local), .port(20048)
+            .port(of: .mountd), .port(20048)
         ),
     ]
-
-    private static func hinted(_ netID: NetID, _ address: String) -> RPCB {
-        RPCB(program: .mountd, version: 3, netID: netID.rawValue, address: address, owner: "")
-    }
 
     @Test("asks rpcbind a call built anew, opens the port for the client, then answers", arguments: ways)
     func permitted(peer: Peer, call: PortmapperCall, question: Question, result: PortmapperResult) {
@@ -244,8 +264,7 @@ private let authError = Reply.Body.authError(.failed)
             .getPort(Mapping(program: .mountd, version: 3, protocolNumber: 6, port: 65_536)), from: .named, xid: 8)
         #expect(
             bench.asked.map(\.call) == [
-                .getAddress(
-                    .v4, RPCB(program: .mountd, version: 3, netID: "udp", address: "10.1.0.1.0.111", owner: "")),
+                .getPort(Mapping(program: .mountd, version: 3, protocolNumber: 17, port: 0)),
                 .getPort(Mapping(program: .mountd, version: 3, protocolNumber: 6, port: 0)),
             ])
     }
@@ -272,13 +291,15 @@ private let authError = Reply.Body.authError(.failed)
     func wrongKind() {
         var bench = Bench.started(Self.mountRules)
         bench.holdsQuestions = true
-        for (index, result) in [PortmapperResult.void, .boolean(true), .port(70_000), .mappings([])].enumerated() {
+        for (index, result) in [RpcbindAnswer.registration(true), .port(70_000), .registry(Listing())].enumerated() {
             bench.call(.port(of: .mountd), from: .named, xid: UInt32(index))
             bench.handle {
-                $0.answered(.lookup(.port(of: .mountd), over: .local), with: .success(result), at: $1, into: &$2)
+                $0.answered(.port(of: .mountd), with: .success(result), at: $1, into: &$2)
             }
         }
-        #expect(bench.replies.map(\.reply.body) == Array(repeating: PortmapperResult.port(0).body, count: 4))
+        #expect(bench.replies.map(\.reply.body) == [authError, authError])
+        bench.answerAll()
+        #expect(bench.replies.last?.reply.body == PortmapperResult.port(20048).body, "no port at all: read anew")
     }
 
     @Test("an answer that the snapshot lacks is explained by a new one")
@@ -286,7 +307,7 @@ private let authError = Reply.Body.authError(.failed)
         var bench = Bench.started([.sample(to: [.quota])])
         bench.rpcbind.registrations += RPCB.everywhere(.quota, 1, port: 875)
         #expect(bench.ask(.port(of: .quota), from: .named) == [PortmapperResult.port(875).body])
-        #expect(bench.asked == [.lookup(.port(of: .quota), over: .local), .registry])
+        #expect(bench.asked == [.port(of: .quota), .registry])
         #expect(bench.kernel.guarded.contains(.tcp(875)))
     }
 
@@ -296,7 +317,7 @@ private let authError = Reply.Body.authError(.failed)
         bench.holdsQuestions = true
         bench.call(.port(of: .quota), from: .named)
         bench.handle {
-            $0.answered(.lookup(.port(of: .quota), over: .local), with: .success(.port(1111)), at: $1, into: &$2)
+            $0.answered(.port(of: .quota), with: .success(.port(1111)), at: $1, into: &$2)
         }
         bench.holdsQuestions = false
         bench.answerAll()
@@ -325,7 +346,7 @@ private let authError = Reply.Body.authError(.failed)
         bench.holdsQuestions = true
         bench.call(.port(of: .quota), from: .named)
         bench.handle {
-            $0.answered(.lookup(.port(of: .quota), over: .local), with: .success(.port(875)), at: $1, into: &$2)
+            $0.answered(.port(of: .quota), with: .success(.port(875)), at: $1, into: &$2)
         }
         bench.loseAll()
         #expect(bench.replies.map(\.reply.body) == [authError])

@@ -21,7 +21,7 @@ private let mountPort = PortmapperResult.port(20048).body
         ] as [PortmapperCall])
     func stillDenied(call: PortmapperCall) {
         var bench = Bench.started([.sample()], settings: .observing)
-        #expect(bench.ask(call, from: .named) == [.authError(.failed)])
+        #expect(bench.ask(call, from: .named) == (DenialTests.isSilent(call) ? [] : [.authError(.failed)]))
         #expect(bench.asked == [])
         #expect(bench.events.map(\.isEnforced) == [true])
     }
@@ -30,7 +30,7 @@ private let mountPort = PortmapperResult.port(20048).body
     static let lifted: [(PortmapperCall, Peer, DenialReason)] = [
         (.port(of: .mountd), .stranger, .stranger), (.port(of: .nfs), .named, .noRule),
         (.port(of: .status, .udp, version: 1), .named, .transport), (.dump(.v2), .named.over(.tcp), .noList),
-        (.addressList(of: .mountd), .named.over(.tcp), .noList), (.null(.v2), .stranger, .stranger),
+        (.addressList(of: .nfs), .named.over(.tcp), .noRule), (.null(.v2), .stranger, .stranger),
         (.port(of: .portmapper), .stranger, .stranger),
     ]
 

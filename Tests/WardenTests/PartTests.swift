@@ -380,7 +380,7 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
             let written = (0..<1000).count { _ in limiter.admits(AuditEvent(kind), at: at(0)) }
             let rated: [AuditEvent.Kind] = [
                 .registered, .unregistered, .untrustedRegistration, .staleRegistration, .enumeration, .quarantined,
-                .released,
+                .released, .orphaned, .unguardable,
             ]
             #expect(rated.contains(kind) ? written <= 200 : written == 1000)
         }
@@ -517,7 +517,7 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
 
 @Suite("shared questions") struct SharedQuestionsTests {
     private static let questions: [Question] = [
-        .registry, .lookup(.port(of: .nfs), over: .local), .lookup(.address(of: .nfs), over: .udp),
+        .registry, .port(of: .nfs), .registration(.set(.v4, RPCB(.nfs, 3, .udp, port: 1))),
     ]
 
     @Test(
@@ -545,19 +545,17 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
         #expect(questions.join(6, question, at: .zero) == true)
     }
 
-    @Test("lookups go where rpcbind answers for their transport, registrations over TCP, listings over the unix socket")
-    func routes() {
-        #expect(Question.registry.netID == .local)
+    @Test("the registry is asked for by DUMP of version 4, a port by GETPORT")
+    func calls() {
         #expect(Question.registry.call == .dump(.v4))
-        #expect(Question.lookup(.address(of: .nfs), over: .udp6).netID == .udp6)
-        #expect(Question.registration(.set(.v4, RPCB(.nfs, 3, .udp, port: 1))).netID == .tcp)
+        #expect(Question.port(of: .nfs).call == .port(of: .nfs))
     }
 }
 
 @Suite("service table") struct ServiceTableTests {
     private static func table(_ list: [RPCB]) -> ServiceTable {
         var table = ServiceTable()
-        _ = table.registryRead(Registry(list), trusted: ["superuser"])
+        _ = table.registryRead(Registry(list), trusted: ["superuser"], at: .zero)
         return table
     }
 
@@ -578,12 +576,12 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
     @Test("tells changes only")
     func changes() {
         var table = Self.table(.typical)
-        #expect(table.registryRead(Registry(.typical.reversed()), trusted: ["superuser"]) == false)
-        #expect(table.registryRead(Registry(), trusted: ["superuser"]) == true)
+        #expect(table.registryRead(Registry(.typical.reversed()), trusted: ["superuser"], at: .zero) == false)
+        #expect(table.registryRead(Registry(), trusted: ["superuser"], at: .zero) == true)
         table = Self.table(.typical)
         let alive: [ServicePort: ListenerState] = [.tcp(2049): ListenerState(ipv4: true)]
-        #expect(table.listenersInspected(alive) == true)
-        #expect(table.listenersInspected(alive) == false)
+        #expect(table.listenersInspected(alive, at: .zero) == true)
+        #expect(table.listenersInspected(alive, at: .zero) == false)
         #expect((table.isAlive(.tcp(2049), ipv4: true), table.isAlive(.tcp(2049), ipv4: false)) == (true, false))
         #expect(!table.isAlive(.tcp(1), ipv4: true))
     }
@@ -591,17 +589,66 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
     @Test("remembers no listeners of ports that aren't registered")
     func bounded() {
         var table = Self.table(.typical)
-        for port in UInt16(1)...500 { _ = table.listenersInspected([.udp(port): ListenerState(ipv4: true)]) }
-        #expect(table.listeners.count <= 1)
+        for port in UInt16(1)...500 {
+            _ = table.listenersInspected([.udp(port): ListenerState(ipv4: true)], at: .zero)
+        }
+        #expect((1...500).count { table.isListening(.udp(UInt16($0))) != nil } == 0)
+        #expect(Set(table.watched) == [.tcp(20048), .udp(20048), .tcp(2049), .udp(2049)])
     }
 
-    @Test("a port that was adopted stays guarded only if it is registered")
-    func adopted() {
-        var table = Self.table(.typical)
-        table.adopt(guarded: [.tcp(2049), .tcp(9)])
+    private static let open = ListenerState(ipv4: true, cookie: 7)
+
+    /// Guarded by an earlier run, and not registered now.
+    private static func adopting(_ adopted: ServiceTable.Adopted) -> ServiceTable {
+        var table = ServiceTable()
+        table.adopt(guarded: [.tcp(9): adopted], at: at(0))
+        _ = table.registryRead(Registry(), trusted: ["superuser"], at: .zero)
+        return table
+    }
+
+    private static func isGuarded(_ table: inout ServiceTable) -> Bool {
         _ = table.updateGuards(never: [])
-        #expect(table.guarded == [.tcp(2049)])
-        _ = table.updateGuards(never: [2049])
+        return table.guarded.contains(.tcp(9))
+    }
+
+    @Test("an adopted port waits for its service, opening nothing, and stays guarded while its socket listens")
+    func adopted() {
+        var table = Self.adopting(.init(programs: [.nfs], sockets: [7]))
+        _ = table.listenersInspected([.tcp(9): ListenerState()], at: at(1))
+        #expect((Self.isGuarded(&table), table.programs(at: .tcp(9))) == (true, []))
+        _ = table.listenersInspected([.tcp(9): Self.open], at: at(2))
+        #expect((Self.isGuarded(&table), table.programs(at: .tcp(9))) == (true, [.nfs]))
+        _ = table.listenersInspected([.tcp(9): ListenerState()], at: at(3))
+        #expect(!Self.isGuarded(&table))
+
+        table = Self.adopting(.init(programs: [.nfs], sockets: [7]))
+        _ = table.listenersInspected([.tcp(9): ListenerState()], at: at(0) + ServiceTable.lingers)
+        #expect(!Self.isGuarded(&table))
+    }
+
+    @Test("whose socket isn't known, an adopted port is guarded for any trusted one's sake; after a reboot for none's")
+    func adoptedUnknown() {
+        let later = at(0) + ServiceTable.lingers
+        var table = Self.adopting(.init())
+        _ = table.listenersInspected([.tcp(9): Self.open], at: later)
+        #expect(Self.isGuarded(&table))
+        _ = table.listenersInspected([.tcp(9): ListenerState(ipv4: true, cookie: 8)], at: later)
+        #expect(!Self.isGuarded(&table))
+
+        table = Self.adopting(.init())
+        _ = table.listenersInspected([.tcp(9): ListenerState(ipv4: true, uid: 1000)], at: later)
+        #expect(!Self.isGuarded(&table))
+
+        table = Self.adopting(.init(sockets: [7], isOfEarlierBoot: true))
+        _ = table.listenersInspected([.tcp(9): Self.open], at: later)
+        #expect(!Self.isGuarded(&table))
+    }
+
+    @Test("a port of the never list isn't guarded, registered, adopted or orphaned")
+    func never() {
+        var table = Self.adopting(.init())
+        _ = table.listenersInspected([.tcp(9): Self.open], at: at(1))
+        _ = table.updateGuards(never: [9])
         #expect(table.guarded == [])
     }
 }

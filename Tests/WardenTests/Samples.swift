@@ -129,6 +129,12 @@ extension Peer {
     }
 }
 
+extension Question {
+    static func port(of program: Program, _ transport: Transport = .tcp, version: UInt32 = 3) -> Self {
+        .port(Mapping(program: program, version: version, protocolNumber: UInt32(transport.rawValue), port: 0))
+    }
+}
+
 extension PortmapperCall {
     static func port(of program: Program, _ transport: Transport = .tcp, version: UInt32 = 3) -> Self {
         .getPort(Mapping(program: program, version: version, protocolNumber: UInt32(transport.rawValue), port: 0))

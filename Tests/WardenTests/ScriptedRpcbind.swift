@@ -6,41 +6,35 @@ import Portmapper
 struct ScriptedRpcbind {
     var registrations: [RPCB] = []
     var isDown = false
+    /// /etc/services has no sunrpc.
+    var lacksVersion2 = false
+    /// DUMP takes too long.
+    var cannotList = false
 
-    mutating func answer(_ question: Question) -> Result<PortmapperResult, RpcbindFailure> {
+    mutating func answer(_ question: Question) -> Result<RpcbindAnswer, RpcbindFailure> {
         if isDown { return .failure(.unreachable("/run/rpcbind.sock: connection refused")) }
         switch question {
-        case .registry: return .success(.registrations(registrations))
-        case .lookup(.getPort(let mapping), _):
+        case .registry: return cannotList ? .failure(.timedOut) : .success(.registry(Listing(registrations)))
+        case .port(let mapping):
             let netID = mapping.transport == .tcp ? "tcp" : "udp"
-            let found = lookup(mapping.program, mapping.version, netID, falls: true)
+            let found = lacksVersion2 ? nil : lookup(mapping.program, mapping.version, netID)
             return .success(.port(UInt32(found.flatMap { UniversalAddress($0.address)?.port } ?? 0)))
-        case .lookup(.getAddress(_, let rpcb), let netID): return .success(.address(address(rpcb, netID, falls: true)))
-        case .lookup(.getVersionAddress(let rpcb), let netID):
-            return .success(.address(address(rpcb, netID, falls: false)))
         case .registration(.set(_, let rpcb)):
-            guard lookup(rpcb.program, rpcb.version, rpcb.netID, falls: false) == nil else {
-                return .success(.boolean(false))
+            let isTaken = registrations.contains {
+                $0.program == rpcb.program && $0.version == rpcb.version && $0.netID == rpcb.netID
             }
+            guard !isTaken else { return .success(.registration(false)) }
             var own = rpcb
             own.owner = "unknown"
             registrations.append(own)
-            return .success(.boolean(true))
-        case .registration(let call): return .success(.boolean(call.subject?.program == .nlockmgr))
-        case .lookup: return .failure(.refused("not a lookup"))
+            return .success(.registration(true))
+        case .registration(let call): return .success(.registration(call.subject?.program == .nlockmgr))
         }
     }
 
-    private func lookup(_ program: Program, _ version: UInt32, _ netID: String, falls: Bool) -> RPCB? {
+    /// The same version's, else the last one.
+    private func lookup(_ program: Program, _ version: UInt32, _ netID: String) -> RPCB? {
         let candidates = registrations.filter { $0.program == program && $0.netID == netID }
-        return candidates.first { $0.version == version } ?? (falls ? candidates.first : nil)
-    }
-
-    private func address(_ rpcb: RPCB, _ netID: NetID, falls: Bool) -> String {
-        guard let found = lookup(rpcb.program, rpcb.version, netID.rawValue, falls: falls),
-            let address = UniversalAddress(found.address), let hint = UniversalAddress(rpcb.address)
-        else { return "" }
-        let host = address.host.isUnspecified ? hint.host : address.host
-        return UniversalAddress(host: host, port: address.port).description
+        return candidates.first { $0.version == version } ?? candidates.last
     }
 }

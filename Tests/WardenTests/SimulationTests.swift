@@ -208,10 +208,8 @@ private struct Life {
         switch action {
         case .sendReply(let reply, let peer): checkReply(reply, to: peer, bench)
         case .ask(.registration): #expect(bench.warden.settings.rpcbind.permitsLocalRegistration)
-        case .ask(.lookup(let call, _)):
-            #expect([3, 9].contains(call.procedureNumber), "only lookups are forwarded")
         case .commit(let transaction): checkCommit(transaction, bench)
-        case .ask(.registry), .closeConnection, .inspectListeners, .inspectGrants, .cutFlows, .audit: break
+        case .ask(.registry), .ask(.port), .closeConnection, .inspectListeners, .inspectGrants, .cutFlows, .audit: break
         }
     }
 

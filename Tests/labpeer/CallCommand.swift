@@ -5,12 +5,14 @@ import Portmapper
 /// `labpeer call`: one call, and every reply to it.
 struct CallCommand {
     static let usage = """
-        labpeer call --to ADDR [--port 111] --over udp|tcp [--from ADDR] [--source-port N] [--xid N] [--wait MS]
+        labpeer call --to ADDR [--port 111] --over udp|tcp | --unix PATH [--from ADDR] [--source-port N] [--xid N] [--wait MS]
                      [--interface NAME] [--broadcast] [--all] [--show] [--repeat N | --count N] --hex BYTES | PROCEDURE…
         """
 
     private let peer: Endpoint
     private let transport: Transport
+    /// A unix socket in place of `--to`.
+    private let path: String?
     private let source: Endpoint?
     private let wait: Duration
     private let isBroadcast: Bool
@@ -30,11 +32,12 @@ struct CallCommand {
             list,
             options: [
                 "--to", "--port", "--over", "--from", "--source-port", "--xid", "--wait", "--hex", "--interface",
-                "--repeat", "--count",
+                "--repeat", "--count", "--unix",
             ],
             flags: ["--broadcast", "--all", "--show"])
-        peer = try arguments.peer(defaultPort: 111)
-        transport = try arguments.transport("--over")
+        path = arguments.text("--unix")
+        peer = path == nil ? try arguments.peer(defaultPort: 111) : Endpoint(.v4(0x7f00_0001), 111)
+        transport = path == nil ? try arguments.transport("--over") : .tcp
         wait = try arguments.wait()
         isBroadcast = arguments.has("--broadcast")
         wantsAll = arguments.has("--all") || isBroadcast || peer.address.isMulticastOrBroadcast
@@ -74,6 +77,7 @@ struct CallCommand {
     }
 
     func run() throws(SystemError) -> Int32 {
+        if let path { return try overStream(try Socket(connectedTo: path), ContinuousClock.now + wait) }
         let socket = try Socket(transport, isIPv4: peer.address.isIPv4)
         if isBroadcast { try socket.set(SOL_SOCKET, SO_BROADCAST) }
         if peer.interface != 0, !peer.address.isIPv4 {
@@ -109,6 +113,10 @@ struct CallCommand {
             say("\(outcome)")
             return 1
         }
+        return try overStream(socket, deadline)
+    }
+
+    private func overStream(_ socket: Socket, _ deadline: ContinuousClock.Instant) throws(SystemError) -> Int32 {
         try socket.send(framed(message))
         var reader = RecordReader(recordBytesMax: 1 << 24)
         var total = 0

@@ -45,6 +45,22 @@ final class Socket {
         if !isIPv4 { try set(Int32(IPPROTO_IPV6), IPV6_V6ONLY) }
     }
 
+    /// A stream to a unix socket.
+    init(connectedTo path: String) throws(SystemError) {
+        descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { throw SystemError("socket") }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8.prefix($0.count - 1)) }
+        let connected = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        guard connected == 0 else { throw SystemError("connect \(path)") }
+        _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
+    }
+
     deinit { close(descriptor) }
 
     func set(_ level: Int32, _ option: Int32, to value: Int32 = 1) throws(SystemError) {

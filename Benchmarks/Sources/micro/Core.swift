@@ -63,13 +63,11 @@ struct Core {
         }
     }
 
-    private func answer(_ question: Question) -> Result<PortmapperResult, RpcbindFailure> {
-        guard case .lookup(.getPort(let mapping), _) = question else {
-            do {
-                return .success(try dump.withUnsafeBytes { try PortmapperResult(decoding: $0, of: .dump(.v4)) })
-            } catch {
-                return .failure(.refused("\(error)"))
-            }
+    private func answer(_ question: Question) -> Result<RpcbindAnswer, RpcbindFailure> {
+        guard case .port(let mapping) = question else {
+            var decoder = ListingDecoder(trusted: ["superuser"])
+            dump.withUnsafeBytes { decoder.feed($0) }
+            return decoder.result.map { .success(.registry($0)) } ?? .failure(.refused("no listing"))
         }
         let index = Int(mapping.program.rawValue - 100_003) / 2
         return .success(.port(UInt32(80 + index >> 8) << 8 | UInt32(index & 255)))

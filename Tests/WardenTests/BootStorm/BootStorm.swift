@@ -29,7 +29,7 @@ struct BootStorm {
         case boots(client: Int)
         case arrives([UInt8], Peer)
         case daemonRuns
-        case answers(Question, Result<PortmapperResult, RpcbindFailure>)
+        case answers(Question, Result<RpcbindAnswer, RpcbindFailure>)
         case replies(Reply, client: Int)
         case waited(client: Int, xid: UInt32, Duration)
         case ticks
@@ -272,11 +272,11 @@ struct BootStorm {
         queue.insert(.answers(question, answer(question, at: looks)), at: rpcbindFreeAt)
     }
 
-    private func answer(_ question: Question, at begins: Duration) -> Result<PortmapperResult, RpcbindFailure> {
+    private func answer(_ question: Question, at begins: Duration) -> Result<RpcbindAnswer, RpcbindFailure> {
         switch question {
-        case .registry: .success(.registrations(plan.registrations(at: begins)))
-        case .lookup(.getPort(let mapping), _): .success(.port(UInt32(plan.port(of: mapping.program, at: begins))))
-        case .lookup, .registration: .failure(.refused("not asked in a storm"))
+        case .registry: .success(.registry(Listing(plan.registrations(at: begins))))
+        case .port(let mapping): .success(.port(UInt32(plan.port(of: mapping.program, at: begins))))
+        case .registration: .failure(.refused("not asked in a storm"))
         }
     }
 

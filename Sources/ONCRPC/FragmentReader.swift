@@ -1,0 +1,41 @@
+/// Cuts a TCP stream into records (RFC 5531, 11) without keeping them: their bytes are handed on as they come.
+///
+/// ```
+/// header ──4 bytes──▶ fragment ──its bytes──▶ header
+/// ```
+/// For streams whose sender is trusted to end its records; a reader that keeps a record must bound it by itself.
+public struct FragmentReader: Sendable {
+    private static let lastFragmentBit: UInt32 = 0x8000_0000
+
+    private var header: UInt32 = 0
+    private var headerBytes = 0
+    private var fragmentLeft = 0
+
+    public init() {}
+
+    /// Takes the next bytes of the stream.
+    ///
+    /// - Parameter part: is handed bytes of the record at hand, and whether they are its last. They may be none.
+    public mutating func feed(_ bytes: UnsafeRawBufferPointer, _ part: (UnsafeRawBufferPointer, _ isLast: Bool) -> Void)
+    {
+        var offset = 0
+        while offset < bytes.count {
+            if headerBytes < 4 {
+                header = header << 8 | UInt32(bytes[offset])
+                headerBytes += 1
+                offset += 1
+                guard headerBytes == 4 else { continue }
+                fragmentLeft = Int(header & ~Self.lastFragmentBit)
+            }
+            let count = min(fragmentLeft, bytes.count - offset)
+            fragmentLeft -= count
+            let isDone = fragmentLeft == 0
+            let isLast = isDone && header & Self.lastFragmentBit != 0
+            if count > 0 || isLast {
+                part(UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + count]), isLast)
+            }
+            offset += count
+            if isDone { headerBytes = 0 }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+/// What rpcbind has registered (DUMP of version 4), as far as it was kept.
+public struct Listing: Hashable, Sendable {
+    /// In rpcbind's order.
+    public var registrations: [RPCB]
+    /// Registrations that were left out: beyond ``PortmapperLimits/untrustedRegistrationsMax`` or
+    /// ``PortmapperLimits/registrationsMax``.
+    public var omitted: Int
+
+    public init(_ registrations: [RPCB] = [], omitted: Int = 0) {
+        self.registrations = registrations
+        self.omitted = omitted
+    }
+}
+
+/// Decodes the results of a DUMP of versions 3 and 4 as they come.
+///
+/// Any local user may register without end, and with strings of any length. So memory is bounded by what is kept, never
+/// by what is told: strings are cut, and registrations of owners that are not trusted beyond a number are only counted.
+///
+/// ```
+/// more? ──TRUE──▶ program ─▶ version ─▶ netid ─▶ address ─▶ owner ─▶ more?
+///   └───FALSE──▶ done        (anything else ──▶ faulty)
+/// ```
+public struct ListingDecoder: Sendable {
+    private enum State {
+        case more, program, version
+        /// The string's length comes.
+        case length(Int)
+        /// The string's bytes come: so many are kept yet, and so many of its own and of padding are left.
+        case text(Int, kept: Int, left: Int)
+        case done, faulty
+    }
+
+    /// The limits of netid, address and owner, in their order.
+    private static let textBytesMax = [
+        PortmapperLimits.netIDBytesMax, PortmapperLimits.addressBytesMax, PortmapperLimits.ownerBytesMax,
+    ]
+
+    private let trusted: Set<String>
+    private var state = State.more
+    private var word: UInt32 = 0
+    private var wordBytes = 0
+    private var program: UInt32 = 0
+    private var version: UInt32 = 0
+    private var texts: [[UInt8]] = [[], [], []]
+    private var listing = Listing()
+    private var trustedCount = 0
+
+    /// - Parameter trusted: the owners whose registrations are kept first.
+    public init(trusted: Set<String>) {
+        self.trusted = trusted
+    }
+
+    /// The whole listing; `nil` until its end, and for bytes that are none.
+    public var result: Listing? {
+        guard case .done = state else { return nil }
+        return listing
+    }
+
+    /// Takes the next bytes of the results.
+    public mutating func feed(_ bytes: UnsafeRawBufferPointer) {
+        var offset = 0
+        while offset < bytes.count {
+            switch state {
+            case .done, .faulty:
+                // Bytes behind the end.
+                state = .faulty
+                return
+            case .text(let index, let kept, let left):
+                let count = min(left, bytes.count - offset)
+                let part = bytes[offset..<offset + min(kept, count)]
+                texts[index].append(contentsOf: part.lazy.map { (0x20...0x7e).contains($0) ? $0 : UInt8(ascii: "?") })
+                offset += count
+                if left == count {
+                    textEnded(index)
+                } else {
+                    state = .text(index, kept: kept - part.count, left: left - count)
+                }
+            case .more, .program, .version, .length:
+                word = word << 8 | UInt32(bytes[offset])
+                wordBytes += 1
+                offset += 1
+                guard wordBytes == 4 else { continue }
+                wordBytes = 0
+                take(word)
+            }
+        }
+    }
+
+    private mutating func take(_ word: UInt32) {
+        switch state {
+        case .more:
+            switch word {
+            case 0: state = .done
+            case 1: state = .program
+            case _: state = .faulty
+            }
+        case .program: (program, state) = (word, .version)
+        case .version: (version, state) = (word, .length(0))
+        case .length(let index):
+            texts[index].removeAll(keepingCapacity: true)
+            let padded = (Int(word) + 3) & ~3  // RFC 4506, 4.10
+            state = .text(index, kept: min(Int(word), Self.textBytesMax[index]), left: padded)
+            if padded == 0 { textEnded(index) }
+        case .text, .done, .faulty: break
+        }
+    }
+
+    private mutating func textEnded(_ index: Int) {
+        guard index == texts.count - 1 else {
+            state = .length(index + 1)
+            return
+        }
+        state = .more
+        let owner = text(2)
+        let isTrusted = trusted.contains(owner)
+        let (count, limit) =
+            isTrusted
+            ? (trustedCount, PortmapperLimits.registrationsMax)
+            : (listing.registrations.count - trustedCount, PortmapperLimits.untrustedRegistrationsMax)
+        guard count < limit else {
+            listing.omitted += 1
+            return
+        }
+        if isTrusted { trustedCount += 1 }
+        listing.registrations.append(
+            RPCB(program: Program(program), version: version, netID: text(0), address: text(1), owner: owner))
+    }
+
+    private func text(_ index: Int) -> String { String(decoding: texts[index], as: UTF8.self) }
+}

@@ -1,0 +1,45 @@
+import Portmapper
+
+/// The registration that answers a look-up.
+final class MatchedRegistration: Sendable {
+    let program: Program
+    /// What rpcbind's answer named; the registration's own may be another, see ``Warden/match(_:at:over:)``.
+    let answered: ServicePort
+    let netID: NetID
+    let service: ServicePort
+    let registration: Registration
+    /// The owner's word is good.
+    let isTrusted: Bool
+
+    init?(_ registration: Registration, answered: ServicePort?, isTrusted: Bool) {
+        guard let service = registration.service else { return nil }
+        program = registration.program
+        self.answered = answered ?? service
+        netID = registration.netID
+        self.service = service
+        self.registration = registration
+        self.isTrusted = isTrusted
+    }
+}
+
+extension Registration {
+    /// The address by which the peer reaches the service: the one that it asked, unless the service has one of its own.
+    func host(asked peer: Peer) -> IPAddress {
+        guard let host = address?.host, !host.isUnspecified, peer.isLocal || !host.isLoopback else {
+            return peer.asked.host
+        }
+        return host
+    }
+}
+
+extension Sequence<Registration> {
+    /// The one that rpcbind chooses for a look-up of this version: the same version's, else the last one.
+    func chosen(for version: UInt32) -> Registration? {
+        var choice: Registration?
+        for registration in self {
+            choice = registration
+            if registration.version == version { break }
+        }
+        return choice
+    }
+}
