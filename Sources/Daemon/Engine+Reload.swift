@@ -212,6 +212,8 @@ extension Settings {
         settings.limits.recordBytes = limits.recordBytes
         settings.quarantine = fresh.quarantine
         settings.policyPath = fresh.policyPath
+        settings.audit.permitted = fresh.audit.permitted
+        settings.audit.host = fresh.audit.host
         return settings
     }
 }

@@ -302,6 +302,8 @@ final class Engine {
     }
 
     private func write(_ event: AuditEvent) {
+        var event = event
+        event.host = warden.settings.audit.host
         audit.write(event, at: HostClock.wallClock())
     }
 

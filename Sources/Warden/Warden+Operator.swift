@@ -131,9 +131,23 @@ extension Warden {
         public var isGuarded: Bool
         public var isOrphaned = false
         public var isGuardable = true
+        /// Other programs at its port, ascending: who opens the one opens them too.
+        public var sharesPortWith: [Program] = []
     }
 
     public var registryEntries: [RegistryEntry] {
+        var entries = allEntries
+        let programs = entries.reduce(into: [ServicePort: Set<Program>]()) { programs, entry in
+            if let service = entry.service { programs[service, default: []].insert(entry.program) }
+        }
+        for index in entries.indices {
+            let atPort = entries[index].service.flatMap { programs[$0] } ?? []
+            entries[index].sharesPortWith = atPort.subtracting([entries[index].program]).sorted()
+        }
+        return entries
+    }
+
+    private var allEntries: [RegistryEntry] {
         (registry?.registrations ?? []).map { entry($0) } + orphanEntries
             + (registry?.unguardable ?? []).map { rpcb in
                 RegistryEntry(

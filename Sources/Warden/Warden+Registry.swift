@@ -185,6 +185,11 @@ extension Warden {
         unguardableLogged = Set(registry.unguardable)
     }
 
+    /// What would make the owner trusted: a uid can be. `unknown`, who came over loopback, is whoever did.
+    private static func remedy(_ owner: String) -> String {
+        UInt32(owner) == nil ? "" : "; trusted if rpcbind.owners has \"\(owner)\""
+    }
+
     private func event(_ kind: AuditEvent.Kind, _ registration: Registration) -> AuditEvent {
         var event = AuditEvent(kind)
         event.program = registration.program
@@ -192,6 +197,7 @@ extension Warden {
         event.version = registration.version
         let place = registration.service.map(String.init(describing:)) ?? registration.addressText
         event.detail = "\(place) (\(registration.netID.rawValue)) by \(registration.owner)"
+        if kind == .untrustedRegistration { event.detail? += Self.remedy(registration.owner) }
         return event
     }
 }

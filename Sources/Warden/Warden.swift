@@ -56,6 +56,8 @@ public struct Warden: Sendable {
     var listings = ListingCache()
     var listingBudget = ListingBudget()
     var auditLimiter = AuditLimiter()
+    /// Empty but with `audit.permitted: first`.
+    var firstPermissions = FirstPermissions()
 
     /// Guard, standing elements and grants are what registry, listeners and policy ask for.
     var areServicesSettled = false
