@@ -9,7 +9,7 @@ public enum SetupFiles {
     public static let recordFolder = "/var/lib/rpcwarden"
     public static let record = "/var/lib/rpcwarden/setup"
     public static let user = "rpcwarden"
-    public static let units = ["rpcwarden.socket", "rpcwarden.service"]
+    public static let units = ["rpcwarden.socket", "rpcwarden.service", "rpcwarden-guard.service"]
 
     /// Where the drop-in moves rpcbind.
     public static let rpcbindPort: UInt16 = 1111

@@ -4,7 +4,9 @@ import Portmapper
 
 extension Warden {
     /// The kernel's table as an earlier run left it; its grants are adopted, and checked once rpcbind has answered.
-    public mutating func tableFound(_ contents: TableContents, at now: Instant) {
+    ///
+    /// - Parameter saved: what that run knew of the guarded ports, with sockets of this boot only.
+    public mutating func tableFound(_ contents: TableContents, saved: SavedGuard? = nil, at now: Instant) {
         services.adopt(guarded: contents.guarded)
         let never = settings.firewall.never
         // Few rules made all of them.
@@ -33,12 +35,23 @@ extension Warden {
         elements.standing = contents.standing.filter {
             !never.contains($0.service.port) && $0.service.port != Self.portmapperPort
         }
+        if !pending.isEmpty {
+            unjudged = Unjudged(grants: Set(ledger.keys).union(memory.entries.keys), standing: elements.standing)
+        }
         writer.desire(elements)
         revokeExcess()
     }
 
-    /// There is no table yet.
-    public mutating func tableMissing(at now: Instant) {
+    /// There is no table yet: what was guarded last is guarded until the registry is known, and what was remembered is.
+    public mutating func tableMissing(saved: SavedGuard? = nil, at now: Instant) {
+        if let saved {
+            services.adopt(guarded: Set(saved.programs.keys))
+            for (key, memory, left) in saved.memories(for: settings, at: wallClock(at: now)) {
+                let entry = GrantMemory.Entry(note: memory.note, programs: memory.programs, until: now + left)
+                _ = self.memory.remember(key, entry, limit: settings.limits.grants)
+            }
+            if !pending.isEmpty { unjudged = Unjudged(grants: Set(memory.entries.keys), standing: []) }
+        }
         writer.desire(elements())
     }
 

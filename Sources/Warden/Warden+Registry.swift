@@ -74,6 +74,7 @@ extension Warden {
     mutating func settleServices(at now: Instant, into actions: inout [Action]) {
         guard !areServicesSettled, registry != nil else { return }
         areServicesSettled = true
+        savingMark += 1
         let stale = services.programs.keys.filter { services.listeners[$0]?.isListening == false }
         for service in stale.sorted() where !staleLogged.contains(service) {
             var event = AuditEvent(.staleRegistration, detail: "nothing listens at \(service)")
@@ -110,7 +111,10 @@ extension Warden {
     private func standingClients(of service: ServicePort) -> [AddressRange] {
         let programs = services.programs[service] ?? []
         let ranges = programs.flatMap { policy.standing($0, over: service.transport) }
-        return programs.count == 1 ? ranges : AddressRange.union(ranges)
+        let kept = (unjudged.standing[service] ?? []).filter { clients in
+            programs.contains { pending.mayStand(clients, $0, over: service.transport) }
+        }
+        return programs.count == 1 && kept.isEmpty ? ranges : AddressRange.union(ranges + kept)
     }
 
     private mutating func auditChanges(
