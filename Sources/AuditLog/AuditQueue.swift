@@ -10,10 +10,12 @@ struct AuditQueue {
         var count = 0
         var first: Timestamp
         var last: Timestamp
+        var host: String?
 
         var event: AuditEvent {
             var event = AuditEvent(.suppressed, detail: "the log could not be written: \(count) lines lost")
             event.count = count
+            event.host = host
             event.window = .milliseconds(max(0, last.milliseconds - first.milliseconds))
             return event
         }
@@ -50,7 +52,7 @@ struct AuditQueue {
     mutating func miss(_ event: AuditEvent, at time: Timestamp) {
         let count = event.kind == .suppressed ? event.count ?? 1 : 1
         missed += count
-        if missing == nil { missing = Missing(first: time, last: time) }
+        if missing == nil { missing = Missing(first: time, last: time, host: event.host) }
         missing?.count += count
         missing?.last = time
     }

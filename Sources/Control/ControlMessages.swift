@@ -174,11 +174,14 @@ public struct RegistryRow: Codable, Hashable, Sendable {
     public var orphaned: Bool
     /// `false` where no packet filter sees the service's packets (RDMA).
     public var guardable: Bool
+    /// Other programs at the same port; `nil` for none.
+    public var sharesPortWith: [UInt32]?
 
     enum CodingKeys: String, CodingKey {
         case program
         case programName = "program_name"
         case version, netid, address, owner, trusted, alive, guarded, orphaned, guardable
+        case sharesPortWith = "shares_port_with"
     }
 
     public init(

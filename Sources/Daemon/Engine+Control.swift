@@ -106,10 +106,12 @@ extension Engine {
     }
 
     private func row(_ entry: Warden.RegistryEntry, isAlive: Bool) -> RegistryRow {
-        RegistryRow(
+        var row = RegistryRow(
             program: entry.program.rawValue, programName: names.name(of: entry.program), version: entry.version,
             netid: entry.netID, address: entry.address, owner: entry.owner, trusted: entry.isTrusted, alive: isAlive,
             guarded: entry.isGuarded, orphaned: entry.isOrphaned, guardable: entry.isGuardable)
+        if !entry.sharesPortWith.isEmpty { row.sharesPortWith = entry.sharesPortWith.map(\.rawValue) }
+        return row
     }
 
     private func denials(since seconds: Int?) -> ControlReply {

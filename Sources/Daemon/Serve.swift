@@ -57,17 +57,19 @@ public func serve(configuration: String?) throws {
     let signals = blockedSignals()
     try makeRunDirectory(for: load.settings.controlPath)
     let sockets = try listeningSockets(load.settings)
-    try restrict(load.settings)
+    let state = stateFolder()
+    try restrict(load.settings, state)
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let loop = group.next()
     let engine = try loop.submit {
         let client = try NetfilterClient(netfilter.channel)
-        let engine = try Engine(on: loop, load, configuration: configuration, client)
+        let engine = try Engine(on: loop, load, configuration: configuration, client, state: state)
         return (NIOLoopBound(engine, eventLoop: loop), try engine.start(at: sockets))
     }.wait()
     try engine.1.wait()
     wait(for: signals, onHangup: { loop.execute { engine.0.value.refresh() } })
     try loop.flatSubmit { engine.0.value.drain() }.wait()
+    try loop.flatSubmit { engine.0.value.saveGuard() }.wait()
     let loss = try loop.submit {
         engine.0.value.stop()
         return engine.0.value.netfilter.loss
@@ -78,11 +80,26 @@ public func serve(configuration: String?) throws {
 }
 
 /// Every socket below 1024 is bound: from here on this process, which strangers talk to, has no capability at all.
-private func restrict(_ settings: Settings) throws(SandboxError) {
+private func restrict(_ settings: Settings, _ state: StateFolder?) throws(SandboxError) {
     try Privileges.keep(only: nil)
-    let folders = Set(([settings.controlPath] + auditPaths(settings.audit)).map(folder)).sorted()
+    let folders = Set(
+        ([settings.controlPath] + auditPaths(settings.audit)).map(folder) + (state.map { [$0.path] } ?? [])
+    )
+    .sorted()
     // Where it is missing, the netfilter process says so.
     _ = try Privileges.onlyWriteFiles(beneath: folders)
+}
+
+/// Where the guard is kept; without the folder the daemon runs all the same.
+private func stateFolder() -> StateFolder? {
+    let state = StateFolder()
+    do {
+        try state.make()
+        return state
+    } catch {
+        writeError("rpcwarden: the guard can't be saved for the next boot: \(error)")
+        return nil
+    }
 }
 
 /// Where the audit log's file is named, and where a symbolic link of that name leads to.

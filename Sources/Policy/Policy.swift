@@ -36,9 +36,12 @@ public enum ListDecision: Hashable, Sendable {
 
 /// The policy, compiled: clients that the same rules name share a class, and each class knows its answers.
 public struct Policy: Sendable {
-    fileprivate struct Permission: Sendable {
+    struct Permission: Sendable {
         var rule: Int
         var open: Opening
+
+        /// Where several rules permit the same, the one that opens most counts, then the first.
+        func outdoes(_ other: Permission) -> Bool { open != other.open ? open > other.open : rule < other.rule }
     }
 
     fileprivate struct ClientClass: Sendable {
@@ -46,6 +49,8 @@ public struct Policy: Sendable {
         var permissions: [ServiceKey: Permission] = [:]
         var listed: Set<ServiceKey> = []
         var listRule: Int?
+        /// `nil` where no rule names a range. Looked at after `permissions`, which knows what the ranges add to its own.
+        var ranges: RangePermissions?
     }
 
     public let rules: [Rule]
@@ -53,6 +58,8 @@ public struct Policy: Sendable {
     private var ipv4: IntervalMap<UInt32>
     private var ipv6: IntervalMap<IPv6Bits>
     private var standing: [ServiceKey: [AddressRange]] = [:]
+    /// Of programs that no rule with `open: always` names but by a range.
+    private var rangesStanding = StandingRanges([]) { _ in [] }
 
     /// Compiles `rules`; `addresses` holds what each host name of theirs resolves to.
     ///
@@ -76,6 +83,7 @@ public struct Policy: Sendable {
         ipv6 = IntervalMap(boundaries.ipv6, classOf: classOf)
         self.classes = classes
         for key in Self.standingKeys(of: rules) { standing[key] = standingRanges(of: key) }
+        rangesStanding = standingByRange
     }
 
     /// All clients of one class are told the same. An index into `classes`.
@@ -108,8 +116,11 @@ public struct Policy: Sendable {
         if let permission = classes[number].permissions[ServiceKey(program, transport)] {
             return .permitted(rule: permission.rule, open: permission.open)
         }
+        if let permission = classes[number].ranges?.permission(of: ServiceKey(program, transport)) {
+            return .permitted(rule: permission.rule, open: permission.open)
+        }
         let other: Transport = transport == .tcp ? .udp : .tcp
-        return classes[number].permissions[ServiceKey(program, other)] == nil ? .noRule : .transport
+        return classes[number].permission(of: ServiceKey(program, other)) == nil ? .noRule : .transport
     }
 
     public func listing(by client: IPAddress) -> ListDecision {
@@ -121,17 +132,22 @@ public struct Policy: Sendable {
 
     /// Whether a rule that lists for `client` covers the program over that transport.
     public func lists(_ program: Program, over transport: Transport, for client: IPAddress) -> Bool {
-        classes[classNumber(of: client)].listed.contains(ServiceKey(program, transport))
+        let number = classNumber(of: client)
+        let key = ServiceKey(program, transport)
+        return classes[number].listed.contains(key) || (classes[number].ranges?.lists(key) ?? false)
     }
 
     /// The clients for whom the service is always open: disjoint, ascending.
     public func standing(_ program: Program, over transport: Transport) -> [AddressRange] {
-        standing[ServiceKey(program, transport)] ?? []
+        standing[ServiceKey(program, transport)] ?? rangesStanding[ServiceKey(program, transport)]
     }
 
     /// The clients to whom any rule permits anything over the transport: disjoint, ascending.
     public func clients(over transport: Transport) -> [AddressRange] {
-        let isPermitted = classes.map { $0.permissions.keys.contains { $0.transport == transport } }
+        let isPermitted = classes.map { clients in
+            clients.permissions.keys.contains { $0.transport == transport }
+                || (clients.ranges?.permitsAnything(over: transport) ?? false)
+        }
         return ranges { isPermitted[$0] }
     }
 
@@ -142,7 +158,6 @@ public struct Policy: Sendable {
 }
 
 extension Policy.ClientClass {
-    /// Where several rules permit the same, the one that opens most counts, then the first.
     fileprivate init(_ members: [Int], of rules: [Rule]) {
         self.rules = members
         for index in members {
@@ -157,6 +172,15 @@ extension Policy.ClientClass {
                 }
             }
         }
+        ranges = RangePermissions(members, of: rules)
+        guard let ranges else { return }
+        for (key, permission) in permissions {
+            if let other = ranges.permission(of: key), other.outdoes(permission) { permissions[key] = other }
+        }
+    }
+
+    fileprivate func permission(of key: ServiceKey) -> Policy.Permission? {
+        permissions[key] ?? ranges?.permission(of: key)
     }
 }
 
@@ -208,7 +232,15 @@ extension Policy {
     }
 
     private func standingRanges(of key: ServiceKey) -> [AddressRange] {
-        let isStanding = classes.map { $0.permissions[key]?.open == .always }
+        let isStanding = classes.map { $0.permission(of: key)?.open == .always }
         return ranges { isStanding[$0] }
+    }
+
+    private var standingByRange: StandingRanges {
+        StandingRanges(rules) { members in
+            let members = Set(members)
+            let isStanding = classes.map { $0.rules.contains(where: members.contains) }
+            return ranges { isStanding[$0] }
+        }
     }
 }

@@ -28,7 +28,7 @@ public struct PolicyWarning: Hashable, Sendable {
 
     /// NFSv3 clients never ask the portmapper again after the mount: once the grant is gone, the mount hangs.
     private static func nfsOnLookup(_ rule: Rule, beside others: Others) -> String? {
-        guard rule.to.contains(.nfs), rule.open == .onLookup else { return nil }
+        guard rule.names(.nfs), rule.open == .onLookup else { return nil }
         guard !others.standingNFS.reach(clientsOf: rule, where: { $0.over.isSuperset(of: rule.over) }) else {
             return nil
         }
@@ -39,7 +39,7 @@ public struct PolicyWarning: Hashable, Sendable {
     /// Without nlockmgr and status the first lock of an NFSv3 client fails or hangs. NFSv4 locks through nfs itself.
     private static func nfsWithoutLocks(_ rule: Rule, beside others: Others) -> String? {
         // With "open: never" nobody mounts through this rule, so nobody locks.
-        guard rule.to.contains(.nfs), rule.open != .never, !isNFSv4Only(rule, beside: others) else { return nil }
+        guard rule.names(.nfs), rule.open != .never, !isNFSv4Only(rule, beside: others) else { return nil }
         let missing = [("nlockmgr", others.nlockmgr), ("status", others.status)].filter { _, permitting in
             !permitting.reach(clientsOf: rule) { !$0.over.isDisjoint(with: rule.over) }
         }
@@ -64,7 +64,7 @@ private struct Others {
     init(_ rules: [Rule]) {
         let lengths = Set(rules.lazy.flatMap(\.from).compactMap(\.prefix?.length))
         let index = { (program: Program, isFit: (Rule) -> Bool) in
-            RuleIndex(rules.filter { $0.to.contains(program) && isFit($0) }, lengths: lengths)
+            RuleIndex(rules.filter { $0.names(program) && isFit($0) }, lengths: lengths)
         }
         standingNFS = index(.nfs) { $0.open == .always }
         nlockmgr = index(.nlockmgr) { $0.open != .never }

@@ -50,6 +50,8 @@ public struct Rule: Hashable, Sendable {
     public var from: [ClientTerm]
     public var except: [ClientTerm]
     public var to: Set<Program>
+    /// Programs that are named by ranges, beside those of ``to``.
+    public var programRanges: ProgramRanges
     /// The transports of the service, not of the question.
     public var over: Set<Transport>
     public var lists: Bool
@@ -57,6 +59,7 @@ public struct Rule: Hashable, Sendable {
 
     public init(
         name: String, location: Location, from: [ClientTerm], except: [ClientTerm] = [], to: Set<Program>,
+        programRanges: ProgramRanges = .none,
         over: Set<Transport> = [.tcp, .udp], lists: Bool = false, open: Opening = .onLookup
     ) {
         self.name = name
@@ -65,10 +68,13 @@ public struct Rule: Hashable, Sendable {
         self.from = from
         self.except = except
         self.to = to
+        self.programRanges = programRanges
         self.over = over
         self.lists = lists
         self.open = open
     }
+
+    public func names(_ program: Program) -> Bool { to.contains(program) || programRanges.contains(program) }
 
     /// Put together once: each lookup tells of its rule.
     private static func label(_ name: String, _ location: Location) -> String {

@@ -22,6 +22,8 @@ public struct DraftPolicy: Hashable, Sendable {
         public var to: [Program]
         public var over: Set<Transport> = [.tcp, .udp]
         public var lists = false
+        /// Lines within the rule, commented out: what a person may want.
+        public var hints: [String] = []
         public var open: Opening = .onLookup
     }
 
@@ -69,6 +71,7 @@ public struct DraftPolicy: Hashable, Sendable {
             lines += list("over", rule.over.map(\.description).sorted())
         }
         if rule.lists { lines.append("    list: true") }
+        lines += rule.hints.map { "    " + comment($0) }
         lines.append("    open: \(rule.open.rawValue)")
         return lines
     }

@@ -17,17 +17,41 @@ public enum ExportClient: Hashable, Sendable {
     /// Why no policy can say this, and what to do.
     case inexpressible(String)
 
-    init(_ name: ArraySlice<UInt8>) {
+    /// The client, and what a person should know of how its name was read.
+    static func read(_ name: ArraySlice<UInt8>) -> (client: Self, note: String?) {
         let text = String(decoding: name, as: UTF8.self)
-        if text == "*" {
-            self = .everyone(.written)
-        } else if !name.allSatisfy({ (0x21...0x7e).contains($0) }) {
-            self = .inexpressible("its name holds a blank, a control character or no ASCII")
-        } else if name.isEmpty {
-            self = .everyone(.implied)
-        } else {
-            self = Self.special(text) ?? Self.numeric(text) ?? Self.named(text)
+        if text == "*" { return (.everyone(.written), nil) }
+        guard name.allSatisfy({ (0x21...0x7e).contains($0) }) else {
+            return (.inexpressible("its name holds a blank, a control character or no ASCII"), nil)
         }
+        if name.isEmpty { return (.everyone(.implied), nil) }
+        if let bare = withoutBrackets(text), let client = numeric(bare) {
+            return (client, bracketsNote(bare, client))
+        }
+        let client = special(text) ?? numeric(text) ?? named(text)
+        return (client, hostBitsNote(text, client))
+    }
+
+    /// `[fd00::]/64` as `fd00::/64`; `nil` for anything but an IPv6 address in brackets.
+    private static func withoutBrackets(_ text: String) -> String? {
+        guard text.first == "[", let end = text.firstIndex(of: "]") else { return nil }
+        let inner = text[text.index(after: text.startIndex)..<end]
+        let rest = text[text.index(after: end)...]
+        guard inner.contains(":"), !inner.contains("["), rest.isEmpty || rest.first == "/" else { return nil }
+        return String(inner) + rest
+    }
+
+    private static func bracketsNote(_ bare: String, _ client: Self) -> String? {
+        if case .inexpressible = client { return nil }
+        return "brackets make a wildcard for nfs-utils, which lets nobody in by it; taken for \(bare): write it without"
+    }
+
+    private static func hostBitsNote(_ text: String, _ client: Self) -> String? {
+        guard case .network(let prefix) = client, let slash = text.firstIndex(of: "/"),
+            IPAddress(text[..<slash]) != prefix.address
+        else { return nil }
+        return
+            "all of \(prefix), for the bits beyond the mask do not count; write \(text[..<slash]) for that host alone"
     }
 
     private static func special(_ text: String) -> Self? {
@@ -37,19 +61,41 @@ public enum ExportClient: Hashable, Sendable {
         if text.hasPrefix("gss/") {
             return .inexpressible("everyone who has a ticket, from any address; write the prefixes of these clients")
         }
+        if text.hasPrefix("/") {
+            return .inexpressible("a second path: exports(5) takes one in a line, and its clients after it")
+        }
         if text.contains(where: { "*?[]".contains($0) }) {
-            return .inexpressible("a wildcard, which follows reverse DNS; write the prefixes of these clients")
+            return .inexpressible(
+                "a wildcard, which follows reverse DNS; write \(prefix(of: text) ?? "the prefixes of these clients")")
+        }
+        if text.contains(",") {
+            return .inexpressible("no client: a blank parts clients, and a comma parts options only")
         }
         return nil
+    }
+
+    /// `192.168.1.*` as the prefix that is meant: nfs-utils compares it with names.
+    private static func prefix(of text: String) -> String? {
+        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+        let octets = parts.prefix { $0 != "*" }
+        guard parts.count == 4, !octets.isEmpty, parts.dropFirst(octets.count).allSatisfy({ $0 == "*" }) else {
+            return nil
+        }
+        let address = octets.joined(separator: ".") + String(repeating: ".0", count: 4 - octets.count)
+        return IPAddress(address).map { "\($0)/\(octets.count * 8) if these addresses are meant" }
     }
 
     /// An address, or a network with a length or a netmask; nfs-utils ignores the bits beyond it.
     private static func numeric(_ text: String) -> Self? {
         let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
         guard let address = IPAddress(parts[0]) else {
+            if let zone = parts[0].firstIndex(of: "%"), IPAddress(parts[0][..<zone]) != nil {
+                return .inexpressible(
+                    "an address with a zone; write \(parts[0][..<zone]), at whichever interface it is")
+            }
             return parts.count == 2 || text.contains(":") ? .inexpressible("no address that we know") : nil
         }
-        guard !(address.isIPv4 && text.contains(":")) else {
+        guard !(address.isIPv4 && parts[0].contains(":")) else {
             return .inexpressible("an IPv4-mapped address; write it as IPv4")
         }
         guard parts.count == 2 else { return single(address) }

@@ -16,42 +16,82 @@ public struct ExportsDraft: Sendable {
 
     public private(set) var policy = DraftPolicy()
     /// `file:line: what is not in the policy, and why`, for people.
-    public var warnings: [String] { places.sorted { ($0.file, $0.line) < ($1.file, $1.line) }.map(\.text) }
+    public var warnings: [String] { remarks.filter { !$0.isError }.map(\.text) }
+    /// `file:line:column: error: what can't be read`; the policy lacks what these lines say.
+    public var errors: [String] { remarks.filter(\.isError).map(\.text) }
+    /// False where a file can't be read to its end: then the policy is no draft of it.
+    public let isWhole: Bool
+
+    private struct Remark {
+        var file: Int
+        var line: Int
+        var isError: Bool
+        var text: String
+    }
+
+    /// Clients in the order in which the exports name them, and why each is there.
+    private struct Clients {
+        /// Of the exports that brought a client in; more are counted.
+        static let reasonsMax = 2
+
+        private(set) var terms: [ClientTerm] = []
+        private var reasons: [ClientTerm: [String]] = [:]
+
+        mutating func add(_ term: ClientTerm, _ reason: String) {
+            if reasons[term] == nil { terms.append(term) }
+            reasons[term, default: []].append(reason)
+        }
+
+        var members: [DraftPolicy.Member] { terms.map { DraftPolicy.Member($0, comment: comment(of: $0)) } }
+
+        private func comment(of term: ClientTerm) -> String {
+            let all = reasons[term] ?? []
+            let more = all.count - Self.reasonsMax
+            return all.prefix(Self.reasonsMax).joined(separator: ", ") + (more > 0 ? ", and \(more) more" : "")
+        }
+    }
 
     private static let group = "nfs-clients"
-    /// Of the exports that brought a client in; more are counted.
-    private static let reasonsMax = 2
+    /// Apart from the others: who narrows or widens what the clients may do means those that the exports name.
+    private static let worldGroup = "everyone"
 
-    private var places: [(file: Int, line: Int, text: String)] = []
+    private var remarks: [Remark] = []
     private var fileIndex = 0
-    private var order: [ClientTerm] = []
-    private var reasons: [ClientTerm: [String]] = [:]
+    private var clients = Clients()
+    private var world = Clients()
 
     public init(_ sources: [Source]) {
+        isWhole = sources.allSatisfy(\.file.isWhole)
         for (index, source) in sources.enumerated() {
             fileIndex = index
             for entry in source.file.entries { add(entry, in: source.name) }
-            for problem in source.file.problems { warn(source.name, problem.line, problem.message) }
+            for problem in source.file.problems { add(problem, in: source.name) }
         }
+        remarks.sort { ($0.file, $0.line) < ($1.file, $1.line) }
         policy.comments = Self.heading(sources.map(\.name)) + omissions
-        guard !order.isEmpty else { return }
-        policy.addGroup(Self.group, order.map { DraftPolicy.Member($0, comment: comment(of: $0)) })
-        policy.rules = [Self.nfsRule, Self.helpersRule]
+        if !clients.terms.isEmpty {
+            policy.addGroup(Self.group, clients.members)
+            policy.rules += [Self.nfsRule, Self.helpersRule]
+        }
+        if !world.terms.isEmpty {
+            policy.addGroup(Self.worldGroup, world.members)
+            policy.rules += [Self.worldNFSRule, Self.worldHelpersRule]
+        }
     }
 
     private mutating func add(_ entry: ExportsFile.Entry, in file: String) {
-        let place = "\(ShownText(file.utf8)):\(entry.line) \(entry.path)"
+        let place = "\(ShownText.file(file)):\(entry.line) \(entry.path)"
+        if let note = entry.note { warn(file, entry.line, "\(entry.path) to \(entry.written.quoted): \(note)") }
         switch entry.client {
-        case .network(let prefix):
-            if prefix.length == 0 {
-                warn(file, entry.line, "\(entry.path) is exported to the whole world (\(prefix)), and so are the ports")
-            }
-            permit(.prefix(prefix), place)
-        case .host(let name): permit(.host(name), place)
+        case .network(let prefix) where prefix.length == 0:
+            warn(file, entry.line, "\(entry.path) is exported to the whole world (\(prefix)), and so are the ports")
+            world.add(.prefix(prefix), place)
+        case .network(let prefix): clients.add(.prefix(prefix), place)
+        case .host(let name): clients.add(.host(name), place)
         case .everyone(.written):
             warn(file, entry.line, "\(entry.path) is exported to the whole world (*), and so are the ports")
-            for world in [Prefix(.v4(0), length: 0), Prefix(.v6(0), length: 0)].compactMap({ $0 }) {
-                permit(.prefix(world), place)
+            for prefix in [Prefix(.v4(0), length: 0), Prefix(.v6(0), length: 0)].compactMap({ $0 }) {
+                world.add(.prefix(prefix), place)
             }
         case .everyone(.implied):
             warn(
@@ -64,30 +104,30 @@ public struct ExportsDraft: Sendable {
         }
     }
 
-    private mutating func permit(_ term: ClientTerm, _ reason: String) {
-        if reasons[term] == nil { order.append(term) }
-        reasons[term, default: []].append(reason)
+    private mutating func add(_ problem: ExportsFile.Problem, in file: String) {
+        switch problem.severity {
+        case .warning: warn(file, problem.line, problem.message)
+        case .error:
+            let place = "\(ShownText.file(file)):\(problem.line):\(problem.column)"
+            remarks.append(
+                Remark(file: fileIndex, line: problem.line, isError: true, text: "\(place): error: \(problem.message)"))
+        }
     }
 
     private mutating func warn(_ file: String, _ line: Int, _ message: String) {
-        places.append((fileIndex, line, "\(ShownText(file.utf8)):\(line): \(message)"))
-    }
-
-    private func comment(of term: ClientTerm) -> String {
-        let all = reasons[term] ?? []
-        let more = all.count - Self.reasonsMax
-        return all.prefix(Self.reasonsMax).joined(separator: ", ") + (more > 0 ? ", and \(more) more" : "")
+        let text = "\(ShownText.file(file)):\(line): \(message)"
+        remarks.append(Remark(file: fileIndex, line: line, isError: false, text: text))
     }
 
     private var omissions: [String] {
-        warnings.isEmpty ? [] : ["", "Look at these first:"] + warnings.map { "  \($0)" }
+        remarks.isEmpty ? [] : ["", "Look at these first:"] + remarks.map { "  \($0.text)" }
     }
 }
 
 extension ExportsDraft {
     private static func heading(_ files: [String]) -> [String] {
         [
-            "Drafted by `rpcwarden import-exports` from \(files.map { "\(ShownText($0.utf8))" }.joined(separator: ", ")).",
+            "Drafted by `rpcwarden import-exports` from \(files.map { "\(ShownText.file($0))" }.joined(separator: ", ")).",
             "exports(5) says who may mount what; a policy says who may reach which RPC program. A path, and whether it",
             "is read-only, is still for the NFS server to decide.",
         ]
@@ -101,7 +141,12 @@ extension ExportsDraft {
                 "mount, and never again: with anything but `open: always` its mount hangs when the grant has expired.",
                 "An NFSv4 client never asks at all, and needs nothing but this rule. If all your clients use NFSv4, take",
                 "the second rule out and write `over: [tcp]` here.",
-            ], from: [group], to: [.nfs], open: .always)
+            ], from: [group], to: [.nfs],
+            hints: [
+                "Hypervisors (XenServer, XCP-ng, Proxmox VE) run `rpcinfo -s` or `-p` and `showmount -e` before each mount,",
+                "and give up without nfs in the list. If yours do, take the # away here and in the next rule:",
+                "list: true",
+            ], open: .always)
     }
 
     private static var helpersRule: DraftPolicy.Rule {
@@ -113,6 +158,21 @@ extension ExportsDraft {
                 "lock hangs. status: tells clients and server of each other's restart, so that locks are reclaimed",
                 "(rpc.statd). Each is asked for anew, so these ports open on lookup only.",
                 "Add rquotad to the list if clients run quota(1).",
-            ], from: [group], to: [.mountd, .nlockmgr, .status], open: .onLookup)
+            ], from: [group], to: [.mountd, .nlockmgr, .status], hints: ["list: true"], open: .onLookup)
+    }
+
+    private static var worldNFSRule: DraftPolicy.Rule {
+        DraftPolicy.Rule(
+            name: "exported to everyone: nfs",
+            comments: [
+                "These ports are open to whoever can reach this host, since something is exported to everyone. Better name",
+                "the clients in /etc/exports, and take these two rules out.",
+            ], from: [worldGroup], to: [.nfs], open: .always)
+    }
+
+    private static var worldHelpersRule: DraftPolicy.Rule {
+        DraftPolicy.Rule(
+            name: "exported to everyone: mount and lock", from: [worldGroup], to: [.mountd, .nlockmgr, .status],
+            open: .onLookup)
     }
 }

@@ -6,12 +6,24 @@ public struct ExportsFile: Hashable, Sendable {
         /// As the file has it, without its options.
         public var written: ShownText
         public var client: ExportClient
+        /// What a person should know of how it was read.
+        public var note: String?
         public var line: Int
     }
 
     /// What could not be read, and is therefore exported to nobody.
     public struct Problem: Hashable, Sendable {
+        public enum Severity: String, Hashable, Sendable {
+            /// The file is not what exports(5) says.
+            case error
+            /// It may be right, but not for us.
+            case warning
+        }
+
+        public var severity: Severity
         public var line: Int
+        /// Bytes, counted from 1.
+        public var column: Int
         public var message: String
     }
 
@@ -22,92 +34,172 @@ public struct ExportsFile: Hashable, Sendable {
 
     public private(set) var entries: [Entry] = []
     public private(set) var problems: [Problem] = []
+    /// False where the rest of the file couldn't be read: whom it names is not known.
+    public private(set) var isWhole = true
 
     public init(_ bytes: [UInt8]) {
         var scanner = ExportsScanner(bytes)
         while entries.count < Self.entriesMax, problems.count < Self.problemsMax {
             switch scanner.next() {
             case .lineEnd: continue
-            case .fileEnd: return
-            case .mistake(let what, let line):
-                guard skipLine(what, line, &scanner) else { return }
-            case .breakdown(let what, let line):
-                breakDown(what, line)
+            case .fileEnd:
+                noteEnd(scanner)
                 return
-            case .word(let path, let line):
-                guard path.first == UInt8(ascii: "/") else {
-                    guard skipLine("\(ShownText(path).quoted) is no absolute path", line, &scanner) else { return }
+            case .mistake(let what, let place):
+                guard skipLine(Mistake(what), place, &scanner) else { return }
+            case .breakdown(let what, let place):
+                breakDown(what, place, scanner)
+                return
+            case .word(let path, let place):
+                if let mistake = Self.mistake(inPath: path) {
+                    guard skipLine(mistake, place, &scanner) else { return }
                     continue
                 }
-                guard readClients(of: ShownText(path), line, &scanner) else { return }
+                guard readClients(of: ShownText(path), place, &scanner) else { return }
             }
         }
-        problems.append(Problem(line: scanner.line, message: "too many clients or mistakes; nothing after it is read"))
+        breakDown("too many clients or mistakes", scanner.place, scanner)
+    }
+
+    private static func mistake(inPath path: [UInt8]) -> Mistake? {
+        if path == Array("V4:".utf8) { return Mistake(BSDExports.advice([]), .warning) }
+        return path.first == UInt8(ascii: "/") ? nil : Mistake("\(ShownText(path).quoted) is no absolute path")
     }
 
     /// The rest of a line; false where the file can't be followed any further.
-    private mutating func readClients(of path: ShownText, _ pathLine: Int, _ scanner: inout ExportsScanner) -> Bool {
+    private mutating func readClients(
+        of path: ShownText, _ pathPlace: ExportsScanner.Place, _ scanner: inout ExportsScanner
+    ) -> Bool {
         var isExported = false
         while entries.count < Self.entriesMax {
             switch scanner.next() {
             case .lineEnd, .fileEnd:
-                if !isExported { add(path, [], .everyone(.implied), pathLine) }
+                if !isExported { add(path, [], .everyone(.implied), pathPlace.line) }
                 return true
-            case .mistake(let what, let line): return skipLine(what, line, &scanner)
-            case .breakdown(let what, let line):
-                breakDown(what, line)
+            case .mistake(let what, let place): return skipLine(Mistake(what), place, &scanner)
+            case .breakdown(let what, let place):
+                breakDown(what, place, scanner)
                 return false
-            case .word(let word, let line):
-                if let mistake = read(word, of: path, line, &isExported) { return skipLine(mistake, line, &scanner) }
+            case .word(let word, let place) where BSDExports.isOption(word):
+                return skipForeignLine(word, place, &scanner)
+            case .word(let word, let place):
+                guard let mistake = read(word, of: path, place.line, &isExported) else { continue }
+                return skipLine(mistake, place, &scanner)
             }
         }
         return true
     }
 
     /// `client`, `client(options)`, or `-options` for those that follow; what is wrong with it.
-    private mutating func read(_ word: [UInt8], of path: ShownText, _ line: Int, _ isExported: inout Bool) -> String? {
-        if word.first == UInt8(ascii: "-") { return ExportOptions.mistake(in: word.dropFirst()) }
+    private mutating func read(_ word: [UInt8], of path: ShownText, _ line: Int, _ isExported: inout Bool) -> Mistake? {
+        if word.first == UInt8(ascii: "-") { return Self.mistake(inOptions: word.dropFirst()) }
         isExported = true
         guard let opening = word.firstIndex(of: UInt8(ascii: "(")) else {
-            add(path, word[...], ExportClient(word[...]), line)
+            add(path, word[...], line)
             return nil
         }
         guard word.firstIndex(of: UInt8(ascii: ")")) == word.count - 1 else {
-            return "\(ShownText(word).quoted) has no option list that ends with it; options hold no spaces"
+            return Mistake("\(ShownText(word).quoted) has no option list that ends with it; options hold no spaces")
         }
-        if let mistake = ExportOptions.mistake(in: word[(opening + 1)...].dropLast()) { return mistake }
+        if let mistake = Self.mistake(inOptions: word[(opening + 1)...].dropLast()) { return mistake }
         let name = word[..<opening]
-        add(path, name, name.isEmpty ? .everyone(.implied) : ExportClient(name), line)
+        if name.isEmpty { add(path, name, .everyone(.implied), line) } else { add(path, name, line) }
         return nil
     }
 
-    private mutating func add(_ path: ShownText, _ written: ArraySlice<UInt8>, _ client: ExportClient, _ line: Int) {
-        entries.append(Entry(path: path, written: ShownText(written), client: client, line: line))
+    /// A newer nfs-utils may know more options than we do.
+    private static func mistake(inOptions list: ArraySlice<UInt8>) -> Mistake? {
+        ExportOptions.mistake(in: list).map { Mistake($0, .warning) }
+    }
+
+    private mutating func add(_ path: ShownText, _ written: ArraySlice<UInt8>, _ line: Int) {
+        let (client, note) = ExportClient.read(written)
+        add(path, written, client, note: note, line)
+    }
+
+    private mutating func add(
+        _ path: ShownText, _ written: ArraySlice<UInt8>, _ client: ExportClient, note: String? = nil, _ line: Int
+    ) {
+        entries.append(Entry(path: path, written: ShownText(written), client: client, note: note, line: line))
+    }
+
+    /// What is wrong with a line.
+    private struct Mistake {
+        var message: String
+        var severity: Problem.Severity
+
+        init(_ message: String, _ severity: Problem.Severity = .error) {
+            (self.message, self.severity) = (message, severity)
+        }
+    }
+
+    private mutating func add(_ mistake: Mistake, _ place: ExportsScanner.Place, _ scanner: ExportsScanner) {
+        problems.append(
+            Problem(
+                severity: mistake.severity, line: place.line, column: scanner.column(of: place),
+                message: mistake.message))
     }
 
     /// False where the file can't be followed any further.
-    private mutating func skipLine(_ what: String, _ line: Int, _ scanner: inout ExportsScanner) -> Bool {
-        problems.append(Problem(line: line, message: "\(what); the rest of this line is not read"))
-        guard case .breakdown(let what, let line) = scanner.skipLine() else { return true }
-        breakDown(what, line)
+    private mutating func skipLine(
+        _ mistake: Mistake, _ place: ExportsScanner.Place, _ scanner: inout ExportsScanner
+    ) -> Bool {
+        add(
+            Mistake("\(mistake.message); the rest of this line is not read", mistake.severity), place, scanner)
+        guard case .breakdown(let what, let place) = scanner.skipLine() else { return true }
+        breakDown(what, place, scanner)
         return false
     }
 
-    private mutating func breakDown(_ what: String, _ line: Int) {
-        problems.append(Problem(line: line, message: "\(what); nothing after it is read"))
+    /// A line that another system's exports(5) tells of; false where the file can't be followed any further.
+    private mutating func skipForeignLine(
+        _ word: [UInt8], _ place: ExportsScanner.Place, _ scanner: inout ExportsScanner
+    ) -> Bool {
+        var words = [word]
+        while true {
+            switch scanner.next() {
+            case .word(let next, _):
+                if words.count < BSDExports.wordsMax { words.append(next) }
+            case .mistake: continue
+            case .lineEnd, .fileEnd:
+                add(Mistake(BSDExports.advice(words), .warning), place, scanner)
+                return true
+            case .breakdown(let what, let place):
+                breakDown(what, place, scanner)
+                return false
+            }
+        }
+    }
+
+    private mutating func breakDown(_ what: String, _ place: ExportsScanner.Place, _ scanner: ExportsScanner) {
+        add(Mistake("\(what); nothing after it is read"), place, scanner)
+        isWhole = false
+    }
+
+    private mutating func noteEnd(_ scanner: ExportsScanner) {
+        guard scanner.endsInContinuation else { return }
+        add(
+            Mistake("the last line ends in a backslash, and nothing follows: is a client missing?", .warning),
+            scanner.place, scanner)
     }
 }
 
 /// Bytes that somebody else chose, fit for a comment and a terminal: printable ASCII, cut.
 public struct ShownText: Hashable, Sendable, CustomStringConvertible, ExpressibleByStringLiteral {
     static let bytesMax = 80
+    /// PATH_MAX: the name of a file is told whole.
+    static let fileBytesMax = 4096
 
     public let description: String
 
-    public init(_ bytes: some Sequence<UInt8>) {
+    public init(_ bytes: some Sequence<UInt8>) { self.init(bytes, max: Self.bytesMax) }
+
+    static func file(_ name: String) -> Self { Self(name.utf8, max: fileBytesMax) }
+
+    private init(_ bytes: some Sequence<UInt8>, max bytesMax: Int) {
         var text = ""
         for (index, byte) in bytes.enumerated() {
-            guard index < Self.bytesMax else {
+            guard index < bytesMax else {
                 text += "..."
                 break
             }

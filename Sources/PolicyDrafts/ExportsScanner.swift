@@ -3,14 +3,20 @@
 /// What nfs-utils reads in a way that nobody would expect is an error here: it must not become a permission.
 struct ExportsScanner {
     enum Token: Hashable {
-        /// The word's bytes, unquoted, and the line that it begins in.
-        case word([UInt8], line: Int)
+        /// The word's bytes, unquoted, and where it begins.
+        case word([UInt8], Place)
         case lineEnd
         case fileEnd
         /// What follows in this line has no meaning.
-        case mistake(String, line: Int)
+        case mistake(String, Place)
         /// What follows in the file has no meaning that we could be sure of.
-        case breakdown(String, line: Int)
+        case breakdown(String, Place)
+    }
+
+    /// A byte of the file. Lines count from 1, offsets from 0.
+    struct Place: Hashable {
+        var line: Int
+        var offset: Int
     }
 
     /// MAXPATHLEN; a client with its options has 512 in nfs-utils.
@@ -35,6 +41,23 @@ struct ExportsScanner {
         return (bytes[index], index + 1, 1 + (bytes[index] == Self.newline ? 1 : 0))
     }
 
+    /// Where the byte that was found stands.
+    private func place(of found: (byte: UInt8, next: Int, lines: Int)) -> Place {
+        Place(line: line + found.lines - (found.byte == Self.newline ? 1 : 0), offset: found.next - 1)
+    }
+
+    /// The byte that is read next.
+    var place: Place { peek().map(place) ?? Place(line: line, offset: position) }
+
+    /// Bytes from the line's beginning, counted from 1.
+    func column(of place: Place) -> Int {
+        let lineStart = bytes[..<place.offset].lastIndex(of: Self.newline).map { $0 + 1 } ?? 0
+        return place.offset - lineStart + 1
+    }
+
+    /// The file is at its end, and its last line was to go on.
+    var endsInContinuation: Bool { peek() == nil && position < bytes.count }
+
     private mutating func take(_ found: (byte: UInt8, next: Int, lines: Int)) {
         position = found.next
         line += found.lines
@@ -50,9 +73,10 @@ struct ExportsScanner {
                 return .lineEnd
             case Self.carriageReturn where isLineEnd(after: found): take(found)
             case _ where Self.otherSpaces.contains(found.byte):
+                let place = place(of: found)
                 take(found)
-                return .mistake("a control character", line: line)
-            default: return word()
+                return .mistake("a control character", place)
+            default: return word(from: place(of: found))
             }
         }
         return .fileEnd
@@ -69,25 +93,31 @@ struct ExportsScanner {
             switch next() {
             case .lineEnd: return .lineEnd
             case .fileEnd: return .fileEnd
-            case .breakdown(let what, let line): return .breakdown(what, line: line)
+            case .breakdown(let what, let place): return .breakdown(what, place)
             case .word, .mistake: continue
             }
         }
     }
 
-    private mutating func word() -> Token {
+    private mutating func word(from start: Place) -> Token {
         var text: [UInt8] = []
-        var isQuoted = false
+        /// The quote that is open.
+        var opening: Place?
         var mistake: String?
-        // A continuation in front of the word belongs to what is before it.
-        let start = line + (peek()?.lines ?? 0)
-        while let found = peek(), isQuoted || !Self.ends(found.byte) {
-            if found.byte == 0 { return .breakdown("a NUL byte", line: line) }
+        while let found = peek(), opening != nil || !Self.ends(found.byte) {
+            let place = place(of: found)
+            if found.byte == 0 { return .breakdown("a NUL byte", place) }
             if found.byte == Self.newline { break }
             take(found)
             if found.byte == Self.quote {
-                isQuoted.toggle()
+                opening = opening == nil ? place : nil
                 continue
+            }
+            if found.byte == Self.backslash {
+                if position >= bytes.count {
+                    return .breakdown("a backslash at the file's end continues nothing", place)
+                }
+                if continuesNothing { mistake = "a backslash in front of a carriage return or blank continues no line" }
             }
             text.append(found.byte)
             if !Self.decodeOctal(at: &text) { mistake = "an octal escape beyond \\377" }
@@ -96,12 +126,18 @@ struct ExportsScanner {
                 text.removeAll(keepingCapacity: true)
             }
         }
-        if isQuoted { return .breakdown("a quote without its end", line: line) }
+        if let opening { return .breakdown("a quote without its end", opening) }
         // An empty word ends the line for nfs-utils, and what follows is another path.
         if text.isEmpty { mistake = mistake ?? "an empty word" }
         // A zero that was written as \000 ends the word for a C program.
         if text.contains(0) { mistake = "a NUL byte" }
-        return mistake.map { .mistake($0, line: start) } ?? .word(text, line: start)
+        return mistake.map { .mistake($0, start) } ?? .word(text, start)
+    }
+
+    /// After a backslash: nothing but a carriage return and blanks is left of the line, which people don't see.
+    private var continuesNothing: Bool {
+        let rest = bytes[position...].prefix { $0 != Self.newline }
+        return !rest.isEmpty && rest.allSatisfy { $0 == Self.carriageReturn || Self.blanks.contains($0) }
     }
 
     private func isLineEnd(after found: (byte: UInt8, next: Int, lines: Int)) -> Bool {

@@ -151,6 +151,10 @@ extension LearnedRules {
         if programs.contains(.nfs) {
             add("No lock seen; when they lock, they need nlockmgr and status", lockless(clients))
         }
+        if programs.contains(where: Program.transient.contains) {
+            lines.append(
+                "Programs of 0x40000000-0x5fffffff are transient, others at each run: write that range, if it is meant")
+        }
         if programs == [.portmapper] {
             lines.append("They asked the portmapper about itself" + (rule.lists ? ", and for its list." : "."))
         }

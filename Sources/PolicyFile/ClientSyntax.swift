@@ -63,26 +63,3 @@ extension Syntax where Value == ClientTerm {
         return name
     }
 }
-
-extension Syntax where Value == Program {
-    /// A name of rpc(5) or a number: what a program term is when it names no group.
-    static func program(names: ProgramNames, groups: [String]) -> Self {
-        Self { text throws(Mistake) in
-            if let program = names.program(named: text) { return program }
-            guard !text.isEmpty, text.utf8.allSatisfy(isDigit) || text.lowercased().hasPrefix("0x") else {
-                throw Mistake(
-                    "unknown program \(quoted(text))",
-                    hint: Suggestion.forWord(text, among: Array(names.allNames) + groups))
-            }
-            guard let number = UInt32(text), number > 0, !text.hasPrefix("0") else {
-                throw Mistake("\(quoted(text)) is no program number", hint: hexHint(text) ?? "write 1 to 4294967295")
-            }
-            return Program(number)
-        }
-    }
-
-    private static func hexHint(_ text: String) -> String? {
-        guard text.lowercased().hasPrefix("0x") else { return nil }
-        return UInt32(text.dropFirst(2), radix: 16).map { "write \($0)" }
-    }
-}

@@ -93,6 +93,8 @@ extension Array where Element == Field<Settings.Audit> {
         [
             .value("to", \.destination, .choice),
             .optional("file", \.file, .absolutePath),
+            .value("permitted", \.permitted, .choice),
+            .optional("host", \.host, .hostLabel),
         ]
     }
 }

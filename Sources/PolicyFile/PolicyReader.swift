@@ -12,7 +12,7 @@ struct PolicyReader {
     private let names: ProgramNames
     private let pauses: Pauses
     private var clients: GroupTable<ClientTerm>
-    private var programs: GroupTable<Program>
+    private var programs: GroupTable<ProgramTerm>
     private var drafts: [Draft] = []
     private var firstFile: SourceFile?
     private(set) var findings = Findings()
@@ -148,7 +148,7 @@ struct PolicyReader {
         let from = clients.members(of: source.from, &findings)
         let except = clients.members(of: source.except, &findings)
         let to = programs.members(of: source.to, &findings)
-        if to.contains(.portmapper), let term = programs.term(of: source.to, for: .portmapper) {
+        if to.contains(.program(.portmapper)), let term = programs.term(of: source.to, for: .program(.portmapper)) {
             findings.warning(
                 "to: program \(Program.portmapper) is always resolvable for clients that a rule names",
                 at: term.location, hint: "leave it out")
@@ -156,8 +156,9 @@ struct PolicyReader {
         guard let name = source.name else { return nil }
         let location = Location(file: draft.file.name, line: draft.location.line, column: draft.location.column)
         return Rule(
-            name: name.text, location: location, from: from, except: except, to: Set(to), over: Set(source.over),
-            lists: source.lists, open: source.open)
+            name: name.text, location: location, from: from, except: except, to: Set(to.compactMap(\.program)),
+            programRanges: ProgramRanges(to.compactMap(\.range)), over: Set(source.over), lists: source.lists,
+            open: source.open)
     }
 
     /// Rules carry their file's name, diagnostics its path.

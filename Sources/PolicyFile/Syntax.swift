@@ -52,6 +52,18 @@ extension Syntax where Value == String {
         }
     }
 
+    /// What audit lines call this host: a host name (RFC 1035, 2.3.4), or what people choose.
+    static var hostLabel: Self {
+        Self { text throws(Mistake) in
+            let bytesMax = 253
+            let label = try Self.text.parse(text)
+            guard label.utf8.count <= bytesMax else {
+                throw Mistake("\(label.utf8.count) bytes are too many", hint: "use at most \(bytesMax)")
+            }
+            return label
+        }
+    }
+
     static var absolutePath: Self {
         Self { text throws(Mistake) in
             let path = try Self.text.parse(text)

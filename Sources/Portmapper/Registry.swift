@@ -5,7 +5,7 @@ public struct Registration: Hashable, Sendable {
     public var netID: NetID
     /// `nil` for `local`, whose address is a path.
     public var address: UniversalAddress?
-    /// The address in its canonical form, a path for `local`.
+    /// The address in its canonical form and the netid's family, a path for `local`.
     public var addressText: String
     /// `superuser`, a uid in decimal, or `unknown`.
     public var owner: String
@@ -14,10 +14,8 @@ public struct Registration: Hashable, Sendable {
     public init?(_ rpcb: RPCB) {
         guard let netID = NetID(rawValue: rpcb.netID) else { return nil }
         if netID != .local {
-            guard let address = UniversalAddress(rpcb.address), address.port != 0,
-                address.host.isIPv4 == netID.isIPv4
-            else { return nil }
-            self.address = address
+            guard let address = UniversalAddress(rpcb.address), address.port != 0 else { return nil }
+            self.address = address.fitted(to: netID)
         }
         program = rpcb.program
         version = rpcb.version

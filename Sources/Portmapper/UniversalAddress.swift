@@ -24,5 +24,19 @@ public struct UniversalAddress: Hashable, Sendable, CustomStringConvertible {
         port = UInt16(high << 8 | low)
     }
 
+    /// The same port in the netid's family: some stacks register `tcp` at `::`, which listens for IPv4 too.
+    ///
+    /// Of a host in the other family only the port counts, and whether it is loopback.
+    public func fitted(to netID: NetID) -> UniversalAddress {
+        guard host.isIPv4 != netID.isIPv4 else { return self }
+        let fitted: IPAddress =
+            if host.isLoopback {
+                netID.isIPv4 ? .v4(0x7f00_0001) : .v6(1)
+            } else {
+                netID.isIPv4 ? .v4(0) : .v6(0)
+            }
+        return UniversalAddress(host: fitted, port: port)
+    }
+
     public var description: String { "\(host).\(port >> 8).\(port & 255)" }
 }

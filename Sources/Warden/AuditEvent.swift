@@ -72,6 +72,8 @@ public struct AuditEvent: Hashable, Sendable {
     public var reason: DenialReason?
     public var rule: String?
     public var xid: UInt32?
+    /// What `audit.host` calls this host; the shell sets it.
+    public var host: String?
     public var granted: ServicePort?
     public var count: Int?
     public var window: Duration?

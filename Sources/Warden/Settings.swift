@@ -111,8 +111,18 @@ public struct Settings: Hashable, Sendable {
             case stderr
             case file
         }
+        /// Which permitted calls get a line; the counters count all.
+        public enum Permitted: String, Hashable, Sendable, CaseIterable {
+            case all
+            /// One for each client, program and transport of its service within a day.
+            case first
+            case none
+        }
         public var destination: Destination = .journal
         public var file: String?
+        public var permitted: Permitted = .all
+        /// What each line says this host is; `nil`: nothing.
+        public var host: String?
         public init() {}
     }
 

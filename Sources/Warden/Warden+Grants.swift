@@ -167,8 +167,14 @@ extension Warden {
         actions.append(.cutFlows(AddressRange(key.client, key.client), key.service))
         guard let grant = ledger.remove(key) else { return }
         counters.revoked += 1
+        savingMark += 1
         // A service that comes back to its port finds the clients that it had.
-        if cause == Self.noLongerRegistered { remember(key, grant, at: now) } else { forget(key) }
+        if cause == Self.noLongerRegistered {
+            remember(key, grant, at: now)
+        } else {
+            forget(key)
+            unjudged.grants.remove(key)
+        }
         var event = event(.revoked, key, grant, grant.programs.least)
         event.detail = cause
         audit(event, at: now, into: &actions)
@@ -195,6 +201,7 @@ extension Warden {
         _ key: GrantKey, _ issue: TableWriter.Issue, at now: Instant, into actions: inout [Action]
     ) {
         let old = ledger[key]
+        if old == nil { savingMark += 1 }
         var grant = Grant(
             programs: issue.programs, rule: issue.note.rule, issued: issue.note.issued,
             expiresNotBefore: now + issue.timeout)
@@ -250,7 +257,7 @@ extension Warden {
         guard registry != nil else { return }
         let registered = services.programs(at: key.service)
         let isPermitted = grant.programs.contains { program in
-            registered.contains(program) && opens(program, key)
+            registered.contains(program) && (opens(program, key) || mayOpen(program, key))
         }
         guard !isPermitted || settings.firewall.never.contains(key.service.port) else { return }
         let isRegistered = grant.programs.contains(where: registered.contains)
@@ -263,6 +270,11 @@ extension Warden {
             return false
         }
         return open != .never
+    }
+
+    /// An earlier run opened it, perhaps to a client that policy names by a host name which isn't resolved yet.
+    func mayOpen(_ program: Program, _ key: GrantKey) -> Bool {
+        unjudged.grants.contains(key) && pending.mayPermit(program, over: key.service.transport, by: key.client)
     }
 
     private static let noLongerRegistered = "no longer registered"

@@ -4,8 +4,10 @@ import Portmapper
 
 extension Warden {
     /// The kernel's table as an earlier run left it; its grants are adopted, and checked once rpcbind has answered.
-    public mutating func tableFound(_ contents: TableContents, at now: Instant) {
-        adoptGuard(contents, at: now)
+    ///
+    /// - Parameter saved: what that run knew of the guarded ports, with sockets of this boot only.
+    public mutating func tableFound(_ contents: TableContents, saved: SavedGuard? = nil, at now: Instant) {
+        adoptGuard(contents, saved, at: now)
         let never = settings.firewall.never
         // Few rules made all of them.
         var labels: Set<String> = []
@@ -33,17 +35,20 @@ extension Warden {
         elements.standing = contents.standing.filter {
             !never.contains($0.service.port) && $0.service.port != Self.portmapperPort
         }
+        if !pending.isEmpty {
+            unjudged = Unjudged(grants: Set(ledger.keys).union(memory.entries.keys), standing: elements.standing)
+        }
         writer.desire(elements)
         revokeExcess()
     }
 
-    private mutating func adoptGuard(_ contents: TableContents, at now: Instant) {
+    private mutating func adoptGuard(_ contents: TableContents, _ saved: SavedGuard?, at now: Instant) {
         var adopted: [ServicePort: ServiceTable.Adopted] = [:]
         // Ports that the settings guard are no services by that.
         let settled = settings.firewall.guardPorts
         for service in contents.guarded
         where !settled.contains(where: { $0.transport == service.transport && $0.ports.contains(service.port) }) {
-            adopted[service] = ServiceTable.Adopted()
+            adopted[service] = ServiceTable.Adopted(of: service, saved)
         }
         for element in contents.granted {
             guard adopted[element.key.service] != nil, let note = GrantNote(element.comment) else { continue }
@@ -52,8 +57,19 @@ extension Warden {
         services.adopt(guarded: adopted, at: now)
     }
 
-    /// There is no table yet.
-    public mutating func tableMissing(at now: Instant) {
+    /// There is no table yet: what was guarded last is guarded until the registry is known, and what was remembered is.
+    public mutating func tableMissing(saved: SavedGuard? = nil, at now: Instant) {
+        if let saved {
+            services.adopt(
+                guarded: Dictionary(
+                    uniqueKeysWithValues: saved.programs.keys.map { ($0, ServiceTable.Adopted(of: $0, saved)) }),
+                at: now)
+            for (key, memory, left) in saved.memories(for: settings, at: wallClock(at: now)) {
+                let entry = GrantMemory.Entry(note: memory.note, programs: memory.programs, until: now + left)
+                _ = self.memory.remember(key, entry, limit: settings.limits.grants)
+            }
+            if !pending.isEmpty { unjudged = Unjudged(grants: Set(memory.entries.keys), standing: []) }
+        }
         writer.desire(elements())
     }
 
@@ -131,9 +147,23 @@ extension Warden {
         public var isGuarded: Bool
         public var isOrphaned = false
         public var isGuardable = true
+        /// Other programs at its port, ascending: who opens the one opens them too.
+        public var sharesPortWith: [Program] = []
     }
 
     public var registryEntries: [RegistryEntry] {
+        var entries = allEntries
+        let programs = entries.reduce(into: [ServicePort: Set<Program>]()) { programs, entry in
+            if let service = entry.service { programs[service, default: []].insert(entry.program) }
+        }
+        for index in entries.indices {
+            let atPort = entries[index].service.flatMap { programs[$0] } ?? []
+            entries[index].sharesPortWith = atPort.subtracting([entries[index].program]).sorted()
+        }
+        return entries
+    }
+
+    private var allEntries: [RegistryEntry] {
         (registry?.registrations ?? []).map { entry($0) } + orphanEntries
             + (registry?.unguardable ?? []).map { rpcb in
                 RegistryEntry(

@@ -79,6 +79,7 @@ extension Warden {
     mutating func settleServices(at now: Instant, into actions: inout [Action]) {
         guard !areServicesSettled, registry != nil else { return }
         areServicesSettled = true
+        savingMark += 1
         auditStale(at: now, into: &actions)
         auditOrphans(at: now, into: &actions)
         for (service, kept) in services.updateGuards(never: settings.firewall.never) {
@@ -150,7 +151,10 @@ extension Warden {
     private func standingClients(of service: ServicePort) -> [AddressRange] {
         let programs = services.programs(at: service)
         let ranges = programs.flatMap { policy.standing($0, over: service.transport) }
-        return programs.count == 1 ? ranges : ranges.union
+        let kept = (unjudged.standing[service] ?? []).filter { clients in
+            programs.contains { pending.mayStand(clients, $0, over: service.transport) }
+        }
+        return programs.count == 1 && kept.isEmpty ? ranges : (ranges + kept).union
     }
 
     private mutating func auditChanges(
@@ -185,6 +189,11 @@ extension Warden {
         unguardableLogged = Set(registry.unguardable)
     }
 
+    /// What would make the owner trusted: a uid can be. `unknown`, who came over loopback, is whoever did.
+    private static func remedy(_ owner: String) -> String {
+        UInt32(owner) == nil ? "" : "; trusted if rpcbind.owners has \"\(owner)\""
+    }
+
     private func event(_ kind: AuditEvent.Kind, _ registration: Registration) -> AuditEvent {
         var event = AuditEvent(kind)
         event.program = registration.program
@@ -192,6 +201,7 @@ extension Warden {
         event.version = registration.version
         let place = registration.service.map(String.init(describing:)) ?? registration.addressText
         event.detail = "\(place) (\(registration.netID.rawValue)) by \(registration.owner)"
+        if kind == .untrustedRegistration { event.detail? += Self.remedy(registration.owner) }
         return event
     }
 }

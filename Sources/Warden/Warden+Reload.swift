@@ -6,13 +6,16 @@ extension Warden {
     ///
     /// What the new policy no longer permits is revoked with the next transaction; the rest lives on untouched.
     public mutating func policyReplaced(
-        _ policy: Policy, settings: Settings, at now: Instant, into actions: inout [Action]
+        _ policy: Policy, pending: PendingRules = .none, settings: Settings, at now: Instant,
+        into actions: inout [Action]
     ) {
         if settings.limits != self.settings.limits {
             rates = Self.rateLimiter(settings.limits)
             connections.limitsReplaced(settings.limits)
         }
         self.policy = policy
+        self.pending = pending
+        if pending.isEmpty { unjudged = Unjudged() }
         self.settings = settings
         freshNanoseconds = settings.firewall.keep.nanoseconds / 2
         writer.shapeReplaced(settings.tableShape)

@@ -39,13 +39,33 @@ extension Warden {
             lifted == nil ? .permitted : .observed, request.call, over: request.peer.transport, lifted)
         counters.outcomes[outcome, default: 0] += 1
         actions.append(.sendReply(Reply(xid: request.xid, body: .success(results)), to: request.peer))
-        guard lifted == nil,
-            admitsEvent(.permitted, of: request.peer.address, over: request.peer.transport, at: now)
-        else { return }
+        guard lifted == nil, admitsPermitted(request, at: now) else { return }
         var event = event(.permitted, request.call, request.peer, request.xid)
         event.rule = request.permission.rule
         if !isRegistered { event.detail = "not registered" }
         actions.append(.audit(event))
+    }
+
+    /// Counts a permitted call, and tells whether it may be written.
+    private mutating func admitsPermitted(_ request: Exchange.Request, at now: Instant) -> Bool {
+        let peer = request.peer
+        switch settings.audit.permitted {
+        case .all: return admitsEvent(.permitted, of: peer.address, over: peer.transport, at: now)
+        case .none: noteEvent(.permitted)
+        case .first:
+            let key = FirstPermissions.Key(
+                client: peer.address, program: request.call.subject?.program ?? .portmapper,
+                over: Self.serviceTransport(of: request.call, askedOver: peer.transport),
+                isListing: request.call.isListing)
+            guard firstPermissions.isDue(key, at: now) else {
+                noteEvent(.permitted)
+                return false
+            }
+            guard admitsEvent(.permitted, of: peer.address, over: peer.transport, at: now) else { return false }
+            firstPermissions.told(key, at: now)
+            return true
+        }
+        return false
     }
 
     /// What rpcbind answers about a program that nobody registered.
@@ -250,5 +270,17 @@ extension Warden {
         event.programName = names.name(of: Program(header.program))
         event.version = header.version
         event.procedure = String(header.procedure)
+    }
+}
+
+extension PortmapperCall {
+    fileprivate var isListing: Bool {
+        switch self {
+        case .dump, .getAddressList: true
+        case .null, .setMapping, .unsetMapping, .getPort, .set, .unset, .getAddress, .getVersionAddress, .callIt,
+            .broadcast, .indirect, .getTime, .universalToTransportAddress, .transportToUniversalAddress,
+            .getStatistics:
+            false
+        }
     }
 }

@@ -12,6 +12,11 @@ public struct Warden: Sendable {
     /// Half of `firewall.keep`: what a grant must have left to need no renewal.
     var freshNanoseconds: Int64
     public internal(set) var policy: Policy { didSet { listings.clear() } }
+    /// The rules of the policy whose host names are not resolved yet.
+    public internal(set) var pending: PendingRules
+    var unjudged = Unjudged()
+    /// Grows with each change of what is worth saving.
+    public internal(set) var savingMark: UInt64 = 0
     public internal(set) var counters = Counters()
     let names: ProgramNames
     /// As rpcbind shows owners: `superuser`, or a uid in decimal.
@@ -56,6 +61,8 @@ public struct Warden: Sendable {
     var listings = ListingCache()
     var listingBudget = ListingBudget()
     var auditLimiter = AuditLimiter()
+    /// Empty but with `audit.permitted: first`.
+    var firstPermissions = FirstPermissions()
 
     /// Guard, standing elements and grants are what registry, listeners and policy ask for.
     var areServicesSettled = false
@@ -135,10 +142,14 @@ public struct Warden: Sendable {
         case survey
     }
 
-    public init(settings: Settings, policy: Policy, names: ProgramNames, trustedOwners: Set<String>) {
+    public init(
+        settings: Settings, policy: Policy, pending: PendingRules = .none, names: ProgramNames,
+        trustedOwners: Set<String>
+    ) {
         self.settings = settings
         freshNanoseconds = settings.firewall.keep.nanoseconds / 2
         self.policy = policy
+        self.pending = pending
         self.names = names
         self.trustedOwners = trustedOwners.union([Survey.owner])
         services = ServiceTable(owners: Self.uids(of: trustedOwners))

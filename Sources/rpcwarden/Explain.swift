@@ -53,7 +53,10 @@ struct Explain: ParsableCommand {
 
     private func number(of name: String?, _ load: LoadResult) throws -> Program {
         guard let name else { throw usage("--program is missing; name the program, as in --program nfs") }
-        if let number = UInt32(name) { return Program(number) }
+        let isHex = name.lowercased().hasPrefix("0x")
+        if let number = UInt32(isHex ? String(name.dropFirst(2)) : name, radix: isHex ? 16 : 10) {
+            return Program(number)
+        }
         guard let program = load.programNames.program(named: name) else {
             throw usage("unknown program: \"\(name)\"; use a name of /etc/rpc, or its number")
         }

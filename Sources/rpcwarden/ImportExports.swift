@@ -7,7 +7,8 @@ struct ImportExports: ParsableCommand {
         abstract: "Draft a policy from exports(5), on stdout.",
         discussion: """
             What a policy can't say (wildcards, netgroups, names without a domain, …) becomes a comment and a warning on \
-            stderr, never a permission. Look at the draft, then put it into policy.d/.
+            stderr, never a permission. A line that can't be read is an error (exit status 2), and missing from the draft; \
+            where a file can't be read to its end there is no draft. Look at the draft, then put it into policy.d/.
             """)
 
     private static let defaultFile = "/etc/exports"
@@ -22,8 +23,21 @@ struct ImportExports: ParsableCommand {
     var files: [String] = []
 
     func run() throws {
-        let draft = ExportsDraft(try paths().map(source))
+        let paths = try self.paths()
+        let draft = ExportsDraft(try paths.map(source))
+        for error in draft.errors { writeError(error) }
+        guard draft.isWhole else {
+            throw CommandFailure(
+                message: "no draft: \(paths.joined(separator: ", ")) can't be read to the end; mend the places told",
+                code: ExitStatus.usage)
+        }
         try printPolicy(draft.policy, warnings: draft.warnings)
+        guard draft.errors.isEmpty else {
+            throw CommandFailure(
+                message:
+                    "the draft lacks lines that can't be read: \(draft.errors.count) errors; mend them at the places"
+                    + " told", code: ExitStatus.usage)
+        }
     }
 
     private func paths() throws -> [String] {

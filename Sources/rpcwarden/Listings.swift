@@ -81,22 +81,32 @@ struct Registry: ParsableCommand {
     func run() throws {
         let rows = try askDaemon(ControlCall(.registry), configuration).registry ?? []
         if json.isOn { return try printJSON(rows) }
+        let names = Dictionary(rows.map { ($0.program, $0.programName ?? "\($0.program)") }) { first, _ in first }
         let lines = rows.map { row in
             [
                 row.programName.map { "\($0) (\(row.program))" } ?? String(row.program), String(row.version), row.netid,
                 row.address, row.owner, row.trusted ? "yes" : "NO", row.alive ? "yes" : "no",
-                Self.guarded(row),
+                Self.guarded(row), Self.others(row, names),
             ]
         }
         print(
             Table(
-                heading: ["PROGRAM", "VERSION", "NETID", "ADDRESS", "OWNER", "TRUSTED", "ALIVE", "GUARDED"], lines
+                heading: [
+                    "PROGRAM", "VERSION", "NETID", "ADDRESS", "OWNER", "TRUSTED", "ALIVE", "GUARDED", "OPENS TOO",
+                ],
+                lines
             ).text)
     }
 
     private static func guarded(_ row: RegistryRow) -> String {
         if !row.guardable { return "no: RDMA passes by every packet filter" }
         return (row.guarded ? "yes" : "no") + (row.orphaned ? ", orphaned" : "")
+    }
+
+    /// What else is at the port, and open to whom it is opened.
+    private static func others(_ row: RegistryRow, _ names: [UInt32: String]) -> String {
+        guard let others = row.sharesPortWith, !others.isEmpty else { return "-" }
+        return others.map { names[$0] ?? "\($0)" }.joined(separator: ", ")
     }
 }
 

@@ -61,6 +61,7 @@ struct LoggedEvent: Decodable {
         event.procedure = try text("procedure")
         event.reason = try text("reason").flatMap(DenialReason.init(rawValue:))
         event.rule = try text("rule")
+        event.host = try text("host")
         event.count = try text("count").flatMap { Int($0) }
         event.isEnforced = try text("enforced") != "false"
         self.event = event

@@ -148,16 +148,15 @@ extension LabTests {
                 /wild *.example.com(rw) @group(rw) 10.77.3.0/255.0.255.0(rw)
                 /space 10.77.2.2 (rw)
                 /bad 10.77.3.2(rw, sync) 10.77.4.2(rw)
-                "/never
-                /ends 10.77.4.2(rw)
-                " 10.77.3.2
 
                 """, to: "exports")
             let draft = try lab.rpcwarden("import-exports", "\(lab.state)/exports")
-            #expect(draft.isSuccess, "\(draft)")
-            for place in ["5: /wild", "6: /space", "7: ", "8: "] {
+            #expect(draft.status == 2, "\(draft)")
+            for place in ["3: /export", "5: /wild", "6: /space"] {
                 #expect(draft.errors.contains("rpcwarden: warning: \(lab.state)/exports:\(place)"), "\(draft)")
             }
+            #expect(
+                draft.errors.contains("\(lab.state)/exports:7:6: error: \"10.77.3.2(rw,\" has no option"), "\(draft)")
             try await lab.serve(policy: draft.text)
             let check = try lab.rpcwarden("check")
             #expect(check.isSuccess && check.text.hasPrefix("no problems"), "\(check)")
@@ -174,6 +173,17 @@ extension LabTests {
                 let outcome = try lab.peer(host, "connect --to \(server) --port \(port) --over tcp --wait 400")
                 #expect(outcome.lines == ["timeout"], "\(host): \(outcome)")
             }
+        }
+
+        @Test("import-exports of a file that can't be read to its end: no policy, an error at its place, and 2", .lab())
+        func unreadable() throws {
+            let lab = try Lab.current
+            let path = "\(lab.state)/exports"
+            try lab.write("/a 10.0.0.1(rw)\n\"/never\n/ends 10.0.0.2(rw)\n", to: "exports")
+            let draft = try lab.exec(.server, lab.binary, "import-exports", path)
+            #expect(draft.status == 2 && draft.text.isEmpty, "\(draft)")
+            #expect(draft.errors.hasPrefix("\(path):2:1: error: a quote without its end"), "\(draft)")
+            #expect(draft.errors.contains("rpcwarden: no draft: \(path) can't be read to the end"), "\(draft)")
         }
 
         @Test("import-exports reads folders of *.exports, and ends with 2 where there is nothing to read", .lab())

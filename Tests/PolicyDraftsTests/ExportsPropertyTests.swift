@@ -135,8 +135,17 @@ extension SeededGenerator {
                 case .everyone(.implied), .thisHost, .inexpressible: break
                 }
             }
-            for rule in parsed(exports(text).policy).rules { #expect(Set(rule.from) == expected) }
+            let rules = parsed(exports(text).policy).rules
+            #expect(Set(rules.flatMap(\.from)) == expected)
+            #expect(rules.allSatisfy { rule in rule.from.allSatisfy(isWorld) || !rule.from.contains(where: isWorld) })
             #expect(exports(text).policy.rules.isEmpty == expected.isEmpty)
         }
+    }
+}
+
+private func isWorld(_ term: ClientTerm) -> Bool {
+    switch term {
+    case .prefix(let prefix): prefix.length == 0
+    case .host: false
     }
 }

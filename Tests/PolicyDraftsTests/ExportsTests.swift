@@ -4,16 +4,18 @@ import PolicyFile
 import Portmapper
 import Testing
 
-/// Lines of exports(5), whom the policy names for them, and how often people are warned.
+/// Lines of exports(5), whom the policy names for them, and how often people are warned and told of errors.
 private struct Exported: CustomTestStringConvertible {
     var text: String
     var clients: [String]
     var warnings: Int
+    var errors: Int
 
-    init(_ text: String, _ clients: [String], warnings: Int = 0) {
+    init(_ text: String, _ clients: [String], warnings: Int = 0, errors: Int = 0) {
         self.text = text
         self.clients = clients
         self.warnings = warnings
+        self.errors = errors
     }
 
     var testDescription: String { text }
@@ -27,7 +29,7 @@ private struct Exported: CustomTestStringConvertible {
             Exported("/a 10.0.0.1", ["10.0.0.1"]),
             Exported("/a 10.0.0.1()", ["10.0.0.1"]),
             Exported("/a 10.20.0.0/16(rw) 10.21.0.0/255.255.0.0(ro)", ["10.20.0.0/16", "10.21.0.0/16"]),
-            Exported("/a 10.20.3.4/16(rw)", ["10.20.0.0/16"]),
+            Exported("/a 10.20.3.4/16(rw)", ["10.20.0.0/16"], warnings: 1),
             Exported("/a 2001:db8::/32(rw) 2001:db8::1(ro)", ["\"2001:db8::/32\"", "\"2001:db8::1\""]),
             Exported("/a NFS1.Example.com.(rw) a_b.example", ["\"nfs1.example.com\"", "\"a_b.example\""]),
             Exported("/a 10.0.0.1(rw)\n/b 10.0.0.1(ro) 10.0.0.2", ["10.0.0.1", "10.0.0.2"]),
@@ -49,6 +51,7 @@ private struct Exported: CustomTestStringConvertible {
         let draft = exports(exported.text)
         #expect(draft.policy.groups.flatMap(\.members).map { written($0.term) } == exported.clients)
         #expect(draft.warnings.count == exported.warnings, "\(draft.warnings)")
+        #expect(draft.errors.isEmpty && draft.isWhole)
         #expect(parsed(draft.policy).rules.count == 2)
     }
 
@@ -63,11 +66,11 @@ private struct Exported: CustomTestStringConvertible {
             Exported("/a", [], warnings: 1),
             Exported("/a -rw", [], warnings: 1),
             Exported("/a 10.0.0.1 (rw)", ["10.0.0.1"], warnings: 1),
-            Exported("/a 10.0.0.1(rw, sync) 10.0.0.2", [], warnings: 1),
-            Exported("/a 10.0.0.1(rw 10.0.0.2(rw)", [], warnings: 1),
-            Exported("/a 10.0.0.1(rw)x 10.0.0.2", [], warnings: 1),
-            Exported("/a 10.0.0.1(rw)10.0.0.0/8(rw)", [], warnings: 1),
-            Exported("/a 10.0.0.1(rw)# 10.0.0.2", [], warnings: 1),
+            Exported("/a 10.0.0.1(rw, sync) 10.0.0.2", [], errors: 1),
+            Exported("/a 10.0.0.1(rw 10.0.0.2(rw)", [], errors: 1),
+            Exported("/a 10.0.0.1(rw)x 10.0.0.2", [], errors: 1),
+            Exported("/a 10.0.0.1(rw)10.0.0.0/8(rw)", [], errors: 1),
+            Exported("/a 10.0.0.1(rw)# 10.0.0.2", [], errors: 1),
             Exported("/a 10.0.0.1(frobnicate) 10.0.0.2", [], warnings: 1),
             Exported("/a -frobnicate 10.0.0.2", [], warnings: 1),
             Exported("/a 10.0.0.0/255.0.255.0 10.0.0.0/33 10.0.0.0/ 10.0.0.0/+8 2001:db8::/129", [], warnings: 5),
@@ -77,29 +80,30 @@ private struct Exported: CustomTestStringConvertible {
             Exported("/a 10.1 10 0x0a000001 1.2.3.4.5", [], warnings: 4),
             Exported("/a -bad.example.com -bad", [], warnings: 1),
             Exported("/a bad-.example.com a..b h\u{e9}.example", [], warnings: 3),
-            Exported("relative 10.0.0.1(rw)", [], warnings: 1),
-            Exported("\"/a\n/b 10.0.0.1(rw)\n/c\" 10.0.0.2(rw)", [], warnings: 1),
-            Exported("junk \"x\n/b 10.0.0.1(rw)\n\"", [], warnings: 2),
-            Exported("/a 10.0.0.9(oops) \"x\n/b 10.0.0.1(rw)\n\"", [], warnings: 2),
-            Exported("/a \\777\"x\n/b 10.0.0.1(rw)\n\"", [], warnings: 1),
-            Exported("/a \"\" 10.0.0.1", [], warnings: 1),
-            Exported("/a \u{b}10.0.0.1", [], warnings: 1),
-            Exported("/a 10.0.0.1\r10.0.0.2", ["10.0.0.1"], warnings: 1),
-            Exported("/a 10.0.0.1\0(rw)\n/b 10.0.0.2", [], warnings: 1),
-            Exported("/a 10.0.0.1\\000.example.com", [], warnings: 1),
-            Exported("/a 10.0.0.1\\777", [], warnings: 1),
+            Exported("relative 10.0.0.1(rw)", [], errors: 1),
+            Exported("\"/a\n/b 10.0.0.1(rw)\n/c\" 10.0.0.2(rw)", [], errors: 1),
+            Exported("junk \"x\n/b 10.0.0.1(rw)\n\"", [], errors: 2),
+            Exported("/a 10.0.0.9(oops) \"x\n/b 10.0.0.1(rw)\n\"", [], warnings: 1, errors: 1),
+            Exported("/a \\777\"x\n/b 10.0.0.1(rw)\n\"", [], errors: 1),
+            Exported("/a \"\" 10.0.0.1", [], errors: 1),
+            Exported("/a \u{b}10.0.0.1", [], errors: 1),
+            Exported("/a 10.0.0.1\r10.0.0.2", ["10.0.0.1"], errors: 1),
+            Exported("/a 10.0.0.1\0(rw)\n/b 10.0.0.2", [], errors: 1),
+            Exported("/a 10.0.0.1\\000.example.com", [], errors: 1),
+            Exported("/a 10.0.0.1\\777", [], errors: 1),
             Exported("# comment \\\n/a 10.0.0.1(rw)", [], warnings: 0),
             Exported("/a 10.0.0.1\\054(rw)", [], warnings: 1),
-            Exported("/a \(String(repeating: "a", count: 5000)).example.com 10.0.0.1", [], warnings: 1),
+            Exported("/a \(String(repeating: "a", count: 5000)).example.com 10.0.0.1", [], errors: 1),
         ])
     fileprivate func notNamed(_ exported: Exported) {
         let draft = exports(exported.text)
         #expect(draft.policy.groups.flatMap(\.members).map { written($0.term) } == exported.clients)
         #expect(draft.warnings.count == exported.warnings, "\(draft.warnings)")
+        #expect(draft.errors.count == exported.errors, "\(draft.errors)")
         let rules = parsed(draft.policy).rules
         #expect(rules.isEmpty == exported.clients.isEmpty)
         let text = draft.policy.text(names: names)
-        for warning in draft.warnings { #expect(text.contains("#   \(warning)")) }
+        for remark in draft.warnings + draft.errors { #expect(text.contains("#   \(remark)")) }
     }
 
     @Test("a mistake in one line leaves the others as they are, and tells its place")
@@ -110,6 +114,55 @@ private struct Exported: CustomTestStringConvertible {
         #expect(
             draft.policy.groups.flatMap(\.members).map(\.comment) == ["exports:1 /a", "exports:2 /a", "exports:5 /c"])
         #expect(draft.warnings.map { $0.prefix { $0 != " " } } == ["exports:4:", "exports:5:"])
+    }
+
+    @Test(
+        "what can't be read is an error at its place, and a file that can't be read to its end is no draft",
+        arguments: [
+            ("/a \"10.0.0.1(rw)\n", "exports:1:4: error: a quote without its end", false),
+            ("/a 10.0.0.1(rw)\n  \"/b c 10.0.0.2\n", "exports:2:3: error: a quote without its end", false),
+            ("/a \\\n  10.0.0.1\"(rw)", "exports:2:11: error: a quote without its end", false),
+            ("/a 10.0.0.1(rw)\n/b 10.0.0.2\0(rw)\n", "exports:2:12: error: a NUL byte", false),
+            ("/a 10.0.0.1(rw) \\", "exports:1:17: error: a backslash at the file's end", false),
+            ("/a 10.0.0.1(rw) \\\r\n   10.0.0.2(rw)\r\n", "exports:1:17: error: a backslash in front of", true),
+            ("/a 10.0.0.1(rw) \\ \n   10.0.0.2(rw)\n", "exports:1:17: error: a backslash in front of", true),
+            ("\tsrv 10.0.0.1(rw)", "exports:1:2: error: \"srv\" is no absolute path", true),
+            ("/a 10.0.0.1(rw, sync)", "exports:1:4: error: \"10.0.0.1(rw,\" has no option list", true),
+        ])
+    func errors(text: String, expected: String, isWhole: Bool) throws {
+        let draft = exports(text)
+        #expect(draft.isWhole == isWhole)
+        #expect(try #require(draft.errors.first).hasPrefix(expected), "\(draft.errors)")
+    }
+
+    @Test("a last line that ends in a backslash and a newline is whole, and people are told")
+    func openEnd() {
+        let draft = exports("/a 10.0.0.1(rw) \\\n  10.0.0.2(rw) \\\n")
+        #expect(draft.policy.groups.flatMap(\.members).map { written($0.term) } == ["10.0.0.1", "10.0.0.2"])
+        #expect(draft.errors.isEmpty && draft.isWhole)
+        #expect(
+            draft.warnings.count == 1 && draft.warnings[0].hasPrefix("exports:2: the last line ends in a backslash"))
+    }
+
+    @Test(
+        "an export to everyone widens nobody else's group",
+        arguments: ["/a *(ro)", "/a 0.0.0.0/0(ro) ::/0(ro)"])
+    func everyone(world: String) {
+        let draft = exports("\(world)\n/b 10.0.0.1(rw)\n")
+        let groups = Dictionary(uniqueKeysWithValues: draft.policy.groups.map { ($0.name, $0.members.map(\.term)) })
+        #expect(groups["nfs-clients"]?.map(written) == ["10.0.0.1"])
+        #expect(groups["everyone"]?.map(written) == ["0.0.0.0/0", "\"::/0\""])
+        #expect(draft.policy.rules.map(\.from) == [["nfs-clients"], ["nfs-clients"], ["everyone"], ["everyone"]])
+        #expect(parsed(draft.policy).rules.map(\.to) == [[.nfs], [.mountd, .nlockmgr, .status]] * 2)
+    }
+
+    @Test("listing is offered with its reason: without its # the draft lets clients list nfs and the rest")
+    func listing() {
+        let text = exports("/a 10.0.0.1(rw)").policy.text(names: names)
+        #expect(text.contains("# Hypervisors") && text.contains("rpcinfo") && text.contains("showmount"))
+        let taken = text.replacing("    # list: true\n", with: "    list: true\n")
+        let parsed = ParsedPolicy([SourceFile(name: "draft.yaml", text: taken)], names: names)
+        #expect(parsed.diagnostics == [] && parsed.rules.map(\.lists) == [true, true])
     }
 
     @Test("nfs is always open, what mounting and locking needs opens on lookup, and each is explained")
@@ -143,6 +196,10 @@ private struct Exported: CustomTestStringConvertible {
             draft.policy.groups.flatMap(\.members).map(\.comment) == ["exports:1 /srv/0, exports:2 /srv/1, and 48 more"]
         )
     }
+}
+
+private func * (list: [Set<Program>], times: Int) -> [Set<Program>] {
+    Array(repeatElement(list, count: times).joined())
 }
 
 func written(_ term: ClientTerm) -> String {

@@ -194,6 +194,14 @@ extension AuditEvent {
         #expect(found.warnings.contains { $0.contains("12 lines") })
     }
 
+    @Test("a transient program is learned as it was, with a word about the range")
+    func transient() {
+        let found = learned([observed("10.0.0.1", Program(0x4000_0007))])
+        #expect(found.parsed.rules.map(\.to) == [[Program(0x4000_0007)]])
+        #expect(found.text.contains("# Programs of 0x40000000-0x5fffffff are transient"))
+        #expect(!learned([observed("10.0.0.1", .mountd)]).text.contains("transient"))
+    }
+
     @Test("a prefix is no wider than asked, and holds only clients that share it")
     func aggregation() {
         let events = ["10.0.0.1", "10.0.0.2", "10.0.1.1", "10.0.9.1", "10.0.9.200", "fd00::1", "fd00::2"].map {

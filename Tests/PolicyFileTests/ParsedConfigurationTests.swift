@@ -83,6 +83,14 @@ struct ParsedConfigurationTests {
                 $0.audit.destination = .file
                 $0.audit.file = "/var/log/x"
             },
+            Accepted("audit: {permitted: first, host: nfs1.example.com}") {
+                $0.audit.permitted = .first
+                $0.audit.host = "nfs1.example.com"
+            },
+            Accepted("audit: {permitted: none, host: 17}") {
+                $0.audit.permitted = .none
+                $0.audit.host = "17"
+            },
             Accepted("audit: {to: stderr}\nmetrics: 127.0.0.1:9811\ncontrol: /c") {
                 $0.audit.destination = .stderr
                 $0.metrics = Settings.Endpoint(.v4(0x7f00_0001), 9811)

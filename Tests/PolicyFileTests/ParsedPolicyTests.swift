@@ -76,6 +76,24 @@ struct ParsedPolicyTests {
         #expect(try #require(parsed.rules.first).to == [Program(number)])
     }
 
+    @Test(
+        "ranges of program numbers, in decimal and hexadecimal, in a rule and in a group",
+        arguments: [
+            ("0x40000000-0x5fffffff", [0x4000_0000...0x5fff_ffff], []),
+            ("536870912-0x2000000F", [0x2000_0000...0x2000_000f], []),
+            ("[p, 1-5]", [1...9, 20...30], [100_005]), ("100100-4294967295", [100_100...UInt32.max], []),
+            ("7-7", [], [7]), ("\"5-6\"", [5...6], []),
+        ] as [(String, [ClosedRange<UInt32>], Set<UInt32>)])
+    func programRange(_ term: String, _ ranges: [ClosedRange<UInt32>], _ numbers: Set<UInt32>) throws {
+        let parsed = policy(
+            "programs: {p: [6-9, mountd, q], q: [20-25, 0x17-30]}\nrules: [{name: r, from: 10.0.0.1, to: \(term)}, {name:"
+                + " s, from: 10.0.0.2, to: p}]")
+        #expect(parsed.diagnostics == [])
+        let rule = try #require(parsed.rules.first)
+        #expect(rule.programRanges.all.map { $0.lowerBound.rawValue...$0.upperBound.rawValue } == ranges)
+        #expect(rule.to == Set(numbers.map { Program($0) }))
+    }
+
     @Test("groups name groups, and each member counts once")
     func groups() throws {
         let parsed = policy(

@@ -90,6 +90,39 @@ struct PolicyMistakeTests {
             Refused(to("0x20000001"), "p.yaml:4:10: error: \"0x20000001\" is no program number; write 536870913"),
             Refused(to("-1"), "p.yaml:4:10: error: unknown program \"-1\""),
             Refused(
+                to("0x5fffffff-0x40000000"),
+                "p.yaml:4:10: error: \"0x5fffffff-0x40000000\" runs backwards; write 0x40000000-0x5fffffff"),
+            Refused(
+                to("0x40000000-0x100000000"),
+                "p.yaml:4:10: error: \"0x40000000-0x100000000\" is no range of program numbers; write two numbers of 1"
+                    + " to 4294967295, as in 0x40000000-0x5fffffff"),
+            Refused(
+                to("0-5"),
+                "p.yaml:4:10: error: \"0-5\" is no range of program numbers; write two numbers of 1 to 4294967295, as"
+                    + " in 0x40000000-0x5fffffff"),
+            Refused(
+                to("07-9"),
+                "p.yaml:4:10: error: \"07-9\" is no range of program numbers; write two numbers of 1 to 4294967295, as"
+                    + " in 0x40000000-0x5fffffff"),
+            Refused(
+                to("0x4000000g-0x5fffffff"),
+                "p.yaml:4:10: error: \"0x4000000g-0x5fffffff\" is no range of program numbers; write two numbers of 1"
+                    + " to 4294967295, as in 0x40000000-0x5fffffff"),
+            Refused(
+                to("99999-0x186a5"),
+                "p.yaml:4:10: error: \"99999-0x186a5\" holds 100000, the portmapper itself, which no rule opens; write"
+                    + " 99999-99999, 100001-0x186a5"),
+            Refused(
+                to("100000-100005"),
+                "p.yaml:4:10: error: \"100000-100005\" holds 100000, the portmapper itself, which no rule opens; write"
+                    + " 100001-100005"),
+            Refused(to("5-6-7"), "p.yaml:4:10: error: unknown program \"5-6-7\""),
+            Refused(to("5-"), "p.yaml:4:10: error: unknown program \"5-\""),
+            Refused(
+                "programs: {5-6: [nfs]}",
+                "p.yaml:1:12: error: programs: a group can't be called \"5-6\", which is a program; choose another"
+                    + " name"),
+            Refused(
                 "programs: {locking: [nlockmgr]}\n" + to("lockign"),
                 "p.yaml:1:12: warning: programs: no rule uses group \"locking\"",
                 "p.yaml:5:10: error: unknown program \"lockign\"; did you mean \"locking\"?"),

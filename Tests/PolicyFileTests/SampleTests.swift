@@ -1,5 +1,6 @@
 import Glibc
 import Policy
+import Portmapper
 import Testing
 import Warden
 
@@ -22,10 +23,14 @@ struct SampleTests {
         #expect(!parsed.rules.isEmpty)
     }
 
-    @Test("in every sample nfs is always open, and nothing else is", arguments: policySamples)
+    @Test(
+        "in every sample nfs, and what calls back without a look-up, is always open, and nothing else is",
+        arguments: policySamples)
     func openings(_ name: String) throws {
+        let transient = ProgramRanges([Program.transient])
         for rule in ParsedPolicy([try sampleFile(name)], names: names).rules where rule.open != .never {
-            #expect((rule.open == .always) == (rule.to == [.nfs]), "\(rule.label)")
+            let isAlways = rule.to == [.nfs] || (rule.to.isEmpty && rule.programRanges == transient)
+            #expect((rule.open == .always) == isAlways, "\(rule.label)")
         }
     }
 

@@ -29,7 +29,7 @@ private struct Reference {
     func lookup(_ program: Program, over transport: Transport, by client: IPAddress) -> LookupDecision {
         let named = naming(client)
         if named.isEmpty { return .stranger }
-        let about = named.filter { rules[$0].to.contains(program) }
+        let about = named.filter { rules[$0].names(program) }
         let permitting = about.filter { rules[$0].over.contains(transport) }
         for open: Opening in [.always, .onLookup, .never] {
             if let first = permitting.first(where: { rules[$0].open == open }) {
@@ -47,7 +47,7 @@ private struct Reference {
 
     func lists(_ program: Program, over transport: Transport, for client: IPAddress) -> Bool {
         naming(client).contains {
-            rules[$0].lists && rules[$0].to.contains(program) && rules[$0].over.contains(transport)
+            rules[$0].lists && rules[$0].names(program) && rules[$0].over.contains(transport)
         }
     }
 
@@ -107,9 +107,19 @@ extension SeededGenerator {
             name: "random", location: Location(file: "random.yaml", line: 1, column: 1),
             from: (0..<Int.random(in: 0...4, using: &self)).map { _ in term() },
             except: (0..<Int.random(in: 0...2, using: &self)).map { _ in term() },
-            to: Set(Self.programs.filter { _ in Bool.random(using: &self) }),
+            to: Set(Self.programs.filter { _ in Bool.random(using: &self) }), programRanges: ranges(),
             over: Set(Transport.allCases.filter { _ in Int.random(in: 0..<3, using: &self) > 0 }),
             lists: Bool.random(using: &self), open: Opening.allCases.randomElement(using: &self) ?? .never)
+    }
+
+    /// Around the programs that are asked for; mostly none.
+    private mutating func ranges() -> ProgramRanges {
+        let count = max(0, Int.random(in: -2...2, using: &self))
+        return ProgramRanges(
+            (0..<count).map { _ in
+                let first = UInt32.random(in: 100_001...100_025, using: &self)
+                return Program(first)...Program(UInt32.random(in: first...100_030, using: &self))
+            })
     }
 
     fileprivate mutating func policy() -> Reference {
@@ -129,7 +139,7 @@ extension SeededGenerator {
             #expect(policy.rules(naming: client) == reference.naming(client))
             #expect(policy.names(client) == !reference.naming(client).isEmpty)
             #expect(policy.listing(by: client) == reference.listing(by: client))
-            for program: Program in [.nfs, .mountd, .status, .portmapper] {
+            for program: Program in [.nfs, .mountd, Program(100_010), .status, .portmapper] {
                 for transport in Transport.allCases {
                     #expect(
                         policy.lookup(program, over: transport, by: client)
@@ -148,7 +158,7 @@ extension SeededGenerator {
         var random = SeededGenerator(state: seed)
         let reference = random.policy()
         let policy = Policy(rules: reference.rules, addresses: reference.addresses)
-        for program: Program in [.nfs, .mountd, .status, .portmapper] {
+        for program: Program in [.nfs, .mountd, Program(100_010), .status, .portmapper] {
             for transport in Transport.allCases {
                 let ranges = policy.standing(program, over: transport)
                 for (lower, upper) in zip(ranges, ranges.dropFirst()) {

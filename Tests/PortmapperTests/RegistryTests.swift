@@ -12,9 +12,6 @@ import Testing
             rpcb(100_003, 3, "tcp", "0.0.0.0", "superuser"),
             rpcb(100_003, 3, "tcp", "0.0.0.0.0.0", "superuser"),
             rpcb(100_003, 3, "tcp6", "::.0.0", "superuser"),
-            rpcb(100_003, 3, "tcp", "::.8.1", "superuser"),
-            rpcb(100_003, 3, "tcp6", "0.0.0.0.8.1", "superuser"),
-            rpcb(100_003, 3, "udp6", "::ffff:10.0.0.1.8.1", "superuser"),
             rpcb(100_003, 3, "udp", "/run/rpcbind.sock", "superuser"),
         ])
     func passesOver(entry: RPCB) {
@@ -37,6 +34,21 @@ import Testing
         #expect(found.address?.description == address)
         #expect(found.netID.rawValue == netID)
         #expect(found.program == .nfs && found.version == 3 && found.owner == "102")
+        #expect(found.isForThisHostOnly == isForThisHostOnly)
+    }
+
+    @Test(
+        "an address of the other family is its port at the netid's own wildcard, or loopback",
+        arguments: [
+            ("tcp", "0:0:0:0:0:0:0:0.8.1", "0.0.0.0.8.1", false), ("tcp", "::.8.1", "0.0.0.0.8.1", false),
+            ("udp", "fd77:1::1.8.1", "0.0.0.0.8.1", false), ("tcp6", "0.0.0.0.8.1", "::.8.1", false),
+            ("tcp6", "10.77.1.1.8.1", "::.8.1", false), ("udp6", "::ffff:10.0.0.1.8.1", "::.8.1", false),
+            ("tcp", "::1.8.1", "127.0.0.1.8.1", true), ("udp6", "127.0.0.5.8.1", "::1.8.1", true),
+        ])
+    func otherFamily(netID: String, address: String, shown: String, isForThisHostOnly: Bool) throws {
+        let found = try #require(Registration(rpcb(100_003, 3, netID, address, "superuser")))
+        #expect(found.addressText == shown && found.address?.description == shown)
+        #expect(found.service?.port == 2049 && found.netID.rawValue == netID)
         #expect(found.isForThisHostOnly == isForThisHostOnly)
     }
 

@@ -66,6 +66,18 @@ import Warden
         }
     }
 
+    @Test("a rule that names programs by ranges alone opens to its clients, and to nobody else")
+    func ranges() throws {
+        var rule = Rule.sample(from: [try term("10.0.0.0/8")], over: [.tcp])
+        rule.to = []
+        rule.programRanges = ProgramRanges([Program.transient])
+        let ceiling = Self.ceiling([rule])
+        #expect(ceiling.refusal(of: Self.transaction(try Self.issue("10.1.1.1"))) == nil)
+        #expect(ceiling.refusal(of: Self.transaction(try Self.stand("10.0.0.0", "10.255.255.255"))) == nil)
+        #expect(ceiling.refusal(of: Self.transaction(try Self.issue("11.1.1.1"))) != nil)
+        #expect(ceiling.refusal(of: Self.transaction(try Self.issue("10.1.1.1", ServicePort(.udp, 2049)))) != nil)
+    }
+
     @Test("a port of `never` is neither closed nor opened, nor are its flows cut", arguments: [22, 443] as [UInt16])
     func never(port: UInt16) throws {
         let ceiling = Self.ceiling([.sample(from: [try term("10.0.0.0/8")])]) { $0.firewall.never = [22, 443] }

@@ -29,6 +29,7 @@ struct AuditPageTests {
         (event.transport, event.over) = (.tcp, .tcp)
         (event.program, event.programName, event.version) = (Program(100_005), "mountd", 3)
         (event.procedure, event.rule, event.reason) = ("getport", "r", .noRule)
+        event.host = "h"
         (event.granted, event.window, event.isEnforced) = (ServicePort(.tcp, 1), .seconds(1), false)
         // What is added to events must be set here too.
         let unset = Mirror(reflecting: event).children.filter { "\($0.value)" == "nil" }

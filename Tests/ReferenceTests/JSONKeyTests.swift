@@ -19,10 +19,7 @@ struct JSONKeyTests {
                 expires: "e", packets: 1)
         ),
         (
-            "registry",
-            RegistryRow(
-                program: 1, programName: "n", version: 1, netid: "tcp", address: "a", owner: "o", trusted: true,
-                alive: true, guarded: true)
+            "registry", registryRow
         ),
         (
             "denials",
@@ -30,6 +27,14 @@ struct JSONKeyTests {
         ),
         ("doctor", Finding("f", .low, what: "w", why: "y")),
     ]
+
+    private static let registryRow = {
+        var row = RegistryRow(
+            program: 1, programName: "n", version: 1, netid: "tcp", address: "a", owner: "o", trusted: true,
+            alive: true, guarded: true)
+        row.sharesPortWith = [2]
+        return row
+    }()
 
     @Test("the page names each document's keys, and no others", arguments: documents.map(\.command))
     func keys(command: String) throws {

@@ -36,6 +36,17 @@ struct AuditLogTests {
                 """)
     }
 
+    @Test("names this host in a line, and in a field of the journal, where it has a name")
+    func host() {
+        var event = denied()
+        event.host = "nfs1.example.com"
+        let fields = AuditField.fields(of: event, at: time)
+        let line = String(decoding: AuditLine(fields).bytes, as: UTF8.self)
+        #expect(line.hasSuffix(#""xid":4000000000,"host":"nfs1.example.com"}"# + "\n"))
+        let entry = String(decoding: JournalEntry(event, fields).bytes, as: UTF8.self)
+        #expect(entry.contains("\nRPCWARDEN_HOST=nfs1.example.com\n"))
+    }
+
     @Test("says that observe mode did not enforce")
     func observed() {
         var event = denied()

@@ -208,6 +208,38 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
         #expect((bench.kernel.standing, bench.kernel.guarded) == ([], []))
     }
 
+    @Test("open: always for a range of programs stands for what of it is registered, as long as it is")
+    func openAlwaysByRange() {
+        var rule = Rule.sample(from: ["10.1.0.0/16"], to: [], open: .always)
+        rule.programRanges = ProgramRanges([Program.transient])
+        var bench = Bench.started([rule])
+        #expect(bench.kernel.standing == [])
+        let push = RPCB(Program(0x4000_0007), 1, .tcp, port: 1023)
+        bench.rpcbind.registrations += [push, RPCB(Program(0x6000_0000), 1, .tcp, port: 1022)]
+        bench.refresh()
+        #expect(bench.kernel.standing == [.init("10.1.0.0/16", .tcp(1023))])
+        #expect(
+            bench.kernel.opens(.tcp(1023), to: ip("10.1.2.3")) && !bench.kernel.opens(.tcp(1022), to: ip("10.1.2.3")))
+        #expect(bench.ask(.port(of: push.program, version: 1), from: .named) == [PortmapperResult.port(1023).body])
+        #expect(bench.kernel.granted.isEmpty)
+        bench.rpcbind.registrations.removeAll { $0 == push }
+        bench.refresh()
+        #expect(bench.kernel.standing == [])
+    }
+
+    @Test("a grant by a range ends when the policy's range no longer holds its program")
+    func rangeShrinks() {
+        var rule = Rule.sample(to: [])
+        rule.programRanges = ProgramRanges([Program(100_001)...Program(100_010)])
+        var bench = Bench.started([rule])
+        #expect(bench.ask(.port(of: .mountd), from: .named) == [mountPort])
+        #expect(bench.kernel.granted.count == 1)
+        rule.programRanges = ProgramRanges([Program(100_006)...Program(100_010)])
+        bench.reload([rule])
+        #expect(bench.kernel.granted.isEmpty)
+        #expect(bench.events(.revoked).map(\.detail) == ["no longer permitted"])
+    }
+
     @Test("a standing port is told only once its element is acknowledged")
     func alwaysAcknowledged() {
         var bench = Bench.started([.sample(from: ["10.1.0.0/16"], open: .always)])

@@ -639,7 +639,7 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
         _ = table.listenersInspected([.tcp(9): ListenerState(ipv4: true, uid: 1000)], at: later)
         #expect(!Self.isGuarded(&table))
 
-        table = Self.adopting(.init(sockets: [7], isOfEarlierBoot: true))
+        table = Self.adopting(.init(sockets: []))
         _ = table.listenersInspected([.tcp(9): Self.open], at: later)
         #expect(!Self.isGuarded(&table))
     }

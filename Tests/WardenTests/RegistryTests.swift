@@ -66,8 +66,8 @@ import Testing
         #expect(bench.events.map(\.kind) == [.registered, .untrustedRegistration, .unregistered, .unregistered])
         #expect(
             bench.events.map(\.detail) == [
-                "tcp/4000 (tcp) by superuser", "udp/875 (udp) by 1000", "tcp/4000 (tcp) by superuser",
-                "udp/875 (udp) by 1000",
+                "tcp/4000 (tcp) by superuser", "udp/875 (udp) by 1000; trusted if rpcbind.owners has \"1000\"",
+                "tcp/4000 (tcp) by superuser", "udp/875 (udp) by 1000",
             ])
         #expect(bench.events.map(\.programName) == ["mountd", nil, "mountd", nil])
     }
@@ -105,6 +105,35 @@ import Testing
         #expect(entries.map(\.isTrusted) == [true, true, false])
         #expect(entries.map(\.isAlive) == [true, false, false])
         #expect(entries.map(\.isGuarded) == [true, false, false])
+    }
+
+    @Test("whoever nobody can name is told without a remedy")
+    func unknownOwner() {
+        var bench = Bench.started(registering: [])
+        bench.rpcbind.registrations = [RPCB(.quota, 1, .udp, port: 875, owner: "unknown")]
+        bench.refresh()
+        #expect(bench.events(.untrustedRegistration).map(\.detail) == ["udp/875 (udp) by unknown"])
+    }
+
+    @Test("programs that share a port are told of each other")
+    func sharedPorts() {
+        var bench = Bench()
+        bench.rpcbind.registrations = [
+            RPCB(.mountd, 3, .tcp, port: 2049), RPCB(.nfs, 3, .tcp, port: 2049), RPCB(.nfs, 4, .tcp, port: 2049),
+            RPCB(.nfs, 3, .udp, port: 2049), RPCB(.quota, 1, .local, "/run/quota.sock"),
+        ]
+        bench.start()
+        #expect(bench.warden.registryEntries.map(\.sharesPortWith) == [[.nfs], [.mountd], [.mountd], [], []])
+    }
+
+    @Test("a service registered at an address of the other family is guarded, and told at the address asked")
+    func otherFamily() {
+        var bench = Bench.started(
+            [.sample(to: [.quota])], registering: [RPCB(.quota, 1, .tcp, "0:0:0:0:0:0:0:0.3.107")])
+        #expect(bench.kernel.guarded == [.tcp(875)])
+        let asking = Peer.named.over(.tcp)
+        #expect(bench.ask(.port(of: .quota, version: 1), from: asking) == [PortmapperResult.port(875).body])
+        #expect(bench.kernel.opens(.tcp(875), to: asking.address))
     }
 
     @Test("a refresh that isn't answered doesn't stop the next")
