@@ -1,5 +1,6 @@
 import Glibc
 import Policy
+import Portmapper
 import Testing
 import Warden
 
