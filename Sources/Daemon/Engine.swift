@@ -77,6 +77,11 @@ final class Engine {
 
     /// Puts the guard in place, then answers at the sockets.
     func start(at sockets: [ListeningSocket]) throws -> EventLoopFuture<Void> {
+        if owners != nil, Owners.isOwnUserShared {
+            failed(
+                "rpcbind.local-registration: what is registered so is not trusted, for rpcwarden runs as uid \(geteuid()),"
+                    + " as others do; give it a user of its own")
+        }
         let hosts = HostNameBook(on: loop) { [unowned self] failure in hostNamesChanged(failure) }
         self.hosts = hosts
         hosts.watch(ruleNames)

@@ -16,10 +16,12 @@ public enum Owners {
         return rpcbind.permitsLocalRegistration ? others.union(own) : others
     }
 
-    /// Our user, who must be nobody else's; empty where it is.
-    public static var own: Set<String> {
+    private static var own: Set<String> {
         Set(["\(geteuid())", ownName].compactMap(shown)).subtracting(shared.compactMap(shown))
     }
+
+    /// Others run as our user: nothing that we register counts as root's.
+    static var isOwnUserShared: Bool { shared.compactMap(shown).contains("\(geteuid())") }
 
     private static func shown(_ name: String) -> String? {
         if name == "superuser" || name == "root" || name == "0" { return "superuser" }

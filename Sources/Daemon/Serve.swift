@@ -24,7 +24,7 @@ public enum ServeError: Error, CustomStringConvertible {
         switch self {
         case .configuration(let diagnostics): diagnostics.map(\.description).joined(separator: "\n")
         case .socket(let error) where error.code == EADDRINUSE:
-            "rpcwarden: \(error); rpcbind must be moved off port 111 first (see README: relocating rpcbind)"
+            "rpcwarden: \(error); if rpcbind has it, `rpcwarden setup` takes its network away"
         case .socket(let error) where error.code == EACCES:
             "rpcwarden: \(error); ports below 1024 need CAP_NET_BIND_SERVICE, or sockets from rpcwarden.socket"
         case .socket(let error): "rpcwarden: \(error)"
@@ -102,8 +102,8 @@ private func listeningSockets(_ settings: Settings) throws -> [ListeningSocket] 
     do {
         let passed = try ListeningSocket.passed()
         guard passed.isEmpty else { return passed }
-        return try settings.listen.flatMap { try ListeningSocket.bind($0.address, port: $0.port) }
-    } catch let error as SocketError {
+        return try ListeningSocket.bind(settings.listen) { writeError("rpcwarden: \($0); left out") }
+    } catch {
         throw ServeError.socket(error)
     }
 }

@@ -55,6 +55,7 @@ extension Examination {
             mend.insert("rpcwarden setup --undo", at: 0)
         }
         mend.append("# guard the one port that NFSv4 has, tcp/2049, with the firewall that you have")
+        mend.insert(contentsOf: Self.hypervisors, at: 0)
         return Finding(
             "nfsv4-only", .medium,
             what: "NFSv4 is all that is served here, and rpcbind is in use (\(state))",
@@ -64,6 +65,12 @@ extension Examination {
                 """,
             mend: mend)
     }
+
+    /// They look before each mount, NFSv4's too, and give up where they see no nfs.
+    private static let hypervisors = [
+        "# not where hypervisors have their storage here: XenServer, XCP-ng and Proxmox VE ask rpcinfo and showmount before",
+        "# each mount, and give up without an answer; then keep rpcbind, with rpcwarden in front and `list: true` for them",
+    ]
 
     /// Installed, neither enabled nor active: that is enough where other packages need it.
     private var leftOver: [Finding] {
@@ -87,7 +94,7 @@ extension Examination {
     }
 
     private var runs: Bool {
-        !heldByRpcbind.isEmpty || Self.rpcbindUnits.contains { facts.unit($0).isActive }
+        facts.rpcbindNetwork != nil || !heldByRpcbind.isEmpty || Self.rpcbindUnits.contains { facts.unit($0).isActive }
     }
 
     private var silent: Finding {

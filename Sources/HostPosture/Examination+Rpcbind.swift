@@ -5,7 +5,8 @@ extension Examination {
     var options: [Finding] {
         guard isInUse, let words = facts.rpcbindOptions else { return [] }
         var found: [Finding] = []
-        if RpcbindOptions.has("r", in: words) {
+        // Without a network there is nobody that it could call.
+        if RpcbindOptions.has("r", in: words), facts.rpcbindNetwork != .empty, !isWithoutNetworkByUnits {
             found.append(
                 Finding(
                     "remote-calls", .high, what: "rpcbind makes calls on behalf of others: it runs with -r",
@@ -34,7 +35,7 @@ extension Examination {
         }
     }
 
-    private var restartRpcbind: String {
+    var restartRpcbind: String {
         switch facts.serviceManager {
         case .systemd: "systemctl restart rpcbind.service"
         case .openRC: "rc-service rpcbind restart"
@@ -102,20 +103,5 @@ extension Examination {
     private static func deletions(_ registrations: [Registration]) -> [String] {
         let commands = Set(registrations.map { "rpcinfo -d \($0.program) \($0.version)" }).sorted()
         return Array(commands.prefix(listMax))
-    }
-
-    // MARK: hosts.deny
-
-    var wrappers: [Finding] {
-        guard isPresent, facts.rpcbindUsesWrappers != false,
-            let line = HostsAccess.refusal(allow: facts.hostsAllow, deny: facts.hostsDeny)
-        else { return [] }
-        let perhaps = facts.rpcbindUsesWrappers == true ? "refuses" : "perhaps refuses"
-        return [
-            Finding(
-                "hosts-deny", .medium, what: "/etc/hosts.deny \(perhaps) this host's own calls to rpcbind: `\(line)`",
-                why: "rpcwarden asks rpcbind over loopback; what is refused there is denied to every client.",
-                mend: ["echo 'rpcbind: 127.0.0.1 [::1]' >>/etc/hosts.allow"])
-        ]
     }
 }

@@ -10,7 +10,7 @@ public struct Examination {
 
     public var findings: [Finding] {
         let all =
-            exposure + need + relocation + options + registrations + wrappers + otherTables + kernel + surroundings
+            exposure + need + network + options + registrations + remoteMemory + otherTables + kernel + surroundings
         return [Finding.Severity.high, .medium, .low, .note].flatMap { severity in
             all.filter { $0.severity == severity }
         }
@@ -34,7 +34,7 @@ public struct Examination {
     /// CIS 2.1.12: enabled, or active.
     var isInUse: Bool {
         Self.rpcbindUnits.contains { facts.unit($0).isEnabled || facts.unit($0).isActive }
-            || !facts.startFiles.isEmpty || !heldByRpcbind.isEmpty
+            || !facts.startFiles.isEmpty || !heldByRpcbind.isEmpty || facts.rpcbindNetwork != nil
     }
 
     static let rpcbindUnits = ["rpcbind.socket", "rpcbind.service"]

@@ -23,6 +23,13 @@ public struct HostFacts: Hashable, Sendable {
         case unknown
     }
 
+    public enum Network: Hashable, Sendable {
+        /// The same as ours, or one in which there are interfaces.
+        case ofHost
+        /// Its own, with nothing in it but loopback.
+        case empty
+    }
+
     /// False for an image below `--root`: of what runs, nothing is known.
     public var isRunning = true
     /// The image's folder, for commands about it; empty for `/`.
@@ -37,6 +44,21 @@ public struct HostFacts: Hashable, Sendable {
     public var startFiles: [String] = []
     /// What rpcbind.socket listens at once its files are in force.
     public var socketUnit: SocketUnit?
+    /// The same without the drop-in that setup writes.
+    public var socketUnitOfOthers: SocketUnit?
+    /// Drop-ins of rpcbind.socket that come after setup's, and give it ports.
+    public var laterPorts: [String] = []
+    /// rpcbind.service once its files are in force.
+    public var serviceUnit: ServiceUnit?
+    /// Of the rpcbind that runs; `nil`: none was seen.
+    public var rpcbindNetwork: Network?
+    /// Whether /etc/services has sunrpc for TCP and UDP.
+    public var hasSunrpc: Bool?
+    public var hasIPv6 = true
+    /// What the kernel's nfsd listens at, such as `rdma 20049`.
+    public var nfsdListeners: [String] = []
+    /// What is registered for RDMA, such as `rdma 20049`.
+    public var rdmaRegistrations: [String] = []
     /// Listening TCP and bound UDP sockets.
     public var sockets: [BoundSocket] = []
     /// rpcbind's options: of the running process, or else of its unit.
@@ -46,10 +68,6 @@ public struct HostFacts: Hashable, Sendable {
     public var nfs = NFSConfiguration()
     /// Whether this host itself has NFS mounts of versions 2 or 3, which need statd and lockd registered here.
     public var mountsOldNFS = false
-    public var hostsAllow = ""
-    public var hostsDeny = ""
-    /// Whether rpcbind obeys hosts.allow and hosts.deny.
-    public var rpcbindUsesWrappers: Bool?
     /// As `nft list ruleset` prints it.
     public var ruleset: String?
     public var kernel = KernelFacts()
@@ -63,7 +81,6 @@ public struct HostFacts: Hashable, Sendable {
 /// What the configuration says of the host.
 public struct Expectations: Hashable, Sendable {
     public var rpcbindSocket = "/run/rpcbind.sock"
-    public var rpcbindPort: UInt16 = 1111
     /// As rpcbind shows them.
     public var trustedOwners: Set<String> = ["superuser"]
     public var mark: UInt32 = 0x10000

@@ -4,15 +4,16 @@ public enum SetupFiles {
     public static let policyFolder = "/etc/rpcwarden/policy.d"
     public static let configuration = "/etc/rpcwarden/rpcwarden.yaml"
     public static let policy = "/etc/rpcwarden/policy.d/start.yaml"
-    public static let dropInFolder = "/etc/systemd/system/rpcbind.socket.d"
-    public static let dropIn = "/etc/systemd/system/rpcbind.socket.d/rpcwarden.conf"
+    public static let dropInName = "rpcwarden.conf"
+    public static let socketDropInFolder = "/etc/systemd/system/rpcbind.socket.d"
+    public static let socketDropIn = "/etc/systemd/system/rpcbind.socket.d/rpcwarden.conf"
+    public static let serviceDropInFolder = "/etc/systemd/system/rpcbind.service.d"
+    public static let serviceDropIn = "/etc/systemd/system/rpcbind.service.d/rpcwarden.conf"
+    public static let dropIns = [socketDropIn, serviceDropIn]
     public static let recordFolder = "/var/lib/rpcwarden"
     public static let record = "/var/lib/rpcwarden/setup"
     public static let user = "rpcwarden"
     public static let units = ["rpcwarden.socket", "rpcwarden.service"]
-
-    /// Where the drop-in moves rpcbind.
-    public static let rpcbindPort: UInt16 = 1111
 
     public static let configurationText = """
         # yaml-language-server: $schema=/usr/share/rpcwarden/schema/rpcwarden.schema.json
@@ -41,8 +42,42 @@ public enum SetupFiles {
 
         """
 
-    /// systemd/rpcbind.socket.d/rpcwarden.conf; a test holds them together.
-    public static let dropInText = """
+    /// systemd/rpcbind.service.d/rpcwarden.conf; a test holds them together.
+    public static let serviceDropInText = """
+        # rpcbind in a network of its own, with nothing in it: it opens its ports 111 there, where nobody comes. This host's
+        # services, and rpcwarden, reach it through its unix socket.
+        [Unit]
+        # A start that fails is tried again each second, however often somebody asks meanwhile.
+        StartLimitIntervalSec=0
+
+        [Service]
+        PrivateNetwork=yes
+        Restart=on-failure
+        RestartSec=1
+
+        """
+
+    /// systemd/rpcbind.socket.d/rpcwarden.conf, for the unix sockets that the distribution's unit has.
+    public static func socketDropInText(_ sockets: [String]) -> String {
+        """
+        # The unix sockets that the distribution's unit has, and no port.
+        [Unit]
+        StartLimitIntervalSec=0
+
+        [Socket]
+        # Whoever asks an rpcbind that can't start must not make systemd give up the socket.
+        TriggerLimitIntervalSec=0
+        ListenStream=
+        ListenDatagram=
+
+        """ + sockets.map { "ListenStream=\($0)\n" }.joined()
+    }
+
+    /// Where rpcbind.socket names no path.
+    public static let rpcbindSocket = "/run/rpcbind.sock"
+
+    /// What setup of 0.1.0 wrote for rpcbind.socket.
+    static let socketDropInTextOf010 = """
         # Moves rpcbind off port 111. All five sockets are needed: for an address that is not passed to it,
         # rpcbind opens port 111 by itself.
         [Socket]
@@ -58,6 +93,6 @@ public enum SetupFiles {
 
         """
 
-    public static let written = [configuration, policy, dropIn]
-    public static let made = [folder, policyFolder, dropInFolder, recordFolder]
+    public static let written = [configuration, policy] + dropIns
+    public static let made = [folder, policyFolder, socketDropInFolder, serviceDropInFolder, recordFolder]
 }

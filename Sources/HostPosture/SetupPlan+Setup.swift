@@ -8,7 +8,7 @@ extension SetupPlan {
         guard plan.obstacles.isEmpty else { return plan }
         plan.configure(facts)
         plan.addUser(facts)
-        plan.relocate(facts)
+        plan.isolate(facts)
         plan.start(facts)
         return plan
     }
@@ -32,34 +32,42 @@ extension SetupPlan {
             block(
                 "\(unit) is not installed: install the package, or copy systemd/\(unit) to /etc/systemd/system")
         }
-        lookAtPorts(facts)
+        lookAtDropIns(facts)
         lookAtConfiguration(facts)
+    }
+
+    private mutating func lookAtDropIns(_ facts: SetupFacts) {
         // What somebody else wrote there is neither lost nor trusted.
-        if let bytes = facts.files[SetupFiles.dropIn], !isRelocated(facts), bytes != Array(SetupFiles.dropInText.utf8) {
+        for dropIn in Self.dropIns(facts) where dropIn.isForeign(facts) && !dropIn.isInForce {
+            block(
+                "\(facts.root)\(dropIn.path) is there, and is not setup's; \(dropIn.lack). Move it away, then run this again"
+            )
+        }
+        if !facts.host.laterPorts.isEmpty {
             block(
                 """
-                \(SetupFiles.dropIn) is there, but doesn't move rpcbind to the five sockets that rpcwarden needs; \
-                move it away, then run this again
+                rpcbind.socket gets ports from \(facts.host.laterPorts.joined(separator: ", ")), which counts after setup's \
+                own \(SetupFiles.dropInName); take them out of there
                 """)
         }
+        let expected = facts.host.expected.rpcbindSocket
+        guard let unit = facts.host.socketUnitOfOthers,
+            !Self.sockets(of: unit).contains(where: { Self.isSame($0, expected) })
+        else { return }
+        block(
+            """
+            rpcwarden.yaml expects rpcbind at \(expected), and rpcbind.socket has \
+            \(Self.sockets(of: unit).joined(separator: ", ")); make rpcbind.socket in rpcwarden.yaml one of them
+            """)
     }
 
-    private mutating func lookAtPorts(_ facts: SetupFacts) {
-        let port = facts.host.expected.rpcbindPort
-        guard port == SetupFiles.rpcbindPort else {
-            return block(
-                """
-                rpcwarden.yaml expects rpcbind at port \(port), and setup moves it to \(SetupFiles.rpcbindPort); take \
-                rpcbind.address out of it, or write the drop-in yourself
-                """)
-        }
-        let others = facts.host.sockets.filter { $0.service.port == port && !$0.holders.contains("rpcbind") }
-        if !isRelocated(facts), !others.isEmpty {
-            block("another process has \(others.map(\.text).sorted().joined(separator: ", ")), where rpcbind has to go")
-        }
+    /// /var/run is a link.
+    private static func isSame(_ path: String, _ other: String) -> Bool {
+        func plain(_ path: String) -> Substring { path.hasPrefix("/var/run/") ? path.dropFirst(4) : path[...] }
+        return plain(path) == plain(other)
     }
 
-    /// Once rpcbind has moved, a daemon that doesn't start, or denies everything, is an outage.
+    /// Once rpcbind has no network, a daemon that doesn't start, or denies everything, is an outage.
     private mutating func lookAtConfiguration(_ facts: SetupFacts) {
         if let error = facts.configurationErrors.first {
             return block("rpcwarden would not start: \(error); mend what `rpcwarden check` prints first")
@@ -77,9 +85,8 @@ extension SetupPlan {
 
     private static let byHand = """
         this host has no systemd. By hand:
-          1. start rpcbind with five sockets passed to it (LISTEN_FDS, sd_listen_fds(3)): /run/rpcbind.sock,
-             127.0.0.1:1111 and [::1]:1111, each tcp and udp; the IPv6 ones v6only. rpcbind has no option for this,
-             and opens port 111 by itself for each that it isn't given
+          1. start rpcbind in an empty network of its own: `\(Examination.command)`. Its unix socket, /run/rpcbind.sock, is
+             all that rpcwarden and the services of this host need; it opens its ports 111 where nobody comes
           2. write /etc/rpcwarden/rpcwarden.yaml with `mode: observe`, and a policy below /etc/rpcwarden/policy.d
           3. have your service manager run `rpcwarden serve` after rpcbind, as root or with CAP_NET_ADMIN and
              CAP_NET_BIND_SERVICE
@@ -134,22 +141,46 @@ extension SetupPlan {
 
     // MARK: rpcbind
 
-    private func isRelocated(_ facts: SetupFacts) -> Bool {
-        facts.host.socketUnit?.isRelocated(port: facts.host.expected.rpcbindPort) ?? false
+    private static func sockets(of unit: SocketUnit) -> [String] {
+        let sockets = unit.unixSockets
+        return sockets.contains { $0.hasPrefix("/") } ? sockets : [SetupFiles.rpcbindSocket] + sockets
     }
 
-    private mutating func relocate(_ facts: SetupFacts) {
-        let wasRelocated = isRelocated(facts)
-        if wasRelocated {
-            alreadySo("rpcbind.socket's files move rpcbind off port 111")
-        } else {
-            makeFolder(SetupFiles.dropInFolder, facts)
-            write(SetupFiles.dropIn, SetupFiles.dropInText, facts, instead: "to be read by systemd")
+    private static func dropIns(_ facts: SetupFacts) -> [DropIn] {
+        let host = facts.host
+        let sockets = host.socketUnitOfOthers.map(sockets) ?? [SetupFiles.rpcbindSocket]
+        return [
+            DropIn(
+                path: SetupFiles.socketDropIn, folder: SetupFiles.socketDropInFolder,
+                text: SetupFiles.socketDropInText(sockets), isInForce: host.socketUnit?.hasUnixSocketsAlone == true,
+                lack: "with it rpcbind.socket has ports, or no unix socket"),
+            DropIn(
+                path: SetupFiles.serviceDropIn, folder: SetupFiles.serviceDropInFolder,
+                text: SetupFiles.serviceDropInText, isInForce: host.serviceUnit?.hasPrivateNetwork == true,
+                lack: "with it rpcbind.service lacks PrivateNetwork=yes"),
+        ]
+    }
+
+    /// Takes rpcbind's network away.
+    private mutating func isolate(_ facts: SetupFacts) {
+        let due = Self.dropIns(facts).filter { $0.isDue(facts) }
+        for dropIn in due {
+            makeFolder(dropIn.folder, facts)
+            act(
+                .writeFile(facts.root + dropIn.path, text: dropIn.text),
+                .file(dropIn.path, mark: SetupRecord.mark(of: dropIn.text.utf8)))
+        }
+        if due.isEmpty { alreadySo("rpcbind's units leave it no network") }
+        if facts.host.hasSunrpc == false {
+            note(
+                """
+                /etc/services has no sunrpc: rpcbind will keep no list for version 2, and look-ups cost more. \
+                `\(Examination(facts.host).installServices)` mends it, best before this
+                """)
         }
         guard !facts.isImage else { return }
-        let examination = Examination(facts.host)
-        if wasRelocated, examination.exposed.isEmpty {
-            return alreadySo("rpcbind has left port 111")
+        if due.isEmpty, Examination(facts.host).exposed.isEmpty, facts.host.rpcbindNetwork != .ofHost {
+            return alreadySo("rpcbind has no network")
         }
         tellOfRestart(facts)
         act(.run(["systemctl", "daemon-reload"]))
@@ -203,6 +234,7 @@ extension SetupPlan {
                     record: missing.map { .enabled($0) }))
             return note("all else happens at the image's first boot")
         }
+        if !facts.host.hasIPv6 { note("this host has no IPv6: rpcwarden answers over IPv4 alone") }
         let isDone = SetupFiles.units.allSatisfy { facts.host.unit($0).isEnabled && facts.host.unit($0).isActive }
         if isDone { return alreadySo("\(SetupFiles.units.joined(separator: ", ")) are enabled, and run") }
         steps.append(

@@ -8,7 +8,7 @@ extension SetupPlan {
         }
         let entries = facts.record.entries.reversed()
         let movesBack = entries.contains { entry in
-            if case .file(SetupFiles.dropIn, _) = entry { facts.files[SetupFiles.dropIn] != nil } else { false }
+            if case .file(let path, _) = entry { Self.isDropIn(path) && facts.files[path] != nil } else { false }
         }
         plan.stop(facts, movesBack: movesBack)
         if movesBack { plan.moveBack(facts) }
@@ -40,7 +40,10 @@ extension SetupPlan {
     }
 
     private mutating func moveBack(_ facts: SetupFacts) {
-        act(.removeFile(facts.root + SetupFiles.dropIn))
+        for entry in facts.record.entries {
+            guard case .file(let path, _) = entry, Self.isDropIn(path) else { continue }
+            act(.removeFile(facts.root + path))
+        }
         if !facts.isImage {
             act(.run(["systemctl", "daemon-reload"]))
             act(.run(["systemctl", "restart", "rpcbind.socket"]))
@@ -51,9 +54,12 @@ extension SetupPlan {
         if facts.hasTable { act(.run(["nft", "delete", "table", "inet", facts.host.expected.table])) }
     }
 
+    private static func isDropIn(_ path: String) -> Bool { SetupFiles.dropIns.contains(path) }
+
     private mutating func takeBack(_ entry: SetupRecord.Entry, _ facts: SetupFacts) {
         switch entry {
-        case .folder(SetupFiles.recordFolder), .enabled, .file(SetupFiles.dropIn, _): return
+        case .folder(SetupFiles.recordFolder), .enabled: return
+        case .file(let path, _) where Self.isDropIn(path): return
         case .folder(let path):
             if facts.folders.contains(path) { act(.removeFolder(facts.root + path)) }
         case .file(let path, let mark):

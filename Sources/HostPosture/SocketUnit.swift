@@ -33,11 +33,19 @@ public struct SocketUnit: Hashable, Sendable {
         }
     }
 
-    public func isRelocated(port: UInt16) -> Bool {
-        let wanted = ["tcp 127.0.0.1:\(port)", "udp 127.0.0.1:\(port)", "tcp [::1]:\(port)", "udp [::1]:\(port)"]
-        return wanted.allSatisfy(listens.contains)
-            && listens.contains { $0 == "tcp /run/rpcbind.sock" || $0 == "tcp /var/run/rpcbind.sock" }
-            && exposesPortmapper.isEmpty
+    /// Paths, and names of the abstract namespace, which begin with `@`; in their order.
+    public var unixSockets: [String] {
+        listens.filter { $0.hasPrefix("tcp ") && Self.isUnix($0) }.map { String($0.dropFirst(4)) }
+    }
+
+    public var hasPorts: Bool { !listens.allSatisfy(Self.isUnix) }
+
+    /// Without a path nobody would find rpcbind.
+    public var hasUnixSocketsAlone: Bool { !hasPorts && unixSockets.contains { $0.hasPrefix("/") } }
+
+    private static func isUnix(_ listen: String) -> Bool {
+        let place = listen.dropFirst(4)
+        return place.hasPrefix("/") || place.hasPrefix("@")
     }
 }
 

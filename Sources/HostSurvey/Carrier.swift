@@ -66,7 +66,7 @@ public struct Carrier {
         let question = RegistrationQuestion(path: survey.root.path + survey.expected.rpcbindSocket)
         let deadline = ContinuousClock.now + patienceForRegistrations
         while true {
-            let now = Set((question.ask() ?? []).map(Self.key))
+            let now = Set((question.ask() ?? []).compactMap(Registration.init).map(Self.key))
             let lost = before.filter { $0.program != .portmapper && !now.contains(Self.key($0)) }
             if lost.isEmpty { return nil }
             guard ContinuousClock.now >= deadline else {

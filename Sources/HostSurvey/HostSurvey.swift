@@ -34,16 +34,19 @@ public struct HostSurvey: Sendable {
         facts.package = package(facts.family)
         facts.units = units(facts.serviceManager)
         facts.startFiles = startFiles(facts.serviceManager)
-        facts.socketUnit = unitTexts("rpcbind.socket").map(SocketUnit.init)
+        lookAtUnits(&facts)
+        facts.hasSunrpc = Services(servicesTexts).hasSunrpc
         facts.nfs = NFSConfiguration(nfsTexts)
-        facts.hostsAllow = root.text("/etc/hosts.allow") ?? ""
-        facts.hostsDeny = root.text("/etc/hosts.deny") ?? ""
-        facts.rpcbindUsesWrappers = usesWrappers
         facts.rpcbindOptions = unitOptions
         guard isRunning else { return facts }
         // First, for a socket that systemd holds starts rpcbind at the question.
-        facts.registrations = RegistrationQuestion(path: root.path + expected.rpcbindSocket).ask()
-        let processes = ProcessTable(root: root)
+        let list = RegistrationQuestion(path: root.path + expected.rpcbindSocket).ask()
+        facts.registrations = list?.compactMap(Registration.init)
+        facts.rdmaRegistrations = Self.rdma(list ?? [])
+        facts.nfsdListeners = (root.text("/proc/fs/nfsd/portlist") ?? "").split(separator: "\n").map(String.init)
+        facts.hasIPv6 = hasIPv6
+        let processes = ProcessTable(root: root, rpcbindSocket: expected.rpcbindSocket)
+        facts.rpcbindNetwork = processes.networkOfRpcbind
         facts.sockets = processes.sockets()
         facts.rpcbindOptions = processes.optionsOfRpcbind ?? facts.rpcbindOptions
         facts.mountsOldNFS = mountsOldNFS
@@ -139,16 +142,42 @@ public struct HostSurvey: Sendable {
 
     func hasUnit(_ name: String) -> Bool { Self.unitFolders.contains { root.exists("\($0)/\(name)") } }
 
-    /// The unit's file, then its drop-ins, as systemd.unit(5) orders them: by name, a folder's before the next one's.
+    /// The unit's file, then its drop-ins, as systemd.unit(5) orders them.
     func unitTexts(_ name: String) -> [String]? {
-        guard let file = Self.unitFolders.lazy.compactMap({ root.text("\($0)/\(name)") }).first else { return nil }
+        guard let file = unitText(name) else { return nil }
+        return [file] + dropIns(name).map(\.text)
+    }
+
+    private func unitText(_ name: String) -> String? {
+        Self.unitFolders.lazy.compactMap { root.text("\($0)/\(name)") }.first
+    }
+
+    /// By name; of two folders that have the same, the first counts.
+    private func dropIns(_ name: String) -> [(name: String, text: String)] {
         var dropIns: [String: String] = [:]
         for folder in Self.unitFolders.map({ "\($0)/\(name).d" }) {
             for entry in root.names(folder) where entry.hasSuffix(".conf") && dropIns[entry] == nil {
                 dropIns[entry] = root.text("\(folder)/\(entry)")
             }
         }
-        return [file] + dropIns.sorted { Array($0.key.utf8).lexicographicallyPrecedes(Array($1.key.utf8)) }.map(\.value)
+        return dropIns.sorted { Self.precedes($0.key, $1.key) }.map { ($0.key, $0.value) }
+    }
+
+    private static func precedes(_ name: String, _ other: String) -> Bool {
+        Array(name.utf8).lexicographicallyPrecedes(Array(other.utf8))
+    }
+
+    private func lookAtUnits(_ facts: inout HostFacts) {
+        facts.serviceUnit = unitTexts("rpcbind.service").map(ServiceUnit.init)
+        guard let file = unitText("rpcbind.socket") else { return }
+        let dropIns = dropIns("rpcbind.socket")
+        facts.socketUnit = SocketUnit([file] + dropIns.map(\.text))
+        facts.socketUnitOfOthers = SocketUnit(
+            [file] + dropIns.filter { $0.name != SetupFiles.dropInName }.map(\.text))
+        facts.laterPorts = dropIns.filter {
+            Self.precedes(SetupFiles.dropInName, $0.name) && SocketUnit([$0.text]).hasPorts
+        }
+        .map(\.name)
     }
 
     private var unitOptions: [String]? {
@@ -171,11 +200,22 @@ public struct HostSurvey: Sendable {
         }
     }
 
-    /// libwrap's name in the program tells that it is linked with it.
-    private var usesWrappers: Bool? {
-        let places = ["/usr/sbin/rpcbind", "/sbin/rpcbind", "/usr/bin/rpcbind"]
-        guard let program = places.lazy.compactMap({ root.bytes($0) }).first else { return nil }
-        return program.firstRange(of: Array("libwrap.so".utf8)) != nil
+    /// Where nsswitch's `files` and `usrfiles` look.
+    private var servicesTexts: [String] {
+        ["/etc/services", "/usr/etc/services"].compactMap { root.text($0) }
+    }
+
+    /// As systemd looks for it; and it may be switched off in a kernel that has it.
+    private var hasIPv6: Bool {
+        guard root.exists("/proc/net/if_inet6") else { return false }
+        return root.text("/proc/sys/net/ipv6/conf/all/disable_ipv6")?.hasPrefix("1") != true
+    }
+
+    private static func rdma(_ list: [RPCB]) -> [String] {
+        list.filter { $0.netID.hasPrefix("rdma") }.reduce(into: []) { places, rpcb in
+            let place = "\(rpcb.netID) \(UniversalAddress(rpcb.address).map { "\($0.port)" } ?? rpcb.address)"
+            if !places.contains(place) { places.append(place) }
+        }
     }
 
     private var ruleset: String? {

@@ -1,35 +1,76 @@
 import HostPosture
 import Portmapper
 
-/// Which processes of this network namespace hold which sockets; of rpcbind and rpcwarden only.
+/// Which processes of this network namespace hold which sockets; of rpcbind and rpcwarden only. And the rpcbind that serves
+/// this host from a network namespace of its own.
 struct ProcessTable {
     private let root: HostRoot
     private var held: [UInt64: Set<String>] = [:]
     /// The options of the rpcbind that runs.
     private(set) var optionsOfRpcbind: [String]?
+    /// `nil`: none runs.
+    private(set) var networkOfRpcbind: HostFacts.Network?
 
     private static let names: Set<String> = ["rpcbind", "portmap", "rpcwarden"]
 
-    init(root: HostRoot) {
+    init(root: HostRoot, rpcbindSocket: String) {
         self.root = root
-        // Containers and namespaces of this host have their own, which are not meant.
         let ours = root.link("/proc/self/ns/net")
+        let sockets = Self.listeners(at: rpcbindSocket, root)
         for process in root.names("/proc") where process.allSatisfy(\.isNumber) {
             guard let name = root.text("/proc/\(process)/comm")?.split(separator: "\n").first.map(String.init),
-                Self.names.contains(name), root.link("/proc/\(process)/ns/net") == ours
+                Self.names.contains(name)
             else { continue }
-            note(process, name)
+            if root.link("/proc/\(process)/ns/net") == ours {
+                note(process, name)
+                if name != "rpcwarden" { networkOfRpcbind = .ofHost }
+            } else if name == "rpcbind", servesThisHost(process, at: sockets) {
+                noteOptions(process)
+                if networkOfRpcbind == nil { networkOfRpcbind = hasInterfaces(process) ? .ofHost : .empty }
+            }
         }
     }
 
+    /// Containers have their own, with files of their own. systemd makes ours's socket, where /proc shows it to us.
+    private func servesThisHost(_ process: String, at sockets: Set<UInt64>) -> Bool {
+        let files = root.link("/proc/\(process)/ns/mnt")
+        return files == root.link("/proc/self/ns/mnt") || !self.sockets(of: process).isDisjoint(with: sockets)
+    }
+
+    /// Inodes in the last column but one of `/proc/net/unix`, which a path ends.
+    private static func listeners(at path: String, _ root: HostRoot) -> Set<UInt64> {
+        let lines = (root.text("/proc/net/unix") ?? "").split(separator: "\n")
+        return Set(
+            lines.compactMap { line in
+                let fields = line.split(separator: " ")
+                guard fields.count == 8, fields[7] == path || fields[7] == "/var" + path else { return nil }
+                return UInt64(fields[6])
+            })
+    }
+
+    /// Beside loopback; two lines of headings precede.
+    private func hasInterfaces(_ process: String) -> Bool {
+        let lines = (root.text("/proc/\(process)/net/dev") ?? "").split(separator: "\n").dropFirst(2)
+        return lines.contains { line in line.drop { $0 == " " }.prefix { $0 != ":" } != "lo" }
+    }
+
+    private func sockets(of process: String) -> Set<UInt64> {
+        Set(
+            root.names("/proc/\(process)/fd").compactMap { descriptor in
+                guard let link = root.link("/proc/\(process)/fd/\(descriptor)"), link.hasPrefix("socket:[") else {
+                    return nil
+                }
+                return UInt64(link.dropFirst("socket:[".count).dropLast())
+            })
+    }
+
     private mutating func note(_ process: String, _ name: String) {
-        for descriptor in root.names("/proc/\(process)/fd") {
-            guard let link = root.link("/proc/\(process)/fd/\(descriptor)"), link.hasPrefix("socket:["),
-                let inode = UInt64(link.dropFirst("socket:[".count).dropLast())
-            else { continue }
-            held[inode, default: []].insert(name)
-        }
-        guard name == "rpcbind", let line = root.text("/proc/\(process)/cmdline") else { return }
+        for inode in sockets(of: process) { held[inode, default: []].insert(name) }
+        if name == "rpcbind" { noteOptions(process) }
+    }
+
+    private mutating func noteOptions(_ process: String) {
+        guard let line = root.text("/proc/\(process)/cmdline") else { return }
         optionsOfRpcbind = line.split(separator: "\0").dropFirst().map(String.init)
     }
 

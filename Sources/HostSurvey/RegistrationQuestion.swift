@@ -11,7 +11,7 @@ struct RegistrationQuestion {
     private static let replyBytesMax = 4 << 20
 
     /// `nil`: nobody answered, or not in the way of rpcbind.
-    func ask() -> [Registration]? {
+    func ask() -> [RPCB]? {
         let descriptor = connect()
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
@@ -25,14 +25,14 @@ struct RegistrationQuestion {
         return Self.registrations(in: reply, call)
     }
 
-    private static func registrations(in reply: [UInt8], _ call: PortmapperCall) -> [Registration]? {
+    private static func registrations(in reply: [UInt8], _ call: PortmapperCall) -> [RPCB]? {
         do {
             guard case .success(let results) = try reply.withUnsafeBytes({ try Reply(decoding: $0) }).body,
                 case .registrations(let list) = try results.withUnsafeBytes({
                     try PortmapperResult(decoding: $0, of: call)
                 })
             else { return nil }
-            return list.compactMap(Registration.init)
+            return list
         } catch {
             return nil
         }

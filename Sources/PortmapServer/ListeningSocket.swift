@@ -1,6 +1,7 @@
 import CPortmapServer
 import Glibc
 import Portmapper
+import Warden
 
 /// A socket that calls arrive at: bound here, or passed by systemd.
 public struct ListeningSocket: Hashable, Sendable {
@@ -36,6 +37,37 @@ extension ListeningSocket {
                 ListeningSocket(descriptor: descriptor, transport: transport, address: address, port: port))
         }
         return sockets
+    }
+
+    /// Binds UDP and TCP at each address. One of a family that the kernel lacks is left out, and told of, unless it is the
+    /// last.
+    public static func bind(
+        _ endpoints: [Settings.Endpoint], leavingOut tell: (SocketError) -> Void,
+        by bind: (IPAddress, UInt16) throws(SocketError) -> [ListeningSocket] = { (address, port) throws(SocketError) in
+            try ListeningSocket.bind(address, port: port)
+        }
+    ) throws(SocketError) -> [ListeningSocket] {
+        var sockets: [ListeningSocket] = []
+        var missing: [SocketError] = []
+        for endpoint in endpoints {
+            do {
+                sockets += try bind(endpoint.address, endpoint.port)
+            } catch {
+                guard lacksFamily(endpoint.address, error.code) else {
+                    for socket in sockets { close(socket.descriptor) }
+                    throw error
+                }
+                missing.append(error)
+            }
+        }
+        if sockets.isEmpty, let error = missing.first { throw error }
+        missing.forEach(tell)
+        return sockets
+    }
+
+    /// IPv6 may be missing in the kernel, or switched off: `[::]` is no address then.
+    private static func lacksFamily(_ address: IPAddress, _ code: Int32) -> Bool {
+        code == EAFNOSUPPORT || code == EADDRNOTAVAIL && address == .v6(0)
     }
 
     /// The sockets that systemd passed (sd_listen_fds(3)), none where there are none for this process.

@@ -12,10 +12,12 @@ import Testing
         for unit in ["rpcbind.socket", "rpcbind.service"] + SetupFiles.units {
             facts.units[unit] = UnitState(enablement: "enabled", activity: "active")
         }
-        facts.socketUnit = SocketUnit([FakeHost.socketUnit, SetupFiles.dropInText])
+        facts.socketUnit = SocketUnit([FakeHost.socketUnit, dropIn])
+        facts.serviceUnit = ServiceUnit([SetupFiles.serviceDropInText])
+        facts.rpcbindNetwork = .empty
+        facts.hasSunrpc = true
         facts.sockets = [
             BoundSocket(ServicePort(.tcp, 111), at: .v4(0), holders: ["rpcwarden"]),
-            BoundSocket(ServicePort(.tcp, 1111), at: .v4(0x7f00_0001), holders: ["rpcbind"]),
             BoundSocket(ServicePort(.tcp, 2049), at: .v4(0)), BoundSocket(ServicePort(.tcp, 20048), at: .v4(0)),
         ]
         facts.rpcbindOptions = ["-f", "-w"]
@@ -27,18 +29,21 @@ import Testing
         return facts
     }
 
+    private static let dropIn = SetupFiles.socketDropInText([SetupFiles.rpcbindSocket])
+
     /// The same server before rpcwarden.
     static func stock() -> HostFacts {
         var facts = sound()
         for unit in SetupFiles.units { facts.units[unit] = UnitState(enablement: "", activity: "inactive") }
         facts.socketUnit = SocketUnit([FakeHost.socketUnit])
+        facts.serviceUnit = ServiceUnit([])
+        facts.rpcbindNetwork = .ofHost
         facts.sockets[0].holders = ["rpcbind"]
-        facts.sockets.remove(at: 1)
         return facts
     }
 
     static func registrations(_ list: RPCB...) -> [Registration] {
-        ([.service(100_000, 4, port: 1111)] + list).compactMap(Registration.init)
+        ([.service(100_000, 4, port: 111)] + list).compactMap(Registration.init)
     }
 
     private func names(_ facts: HostFacts) -> [String] { Examination(facts).findings.map(\.finding) }
@@ -103,10 +108,12 @@ import Testing
         var facts = Self.stock()
         facts.sockets = []
         facts.registrations = nil
+        facts.rpcbindNetwork = nil
         for unit in facts.units.keys { facts.units[unit] = UnitState(enablement: "masked", activity: "inactive") }
         #expect(names(facts) == [])
-        // Also where setup's drop-in was left behind.
-        facts.socketUnit = SocketUnit(["", SetupFiles.dropInText])
+        // Also where setup's drop-ins were left behind.
+        facts.socketUnit = SocketUnit(["", Self.dropIn])
+        facts.serviceUnit = ServiceUnit([SetupFiles.serviceDropInText])
         #expect(names(facts) == [])
         facts.package = .installed(neededBy: [])
         #expect(names(facts) == ["rpcbind-package"])
@@ -124,6 +131,8 @@ import Testing
             #expect(finding.mend.contains("systemctl mask rpcbind.socket rpcbind.service"))
             #expect(finding.mend.contains("rpcwarden setup --undo") == undo)
             #expect(finding.mend.contains { $0.contains("vers3=n") })
+            // xapi sm 551: they look before each mount of NFSv4 too.
+            #expect(finding.mend.contains { $0.contains("hypervisors") && $0.contains("Proxmox VE") })
         }
     }
 
@@ -151,6 +160,7 @@ import Testing
         #expect(names(facts) == ["rpcbind-silent"])
         facts = Self.stock()
         facts.registrations = nil
+        facts.rpcbindNetwork = nil
         facts.sockets = []
         facts.units["rpcbind.socket"] = UnitState(enablement: "enabled", activity: "inactive")
         facts.units["rpcbind.service"] = UnitState(enablement: "enabled", activity: "inactive")
@@ -159,20 +169,91 @@ import Testing
         #expect(mend.contains("systemctl mask rpcbind.socket rpcbind.service") && mend.contains("rpcwarden setup"))
     }
 
-    @Test("rpcbind that has moved with nobody in front, and rpcwarden in front of one that hasn't")
-    func relocation() {
+    @Test("rpcbind without a network and nobody in front, and rpcwarden in front of one that still has a network")
+    func network() throws {
         var facts = Self.sound()
         facts.units["rpcwarden.socket"] = UnitState(enablement: "disabled", activity: "inactive")
         facts.sockets.remove(at: 0)
         #expect(names(facts) == ["rpcwarden-not-running"])
 
+        // Either drop-in alone leaves it ports: of its own, or of systemd's.
         facts = Self.sound()
         facts.socketUnit = SocketUnit([FakeHost.socketUnit])
-        #expect(names(facts) == ["relocation-missing"])
+        #expect(names(facts) == ["rpcbind-has-network"])
+        facts = Self.sound()
+        facts.serviceUnit = ServiceUnit([])
+        #expect(names(facts) == ["rpcbind-has-network"])
+        #expect(try finding("rpcbind-has-network", in: facts).mend.last == "rpcwarden setup")
 
         facts = Self.stock()
-        facts.socketUnit = SocketUnit([FakeHost.socketUnit, SetupFiles.dropInText])
-        #expect(names(facts) == ["rpcbind-exposed", "relocation-not-in-force"])
+        facts.socketUnit = SocketUnit([FakeHost.socketUnit, Self.dropIn])
+        facts.serviceUnit = ServiceUnit([SetupFiles.serviceDropInText])
+        #expect(names(facts) == ["rpcbind-exposed", "rpcbind-not-restarted"])
+    }
+
+    @Test("as setup of 0.1.0 left it, at loopback, rpcbind still has a network")
+    func earlierRelocation() {
+        var facts = Self.sound()
+        facts.socketUnit = SocketUnit([FakeHost.socketUnit, SetupFiles.socketDropInTextOf010])
+        facts.serviceUnit = ServiceUnit([])
+        facts.rpcbindNetwork = .ofHost
+        facts.sockets.append(BoundSocket(ServicePort(.tcp, 1111), at: .v4(0x7f00_0001), holders: ["rpcbind"]))
+        #expect(names(facts) == ["rpcbind-has-network"])
+    }
+
+    @Test("without systemd: an rpcbind in this host's network beside rpcwarden, and how to start it")
+    func noSystemd() throws {
+        var facts = Self.sound()
+        facts.serviceManager = .none
+        (facts.units, facts.socketUnit, facts.serviceUnit) = ([:], nil, nil)
+        #expect(names(facts) == [])
+        facts.rpcbindNetwork = .ofHost
+        #expect(try finding("rpcbind-has-network", in: facts).mend.last == "unshare -n rpcbind -w")
+    }
+
+    @Test("units that systemd has given up; where there is no IPv6, setup takes what can't be bound out of rpcbind's")
+    func failedUnits() throws {
+        var facts = Self.sound()
+        facts.units["rpcwarden.socket"] = UnitState(enablement: "enabled", activity: "failed")
+        #expect(names(facts) == ["unit-failed"])
+        #expect(try finding("unit-failed", in: facts).mend.last == "systemctl restart rpcwarden.socket")
+        facts = Self.stock()
+        (facts.sockets, facts.rpcbindNetwork, facts.hasIPv6) = ([], nil, false)
+        facts.units["rpcbind.socket"] = UnitState(enablement: "enabled", activity: "failed")
+        let failed = try finding("unit-failed", in: facts)
+        #expect(failed.why.hasPrefix("This host has no IPv6") && failed.mend.last == "rpcwarden setup")
+    }
+
+    @Test("without sunrpc in /etc/services an rpcbind without a network keeps no list for version 2")
+    func sunrpc() throws {
+        var facts = Self.sound()
+        facts.hasSunrpc = false
+        #expect(names(facts) == ["no-sunrpc"])
+        #expect(
+            try finding("no-sunrpc", in: facts).mend == [
+                "apt-get install netbase", "systemctl restart rpcbind.service",
+            ])
+        facts.family = .other
+        #expect(try finding("no-sunrpc", in: facts).mend[0].contains(">>/etc/services"))
+        // With ports passed by systemd it doesn't ask for the name.
+        facts = Self.stock()
+        facts.hasSunrpc = false
+        #expect(names(facts) == ["rpcbind-exposed"])
+    }
+
+    @Test("NFS over RDMA, by the kernel's list or by its registration, can't be guarded")
+    func rdma() throws {
+        var facts = Self.sound()
+        facts.nfsdListeners = ["rdma 20049", "tcp 2049"]
+        facts.rdmaRegistrations = ["rdma 20049"]
+        #expect(names(facts) == ["rdma-unguarded"])
+        let found = try finding("rdma-unguarded", in: facts)
+        #expect(found.severity == .medium && found.what.contains("(rdma 20049)"))
+        #expect(found.mend.contains { $0.contains("rdma=n") })
+        (facts.nfsdListeners, facts.rdmaRegistrations) = (["tcp 2049", "udp 2049"], ["rdma6 20049"])
+        #expect(try finding("rdma-unguarded", in: facts).what.contains("(rdma6 20049)"))
+        facts.rdmaRegistrations = []
+        #expect(names(facts) == [])
     }
 
     @Test("somebody else's portmapper")
@@ -186,12 +267,15 @@ import Testing
         #expect(names(facts).contains("port-111-taken"))
     }
 
-    @Test("remote calls, and no warm start")
+    @Test("remote calls where rpcbind has a network to make them in, and no warm start")
     func options() throws {
-        var facts = Self.sound()
+        var facts = Self.stock()
         facts.rpcbindOptions = ["-f", "-wr"]
-        #expect(names(facts) == ["remote-calls"])
+        #expect(names(facts) == ["rpcbind-exposed", "remote-calls"])
         #expect(try finding("remote-calls", in: facts).mend.last == "systemctl restart rpcbind.service")
+        facts = Self.sound()
+        facts.rpcbindOptions = ["-f", "-wr"]
+        #expect(names(facts) == [])
         facts.rpcbindOptions = ["-f"]
         #expect(names(facts) == ["no-warm-start"])
         facts.rpcbindOptions = nil
@@ -210,18 +294,6 @@ import Testing
         #expect(untrusted.mend.last == "rpcinfo -d 300001 1")
         facts.expected.trustedOwners.insert("1000")
         #expect(!names(facts).contains("untrusted-registration"))
-    }
-
-    @Test("hosts.deny that refuses our calls, unless rpcbind doesn't read it")
-    func hostsDeny() throws {
-        var facts = Self.sound()
-        facts.hostsDeny = "ALL: ALL\n"
-        facts.rpcbindUsesWrappers = true
-        #expect(try finding("hosts-deny", in: facts).what.contains("refuses this host's own calls"))
-        facts.rpcbindUsesWrappers = nil
-        #expect(try finding("hosts-deny", in: facts).what.contains("perhaps"))
-        facts.rpcbindUsesWrappers = false
-        #expect(names(facts) == [])
     }
 
     @Test("a table that drops what we accept, with the rule it needs")

@@ -108,6 +108,9 @@ extension FakeHost {
                     if [ $verb.$unit = restart.rpcbind.socket ]; then
                         moved=stock
                         [ ! -e \(root)/etc/systemd/system/rpcbind.socket.d/rpcwarden.conf ] || moved=moved
+                        /bin/rm -f \(root)/proc/77/ns/net
+                        [ ! -e \(root)/etc/systemd/system/rpcbind.service.d/rpcwarden.conf ] ||
+                            /bin/ln -s 'net:[2]' \(root)/proc/77/ns/net
                         for file in tcp tcp6 udp udp6; do
                             /bin/cp \(state)/net.$moved.$file \(root)/proc/net/$file
                         done
@@ -131,7 +134,6 @@ extension FakeHost {
     }
 
     static let everywhere = "00000000:006F"
-    static let loopback = "0100007F:0457"
     static let stock = [everywhere]
 
     /// A process with one socket.
@@ -158,12 +160,22 @@ extension FakeHost {
         for unit in SetupFiles.units { try host.write("\(folder)/\(unit)", "[Unit]\n") }
         for unit in ["rpcbind.socket", "rpcbind.service"] { try host.set(unit, "enabled", "active") }
         for unit in SetupFiles.units { try host.set(unit, "disabled", "inactive") }
+        try host.write("/etc/services", services)
+        try host.write("/proc/net/if_inet6", "")
         try host.addProcess(77, "rpcbind", options, inode: 100)
+        try FileManager.default.createDirectory(atPath: "\(host.root)/proc/77/ns", withIntermediateDirectories: true)
         try host.listen(at: stock)
         try host.listen(at: stock, writing: "\(host.state)/net.stock.")
-        try host.listen(at: [loopback], writing: "\(host.state)/net.moved.")
+        try host.listen(at: [], writing: "\(host.state)/net.moved.")
         return host
     }
+
+    static let services = """
+        ssh     22/tcp
+        sunrpc  111/tcp   portmapper   # RPC 4.0 portmapper
+        sunrpc  111/udp   portmapper
+
+        """
 
     static let socketUnit = """
         [Socket]

@@ -31,13 +31,51 @@ import Testing
     @Test("a socket unit's drop-in takes back what stands before it")
     func socketUnit() throws {
         let stock = SocketUnit([FakeHost.socketUnit])
-        #expect(stock.exposesPortmapper.count == 4 && !stock.isRelocated(port: 1111))
-        let moved = SocketUnit([FakeHost.socketUnit, SetupFiles.dropInText])
-        #expect(moved.exposesPortmapper.isEmpty && moved.isRelocated(port: 1111) && !moved.isRelocated(port: 1112))
-        let short = SetupFiles.dropInText.replacing("ListenDatagram=[::1]:1111\n", with: "")
-        #expect(!SocketUnit([FakeHost.socketUnit, short]).isRelocated(port: 1111))
+        #expect(stock.exposesPortmapper.count == 4 && !stock.hasUnixSocketsAlone)
+        let alone = SocketUnit([FakeHost.socketUnit, SetupFiles.socketDropInText(stock.unixSockets)])
+        #expect(
+            alone.exposesPortmapper.isEmpty && alone.hasUnixSocketsAlone && alone.listens == ["tcp /run/rpcbind.sock"])
         #expect(SocketUnit(["ListenStream=111"]).exposesPortmapper == ["tcp 111"])
         #expect(SocketUnit(["ListenStream=127.0.0.1:111\nListenStream=[::1]:111"]).exposesPortmapper.isEmpty)
+    }
+
+    @Test(
+        "unix sockets are paths and abstract names; anything else is a port, also at loopback",
+        arguments: [
+            (
+                "ListenStream=@/run/rpcbind.sock\nListenStream=/run/rpcbind.sock",
+                ["@/run/rpcbind.sock", "/run/rpcbind.sock"], true
+            ),
+            ("ListenStream=@/run/rpcbind.sock", ["@/run/rpcbind.sock"], false), ("", [], false),
+            ("ListenStream=/run/rpcbind.sock\nListenStream=127.0.0.1:1111", ["/run/rpcbind.sock"], false),
+            ("ListenStream=/run/rpcbind.sock\nListenDatagram=[::1]:111", ["/run/rpcbind.sock"], false),
+            ("ListenStream=/run/rpcbind.sock\nListenStream=111", ["/run/rpcbind.sock"], false),
+        ] as [(String, [String], Bool)])
+    func unixSockets(text: String, expected: [String], isAlone: Bool) {
+        let unit = SocketUnit([text])
+        #expect(unit.unixSockets == expected && unit.hasUnixSocketsAlone == isAlone)
+    }
+
+    @Test(
+        "whether a service has a network of its own: the last word counts, and nonsense is none",
+        arguments: [
+            (["[Service]\nPrivateNetwork=yes"], true), (["PrivateNetwork = on", "PrivateNetwork=no"], false),
+            (["PrivateNetwork=1", "PrivateNetwork=perhaps\n"], true), (["# PrivateNetwork=yes"], false), ([], false),
+            (["[Service]\nExecStart=/sbin/rpcbind", SetupFiles.serviceDropInText], true),
+        ] as [([String], Bool)])
+    func privateNetwork(texts: [String], expected: Bool) {
+        #expect(ServiceUnit(texts).hasPrivateNetwork == expected)
+    }
+
+    @Test(
+        "/etc/services has sunrpc for TCP and UDP, by name or as an alias",
+        arguments: [
+            ([FakeHost.services], true), (["rpcbind 111/tcp sunrpc\nrpcbind\t111/udp sunrpc # x\n"], true),
+            (["sunrpc 111/tcp\n", "sunrpc 111/udp"], true), (["sunrpc 111/tcp\n# sunrpc 111/udp"], false),
+            (["ssh 22/tcp"], false), ([], false),
+        ] as [([String], Bool)])
+    func services(texts: [String], expected: Bool) {
+        #expect(Services(texts).hasSunrpc == expected)
     }
 
     @Test(
@@ -69,20 +107,6 @@ import Testing
         ])
     func option(words: [String], expected: Bool) {
         #expect(RpcbindOptions.has("r", in: words) == expected)
-    }
-
-    @Test(
-        "hosts.deny that refuses this host's own calls is found",
-        arguments: [
-            ("", "ALL: ALL", true), ("", "rpcbind: ALL", true), ("", "rpcbind : 127.0.0.1", true),
-            ("", "rpcbind, sshd: [::1]", true), ("", "# ALL: ALL", false), ("", "sshd: ALL", false),
-            ("", "ALL: PARANOID", false), ("", "ALL: ALL EXCEPT localhost", false),
-            ("", "ALL EXCEPT rpcbind: ALL", false),
-            ("rpcbind: 127.0.0.1", "ALL: ALL", false), ("rpcbind: 10.0.0.0/8", "ALL: ALL", true),
-            ("", "rpcbind: \\\n ALL", true), ("", "rpcbind: .example.com: spawn echo ALL", false), ("", "", false),
-        ])
-    func hostsDeny(allow: String, deny: String, isRefused: Bool) {
-        #expect((HostsAccess.refusal(allow: allow, deny: deny) != nil) == isRefused)
     }
 
     @Test("nfs.conf's vers3 counts in [nfsd] alone, and the last file wins")

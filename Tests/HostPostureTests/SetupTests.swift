@@ -43,6 +43,10 @@ extension FakeHostTests {
             return host
         }
 
+        private static let socketDropIn = String(SetupFiles.socketDropIn.dropFirst())
+        private static let serviceDropIn = String(SetupFiles.serviceDropIn.dropFirst())
+        private static let socketText = SetupFiles.socketDropInText([SetupFiles.rpcbindSocket])
+
         private static let commands = [
             "systemd-sysusers --inline u rpcwarden - \"RPC access proxy\" /", "systemctl daemon-reload",
             "systemctl restart rpcbind.socket", "systemctl start rpcbind.service",
@@ -57,21 +61,24 @@ extension FakeHostTests {
             let plan = SetupPlan.setup(host.survey().setupFacts())
             #expect(host.tree() == before && host.changes == [])
             let shown = plan.actions.map(\.description).joined(separator: "\n")
-            #expect(shown.contains("    | mode: observe") && shown.contains("    | ListenStream=127.0.0.1:1111"))
+            #expect(shown.contains("    | mode: observe") && shown.contains("    | PrivateNetwork=yes"))
+            #expect(shown.contains("    | ListenStream=/run/rpcbind.sock") && !shown.contains("ListenStream=0.0.0.0"))
             #expect(shown.contains("run: systemctl restart rpcbind.socket"))
             #expect(plan.steps.contains(.note("systemd restarts along with rpcbind.socket: rpc-statd.service")))
             #expect(
                 plan.steps.contains(.note("rpcbind runs with -w (warm start): what is registered stays registered")))
         }
 
-        @Test("setup moves rpcbind before rpcwarden starts, observing; a second one changes nothing")
+        @Test("setup takes rpcbind's network before rpcwarden starts, observing; a second one changes nothing")
         func idempotent() throws {
             let host = try host()
             #expect(try setUp(host) == [])
             #expect(host.changes == Self.commands)
             let tree = host.tree()
             #expect(tree["etc/rpcwarden/rpcwarden.yaml"]?.contains("\nmode: observe\n") == true)
-            #expect(tree["etc/systemd/system/rpcbind.socket.d/rpcwarden.conf"] == SetupFiles.dropInText)
+            #expect(tree[Self.socketDropIn] == Self.socketText)
+            #expect(tree[Self.serviceDropIn] == SetupFiles.serviceDropInText)
+            #expect(host.survey().facts().rpcbindNetwork == .empty)
 
             let again = SetupPlan.setup(host.survey().setupFacts())
             #expect(again.actions == [])
@@ -170,7 +177,8 @@ extension FakeHostTests {
                     "systemd-sysusers \(root) --inline u rpcwarden - \"RPC access proxy\" /",
                     "systemctl \(root) enable rpcwarden.socket rpcwarden.service",
                 ])
-            #expect(host.tree()["etc/systemd/system/rpcbind.socket.d/rpcwarden.conf"] == SetupFiles.dropInText)
+            #expect(host.tree()[Self.socketDropIn] == Self.socketText)
+            #expect(host.tree()[Self.serviceDropIn] == SetupFiles.serviceDropInText)
             #expect(SetupPlan.setup(host.survey(isRunning: false).setupFacts()).actions == [])
             #expect(host.findings(isRunning: false) == [])
             try undo(host, isRunning: false)
@@ -220,12 +228,16 @@ extension FakeHostTests {
             try FileManager.default.removeItem(atPath: host.root + "/lib/systemd/system/rpcwarden.service")
             #expect(obstacles().contains("rpcwarden.service is not installed"))
             try host.write("/lib/systemd/system/rpcwarden.service", "")
-            try host.write(SetupFiles.dropIn, "[Socket]\nListenStream=\nListenStream=127.0.0.1:1111\n")
-            #expect(obstacles().contains("doesn't move rpcbind to the five sockets"))
-            try FileManager.default.removeItem(atPath: host.root + SetupFiles.dropIn)
-            try host.listen(at: [FakeHost.everywhere, FakeHost.loopback], inode: 7)
-            #expect(obstacles().contains("another process has tcp 127.0.0.1:1111"))
-            try host.listen(at: FakeHost.stock)
+            try host.write(SetupFiles.socketDropIn, "[Socket]\nListenStream=\nListenStream=127.0.0.1:1111\n")
+            #expect(obstacles().contains("with it rpcbind.socket has ports, or no unix socket"))
+            try FileManager.default.removeItem(atPath: host.root + SetupFiles.socketDropIn)
+            try host.write(SetupFiles.serviceDropIn, "[Service]\nPrivateNetwork=no\n")
+            #expect(obstacles().contains("rpcbind.service lacks PrivateNetwork=yes"))
+            try FileManager.default.removeItem(atPath: host.root + SetupFiles.serviceDropIn)
+            let later = "/etc/systemd/system/rpcbind.socket.d/site.conf"
+            try host.write(later, "[Socket]\nListenStream=10.0.0.1:111\n")
+            #expect(obstacles().contains("rpcbind.socket gets ports from site.conf"))
+            try FileManager.default.removeItem(atPath: host.root + later)
             try host.write(SetupFiles.configuration, "")
             #expect(obstacles().contains("everybody would be denied"))
             try FileManager.default.removeItem(atPath: host.root + SetupFiles.configuration)
@@ -233,13 +245,74 @@ extension FakeHostTests {
             #expect(obstacles().contains("masked"))
             try FileManager.default.removeItem(atPath: host.root + "/run/systemd")
             #expect(obstacles().contains("no systemd. By hand:"))
+            #expect(obstacles().contains("`unshare -n rpcbind -w`"))
         }
 
-        @Test("the drop-in is the one of systemd/, and what setup writes is read without errors")
+        @Test("the unix sockets that the distribution's unit has are kept, the abstract one too")
+        func abstractSocket() throws {
+            let host = try host()
+            try host.write(
+                "/lib/systemd/system/rpcbind.socket",
+                "[Socket]\nListenStream=@/run/rpcbind.sock\n" + FakeHost.socketUnit.dropFirst("[Socket]\n".count))
+            try setUp(host)
+            let text = SetupFiles.socketDropInText(["@/run/rpcbind.sock", "/run/rpcbind.sock"])
+            #expect(host.tree()[Self.socketDropIn] == text)
+            #expect(SetupPlan.setup(host.survey().setupFacts()).actions == [])
+        }
+
+        @Test("what setup of 0.1.0 wrote is replaced, rpcbind restarted, and taken back whole")
+        func upgrade() throws {
+            for isRecorded in [true, false] {
+                let host = try host()
+                let before = host.tree()
+                try host.write(SetupFiles.socketDropIn, SetupFiles.socketDropInTextOf010)
+                var record = SetupRecord()
+                record.add(.folder(SetupFiles.socketDropInFolder))
+                let mark = SetupRecord.mark(of: SetupFiles.socketDropInTextOf010.utf8)
+                record.add(.file(SetupFiles.socketDropIn, mark: mark))
+                if isRecorded { try host.write(SetupFiles.record, record.text) }
+                try setUp(host)
+                #expect(host.changes.contains("systemctl restart rpcbind.socket"))
+                #expect(host.tree()[Self.socketDropIn] == Self.socketText)
+                #expect(host.tree()[Self.serviceDropIn] == SetupFiles.serviceDropInText)
+                #expect(SetupPlan.setup(host.survey().setupFacts()).actions == [])
+                try undo(host)
+                #expect(before.allSatisfy { host.tree()[$0.key] == $0.value })
+                #expect(host.tree()[Self.socketDropIn] == nil && host.tree()[Self.serviceDropIn] == nil)
+            }
+        }
+
+        @Test("a host without sunrpc in /etc/services is told what to install, one without IPv6 what it gets")
+        func warnings() throws {
+            let host = try host()
+            func notes() -> String {
+                SetupPlan.setup(host.survey().setupFacts()).steps
+                    .compactMap { if case .note(let text) = $0 { text } else { nil } }.joined(separator: "\n")
+            }
+            #expect(!notes().contains("sunrpc") && !notes().contains("IPv6"))
+            try host.write("/etc/services", "ssh 22/tcp\n")
+            try FileManager.default.removeItem(atPath: host.root + "/proc/net/if_inet6")
+            #expect(notes().contains("`apt-get install netbase` mends it"))
+            #expect(notes().contains("this host has no IPv6: rpcwarden answers over IPv4 alone"))
+        }
+
+        @Test("a socket in rpcwarden.yaml that rpcbind.socket hasn't got stands in the way; /var/run is /run")
+        func otherSocket() throws {
+            let host = try host()
+            var facts = host.survey().setupFacts()
+            facts.host.expected.rpcbindSocket = "/var/run/rpcbind.sock"
+            #expect(SetupPlan.setup(facts).obstacles == [])
+            facts.host.expected.rpcbindSocket = "/srv/rpcbind.sock"
+            #expect(SetupPlan.setup(facts).obstacles.first?.contains("rpcwarden.yaml expects rpcbind at /srv") == true)
+        }
+
+        @Test("the drop-ins are those of systemd/, and what setup writes is read without errors")
         func texts() throws {
             let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../..")
-            let dropIn = repository.appendingPathComponent("systemd/rpcbind.socket.d/rpcwarden.conf")
-            #expect(try String(contentsOf: dropIn, encoding: .utf8) == SetupFiles.dropInText)
+            for (name, text) in [("socket", Self.socketText), ("service", SetupFiles.serviceDropInText)] {
+                let dropIn = repository.appendingPathComponent("systemd/rpcbind.\(name).d/rpcwarden.conf")
+                #expect(try String(contentsOf: dropIn, encoding: .utf8) == text)
+            }
             let host = try FakeHost()
             try host.write(SetupFiles.configuration, SetupFiles.configurationText)
             try host.write(SetupFiles.policy, SetupFiles.policyText)

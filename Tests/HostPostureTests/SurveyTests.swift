@@ -114,18 +114,67 @@ extension FakeHostTests {
             let host = try FakeHost.stock()
             try host.write("/lib/systemd/system/rpcbind.socket.d/rpcwarden.conf", "[Socket]\nListenStream=\n")
             #expect(host.survey().facts().socketUnit?.listens == [])
-            try host.write(SetupFiles.dropIn, SetupFiles.dropInText)
-            #expect(host.survey().facts().socketUnit?.isRelocated(port: 1111) == true)
+            try host.write(SetupFiles.socketDropIn, SetupFiles.socketDropInText([SetupFiles.rpcbindSocket]))
+            var facts = host.survey().facts()
+            #expect(facts.socketUnit?.hasUnixSocketsAlone == true && facts.laterPorts == [])
+            #expect(facts.socketUnitOfOthers?.exposesPortmapper.count == 4)
+            try host.write("/etc/systemd/system/rpcbind.socket.d/site.conf", "[Socket]\nListenStream=10.0.0.1:111\n")
+            facts = host.survey().facts()
+            #expect(facts.laterPorts == ["site.conf"] && facts.socketUnit?.hasUnixSocketsAlone == false)
         }
 
-        @Test("whether rpcbind obeys hosts.deny is seen in its program")
-        func wrappers() throws {
-            let host = try FakeHost()
-            #expect(host.survey().facts().rpcbindUsesWrappers == nil)
-            try host.write("/usr/sbin/rpcbind", "\u{7f}ELF libc.so.6\0libwrap.so.0\0")
-            #expect(host.survey().facts().rpcbindUsesWrappers == true)
-            try host.write("/usr/sbin/rpcbind", "\u{7f}ELF libc.so.6\0")
-            #expect(host.survey().facts().rpcbindUsesWrappers == false)
+        @Test("an rpcbind in another network is ours if it has our files or our socket; a container's is not")
+        func networks() throws {
+            let host = try FakeHost.stock()
+            func link(_ place: String, _ target: String) throws {
+                try FileManager.default.createDirectory(
+                    atPath: "\(host.root)/proc/\(place.prefix { $0 != "/" })/ns", withIntermediateDirectories: true)
+                try FileManager.default.createSymbolicLink(
+                    atPath: "\(host.root)/proc/\(place)", withDestinationPath: target)
+            }
+            for (process, network, files) in [("self", 1, 1), ("77", 2, 2)] {
+                try link("\(process)/ns/net", "net:[\(network)]")
+                try link("\(process)/ns/mnt", "mnt:[\(files)]")
+            }
+            #expect(host.survey().facts().rpcbindNetwork == nil, "a container's")
+            // systemd has made the socket, and passed it.
+            try host.write(
+                "/proc/net/unix",
+                "Num Path\n0000: 00000002 00000000 00010000 0001 01 100 /run/rpcbind.sock\n0000: 2 0 0 1 1 101\n")
+            let facts = host.survey().facts()
+            #expect(facts.rpcbindNetwork == .empty && facts.rpcbindOptions == ["-f", "-w"])
+            // `unshare -n rpcbind` has made it itself, where /proc/net doesn't tell of it.
+            try host.write("/proc/net/unix", "")
+            try FileManager.default.removeItem(atPath: "\(host.root)/proc/77/ns/mnt")
+            try link("77/ns/mnt", "mnt:[1]")
+            let heading = "Inter-| Receive\n face |bytes\n    lo: 0 0\n"
+            try host.write("/proc/77/net/dev", heading)
+            #expect(host.survey().facts().rpcbindNetwork == .empty)
+            try host.write("/proc/77/net/dev", heading + "  eth0: 0 0\n")
+            #expect(host.survey().facts().rpcbindNetwork == .ofHost)
+        }
+
+        @Test("NFS over RDMA is seen in nfsd's own list and among the registrations")
+        func rdma() throws {
+            let host = try FakeHost.stock()
+            try host.write("/proc/fs/nfsd/portlist", "rdma 20049\ntcp 2049\n")
+            let rdma = RPCB(program: .nfs, version: 3, netID: "rdma", address: "0.0.0.0.78.81", owner: "superuser")
+            try host.serve([.service(100_003, 3), rdma])
+            let facts = host.survey().facts()
+            #expect(facts.nfsdListeners == ["rdma 20049", "tcp 2049"] && facts.rdmaRegistrations == ["rdma 20049"])
+            #expect(facts.registrations?.contains { $0.service != nil } == true)
+            #expect(Examination(facts).findings.contains { $0.finding == "rdma-unguarded" })
+        }
+
+        @Test("a kernel without IPv6, and one in which it is switched off, have none")
+        func withoutIPv6() throws {
+            let host = try FakeHost.stock()
+            #expect(host.survey().facts().hasIPv6)
+            try host.write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1\n")
+            #expect(!host.survey().facts().hasIPv6)
+            try host.write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "0\n")
+            try FileManager.default.removeItem(atPath: host.root + "/proc/net/if_inet6")
+            #expect(!host.survey().facts().hasIPv6)
         }
 
         @Test("the kernel's modules tell what it can")

@@ -39,10 +39,6 @@ extension LabTests {
         func container() async throws {
             let lab = try Lab.current
             try lab.furnish()
-            let script = "contrib/container/rpcbind-sockets.pl"
-            try lab.install(
-                String(contentsOf: Recipe.root.appendingPathComponent(script), encoding: .utf8),
-                at: "/usr/local/lib/rpcbind-sockets.pl")
             try lab.put("ganesha conf")
             try lab.put("container entry")
             try lab.put("container settings")

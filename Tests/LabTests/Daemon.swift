@@ -130,6 +130,8 @@ struct RegistryRow: Decodable, Equatable {
     var trusted: Bool
     var alive: Bool
     var guarded: Bool
+    var orphaned: Bool
+    var guardable: Bool
 }
 
 /// interface.md: `status`.
@@ -157,7 +159,7 @@ struct AuditRecord: Decodable {
         case rpcbindUp = "rpcbind-up"
         case reloaded
         case reloadRefused = "reload-refused"
-        case started, stopped, suppressed, shielded
+        case started, stopped, suppressed, shielded, orphaned, unguardable
     }
 
     var ts: String

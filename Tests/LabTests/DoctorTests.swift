@@ -20,6 +20,26 @@ extension LabTests {
             return Dictionary(findings.map { ($0.finding, $0) }) { first, _ in first }
         }
 
+        /// Passes rpcbind the sockets that it had behind rpcwarden 0.1.0.
+        private static let relocated = """
+            use strict; use Fcntl qw(F_DUPFD); use POSIX (); use Socket qw(:DEFAULT inet_pton pack_sockaddr_in6);
+            my ($path, @made) = ("/run/rpcbind.sock");
+            unlink $path;
+            for my $place ([AF_UNIX, pack_sockaddr_un($path)], [AF_INET, pack_sockaddr_in(1111, INADDR_LOOPBACK)],
+                [AF_INET6, pack_sockaddr_in6(1111, inet_pton(AF_INET6, "::1"))]) {
+                for my $type ($place->[0] == AF_UNIX ? SOCK_STREAM : (SOCK_STREAM, SOCK_DGRAM)) {
+                    socket(my $s, $place->[0], $type, 0) or die;
+                    setsockopt($s, SOL_SOCKET, SO_REUSEADDR, 1) if $type == SOCK_STREAM;
+                    bind($s, $place->[1]) or die "bind: $!";
+                    listen($s, 100) or die if $type == SOCK_STREAM;
+                    push @made, fcntl($s, F_DUPFD, 64);
+                }
+            }
+            POSIX::dup2($made[$_], 3 + $_) for 0 .. $#made;
+            $ENV{LISTEN_FDS} = @made; $ENV{LISTEN_PID} = $$;
+            exec @ARGV or die;
+            """
+
         private func register(_ lab: Lab, _ words: String, asRoot isRoot: Bool = true) throws {
             let command =
                 [lab.peerBinary, "call", "--unix", "/run/rpcbind.sock", "v4"]
@@ -29,7 +49,7 @@ extension LabTests {
         }
 
         @Test("finds a stock rpcbind that others reach, and nothing of it once rpcwarden is in front", .lab())
-        func relocation() async throws {
+        func network() async throws {
             let lab = try Lab.current
             try lab.configure(policy: Policies.standard)
             try lab.control("rpcbind", "start", "--stock")
@@ -56,6 +76,13 @@ extension LabTests {
             #expect(behind.values.allSatisfy { $0.severity == "note" }, "\(behind)")
             let text = try lab.rpcwarden("doctor")
             #expect(text.isSuccess && !text.text.contains("0.0.0.0:111"), "\(text)")
+
+            // As setup of 0.1.0 had it: at loopback, in this host's network.
+            try lab.kill("rpcbind")
+            try lab.spawn(.server, "rpcbind", ["perl", "-e", Self.relocated, "rpcbind", "-f", "-w"])
+            try await eventually("rpcbind answers") { try lab.exec(.server, "rpcinfo", seconds: 2).isSuccess }
+            let half = try examine(lab, exits: 1)
+            #expect(half["rpcbind-has-network"]?.mend.last == "unshare -n rpcbind -w", "\(half.keys)")
         }
 
         @Test("finds remote calls, and a start that forgets, in the process that runs", .lab())

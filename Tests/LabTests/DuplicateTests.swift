@@ -14,14 +14,13 @@ extension LabTests {
         func fiveTimes() async throws {
             let lab = try Lab.current
             try await lab.start(Self.echo)
-            try Self.countUpstream(lab)
             for (round, lookup) in Self.lookups.enumerated() {
-                let before = try (Self.duplicates(lab), Self.upstream(lab))
+                let before = try Self.duplicates(lab)
                 try lab.kill("rpcbind", "STOP")
                 try lab.spawnPeer(
                     .approved, "asker-\(round)",
                     "call --to 10.77.1.1 --over udp --repeat 5 --all --show --wait 2500 \(lookup)")
-                try await eventually("all five have arrived") { try Self.duplicates(lab) == before.0 + 4 }
+                try await eventually("all five have arrived") { try Self.duplicates(lab) == before + 4 }
                 try await Task.sleep(for: .milliseconds(300))
                 #expect(!lab.log("asker-\(round)").contains("reply"))
                 try lab.kill("rpcbind", "CONT")
@@ -29,9 +28,7 @@ extension LabTests {
                 let answers = lab.log("asker-\(round)").split(separator: "\n").filter { $0.hasPrefix("reply ") }
                 #expect(answers.count == 1)
                 #expect(answers.allSatisfy { $0.contains("4002") || $0.contains(".15.162") }, "\(answers)")
-                #expect(try Self.duplicates(lab) == before.0 + 4)
-                // Version 2 goes by the unix socket, and isn't counted here.
-                #expect(try Self.upstream(lab) == before.1 + (round == 0 ? 0 : 1))
+                #expect(try Self.duplicates(lab) == before + 4)
             }
         }
 
@@ -39,36 +36,13 @@ extension LabTests {
         func afterTheAnswer() async throws {
             let lab = try Lab.current
             try await lab.start(Self.echo)
-            try Self.countUpstream(lab)
             let words = "call --to 10.77.1.1 --over udp --source-port 700 --xid 4711 \(Self.lookups[1])"
-            for round in 1...3 {
-                #expect(try lab.peer(.approved, words).text.contains("reply from"))
-                #expect(try Self.upstream(lab) == round)
-            }
+            for _ in 1...3 { #expect(try lab.peer(.approved, words).text.contains("reply from")) }
             #expect(try Self.duplicates(lab) == 0)
         }
 
         private static func duplicates(_ lab: Lab) throws -> Int {
             try lab.listing("status", as: StatusReport.self).counts["duplicates"] ?? -1
-        }
-
-        /// Counts datagrams to the real rpcbind.
-        private static func countUpstream(_ lab: Lab) throws {
-            try lab.write(
-                """
-                table inet upstream {
-                  chain output {
-                    type filter hook output priority 0;
-                    oif "lo" udp dport 1111 counter
-                  }
-                }
-                """, to: "upstream.nft")
-            #expect(try lab.nft("-f \(lab.state)/upstream.nft").isSuccess)
-        }
-
-        private static func upstream(_ lab: Lab) throws -> Int {
-            let text = try lab.nft("list table inet upstream").text
-            return try #require(text.firstMatch(of: /packets (\d+)/).flatMap { Int($0.1) }, "\(text)")
         }
     }
 }

@@ -12,6 +12,8 @@ final class Lab: Sendable {
         case stranger
         /// A second server, after `lab spare`.
         case spare
+        /// The server, in rpcbind's own network.
+        case rpcbind
     }
 
     @TaskLocal static var ofThisTest: Lab?

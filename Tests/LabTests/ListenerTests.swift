@@ -1,3 +1,4 @@
+import Foundation
 import ONCRPC
 import Portmapper
 import Testing
@@ -30,7 +31,7 @@ extension LabTests {
             try lab.configure(policy: Policies.standard)
             let output = try lab.rpcwarden("serve")
             #expect(output.status == 2, "\(output)")
-            #expect(output.errors.contains("111") && output.errors.contains("rpcbind must be moved"), "\(output)")
+            #expect(output.errors.contains("111") && output.errors.contains("`rpcwarden setup`"), "\(output)")
             #expect(try lab.events(.started).isEmpty)
         }
 
@@ -60,6 +61,32 @@ extension LabTests {
             let lab = try Lab.current
             try await lab.serve(through: ["perl", "-e", Self.socketUnit])
             try expectAnswersEverywhere(lab)
+        }
+
+        @Test("answer over IPv4 alone where the kernel has no IPv6, and say so", .lab(.rpcbind))
+        func withoutIPv6() async throws {
+            let lab = try Lab.current
+            try await lab.serve(through: ["perl", Self.noIPv6])
+            #expect(lab.log("daemon").contains("can't listen at udp/[::]:111: Address family not supported"))
+            #expect(lab.log("daemon").contains("left out"), "\(lab.log("daemon"))")
+            for transport in [Transport.udp, .tcp] {
+                #expect(try lab.ask(.approved, .null(.v2), to: "10.77.1.1", over: transport).body == .success([]))
+            }
+            let bound = try lab.exec(.server, "ss", "-Hlntu", "sport = :111").lines
+            #expect(bound.count == 2 && !bound.contains { $0.contains("[::]") }, "\(bound)")
+        }
+
+        private static let noIPv6 = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+            .appendingPathComponent("../../scripts/lab.d/no-ipv6.pl").standardizedFileURL.path
+
+        @Test("answer where IPv6 is switched off, all the same", .lab(.rpcbind))
+        func switchedOffIPv6() async throws {
+            let lab = try Lab.current
+            #expect(try lab.exec(.server, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1").isSuccess)
+            try await lab.serve()
+            for transport in [Transport.udp, .tcp] {
+                #expect(try lab.ask(.approved, .null(.v2), to: "10.77.1.1", over: transport).body == .success([]))
+            }
         }
 
         @Test(

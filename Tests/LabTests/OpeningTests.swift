@@ -73,13 +73,15 @@ extension LabTests {
         }
 
         @Test(
-            "a grant dies with its mapping, and its flow with it", .lab(.rpcbind, .daemon, policy: Policies.echoes()))
+            "a grant dies with its mapping and its socket, and its flow with it",
+            .lab(.rpcbind, .daemon, policy: Policies.echoes()))
         func grantDiesWithMapping() async throws {
             let lab = try Lab.current
             let echo = Echo()
             try await lab.start(echo)
             try lab.lookUp(echo)
             #expect(try lab.connect(echo) == "connected")
+            try lab.kill(echo.name)
             try lab.register(echo, as: "unset")
             try await lab.event(.revoked) { $0.client == "10.77.1.2" && $0.granted == "tcp/4001" }
             #expect(try lab.grants().isEmpty)

@@ -77,9 +77,11 @@ extension Lab {
 
     /// rpcbind and rpcwarden as `rpcwarden setup` leaves them, in a furnished server; but enforcing.
     func setUp(_ host: Host = .server) throws {
-        let dropIn = try String(
-            contentsOf: Recipe.root.appendingPathComponent("systemd/rpcbind.socket.d/rpcwarden.conf"), encoding: .utf8)
-        try install(dropIn, on: host, at: "/etc/systemd/system/rpcbind.socket.d/rpcwarden.conf")
+        for unit in ["rpcbind.socket", "rpcbind.service"] {
+            let source = Recipe.root.appendingPathComponent("systemd/\(unit).d/rpcwarden.conf")
+            let dropIn = try String(contentsOf: source, encoding: .utf8)
+            try install(dropIn, on: host, at: "/etc/systemd/system/\(unit).d/rpcwarden.conf")
+        }
         try install("rules: []\n", on: host, at: "/etc/rpcwarden/policy.d/start.yaml")
         try install(auditSettings, on: host, at: "/etc/rpcwarden/rpcwarden.yaml")
         try systemctl("restart rpcbind.socket rpcwarden", on: host)

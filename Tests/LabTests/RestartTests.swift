@@ -97,14 +97,15 @@ extension LabTests {
         }
 
         @Test(
-            "a grant whose mapping moved meanwhile is revoked at the start",
+            "a grant whose service ended meanwhile is revoked at the start",
             .lab(.rpcbind, .daemon, policy: Policies.echoes()))
-        func mappingMovedMeanwhile() async throws {
+        func serviceEndedMeanwhile() async throws {
             let lab = try Lab.current
             let echo = Echo()
             try await lab.start(echo)
             try lab.lookUp(echo)
             try lab.kill("daemon")
+            try lab.kill(echo.name)
             try lab.register(echo, as: "unset")
             try await lab.restartDaemon()
             try await lab.event(.revoked) { $0.client == "10.77.1.2" && $0.granted == "tcp/4001" }

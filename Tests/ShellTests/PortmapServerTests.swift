@@ -254,4 +254,34 @@ struct PortmapServerTests {
         #expect(error?.description.contains("can't listen at") == true)
         #expect(error?.code == EADDRINUSE)
     }
+
+    @Test(
+        "a family that the kernel lacks is left out, and told of; anything else ends it",
+        arguments: [
+            (EAFNOSUPPORT, "::", true), (EAFNOSUPPORT, "fd00::1", true), (EADDRNOTAVAIL, "::", true),
+            (EADDRNOTAVAIL, "fd00::1", false), (EADDRINUSE, "::", false), (EACCES, "::", false),
+        ] as [(Int32, String, Bool)])
+    func lackingFamily(code: Int32, address: String, isLeftOut: Bool) throws {
+        let lacking = try #require(IPAddress(address))
+        let failure = SocketError(operation: "can't listen at \(address)", code: code)
+        let bind = { (address: IPAddress, port: UInt16) throws(SocketError) -> [ListeningSocket] in
+            guard address != lacking else { throw failure }
+            return [ListeningSocket(descriptor: -1, transport: .udp, address: address, port: port)]
+        }
+        let endpoints = [Settings.Endpoint(.v4(0), 111), Settings.Endpoint(lacking, 111)]
+        var told: [SocketError] = []
+        if isLeftOut {
+            let sockets = try ListeningSocket.bind(endpoints, leavingOut: { told.append($0) }, by: bind)
+            #expect(sockets.map(\.address) == [.v4(0)] && told == [failure])
+            // One at least must remain.
+            #expect(throws: failure) {
+                try ListeningSocket.bind([endpoints[1]], leavingOut: { told.append($0) }, by: bind)
+            }
+        } else {
+            #expect(throws: failure) {
+                try ListeningSocket.bind(endpoints, leavingOut: { told.append($0) }, by: bind)
+            }
+        }
+        #expect(told.count == (isLeftOut ? 1 : 0))
+    }
 }

@@ -47,8 +47,8 @@ services() {  # services UNIT PROGRAM:VERSION…
 start_unit() {
   case $unit in
     rpcbind)
-      if [ -e /etc/systemd/system/rpcbind.socket.d/rpcwarden.conf ]; then
-        start "$unit" perl "$LAB_HELPERS/rpcbind-sockets.pl" rpcbind -f -w
+      if [ -e /etc/systemd/system/rpcbind.service.d/rpcwarden.conf ]; then
+        start "$unit" unshare --net rpcbind -f -w
       else
         start "$unit" rpcbind -f -w
       fi

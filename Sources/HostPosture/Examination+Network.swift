@@ -1,0 +1,139 @@
+import Portmapper
+
+/// rpcbind behind rpcwarden: has it no network any more, and does rpcwarden stand in front?
+extension Examination {
+    var network: [Finding] {
+        failed + (facts.isRunning ? noFront + half + foreign + observing : []) + services
+    }
+
+    /// Its units, once systemd has them in force, leave rpcbind nothing but its unix sockets.
+    var isWithoutNetworkByUnits: Bool {
+        facts.socketUnit?.hasUnixSocketsAlone == true && facts.serviceUnit?.hasPrivateNetwork == true
+    }
+
+    /// rpcbind has lost its network, and nobody answers in its place.
+    private var noFront: [Finding] {
+        guard isInUse, isWithoutNetworkByUnits || facts.rpcbindNetwork == .empty, !isWardenActive, exposed.isEmpty
+        else { return [] }
+        return [
+            Finding(
+                "rpcwarden-not-running", .high, what: "rpcbind has no network, but rpcwarden doesn't run",
+                why: "Nobody answers at port 111, so no mount of NFSv3 succeeds.",
+                mend: facts.serviceManager == .systemd
+                    ? ["systemctl enable --now rpcwarden.socket rpcwarden.service"] : ["rpcwarden serve"])
+        ]
+    }
+
+    private var half: [Finding] {
+        let hasNetwork = facts.rpcbindNetwork == .ofHost || !exposed.isEmpty
+        guard facts.serviceManager == .systemd, facts.socketUnit != nil else {
+            return isWardenActive && hasNetwork
+                ? [
+                    stillInNetwork(
+                        "rpcbind runs in this host's network", mend: ["# end it, and start it so:", Self.command])
+                ]
+                : []
+        }
+        if isWithoutNetworkByUnits {
+            return hasNetwork ? [notRestarted] : []
+        }
+        guard isWardenActive || isWardenEnabled else { return [] }
+        return [
+            stillInNetwork(
+                "rpcbind's units leave it in this host's network",
+                mend: ["rpcwarden setup --dry-run", "rpcwarden setup"])
+        ]
+    }
+
+    /// Where there is no systemd.
+    static let command = "unshare -n rpcbind -w"
+
+    private var notRestarted: Finding {
+        Finding(
+            "rpcbind-not-restarted", .high,
+            what: "rpcbind's units leave it no network, but the rpcbind that runs has one",
+            why: "systemd has not read them, or rpcbind.socket was not restarted since.",
+            mend: ["systemctl daemon-reload", "systemctl restart rpcbind.socket", "rpcwarden doctor"])
+    }
+
+    private func stillInNetwork(_ what: String, mend: [String]) -> Finding {
+        Finding(
+            "rpcbind-has-network", .high, what: "rpcwarden is in place, but \(what)",
+            why: """
+                rpcbind opens port 111 by itself wherever nobody has it, so at the next start one of the two fails. And \
+                what reaches rpcbind itself asks past the policy.
+                """, mend: mend)
+    }
+
+    /// Somebody else's portmapper.
+    private var foreign: [Finding] {
+        let others = facts.sockets.filter {
+            $0.service.port == 111 && $0.isReachable && !exposed.contains($0) && !$0.holders.contains("rpcwarden")
+        }
+        guard !others.isEmpty, !facts.unit("rpcwarden.socket").isActive else { return [] }
+        return [
+            Finding(
+                "port-111-taken", .medium,
+                what: "neither rpcbind nor rpcwarden holds \(others.map(\.text).sorted().joined(separator: ", "))",
+                why: "rpcwarden can't take port 111 while another process has it.",
+                mend: ["ss -lntup 'sport = :111'  # tells who it is"])
+        ]
+    }
+
+    private var observing: [Finding] {
+        guard isWardenActive, facts.expected.isObserving else { return [] }
+        return [
+            Finding(
+                "observe-mode", .note, what: "rpcwarden observes: it denies nothing and drops nothing",
+                why: "Right for the start. Until it enforces, everything is as open as without it.",
+                mend: [
+                    "rpcwarden denials  # what enforce would deny",
+                    "# in /etc/rpcwarden/rpcwarden.yaml: mode: enforce", "rpcwarden reload",
+                ])
+        ]
+    }
+
+    /// A unit that systemd has given up: it doesn't come back by itself.
+    private var failed: [Finding] {
+        (["rpcbind.socket"] + SetupFiles.units).filter { facts.unit($0).activity == "failed" }.map { unit in
+            let isForIPv6 = unit == "rpcbind.socket" && !facts.hasIPv6 && !isWithoutNetworkByUnits
+            let cause =
+                isForIPv6
+                ? "This host has no IPv6, and the unit lists IPv6 addresses: `rpcwarden setup` takes them out. " : ""
+            let mend = ["systemctl status \(unit)", "systemctl reset-failed \(unit)", "systemctl restart \(unit)"]
+            return Finding(
+                "unit-failed", .high, what: "\(unit) has failed",
+                why: cause + "Nobody answers in its place until it is started again.",
+                mend: isForIPv6 ? ["rpcwarden setup --dry-run", "rpcwarden setup"] : mend)
+        }
+    }
+
+    /// rpcbind makes its version 2 list from the ports that it opens, and asks getaddrinfo for `sunrpc` before.
+    private var services: [Finding] {
+        guard facts.hasSunrpc == false, isInUse, isWithoutNetworkByUnits || facts.rpcbindNetwork == .empty else {
+            return []
+        }
+        return [
+            Finding(
+                "no-sunrpc", .low, what: "/etc/services has no sunrpc, so rpcbind keeps no list for version 2",
+                why: """
+                    rpcbind opens no port without that name, not even where nobody comes, and then answers GETPORT with 0. \
+                    rpcwarden reads the whole list instead for each look-up, which costs more.
+                    """,
+                mend: [installServices] + (facts.isRunning ? [restartRpcbind] : []))
+        ]
+    }
+
+    /// The package that has /etc/services.
+    var installServices: String {
+        let lines = "printf 'sunrpc 111/tcp portmapper\\nsunrpc 111/udp portmapper\\n' >>\(facts.root)/etc/services"
+        let command =
+            switch facts.family {
+            case .debian: "apt-get install netbase"
+            case .redHat: "dnf install setup"
+            case .suse: "zypper install netcfg"
+            case .other: lines
+            }
+        return facts.isRunning || facts.family == .other ? command : "chroot \(facts.root) \(command)"
+    }
+}

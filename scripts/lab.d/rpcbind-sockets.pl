@@ -1,1 +1,0 @@
-../../contrib/container/rpcbind-sockets.pl
