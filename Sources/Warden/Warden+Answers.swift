@@ -25,7 +25,7 @@ extension Warden {
             for case .exchange(let id) in served { portArrived(id, port, at: now, into: &actions) }
             if served.contains(where: \.isSurvey) { surveyed(mapping, at: port, now, into: &actions) }
         case (.registration, .success(.registration(let isDone))):
-            for case .exchange(let id) in served { complete(id, .boolean(isDone), at: now, into: &actions) }
+            registrationAnswered(served, isDone, at: now, into: &actions)
         case (.port, .success), (.registration, .success):
             deny(served, .refused("it answered another question"), at: now, into: &actions)
         case (.port(let mapping), .failure(let failure)):

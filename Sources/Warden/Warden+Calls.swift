@@ -122,6 +122,7 @@ extension Warden {
         }
         let id = exchanges.insert(Exchange(request: request))
         if peer.transport == .udp { underWay[CallKey(request)] = id }
+        if case .registration = question { return actions.append(.inspectOwner(peer, exchange: id)) }
         ask(question, for: .exchange(id), at: now, into: &actions)
     }
 

@@ -67,7 +67,7 @@ extension Expectations {
     fileprivate init(_ settings: Settings) {
         self.init()
         rpcbindSocket = settings.rpcbind.socketPath
-        trustedOwners = Owners.trusted(settings.rpcbind.owners)
+        trustedOwners = Owners.trusted(settings.rpcbind)
         mark = settings.firewall.mark
         table = settings.firewall.table
         isObserving = settings.mode == .observe

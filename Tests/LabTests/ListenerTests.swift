@@ -157,24 +157,6 @@ extension LabTests {
             try await lab.event(.denied) { $0.reason == "remote-registration" && $0.client == address }
         }
 
-        @Test(
-            "forward a local SET with `local-registration: true`, and a remote one never",
-            .lab(.rpcbind, .daemon, settings: "rpcbind: {local-registration: true}"))
-        func localSetForwarded() throws {
-            let lab = try Lab.current
-            let remote = try lab.peer(.approved, "call --to 10.77.1.1 --over tcp v2 set 0x20000055 1 tcp 4055")
-            #expect(remote.text.contains("auth-error"), "\(remote)")
-            #expect(try lab.registeredServices().allSatisfy { $0[0] != "\(0x2000_0055)" })
-
-            let set = try lab.peer(.server, "call --to 127.0.0.1 --over tcp v2 set 0x20000055 1 tcp 4055")
-            #expect(set.text.contains("true"), "\(set)")
-            let line = try lab.registeredServices().first { $0[0] == "\(0x2000_0055)" }
-            #expect(line?.last != "superuser", "no laundering of owners: \(line ?? [])")
-            let unset = try lab.peer(.server, "call --to 127.0.0.1 --over udp v2 unset 0x20000055 1 tcp")
-            #expect(unset.text.contains("true"), "\(unset)")
-            #expect(try lab.registeredServices().allSatisfy { $0[0] != "\(0x2000_0055)" })
-        }
-
         private func expectAnswersEverywhere(_ lab: Lab) throws {
             for (server, source) in [
                 ("10.77.1.1", "10.77.1.1:111"), ("10.77.1.9", "10.77.1.9:111"), ("fd77:1::1", "[fd77:1::1]:111"),

@@ -436,7 +436,9 @@ private let authError = Reply.Body.authError(.failed)
         }
         #expect(bench.asked == [])
         for call in calls { bench.call(call, from: .loopback) }
-        #expect(bench.asked.filter { $0 != .registry } == calls.map { .registration($0) })
+        #expect(
+            bench.asked.filter { $0 != .registry }
+                == calls.compactMap(\.rebuiltRegistration).map { .registration($0) })
         #expect(
             bench.replies.suffix(4).map(\.reply.body)
                 == [true, false, true, true].map { PortmapperResult.boolean($0).body })
@@ -448,6 +450,7 @@ private let authError = Reply.Body.authError(.failed)
         let forged = Peer.from("127.0.0.1", asking: ip("10.1.0.1"), interface: 2)
         bench.call(.set(.v4, RPCB(.quota, 1, .tcp, port: 875)), from: forged)
         #expect((bench.asked, bench.denials) == ([], [.remoteRegistration]))
+        #expect(bench.ownersAsked == [])
     }
 
     @Test("is answered when remote calls have taken every place")

@@ -209,6 +209,7 @@ private struct Life {
         case .sendReply(let reply, let peer): checkReply(reply, to: peer, bench)
         case .ask(.registration): #expect(bench.warden.settings.rpcbind.permitsLocalRegistration)
         case .commit(let transaction): checkCommit(transaction, bench)
+        case .inspectOwner(let peer, _): #expect(peer.cameByLoopback)
         case .ask(.registry), .ask(.port), .closeConnection, .inspectListeners, .inspectGrants, .cutFlows, .audit: break
         }
     }
