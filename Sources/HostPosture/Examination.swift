@@ -10,7 +10,8 @@ public struct Examination {
 
     public var findings: [Finding] {
         let all =
-            exposure + need + relocation + options + registrations + wrappers + otherTables + kernel + surroundings
+            exposure + need + relocation + options + registrations + wrappers + otherTables + marks + kernel
+            + surroundings
         return [Finding.Severity.high, .medium, .low, .note].flatMap { severity in
             all.filter { $0.severity == severity }
         }

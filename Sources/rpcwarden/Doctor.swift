@@ -70,6 +70,7 @@ extension Expectations {
         rpcbindPort = settings.rpcbind.addresses.first?.port ?? rpcbindPort
         trustedOwners = Owners.trusted(settings.rpcbind.owners)
         mark = settings.firewall.mark
+        flowMarks = [settings.firewall.flowMark, settings.firewall.ownFlowMark]
         table = settings.firewall.table
         isObserving = settings.mode == .observe
     }
