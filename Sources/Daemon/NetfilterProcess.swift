@@ -3,6 +3,7 @@ import Glibc
 import Netfilter
 import ONCRPC
 import PolicyFile
+import Portmapper
 import Privilege
 import Sandbox
 import Warden
@@ -29,6 +30,8 @@ final class NetfilterProcess {
     private var fault: (any Error)?
     /// The elements that an earlier run left have been read.
     private var hasInherited = false
+    /// Ports of the table that was found, which a table that is taken over guarded all the time.
+    private var guarded: Set<ServicePort> = []
 
     /// For any one call: to make a table anew with a million grants takes the kernel some seconds.
     private static let replyWaitMax: Duration = .seconds(60)
@@ -149,7 +152,7 @@ final class NetfilterProcess {
             case .uses(let keys): return .uses(try table.uses(of: keys, in: settings.firewall.table))
             case .cut(let clients, let service):
                 if let refusal = ceiling.refusal(toCut: service) { return .failed(refused(refusal)) }
-                return .cut(try flows.cut(clients: clients, service: service))
+                return .cut(try table.cut(flows, of: clients, to: service, in: settings.firewall.table))
             case .events: return .events(events())
             case .drops: return .drops(try table.drops(of: settings.firewall.table))
             case .reload:
@@ -163,9 +166,19 @@ final class NetfilterProcess {
     }
 
     private func commit(_ transaction: Transaction) -> CommitFailure? {
-        guard let refusal = ceiling.refusal(of: transaction) else { return table.commit(transaction) }
-        _ = refused(refusal.message)
-        return refusal
+        if let refusal = ceiling.refusal(of: transaction) {
+            _ = refused(refusal.message)
+            return refusal
+        }
+        if let failure = table.commit(transaction) { return failure }
+        do throws(NetfilterError) {
+            let newly = transaction.newlyGuarded(in: settings.tableShape, inherited: guarded)
+            try table.cutFlows(flows, to: newly, unless: transaction)
+        } catch {
+            // The guard is in force; what it doesn't stop are flows that others marked.
+            writeError("rpcwarden: flows that began before their ports were guarded were not cut: \(error)")
+        }
+        return nil
     }
 
     /// Also told here: the one that asked may not be itself any more.
@@ -189,6 +202,7 @@ final class NetfilterProcess {
         let contents = try table.contents(
             of: settings.firewall.table, isShared: settings.firewall.management == .sets,
             mayStay: takesOver ? { [ceiling] in ceiling.permits(staying: $0, for: $1) } : nil)
+        guarded = contents?.guarded ?? []
         if !hasInherited, let contents { ceiling.inherited = Ceiling.Inherited(contents) }
         hasInherited = true
         return contents
@@ -244,6 +258,27 @@ private enum Predecessor {
             guard let owner = try table.owner(of: name), owner != table.portID else { return }
             usleep(pauseMicroseconds)
         }
+    }
+}
+
+extension Transaction {
+    /// What nobody guarded a moment ago; nothing where the guard drops nothing.
+    fileprivate func newlyGuarded(in current: TableShape, inherited: Set<ServicePort>) -> Set<ServicePort> {
+        var shape = current
+        var guarded: Set<ServicePort> = []
+        var before: Set<ServicePort> = []
+        for operation in operations {
+            switch operation {
+            case .makeTable(let made): (shape, before) = (made, [])
+            case .takeTable(let taken): (shape, before) = (taken, inherited)
+            case .guardPort(let service): guarded.insert(service)
+            case .deleteTable, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget, .stand, .unstand,
+                .standAnew, .quarantine, .release, .shield, .unshield:
+                break
+            }
+        }
+        guard shape.management == .guardPorts, !shape.observes else { return [] }
+        return guarded.subtracting(before)
     }
 }
 

@@ -43,6 +43,8 @@ extension Array where Element == Field<Settings.Firewall> {
             .value("keep", \.keep, .duration(.seconds(1) ... .days(365))),
             .value("revive", \.revive, .duration(.seconds(1) ... .days(365), orZero: true)),
             .value("mark", \.mark, .mark),
+            .value("ct-mark", \.flowMark, .flowMark),
+            .value("own-ct-mark", \.ownFlowMark, .flowMark),
             .value("own-table", \.ownsTable, .flag),
             .value("log-group", \.logGroup, .logGroup),
             .list("guard-ports", \.guardPorts, .portRange),

@@ -54,7 +54,10 @@ public struct Settings: Hashable, Sendable {
         public var keep: Duration = .seconds(86_400)
         /// How long an expired grant is remembered; `.zero` turns revival off.
         public var revive: Duration = .seconds(30 * 86_400)
-        public var mark: UInt32 = 0x10000
+        public var mark = TableShape.defaultMark
+        /// Bits of the connection mark: of admitted flows, and of those that this host began from a guarded port.
+        public var flowMark = TableShape.defaultFlowMark
+        public var ownFlowMark = TableShape.defaultOwnFlowMark
         public var guardPorts: [PortRange] = []
         public var never: Set<UInt16> = [22, 111]
         /// The table belongs to the daemon (`flags owner,persist`), where the kernel can do that.
@@ -151,6 +154,8 @@ public struct Settings: Hashable, Sendable {
         // An administrator adds chains to a table that holds only sets.
         shape.isOwned = firewall.ownsTable && firewall.management == .guardPorts
         shape.logGroup = firewall.logGroup
+        shape.flowMark = firewall.flowMark
+        shape.ownFlowMark = firewall.ownFlowMark
         shape.quarantinesMax = Self.setSize(for: QuarantineList.clientsMax)
         return shape
     }

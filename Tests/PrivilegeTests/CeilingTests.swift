@@ -57,6 +57,7 @@ import Warden
         let changes: [(inout TableShape) -> Void] = [
             { $0.name = "other" }, { $0.observes = true }, { $0.management = .sets }, { $0.mark = 1 },
             { $0.keep = .seconds(86_401) }, { $0.grantsMax += 1 }, { $0.isOwned = false }, { $0.logGroup = 7 },
+            { $0.flowMark = 1 }, { $0.ownFlowMark = 2 },
         ]
         for change in changes {
             shape = Settings().tableShape
