@@ -110,7 +110,8 @@ final class Engine {
             })
         self.client = client
         let server = PortmapServer(
-            on: loop, recordBytesMax: warden.settings.limits.recordBytes, delegate: self)
+            on: loop, recordBytesMax: warden.settings.limits.recordBytes,
+            owedBytesMax: warden.settings.limits.owedBytes, delegate: self)
         self.server = server
         let control = ControlServer(on: loop, path: warden.settings.controlPath) { [unowned self] in answer($0) }
         self.control = control
@@ -447,6 +448,10 @@ extension Engine: PortmapServerDelegate {
 
     func connectionReceived(_ id: ConnectionTable.ID, isInsideRecord: Bool) {
         warden.connectionReceived(id, isInsideRecord: isInsideRecord, at: HostClock.now())
+    }
+
+    func repliesOverflowed(_ greediest: ConnectionTable.ID) {
+        handle { warden, _, actions in warden.repliesOverflowed(greediest, into: &actions) }
     }
 
     func connectionsExhausted() {

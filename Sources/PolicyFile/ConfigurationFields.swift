@@ -73,6 +73,7 @@ extension Array where Element == Field<Settings.Limits> {
             .value("tcp-idle", \.tcpIdle, .duration(.seconds(1) ... .seconds(3600))),
             // A credential and a verifier take up to 400 bytes each (RFC 5531, 8.2).
             .value("record-bytes", \.recordBytes, .count(400...1_048_576)),
+            .value("owed-bytes", \.owedBytes, .count(4096...16_777_216)),
             .value("udp-list", \.listsOverUDP, .flag),
             .value("strangers-per-second", \.strangersPerSecond, .count(0...10_000_000)),
         ]

@@ -83,7 +83,7 @@ public struct Settings: Hashable, Sendable {
     }
 
     public struct Limits: Hashable, Sendable {
-        /// Per client address (/64 for IPv6) and transport; the burst is four times as much.
+        /// Per client address (strangers of IPv6: per /64) and transport; the burst is four times as much.
         public var callsPerSecond = 50
         public var grants = 65_536
         public var grantsPerClient = 64
@@ -92,6 +92,8 @@ public struct Settings: Hashable, Sendable {
         /// Also the most that a single record may take to arrive.
         public var tcpIdle: Duration = .seconds(30)
         public var recordBytes = 4096
+        /// Replies that a TCP peer may leave unread; then nothing more is taken from it.
+        public var owedBytes = 262_144
         /// Calls over UDP, or connections, of all strangers together; beyond it the kernel drops them. 0: it never does.
         public var strangersPerSecond = 2000
         public var listsOverUDP = false

@@ -232,14 +232,11 @@ extension Warden {
     /// Ends the exchange.
     mutating func take(_ id: Exchange.ID) -> Exchange.Request? {
         guard let request = exchanges.remove(id)?.request else { return nil }
-        if let place = exchangesOfClient.index(forKey: Caller(request.peer)) {
-            if exchangesOfClient.values[place] > 1 {
-                exchangesOfClient.values[place] -= 1
-            } else {
-                exchangesOfClient.remove(at: place)
-            }
+        givePlaceBack(of: request.peer)
+        switch request.peer.transport {
+        case .udp: underWay[CallKey(request)] = nil
+        case .tcp: connections.callEnded(request.peer.channel)
         }
-        if request.peer.transport == .udp { underWay[CallKey(request)] = nil }
         return request
     }
 }

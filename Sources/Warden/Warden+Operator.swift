@@ -113,7 +113,12 @@ extension Warden {
         crowdOut(connections.crowded(), into: &actions)
     }
 
-    private mutating func crowdOut(_ victims: [ConnectionTable.ID], into actions: inout [Action]) {
+    /// TCP peers leave more replies unread than all together may.
+    public mutating func repliesOverflowed(_ greediest: ConnectionTable.ID, into actions: inout [Action]) {
+        crowdOut([greediest], into: &actions)
+    }
+
+    mutating func crowdOut(_ victims: [ConnectionTable.ID], into actions: inout [Action]) {
         counters.crowdedOut += victims.count
         for id in victims { actions.append(.closeConnection(id)) }
     }

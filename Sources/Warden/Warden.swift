@@ -52,7 +52,10 @@ public struct Warden: Sendable {
     var nextRefresh = Instant.zero
 
     var exchanges = ExchangeTable()
+    /// Of other hosts' clients.
     var exchangesOfClient: [Caller: Int] = [:]
+    /// Of this host, which has places of its own.
+    var localExchanges = CaseCounts<Transport>()
     /// UDP calls under way, so that a retransmission is not asked and answered twice.
     var underWay: [CallKey: Exchange.ID] = [:]
     var questions = SharedQuestions<Asker>()
@@ -84,15 +87,18 @@ public struct Warden: Sendable {
     var revocationCauses: [GrantKey: String] = [:]
     var writer: TableWriter
 
-    /// Calls under way; beyond it the newest are dropped.
+    /// Calls of other hosts under way; beyond it the newest are dropped.
     static let exchangesMax = 16_384
     /// Calls of one client and transport under way: what it pipelines must not take the places of others, and what is
     /// sent in its name over UDP not those of its own connections.
     static let exchangesPerClientMax = 1024
-    /// Places that only this host's calls may take: remote ones must not silence lockd's question to loopback.
-    static let exchangesLocalReserve = 1024
-    /// Different questions of remote calls. A channel to rpcbind takes 4096: the rest is for this host and the registry.
-    static let questionsMax = 3072
+    /// Calls of this host's users under way. Over TCP: one for each of its connections by default, so that what one user
+    /// floods leaves lockd its place (the portmap server takes one call of such a connection at a time).
+    static let exchangesLocalOverTCPMax = 1024
+    static let exchangesLocalOverUDPMax = 512
+    /// Different questions of other hosts' calls. With those of this host they are no more than the 4096 that a channel
+    /// to rpcbind takes: whatever this host's users ask, others' questions have their places.
+    static let questionsMax = 4096 - exchangesLocalOverTCPMax - exchangesLocalOverUDPMax
     /// Of these, and of the exchanges, places that calls over UDP don't get: anybody can send them in anybody's name.
     static let questionsTCPReserve = 1024
     static let exchangesTCPReserve = 4096
@@ -192,6 +198,7 @@ public struct Warden: Sendable {
             connections.closed(id)
             actions.append(.closeConnection(id))
         }
+        crowdOut(connections.surplus(at: now), into: &actions)
         memory.timeAdvanced(to: now)
         let due = ledger.takeDue(at: now, limit: Self.inspectionsAtOnce)
         if !due.isEmpty { actions.append(.inspectGrants(due)) }
@@ -232,7 +239,8 @@ public struct Warden: Sendable {
         _ kind: AuditEvent.Kind, of client: IPAddress?, over transport: Transport?, at now: Instant
     ) -> Bool {
         noteEvent(kind)
-        let isAdmitted = auditLimiter.admits(kind, of: client, over: transport, at: now)
+        let isNamed = client.map { policy.names($0) } ?? false
+        let isAdmitted = auditLimiter.admits(kind, of: client, isNamed: isNamed, over: transport, at: now)
         if !isAdmitted { counters.suppressed += 1 }
         return isAdmitted
     }

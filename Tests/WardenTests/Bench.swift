@@ -215,6 +215,7 @@ struct Bench {
     /// Nobody waits for anything.
     var isQuiet: Bool {
         questions.isEmpty && warden.exchanges.isEmpty && warden.exchangesOfClient.isEmpty && warden.underWay.isEmpty
+            && Transport.allCases.allSatisfy { warden.localExchanges[$0] == 0 }
             && warden.isInspectingNothing && warden.revocationCauses.isEmpty && warden.writer.isIdle
     }
 }

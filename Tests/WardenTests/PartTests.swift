@@ -50,15 +50,65 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
         #expect(Self.open(&table, 4, "192.0.2.1") == [])
     }
 
-    @Test("a named client at its limit loses its own longest waiting connection, nobody else's")
+    @Test("a named client at its limit loses its own longest idle connection, nobody else's")
     func perNamedClient() {
         var table = Self.table()
         _ = Self.open(&table, 1, "192.0.2.1", at: 0)
         for id in 2...3 { _ = Self.open(&table, UInt64(id), "10.1.2.3", named: true, at: Int64(id)) }
         table.received(2, isInsideRecord: false, at: at(9))
-        #expect(Self.open(&table, 4, "10.1.2.3", named: true, at: 10) == [3])
-        #expect(Self.open(&table, 5, "10.1.2.3", named: true, at: 11) == [2])
+        #expect(Self.open(&table, 4, "10.1.2.3", named: true, at: 300) == [3])
+        #expect(Self.open(&table, 5, "10.1.2.3", named: true, at: 301) == [2])
         #expect(table.count == 3)
+    }
+
+    @Test("no connection with an unanswered call makes room for a newer one of its client, nor one that has just come")
+    func unanswered() {
+        var table = Self.table(100)
+        // Each is accepted before the call of the one before is read.
+        for id in 1...UInt64(16) { #expect(Self.open(&table, id, "10.1.2.3", named: true, at: Int64(id)) == []) }
+        #expect(Self.open(&table, 17, "10.1.2.3", named: true, at: 17) == [17], "eight times its places are the most")
+        for id in 1...UInt64(16) {
+            table.received(id, isInsideRecord: false, at: at(20))
+            table.callBegan(id)
+        }
+        #expect(table.surplus(at: at(300)) == [])
+        table.callEnded(5)
+        #expect(Self.open(&table, 18, "10.1.2.3", named: true, at: 301) == [5])
+        // What it has beyond its limit goes when it has been answered.
+        for id in [UInt64(7), 3, 9] { table.callEnded(id) }
+        #expect(table.surplus(at: at(302)) == [3, 7, 9])
+        for id in 1...UInt64(16) where ![3, 5, 7, 9].contains(id) { table.callEnded(id) }
+        #expect(table.surplus(at: at(303)).count == 11)
+        #expect(table.count == 2)
+        #expect(table.surplus(at: at(900)) == [])
+    }
+
+    @Test("when a client has taken all places with calls under way, another one gets in, but not the same")
+    func unansweredInAll() {
+        var table = Self.table(3, perClient: 1)
+        for id in 1...UInt64(3) {
+            _ = Self.open(&table, id, "10.1.2.3", named: true)
+            table.callBegan(id)
+        }
+        #expect(Self.open(&table, 4, "10.1.2.3", named: true, at: 1000) == [4])
+        #expect(Self.open(&table, 5, "10.1.2.4", named: true, at: 1000) == [1])
+    }
+
+    @Test(
+        "a call under way keeps its connection from expiring, and from local newcomers; its answer begins the time anew"
+    )
+    func underWay() {
+        var table = Self.table(2)
+        _ = Self.open(&table, 1, "192.0.2.1")
+        for id in 11...UInt64(12) { _ = Self.open(&table, id, "127.0.0.1", local: true) }
+        for id in [UInt64(1), 11, 12] { table.callBegan(id) }
+        for second in Int64(1)...60 { #expect(table.expired(at: at(second * 1000)) == []) }
+        #expect(Self.open(&table, 13, "127.0.0.1", local: true, at: 60_000) == [13])
+        for id in [UInt64(1), 11] { table.callEnded(id) }
+        #expect(table.expired(at: at(90_000)) == [])
+        #expect(table.expired(at: at(90_001)) == [1, 11])
+        #expect(Self.open(&table, 14, "127.0.0.1", local: true, at: 90_002) == [11])
+        #expect(table.crowded() == [1], "a stranger's has no such claim")
     }
 
     @Test("a stranger's IPv6 /64 is one source; clients that rules name are told apart within theirs")
@@ -148,6 +198,39 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
         #expect(table.count == 2)
     }
 
+    @Test("a client that mounts a hundred file systems at once, while rpcbind is slow, loses no connection")
+    func storm() {
+        var bench = Bench.started([.sample()])
+        bench.holdsQuestions = true
+        let peers = (1...100).map { Peer.from("10.1.2.3", .tcp, port: UInt16($0), channel: UInt64($0)) }
+        for start in stride(from: 0, to: 100, by: 16) {
+            let accepted = peers[start..<min(start + 16, 100)]
+            for peer in accepted { bench.handle { $0.connectionOpened(peer, at: $1, into: &$2) } }
+            for peer in accepted {
+                bench.call(.port(of: .mountd), from: peer)
+                bench.warden.connectionReceived(peer.channel, isInsideRecord: false, at: bench.now)
+            }
+        }
+        bench.advance(by: .milliseconds(700))
+        #expect(bench.closed == [])
+        bench.holdsQuestions = false
+        bench.answerAll()
+        #expect(Set(bench.replies.map(\.peer)) == Set(peers) && bench.denials == [])
+        bench.advance(by: .milliseconds(50))
+        #expect(bench.warden.connectionCount == 16)
+        #expect(bench.warden.counters.crowdedOut == 84)
+    }
+
+    @Test("the Warden closes the connection that is owed most, when all are owed too much")
+    func overflow() {
+        var bench = Bench.started()
+        bench.handle { warden, now, actions in
+            warden.connectionOpened(.loopback.over(.tcp), at: now, into: &actions)
+            warden.repliesOverflowed(1, into: &actions)
+        }
+        #expect((bench.closed, bench.warden.counters.crowdedOut) == ([1], 1))
+    }
+
     @Test("the Warden closes idle connections and those that have no place")
     func inWarden() {
         var bench = Bench.started(settings: Settings().with { $0.limits.tcpConnectionsPerClient = 1 })
@@ -188,7 +271,7 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
         #expect(served("10.1.2.4", 0) == 64)
         #expect(served("10.1.2.3", 1000) == 16)
         #expect(served("2001:db8::1", 1000) == 64)
-        #expect(served("2001:db8::2", 1000) == 0)
+        #expect(served("2001:db8::2", 1000) == 64, "a neighbour is another client")
     }
 
     @Test("however many clients are claimed, all together get so many bytes a second")
@@ -200,6 +283,11 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
         #expect(served(0) == 1024)
         #expect((1023...1025).contains(served(1000)))
     }
+}
+
+extension RateLimiter.Key {
+    /// Of a stranger.
+    fileprivate init(_ address: IPAddress, _ transport: Transport) { self.init(address, transport, isNamed: false) }
 }
 
 @Suite("rate limiter") struct RateLimiterTests {
@@ -244,6 +332,12 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
         ]
         #expect(Set(keys).count == keys.count)
         #expect(RateLimiter.Key(ip("2001:db8::1"), .udp) == RateLimiter.Key(ip("2001:db8::ffff:ffff:ffff:ffff"), .udp))
+        #expect(RateLimiter.Key(ip("127.0.0.1"), .udp) == RateLimiter.Key(ip("127.255.0.9"), .udp), "this host's users")
+        // Those whom rules name are told apart, and share with no stranger.
+        let addresses = ["192.0.2.1", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::"].map { ip($0) }
+        let named = addresses.map { RateLimiter.Key($0, .udp, isNamed: true) } + [RateLimiter.Key.everyoneNamed]
+        #expect(Set(named).count == named.count)
+        #expect(Set(named).isDisjoint(with: keys + addresses.map { RateLimiter.Key($0, .udp) }))
     }
 
     @Test("takes what a thing costs, and nothing when the bucket holds less")
@@ -269,6 +363,7 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: 1_000_0
             let bits = UInt64.random(in: .min ... .max, using: &generator)
             let source: IPAddress =
                 index.isMultiple(of: 2) ? .v4(UInt32(truncatingIfNeeded: bits)) : .v6(IPv6Bits(UInt128(bits) << 64))
+            if source.isLoopback { continue }
             #expect(limiter.admits(.init(source, index % 3 == 0 ? .tcp : .udp), at: at(Int64(index / 100))) == true)
             largest = max(largest, limiter.count)
         }

@@ -80,7 +80,8 @@ private struct Life {
             if isLikely(50) { bench.silent[one(of: Self.ports)] = ListenerState() }
         default: pass()
         }
-        #expect(bench.warden.exchangesOfClient.values.reduce(0, +) == bench.warden.exchanges.count)
+        let local = Transport.allCases.map { bench.warden.localExchanges[$0] }.reduce(0, +)
+        #expect(bench.warden.exchangesOfClient.values.reduce(local, +) == bench.warden.exchanges.count)
         #expect(bench.warden.underWay.count <= bench.warden.exchanges.count)
     }
 
