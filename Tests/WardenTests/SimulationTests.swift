@@ -210,7 +210,7 @@ private struct Life {
         case .sendReply(let reply, let peer): checkReply(reply, to: peer, bench)
         case .ask(.registration): #expect(bench.warden.settings.rpcbind.permitsLocalRegistration)
         case .commit(let transaction): checkCommit(transaction, bench)
-        case .inspectOwner(let peer, _): #expect(peer.cameByLoopback)
+        case .inspectOwner(let peer, _): #expect(peer.isLocal)
         case .ask(.registry), .ask(.port), .closeConnection, .inspectListeners, .inspectGrants, .cutFlows, .audit: break
         }
     }
