@@ -24,15 +24,15 @@ public struct ConnectionTable: Sendable {
     private var connections: [ID: Connection] = [:]
     private var counts: [IPAddress: Int] = [:]
     private var localCount = 0
-    /// By when they began to wait; who has been heard since, or is gone, is passed over.
-    private var strangers = DueQueue<ID>()
+    /// By when they began to wait.
+    private var strangers = DueTable<ID>(staleEntriesMax: victimsAtOnce)
 
     public init(limits: Settings.Limits) {
         self.limits = limits
     }
 
     public var count: Int { connections.count }
-    var strangersRemembered: Int { strangers.count }
+    var strangersRemembered: Int { strangers.queuedCount }
 
     public mutating func limitsReplaced(_ limits: Settings.Limits) {
         self.limits = limits
@@ -63,7 +63,7 @@ public struct ConnectionTable: Sendable {
         connections[id] = connection
         counts[source, default: 0] += 1
         if isLocal { localCount += 1 }
-        if connection.isStranger { waits(id, since: now) }
+        if connection.isStranger { strangers.insert(id, at: now) }
         return victims
     }
 
@@ -88,10 +88,7 @@ public struct ConnectionTable: Sendable {
 
     /// Found without a look at all connections: in a flood each new one asks for it.
     private mutating func longestWaitingStranger() -> ID? {
-        while let (id, since) = strangers.popFirst(until: .distantFuture) {
-            if connections[id]?.waitingSince == since { return id }
-        }
-        return nil
+        strangers.popFirst(until: .distantFuture)?.key
     }
 
     private func longestWaiting(where isCandidate: (Connection) -> Bool) -> ID? {
@@ -116,22 +113,14 @@ public struct ConnectionTable: Sendable {
         if isInsideRecord, connection.isInsideRecord { return }
         connections[id]?.waitingSince = now
         connections[id]?.isInsideRecord = isInsideRecord
-        if connection.isStranger { waits(id, since: now) }
-    }
-
-    private mutating func waits(_ id: ID, since now: Instant) {
-        strangers.insert(id, at: now)
-        guard strangers.count > 2 * connections.count + Self.victimsAtOnce else { return }
-        strangers = DueQueue()
-        for (id, connection) in connections where connection.isStranger {
-            strangers.insert(id, at: connection.waitingSince)
-        }
+        if connection.isStranger { strangers.insert(id, at: now) }
     }
 
     public mutating func closed(_ id: ID) {
         guard let connection = connections.removeValue(forKey: id), let count = counts[connection.source] else {
             return
         }
+        _ = strangers.remove(id)
         counts[connection.source] = count > 1 ? count - 1 : nil
         if connection.isLocal { localCount -= 1 }
     }

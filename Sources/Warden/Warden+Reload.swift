@@ -14,7 +14,7 @@ extension Warden {
         }
         self.policy = policy
         self.settings = settings
-        freshNanoseconds = settings.firewall.keep.nanoseconds / 2
+        lives = GrantLives(settings.firewall)
         writer.shapeReplaced(settings.tableShape)
         areServicesSettled = false
         settleServices(at: now, into: &actions)

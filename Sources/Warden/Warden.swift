@@ -9,8 +9,7 @@ import Portmapper
 /// arrived together, ``flush(at:into:)`` commits what they need of the kernel in one transaction.
 public struct Warden: Sendable {
     public internal(set) var settings: Settings
-    /// Half of `firewall.keep`: what a grant must have left to need no renewal.
-    var freshNanoseconds: Int64
+    var lives: GrantLives
     public internal(set) var policy: Policy { didSet { listings.clear() } }
     public internal(set) var counters = Counters()
     let names: ProgramNames
@@ -39,6 +38,8 @@ public struct Warden: Sendable {
     var inspections: [Inspection] = []
     /// The look that the event at hand will ask for.
     var nextInspection = Inspection()
+    /// Exchanges that wait to hear what the kernel has left of grants, with the grants.
+    var grantLooks: [(keys: [GrantKey], opener: Exchange.ID)] = []
     var nextRefresh = Instant.zero
 
     var exchanges = ExchangeTable()
@@ -59,7 +60,7 @@ public struct Warden: Sendable {
     var memory = GrantMemory()
     var denials = DenialLog()
     /// Sources that look like enumeration, until they are reported.
-    var suspects = DueQueue<DenialLog.Source>()
+    var suspects = DueTable<DenialLog.Source>()
     var quarantines = QuarantineList()
     var shield = StrangerShield()
     /// The table was changed from outside, and is not yet restored.
@@ -144,7 +145,7 @@ public struct Warden: Sendable {
 
     public init(settings: Settings, policy: Policy, names: ProgramNames, trustedOwners: Set<String>) {
         self.settings = settings
-        freshNanoseconds = settings.firewall.keep.nanoseconds / 2
+        lives = GrantLives(settings.firewall)
         self.policy = policy
         self.names = names
         self.trustedOwners = trustedOwners

@@ -201,7 +201,8 @@ struct Bench {
     /// Nobody waits for anything.
     var isQuiet: Bool {
         questions.isEmpty && warden.exchanges.isEmpty && warden.exchangesOfClient.isEmpty && warden.underWay.isEmpty
-            && warden.isInspectingNothing && warden.revocationCauses.isEmpty && warden.writer.isIdle
+            && warden.isInspectingNothing && warden.grantLooks.isEmpty && warden.revocationCauses.isEmpty
+            && warden.writer.isIdle
     }
 }
 
