@@ -37,7 +37,12 @@ final class NetfilterProcess {
     private static let largeMessageBytes = 1 << 20
 
     /// Forks it off, before this process has any other thread.
-    static func start(_ load: LoadResult, configuration: String?) throws(SandboxError) -> ChildProcess {
+    ///
+    /// - Parameter user: whom it becomes; `nil`: it is the right one. It is the one that the other process becomes: so the
+    ///   kernel may end it with that one, and of files it reads no more than under the unit.
+    static func start(
+        _ load: LoadResult, configuration: String?, user: ServiceUser? = nil
+    ) throws(SandboxError) -> ChildProcess {
         let bytesMax = MessageLimits.messageBytesMax
         if let child = try Reexecution.child(messageBytesMax: bytesMax, waitMax: replyWaitMax) {
             // Its name is now that of the link in /proc.
@@ -46,7 +51,7 @@ final class NetfilterProcess {
         }
         let parent = getpid()
         let child = try ChildProcess.fork(messageBytesMax: bytesMax, waitMax: replyWaitMax) { channel in
-            run(load, configuration: configuration, channel, parent: parent)
+            run(load, configuration: configuration, user, channel, parent: parent)
         }
         if Reexecution.isNeeded { throw Reexecution.execute(with: child) }
         return child
@@ -54,10 +59,11 @@ final class NetfilterProcess {
 
     /// - Returns: the exit status.
     private static func run(
-        _ load: LoadResult, configuration: String?, _ channel: Channel, parent: Int32
+        _ load: LoadResult, configuration: String?, _ user: ServiceUser?, _ channel: Channel, parent: Int32
     ) -> Int32 {
         do {
             try Privileges.rename("rpcwarden-nft")
+            if let user { try Privileges.become(user) }
             try Privileges.keep(only: .netAdmin)
             try Privileges.endWithParent(parent)
             let process = try NetfilterProcess(load, configuration: configuration, channel)
@@ -163,9 +169,32 @@ final class NetfilterProcess {
     }
 
     private func commit(_ transaction: Transaction) -> CommitFailure? {
-        guard let refusal = ceiling.refusal(of: transaction) else { return table.commit(transaction) }
-        _ = refused(refusal.message)
-        return refusal
+        do throws(CommitFailure) {
+            let outside = try judge(transaction)
+            let failure = table.commit(transaction)
+            if failure == nil { ceiling.done(transaction, outside) }
+            return failure
+        } catch {
+            _ = refused(error.message)
+            return error
+        }
+    }
+
+    /// Grants that expired are still counted: where that makes the difference, the kernel is asked.
+    private func judge(_ transaction: Transaction) throws(CommitFailure) -> OutsideElements {
+        do throws(CommitFailure) {
+            return try ceiling.judge(transaction)
+        } catch {
+            guard error.kind == .full else { throw error }
+            let grants = ceiling.outside.grants
+            do {
+                let held = try table.lifetimes(of: grants, in: settings.firewall.table)
+                ceiling.outside.keep { held[$0] != nil }
+            } catch {
+                writeError("rpcwarden: \(error)")
+            }
+            return try ceiling.judge(transaction)
+        }
     }
 
     /// Also told here: the one that asked may not be itself any more.
@@ -189,7 +218,7 @@ final class NetfilterProcess {
         let contents = try table.contents(
             of: settings.firewall.table, isShared: settings.firewall.management == .sets,
             mayStay: takesOver ? { [ceiling] in ceiling.permits(staying: $0, for: $1) } : nil)
-        if !hasInherited, let contents { ceiling.inherited = Ceiling.Inherited(contents) }
+        if !hasInherited, let contents { ceiling.inherit(contents) }
         hasInherited = true
         return contents
     }
@@ -216,9 +245,9 @@ final class NetfilterProcess {
     private func enforce() throws(NetfilterError) -> NetfilterReply {
         guard let fresh else { return .failed("nothing was read anew") }
         self.fresh = nil
-        let inherited = ceiling.inherited
+        let old = ceiling
         (settings, ceiling) = fresh
-        ceiling.inherited = inherited
+        ceiling.succeed(old)
         try followChanges()
         return .enforced
     }
