@@ -40,7 +40,12 @@ final class NetfilterProcess {
     private static let largeMessageBytes = 1 << 20
 
     /// Forks it off, before this process has any other thread.
-    static func start(_ load: LoadResult, configuration: String?) throws(SandboxError) -> ChildProcess {
+    ///
+    /// - Parameter user: whom it becomes; `nil`: it is the right one. It is the one that the other process becomes: so the
+    ///   kernel may end it with that one, and of files it reads no more than under the unit.
+    static func start(
+        _ load: LoadResult, configuration: String?, user: ServiceUser? = nil
+    ) throws(SandboxError) -> ChildProcess {
         let bytesMax = MessageLimits.messageBytesMax
         if let child = try Reexecution.child(messageBytesMax: bytesMax, waitMax: replyWaitMax) {
             // Its name is now that of the link in /proc.
@@ -49,7 +54,7 @@ final class NetfilterProcess {
         }
         let parent = getpid()
         let child = try ChildProcess.fork(messageBytesMax: bytesMax, waitMax: replyWaitMax) { channel in
-            run(load, configuration: configuration, channel, parent: parent)
+            run(load, configuration: configuration, user, channel, parent: parent)
         }
         if Reexecution.isNeeded { throw Reexecution.execute(with: child) }
         return child
@@ -57,10 +62,11 @@ final class NetfilterProcess {
 
     /// - Returns: the exit status.
     private static func run(
-        _ load: LoadResult, configuration: String?, _ channel: Channel, parent: Int32
+        _ load: LoadResult, configuration: String?, _ user: ServiceUser?, _ channel: Channel, parent: Int32
     ) -> Int32 {
         do {
             try Privileges.rename("rpcwarden-nft")
+            if let user { try Privileges.become(user) }
             try Privileges.keep(only: .netAdmin)
             try Privileges.endWithParent(parent)
             let process = try NetfilterProcess(load, configuration: configuration, channel)
@@ -166,11 +172,20 @@ final class NetfilterProcess {
     }
 
     private func commit(_ transaction: Transaction) -> CommitFailure? {
-        if let refusal = ceiling.refusal(of: transaction) {
-            _ = refused(refusal.message)
-            return refusal
+        do throws(CommitFailure) {
+            let outside = try judge(transaction)
+            if let failure = table.commit(transaction) { return failure }
+            ceiling.done(transaction, outside)
+            cutUnmarkable(transaction)
+            return nil
+        } catch {
+            _ = refused(error.message)
+            return error
         }
-        if let failure = table.commit(transaction) { return failure }
+    }
+
+    /// Flows to ports that are newly guarded began without us, whatever mark they have.
+    private func cutUnmarkable(_ transaction: Transaction) {
         do throws(NetfilterError) {
             let newly = transaction.newlyGuarded(in: settings.tableShape, inherited: guarded)
             try table.cutFlows(flows, to: newly, unless: transaction)
@@ -178,7 +193,23 @@ final class NetfilterProcess {
             // The guard is in force; what it doesn't stop are flows that others marked.
             writeError("rpcwarden: flows that began before their ports were guarded were not cut: \(error)")
         }
-        return nil
+    }
+
+    /// Grants that expired are still counted: where that makes the difference, the kernel is asked.
+    private func judge(_ transaction: Transaction) throws(CommitFailure) -> OutsideElements {
+        do throws(CommitFailure) {
+            return try ceiling.judge(transaction)
+        } catch {
+            guard error.kind == .full else { throw error }
+            let grants = ceiling.outside.grants
+            do {
+                let held = try table.lifetimes(of: grants, in: settings.firewall.table)
+                ceiling.outside.keep { held[$0] != nil }
+            } catch {
+                writeError("rpcwarden: \(error)")
+            }
+            return try ceiling.judge(transaction)
+        }
     }
 
     /// Also told here: the one that asked may not be itself any more.
@@ -203,7 +234,7 @@ final class NetfilterProcess {
             of: settings.firewall.table, isShared: settings.firewall.management == .sets,
             mayStay: takesOver ? { [ceiling] in ceiling.permits(staying: $0, for: $1) } : nil)
         guarded = contents?.guarded ?? []
-        if !hasInherited, let contents { ceiling.inherited = Ceiling.Inherited(contents) }
+        if !hasInherited, let contents { ceiling.inherit(contents) }
         hasInherited = true
         return contents
     }
@@ -230,9 +261,9 @@ final class NetfilterProcess {
     private func enforce() throws(NetfilterError) -> NetfilterReply {
         guard let fresh else { return .failed("nothing was read anew") }
         self.fresh = nil
-        let inherited = ceiling.inherited
+        let old = ceiling
         (settings, ceiling) = fresh
-        ceiling.inherited = inherited
+        ceiling.succeed(old)
         try followChanges()
         return .enforced
     }

@@ -37,15 +37,15 @@ public struct ConnectionTable: Sendable {
     private var localCount = 0
     /// Clients that have more connections than `tcp-connections-per-client`.
     private var overLimit: Set<IPAddress> = []
-    /// By when they began to wait; who has been heard since, or is gone, is passed over.
-    private var strangers = DueQueue<ID>()
+    /// By when they began to wait.
+    private var strangers = DueTable<ID>(staleEntriesMax: victimsAtOnce)
 
     public init(limits: Settings.Limits) {
         self.limits = limits
     }
 
     public var count: Int { connections.count }
-    var strangersRemembered: Int { strangers.count }
+    var strangersRemembered: Int { strangers.queuedCount }
 
     public mutating func limitsReplaced(_ limits: Settings.Limits) {
         self.limits = limits
@@ -87,7 +87,7 @@ public struct ConnectionTable: Sendable {
         counts[source, default: 0] += 1
         if isLocal { localCount += 1 }
         if !isLocal, counts[source, default: 0] > limits.tcpConnectionsPerClient { overLimit.insert(source) }
-        if connection.isStranger { waits(id, since: now) }
+        if connection.isStranger { strangers.insert(id, at: now) }
         return victims
     }
 
@@ -137,10 +137,7 @@ public struct ConnectionTable: Sendable {
 
     /// Found without a look at all connections: in a flood each new one asks for it.
     private mutating func longestWaitingStranger() -> ID? {
-        while let (id, since) = strangers.popFirst(until: .distantFuture) {
-            if connections[id]?.waitingSince == since { return id }
-        }
-        return nil
+        strangers.popFirst(until: .distantFuture)?.key
     }
 
     private func longestWaiting(where isCandidate: (Connection) -> Bool) -> ID? {
@@ -164,22 +161,14 @@ public struct ConnectionTable: Sendable {
         if isInsideRecord, connection.isInsideRecord { return }
         connections[id]?.waitingSince = now
         connections[id]?.isInsideRecord = isInsideRecord
-        if connection.isStranger { waits(id, since: now) }
-    }
-
-    private mutating func waits(_ id: ID, since now: Instant) {
-        strangers.insert(id, at: now)
-        guard strangers.count > 2 * connections.count + Self.victimsAtOnce else { return }
-        strangers = DueQueue()
-        for (id, connection) in connections where connection.isStranger {
-            strangers.insert(id, at: connection.waitingSince)
-        }
+        if connection.isStranger { strangers.insert(id, at: now) }
     }
 
     public mutating func closed(_ id: ID) {
         guard let connection = connections.removeValue(forKey: id), let count = counts[connection.source] else {
             return
         }
+        _ = strangers.remove(id)
         counts[connection.source] = count > 1 ? count - 1 : nil
         if connection.isLocal { localCount -= 1 }
     }
@@ -193,7 +182,7 @@ public struct ConnectionTable: Sendable {
     public mutating func expired(at now: Instant) -> [ID] {
         for (id, connection) in connections where !connection.isAnswered && !connection.isInsideRecord {
             connections[id]?.waitingSince = now
-            if connection.isStranger { waits(id, since: now) }
+            if connection.isStranger { strangers.insert(id, at: now) }
         }
         return connections.filter { $0.value.isAnswered && now - $0.value.waitingSince > limits.tcpIdle }.map(\.key)
             .sorted()

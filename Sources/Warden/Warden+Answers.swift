@@ -161,7 +161,9 @@ extension Warden {
         let opened = Exchange.Service(
             program: matched.program, port: service, rule: request.permission.rule, open: request.permission.open)
         // What most calls come to: somebody asked before.
-        if isOpen(opened, for: request.peer.address, at: now) { return complete(id, result, at: now, into: &actions) }
+        if isOpen(opened, for: request.peer.address, over: request.peer.transport, at: now) {
+            return complete(id, result, at: now, into: &actions)
+        }
         exchanges.change(id) { ($0.result, $0.services) = (result, [opened]) }
         inspect(id, at: now, into: &actions)
     }

@@ -17,7 +17,7 @@ extension Warden {
         self.pending = pending
         if pending.isEmpty { unjudged = Unjudged() }
         self.settings = settings
-        freshNanoseconds = settings.firewall.keep.nanoseconds / 2
+        lives = GrantLives(settings.firewall)
         writer.shapeReplaced(settings.tableShape)
         areServicesSettled = false
         settleServices(at: now, into: &actions)

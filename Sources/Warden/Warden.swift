@@ -9,8 +9,7 @@ import Portmapper
 /// arrived together, ``flush(at:into:)`` commits what they need of the kernel in one transaction.
 public struct Warden: Sendable {
     public internal(set) var settings: Settings
-    /// Half of `firewall.keep`: what a grant must have left to need no renewal.
-    var freshNanoseconds: Int64
+    var lives: GrantLives
     public internal(set) var policy: Policy { didSet { listings.clear() } }
     /// The rules of the policy whose host names are not resolved yet.
     public internal(set) var pending: PendingRules
@@ -49,6 +48,8 @@ public struct Warden: Sendable {
     var inspections: [Inspection] = []
     /// The look that the event at hand will ask for.
     var nextInspection = Inspection()
+    /// Exchanges that wait to hear what the kernel has left of grants, with the grants.
+    var grantLooks: [(keys: [GrantKey], opener: Exchange.ID)] = []
     var nextRefresh = Instant.zero
 
     var exchanges = ExchangeTable()
@@ -78,7 +79,7 @@ public struct Warden: Sendable {
     var memory = GrantMemory()
     var denials = DenialLog()
     /// Sources that look like enumeration, until they are reported.
-    var suspects = DueQueue<DenialLog.Source>()
+    var suspects = DueTable<DenialLog.Source>()
     var quarantines = QuarantineList()
     var shield = StrangerShield()
     /// The table was changed from outside, and is not yet restored.
@@ -153,7 +154,7 @@ public struct Warden: Sendable {
         trustedOwners: Set<String>
     ) {
         self.settings = settings
-        freshNanoseconds = settings.firewall.keep.nanoseconds / 2
+        lives = GrantLives(settings.firewall)
         self.policy = policy
         self.pending = pending
         self.names = names

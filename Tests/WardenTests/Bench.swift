@@ -216,7 +216,8 @@ struct Bench {
     var isQuiet: Bool {
         questions.isEmpty && warden.exchanges.isEmpty && warden.exchangesOfClient.isEmpty && warden.underWay.isEmpty
             && Transport.allCases.allSatisfy { warden.localExchanges[$0] == 0 }
-            && warden.isInspectingNothing && warden.revocationCauses.isEmpty && warden.writer.isIdle
+            && warden.isInspectingNothing && warden.grantLooks.isEmpty && warden.revocationCauses.isEmpty
+            && warden.writer.isIdle
     }
 }
 
