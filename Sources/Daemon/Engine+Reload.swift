@@ -219,6 +219,7 @@ extension Settings {
         settings.denial = fresh.denial
         settings.limits = fresh.limits
         settings.limits.recordBytes = limits.recordBytes
+        settings.limits.owedBytes = limits.owedBytes
         settings.quarantine = fresh.quarantine
         settings.policyPath = fresh.policyPath
         settings.audit.permitted = fresh.audit.permitted

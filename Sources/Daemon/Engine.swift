@@ -23,6 +23,8 @@ final class Engine {
     let startedAt = HostClock.now()
     let netfilter: NetfilterClient
     private let listeners: Listeners
+    /// With `rpcbind.local-registration`.
+    private let owners: SocketOwners?
     private let audit: AuditLog
     private var watchdog = Watchdog()
     /// The guard as an earlier run saved it, until the table is adopted.
@@ -73,18 +75,24 @@ final class Engine {
         updates = PolicyUpdates(on: loop)
         names = load.programNames
         listeners = try Listeners()
+        owners = load.settings.rpcbind.permitsLocalRegistration ? try SocketOwners() : nil
         audit = try AuditLog(load.settings.audit)
         warden = Warden(
             settings: load.settings.fitted(to: netfilter.abilities).fittedToDescriptors(),
             policy: Policy(rules: load.rules), pending: PendingRules(rules: load.rules),
             names: load.programNames,
-            trustedOwners: Owners.trusted(load.settings.rpcbind.owners))
+            trustedOwners: Owners.trusted(load.settings.rpcbind))
         netfilter.lost = { [unowned self] in netfilterLost() }
         if let state { keepGuard(in: state) }
     }
 
     /// Puts the guard in place, then answers at the sockets.
     func start(at sockets: [ListeningSocket]) throws -> EventLoopFuture<Void> {
+        if owners != nil, Owners.isOwnUserShared {
+            failed(
+                "rpcbind.local-registration: what is registered so is not trusted, for rpcwarden runs as uid \(geteuid()),"
+                    + " as others do; give it a user of its own")
+        }
         let hosts = HostNameBook(on: loop) { [unowned self] failure in hostNamesChanged(failure) }
         self.hosts = hosts
         hosts.watch(ruleNames)
@@ -92,7 +100,7 @@ final class Engine {
         try adoptTable()
         let client = RpcbindClient(
             on: loop, settings: warden.settings.rpcbind,
-            trustedOwners: Owners.trusted(warden.settings.rpcbind.owners), clock: HostClock.now,
+            trustedOwners: Owners.trusted(warden.settings.rpcbind), clock: HostClock.now,
             answered: { [unowned self] question, answer in
                 handle { $0.answered(question, with: answer, at: $1, into: &$2) }
             },
@@ -102,7 +110,8 @@ final class Engine {
             })
         self.client = client
         let server = PortmapServer(
-            on: loop, recordBytesMax: warden.settings.limits.recordBytes, delegate: self)
+            on: loop, recordBytesMax: warden.settings.limits.recordBytes,
+            owedBytesMax: warden.settings.limits.owedBytes, delegate: self)
         self.server = server
         let control = ControlServer(on: loop, path: warden.settings.controlPath) { [unowned self] in answer($0) }
         self.control = control
@@ -248,6 +257,9 @@ final class Engine {
         case .inspectListeners(let services):
             let states = inspect(services)
             handle { $0.listenersInspected(states, at: $1, into: &$2) }
+        case .inspectOwner(let peer, let id):
+            let uid = owner(of: peer)
+            handle { $0.ownerInspected(id, uid, at: $1, into: &$2) }
         case .commit(let transaction) where transaction.takesLong:
             netfilter.begin(transaction)
             lookForOutcome()
@@ -298,6 +310,17 @@ final class Engine {
     func inspect(_ services: Set<ServicePort>) -> [ServicePort: ListenerState]? {
         do {
             return try listeners.listening(services)
+        } catch {
+            failed("\(error)")
+            return nil
+        }
+    }
+
+    /// The uid of who sent from there to us, on this host; `nil` where that can't be told.
+    private func owner(of peer: Peer) -> UInt32? {
+        do {
+            let source = UniversalAddress(host: peer.address, port: peer.port)
+            return try owners?.owner(of: peer.transport, from: source, to: peer.asked)
         } catch {
             failed("\(error)")
             return nil
@@ -425,6 +448,10 @@ extension Engine: PortmapServerDelegate {
 
     func connectionReceived(_ id: ConnectionTable.ID, isInsideRecord: Bool) {
         warden.connectionReceived(id, isInsideRecord: isInsideRecord, at: HostClock.now())
+    }
+
+    func repliesOverflowed(_ greediest: ConnectionTable.ID) {
+        handle { warden, _, actions in warden.repliesOverflowed(greediest, into: &actions) }
     }
 
     func connectionsExhausted() {

@@ -1,11 +1,27 @@
 import Glibc
+import Warden
 
 /// The owners of registrations that are trusted, as rpcbind shows them.
 public enum Owners {
+    /// The user that the unit and the package have for us.
+    private static let ownName = "rpcwarden"
+    /// Many run as nobody, and anybody's daemon may.
+    private static let shared = ["nobody", "65534"]
+
     /// rpcbind names root `superuser`, and anybody else by uid; names that this host lacks are passed over.
-    public static func trusted(_ names: [String]) -> Set<String> {
-        Set(names.compactMap(shown))
+    ///
+    /// With `local-registration` ours are among them: what we register we register for root.
+    public static func trusted(_ rpcbind: Settings.Rpcbind) -> Set<String> {
+        let others = Set(rpcbind.owners.compactMap(shown))
+        return rpcbind.permitsLocalRegistration ? others.union(own) : others
     }
+
+    private static var own: Set<String> {
+        Set(["\(geteuid())", ownName].compactMap(shown)).subtracting(shared.compactMap(shown))
+    }
+
+    /// Others run as our user: nothing that we register counts as root's.
+    static var isOwnUserShared: Bool { shared.compactMap(shown).contains("\(geteuid())") }
 
     private static func shown(_ name: String) -> String? {
         if name == "superuser" || name == "root" || name == "0" { return "superuser" }

@@ -11,18 +11,21 @@ struct StateFolder: Sendable {
     var file: GuardFile { GuardFile(folder: path) }
 
     /// The folder, whether or not it is there.
-    init(environment: (String) -> String? = { name in getenv(name).map { String(cString: $0) } }) {
+    ///
+    /// - Parameter isOfUser: the daemon becomes another user, whose own the folder has to be: the one above it is root's.
+    init(isOfUser: Bool = false, environment: (String) -> String? = { name in getenv(name).map { String(cString: $0) } }) {
         // There may be several, with colons between them.
         let named = environment("STATE_DIRECTORY")?.split(separator: ":").first.map(String.init)
         if let named, named.hasPrefix("/") {
             path = named
         } else {
-            path = Self.isFolder(Self.unitPath) ? Self.unitPath : Self.path
+            path = isOfUser || Self.isFolder(Self.unitPath) ? Self.unitPath : Self.path
         }
     }
 
-    /// Only its last part is ours to make.
+    /// Only its last part is ours to make, or of our own place both.
     func make() throws(GuardFileError) {
+        if path == Self.unitPath { _ = mkdir(Self.path, 0o755) }
         guard mkdir(path, 0o700) < 0, errno != EEXIST else { return }
         throw GuardFileError(doing: "making", path: path, errno: errno)
     }

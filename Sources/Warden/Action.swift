@@ -10,6 +10,8 @@ public enum Action: Hashable, Sendable {
     case ask(Question)
     /// Look up who listens; ends in ``Warden/listenersInspected(_:at:into:)``.
     case inspectListeners(Set<ServicePort>)
+    /// Ask the kernel whose socket this peer's is; ends in ``Warden/ownerInspected(_:_:at:into:)``.
+    case inspectOwner(Peer, exchange: Int)
     /// Commit, and report by ``Warden/committed(_:at:into:)``.
     case commit(Transaction)
     /// Read these grants from the kernel; ends in ``Warden/grantsInspected(_:at:into:)``.

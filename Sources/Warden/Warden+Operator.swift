@@ -18,7 +18,8 @@ extension Warden {
                 element.key,
                 Grant(
                     programs: Programs(note.program), rule: labels.insert(note.rule).memberAfterInsert,
-                    issued: note.issued, expiresNotBefore: now + element.expiresIn))
+                    issued: note.issued, expiresNotBefore: now + element.expiresIn,
+                    isUnproven: lives.isUnproven(element)))
         }
         if contents.grantsMayStay, ledger.count == contents.granted.count { writer.leaveGrants() }
         for element in contents.remembered {
@@ -73,23 +74,6 @@ extension Warden {
         writer.desire(elements())
     }
 
-    /// An operator ends a client's grants; `nil` stands for any.
-    /// - Returns: the grants that will be revoked.
-    public mutating func revoke(
-        client: IPAddress, port: UInt16?, transport: Transport?, at now: Instant, into actions: inout [Action]
-    ) -> [GrantKey] {
-        func matches(_ key: GrantKey) -> Bool {
-            key.client == client && (port == nil || key.service.port == port)
-                && (transport == nil || key.service.transport == transport)
-        }
-        let keys = ledger.keys.filter(matches).sorted()
-        for key in keys { revoke(key, "by the operator") }
-        // What the client only held once must not come back either.
-        for key in memory.entries.keys where matches(key) { forgetAndCut(key, into: &actions) }
-        flush(at: now, into: &actions)
-        return keys
-    }
-
     /// What takes the guard away. The chains of `manage: sets` are the administrator's, so its table stays.
     public var opening: Transaction {
         let firewall = settings.firewall
@@ -113,7 +97,12 @@ extension Warden {
         crowdOut(connections.crowded(), into: &actions)
     }
 
-    private mutating func crowdOut(_ victims: [ConnectionTable.ID], into actions: inout [Action]) {
+    /// TCP peers leave more replies unread than all together may.
+    public mutating func repliesOverflowed(_ greediest: ConnectionTable.ID, into actions: inout [Action]) {
+        crowdOut([greediest], into: &actions)
+    }
+
+    mutating func crowdOut(_ victims: [ConnectionTable.ID], into actions: inout [Action]) {
         counters.crowdedOut += victims.count
         for id in victims { actions.append(.closeConnection(id)) }
     }

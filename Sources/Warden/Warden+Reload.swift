@@ -17,7 +17,7 @@ extension Warden {
         self.pending = pending
         if pending.isEmpty { unjudged = Unjudged() }
         self.settings = settings
-        freshNanoseconds = settings.firewall.keep.nanoseconds / 2
+        lives = GrantLives(settings.firewall)
         writer.shapeReplaced(settings.tableShape)
         areServicesSettled = false
         settleServices(at: now, into: &actions)
@@ -42,7 +42,7 @@ extension Warden {
             let request = exchange.request
             switch decide(request.call, from: request.peer) {
             case .success(let permission): permit(id, exchange, permission)
-            case .failure(let reason) where settings.mode == .observe && reason.isLiftedByObserving:
+            case .failure(let reason) where isLifted(reason, of: request.call, from: request.peer):
                 permit(id, exchange, Permission(rule: nil, open: .never, liftedDenial: reason))
             case .failure(let reason): deny(id, reason, at: now, into: &actions)
             }

@@ -65,7 +65,8 @@ extension Warden {
         if ledger[key] != nil || writer.isUnderWay(key) { return true }
         guard let entry = memory[key], let (program, rule) = permittedProgram(of: entry.programs, key),
             services.isAlive(key.service, ipv4: key.client.isIPv4),
-            !settings.firewall.never.contains(key.service.port), hasRoom(for: [key.service], client: key.client)
+            !settings.firewall.never.contains(key.service.port),
+            hasRoom(for: [key.service], client: key.client, over: .tcp)
         else { return false }
         issueAgain(key, Programs(program), rule, entry.note.issued)
         return true

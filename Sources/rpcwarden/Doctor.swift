@@ -67,8 +67,9 @@ extension Expectations {
     fileprivate init(_ settings: Settings) {
         self.init()
         rpcbindSocket = settings.rpcbind.socketPath
-        trustedOwners = Owners.trusted(settings.rpcbind.owners)
+        trustedOwners = Owners.trusted(settings.rpcbind)
         mark = settings.firewall.mark
+        flowMarks = [settings.firewall.flowMark, settings.firewall.ownFlowMark]
         table = settings.firewall.table
         isObserving = settings.mode == .observe
     }

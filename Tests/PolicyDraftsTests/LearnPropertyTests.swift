@@ -62,7 +62,7 @@ private func log(of calls: [Asked], under policy: Policy) -> [AuditEvent] {
                 warden.answered(question, with: .success(.port(0)), at: now, into: &actions)
             case .inspectListeners: warden.listenersInspected([:], at: now, into: &actions)
             case .audit(let event): events.append(event)
-            case .sendReply, .closeConnection, .commit, .inspectGrants, .cutFlows: break
+            case .sendReply, .closeConnection, .inspectOwner, .commit, .inspectGrants, .cutFlows: break
             }
             next += 1
         }

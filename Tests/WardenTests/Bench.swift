@@ -26,6 +26,9 @@ struct Bench {
 
     private(set) var questions: [Question] = []
     private(set) var asked: [Question] = []
+    /// Of every socket that is asked for.
+    var owner: UInt32? = 0
+    private(set) var ownersAsked: [Peer] = []
     private(set) var replies: [Sent] = []
     private(set) var events: [AuditEvent] = []
     private(set) var closed: [ConnectionTable.ID] = []
@@ -109,6 +112,10 @@ struct Bench {
             inspections.append(services)
             let states = listenersFail ? nil : listening(services)
             handle { $0.listenersInspected(states, at: $1, into: &$2) }
+        case .inspectOwner(let peer, let id):
+            ownersAsked.append(peer)
+            let uid = owner
+            handle { $0.ownerInspected(id, uid, at: $1, into: &$2) }
         case .commit(let transaction) where holdsCommits: heldCommit = transaction
         case .commit(let transaction):
             let failure = kernel.commit(transaction)
@@ -208,7 +215,9 @@ struct Bench {
     /// Nobody waits for anything.
     var isQuiet: Bool {
         questions.isEmpty && warden.exchanges.isEmpty && warden.exchangesOfClient.isEmpty && warden.underWay.isEmpty
-            && warden.isInspectingNothing && warden.revocationCauses.isEmpty && warden.writer.isIdle
+            && Transport.allCases.allSatisfy { warden.localExchanges[$0] == 0 }
+            && warden.isInspectingNothing && warden.grantLooks.isEmpty && warden.revocationCauses.isEmpty
+            && warden.writer.isIdle
     }
 }
 

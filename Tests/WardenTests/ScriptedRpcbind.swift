@@ -6,6 +6,8 @@ import Portmapper
 struct ScriptedRpcbind {
     var registrations: [RPCB] = []
     var isDown = false
+    /// Whom it takes for the owner of what comes over our socket.
+    var registrar = "unknown"
     /// /etc/services has no sunrpc.
     var lacksVersion2 = false
     /// DUMP takes too long.
@@ -25,7 +27,7 @@ struct ScriptedRpcbind {
             }
             guard !isTaken else { return .success(.registration(false)) }
             var own = rpcb
-            own.owner = "unknown"
+            own.owner = registrar
             registrations.append(own)
             return .success(.registration(true))
         case .registration(let call): return .success(.registration(call.subject?.program == .nlockmgr))

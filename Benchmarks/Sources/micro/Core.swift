@@ -59,7 +59,7 @@ struct Core {
             for service in services { states[service] = ListenerState(ipv4: true, ipv6: true) }
             warden.listenersInspected(states, at: now, into: &actions)
         case .commit: warden.committed(nil, at: now, into: &actions)
-        case .closeConnection, .inspectGrants, .cutFlows, .audit: break
+        case .closeConnection, .inspectOwner, .inspectGrants, .cutFlows, .audit: break
         }
     }
 

@@ -235,7 +235,7 @@ struct BootStorm {
             let left = keys.filter(kernel.grants.contains).map { ($0, Duration.seconds(3600)) }
             warden.grantsInspected(keys, Dictionary(uniqueKeysWithValues: left), at: now, into: &actions)
         case .audit(let event): check(event)
-        case .closeConnection, .cutFlows: break
+        case .closeConnection, .inspectOwner, .cutFlows: break
         }
     }
 

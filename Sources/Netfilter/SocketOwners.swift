@@ -1,0 +1,122 @@
+import CNetfilter
+import Glibc
+import Portmapper
+
+/// Whose socket on this host a message came from, as the kernel's sock_diag tells.
+///
+/// Of the network namespace of the thread that called `init`.
+public final class SocketOwners {
+    private let socket: NetlinkSocket
+
+    public init() throws(NetfilterError) {
+        socket = try NetlinkSocket(bus: NETLINK_SOCK_DIAG)
+    }
+
+    /// A socket that the kernel told of; what its user closed has no inode, and then no user either: it shows uid 0.
+    private struct Found {
+        var message: inet_diag_msg
+        var source: UniversalAddress
+        var destination: UniversalAddress
+
+        init?(_ payload: UnsafeRawBufferPointer) {
+            guard payload.count >= MemoryLayout<inet_diag_msg>.size else { return nil }
+            message = payload.loadUnaligned(as: inet_diag_msg.self)
+            let count = message.idiag_family == UInt8(AF_INET6) ? 16 : 4
+            let (from, to) = (
+                withUnsafeBytes(of: message.id.idiag_src) { Array($0.prefix(count)) },
+                withUnsafeBytes(of: message.id.idiag_dst) { Array($0.prefix(count)) }
+            )
+            guard let source = IPAddress(networkBytes: from), let destination = IPAddress(networkBytes: to) else {
+                return nil
+            }
+            self.source = UniversalAddress(host: source, port: UInt16(bigEndian: message.id.idiag_sport))
+            self.destination = UniversalAddress(host: destination, port: UInt16(bigEndian: message.id.idiag_dport))
+        }
+
+        /// `nil`: nobody holds it any more.
+        var owner: UInt32? { message.idiag_inode == 0 ? nil : message.idiag_uid }
+    }
+
+    private static let root: UInt32 = 0
+    /// LOOPBACK_IFINDEX of net/flow.h: a socket that is bound to another interface didn't send it.
+    private static let loopbackInterface: UInt32 = 1
+    /// TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_CLOSE_WAIT: a peer may have shut down its sending side.
+    private static let openStates: Set<UInt8> = [1, 4, 5, 8]
+
+    /// The user that made the socket which sends from `source` to `destination`.
+    ///
+    /// TCP: the one socket at the other end of our connection. UDP: anybody may share a port (SO_REUSEADDR), and name any
+    /// of this host's addresses as the source (IP_PKTINFO); so all sockets at that port have to be of one user.
+    /// - Returns: `nil` where there is no such socket, its user has closed it, or there are several.
+    public func owner(
+        of transport: Transport, from source: UniversalAddress, to destination: UniversalAddress
+    ) throws(NetfilterError) -> UInt32? {
+        guard let first = try look(transport, source, destination) else { return nil }
+        switch transport {
+        case .tcp:
+            let isTheirs = first.source == source && first.destination == destination
+            return isTheirs && Self.openStates.contains(first.message.idiag_state) ? first.owner : nil
+        case .udp:
+            guard first.source.port == source.port, let owner = first.owner else { return nil }
+            // Only root's word is worth the dump.
+            guard owner == Self.root else { return owner }
+            return try owners(atUDPPort: source.port) == [owner] ? owner : nil
+        }
+    }
+
+    /// The socket to which the kernel would give a packet from `destination` to `source`.
+    private func look(
+        _ transport: Transport, _ source: UniversalAddress, _ destination: UniversalAddress
+    ) throws(NetfilterError) -> Found? {
+        var query = inet_diag_req_v2()
+        query.sdiag_family = UInt8(source.host.isIPv4 ? AF_INET : AF_INET6)
+        query.sdiag_protocol = transport.rawValue
+        query.idiag_states = .max
+        query.id.idiag_cookie = (.max, .max)  // INET_DIAG_NOCOOKIE
+        query.id.idiag_if = Self.loopbackInterface
+        // Of UDP the kernel takes the question for one at a packet: its source is the other end.
+        let (near, far) = transport == .tcp ? (source, destination) : (destination, source)
+        query.id.idiag_sport = near.port.bigEndian
+        query.id.idiag_dport = far.port.bigEndian
+        withUnsafeMutableBytes(of: &query.id.idiag_src) { $0.copyBytes(from: near.host.networkBytes) }
+        withUnsafeMutableBytes(of: &query.id.idiag_dst) { $0.copyBytes(from: far.host.networkBytes) }
+        var found: Found?
+        do throws(NetfilterError) {
+            try ask(query, flags: 0) { found = $0 }
+        } catch {
+            guard case .failed(_, ENOENT, _) = error else { throw error }
+        }
+        return found
+    }
+
+    /// Of the sockets at a UDP port, connected ones too; `nil` among them for one that nobody holds.
+    private func owners(atUDPPort port: UInt16) throws(NetfilterError) -> Set<UInt32?> {
+        var owners: Set<UInt32?> = []
+        for family in [AF_INET, AF_INET6] {
+            var query = inet_diag_req_v2()
+            query.sdiag_family = UInt8(family)
+            query.sdiag_protocol = Transport.udp.rawValue
+            query.idiag_states = .max
+            query.id.idiag_sport = port.bigEndian
+            query.id.idiag_cookie = (.max, .max)
+            try ask(query, flags: NetlinkSocket.dump) { found in
+                if found.source.port == port { owners.insert(found.owner) }
+            }
+        }
+        return owners
+    }
+
+    private func ask(
+        _ query: inet_diag_req_v2, flags: Int32, each: (Found) -> Void
+    ) throws(NetfilterError) {
+        var request = MessageBuffer()
+        let sequence = socket.nextSequence()
+        request.begin(type: UInt16(SOCK_DIAG_BY_FAMILY), flags: flags, sequence: sequence)
+        request.append(query)
+        request.end()
+        // A look is answered by one socket or ENOENT, a dump by many and DONE.
+        _ = try socket.ask("asking who owns a socket", request, sequence: sequence, isSingle: flags == 0) { message in
+            if let found = Found(message.payload) { each(found) }
+        }
+    }
+}
