@@ -115,7 +115,8 @@ extension LabTests {
         /// Asks for a reload, whose reading is held up: the policy's file is a pipe. Returns its other end.
         private static func hold(_ lab: Lab) async throws -> Int32 {
             let held = "\(lab.state)/held"
-            #expect(mkfifo(held, 0o600) == 0 && rename("\(lab.state)/policy.yaml", "\(lab.state)/policy.old") == 0)
+            #expect(mkfifo(held, 0o600) == 0 && chmod(held, 0o644) == 0)
+            #expect(rename("\(lab.state)/policy.yaml", "\(lab.state)/policy.old") == 0)
             #expect(symlink(held, "\(lab.state)/policy.yaml") == 0)
             let end = open(held, O_RDWR | O_CLOEXEC)
             try spawnReload(lab, "first")
