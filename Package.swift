@@ -100,6 +100,7 @@ let package = Package(
             "NetfilterTests",
             ["Netfilter", "Firewall", "Portmapper", "PolicyFile", "Privilege", "Sandbox", "Daemon"], exclude: ["Golden"]
         ),
+        tests("DaemonTests", ["Daemon", "Firewall", "Policy", "Portmapper", "Warden"] + nio),
         tests("PolicyDraftsTests", ["PolicyDrafts", "PolicyFile", "Policy", "Portmapper", "Warden"]),
         tests(
             "ShellTests",

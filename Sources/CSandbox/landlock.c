@@ -50,17 +50,17 @@ static int allow_all(int rules, uint64_t rights, const char *const *writable, si
     return number;
 }
 
-int csb_landlock(const char *const *writable, size_t count) {
+int csb_landlock(const char *const *writable, size_t count, int abstract_sockets) {
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, VERSION_FLAG);
     /* EOPNOTSUPP: turned off at boot. EPERM: so an outer filter says that it doesn't know the call. */
     if (version < 0) return errno == EOPNOTSUPP || errno == EPERM ? ENOSYS : errno;
     struct ruleset set = {fs_rights(version), 0, version >= 6 ? SCOPE_SIGNAL : 0};
     if (writable == NULL) {
         if (version >= 4) set.handled_net = NET_BIND_TCP | NET_CONNECT_TCP;
-        if (version >= 6) set.scoped |= SCOPE_ABSTRACT_UNIX;
     } else {
         set.handled_fs &= ~(uint64_t)(FS_READ_FILE | FS_READ_DIR);
     }
+    if (version >= 6 && !abstract_sockets) set.scoped |= SCOPE_ABSTRACT_UNIX;
     uint64_t rights = FS_WRITE_FILE | FS_REMOVE_FILE | FS_MAKE_REG | FS_MAKE_SOCK | FS_TRUNCATE;
     /* A longer structure than the kernel knows must end with zeros. */
     int rules = (int)syscall(SYS_landlock_create_ruleset, &set, sizeof set, 0);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <malloc.h>
 #include <signal.h>
@@ -26,6 +27,36 @@ static int empty_bounding_set(void) {
         if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) return errno == EINVAL ? 0 : errno;
     }
     return 0;
+}
+
+static int may(int capability) {
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct words[2];
+    return syscall(SYS_capget, &header, words) == 0 && words[0].effective >> capability & 1;
+}
+
+int csb_is_roots(void) {
+    uid_t users[3];
+    return getresuid(&users[0], &users[1], &users[2]) != 0 || users[0] == 0 || users[1] == 0 || users[2] == 0;
+}
+
+static int is_user(uid_t user, gid_t group) {
+    uid_t users[3];
+    gid_t groups[3];
+    if (getresuid(&users[0], &users[1], &users[2]) != 0 || getresgid(&groups[0], &groups[1], &groups[2]) != 0) return 0;
+    for (int kind = 0; kind < 3; kind++) {
+        if (users[kind] != user || groups[kind] != group) return 0;
+    }
+    return getgroups(0, NULL) == 0;
+}
+
+int csb_become(uid_t user, gid_t group) {
+    int number = may(CAP_SETPCAP) ? empty_bounding_set() : 0;
+    if (number != 0) return number;
+    if (setgroups(0, NULL) != 0 || setresgid(group, group, group) != 0) return errno;
+    /* What stays permitted is for csb_keep_capabilities to say. */
+    if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0 || setresuid(user, user, user) != 0) return errno;
+    return is_user(user, group) ? 0 : EPERM;
 }
 
 int csb_clear_ambient(void) {

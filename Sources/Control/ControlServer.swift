@@ -3,12 +3,15 @@ import Glibc
 import NIOCore
 import NIOPosix
 
-/// The control socket can't be made; `code` is an errno.
+/// The control socket can't be made.
 public struct ControlServerError: Error, Hashable, Sendable, CustomStringConvertible {
     public var path: String
     public var detail: String
 
-    public var description: String { "can't listen at the control socket \(path): \(detail)" }
+    public var description: String {
+        "control: \"\(path)\": \(detail); the daemon must be able to make a socket there: name another place, or see who owns"
+            + " its folder"
+    }
 }
 
 /// `struct ucred` of unix(7), SO_PEERCRED: Swift's Glibc doesn't show it.
@@ -54,6 +57,10 @@ public final class ControlServer {
                 }
             }
             .bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true)
+            .flatMapErrorThrowing { error in
+                let detail = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
+                throw ControlServerError(path: path, detail: detail)
+            }
             .flatMapThrowing { channel in
                 this.value.channel = channel
                 // Until here only its owner can connect: bind made it with the umask.

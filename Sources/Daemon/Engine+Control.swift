@@ -149,9 +149,17 @@ extension Engine {
             transport = Transport(name: name)
             if transport == nil { return ControlReply(failure: "not a transport: \"\(name)\"; use tcp or udp") }
         }
-        var revoked: [GrantKey] = []
-        handle { revoked = $0.revoke(client: client, port: call.port, transport: transport, at: $1, into: &$2) }
-        return ControlReply(changes: revoked.map { "revoked: \($0.client) \($0.service)" })
+        var revocation = Revocation()
+        handle { revocation = $0.revoke(client: client, port: call.port, transport: transport, at: $1, into: &$2) }
+        return ControlReply(
+            changes: revocation.grants.map { "revoked: \($0.client) \($0.service)" }
+                + revocation.admissions.map(stillAdmitted))
+    }
+
+    private func stillAdmitted(_ admission: Revocation.Admission) -> String {
+        let number = admission.program.rawValue
+        let program = names.name(of: admission.program).map { "\($0) (\(number))" } ?? String(number)
+        return "still admitted: \(program) at \(admission.service), by \(admission.rule), open: always"
     }
 }
 

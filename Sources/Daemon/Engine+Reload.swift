@@ -15,17 +15,9 @@ extension Engine {
         return promise.futureResult
     }
 
-    /// The host names that a reload waited for are known. The files may have changed meanwhile, and the netfilter process
-    /// will read them as they are now: so do we.
-    func reloadAgain() {
-        updates.awaitsNames = false
-        let this = NIOLoopBound(self, eventLoop: loop)
-        reload().whenFailure { this.value.failed("\($0)") }
-    }
-
     /// A host name has other addresses, or can't be resolved.
     func hostNamesChanged(_ failure: String?) {
-        if let failure { failed("\(failure); its last addresses stay in use") }
+        if let failure { return failed(failure) }
         updates.areNamesStale = true
         startUpdate()
     }
@@ -42,6 +34,8 @@ extension Engine {
 
     /// Both processes read the files, one after the other; somebody may write them in between.
     private static let readingsMax = 3
+    /// A reload asks for all its host names anew; whom it has no answer from by then follows later.
+    private static let namesAwaitedMax: TimeAmount = .seconds(2)
 
     private func readFiles(attempts: Int) -> EventLoopFuture<[String]> {
         let (settings, rules) = (warden.settings, rules)
@@ -63,22 +57,21 @@ extension Engine {
         }
         // The old rules' names are watched too until the new rules are in force.
         hosts?.watch(ruleNames.union(fresh.names))
-        guard hosts?.isComplete ?? true else {
-            updates.awaitsNames = true
-            return loop.makeSucceededFuture(fresh.changes + ["takes effect as soon as the new host names are resolved"])
-        }
         let this = NIOLoopBound(self, eventLoop: loop)
+        // Once is enough, and answers take time.
+        let names = attempts == Self.readingsMax ? fresh.names : []
+        let resolved = hosts?.resolveAnew(names, within: Self.namesAwaitedMax) ?? loop.makeSucceededVoidFuture()
         // One after the other: where there are two processors, lookups have one.
-        return compile(fresh.load.rules).flatMap { policy in
+        return resolved.flatMap { this.value.compile(fresh.load.rules) }.flatMap { compiled in
             this.value.readInNetfilterProcess().flatMap {
-                this.value.compiled(policy, of: fresh, $0, attempts: attempts)
+                this.value.enforce(compiled, of: fresh, $0, attempts: attempts)
             }
         }
     }
 
     /// The netfilter process has read the same files, and from now on lets us do what they newly permit.
-    private func compiled(
-        _ policy: Policy, of fresh: FreshPolicy, _ reading: FileReading, attempts: Int
+    private func enforce(
+        _ compiled: CompiledPolicy, of fresh: FreshPolicy, _ reading: FileReading, attempts: Int
     ) -> EventLoopFuture<[String]> {
         guard !isStopped else { return loop.makeFailedFuture(ReloadRefusal.stopping) }
         do {
@@ -94,11 +87,14 @@ extension Engine {
         (rules, ruleNames) = (fresh.load.rules, fresh.names)
         hosts?.watch(ruleNames)
         let settings = warden.settings.changedLive(to: fresh.load.settings)
-        handle { $0.policyReplaced(policy, settings: settings, at: $1, into: &$2) }
+        handle {
+            $0.policyReplaced(compiled.policy, pending: compiled.pending, settings: settings, at: $1, into: &$2)
+        }
+        let changes = fresh.changes + (hosts?.shortcomings(of: fresh.names) ?? [])
         let this = NIOLoopBound(self, eventLoop: loop)
         return awaitQuiet().map {
-            this.value.record(AuditEvent(.reloaded, detail: fresh.changes.joined(separator: "; ")))
-            return fresh.changes
+            this.value.record(AuditEvent(.reloaded, detail: changes.joined(separator: "; ")))
+            return changes
         }
     }
 
@@ -112,18 +108,25 @@ extension Engine {
         return loop.makeFailedFuture(ReloadRefusal(text: text))
     }
 
-    private func compile(_ rules: [Rule]) -> EventLoopFuture<Policy> {
+    private func compile(_ rules: [Rule]) -> EventLoopFuture<CompiledPolicy> {
         // What changes from here on makes another update.
         updates.areNamesStale = false
         let addresses = hosts?.addresses ?? [:]
-        return updates.run { Policy(rules: rules, addresses: addresses) }
+        return updates.run {
+            CompiledPolicy(
+                policy: Policy(rules: rules, addresses: addresses),
+                pending: PendingRules(rules: rules, addresses: addresses))
+        }
     }
 
     private func resolveAnew() -> EventLoopFuture<[String]> {
         let this = NIOLoopBound(self, eventLoop: loop)
-        return compile(rules).map { policy in
+        return compile(rules).map { compiled in
             guard !this.value.isStopped else { return [] }
-            this.value.handle { $0.policyReplaced(policy, settings: $0.settings, at: $1, into: &$2) }
+            this.value.handle {
+                $0.policyReplaced(
+                    compiled.policy, pending: compiled.pending, settings: $0.settings, at: $1, into: &$2)
+            }
             return []
         }
     }
@@ -179,6 +182,12 @@ private struct FreshPolicy: Sendable {
     var changes: [String]
 }
 
+/// With the addresses that the host names have at the time.
+private struct CompiledPolicy: Sendable {
+    var policy: Policy
+    var pending: PendingRules
+}
+
 /// A reload that was refused as a whole; `text` holds the diagnostics.
 struct ReloadRefusal: Error, CustomStringConvertible {
     var text: String
@@ -210,6 +219,7 @@ extension Settings {
         settings.denial = fresh.denial
         settings.limits = fresh.limits
         settings.limits.recordBytes = limits.recordBytes
+        settings.limits.owedBytes = limits.owedBytes
         settings.quarantine = fresh.quarantine
         settings.policyPath = fresh.policyPath
         settings.audit.permitted = fresh.audit.permitted

@@ -27,6 +27,9 @@ final class Engine {
     private let owners: SocketOwners?
     private let audit: AuditLog
     private var watchdog = Watchdog()
+    /// The guard as an earlier run saved it, until the table is adopted.
+    private var saved: SavedGuard?
+    private var keeper: GuardKeeper?
     private(set) var server: PortmapServer?
     private var client: RpcbindClient?
     private var control: ControlServer?
@@ -56,7 +59,14 @@ final class Engine {
     /// A megabyte or two; a reload may revoke all grants.
     private static let actionsKeptMax = 8192
 
-    init(on loop: any EventLoop, _ load: LoadResult, configuration: String?, _ netfilter: NetfilterClient) throws {
+    /// Names of /etc/hosts are known within it, so nobody is denied for want of them; a name server may take longer.
+    private static let namesAwaitedMax: Duration = .milliseconds(200)
+
+    /// - Parameter state: where the guard is kept; `nil`: nowhere.
+    init(
+        on loop: any EventLoop, _ load: LoadResult, configuration: String?, _ netfilter: NetfilterClient,
+        state: StateFolder? = nil
+    ) throws {
         self.loop = loop
         self.configuration = configuration
         self.netfilter = netfilter
@@ -69,10 +79,11 @@ final class Engine {
         audit = try AuditLog(load.settings.audit)
         warden = Warden(
             settings: load.settings.fitted(to: netfilter.abilities).fittedToDescriptors(),
-            policy: Policy(rules: load.rules),
+            policy: Policy(rules: load.rules), pending: PendingRules(rules: load.rules),
             names: load.programNames,
             trustedOwners: Owners.trusted(load.settings.rpcbind))
         netfilter.lost = { [unowned self] in netfilterLost() }
+        if let state { keepGuard(in: state) }
     }
 
     /// Puts the guard in place, then answers at the sockets.
@@ -85,6 +96,7 @@ final class Engine {
         let hosts = HostNameBook(on: loop) { [unowned self] failure in hostNamesChanged(failure) }
         self.hosts = hosts
         hosts.watch(ruleNames)
+        hosts.timeAdvanced(to: HostClock.now())
         try adoptTable()
         let client = RpcbindClient(
             on: loop, settings: warden.settings.rpcbind,
@@ -98,7 +110,8 @@ final class Engine {
             })
         self.client = client
         let server = PortmapServer(
-            on: loop, recordBytesMax: warden.settings.limits.recordBytes, delegate: self)
+            on: loop, recordBytesMax: warden.settings.limits.recordBytes,
+            owedBytesMax: warden.settings.limits.owedBytes, delegate: self)
         self.server = server
         let control = ControlServer(on: loop, path: warden.settings.controlPath) { [unowned self] in answer($0) }
         self.control = control
@@ -123,10 +136,11 @@ final class Engine {
         let now = HostClock.now()
         warden.wallClockRead(HostClock.wallClock(), at: now)
         if let contents = try tableContents() {
-            warden.tableFound(contents, at: now)
+            warden.tableFound(contents, saved: saved, at: now)
         } else {
-            warden.tableMissing(at: now)
+            warden.tableMissing(saved: saved, at: now)
         }
+        saved = nil
         handle { $0.flush(at: $1, into: &$2) }
         guard warden.isGuarding else { throw ServeError.tableRefused(lastFailure ?? "no reason given") }
     }
@@ -146,12 +160,29 @@ final class Engine {
         hosts?.timeAdvanced(to: now)
         client?.timeAdvanced()
         readKernelEvents()
-        let areHostsKnown = hosts?.isComplete ?? true
-        if areHostsKnown, updates.awaitsNames { reloadAgain() }
-        // Adopted grants of named hosts are judged by the registry: not before the names are known to the policy.
-        guard isReady || areHostsKnown && updates.isSettled else { return }
         handle { $0.timeAdvanced(to: $1, into: &$2) }
+        keeper?.timeAdvanced(to: now, mark: warden.savingMark) { warden.guardToSave(at: now) }
         reportReadiness()
+    }
+
+    private func keepGuard(in state: StateFolder) {
+        let place = SavedGuard.Place.here()
+        do {
+            saved = try state.file.read()?.found(at: place)
+        } catch {
+            failed("the saved guard counts for nothing: \(error)")
+        }
+        keeper = GuardKeeper(on: loop, write: GuardKeeper.writing(to: state.file, at: place)) {
+            [unowned self] failure in
+            failed("the guard can't be saved for the next boot: \(failure); it is tried again, and not told again")
+        }
+    }
+
+    /// The last time that the guard is saved, for a daemon that ends.
+    func saveGuard() -> EventLoopFuture<Void> {
+        let now = HostClock.now()
+        return keeper?.close(at: now, mark: warden.savingMark, snapshot: warden.guardToSave(at: now))
+            ?? loop.makeSucceededVoidFuture()
     }
 
     /// The kernel's announcements are few, and the tick is short enough: invariant 7 allows a second.
@@ -189,11 +220,15 @@ final class Engine {
     }
 
     private func reportReadiness() {
-        guard !isReady, warden.isGuarding, warden.registry != nil else { return }
+        guard !isReady, warden.isGuarding, warden.registry != nil, areNamesKnownOrLate else { return }
         isReady = true
         record(AuditEvent(.started, detail: "rpcwarden \(Version.text), \(warden.settings.mode.rawValue)"))
         Notifier.notify("READY=1")
         Memory.giveBack()
+    }
+
+    private var areNamesKnownOrLate: Bool {
+        hosts?.isComplete != false && updates.isSettled || HostClock.now() >= startedAt + Self.namesAwaitedMax
     }
 
     /// Feeds one event to the Warden, and does all that follows.
@@ -413,6 +448,10 @@ extension Engine: PortmapServerDelegate {
 
     func connectionReceived(_ id: ConnectionTable.ID, isInsideRecord: Bool) {
         warden.connectionReceived(id, isInsideRecord: isInsideRecord, at: HostClock.now())
+    }
+
+    func repliesOverflowed(_ greediest: ConnectionTable.ID) {
+        handle { warden, _, actions in warden.repliesOverflowed(greediest, into: &actions) }
     }
 
     func connectionsExhausted() {

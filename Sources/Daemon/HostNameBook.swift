@@ -1,11 +1,15 @@
+import Glibc
 import HostNames
 import NIOCore
-import NIOPosix
 import Policy
 import Portmapper
+import Synchronization
 import Warden
 
-/// What the host names of the policy resolve to; keeps them fresh on a thread of its own.
+/// What the host names of the policy resolve to, kept fresh.
+///
+/// To resolve a name blocks, for half a minute where no name server answers, and can't be cut short. So each is asked on
+/// a thread of its own; their number is bounded, and names that were not resolved the last time leave some to the others.
 final class HostNameBook {
     struct Finding: Sendable {
         var name: String
@@ -13,18 +17,62 @@ final class HostNameBook {
         var failure: String?
     }
 
+    /// What asks the system. Both block.
+    struct Resolver: Sendable {
+        var finding: @Sendable (_ name: String) -> Finding
+        var lifetime: @Sendable (_ name: String) -> Duration
+
+        static let system = Resolver(finding: { look(up: $0) }, lifetime: { HostNames.lifetime(of: $0) })
+
+        private static func look(up name: String) -> Finding {
+            do {
+                return Finding(name: name, addresses: try HostNames.resolve(name))
+            } catch {
+                return Finding(name: name, failure: error.description)
+            }
+        }
+    }
+
+    /// Names that are asked for at once; the others wait.
+    static let questionsMax = 32
+    /// Of these, places for names without an answer yet, or without one the last time: a dead server holds them long.
+    static let doubtfulMax = 24
+    /// Names whose lifetime is asked for at once.
+    static let lifetimesMax = 4
+    /// A name that can't be resolved is asked for again after so long, then after twice as long, and so on.
+    static let retryMin: Duration = .seconds(1)
+
     private(set) var addresses: [String: [IPAddress]] = [:]
+    /// When to ask next; `.zero`: there was no answer yet.
     private var due: [String: Instant] = [:]
-    private var underWay: Set<String> = []
-    private var failed: Set<String> = []
+    private var waiting: [String] = []
+    /// The same, to look one up.
+    private var queued: Set<String> = []
+    private var asking: Set<String> = []
+    /// Whose lifetime is to be asked for, and is asked for.
+    private var ageless: [String] = []
+    private var learning: Set<String> = []
+    /// How often in a row a name could not be resolved.
+    private var failures: [String: Int] = [:]
+    private var rounds: [Int: Round] = [:]
+    private var lastRound = 0
     private let loop: any EventLoop
-    private let pool = NIOThreadPool(numberOfThreads: 1)
-    private var isStarted = false
+    private let resolver: Resolver
+    private let life = Life()
     /// A name resolves to something else, or can't be resolved any more.
     private let changed: (_ failure: String?) -> Void
 
-    init(on loop: any EventLoop, changed: @escaping (_ failure: String?) -> Void) {
+    /// Names whose answers somebody waits for.
+    private struct Round {
+        var waiting: Set<String>
+        var promise: EventLoopPromise<Void>
+    }
+
+    init(
+        on loop: any EventLoop, resolver: Resolver = .system, changed: @escaping (_ failure: String?) -> Void
+    ) {
         self.loop = loop
+        self.resolver = resolver
         self.changed = changed
     }
 
@@ -38,64 +86,172 @@ final class HostNameBook {
     func watch(_ names: Set<String>) {
         addresses = addresses.filter { names.contains($0.key) }
         due = due.filter { names.contains($0.key) }
+        failures = failures.filter { names.contains($0.key) }
+        waiting.removeAll { !names.contains($0) }
+        queued.formIntersection(names)
+        ageless.removeAll { !names.contains($0) }
         for name in names where due[name] == nil { due[name] = .zero }
     }
 
     /// Resolves what has grown old.
     func timeAdvanced(to now: Instant) {
-        for (name, at) in due where at <= now && !underWay.contains(name) { resolve(name) }
+        for (name, at) in due where at <= now { ask(name) }
+        startNext()
     }
 
-    /// Every name has been asked once.
+    /// Every name has had an answer, if only that it can't be resolved.
     var isComplete: Bool { due.values.allSatisfy { $0 != .zero } }
 
-    private func resolve(_ name: String) {
-        if !isStarted {
-            isStarted = true
-            pool.start()
-        }
-        underWay.insert(name)
+    /// Asks for all of these names; the future ends when each has its answer, or the time is over.
+    func resolveAnew(_ names: Set<String>, within limit: TimeAmount) -> EventLoopFuture<Void> {
+        let names = names.filter { due[$0] != nil }
+        guard !names.isEmpty else { return loop.makeSucceededVoidFuture() }
+        let promise = loop.makePromise(of: Void.self)
+        lastRound += 1
+        let number = lastRound
+        rounds[number] = Round(waiting: names, promise: promise)
         let this = NIOLoopBound(self, eventLoop: loop)
-        pool.runIfActive(eventLoop: loop) { Self.look(up: name) }.whenComplete { result in
-            this.value.underWay.remove(name)
-            if case .success(let finding) = result { this.value.found(finding) }
+        loop.scheduleTask(in: limit) { this.value.rounds.removeValue(forKey: number)?.promise.succeed() }
+        for name in names.sorted() { ask(name) }
+        startNext()
+        return promise.futureResult
+    }
+
+    /// What is to be told of these names: those without addresses, and those whose addresses are old ones. A line each.
+    func shortcomings(of names: Set<String>) -> [String] {
+        let isOpen = { (name: String) in
+            self.asking.contains(name) || self.queued.contains(name) || self.failures[name] != nil
+        }
+        let unresolved = names.filter { addresses[$0] == nil }.sorted()
+        let old = names.filter { addresses[$0] != nil && isOpen($0) }.sorted()
+        var lines: [String] = []
+        if !unresolved.isEmpty {
+            lines.append("not resolved yet: \(Self.list(unresolved)); takes effect for them as soon as they are")
+        }
+        if !old.isEmpty { lines.append("not resolved anew: \(Self.list(old)); their last addresses stay in use") }
+        return lines
+    }
+
+    private static let namesToldMax = 16
+
+    private static func list(_ names: [String]) -> String {
+        let told = names.prefix(namesToldMax).joined(separator: ", ")
+        return names.count > namesToldMax ? "\(told) and \(names.count - namesToldMax) more" : told
+    }
+
+    // MARK: Asking
+
+    /// What is being asked for isn't asked for twice.
+    private func ask(_ name: String) {
+        guard !asking.contains(name), queued.insert(name).inserted else { return }
+        waiting.append(name)
+    }
+
+    private func isDoubtful(_ name: String) -> Bool { addresses[name] == nil || failures[name] != nil }
+
+    private func startNext() {
+        while asking.count < Self.questionsMax {
+            let mayDoubt = asking.count(where: isDoubtful) < Self.doubtfulMax
+            guard let index = waiting.firstIndex(where: { mayDoubt || !isDoubtful($0) }) else { break }
+            start(waiting.remove(at: index))
+        }
+        while learning.count < Self.lifetimesMax, let index = ageless.firstIndex(where: { !learning.contains($0) }) {
+            learnLifetime(of: ageless.remove(at: index))
         }
     }
 
-    private static func look(up name: String) -> Finding {
-        do {
-            return Finding(name: name, addresses: try HostNames.resolve(name))
-        } catch {
-            return Finding(name: name, failure: error.description)
+    private func start(_ name: String) {
+        queued.remove(name)
+        asking.insert(name)
+        run(name, resolver.finding) {
+            $0.found($1)
+        } failed: { book, code in
+            let why = "there is no thread to be had: \(String(cString: strerror(code)))"
+            book.found(Finding(name: name, failure: "can't resolve \"\(name)\": \(why)"))
         }
     }
 
     /// The TTL is asked for behind the answer's back: a DNS server may take long to say that it knows none.
     private func learnLifetime(of name: String) {
-        underWay.insert(name)
-        let this = NIOLoopBound(self, eventLoop: loop)
-        pool.runIfActive(eventLoop: loop) { HostNames.lifetime(of: name) }.whenSuccess { lifetime in
-            this.value.underWay.remove(name)
-            if this.value.due[name] != nil { this.value.due[name] = HostClock.now() + lifetime }
+        learning.insert(name)
+        run(name, resolver.lifetime) { book, lifetime in
+            book.learning.remove(name)
+            if book.due[name] != nil, book.failures[name] == nil { book.due[name] = HostClock.now() + lifetime }
+            book.startNext()
+        } failed: { book, _ in
+            book.learning.remove(name)
         }
+    }
+
+    /// - Parameter failed: there was no thread; with errno's number.
+    private func run<Value: Sendable>(
+        _ name: String, _ work: @escaping @Sendable (String) -> Value,
+        then done: @escaping @Sendable (HostNameBook, Value) -> Void,
+        failed: @escaping @Sendable (HostNameBook, Int32) -> Void
+    ) {
+        let this = NIOLoopBound(self, eventLoop: loop)
+        let (loop, life) = (loop, life)
+        let code = BlockingCall.start {
+            let value = work(name)
+            life.whileItLasts { loop.execute { done(this.value, value) } }
+        }
+        if code != 0 { loop.execute { failed(this.value, code) } }
     }
 
     /// A name that can't be resolved keeps the addresses that it had: a resolver's fault must not unmount anybody.
     private func found(_ finding: Finding) {
-        guard due[finding.name] != nil else { return }
-        due[finding.name] = HostClock.now() + HostNames.lifetimeUnknown
+        let name = finding.name
+        asking.remove(name)
+        if due[name] != nil { note(finding) }
+        for number in rounds.keys.sorted() {
+            rounds[number]?.waiting.remove(name)
+            if rounds[number]?.waiting.isEmpty == true { rounds.removeValue(forKey: number)?.promise.succeed() }
+        }
+        startNext()
+    }
+
+    private func note(_ finding: Finding) {
+        let name = finding.name
         if let fresh = finding.addresses {
-            learnLifetime(of: finding.name)
-            failed.remove(finding.name)
-            guard fresh != addresses[finding.name] else { return }
-            addresses[finding.name] = fresh
+            failures[name] = nil
+            due[name] = HostClock.now() + HostNames.lifetimeUnknown
+            if !ageless.contains(name) { ageless.append(name) }
+            guard fresh != addresses[name] else { return }
+            addresses[name] = fresh
             changed(nil)
-        } else if failed.insert(finding.name).inserted {
-            changed(finding.failure)
+        } else {
+            let count = failures[name] ?? 0
+            failures[name] = count + 1
+            due[name] = HostClock.now() + Self.pause(after: count)
+            guard count == 0 else { return }
+            let stays = addresses[name] == nil ? "until it can be, it is nobody's" : "its last addresses stay in use"
+            changed("\(finding.failure ?? ""); \(stays)")
         }
     }
 
+    private static func pause(after failures: Int) -> Duration {
+        let doublings = min(failures, 16)
+        return min(retryMin * (1 << doublings), HostNames.lifetimeUnknown)
+    }
+
+    /// What still blocks ends with the process.
     func close() {
-        if isStarted { pool.shutdownGracefully { _ in } }
+        life.end()
+        for round in rounds.values { round.promise.succeed() }
+        rounds = [:]
+        (waiting, ageless, queued) = ([], [], [])
+    }
+
+    /// As long as the event loop takes tasks.
+    private final class Life: Sendable {
+        private let isOver = Mutex(false)
+
+        func whileItLasts(_ body: () -> Void) {
+            isOver.withLock { isOver in
+                if !isOver { body() }
+            }
+        }
+
+        func end() { isOver.withLock { $0 = true } }
     }
 }

@@ -3,6 +3,7 @@ import Glibc
 import Netfilter
 import ONCRPC
 import PolicyFile
+import Portmapper
 import Privilege
 import Sandbox
 import Warden
@@ -29,6 +30,8 @@ final class NetfilterProcess {
     private var fault: (any Error)?
     /// The elements that an earlier run left have been read.
     private var hasInherited = false
+    /// Ports of the table that was found, which a table that is taken over guarded all the time.
+    private var guarded: Set<ServicePort> = []
 
     /// For any one call: to make a table anew with a million grants takes the kernel some seconds.
     private static let replyWaitMax: Duration = .seconds(60)
@@ -37,7 +40,12 @@ final class NetfilterProcess {
     private static let largeMessageBytes = 1 << 20
 
     /// Forks it off, before this process has any other thread.
-    static func start(_ load: LoadResult, configuration: String?) throws(SandboxError) -> ChildProcess {
+    ///
+    /// - Parameter user: whom it becomes; `nil`: it is the right one. It is the one that the other process becomes: so the
+    ///   kernel may end it with that one, and of files it reads no more than under the unit.
+    static func start(
+        _ load: LoadResult, configuration: String?, user: ServiceUser? = nil
+    ) throws(SandboxError) -> ChildProcess {
         let bytesMax = MessageLimits.messageBytesMax
         if let child = try Reexecution.child(messageBytesMax: bytesMax, waitMax: replyWaitMax) {
             // Its name is now that of the link in /proc.
@@ -46,7 +54,7 @@ final class NetfilterProcess {
         }
         let parent = getpid()
         let child = try ChildProcess.fork(messageBytesMax: bytesMax, waitMax: replyWaitMax) { channel in
-            run(load, configuration: configuration, channel, parent: parent)
+            run(load, configuration: configuration, user, channel, parent: parent)
         }
         if Reexecution.isNeeded { throw Reexecution.execute(with: child) }
         return child
@@ -54,10 +62,11 @@ final class NetfilterProcess {
 
     /// - Returns: the exit status.
     private static func run(
-        _ load: LoadResult, configuration: String?, _ channel: Channel, parent: Int32
+        _ load: LoadResult, configuration: String?, _ user: ServiceUser?, _ channel: Channel, parent: Int32
     ) -> Int32 {
         do {
             try Privileges.rename("rpcwarden-nft")
+            if let user { try Privileges.become(user) }
             try Privileges.keep(only: .netAdmin)
             try Privileges.endWithParent(parent)
             let process = try NetfilterProcess(load, configuration: configuration, channel)
@@ -149,7 +158,7 @@ final class NetfilterProcess {
             case .uses(let keys): return .uses(try table.uses(of: keys, in: settings.firewall.table))
             case .cut(let clients, let service):
                 if let refusal = ceiling.refusal(toCut: service) { return .failed(refused(refusal)) }
-                return .cut(try flows.cut(clients: clients, service: service))
+                return .cut(try table.cut(flows, of: clients, to: service, in: settings.firewall.table))
             case .events: return .events(events())
             case .drops: return .drops(try table.drops(of: settings.firewall.table))
             case .reload:
@@ -163,9 +172,44 @@ final class NetfilterProcess {
     }
 
     private func commit(_ transaction: Transaction) -> CommitFailure? {
-        guard let refusal = ceiling.refusal(of: transaction) else { return table.commit(transaction) }
-        _ = refused(refusal.message)
-        return refusal
+        do throws(CommitFailure) {
+            let outside = try judge(transaction)
+            if let failure = table.commit(transaction) { return failure }
+            ceiling.done(transaction, outside)
+            cutUnmarkable(transaction)
+            return nil
+        } catch {
+            _ = refused(error.message)
+            return error
+        }
+    }
+
+    /// Flows to ports that are newly guarded began without us, whatever mark they have.
+    private func cutUnmarkable(_ transaction: Transaction) {
+        do throws(NetfilterError) {
+            let newly = transaction.newlyGuarded(in: settings.tableShape, inherited: guarded)
+            try table.cutFlows(flows, to: newly, unless: transaction)
+        } catch {
+            // The guard is in force; what it doesn't stop are flows that others marked.
+            writeError("rpcwarden: flows that began before their ports were guarded were not cut: \(error)")
+        }
+    }
+
+    /// Grants that expired are still counted: where that makes the difference, the kernel is asked.
+    private func judge(_ transaction: Transaction) throws(CommitFailure) -> OutsideElements {
+        do throws(CommitFailure) {
+            return try ceiling.judge(transaction)
+        } catch {
+            guard error.kind == .full else { throw error }
+            let grants = ceiling.outside.grants
+            do {
+                let held = try table.lifetimes(of: grants, in: settings.firewall.table)
+                ceiling.outside.keep { held[$0] != nil }
+            } catch {
+                writeError("rpcwarden: \(error)")
+            }
+            return try ceiling.judge(transaction)
+        }
     }
 
     /// Also told here: the one that asked may not be itself any more.
@@ -189,7 +233,8 @@ final class NetfilterProcess {
         let contents = try table.contents(
             of: settings.firewall.table, isShared: settings.firewall.management == .sets,
             mayStay: takesOver ? { [ceiling] in ceiling.permits(staying: $0, for: $1) } : nil)
-        if !hasInherited, let contents { ceiling.inherited = Ceiling.Inherited(contents) }
+        guarded = contents?.guarded ?? []
+        if !hasInherited, let contents { ceiling.inherit(contents) }
         hasInherited = true
         return contents
     }
@@ -216,9 +261,9 @@ final class NetfilterProcess {
     private func enforce() throws(NetfilterError) -> NetfilterReply {
         guard let fresh else { return .failed("nothing was read anew") }
         self.fresh = nil
-        let inherited = ceiling.inherited
+        let old = ceiling
         (settings, ceiling) = fresh
-        ceiling.inherited = inherited
+        ceiling.succeed(old)
         try followChanges()
         return .enforced
     }
@@ -244,6 +289,27 @@ private enum Predecessor {
             guard let owner = try table.owner(of: name), owner != table.portID else { return }
             usleep(pauseMicroseconds)
         }
+    }
+}
+
+extension Transaction {
+    /// What nobody guarded a moment ago; nothing where the guard drops nothing.
+    fileprivate func newlyGuarded(in current: TableShape, inherited: Set<ServicePort>) -> Set<ServicePort> {
+        var shape = current
+        var guarded: Set<ServicePort> = []
+        var before: Set<ServicePort> = []
+        for operation in operations {
+            switch operation {
+            case .makeTable(let made): (shape, before) = (made, [])
+            case .takeTable(let taken): (shape, before) = (taken, inherited)
+            case .guardPort(let service): guarded.insert(service)
+            case .deleteTable, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget, .stand, .unstand,
+                .standAnew, .quarantine, .release, .shield, .unshield:
+                break
+            }
+        }
+        guard shape.management == .guardPorts, !shape.observes else { return [] }
+        return guarded.subtracting(before)
     }
 }
 

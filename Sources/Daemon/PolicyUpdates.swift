@@ -5,8 +5,8 @@ import Privilege
 /// What is to become of the policy: one update at a time, whose reading and compiling have a thread of their own.
 ///
 /// ```
-/// settled ──reload─▶ reading ─▶ [names known] ─▶ compiling, the netfilter process reads too ─▶ in force
-///    │                  └─ refused    └─ else: settled, and read again once they are
+/// settled ──reload─▶ reading ─▶ names asked, for a while ─▶ compiling, the netfilter process reads too ─▶ in force
+///    │                  └─ refused
 ///    └──other addresses─▶ compiling ─▶ in force
 /// ```
 /// What is asked for meanwhile follows.
@@ -15,8 +15,6 @@ struct PolicyUpdates {
     var asked: [EventLoopPromise<[String]>] = []
     /// A host name has other addresses than the policy was compiled with.
     var areNamesStale = false
-    /// Read and accepted, but waiting for host names to be resolved.
-    var awaitsNames = false
     /// How the netfilter process's reading ended.
     var reading: FileReading?
     private(set) var isUnderWay = false
@@ -35,7 +33,6 @@ struct PolicyUpdates {
         isUnderWay = true
         reading = nil
         (waiting, asked) = (asked, [])
-        if !waiting.isEmpty { awaitsNames = false }
         return !waiting.isEmpty
     }
 

@@ -17,7 +17,8 @@ public enum ServeError: Error, CustomStringConvertible {
     case configuration([Diagnostic])
     case socket(SocketError)
     case tableRefused(String)
-    case runDirectory(String, code: Int32)
+    case setting(SettingFault)
+    case user(SandboxError)
     case netfilterProcess(String)
 
     public var description: String {
@@ -27,11 +28,16 @@ public enum ServeError: Error, CustomStringConvertible {
             "rpcwarden: \(error); if rpcbind has it, `rpcwarden setup` takes its network away"
         case .socket(let error) where error.code == EACCES:
             "rpcwarden: \(error); ports below 1024 need CAP_NET_BIND_SERVICE, or sockets from rpcwarden.socket"
-        case .socket(let error): "rpcwarden: \(error)"
+        case .socket(let error) where error.code == EADDRNOTAVAIL:
+            "rpcwarden: \(error); name an address that this host has in `listen`, or take sockets from rpcwarden.socket"
+        case .socket(let error):
+            "rpcwarden: \(error); see `listen`, or the ListenStream= and ListenDatagram= of rpcwarden.socket"
         case .tableRefused(let detail):
             "rpcwarden: the kernel refused the firewall table: \(detail); serve needs CAP_NET_ADMIN and nf_tables"
-        case .runDirectory(let path, let code):
-            "rpcwarden: can't make \(path): \(String(cString: strerror(code))); make it, or change `control`"
+        case .setting(let fault): "rpcwarden: \(fault)"
+        case .user(let error):
+            "rpcwarden: \(error); leave it CAP_SETUID, CAP_SETGID and CAP_SETPCAP, or start it as that user with the"
+                + " ambient capabilities CAP_NET_ADMIN and CAP_NET_BIND_SERVICE (docs/COOKBOOK.md, containers)"
         case .netfilterProcess(let detail): "rpcwarden: ended, for \(detail); guard and grants stay in the kernel"
         }
     }
@@ -51,23 +57,25 @@ public func serve(configuration: String?) throws {
     try Memory.returnsLargeBlocks()
     // What reading took, before there are two processes that have it.
     Memory.giveBack()
-    let netfilter = try NetfilterProcess.start(load, configuration: configuration)
+    let startup = Startup(settings: load.settings, user: ServiceUser.needed())
+    let netfilter = try NetfilterProcess.start(load, configuration: configuration, user: startup.user)
     // Not before: that may execute the program anew.
     tell()
     let signals = blockedSignals()
-    try makeRunDirectory(for: load.settings.controlPath)
-    let sockets = try listeningSockets(load.settings)
-    try restrict(load.settings)
+    let state = startup.makeStateFolder()
+    let sockets = try takePlaces(startup, state)
+    if let warning = startup.unreadable(load.filesRead) { writeError(warning) }
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let loop = group.next()
     let engine = try loop.submit {
         let client = try NetfilterClient(netfilter.channel)
-        let engine = try Engine(on: loop, load, configuration: configuration, client)
+        let engine = try Engine(on: loop, load, configuration: configuration, client, state: state)
         return (NIOLoopBound(engine, eventLoop: loop), try engine.start(at: sockets))
     }.wait()
     try engine.1.wait()
     wait(for: signals, onHangup: { loop.execute { engine.0.value.refresh() } })
     try loop.flatSubmit { engine.0.value.drain() }.wait()
+    try loop.flatSubmit { engine.0.value.saveGuard() }.wait()
     let loss = try loop.submit {
         engine.0.value.stop()
         return engine.0.value.netfilter.loss
@@ -77,25 +85,16 @@ public func serve(configuration: String?) throws {
     if let loss { throw ServeError.netfilterProcess(loss) }
 }
 
-/// Every socket below 1024 is bound: from here on this process, which strangers talk to, has no capability at all.
-private func restrict(_ settings: Settings) throws(SandboxError) {
-    try Privileges.keep(only: nil)
-    let folders = Set(([settings.controlPath] + auditPaths(settings.audit)).map(folder)).sorted()
-    // Where it is missing, the netfilter process says so.
-    _ = try Privileges.onlyWriteFiles(beneath: folders)
-}
-
-/// Where the audit log's file is named, and where a symbolic link of that name leads to.
-private func auditPaths(_ audit: Settings.Audit) -> [String] {
-    guard audit.destination == .file, let path = audit.file else { return [] }
-    guard let target = realpath(path, nil) else { return [path] }
-    defer { free(target) }
-    return [path, String(cString: target)]
-}
-
-private func folder(of path: String) -> String {
-    guard let slash = path.lastIndex(of: "/") else { return "." }
-    return slash == path.startIndex ? "/" : String(path[..<slash])
+/// Sockets and folders, as who the daemon was started as; then it is no more than it needs to be.
+private func takePlaces(_ startup: Startup, _ state: StateFolder?) throws -> [ListeningSocket] {
+    do {
+        try startup.makeRunDirectory()
+        let sockets = try listeningSockets(startup.settings)
+        try startup.giveUpRights(state)
+        return sockets
+    } catch let fault as SettingFault {
+        throw ServeError.setting(fault)
+    }
 }
 
 private func listeningSockets(_ settings: Settings) throws -> [ListeningSocket] {
@@ -106,13 +105,6 @@ private func listeningSockets(_ settings: Settings) throws -> [ListeningSocket] 
     } catch {
         throw ServeError.socket(error)
     }
-}
-
-/// The folder of the control socket; only its last part is ours to make.
-private func makeRunDirectory(for controlPath: String) throws {
-    let directory = folder(of: controlPath)
-    guard mkdir(directory, 0o755) < 0, errno != EEXIST else { return }
-    throw ServeError.runDirectory(directory, code: errno)
 }
 
 /// Blocks the signals that we wait for, before any thread starts.

@@ -13,6 +13,10 @@ public struct TableShape: Hashable, Sendable {
     public var observes: Bool
     /// Or'ed into the packet mark of accepted packets; 0 sets none.
     public var mark: UInt32
+    /// The bit of the connection mark that admitted flows carry.
+    public var flowMark: UInt32 = defaultFlowMark
+    /// The bit of the connection mark that flows carry which this host began from a guarded port.
+    public var ownFlowMark: UInt32 = defaultOwnFlowMark
     /// A grant lives this long after its last packet.
     public var keep: Duration
     /// The size of `granted4` and of `granted6`, and of `remembered4` and `remembered6`, in elements; those count that
@@ -27,9 +31,14 @@ public struct TableShape: Hashable, Sendable {
     /// A kernel without NFLOG refuses the table: have `DropLog` bound to the group first.
     public var logGroup: UInt16 = 0
 
+    // Chosen by who else uses which bits: docs/decisions/011-mark-bits.md.
+    public static let defaultMark: UInt32 = 0x2000
+    public static let defaultFlowMark: UInt32 = 0x2000_0000
+    public static let defaultOwnFlowMark: UInt32 = 0x4000_0000
+
     public init(
         name: String = "rpcwarden", management: Management = .guardPorts, observes: Bool = false,
-        mark: UInt32 = 0x10000, keep: Duration = .seconds(86_400), grantsMax: Int = 65_536,
+        mark: UInt32 = defaultMark, keep: Duration = .seconds(86_400), grantsMax: Int = 65_536,
         quarantinesMax: Int = 65_536
     ) {
         self.name = name

@@ -6,7 +6,7 @@ extension Examination {
     var otherTables: [Finding] {
         guard let ruleset = facts.ruleset else { return [] }
         let mark = facts.expected.mark
-        return InputChain.dropping(ruleset, except: facts.expected.table, behind: Self.ownPriority)
+        return InputChain.dropping(ruleset, except: facts.expected.table, behind: Self.ownPriority, mark: mark)
             .filter { mark == 0 || !$0.acceptsMark }
             .map { chain in
                 Finding(

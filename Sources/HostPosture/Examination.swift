@@ -10,7 +10,8 @@ public struct Examination {
 
     public var findings: [Finding] {
         let all =
-            exposure + need + network + options + registrations + remoteMemory + otherTables + kernel + surroundings
+            exposure + need + network + options + registrations + remoteMemory + otherTables + marks + kernel
+            + surroundings
         return [Finding.Severity.high, .medium, .low, .note].flatMap { severity in
             all.filter { $0.severity == severity }
         }

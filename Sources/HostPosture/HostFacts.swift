@@ -83,7 +83,9 @@ public struct Expectations: Hashable, Sendable {
     public var rpcbindSocket = "/run/rpcbind.sock"
     /// As rpcbind shows them.
     public var trustedOwners: Set<String> = ["superuser"]
-    public var mark: UInt32 = 0x10000
+    public var mark: UInt32 = 0x2000
+    /// Bits of connection marks: `firewall.ct-mark`, `firewall.own-ct-mark`.
+    public var flowMarks: [UInt32] = [0x2000_0000, 0x4000_0000]
     public var table = "rpcwarden"
     public var isObserving = false
 

@@ -4,11 +4,15 @@ struct InputChain: Hashable {
     var table: String
     var name: String
     var priority: Int
-    /// Whether a rule that looks at the mark accepts.
+    /// Whether a rule that looks at our bit of the mark accepts.
     var acceptsMark: Bool
 
     /// Those that come behind ours: a drop there undoes our accept.
-    static func dropping(_ ruleset: String, except ownTable: String, behind priority: Int) -> [Self] {
+    ///
+    /// - Parameter mark: our bit; 0: any will do.
+    static func dropping(
+        _ ruleset: String, except ownTable: String, behind priority: Int, mark: UInt32 = 0
+    ) -> [Self] {
         var found: [Self] = []
         for table in tables(ruleset) where !(table.family == "inet" && table.name == ownTable) {
             for (name, lines) in table.chains {
@@ -20,7 +24,7 @@ struct InputChain: Hashable {
                 found.append(
                     Self(
                         family: table.family, table: table.name, name: name, priority: own,
-                        acceptsMark: (lines + reached(from: name, in: table)).contains(where: acceptsMark)))
+                        acceptsMark: (lines + reached(from: name, in: table)).contains { accepts(mark, $0) }))
             }
         }
         return found
@@ -81,8 +85,11 @@ struct InputChain: Hashable {
         return false
     }
 
-    private static func acceptsMark(_ rule: String) -> Bool {
-        rule.contains("mark") && !rule.contains("ct mark") && rule.contains("accept")
+    private static func accepts(_ mark: UInt32, _ rule: String) -> Bool {
+        rule.contains("accept")
+            && MarkUse.uses(in: rule).contains { use in
+                !use.isOfConnection && !use.isSetting && (mark == 0 || use.bits & mark != 0)
+            }
     }
 
     /// `priority filter + 10;`, `priority 0;`

@@ -13,7 +13,7 @@ public enum SetupFiles {
     public static let recordFolder = "/var/lib/rpcwarden"
     public static let record = "/var/lib/rpcwarden/setup"
     public static let user = "rpcwarden"
-    public static let units = ["rpcwarden.socket", "rpcwarden.service"]
+    public static let units = ["rpcwarden.socket", "rpcwarden.service", "rpcwarden-guard.service"]
 
     public static let configurationText = """
         # yaml-language-server: $schema=/usr/share/rpcwarden/schema/rpcwarden.schema.json

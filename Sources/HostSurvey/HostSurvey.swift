@@ -107,8 +107,7 @@ public struct HostSurvey: Sendable {
     private func units(_ manager: HostFacts.ServiceManager) -> [String: UnitState] {
         guard manager == .systemd else { return [:] }
         return Dictionary(
-            uniqueKeysWithValues: ["rpcbind.socket", "rpcbind.service", "rpcwarden.socket", "rpcwarden.service"]
-                .map { ($0, unit($0)) })
+            uniqueKeysWithValues: (["rpcbind.socket", "rpcbind.service"] + SetupFiles.units).map { ($0, unit($0)) })
     }
 
     private func unit(_ name: String) -> UnitState {

@@ -5,8 +5,8 @@ import Portmapper
 extension Batch {
     mutating func write(_ operation: Operation) {
         switch operation {
-        case .makeTable(let shape): makeTable(shape)
-        case .takeTable: break  // Needs more than the operation tells: NetfilterTable.attempt writes it.
+        // They need more than the operation tells: NetfilterTable.attempt writes them.
+        case .makeTable, .takeTable: break
         case .deleteTable(let name): deleteTable(name)
         case .guardPort(let service): add(ElementKey(.guarded, service))
         case .unguardPort(let service): remove(ElementKey(.guarded, service))
@@ -29,6 +29,20 @@ extension Batch {
             addShieldChain()
         case .unshield: deleteShieldChain()
         }
+    }
+
+    /// What this host sends the client from the service's port is no flow of its own, for so long.
+    mutating func noteRevoked(_ key: GrantKey, for time: Duration) {
+        replace(ElementKey(revoked: key), timeout: time)
+    }
+
+    mutating func noteRevoked(_ keys: [GrantKey: Duration]) {
+        for (key, left) in keys { noteRevoked(key, for: left) }
+    }
+
+    /// Nothing that this host sends over the transport is a flow of its own, for so long, unless TCP's flags say so.
+    mutating func settle(_ transport: Transport, for time: Duration) {
+        replace(ElementKey(settling: transport), timeout: time)
     }
 
     /// - Parameter name: of the set, if it isn't the one that is named for its kind.
@@ -91,7 +105,7 @@ extension MessageBuffer {
                 case .standing4, .standing6:
                     attributes.putKey(NFTA_SET_ELEM_KEY_END.rawValue, element.addresses?.last, element.service)
                 case .guarded, .granted4, .granted6, .remembered4, .remembered6, .recent4, .recent6, .quarantined4,
-                    .quarantined6, .shielded:
+                    .quarantined6, .shielded, .revoked4, .revoked6, .settling:
                     break
                 }
                 more(&attributes)

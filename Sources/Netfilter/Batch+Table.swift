@@ -25,6 +25,7 @@ extension Batch {
             addShieldRules(shape)
             addGuardedPortRules(shape)
             addAdmittedRules(shape)
+            addOwnFlowRules(shape)
         }
     }
 
@@ -52,7 +53,7 @@ extension Batch {
         switch set {
         case .granted4, .granted6: description.expire(after: shape.keep)
         case .guarded, .remembered4, .remembered6, .standing4, .standing6, .recent4, .recent6, .quarantined4,
-            .quarantined6, .shielded:
+            .quarantined6, .shielded, .revoked4, .revoked6, .settling:
             break
         }
         add(description, table: shape.name)
@@ -97,7 +98,11 @@ extension Batch {
     private mutating func addChains(_ shape: TableShape) {
         // chain input { type filter hook input priority filter - 10; policy accept; }
         addChain("input", shape.name, at: NF_INET_LOCAL_IN, priority: -10)
-        for name in ["portmapper", "shielded_portmapper", "strangers", "guarded_port", "admitted"] {
+        // chain output { type filter hook output priority filter - 10; policy accept; }
+        addChain("output", shape.name, at: NF_INET_LOCAL_OUT, priority: -10)
+        for name in [
+            "short_way", "portmapper", "shielded_portmapper", "strangers", "guarded_port", "admitted", "begun_here",
+        ] {
             addChain(name, shape.name)
         }
     }
@@ -227,12 +232,15 @@ extension Batch {
         // ip6 saddr . meta l4proto . th dport @standing6 goto admitted
         for set in TableSet.standing { addRule("guarded_port", shape) { $0.admit(set, .goTo("admitted")) } }
 
-        // ct state established ct mark and 0x10000 == 0x10000 goto admitted
+        // ct state established ct direction original ct mark and BIT == BIT goto admitted
         addRule("guarded_port", shape, comment: "a flow that was admitted outlives its grant, unless revoked") {
             $0.isState(UInt32(CNF_CT_STATE_ESTABLISHED))
-            $0.isAdmitted()
+            $0.isReply(false)
+            $0.hasFlowMark(shape.flowMark)
             $0.verdict(.goTo("admitted"))
         }
+
+        addOwnReplyRule(shape)
 
         addLogRules(shape)
 
@@ -246,8 +254,8 @@ extension Batch {
     private mutating func addAdmittedRules(_ shape: TableShape) {
         addRecentRules(shape)
 
-        // ct mark set ct mark or 0x10000
-        addRule("admitted", shape) { $0.setAdmitted() }
+        // ct mark set ct mark or BIT
+        addRule("admitted", shape) { $0.markFlow(shape.flowMark) }
 
         if shape.mark != 0 {
             // meta mark set meta mark or …

@@ -39,9 +39,12 @@ struct ElementAttributes {
         case .remembered4, .remembered6: return fields.grant.map { .remembered($0) }
         case .standing4, .standing6: return standing(fields, set)
         case .shielded: return fields.transport.map { .shielded($0) }
-        case .recent4, .recent6: return nil
+        case .recent4, .recent6, .revoked4, .revoked6, .settling: return nil
         }
     }
+
+    /// Of a set that tells of clients and services, and of nothing that the daemon keeps account of.
+    func client(in set: TableSet) -> GrantKey? { first.flatMap { KeyFields($0, set.fields) }?.grant }
 
     private func standing(_ low: KeyFields, _ set: TableSet) -> TableElement? {
         let high = last.flatMap { KeyFields($0, set.fields) } ?? low

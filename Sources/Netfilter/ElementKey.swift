@@ -44,6 +44,20 @@ struct ElementKey: Hashable {
         transport = nil
     }
 
+    init(revoked key: GrantKey) {
+        set = .revoked(key.client)
+        addresses = AddressRange(key.client, key.client)
+        service = key.service
+        transport = nil
+    }
+
+    init(settling transport: Transport) {
+        set = .settling
+        addresses = nil
+        service = nil
+        self.transport = transport
+    }
+
     init(shielded transport: Transport) {
         set = .shielded
         addresses = nil

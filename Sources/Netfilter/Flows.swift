@@ -16,66 +16,118 @@ public final class Flows {
         socket = try NetlinkSocket(bus: NETLINK_NETFILTER)
     }
 
-    /// Forgets every flow that one of the clients began to the service, and says how many those were.
+    /// Forgets every flow between the clients and the service, and says how many those were: those that a client began,
+    /// and of UDP, where nothing tells an answer from a question, also those that the service seems to have begun.
     ///
     /// The kernel looks through all its flows for it, so the time is that of the whole table.
-    public func cut(clients: AddressRange, service: ServicePort) throws(NetfilterError) -> Int {
-        var count = 0
-        for flow in try flows(of: clients, to: service) where try delete(flow, clients) { count += 1 }
-        return count
-    }
-
-    /// The same for many at once, with one look for each family.
-    public func cut(clients: Set<AddressRange>, service: ServicePort) throws(NetfilterError) -> Int {
-        var count = 0
+    /// - Parameter note: gets the clients before their flows are forgotten.
+    public func cut(
+        clients: Set<AddressRange>, service: ServicePort,
+        noting note: (Set<IPAddress>) throws(NetfilterError) -> Void = { (_: Set<IPAddress>) throws(NetfilterError) in }
+    ) throws(NetfilterError) -> Int {
+        var found: [Flow] = []
         for family in [clients.filter(\.first.isIPv4), clients.filter { !$0.first.isIPv4 }] {
             guard let first = family.map(\.first).min(), let last = family.map(\.last).max() else { continue }
             let span = AddressRange(first, last)
             let single = Set(family.filter { $0.first == $0.last }.map(\.first))
             let wide = family.filter { $0.first != $0.last }
-            for flow in try flows(of: span, to: service) {
-                guard let client = flow.client, single.contains(client) || wide.contains(where: { $0.contains(client) })
-                else { continue }
-                if try delete(flow, span) { count += 1 }
+            found += try flows(of: span, with: service) { flow in
+                single.contains(flow.client) || wide.contains { $0.contains(flow.client) }
             }
         }
-        return count
+        try note(Set(found.map(\.client)))
+        return try delete(found)
     }
 
     public func cut(client: IPAddress, service: ServicePort) throws(NetfilterError) -> Int {
-        try cut(clients: AddressRange(client, client), service: service)
+        try cut(clients: [AddressRange(client, client)], service: service)
     }
 
     /// What names an entry: its original tuple, its zone, and its id, which no later flow of the same tuple has.
     struct Flow {
-        var client: IPAddress?
-        var tuple: [UInt8] = []
+        var client: IPAddress
+        var service: ServicePort
+        /// The service's.
+        var server: IPAddress
+        var isTranslated = false
+        var tuple: [UInt8]
         var zone: [UInt8] = []
         var id: [UInt8] = []
+
+        var key: GrantKey { GrantKey(client: client, service: service) }
     }
 
-    private func flows(of clients: AddressRange, to service: ServicePort) throws(NetfilterError) -> [Flow] {
+    /// Who began a flow to one of the services at one of this host's addresses, this host apart.
+    func clients(of services: Set<ServicePort>, isOurs: Set<IPAddress>) throws(NetfilterError) -> Set<GrantKey> {
+        var keys: Set<GrantKey> = []
+        try look(at: services) { flow in
+            if flow.isIncoming(isOurs) { keys.insert(flow.key) }
+        }
+        return keys
+    }
+
+    /// Forgets the flows that these clients began to these services at this host's addresses.
+    func cut(_ keys: Set<GrantKey>, isOurs: Set<IPAddress>) throws(NetfilterError) -> Int {
+        var count = 0
+        while true {
+            var found: [Flow] = []
+            try look(at: Set(keys.map(\.service))) { flow in
+                if found.count < Self.cutMax, flow.isIncoming(isOurs), keys.contains(flow.key) { found.append(flow) }
+            }
+            let cut = try delete(found)
+            count += cut
+            if found.count < Self.cutMax || cut == 0 { return count }
+        }
+    }
+
+    /// So many services are looked for one by one, which the kernel does faster than to tell of all flows.
+    private static let looksMax = 8
+
+    private func look(at services: Set<ServicePort>, each: (Flow) -> Void) throws(NetfilterError) {
+        let doing = "reading the flows to \(services.count) ports"
+        for family in [NFPROTO_IPV4, NFPROTO_IPV6] {
+            let looks: [ServicePort?] = services.count <= Self.looksMax ? services.map { $0 } : [nil]
+            for service in looks {
+                try ask(doing, IPCTNL_MSG_CT_GET, NetlinkSocket.dump, family) { request in
+                    if let service { request.putFilter(service, begunThere: false) }
+                } each: { message in
+                    if let flow = Self.flow(message, with: { services.contains($0) }) { each(flow) }
+                }
+            }
+        }
+    }
+
+    private func flows(
+        of clients: AddressRange, with service: ServicePort, _ isWanted: (Flow) -> Bool
+    ) throws(NetfilterError) -> [Flow] {
         var found: [Flow] = []
         let doing = "reading the flows of \(clients) to \(service)"
-        try ask(doing, IPCTNL_MSG_CT_GET, NetlinkSocket.dump, clients) { request in
-            request.nest(CTA_TUPLE_ORIG.rawValue) { $0.putTuple(clients.first, service) }
-            // Kernels before 5.8 don't know the filter, and tell of all flows. All of them, up to 6.18 at least, compare
-            // IPv6 addresses the wrong way round.
-            request.nest(CTA_FILTER.rawValue) {
-                let source = clients.first.isIPv4 && clients.first == clients.last ? CNF_FILTER_IP_SRC : 0
-                let fields = source | CNF_FILTER_PROTO_NUM | CNF_FILTER_PROTO_DST_PORT
-                $0.put(CTA_FILTER_ORIG_FLAGS.rawValue, writing: { $0.append(UInt32(fields)) })
+        for begunThere in service.transport == .udp ? [false, true] : [false] {
+            try ask(doing, IPCTNL_MSG_CT_GET, NetlinkSocket.dump, Self.family(clients)) { request in
+                let client = clients.first.isIPv4 && clients.first == clients.last ? clients.first : nil
+                request.putFilter(service, of: client, begunThere: begunThere)
+            } each: { message in
+                guard found.count < Self.cutMax,
+                    let flow = Self.flow(message, begunThere: begunThere, with: { $0 == service }),
+                    clients.contains(flow.client), isWanted(flow)
+                else { return }
+                found.append(flow)
             }
-        } each: { message in
-            guard found.count < Self.cutMax, let flow = Self.flow(message, from: clients, to: service) else { return }
-            found.append(flow)
         }
         return found
     }
 
+    private static func family(_ clients: AddressRange) -> Int { clients.first.isIPv4 ? NFPROTO_IPV4 : NFPROTO_IPV6 }
+
+    private func delete(_ flows: [Flow]) throws(NetfilterError) -> Int {
+        var count = 0
+        for flow in flows where try delete(flow, AddressRange(flow.client, flow.client)) { count += 1 }
+        return count
+    }
+
     private func delete(_ flow: Flow, _ clients: AddressRange) throws(NetfilterError) -> Bool {
         do throws(NetfilterError) {
-            try ask("cutting a flow of \(clients)", IPCTNL_MSG_CT_DELETE, NLM_F_ACK, clients) { request in
+            try ask("cutting a flow of \(clients)", IPCTNL_MSG_CT_DELETE, NLM_F_ACK, Self.family(clients)) { request in
                 flow.tuple.withUnsafeBytes { request.put(CTA_TUPLE_ORIG.rawValue | UInt32(NLA_F_NESTED), $0) }
                 if !flow.zone.isEmpty { flow.zone.withUnsafeBytes { request.put(CTA_ZONE.rawValue, $0) } }
                 flow.id.withUnsafeBytes { request.put(CTA_ID.rawValue, $0) }
@@ -88,66 +140,109 @@ public final class Flows {
         }
     }
 
-    static func flow(_ message: NetlinkMessage, from clients: AddressRange, to service: ServicePort) -> Flow? {
-        var flow = Flow()
+    /// - Parameter begunThere: whether to take the service for the one that began it.
+    static func flow(
+        _ message: NetlinkMessage, begunThere: Bool = false, with isService: (ServicePort) -> Bool
+    ) -> Flow? {
+        var flow: Flow?
+        var (zone, id, isTranslated) = ([UInt8](), [UInt8](), false)
         for attribute in message.netfilterAttributes {
             switch attribute.type {
             case CTA_TUPLE_ORIG.rawValue:
-                flow.tuple = Array(attribute.payload)
-                flow.client = client(of: attribute.nested, to: service)
-            case CTA_ZONE.rawValue: flow.zone = Array(attribute.payload)
-            case CTA_ID.rawValue: flow.id = Array(attribute.payload)
+                let tuple = Tuple(attribute.nested)
+                flow = tuple.flow(begunThere: begunThere, Array(attribute.payload), isService)
+            case CTA_ZONE.rawValue: zone = Array(attribute.payload)
+            case CTA_ID.rawValue: id = Array(attribute.payload)
+            case CTA_STATUS.rawValue:
+                isTranslated = (attribute.payload.bigEndian(UInt32.self) ?? 0) & IPS_DST_NAT.rawValue != 0
             default: break
             }
         }
-        guard let client = flow.client, clients.contains(client), !flow.id.isEmpty else { return nil }
+        guard var flow, !id.isEmpty else { return nil }
+        (flow.zone, flow.id, flow.isTranslated) = (zone, id, isTranslated)
         return flow
     }
 
-    /// Who began the flow, if it is one to the service.
-    private static func client(of tuple: Attributes, to service: ServicePort) -> IPAddress? {
-        var source: [UInt8] = []
-        var transport: UInt8?
-        var port: UInt16?
-        for part in tuple {
-            for attribute in part.nested {
-                switch (part.type, attribute.type) {
-                case (CTA_TUPLE_IP.rawValue, CTA_IP_V4_SRC.rawValue), (CTA_TUPLE_IP.rawValue, CTA_IP_V6_SRC.rawValue):
-                    source = Array(attribute.payload)
-                case (CTA_TUPLE_PROTO.rawValue, CTA_PROTO_NUM.rawValue): transport = attribute.payload.first
-                case (CTA_TUPLE_PROTO.rawValue, CTA_PROTO_DST_PORT.rawValue):
-                    port = attribute.payload.bigEndian(UInt16.self)
-                default: break
-                }
-            }
-        }
-        guard transport == service.transport.rawValue, port == service.port else { return nil }
-        return IPAddress(networkBytes: source)
-    }
-
     private func ask(
-        _ doing: String, _ type: cntl_msg_types, _ flags: Int32, _ clients: AddressRange,
+        _ doing: String, _ type: cntl_msg_types, _ flags: Int32, _ family: Int,
         _ body: (inout MessageBuffer) -> Void, each: (NetlinkMessage) -> Void = { _ in }
     ) throws(NetfilterError) {
         // A flow that came meanwhile is stopped by the rules.
         _ = try socket.askNetfilter(
             doing, subsystem: NFNL_SUBSYS_CTNETLINK, message: type.rawValue, flags: flags,
-            family: clients.first.isIPv4 ? NFPROTO_IPV4 : NFPROTO_IPV6, body, each: each)
+            family: family, body, each: each)
+    }
+}
+
+extension Flows.Flow {
+    /// Its packets come to this host's input, from another one.
+    fileprivate func isIncoming(_ isOurs: Set<IPAddress>) -> Bool {
+        !isTranslated && isOurs.contains(server) && !isOurs.contains(client) && !client.isLoopback
+    }
+}
+
+/// Who sends what where, of one direction of a flow.
+private struct Tuple {
+    private var source: IPAddress?
+    private var destination: IPAddress?
+    private var transport: Transport?
+    private var sourcePort: UInt16?
+    private var destinationPort: UInt16?
+
+    init(_ attributes: Attributes) {
+        for part in attributes {
+            for attribute in part.nested {
+                switch (part.type, attribute.type) {
+                case (CTA_TUPLE_IP.rawValue, CTA_IP_V4_SRC.rawValue), (CTA_TUPLE_IP.rawValue, CTA_IP_V6_SRC.rawValue):
+                    source = IPAddress(networkBytes: Array(attribute.payload))
+                case (CTA_TUPLE_IP.rawValue, CTA_IP_V4_DST.rawValue), (CTA_TUPLE_IP.rawValue, CTA_IP_V6_DST.rawValue):
+                    destination = IPAddress(networkBytes: Array(attribute.payload))
+                case (CTA_TUPLE_PROTO.rawValue, CTA_PROTO_NUM.rawValue):
+                    transport = attribute.payload.first.flatMap { Transport(rawValue: $0) }
+                case (CTA_TUPLE_PROTO.rawValue, CTA_PROTO_SRC_PORT.rawValue):
+                    sourcePort = attribute.payload.bigEndian(UInt16.self)
+                case (CTA_TUPLE_PROTO.rawValue, CTA_PROTO_DST_PORT.rawValue):
+                    destinationPort = attribute.payload.bigEndian(UInt16.self)
+                default: break
+                }
+            }
+        }
+    }
+
+    func flow(begunThere: Bool, _ bytes: [UInt8], _ isService: (ServicePort) -> Bool) -> Flows.Flow? {
+        guard let source, let destination, let transport, let port = begunThere ? sourcePort : destinationPort else {
+            return nil
+        }
+        let service = ServicePort(transport, port)
+        guard isService(service) else { return nil }
+        return begunThere
+            ? Flows.Flow(client: destination, service: service, server: source, tuple: bytes)
+            : Flows.Flow(client: source, service: service, server: destination, tuple: bytes)
     }
 }
 
 extension MessageBuffer {
-    /// The parts of a tuple that the filter looks at.
-    fileprivate mutating func putTuple(_ client: IPAddress, _ service: ServicePort) {
-        nest(CTA_TUPLE_IP.rawValue) { ip in
-            switch client {
-            case .v4(let bits): ip.put(CTA_IP_V4_SRC.rawValue, bigEndian: bits)
-            case .v6(let bits): ip.put(CTA_IP_V6_SRC.rawValue, bigEndian: bits.value)
+    /// Has the kernel tell of flows to the service alone, or from it.
+    ///
+    /// Kernels before 5.8 don't know the filter, and tell of all flows. All of them, up to 6.18 at least, compare IPv6
+    /// addresses the wrong way round: so `client` is one of IPv4.
+    fileprivate mutating func putFilter(_ service: ServicePort, of client: IPAddress? = nil, begunThere: Bool) {
+        nest(CTA_TUPLE_ORIG.rawValue) { tuple in
+            if case .v4(let bits) = client {
+                tuple.nest(CTA_TUPLE_IP.rawValue) {
+                    $0.put(begunThere ? CTA_IP_V4_DST.rawValue : CTA_IP_V4_SRC.rawValue, bigEndian: bits)
+                }
+            }
+            tuple.nest(CTA_TUPLE_PROTO.rawValue) { transport in
+                transport.put(CTA_PROTO_NUM.rawValue, bigEndian: service.transport.rawValue)
+                transport.put(
+                    begunThere ? CTA_PROTO_SRC_PORT.rawValue : CTA_PROTO_DST_PORT.rawValue, bigEndian: service.port)
             }
         }
-        nest(CTA_TUPLE_PROTO.rawValue) { transport in
-            transport.put(CTA_PROTO_NUM.rawValue, bigEndian: service.transport.rawValue)
-            transport.put(CTA_PROTO_DST_PORT.rawValue, bigEndian: service.port)
+        let address = client == nil ? 0 : begunThere ? CNF_FILTER_IP_DST : CNF_FILTER_IP_SRC
+        let port = begunThere ? CNF_FILTER_PROTO_SRC_PORT : CNF_FILTER_PROTO_DST_PORT
+        nest(CTA_FILTER.rawValue) {
+            $0.put(CTA_FILTER_ORIG_FLAGS.rawValue) { $0.append(UInt32(address | CNF_FILTER_PROTO_NUM | port)) }
         }
     }
 }

@@ -10,6 +10,7 @@ public final class NetfilterTable {
     static let commitAttemptsMax = 4
 
     let socket: NetlinkSocket
+    let localAddresses: LocalAddresses
     private var batch = Batch()
     /// By table: grants of which ``settle()`` has yet to see that they are gone.
     var unsettled: [String: Set<GrantKey>] = [:]
@@ -18,6 +19,7 @@ public final class NetfilterTable {
 
     public init() throws(NetfilterError) {
         socket = try NetlinkSocket(bus: NETLINK_NETFILTER)
+        localAddresses = try LocalAddresses()
         // Of the answers to a transaction that fails a thousandfold the first ones must fit, at least.
         socket.setOption(SOL_SOCKET, SO_RCVBUFFORCE, 1 << 20)
     }
@@ -123,12 +125,34 @@ public final class NetfilterTable {
             for (index, operation) in transaction.operations.enumerated() where !absent.contains(index) {
                 batch.operation = index
                 if let guardTable = try guardTable(inTheWayOf: operation) { batch.deleteTable(guardTable) }
-                if case .takeTable(let shape) = operation {
+                switch operation {
+                case .makeTable(let shape):
+                    let revoked = revokedToKeep(in: shape)
+                    batch.makeTable(shape)
+                    if let revoked { batch.noteRevoked(revoked) } else { batch.settle(.udp, for: Batch.settlingTime) }
+                case .takeTable(let shape):
+                    let revoked = revokedToKeep(in: shape)
                     batch.takeTable(shape, try partsToTake(of: shape.name))
-                } else {
+                    batch.noteRevoked(revoked ?? [:])
+                case .deleteTable, .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget, .stand,
+                    .unstand, .standAnew, .quarantine, .release, .shield, .unshield:
                     batch.write(operation)
                 }
             }
+        }
+    }
+
+    /// Who was revoked in the guard's table that this one replaces; `nil`: there is none.
+    private func revokedToKeep(in shape: TableShape) -> [GrantKey: Duration]? {
+        switch shape.management {
+        case .sets: return [:]
+        case .guardPorts: break
+        }
+        do throws(NetfilterError) {
+            return try hasRules(shape.name) ? try revoked(in: shape.name) : nil
+        } catch {
+            // The transaction itself will fail, and say so.
+            return nil
         }
     }
 

@@ -1,5 +1,6 @@
 import CNetfilter
 import Firewall
+import Portmapper
 
 /// A register of 4 bytes; fields that follow each other form one key.
 struct Register {
@@ -72,20 +73,30 @@ struct RuleExpressions: ~Copyable {
         compare(NFT_CMP_NEQ, UInt32(0))
     }
 
-    /// In `ct mark`, set when a flow is admitted.
-    private static let admittedBit: UInt32 = 0x10000
-
-    /// `ct mark and 0x10000 == 0x10000`
-    func isAdmitted() {
-        ct(NFT_CT_MARK)
-        bitwise(mask: Self.admittedBit, xor: 0)
-        compare(NFT_CMP_EQ, Self.admittedBit)
+    /// `ct status confirmed`: not the flow's first packet.
+    func isConfirmed() {
+        ct(NFT_CT_STATUS)
+        bitwise(mask: UInt32(IPS_CONFIRMED.rawValue), xor: 0)
+        compare(NFT_CMP_NEQ, UInt32(0))
     }
 
-    /// `ct mark set ct mark or 0x10000`
-    func setAdmitted() {
+    /// `ct direction original`: the packet is of who began the flow; `ct direction reply`: of the other one.
+    func isReply(_ isIt: Bool) {
+        ct(NFT_CT_DIRECTION)
+        compare(NFT_CMP_EQ, UInt8(isIt ? IP_CT_DIR_REPLY.rawValue : IP_CT_DIR_ORIGINAL.rawValue))
+    }
+
+    /// `ct mark and BITS == BITS`
+    func hasFlowMark(_ bits: UInt32) {
         ct(NFT_CT_MARK)
-        bitwise(mask: ~Self.admittedBit, xor: Self.admittedBit)
+        bitwise(mask: bits, xor: 0)
+        compare(NFT_CMP_EQ, bits)
+    }
+
+    /// `ct mark set ct mark or BITS`
+    func markFlow(_ bits: UInt32) {
+        ct(NFT_CT_MARK)
+        bitwise(mask: ~bits, xor: bits)
         add("ct") {
             nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CT_KEY), NFT_CT_MARK.rawValue)
             nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_CT_SREG), Register.first.number)
@@ -104,25 +115,43 @@ struct RuleExpressions: ~Copyable {
         compare(NFT_CMP_EQ, UInt8(family))
     }
 
-    /// The fields of a set's key, side by side from the first register.
-    func load(_ fields: [KeyField]) {
+    /// `meta l4proto tcp`
+    func isTransport(_ transport: Transport) {
+        meta(NFT_META_L4PROTO)
+        compare(NFT_CMP_EQ, transport.rawValue)
+    }
+
+    /// `tcp flags & (syn | ack) == syn`: who sends it begins the flow.
+    func beginsConnection() {
+        isTransport(.tcp)
+        payload(NFT_PAYLOAD_TRANSPORT_HEADER, offset: 13, bytes: 1, into: .first)
+        bitwise(mask: UInt8(0x12), xor: 0)
+        compare(NFT_CMP_EQ, UInt8(0x02))
+    }
+
+    /// The fields of a set's key, side by side from the first register: of a packet to the service, or of one from it.
+    func load(_ fields: [KeyField], ofReply: Bool = false) {
         var register = Register.first
         for field in fields {
             switch field {
-            case .address4: payload(NFT_PAYLOAD_NETWORK_HEADER, offset: 12, field, into: register)
-            case .address6: payload(NFT_PAYLOAD_NETWORK_HEADER, offset: 8, field, into: register)
+            case .address4: payload(NFT_PAYLOAD_NETWORK_HEADER, offset: ofReply ? 16 : 12, field, into: register)
+            case .address6: payload(NFT_PAYLOAD_NETWORK_HEADER, offset: ofReply ? 24 : 8, field, into: register)
             case .transport: meta(NFT_META_L4PROTO, into: register)
-            case .port: payload(NFT_PAYLOAD_TRANSPORT_HEADER, offset: 2, field, into: register)
+            case .port: payload(NFT_PAYLOAD_TRANSPORT_HEADER, offset: ofReply ? 0 : 2, field, into: register)
             }
             register = register.after(field)
         }
     }
 
     private func payload(_ base: nft_payload_bases, offset: UInt32, _ field: KeyField, into register: Register) {
+        payload(base, offset: offset, bytes: field.bytes, into: register)
+    }
+
+    private func payload(_ base: nft_payload_bases, offset: UInt32, bytes: Int, into register: Register) {
         add("payload") {
             nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_PAYLOAD_BASE), base.rawValue)
             nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_PAYLOAD_OFFSET), offset)
-            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_PAYLOAD_LEN), UInt32(field.bytes))
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_PAYLOAD_LEN), UInt32(bytes))
             nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_PAYLOAD_DREG), register.number)
         }
     }
@@ -137,11 +166,11 @@ struct RuleExpressions: ~Copyable {
     }
 
     /// `(first register & mask) ^ xor`, in the packet mark's own byte order.
-    func bitwise(mask: UInt32, xor: UInt32) {
+    func bitwise<Value: FixedWidthInteger & BitwiseCopyable>(mask: Value, xor: Value) {
         add("bitwise") {
             nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_BITWISE_SREG), Register.first.number)
             nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_BITWISE_DREG), Register.first.number)
-            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_BITWISE_LEN), 4)
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_BITWISE_LEN), UInt32(MemoryLayout<Value>.size))
             Self.set($0, NFTNL_EXPR_BITWISE_MASK, mask)
             Self.set($0, NFTNL_EXPR_BITWISE_XOR, xor)
         }

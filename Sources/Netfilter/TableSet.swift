@@ -5,10 +5,13 @@ import Portmapper
 /// The sets of our table; the raw value is the set's name.
 enum TableSet: String, CaseIterable {
     case guarded, granted4, granted6, remembered4, remembered6, standing4, standing6, recent4, recent6
-    case quarantined4, quarantined6, shielded
+    case quarantined4, quarantined6, shielded, revoked4, revoked6, settling
 
     /// Beyond them packets go the long way.
     private static let recentMax = 32_768
+
+    /// Beyond them nobody's datagrams count as answers for a while: see `NetfilterTable.cut`.
+    private static let revokedMax = 65_536
 
     static let granted: [Self] = [.granted4, .granted6]
     static let standing: [Self] = [.standing4, .standing6]
@@ -18,13 +21,16 @@ enum TableSet: String, CaseIterable {
     static func granted(_ client: IPAddress) -> Self { client.isIPv4 ? .granted4 : .granted6 }
     static func remembered(_ client: IPAddress) -> Self { client.isIPv4 ? .remembered4 : .remembered6 }
     static func standing(_ client: IPAddress) -> Self { client.isIPv4 ? .standing4 : .standing6 }
-    /// Whether its elements outlive a daemon; the others' find their way back.
+    static let revoked: [Self] = [.revoked4, .revoked6]
+    static func revoked(_ client: IPAddress) -> Self { client.isIPv4 ? .revoked4 : .revoked6 }
+
+    /// Whether its elements outlive a daemon; the others' find their way back, or are carried over unseen.
     var isAdopted: Bool {
         switch self {
         case .guarded, .granted4, .granted6, .remembered4, .remembered6, .standing4, .standing6, .quarantined4,
             .quarantined6:
             true
-        case .recent4, .recent6, .shielded: false
+        case .recent4, .recent6, .shielded, .revoked4, .revoked6, .settling: false
         }
     }
 
@@ -34,11 +40,11 @@ enum TableSet: String, CaseIterable {
     var fields: [KeyField] {
         switch self {
         case .guarded: [.transport, .port]
-        case .granted4, .remembered4, .standing4, .recent4: [.address4, .transport, .port]
-        case .granted6, .remembered6, .standing6, .recent6: [.address6, .transport, .port]
+        case .granted4, .remembered4, .standing4, .recent4, .revoked4: [.address4, .transport, .port]
+        case .granted6, .remembered6, .standing6, .recent6, .revoked6: [.address6, .transport, .port]
         case .quarantined4: [.address4]
         case .quarantined6: [.address6]
-        case .shielded: [.transport]
+        case .shielded, .settling: [.transport]
         }
     }
 
@@ -47,9 +53,10 @@ enum TableSet: String, CaseIterable {
     var flags: UInt32 {
         switch self {
         case .guarded: 0
-        case .granted4, .granted6, .recent4, .recent6: NFT_SET_EVAL.rawValue | NFT_SET_TIMEOUT.rawValue
+        case .granted4, .granted6, .recent4, .recent6, .revoked4, .revoked6:
+            NFT_SET_EVAL.rawValue | NFT_SET_TIMEOUT.rawValue
         case .standing4, .standing6: NFT_SET_INTERVAL.rawValue | NFT_SET_CONCAT.rawValue
-        case .remembered4, .remembered6, .quarantined4, .quarantined6, .shielded: NFT_SET_TIMEOUT.rawValue
+        case .remembered4, .remembered6, .quarantined4, .quarantined6, .shielded, .settling: NFT_SET_TIMEOUT.rawValue
         }
     }
 
@@ -63,7 +70,7 @@ enum TableSet: String, CaseIterable {
         switch self {
         case .granted4, .granted6, .quarantined4, .quarantined6: .count
         case .remembered4, .remembered6: .limit(.rememberedClient)
-        case .guarded, .standing4, .standing6, .recent4, .recent6, .shielded: nil
+        case .guarded, .standing4, .standing6, .recent4, .recent6, .shielded, .revoked4, .revoked6, .settling: nil
         }
     }
 
@@ -72,7 +79,8 @@ enum TableSet: String, CaseIterable {
         case .granted4, .granted6, .remembered4, .remembered6: shape.grantsMax
         case .recent4, .recent6: Self.recentMax
         case .quarantined4, .quarantined6: shape.quarantinesMax
-        case .guarded, .standing4, .standing6, .shielded: nil
+        case .revoked4, .revoked6: Self.revokedMax
+        case .guarded, .standing4, .standing6, .shielded, .settling: nil
         }
     }
 
@@ -84,6 +92,8 @@ enum TableSet: String, CaseIterable {
         case .standing4, .standing6: "open: always"
         case .recent4, .recent6: "admitted a moment ago: packets of their flows take the short way"
         case .quarantined4, .quarantined6: "kept from the portmapper"
+        case .revoked4, .revoked6: "what this host sends them is no question of its own: flows were cut"
+        case .settling: "new flows of this host that don't count as its own yet"
         case .shielded: "strangers are kept from the portmapper, while there are too many"
         }
     }

@@ -2,14 +2,15 @@
 public enum RecordFault: Error, Hashable, Sendable {
     /// A record, or the fragment that is announced, exceeds the limit.
     case tooLong(bytes: Int, limit: Int)
-    case tooManyFragments(limit: Int)
+    /// A record of empty fragments: their headers alone exceed the limit.
+    case endless(limit: Int)
 }
 
 extension RecordFault: CustomStringConvertible {
     public var description: String {
         switch self {
         case .tooLong(let bytes, let limit): "a record of \(bytes) bytes exceeds the limit of \(limit)"
-        case .tooManyFragments(let limit): "a record of more than \(limit) fragments"
+        case .endless(let limit): "a record whose empty fragments take more than \(limit) bytes"
         }
     }
 }
@@ -21,17 +22,17 @@ extension RecordFault: CustomStringConvertible {
 ///    └───────── limit exceeded ─────────▶ fault        (for good)
 /// ```
 public struct RecordReader: Sendable {
-    /// More fragments than this are no use to any client: a call fits into one.
-    public static let fragmentsMax = 32
-
     private static let lastFragmentBit: UInt32 = 0x8000_0000
+    private static let headerBytesMax = 4
 
     public let recordBytesMax: Int
     public private(set) var fault: RecordFault?
     private var header: UInt32 = 0
     private var headerBytes = 0
     private var fragmentLeft = 0
-    private var fragments = 0
+    private var hasFragment = false
+    /// A fragment with content costs what it holds; empty ones cost their headers, so that they can't go on for ever.
+    private var emptyBytes = 0
     private var record: [UInt8] = []
 
     public init(recordBytesMax: Int) {
@@ -39,35 +40,45 @@ public struct RecordReader: Sendable {
     }
 
     /// A record has begun and is not yet complete.
-    public var isInsideRecord: Bool { headerBytes > 0 || fragments > 0 }
+    public var isInsideRecord: Bool { headerBytes > 0 || hasFragment }
 
     /// Takes the next bytes of the stream; returns the records that they complete. After a fault it takes none.
     public mutating func feed(_ bytes: UnsafeRawBufferPointer) -> [[UInt8]] {
         var records: [[UInt8]] = []
         var rest = bytes[...]
+        while let record = takeRecord(from: &rest) { records.append(record) }
+        return records
+    }
+
+    /// Takes the next bytes of the stream up to the end of a record, and returns it; `nil` if they complete none.
+    /// - Parameter rest: the bytes; those that were not taken are left.
+    public mutating func takeRecord(from rest: inout UnsafeRawBufferPointer.SubSequence) -> [UInt8]? {
         while fault == nil, !rest.isEmpty {
-            if headerBytes < 4 {
+            if headerBytes < Self.headerBytesMax {
                 header = header << 8 | UInt32(rest.removeFirst())
                 headerBytes += 1
-                if headerBytes == 4 { beginFragment() }
+                if headerBytes == Self.headerBytesMax { beginFragment() }
             } else {
                 let part = rest.prefix(fragmentLeft)
                 record.append(contentsOf: part)
                 fragmentLeft -= part.count
                 rest = rest.dropFirst(part.count)
             }
-            if fault == nil, headerBytes == 4, fragmentLeft == 0, let done = endFragment() { records.append(done) }
+            if fault == nil, headerBytes == Self.headerBytesMax, fragmentLeft == 0, let done = endFragment() {
+                return done
+            }
         }
-        return records
+        return nil
     }
 
     private mutating func beginFragment() {
         fragmentLeft = Int(header & ~Self.lastFragmentBit)
-        fragments += 1
+        hasFragment = true
+        if fragmentLeft == 0 { emptyBytes += Self.headerBytesMax }
         if record.count + fragmentLeft > recordBytesMax {
             fault = .tooLong(bytes: record.count + fragmentLeft, limit: recordBytesMax)
-        } else if fragments > Self.fragmentsMax {
-            fault = .tooManyFragments(limit: Self.fragmentsMax)
+        } else if emptyBytes > recordBytesMax {
+            fault = .endless(limit: recordBytesMax)
         }
     }
 
@@ -77,7 +88,8 @@ public struct RecordReader: Sendable {
         guard header & Self.lastFragmentBit != 0 else { return nil }
         defer {
             record = []
-            fragments = 0
+            emptyBytes = 0
+            hasFragment = false
         }
         return record
     }

@@ -43,6 +43,8 @@ extension Array where Element == Field<Settings.Firewall> {
             .value("keep", \.keep, .duration(.seconds(1) ... .days(365))),
             .value("revive", \.revive, .duration(.seconds(1) ... .days(365), orZero: true)),
             .value("mark", \.mark, .mark),
+            .value("ct-mark", \.flowMark, .flowMark),
+            .value("own-ct-mark", \.ownFlowMark, .flowMark),
             .value("own-table", \.ownsTable, .flag),
             .value("log-group", \.logGroup, .logGroup),
             .list("guard-ports", \.guardPorts, .portRange),
@@ -71,6 +73,7 @@ extension Array where Element == Field<Settings.Limits> {
             .value("tcp-idle", \.tcpIdle, .duration(.seconds(1) ... .seconds(3600))),
             // A credential and a verifier take up to 400 bytes each (RFC 5531, 8.2).
             .value("record-bytes", \.recordBytes, .count(400...1_048_576)),
+            .value("owed-bytes", \.owedBytes, .count(4096...16_777_216)),
             .value("udp-list", \.listsOverUDP, .flag),
             .value("strangers-per-second", \.strangersPerSecond, .count(0...10_000_000)),
         ]

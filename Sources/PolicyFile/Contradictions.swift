@@ -7,6 +7,7 @@ extension Settings {
         findListenClashes(in: root, &findings)
         findPortClashes(in: root, &findings)
         findUnguardedWishes(in: root, &findings)
+        findSharedBits(in: root, &findings)
         findAuditMismatch(in: root, &findings)
         findShares(in: root, &findings)
     }
@@ -37,6 +38,17 @@ extension Settings {
                 "guard-ports: \(range) holds port \(port), which \"never\" keeps from being guarded",
                 at: list?.location(of: range, .portRange) ?? root.location, hint: "leave \(port) out of one of the two")
         }
+    }
+
+    /// Who was admitted would count as who was asked.
+    private func findSharedBits(in root: YAMLNode, _ findings: inout Findings) {
+        let shared = firewall.flowMark & firewall.ownFlowMark
+        guard shared != 0 else { return }
+        let node = root.value(at: "firewall", "own-ct-mark") ?? root.value(at: "firewall", "ct-mark")
+        findings.error(
+            "firewall: ct-mark and own-ct-mark share 0x\(String(shared, radix: 16))",
+            at: node?.location ?? root.location,
+            hint: "give each a bit of its own")
     }
 
     private func findAuditMismatch(in root: YAMLNode, _ findings: inout Findings) {

@@ -4,6 +4,8 @@ import Policy
 struct Field<Root> {
     let key: String
     let read: (YAMLNode, inout Root, inout Findings) -> Void
+    /// False for a key that is taken and told nobody of.
+    var isOfUse = true
 
     /// A key with one value.
     static func value<Value>(_ key: String, _ path: WritableKeyPath<Root, Value>, _ syntax: Syntax<Value>) -> Self {
@@ -39,9 +41,11 @@ struct Field<Root> {
 
     /// A key of an earlier version, which is passed over.
     static func withoutUse(_ key: String, _ why: String) -> Self {
-        Self(key: key) { node, _, findings in
-            findings.warning("\(key): no longer used: \(why)", at: node.location, hint: "leave the key out")
-        }
+        Self(
+            key: key,
+            read: { node, _, findings in
+                findings.warning("\(key): no longer used: \(why)", at: node.location, hint: "leave the key out")
+            }, isOfUse: false)
     }
 
     /// A key with a mapping.
@@ -69,7 +73,7 @@ extension Array {
             } else if let elsewhere, elsewhere.keys.contains(entry.key) {
                 findings.error("\(quoted(entry.key)) \(elsewhere.message)", at: entry.keyLocation)
             } else {
-                findings.unknownKey(entry, among: map(\.key))
+                findings.unknownKey(entry, among: filter(\.isOfUse).map(\.key))
             }
         }
     }

@@ -46,6 +46,17 @@ extension Syntax where Value == UInt32 {
             return mark
         }
     }
+
+    /// Bits of a connection mark, by which flows are known again: at least one.
+    static var flowMark: Self {
+        Self { text throws(Mistake) in
+            let mark = try Self.mark.parse(text)
+            guard mark != 0 else {
+                throw Mistake("it needs a bit: flows are known by it", hint: "write 1 to 0xffffffff")
+            }
+            return mark
+        }
+    }
 }
 
 extension Syntax where Value == Settings.PortRange {

@@ -57,6 +57,18 @@ public struct PolicyLoader: Sendable {
         return loading.finished()
     }
 
+    /// Reads the configuration alone; with an error in it, the settings that could be read count for nothing.
+    public func loadSettings(configurationPath: String? = nil) -> LoadResult {
+        var loading = Loading(names: ProgramNames())
+        let path = configurationPath ?? defaultConfigurationPath
+        if let source = loading.source(path, isOptional: configurationPath == nil) {
+            let configuration = ParsedConfiguration(source)
+            loading.result.diagnostics += configuration.diagnostics
+            if !loading.result.hasErrors { loading.result.settings = configuration.settings }
+        }
+        return loading.finished()
+    }
+
     /// Reads files of either kind; all policy files among them make one policy. A folder stands for its `*.yaml`.
     ///
     /// A configuration's own policy is not read.

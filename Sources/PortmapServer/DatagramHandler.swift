@@ -43,6 +43,7 @@ final class DatagramHandler: ChannelInboundHandler {
             let packet = envelope.metadata?.packetInfo, let (asked, _) = packet.destinationAddress.numeric
         else { return }
         let peer = peer(address, peerPort, asking: asked, by: UInt32(packet.interfaceIndex), server, at: .now())
+        if peer.isLocal { server.localFlood.received(1) }
         let incoming = envelope.data.withUnsafeReadableBytes { IncomingCall(decoding: $0, from: peer) }
         server.delegate?.callsReceived { take in take(incoming) }
     }
@@ -60,15 +61,18 @@ final class DatagramHandler: ChannelInboundHandler {
             let count = rpcw_inbox_receive(inbox)
             lonely = count > 0 ? 0 : lonely + 1
             guard count > 0 else { return }
+            var localCount = 0
             server.delegate?.callsReceived { take in
                 for datagram in UnsafeBufferPointer(start: rpcw_inbox_datagrams(inbox), count: count) {
                     let bytes = UnsafeRawBufferPointer(start: datagram.bytes, count: datagram.count)
                     let peer = peer(
                         datagram.peer.ipAddress, datagram.peer.port, asking: datagram.asked.ipAddress,
                         by: datagram.interface, server, at: now)
+                    if peer.isLocal { localCount += 1 }
                     take(IncomingCall(decoding: bytes, from: peer))
                 }
             }
+            server.localFlood.received(localCount)
             guard count == RPCW_INBOX_MESSAGES else { return }
         }
     }
@@ -79,7 +83,8 @@ final class DatagramHandler: ChannelInboundHandler {
     ) -> Peer {
         Peer(
             address: address, port: peerPort, transport: .udp, asked: UniversalAddress(host: asked, port: port),
-            channel: listener, interface: interface, isBroadcast: server.broadcasts.isBroadcast(asked, at: now))
+            channel: listener, interface: interface, isBroadcast: server.broadcasts.isBroadcast(asked, at: now),
+            isLocal: server.ownAddresses.isLocal(datagramFrom: address, by: interface))
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {

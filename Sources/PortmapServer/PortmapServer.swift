@@ -16,6 +16,8 @@ public protocol PortmapServerDelegate: AnyObject {
     func connectionOpened(_ peer: Peer)
     func connectionReceived(_ id: ConnectionTable.ID, isInsideRecord: Bool)
     func connectionClosed(_ id: ConnectionTable.ID)
+    /// TCP peers leave more replies unread than all together may, this one most.
+    func repliesOverflowed(_ greediest: ConnectionTable.ID)
     /// A connection could not be accepted for want of descriptors or memory; the server tries again.
     func connectionsExhausted()
     /// The connection's stream can't be followed any further.
@@ -28,15 +30,18 @@ public protocol PortmapServerDelegate: AnyObject {
 public final class PortmapServer {
     let loop: any EventLoop
     let recordBytesMax: Int
+    private let owedBytesMax: Int
     /// Until ``close()``. A weak reference would slow down each use of what it refers to.
     private(set) var delegate: (any PortmapServerDelegate)?
-    var connections: [ConnectionTable.ID: any Channel] = [:]
+    var connections: [ConnectionTable.ID: ConnectionHandler] = [:]
     /// Replies of each UDP socket that wait for ``flush()``. There are a few listeners: to search costs less than to hash.
     private var outboxes: [(listener: UInt64, outbox: OpaquePointer)] = []
     /// Connections with replies that wait for ``flush()``.
     private var unflushed: Set<ConnectionTable.ID> = []
     private var isFlushDue = false
     private var encoder = XDREncoder(reserving: 512)
+    private var records = ReplyRecords()
+    private var owed = OwedReplies()
     /// Those whose first call, or the rest of one, is to come.
     var awaited: Set<ConnectionTable.ID> = []
     /// The listeners.
@@ -44,15 +49,26 @@ public final class PortmapServer {
     private var nextID: UInt64 = 0
     private var isClosing = false
     var broadcasts = BroadcastCache()
+    let ownAddresses = OwnAddresses()
+    var localFlood = LocalFlood()
+    private var looking: RepeatedTask?
 
     /// Connections that are accepted before other events are looked at.
     static let connectionsAtOnce: UInt = 16
     /// Before a listener that NIO gave up is taken up again, or one that found no descriptor tries again.
     static let pause: TimeAmount = .milliseconds(100)
 
-    public init(on loop: any EventLoop, recordBytesMax: Int, delegate: any PortmapServerDelegate) {
+    /// Calls take some hundred bytes: what the kernel keeps of a peer that sends on and on.
+    private static let receiveBufferBytes = 16 << 10
+    private static let readBytes = (least: 512, first: 2048, most: 16 << 10)
+
+    /// - Parameter owedBytesMax: replies that a TCP peer may leave unread; then nothing more is taken from it.
+    public init(
+        on loop: any EventLoop, recordBytesMax: Int, owedBytesMax: Int, delegate: any PortmapServerDelegate
+    ) {
         self.loop = loop
         self.recordBytesMax = recordBytesMax
+        self.owedBytesMax = owedBytesMax
         self.delegate = delegate
     }
 
@@ -74,11 +90,25 @@ public final class PortmapServer {
             case .tcp: listenForConnections(socket)
             }
         }
+        let this = NIOLoopBound(self, eventLoop: loop)
+        let period = TimeAmount.milliseconds(1000 / Int64(LocalFlood.looksPerSecond))
+        looking = loop.scheduleRepeatedTask(initialDelay: period, delay: period) { _ in this.value.look() }
         return EventLoopFuture.andAllSucceed(started, on: loop)
     }
 
+    /// A tenth of a second has passed.
+    private func look() {
+        if localFlood.looked(), localFlood.thinning == 1 {
+            delegate?.serverFailed("local users flood port 111 over UDP; their datagrams are thinned out meanwhile")
+        }
+        if let failure = ownAddresses.looked(thinning: localFlood.thinning) { delegate?.serverFailed(failure) }
+    }
+
     private func listenForDatagrams(_ socket: ListeningSocket, as id: UInt64) -> EventLoopFuture<Void> {
-        if outbox(of: id) == nil { outboxes.append((id, rpcw_outbox_create(socket.descriptor))) }
+        if outbox(of: id) == nil {
+            outboxes.append((id, rpcw_outbox_create(socket.descriptor)))
+            if let failure = ownAddresses.filter(socket) { delegate?.serverFailed(failure) }
+        }
         let this = NIOLoopBound(self, eventLoop: loop)
         let bootstrap = DatagramBootstrap(group: loop)
             .channelOption(.receivePacketInfo, value: true)
@@ -141,8 +171,19 @@ public final class PortmapServer {
                 }
             }
             .serverChannelOption(.maxMessagesPerRead, value: Self.connectionsAtOnce)
+            // Connections inherit these.
+            .serverChannelOption(.socketOption(.so_rcvbuf), value: Self.receiveBufferBytes)
+            .serverChannelOption(.socketOption(.so_sndbuf), value: owedBytesMax)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .childChannelOption(.writeBufferWaterMark, value: .init(low: 16 << 10, high: 64 << 10))
+            .childChannelOption(.writeBufferWaterMark, value: .init(low: owedBytesMax / 2, high: owedBytesMax))
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            // Then the others have their turn.
+            .childChannelOption(.maxMessagesPerRead, value: 1)
+            .childChannelOption(
+                .recvAllocator,
+                value: AdaptiveRecvByteBufferAllocator(
+                    minimum: Self.readBytes.least, initial: Self.readBytes.first, maximum: Self.readBytes.most)
+            )
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(ConnectionHandler(server: this.value))
@@ -186,28 +227,35 @@ public final class PortmapServer {
     }
 
     private func sendRecord(_ reply: Reply, to peer: Peer) {
-        guard let channel = connections[peer.channel] else { return }
-        encoder.clear()
-        reply.encode(into: &encoder)
-        var buffer = channel.allocator.buffer(capacity: encoder.bytes.count + 4)
-        buffer.writeInteger(RecordReader.header(forRecordBytes: encoder.bytes.count))
-        buffer.writeBytes(encoder.bytes)
-        channel.write(buffer, promise: nil)
+        guard let connection = connections[peer.channel] else { return }
+        let (first, rest) = records.buffers(for: reply)
+        connection.write(first, rest)
+        owed.wrote(first.readableBytes + (rest?.readableBytes ?? 0))
         unflushed.insert(peer.channel)
     }
 
     private func flush() {
         isFlushDue = false
         for (_, outbox) in outboxes { rpcw_outbox_flush(outbox) }
-        for id in unflushed { connections[id]?.flush() }
-        unflushed.removeAll(keepingCapacity: true)
+        guard !unflushed.isEmpty else { return }
+        var flushed: Set<ConnectionTable.ID> = []
+        swap(&flushed, &unflushed)
+        for id in flushed { connections[id]?.flush() }
+        if owed.isLookDue { lookForGreed() }
+        var haveCalled = false
+        for id in flushed where connections[id]?.goOn() == true { haveCalled = true }
+        if haveCalled { delegate?.callsDelivered() }
+        guard unflushed.isEmpty else { return }
+        flushed.removeAll(keepingCapacity: true)
+        unflushed = flushed
+    }
+
+    private func lookForGreed() {
+        for id in owed.looked(connections.mapValues(\.owedBytes)) { delegate?.repliesOverflowed(id) }
     }
 
     /// Ends a connection, behind the replies that were sent to it.
-    public func closeConnection(_ id: ConnectionTable.ID) {
-        connections[id]?.flush()
-        connections[id]?.close(promise: nil)
-    }
+    public func closeConnection(_ id: ConnectionTable.ID) { connections[id]?.close() }
 
     /// What comes from now on stays in the sockets, for whoever else has them. Replies still leave.
     public func stopListening() {
@@ -219,13 +267,15 @@ public final class PortmapServer {
     /// Closes the connections but those whose first call, or the rest of one, is to come.
     public func closeAnswered() {
         flush()
-        for (id, channel) in connections where !awaited.contains(id) { channel.close(promise: nil) }
+        for (id, connection) in connections where !awaited.contains(id) { connection.close() }
     }
 
     public func close() {
         isClosing = true
+        looking?.cancel()
         flush()
-        for channel in channels + Array(connections.values) { channel.close(promise: nil) }
+        for channel in channels { channel.close(promise: nil) }
+        for connection in connections.values { connection.close() }
         delegate = nil
     }
 }

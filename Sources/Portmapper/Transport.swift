@@ -1,5 +1,5 @@
 /// The transport of a service: what `prot` of a mapping names, and what a netid implies.
-public enum Transport: UInt8, Hashable, Sendable, CaseIterable, CustomStringConvertible {
+public enum Transport: UInt8, Hashable, Sendable, CaseIterable, BitwiseCopyable, CustomStringConvertible {
     case tcp = 6  // RFC 1833, 3.1: PMAP_IPPROTO_TCP
     case udp = 17  // RFC 1833, 3.1: PMAP_IPPROTO_UDP
 

@@ -8,20 +8,23 @@ struct AddressRanges: Hashable, Sendable {
         self.ranges = ranges
     }
 
-    /// How many addresses of `range` lie in none of these, `limit` at the most; a binary search.
-    func uncovered(_ range: AddressRange, limit: Int) -> Int {
-        var covered: UInt128 = 0
+    /// The addresses of `range` that lie in none of these; `nil` if they are more than `limit`. A binary search.
+    func uncovered(_ range: AddressRange, limit: Int) -> [IPAddress]? {
+        var uncovered: [IPAddress] = []
+        var next: IPAddress? = range.first
         var index = firstIndex(endingAtOrAfter: range.first)
-        while index < ranges.count, ranges[index].first <= range.last {
-            let overlap = AddressRange(max(ranges[index].first, range.first), min(ranges[index].last, range.last))
-            // All of IPv6 has one address more than 128 bits count.
-            let (sum, isOver) = covered.addingReportingOverflow(overlap.steps)
-            if isOver || sum >= range.steps { return 0 }
-            covered = sum + 1
-            index += 1
+        while let first = next, first <= range.last {
+            let covering = index < ranges.count && ranges[index].first <= range.last ? ranges[index] : nil
+            if let covering, covering.first <= first {
+                next = covering.last.successor
+                index += 1
+                continue
+            }
+            guard uncovered.count < limit else { return nil }
+            uncovered.append(first)
+            next = first.successor
         }
-        let uncoveredSteps = range.steps - covered
-        return uncoveredSteps >= UInt128(limit) ? limit : Int(uncoveredSteps) + 1
+        return uncovered
     }
 
     private func firstIndex(endingAtOrAfter address: IPAddress) -> Int {
@@ -34,13 +37,12 @@ struct AddressRanges: Hashable, Sendable {
     }
 }
 
-extension AddressRange {
-    /// One less than the number of its addresses.
-    fileprivate var steps: UInt128 {
-        switch (first, last) {
-        case (.v4(let first), .v4(let last)): UInt128(last - first)
-        case (.v6(let first), .v6(let last)): last.value - first.value
-        case (.v4, .v6), (.v6, .v4): preconditionFailure("a range runs in one family")
+extension IPAddress {
+    /// `nil` behind the last one of the family.
+    fileprivate var successor: IPAddress? {
+        switch self {
+        case .v4(let bits): bits < .max ? .v4(bits + 1) : nil
+        case .v6(let bits): bits.value < .max ? .v6(IPv6Bits(bits.value + 1)) : nil
         }
     }
 }

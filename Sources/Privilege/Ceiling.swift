@@ -12,11 +12,13 @@ public struct Ceiling: Sendable {
     private let shape: TableShape
     private let never: Set<UInt16>
     private let clients: [Transport: AddressRanges]
-    /// Addresses beyond the prefixes of policy that one element may open: those of its host names, which are resolved
-    /// by the other process, for to resolve is to read what strangers send.
+    /// Addresses beyond the prefixes of policy for which there may be elements, all together: those of its host names,
+    /// which are resolved by the other process, for to resolve is to read what strangers send.
     private let hostAddressesMax: Int
     /// What the kernel held when the netfilter process started: to make the table anew with it opens nothing.
-    public var inherited = Inherited()
+    private var inherited = Inherited()
+    /// What was done for addresses beyond the prefixes.
+    public var outside = OutsideElements()
 
     /// The elements of an earlier run.
     public struct Inherited: Hashable, Sendable {
@@ -28,6 +30,29 @@ public struct Ceiling: Sendable {
         public init(_ contents: TableContents) {
             granted = Set(contents.granted.map(\.key))
             standing = contents.standing
+        }
+
+        var isEmpty: Bool { granted.isEmpty && standing.isEmpty }
+
+        func holds(_ operation: Operation) -> Bool {
+            switch operation {
+            case .issue(let key, _, _, _), .issueNew(let key, _, _): granted.contains(key)
+            case .stand(let key): standing.contains(key)
+            case .makeTable, .takeTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget, .unstand,
+                .standAnew, .quarantine, .release, .shield, .unshield:
+                false
+            }
+        }
+
+        /// What was taken away on purpose is inherited no longer.
+        mutating func remove(_ operation: Operation) {
+            switch operation {
+            case .revoke(let key): granted.remove(key)
+            case .unstand(let key): standing.remove(key)
+            case .makeTable, .takeTable, .deleteTable, .guardPort, .unguardPort, .issue, .issueNew, .remember, .forget,
+                .stand, .standAnew, .quarantine, .release, .shield, .unshield:
+                break
+            }
         }
     }
 
@@ -53,15 +78,47 @@ public struct Ceiling: Sendable {
         hostAddressesMax = Set(opening.flatMap(\.hostNames)).count * Self.addressesOfNameMax
     }
 
-    /// Why the transaction may not be done, or `nil`.
-    public func refusal(of transaction: Transaction) -> CommitFailure? {
+    /// What the kernel was found with, at the start.
+    public mutating func inherit(_ contents: TableContents) {
+        inherited = Inherited(contents)
+        for key in inherited.granted where isOutside(key) { outside.grant(key) }
+        for key in inherited.standing { if let addresses = addresses(outside: key) { outside.stand(key, addresses) } }
+    }
+
+    /// The files were read anew: what was done so far stays counted, as far as it lies outside now.
+    public mutating func succeed(_ old: Ceiling) {
+        inherited = old.inherited
+        for key in old.outside.grants where isOutside(key) { outside.grant(key) }
+        for key in old.outside.ranges { if let addresses = addresses(outside: key) { outside.stand(key, addresses) } }
+    }
+
+    /// Judges what is asked. All of it is done at once, so what counts is what there is in the end.
+    ///
+    /// - Returns: what there is outside then, for ``done(_:_:)``.
+    /// - Throws: why it may not be done.
+    public func judge(_ transaction: Transaction) throws(CommitFailure) -> OutsideElements {
         guard transaction.table == shape.name else {
-            return Self.failure("the table is \(shape.name), not \(transaction.table)", at: nil)
+            throw Self.failure("the table is \(shape.name), not \(transaction.table)", at: nil)
         }
+        var outside = outside
+        var latestOutside: Int?
         for (index, operation) in transaction.operations.enumerated() {
-            if let why = refusal(of: operation) { return Self.failure(why, at: index) }
+            let count = outside.addressCount
+            if let why = refusal(of: operation, &outside) { throw Self.failure(why, at: index) }
+            if outside.addressCount > count, !inherited.holds(operation) { latestOutside = index }
         }
-        return nil
+        guard let latestOutside, outside.addressCount > hostAddressesMax else { return outside }
+        throw CommitFailure(
+            errno: Self.noSpace,
+            message: Self.text("the host names of rules open ports for \(hostAddressesMax) addresses in all"),
+            operation: latestOutside)
+    }
+
+    /// The kernel has done it.
+    public mutating func done(_ transaction: Transaction, _ outside: OutsideElements) {
+        self.outside = outside
+        guard !inherited.isEmpty else { return }
+        for operation in transaction.operations { inherited.remove(operation) }
     }
 
     /// Why the flows may not be ended, or `nil`.
@@ -72,43 +129,84 @@ public struct Ceiling: Sendable {
         refusal(ofPort: grant.service) == nil && refusal(ofTimeout: left) == nil
     }
 
-    private func refusal(of operation: Operation) -> String? {
+    private func refusal(of operation: Operation, _ outside: inout OutsideElements) -> String? {
         switch operation {
-        case .makeTable(let wanted), .takeTable(let wanted):
-            wanted == shape ? nil : "the configuration asks for another table than \(wanted)"
-        case .deleteTable(let name): name == shape.name ? nil : "the table is \(shape.name), not \(name)"
-        case .guardPort(let service): refusal(ofPort: service)
-        case .issue(let key, let timeout, let expiresIn, _):
-            refusal(of: key) ?? refusal(ofTimeout: max(timeout, expiresIn ?? .zero))
-        case .issueNew(let key, let timeout, _): refusal(of: key) ?? refusal(ofTimeout: timeout)
-        case .stand(let key): refusal(of: key)
-        case .unguardPort, .revoke, .remember, .forget, .unstand, .standAnew, .quarantine, .release, .shield, .unshield:
-            nil
+        case .makeTable(let wanted):
+            outside = OutsideElements()
+            return refusal(ofShape: wanted)
+        case .takeTable(let wanted):
+            outside.unstandAll()
+            return refusal(ofShape: wanted)
+        case .deleteTable(let name):
+            outside = OutsideElements()
+            return name == shape.name ? nil : "the table is \(shape.name), not \(name)"
+        case .guardPort(let service): return refusal(ofPort: service)
+        case .issue(let key, let timeout, let expiresIn, let comment):
+            return refusal(of: key, &outside) ?? refusal(ofTimeout: max(timeout, expiresIn ?? .zero))
+                ?? refusal(ofComment: comment)
+        case .issueNew(let key, let timeout, let comment):
+            return refusal(of: key, &outside) ?? refusal(ofTimeout: timeout) ?? refusal(ofComment: comment)
+        case .stand(let key): return refusal(of: key, &outside)
+        case .remember(_, _, let comment): return refusal(ofComment: comment)
+        case .revoke(let key):
+            outside.revoke(key)
+            return nil
+        case .unstand(let key):
+            outside.unstand(key)
+            return nil
+        case .standAnew:
+            outside.unstandAll()
+            return nil
+        case .unguardPort, .forget, .quarantine, .release, .shield, .unshield: return nil
         }
+    }
+
+    private func refusal(ofShape wanted: TableShape) -> String? {
+        wanted == shape ? nil : "the configuration asks for another table than \(wanted)"
+    }
+
+    private func refusal(ofComment comment: String) -> String? {
+        ElementComment.permits(comment)
+            ? nil
+            : "a comment has more than \(ElementComment.bytesMax) bytes, or others than printable ASCII without \" and \\"
     }
 
     private func refusal(ofPort service: ServicePort) -> String? {
         never.contains(service.port) ? "\(service) is in firewall.never" : nil
     }
 
-    private func refusal(of key: GrantKey) -> String? {
+    private func refusal(of key: GrantKey, _ outside: inout OutsideElements) -> String? {
         if let why = refusal(ofPort: key.service) { return why }
-        let client = AddressRange(key.client, key.client)
-        guard exceedsPolicy(client, key.service), !inherited.granted.contains(key) else { return nil }
-        return "no rule opens anything over \(key.service.transport) for \(key.client)"
+        guard isOutside(key) else { return nil }
+        guard hostAddressesMax > 0 || inherited.granted.contains(key) else {
+            return "no rule opens anything over \(key.service.transport) for \(key.client)"
+        }
+        outside.grant(key)
+        return nil
     }
 
-    private func refusal(of key: StandingKey) -> String? {
+    private func refusal(of key: StandingKey, _ outside: inout OutsideElements) -> String? {
         // Nobody guards it: this only lets clients through to the one that asks, while it is shielded from strangers.
         if key.service.port == Self.portmapperPort { return nil }
         if let why = refusal(ofPort: key.service) { return why }
-        guard exceedsPolicy(key.clients, key.service), !inherited.standing.contains(key) else { return nil }
-        return "no rule opens anything over \(key.service.transport) for all of \(key.clients)"
+        guard let addresses = addresses(outside: key) else {
+            // Too many to be counted one by one.
+            guard inherited.standing.contains(key) else {
+                return "no rule opens anything over \(key.service.transport) for all of \(key.clients)"
+            }
+            return nil
+        }
+        if !addresses.isEmpty { outside.stand(key, addresses) }
+        return nil
     }
 
-    private func exceedsPolicy(_ range: AddressRange, _ service: ServicePort) -> Bool {
-        let limit = hostAddressesMax + 1
-        return (clients[service.transport]?.uncovered(range, limit: limit) ?? limit) > hostAddressesMax
+    private func isOutside(_ key: GrantKey) -> Bool {
+        clients[key.service.transport]?.uncovered(AddressRange(key.client, key.client), limit: 1)?.isEmpty != true
+    }
+
+    /// `nil`: more than all host names can have.
+    private func addresses(outside key: StandingKey) -> [IPAddress]? {
+        clients[key.service.transport]?.uncovered(key.clients, limit: hostAddressesMax)
     }
 
     private func refusal(ofTimeout timeout: Duration) -> String? {
@@ -121,7 +219,9 @@ public struct Ceiling: Sendable {
         CommitFailure(errno: notPermitted, message: text(why), operation: operation)
     }
 
-    private static let notPermitted: Int32 = 1  // EPERM; this target imports no C library
+    // This target imports no C library.
+    private static let notPermitted: Int32 = 1  // EPERM
+    private static let noSpace: Int32 = 28  // ENOSPC
 }
 
 extension Rule {

@@ -80,6 +80,8 @@ extension XDREncoder {
         uint32(UInt32(clamping: shape.quarantinesMax))
         bool(shape.isOwned)
         uint32(UInt32(shape.logGroup))
+        uint32(shape.flowMark)
+        uint32(shape.ownFlowMark)
     }
 }
 
@@ -125,6 +127,8 @@ extension XDRDecoder {
             quarantinesMax: Int(try uint32()))
         shape.isOwned = try bool()
         shape.logGroup = try uint16()
+        shape.flowMark = try uint32()
+        shape.ownFlowMark = try uint32()
         return shape
     }
 }

@@ -8,6 +8,11 @@ public enum Privileges {
         case netAdmin
     }
 
+    /// Becomes the user, for good. Said before ``keep(only:)``, while there is one thread.
+    public static func become(_ user: ServiceUser) throws(SandboxError) {
+        try check(csb_become(user.id, user.group), "becoming user \(user.name)")
+    }
+
     /// Gives up every capability but this one, and the hope to win any by exec.
     public static func keep(only capability: Capability?) throws(SandboxError) {
         let kept: UInt64 =
@@ -31,22 +36,33 @@ public enum Privileges {
     /// Landlock: reads files, and does nothing else with them, nor with TCP.
     /// - Returns: `false` if the kernel has none.
     public static func onlyReadFiles() throws(SandboxError) -> Bool {
-        try isDone(csb_landlock(nil, 0), "restricting access to files")
+        try isDone(csb_landlock(nil, 0, 0), "restricting access to files")
     }
 
     /// Landlock: reads files, and writes beneath these folders alone.
+    /// - Parameter usesAbstractSockets: it talks to others' unix sockets that have no place in the file system.
     /// - Returns: `false` if the kernel has none.
-    public static func onlyWriteFiles(beneath folders: [String]) throws(SandboxError) -> Bool {
+    public static func onlyWriteFiles(
+        beneath folders: [String], usesAbstractSockets: Bool = false
+    ) throws(SandboxError) -> Bool {
         let paths = folders.map { strdup($0) }
         defer { for path in paths { free(path) } }
         let pointers = paths.map { UnsafePointer($0) }
-        return try isDone(csb_landlock(pointers, pointers.count), "restricting access to files")
+        return try isDone(
+            csb_landlock(pointers, pointers.count, usesAbstractSockets ? 1 : 0),
+            "restricting access to files beneath \(folders.joined(separator: ", "))")
     }
 
     /// Seccomp: the system calls that the netfilter process makes.
     /// - Returns: `false` if the kernel has none.
     public static func onlyNetfilterCalls() throws(SandboxError) -> Bool {
         try isDone(csb_seccomp(), "restricting system calls")
+    }
+
+    /// Seccomp: no system calls that neither the daemon nor its libraries need.
+    /// - Returns: `false` if the kernel has none.
+    public static func noUnneededCalls() throws(SandboxError) -> Bool {
+        try isDone(csb_deny_calls(), "restricting system calls")
     }
 
     private static func isDone(_ number: Int32, _ doing: String) throws(SandboxError) -> Bool {

@@ -7,6 +7,7 @@ import Portmapper
 struct AuditLimiter {
     /// Full lines a second for one client: enough to read, too few to fill a disk.
     static let linesPerSecondPerClient = 20
+    /// Of all strangers together, and as many of all clients that a rule names.
     static let linesPerSecond = 500
     /// A burst passes whole, so that a mount storm or a scan is seen as it was.
     static let burstSeconds = 10
@@ -24,14 +25,14 @@ struct AuditLimiter {
     private var firstSwallowed: Instant?
 
     /// Whether the event may be written in full.
-    mutating func admits(_ event: AuditEvent, at now: Instant) -> Bool {
-        admits(event.kind, of: event.client, over: event.transport, at: now)
+    mutating func admits(_ event: AuditEvent, isNamed: Bool = false, at now: Instant) -> Bool {
+        admits(event.kind, of: event.client, isNamed: isNamed, over: event.transport, at: now)
     }
 
     mutating func admits(
-        _ kind: AuditEvent.Kind, of client: IPAddress?, over transport: Transport?, at now: Instant
+        _ kind: AuditEvent.Kind, of client: IPAddress?, isNamed: Bool, over transport: Transport?, at now: Instant
     ) -> Bool {
-        if hasRoom(for: kind, client, transport, at: now) { return true }
+        if hasRoom(for: kind, client, isNamed, transport, at: now) { return true }
         swallow(kind, 1, at: now)
         return false
     }
@@ -44,7 +45,7 @@ struct AuditLimiter {
     }
 
     private mutating func hasRoom(
-        for kind: AuditEvent.Kind, _ client: IPAddress?, _ transport: Transport?, at now: Instant
+        for kind: AuditEvent.Kind, _ client: IPAddress?, _ isNamed: Bool, _ transport: Transport?, at now: Instant
     ) -> Bool {
         switch kind {
         case .enumeration, .quarantined, .released: return findings.admits(.everyone, at: now)
@@ -53,8 +54,8 @@ struct AuditLimiter {
         case .permitted, .denied, .malformed, .granted, .renewed, .expired, .revoked, .probed, .tampered, .restored,
             .rpcbindDown, .rpcbindUp, .reloaded, .reloadRefused, .started, .stopped, .suppressed, .shielded:
             guard let client else { return true }
-            let key = RateLimiter.Key(client, transport ?? .udp)
-            return perClient.admits(key, at: now) && inAll.admits(.everyone, at: now)
+            let key = RateLimiter.Key(client, transport ?? .udp, isNamed: isNamed)
+            return perClient.admits(key, at: now) && inAll.admits(isNamed ? .everyoneNamed : .everyone, at: now)
         }
     }
 

@@ -4,6 +4,8 @@ import Portmapper
 ///
 /// ```
 /// opened ──▶ idle ⇄ inside a record        closed by the peer, by tcp-idle, or to make room
+///              ⇅
+///        a call under way                  closed by the peer; for another client, when there is no other
 /// ```
 public struct ConnectionTable: Sendable {
     public typealias ID = UInt64
@@ -16,54 +18,91 @@ public struct ConnectionTable: Sendable {
         /// When it last became idle, or when its unfinished record began.
         var waitingSince: Instant
         var isInsideRecord = false
+        /// Nothing has come yet.
+        var isSilent = true
+        var callsUnderWay = 0
 
         var isStranger: Bool { !isLocal && !isNamed }
+        var isAnswered: Bool { callsUnderWay == 0 }
+
+        /// Nobody loses a call by its end: what was sent right behind the handshake has been read by now.
+        func isIdle(at now: Instant) -> Bool {
+            isAnswered && !(isSilent && now - waitingSince < ConnectionTable.patience)
+        }
     }
 
     private var limits: Settings.Limits
     private var connections: [ID: Connection] = [:]
     private var counts: [IPAddress: Int] = [:]
     private var localCount = 0
-    /// By when they began to wait; who has been heard since, or is gone, is passed over.
-    private var strangers = DueQueue<ID>()
+    /// Clients that have more connections than `tcp-connections-per-client`.
+    private var overLimit: Set<IPAddress> = []
+    /// By when they began to wait.
+    private var strangers = DueTable<ID>(staleEntriesMax: victimsAtOnce)
 
     public init(limits: Settings.Limits) {
         self.limits = limits
     }
 
     public var count: Int { connections.count }
-    var strangersRemembered: Int { strangers.count }
+    var strangersRemembered: Int { strangers.queuedCount }
 
     public mutating func limitsReplaced(_ limits: Settings.Limits) {
         self.limits = limits
     }
 
+    /// What a client has sent right behind the handshake is read within this time.
+    static let patience: Duration = .milliseconds(250)
+    /// So many times its places a client has while all its connections have calls under way: nodes mount some hundred
+    /// file systems at once, each by a connection of its own.
+    static let placesMax = 8
+
     /// Takes a connection in; returns those that must be closed, which may be the new one.
     ///
-    /// At its own limit, a client that a rule names loses its longest waiting connection, a stranger the new one. When
-    /// all places are taken, the longest waiting stranger goes, then the longest waiting connection of the client that
-    /// has the most. Local connections always get in, and have as many places of their own, which they take from each
-    /// other.
+    /// At its own limit, a client that a rule names loses its longest idle connection. If none is idle, it gets some more,
+    /// and loses what is too much when it has been answered (``surplus(at:)``). A stranger loses the new one. When all
+    /// places are taken, the longest waiting stranger goes, then a connection of the client that has the most. Local
+    /// connections have as many places of their own, which they take from each other.
     public mutating func opened(
         _ id: ID, from client: IPAddress, isLocal: Bool, isNamed: Bool, at now: Instant
     ) -> [ID] {
         let source = isNamed || isLocal ? client : client.site
         let connection = Connection(source: source, isLocal: isLocal, isNamed: isNamed, waitingSince: now)
         var victims: [ID] = []
-        if !isLocal, counts[source, default: 0] >= limits.tcpConnectionsPerClient {
-            guard isNamed, let own = longestWaiting(where: { $0.source == source }) else { return [id] }
-            victims.append(own)
-        } else if (isLocal ? localCount : connections.count - localCount) >= limits.tcpConnections {
-            guard let victim = isLocal ? longestWaiting(where: \.isLocal) : victim(ofNamed: isNamed) else {
+        let own = counts[source, default: 0]
+        if !isLocal, own >= limits.tcpConnectionsPerClient {
+            guard isNamed else { return [id] }
+            if let idle = longestWaiting(where: { $0.source == source && $0.isIdle(at: now) }) {
+                victims.append(idle)
+            } else if own >= Self.placesMax * limits.tcpConnectionsPerClient {
                 return [id]
             }
+        }
+        if victims.isEmpty, (isLocal ? localCount : connections.count - localCount) >= limits.tcpConnections {
+            guard let victim = isLocal ? localVictim(at: now) : victim(for: connection, at: now) else { return [id] }
             victims.append(victim)
         }
         for victim in victims { closed(victim) }
         connections[id] = connection
         counts[source, default: 0] += 1
         if isLocal { localCount += 1 }
-        if connection.isStranger { waits(id, since: now) }
+        if !isLocal, counts[source, default: 0] > limits.tcpConnectionsPerClient { overLimit.insert(source) }
+        if connection.isStranger { strangers.insert(id, at: now) }
+        return victims
+    }
+
+    /// Connections that their clients have beyond their limit, and that have been answered.
+    public mutating func surplus(at now: Instant) -> [ID] {
+        var victims: [ID] = []
+        for source in overLimit.sorted() {
+            while counts[source, default: 0] > limits.tcpConnectionsPerClient,
+                let idle = longestWaiting(where: { !$0.isLocal && $0.source == source && $0.isIdle(at: now) })
+            {
+                closed(idle)
+                victims.append(idle)
+            }
+            if counts[source, default: 0] <= limits.tcpConnectionsPerClient { overLimit.remove(source) }
+        }
         return victims
     }
 
@@ -80,18 +119,25 @@ public struct ConnectionTable: Sendable {
     /// Enough to let those in who wait, few enough to look for at once.
     static let victimsAtOnce = 16
 
-    /// A stranger never takes the place of a client that a rule names.
-    private mutating func victim(ofNamed isNamed: Bool) -> ID? {
+    /// A stranger never takes the place of a client that a rule names, nor a client that of its own call under way.
+    private mutating func victim(for newcomer: Connection, at now: Instant) -> ID? {
         if let stranger = longestWaitingStranger() { return stranger }
-        return isNamed ? greediest() : nil
+        guard newcomer.isNamed, let most = mostOfOneClient() else { return nil }
+        let isOfGreediest = { [counts] (connection: Connection) in
+            !connection.isLocal && counts[connection.source, default: 0] == most
+        }
+        return longestWaiting { isOfGreediest($0) && $0.isIdle(at: now) }
+            ?? longestWaiting { isOfGreediest($0) && $0.isAnswered }
+            ?? longestWaiting { isOfGreediest($0) && $0.source != newcomer.source }
+    }
+
+    private func localVictim(at now: Instant) -> ID? {
+        longestWaiting { $0.isLocal && $0.isIdle(at: now) } ?? longestWaiting { $0.isLocal && $0.isAnswered }
     }
 
     /// Found without a look at all connections: in a flood each new one asks for it.
     private mutating func longestWaitingStranger() -> ID? {
-        while let (id, since) = strangers.popFirst(until: .distantFuture) {
-            if connections[id]?.waitingSince == since { return id }
-        }
-        return nil
+        strangers.popFirst(until: .distantFuture)?.key
     }
 
     private func longestWaiting(where isCandidate: (Connection) -> Bool) -> ID? {
@@ -103,41 +149,42 @@ public struct ConnectionTable: Sendable {
         return longest?.id
     }
 
-    private func greediest() -> ID? {
-        let remote = connections.values.lazy.filter { !$0.isLocal }.map(\.source)
-        guard let most = remote.map({ counts[$0, default: 0] }).max() else { return nil }
-        return longestWaiting { !$0.isLocal && counts[$0.source, default: 0] == most }
+    private func mostOfOneClient() -> Int? {
+        connections.values.lazy.filter { !$0.isLocal }.map { counts[$0.source, default: 0] }.max()
     }
 
     /// Bytes arrived: a record is complete, or has begun and isn't.
     public mutating func received(_ id: ID, isInsideRecord: Bool, at now: Instant) {
         guard let connection = connections[id] else { return }
+        connections[id]?.isSilent = false
         // A record that trickles in must not buy time.
         if isInsideRecord, connection.isInsideRecord { return }
         connections[id]?.waitingSince = now
         connections[id]?.isInsideRecord = isInsideRecord
-        if connection.isStranger { waits(id, since: now) }
-    }
-
-    private mutating func waits(_ id: ID, since now: Instant) {
-        strangers.insert(id, at: now)
-        guard strangers.count > 2 * connections.count + Self.victimsAtOnce else { return }
-        strangers = DueQueue()
-        for (id, connection) in connections where connection.isStranger {
-            strangers.insert(id, at: connection.waitingSince)
-        }
+        if connection.isStranger { strangers.insert(id, at: now) }
     }
 
     public mutating func closed(_ id: ID) {
         guard let connection = connections.removeValue(forKey: id), let count = counts[connection.source] else {
             return
         }
+        _ = strangers.remove(id)
         counts[connection.source] = count > 1 ? count - 1 : nil
         if connection.isLocal { localCount -= 1 }
     }
 
-    /// The connections that have waited longer than `tcp-idle`.
-    public func expired(at now: Instant) -> [ID] {
-        connections.filter { now - $0.value.waitingSince > limits.tcpIdle }.map(\.key).sorted()
+    /// A call that the connection brought is being answered.
+    mutating func callBegan(_ id: ID) { connections[id]?.callsUnderWay += 1 }
+
+    mutating func callEnded(_ id: ID) { connections[id]?.callsUnderWay -= 1 }
+
+    /// The connections that have waited longer than `tcp-idle`, which none does while its call is under way.
+    public mutating func expired(at now: Instant) -> [ID] {
+        for (id, connection) in connections where !connection.isAnswered && !connection.isInsideRecord {
+            connections[id]?.waitingSince = now
+            if connection.isStranger { strangers.insert(id, at: now) }
+        }
+        return connections.filter { $0.value.isAnswered && now - $0.value.waitingSince > limits.tcpIdle }.map(\.key)
+            .sorted()
     }
 }

@@ -1,10 +1,27 @@
 /// Items by the instant at which they are due: a binary heap.
+///
+/// An item that came again, or went, leaves its old entry until that is due: whoever takes an entry asks whether it still
+/// stands. When old entries outnumber what lives, they are thrown out.
 struct DueQueue<Item: Sendable>: Sendable {
     private var heap: [(at: Instant, item: Item)] = []
+    /// That many entries more than twice what lives.
+    let staleEntriesMax: Int
+
+    init(staleEntriesMax: Int = 1024) { self.staleEntriesMax = staleEntriesMax }
 
     var count: Int { heap.count }
 
-    mutating func insert(_ item: Item, at instant: Instant) {
+    /// - Parameters:
+    ///   - livingCount: the number of items that live, the new one among them.
+    ///   - living: each of them, once, with its instant.
+    mutating func insert<Living: Sequence>(
+        _ item: Item, at instant: Instant, among livingCount: Int, _ living: @autoclosure () -> Living
+    ) where Living.Element == (Item, Instant) {
+        guard heap.count < 2 * livingCount + staleEntriesMax else {
+            heap = living().map { (at: $0.1, item: $0.0) }
+            for parent in (0..<heap.count / 2).reversed() { sink(parent) }
+            return
+        }
         heap.append((instant, item))
         var child = heap.count - 1
         while child > 0, heap[child].at < heap[(child - 1) / 2].at {
@@ -18,15 +35,19 @@ struct DueQueue<Item: Sendable>: Sendable {
         guard let first = heap.first, first.at <= now else { return nil }
         heap.swapAt(0, heap.count - 1)
         heap.removeLast()
-        var parent = 0
+        sink(0)
+        return (first.item, first.at)
+    }
+
+    private mutating func sink(_ place: Int) {
+        var parent = place
         while true {
             var child = 2 * parent + 1
-            guard child < heap.count else { break }
+            guard child < heap.count else { return }
             if child + 1 < heap.count, heap[child + 1].at < heap[child].at { child += 1 }
-            guard heap[child].at < heap[parent].at else { break }
+            guard heap[child].at < heap[parent].at else { return }
             heap.swapAt(parent, child)
             parent = child
         }
-        return (first.item, first.at)
     }
 }

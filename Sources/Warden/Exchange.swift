@@ -31,18 +31,21 @@ struct Exchange {
     final class Request: Sendable {
         let peer: Peer
         let xid: UInt32
+        /// The length of the call.
+        let byteCount: Int
         let call: PortmapperCall
         let permission: Permission
 
-        init(peer: Peer, xid: UInt32, call: PortmapperCall, permission: Permission) {
+        init(peer: Peer, xid: UInt32, byteCount: Int, call: PortmapperCall, permission: Permission) {
             self.peer = peer
             self.xid = xid
+            self.byteCount = byteCount
             self.call = call
             self.permission = permission
         }
 
         func with(_ permission: Permission) -> Request {
-            Request(peer: peer, xid: xid, call: call, permission: permission)
+            Request(peer: peer, xid: xid, byteCount: byteCount, call: call, permission: permission)
         }
     }
 

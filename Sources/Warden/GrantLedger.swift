@@ -10,6 +10,8 @@ public struct Grant: Hashable, Sendable {
     public var issued: Timestamp
     /// The kernel keeps the element at least this long; packets prolong it without our knowing.
     public var expiresNotBefore: Instant
+    /// A call over UDP asked for it, and no packet of the client has used it, as far as we know.
+    public var isUnproven = false
 }
 
 /// The grants that the kernel holds, as far as we know: it expires and prolongs them by itself.
@@ -76,6 +78,8 @@ struct GrantLedger: Sendable {
         return places[number].grant.expiresNotBefore
     }
 
+    func isUnproven(_ key: GrantKey) -> Bool { number(of: key).map { places[$0].grant.isUnproven } ?? false }
+
     func count(of client: IPAddress) -> Int {
         var count = 0
         var number = firstOfClient[client] ?? Self.none
@@ -135,24 +139,30 @@ struct GrantLedger: Sendable {
         places[Int(before)].next = next
     }
 
+    /// The kernel keeps it longer than we knew: if not just by the inaccuracy of clocks, packets have used it.
     mutating func prolong(_ key: GrantKey, notBefore instant: Instant) {
+        guard let number = number(of: key) else { return }
+        if instant > places[number].grant.expiresNotBefore + GrantLives.tolerance {
+            places[number].grant.isUnproven = false
+        }
+        begin(key, notBefore: instant)
+    }
+
+    /// The grant is what it was, with another end.
+    mutating func begin(_ key: GrantKey, notBefore instant: Instant) {
         guard let number = number(of: key) else { return }
         places[number].grant.expiresNotBefore = instant
         look(after: number, at: instant)
     }
 
-    /// Entries of grants that were renewed or removed stay in the queue until they are due; not more than this.
     private mutating func look(after number: Int, at instant: Instant) {
-        due.insert(Number(number), at: instant)
-        guard due.count > 4 * count + Self.staleEntriesMax else { return }
-        due = DueQueue()
-        for (number, place) in places.enumerated() where place.isTaken {
-            due.insert(Number(number), at: place.grant.expiresNotBefore)
-        }
+        let places = places
+        due.insert(
+            Number(number), at: instant, among: count,
+            places.indices.lazy.filter { places[$0].isTaken }.map { (Number($0), places[$0].grant.expiresNotBefore) })
     }
 
     var dueCount: Int { due.count }
-    static let staleEntriesMax = 1024
 
     /// Up to `limit` grants that may have expired by now.
     mutating func takeDue(at now: Instant, limit: Int) -> [GrantKey] {

@@ -17,18 +17,24 @@ struct GrantMemory: Sendable {
 
     subscript(key: GrantKey) -> Entry? { entries[key] }
     var count: Int { entries.count }
+    var dueCount: Int { due.count }
 
     /// Remembers; returns what had to be forgotten to make room: what would have been forgotten first.
     mutating func remember(_ key: GrantKey, _ entry: Entry, limit: Int) -> [GrantKey] {
         entries[key] = entry
-        due.insert(key, at: entry.until)
+        look(after: key, at: entry.until)
         var forgotten: [GrantKey] = []
-        while entries.count > limit, let (oldest, at) = due.popFirst(until: Instant(nanoseconds: .max)) {
+        while entries.count > limit, let (oldest, at) = due.popFirst(until: .distantFuture) {
             guard entries[oldest]?.until == at else { continue }
             entries[oldest] = nil
             forgotten.append(oldest)
         }
         return forgotten
+    }
+
+    private mutating func look(after key: GrantKey, at instant: Instant) {
+        let entries = entries
+        due.insert(key, at: instant, among: entries.count, entries.lazy.map { ($0.key, $0.value.until) })
     }
 
     mutating func forget(_ key: GrantKey) -> Bool {

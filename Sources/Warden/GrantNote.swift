@@ -1,9 +1,11 @@
+import Firewall
 import Portmapper
 
 /// What a grant's element carries as its comment: enough to adopt it after a restart.
+///
+/// Of the rule's label, which is only for people, characters that a comment must not hold become `?`.
 public struct GrantNote: Hashable, Sendable, CustomStringConvertible {
-    /// nft shows comments of up to 127 bytes.
-    public static let bytesMax = 127
+    public static let bytesMax = ElementComment.bytesMax
 
     public var program: Program
     public var issued: Timestamp
@@ -15,9 +17,9 @@ public struct GrantNote: Hashable, Sendable, CustomStringConvertible {
         self.rule = rule
     }
 
-    // nft prints comments between double quotes, without escaping any inside.
     private static let quote = UInt8(ascii: "\"")
     private static let apostrophe = UInt8(ascii: "'")
+    private static let unknown = UInt8(ascii: "?")
 
     /// `100005 since 2026-11-21T11:40:03Z by policy.yaml:14 'workstations mount NFSv3'`
     public var description: String {
@@ -27,14 +29,14 @@ public struct GrantNote: Hashable, Sendable, CustomStringConvertible {
         bytes += " since ".utf8
         issued.write(to: &bytes)
         bytes += " by ".utf8
-        for byte in rule.utf8 { bytes.append(byte == Self.quote ? Self.apostrophe : byte) }
-        let text = String(decoding: bytes, as: UTF8.self)
-        guard bytes.count > Self.bytesMax else { return text }
-        var cut = Substring(text)
-        while cut.utf8.count > Self.bytesMax { cut = cut.dropLast() }
-        return String(cut)
+        for byte in rule.utf8 where !UTF8.isContinuation(byte) {
+            guard bytes.count < Self.bytesMax else { break }
+            bytes.append(byte == Self.quote ? Self.apostrophe : ElementComment.permits(byte) ? byte : Self.unknown)
+        }
+        return String(decoding: bytes, as: UTF8.self)
     }
 
+    /// Whoever may write to the table may have written anything.
     public init?(_ comment: String) {
         let bytes = Array(comment.utf8)
         guard let space = bytes.firstIndex(of: UInt8(ascii: " ")), let number = Self.program(bytes[..<space]) else {
@@ -46,7 +48,9 @@ public struct GrantNote: Hashable, Sendable, CustomStringConvertible {
         }
         rest = rest.dropFirst(Timestamp.bytes)
         guard rest.takePrefix(" by ") else { return nil }
-        let rule = rest.map { $0 == Self.apostrophe ? Self.quote : $0 }
+        let rule = rest.lazy.filter { !UTF8.isContinuation($0) }.map {
+            $0 == Self.apostrophe || $0 == Self.quote ? Self.quote : ElementComment.permits($0) ? $0 : Self.unknown
+        }
         self.init(program: number, issued: issued, rule: String(decoding: rule, as: UTF8.self))
     }
 

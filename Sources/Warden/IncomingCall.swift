@@ -25,10 +25,15 @@ public struct Peer: Hashable, Sendable {
     public var interface: UInt32
     /// The datagram was sent to a broadcast or multicast address.
     public var isBroadcast: Bool
+    /// On this host, at any of its addresses.
+    ///
+    /// The kernel says so, never the source address alone, which anybody can write into a datagram. UDP: the interface.
+    /// TCP: the route to the peer, which has completed the handshake, so that what we sent to its address reached it.
+    public var isLocal: Bool
 
     public init(
         address: IPAddress, port: UInt16, transport: Transport, asked: UniversalAddress, channel: UInt64,
-        interface: UInt32 = 0, isBroadcast: Bool = false
+        interface: UInt32 = 0, isBroadcast: Bool = false, isLocal: Bool = false
     ) {
         self.address = address
         self.port = port
@@ -37,23 +42,10 @@ public struct Peer: Hashable, Sendable {
         self.channel = channel
         self.interface = interface
         self.isBroadcast = isBroadcast
+        self.isLocal = isLocal
     }
 
     public var netID: NetID { NetID(transport, isIPv4: address.isIPv4) }
-
-    /// On this host: from a loopback address, or from the very address that it asks.
-    ///
-    /// The kernel drops both when they come in from outside, but for IPv6 datagrams with our own source address
-    /// (measured): those are nobody's word.
-    public var isLocal: Bool {
-        address.isLoopback || address == asked.host && (transport == .tcp || address.isIPv4)
-    }
-
-    /// Of this host beyond doubt: where `route_localnet` is set, the kernel takes datagrams from 127.0.0.1 off the wire.
-    public var cameByLoopback: Bool { isLocal && (transport == .tcp || interface == Self.loopbackInterface) }
-
-    /// `lo` is always the first interface of a network namespace.
-    private static let loopbackInterface: UInt32 = 1
 }
 
 /// A message that reached port 111, decoded whole or not at all.

@@ -14,8 +14,9 @@ struct ListingBudget {
     private var perClient = RateLimiter(perSecond: bytesPerSecondPerClient, burst: burstBytesPerClient)
     private var inAll = RateLimiter(perSecond: bytesPerSecond, burst: burstBytes)
 
+    /// - Parameter client: one that a rule names; no other is sent a listing over UDP.
     mutating func admits(_ byteCount: Int, to client: IPAddress, at now: Instant) -> Bool {
-        perClient.admits(RateLimiter.Key(client, .udp), cost: byteCount, at: now)
+        perClient.admits(RateLimiter.Key(client, .udp, isNamed: true), cost: byteCount, at: now)
             && inAll.admits(.everyone, cost: byteCount, at: now)
     }
 }

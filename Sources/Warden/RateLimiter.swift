@@ -7,28 +7,43 @@ import Portmapper
 /// younger is full all the same, the older is forgotten.
 struct RateLimiter {
     struct Key: TableKey {
-        fileprivate var source: UInt64
-        fileprivate var kind: UInt8
+        private var high: UInt64
+        private var low: UInt64
+        private var kind: UInt8
 
-        static let everyone = Key(source: 0, kind: 0)
+        private static let isIPv6: UInt8 = 0x80
+        private static let isNamed: UInt8 = 0x40
 
-        private init(source: UInt64, kind: UInt8) {
-            self.source = source
+        static let everyone = Key(high: 0, low: 0, kind: 0)
+        /// All clients that a rule names.
+        static let everyoneNamed = Key(high: 0, low: 0, kind: isNamed)
+
+        private init(high: UInt64, low: UInt64, kind: UInt8) {
+            self.high = high
+            self.low = low
             self.kind = kind
         }
 
         func combine(into hash: inout TableHash) {
-            hash.combine(source)
+            hash.combine(high)
+            hash.combine(low)
             hash.combine(kind)
         }
 
-        /// IPv6 clients own a /64 at least.
-        init(_ address: IPAddress, _ transport: Transport) {
+        /// A client that a rule names counts by its whole address, a stranger over IPv6 by its /64, of which anybody has
+        /// every address; this host's users count together. A named client never shares with a stranger.
+        init(_ address: IPAddress, _ transport: Transport, isNamed: Bool) {
+            let kind = transport.rawValue | (isNamed ? Self.isNamed : 0)
             switch address {
-            case .v4(let bits): self.init(source: UInt64(bits), kind: transport.rawValue)
-            case .v6(let bits): self.init(source: bits.subnet, kind: transport.rawValue | 0x80)
+            case .v4 where address.isLoopback: self.init(high: 0, low: Self.loopback, kind: kind)
+            case .v4(let bits): self.init(high: 0, low: UInt64(bits), kind: kind)
+            case .v6(let bits):
+                let low = isNamed ? UInt64(truncatingIfNeeded: bits.value) : 0
+                self.init(high: bits.subnet, low: low, kind: kind | Self.isIPv6)
             }
         }
+
+        private static let loopback: UInt64 = 0x7f00_0001
     }
 
     /// Sources remembered in each generation.

@@ -28,10 +28,8 @@ struct ServiceTable {
     /// What is known of a port that an earlier run guarded.
     struct Adopted: Hashable, Sendable {
         var programs: Set<Program> = []
-        /// The sockets that listened; `nil`: not known.
+        /// The sockets that listened; `nil`: not known. None: they were of an earlier boot, say.
         var sockets: Set<UInt64>?
-        /// They were sockets of an earlier boot.
-        var isOfEarlierBoot = false
     }
 
     /// A port's sockets, and over which families trusted ones are reached.
@@ -74,6 +72,11 @@ struct ServiceTable {
         guard let orphan = orphans[service], !orphan.isDead else { return [] }
         // What has registered at another port has moved.
         return orphan.programs.filter { registered[$0]?.contains(service.transport) != true }
+    }
+
+    /// For whose sake the port is guarded, also where nothing is open any more.
+    func lastPrograms(at service: ServicePort) -> Set<Program> {
+        programs[service] ?? orphans[service]?.programs ?? []
     }
 
     /// - Returns: whether anything changed.
@@ -175,7 +178,7 @@ struct ServiceTable {
         self.guarded = Set(guarded.keys)
         for (service, adopted) in guarded {
             orphans[service] = Orphan(
-                programs: adopted.programs, sockets: adopted.isOfEarlierBoot ? [] : adopted.sockets,
+                programs: adopted.programs, sockets: adopted.sockets,
                 lingersUntil: now + Self.lingers)
         }
     }
@@ -197,5 +200,14 @@ struct ServiceTable {
     /// The sockets that listen at each guarded port, so that a later run knows them.
     var guardedSockets: [ServicePort: Set<UInt64>] {
         Dictionary(uniqueKeysWithValues: guarded.map { ($0, orphans[$0]?.sockets ?? trustedSockets(at: $0)) })
+    }
+}
+
+extension ServiceTable.Adopted {
+    /// As far as an earlier run saved it.
+    init(of service: ServicePort, _ saved: SavedGuard?) {
+        guard let programs = saved?.programs[service] else { return }
+        self.programs = programs
+        sockets = saved?.sockets[service] ?? []
     }
 }

@@ -54,7 +54,10 @@ public struct Settings: Hashable, Sendable {
         public var keep: Duration = .seconds(86_400)
         /// How long an expired grant is remembered; `.zero` turns revival off.
         public var revive: Duration = .seconds(30 * 86_400)
-        public var mark: UInt32 = 0x10000
+        public var mark = TableShape.defaultMark
+        /// Bits of the connection mark: of admitted flows, and of those that this host began from a guarded port.
+        public var flowMark = TableShape.defaultFlowMark
+        public var ownFlowMark = TableShape.defaultOwnFlowMark
         public var guardPorts: [PortRange] = []
         public var never: Set<UInt16> = [22, 111]
         /// The table belongs to the daemon (`flags owner,persist`), where the kernel can do that.
@@ -80,7 +83,7 @@ public struct Settings: Hashable, Sendable {
     }
 
     public struct Limits: Hashable, Sendable {
-        /// Per client address (/64 for IPv6) and transport; the burst is four times as much.
+        /// Per client address (strangers of IPv6: per /64) and transport; the burst is four times as much.
         public var callsPerSecond = 50
         public var grants = 65_536
         public var grantsPerClient = 64
@@ -89,6 +92,8 @@ public struct Settings: Hashable, Sendable {
         /// Also the most that a single record may take to arrive.
         public var tcpIdle: Duration = .seconds(30)
         public var recordBytes = 4096
+        /// Replies that a TCP peer may leave unread; then nothing more is taken from it.
+        public var owedBytes = 262_144
         /// Calls over UDP, or connections, of all strangers together; beyond it the kernel drops them. 0: it never does.
         public var strangersPerSecond = 2000
         public var listsOverUDP = false
@@ -151,6 +156,8 @@ public struct Settings: Hashable, Sendable {
         // An administrator adds chains to a table that holds only sets.
         shape.isOwned = firewall.ownsTable && firewall.management == .guardPorts
         shape.logGroup = firewall.logGroup
+        shape.flowMark = firewall.flowMark
+        shape.ownFlowMark = firewall.ownFlowMark
         shape.quarantinesMax = Self.setSize(for: QuarantineList.clientsMax)
         return shape
     }

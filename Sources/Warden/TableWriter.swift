@@ -25,6 +25,15 @@ struct TableWriter {
         var isNew = false
         /// The client's own packet brought it back.
         var isRevival = false
+        /// A call over UDP asked for it, which anybody may have sent.
+        var isUnproven = false
+
+        /// One issue does for both: the longer life counts.
+        mutating func join(_ other: Issue) {
+            programs.formUnion(other.programs)
+            guard other.timeout > timeout else { return }
+            (timeout, isUnproven) = (other.timeout, other.isUnproven)
+        }
     }
 
     /// What a transaction that ended has done, or not.
@@ -150,14 +159,18 @@ struct TableWriter {
     /// A revocation that waits goes first: the flows that it cuts are cut.
     mutating func issue(_ key: GrantKey, _ issue: Issue, for exchange: Exchange.ID? = nil) {
         let follower = exchange.map { Follower(id: $0, key: key) }
-        if inFlight?.issues[key] != nil, !revocations.contains(key) {
-            inFlight?.issues[key]?.programs.formUnion(issue.programs)
-            if let follower { inFlight?.followers.append(follower) }
-            return
+        var issue = issue
+        if let flying = inFlight?.issues[key] {
+            if flying.timeout >= issue.timeout, !revocations.contains(key) {
+                inFlight?.issues[key]?.programs.formUnion(issue.programs)
+                if let follower { inFlight?.followers.append(follower) }
+                return
+            }
+            issue.isNew = false
         }
         if let follower { followers.append(follower) }
         if let place = issues.index(forKey: key) {
-            issues.values[place].programs.formUnion(issue.programs)
+            issues.values[place].join(issue)
         } else {
             issues[key] = issue
             issuesOfClient[key.client] = grantsUnderWay(of: key.client) + 1
@@ -327,7 +340,7 @@ struct TableWriter {
                 issues[key] = issue
                 continue
             }
-            issues[key]?.programs.formUnion(issue.programs)
+            issues[key]?.join(issue)
             ended(key)
         }
         revocations.formUnion(batch.revocations)
@@ -409,9 +422,10 @@ struct TableWriter {
         mutating func restore(_ key: GrantKey, _ grant: Grant, keep: Duration, at now: Instant) {
             let note = GrantNote(program: grant.programs.least, issued: grant.issued, rule: grant.rule)
             let left = grant.expiresNotBefore - now
+            let life = grant.isUnproven ? min(keep, GrantLives.unprovenMax) : keep
             operations.append(
                 .issue(
-                    key, timeout: keep, expiresIn: left > .zero && left < keep ? left : nil, comment: comment(note)))
+                    key, timeout: life, expiresIn: left > .zero && left < life ? left : nil, comment: comment(note)))
         }
     }
 }

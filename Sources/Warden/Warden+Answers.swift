@@ -161,7 +161,9 @@ extension Warden {
         let opened = Exchange.Service(
             program: matched.program, port: service, rule: request.permission.rule, open: request.permission.open)
         // What most calls come to: somebody asked before.
-        if isOpen(opened, for: request.peer.address, at: now) { return complete(id, result, at: now, into: &actions) }
+        if isOpen(opened, for: request.peer.address, over: request.peer.transport, at: now) {
+            return complete(id, result, at: now, into: &actions)
+        }
         exchanges.change(id) { ($0.result, $0.services) = (result, [opened]) }
         inspect(id, at: now, into: &actions)
     }
@@ -232,14 +234,11 @@ extension Warden {
     /// Ends the exchange.
     mutating func take(_ id: Exchange.ID) -> Exchange.Request? {
         guard let request = exchanges.remove(id)?.request else { return nil }
-        if let place = exchangesOfClient.index(forKey: Caller(request.peer)) {
-            if exchangesOfClient.values[place] > 1 {
-                exchangesOfClient.values[place] -= 1
-            } else {
-                exchangesOfClient.remove(at: place)
-            }
+        givePlaceBack(of: request.peer)
+        switch request.peer.transport {
+        case .udp: underWay[CallKey(request)] = nil
+        case .tcp: connections.callEnded(request.peer.channel)
         }
-        if request.peer.transport == .udp { underWay[CallKey(request)] = nil }
         return request
     }
 }

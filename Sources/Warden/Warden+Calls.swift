@@ -10,9 +10,13 @@ extension Warden {
         if peer.isBroadcast || peer.asked.host.isMulticastOrBroadcast {
             return deny(incoming, .broadcast, at: now, into: &actions)
         }
-        if !peer.isLocal, !rates.admits(RateLimiter.Key(peer.address, peer.transport), at: now) {
-            guard settings.mode == .observe else { return deny(incoming, .rate, at: now, into: &actions) }
-            auditDenial(incoming, .rate, isEnforced: false, at: now, into: &actions)
+        if !peer.isLocal {
+            let isNamed = policy.names(peer.address)
+            if !rates.admits(RateLimiter.Key(peer.address, peer.transport, isNamed: isNamed), at: now) {
+                // Observing lifts the rate of clients that a rule names. What strangers cost stays bounded.
+                guard settings.mode == .observe, isNamed else { return deny(incoming, .rate, at: now, into: &actions) }
+                auditDenial(incoming, .rate, isEnforced: false, at: now, into: &actions)
+            }
         }
         switch incoming.content {
         case .call(let call): dispatch(call, incoming, at: now, into: &actions)
@@ -28,7 +32,7 @@ extension Warden {
         switch decide(call, from: incoming.peer) {
         case .success(let permission):
             begin(call, incoming, permission, at: now, into: &actions)
-        case .failure(let reason) where settings.mode == .observe && reason.isLiftedByObserving:
+        case .failure(let reason) where isLifted(reason, of: call, from: incoming.peer):
             auditDenial(incoming, reason, isEnforced: false, at: now, into: &actions)
             begin(
                 call, incoming, Permission(rule: nil, open: .never, liftedDenial: reason), at: now, into: &actions)
@@ -37,13 +41,21 @@ extension Warden {
         }
     }
 
+    /// Whether observe mode answers what enforce denies: nothing that is sure to be longer than its call to a stranger over
+    /// UDP, whose address may be forged.
+    @inline(__always)
+    func isLifted(_ reason: DenialReason, of call: PortmapperCall, from peer: Peer) -> Bool {
+        settings.mode == .observe && reason.isLiftedByObserving
+            && !(call.isListing && peer.transport == .udp && !isKnown(peer))
+    }
+
     // Inlined, as are some others: docs/HACKING.md, "Rules of the house".
     /// Whether the call may go on, by policy alone: the same for registered and unregistered programs.
     @inline(__always)
     public func decide(_ call: PortmapperCall, from peer: Peer) -> Result<Permission, DenialReason> {
         switch call {
         case .set, .unset, .setMapping, .unsetMapping:
-            peer.cameByLoopback && settings.rpcbind.permitsLocalRegistration
+            peer.isLocal && settings.rpcbind.permitsLocalRegistration
                 ? .success(.local) : .failure(.remoteRegistration)
         case .callIt, .broadcast, .indirect: .failure(.remoteCall)
         case .getTime, .universalToTransportAddress, .transportToUniversalAddress, .getStatistics:
@@ -102,7 +114,8 @@ extension Warden {
         into actions: inout [Action]
     ) {
         let peer = incoming.peer
-        let request = Exchange.Request(peer: peer, xid: incoming.xid, call: call, permission: permission)
+        let request = Exchange.Request(
+            peer: peer, xid: incoming.xid, byteCount: incoming.byteCount, call: call, permission: permission)
         if let result = ownAnswer(to: call, asked: peer.asked) {
             return finish(request, result, at: now, into: &actions)
         }
@@ -121,7 +134,10 @@ extension Warden {
                 incoming, .rate, detail: "too many calls under way", isOwnDoing: false, at: now, into: &actions)
         }
         let id = exchanges.insert(Exchange(request: request))
-        if peer.transport == .udp { underWay[CallKey(request)] = id }
+        switch peer.transport {
+        case .udp: underWay[CallKey(request)] = id
+        case .tcp: connections.callBegan(peer.channel)
+        }
         if case .registration = question { return actions.append(.inspectOwner(peer, exchange: id)) }
         ask(question, for: .exchange(id), at: now, into: &actions)
     }
@@ -129,6 +145,10 @@ extension Warden {
     /// Counts the client's call, if there is a place for it.
     private mutating func takesPlace(for peer: Peer) -> Bool {
         guard isAnyPlaceLeft(for: peer) else { return false }
+        guard !peer.isLocal else {
+            localExchanges[peer.transport] += 1
+            return true
+        }
         let caller = Caller(peer)
         guard let place = exchangesOfClient.index(forKey: caller) else {
             exchangesOfClient[caller] = 1
@@ -139,11 +159,31 @@ extension Warden {
         return true
     }
 
+    /// The call has ended.
+    mutating func givePlaceBack(of peer: Peer) {
+        guard !peer.isLocal else {
+            localExchanges[peer.transport] -= 1
+            return
+        }
+        guard let place = exchangesOfClient.index(forKey: Caller(peer)) else { return }
+        if exchangesOfClient.values[place] > 1 {
+            exchangesOfClient.values[place] -= 1
+        } else {
+            exchangesOfClient.remove(at: place)
+        }
+    }
+
+    @inline(__always)
     private func isAnyPlaceLeft(for peer: Peer) -> Bool {
-        if peer.isLocal { return exchanges.count < Self.exchangesMax + Self.exchangesLocalReserve }
+        switch (peer.isLocal, peer.transport) {
+        case (true, .tcp): return localExchanges[.tcp] < Self.exchangesLocalOverTCPMax
+        case (true, .udp): return localExchanges[.udp] < Self.exchangesLocalOverUDPMax
+        case (false, _): break
+        }
+        let local = localExchanges[.tcp] + localExchanges[.udp]
         let isForgeable = peer.transport == .udp
-        return exchanges.count < Self.exchangesMax - (isForgeable ? Self.exchangesTCPReserve : 0)
-            && questions.count < Self.questionsMax - (isForgeable ? Self.questionsTCPReserve : 0)
+        return exchanges.count - local < Self.exchangesMax - (isForgeable ? Self.exchangesTCPReserve : 0)
+            && questions.count - local < Self.questionsMax - (isForgeable ? Self.questionsTCPReserve : 0)
     }
 
     /// NULL, and the portmapper's own place: the address and port that were asked.
@@ -189,5 +229,18 @@ extension Warden {
         guard netID.isIPv4, let transport = netID.transport, !isVersion2ListMissing else { return .registry }
         return .port(
             Mapping(program: program, version: version, protocolNumber: UInt32(transport.rawValue), port: 0))
+    }
+}
+
+extension PortmapperCall {
+    /// Its answer is a list, longer than any call.
+    fileprivate var isListing: Bool {
+        switch self {
+        case .dump, .getAddressList: true
+        case .null, .set, .unset, .setMapping, .unsetMapping, .getPort, .getAddress, .getVersionAddress, .callIt,
+            .broadcast, .indirect, .getTime, .universalToTransportAddress, .transportToUniversalAddress,
+            .getStatistics:
+            false
+        }
     }
 }

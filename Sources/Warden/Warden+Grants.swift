@@ -7,10 +7,10 @@ extension Warden {
     /// Makes sure that what is to be opened listens, right now.
     mutating func inspect(_ id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
         guard let exchange = exchanges[id] else { return }
-        let client = exchange.request.peer.address
+        let (client, transport) = (exchange.request.peer.address, exchange.request.peer.transport)
         var isLookNeeded = false
         // It may have come alive since the last look.
-        for service in exchange.services where !needsNoLook(service, client, at: now) {
+        for service in exchange.services where !needsNoLook(service, client, over: transport, at: now) {
             nextInspection.services.insert(service.port)
             isLookNeeded = true
         }
@@ -27,20 +27,26 @@ extension Warden {
         nextInspection = Inspection()
     }
 
-    /// The grant is there, for this program, and the kernel keeps it for half of `keep` at least.
+    /// The grant is there, for this program, and the kernel keeps it for long enough: who asks over TCP and will never
+    /// ask again has half of `keep` at least.
     @inline(__always)
-    private func isFresh(_ service: Exchange.Service, _ client: IPAddress, at now: Instant) -> Bool {
+    private func isFresh(
+        _ service: Exchange.Service, _ client: IPAddress, over transport: Transport, at now: Instant
+    ) -> Bool {
         let key = GrantKey(client: client, service: service.port)
         guard writer.isTableMade, let expiry = ledger.expiry(of: key, for: service.program), !writer.isRevoking(key)
         else { return false }
-        return expiry.nanoseconds - now.nanoseconds > freshNanoseconds
+        return lives.suffices(expiry.nanoseconds - now.nanoseconds, over: transport)
+            && !(transport == .tcp && lives.isUnprovenHidden && ledger.isUnproven(key))
     }
 
     // Mutating, though it changes nothing: docs/HACKING.md, "Rules of the house".
     /// The service listens, its port is open to the client, and no change waits for the kernel.
-    mutating func isOpen(_ service: Exchange.Service, for client: IPAddress, at now: Instant) -> Bool {
+    mutating func isOpen(
+        _ service: Exchange.Service, for client: IPAddress, over transport: Transport, at now: Instant
+    ) -> Bool {
         // `isUntouched` is asked last: it takes a copy of the Warden.
-        needsNoLook(service, client, at: now)
+        needsNoLook(service, client, over: transport, at: now)
             && (service.open == .never || writer.isSettled || isUntouched(service, for: client))
     }
 
@@ -55,32 +61,38 @@ extension Warden {
         return writer.isUntouched(service.port, standing: StandingKey(clients: range, service: service.port))
     }
 
-    private func needsGrant(_ service: Exchange.Service, _ client: IPAddress, at now: Instant) -> Bool {
-        service.open == .onLookup && !isFresh(service, client, at: now)
+    private func needsGrant(_ service: Exchange.Service, _ peer: Peer, at now: Instant) -> Bool {
+        service.open == .onLookup && !isFresh(service, peer.address, over: peer.transport, at: now)
     }
 
     /// It listened when it was looked at last, and the grant that it takes is there.
     @inline(__always)
-    private func needsNoLook(_ service: Exchange.Service, _ client: IPAddress, at now: Instant) -> Bool {
+    private func needsNoLook(
+        _ service: Exchange.Service, _ client: IPAddress, over transport: Transport, at now: Instant
+    ) -> Bool {
         services.isAlive(service.port, ipv4: client.isIPv4)
-            && (service.open != .onLookup || isFresh(service, client, at: now))
+            && (service.open != .onLookup || isFresh(service, client, over: transport, at: now))
     }
 
     /// Issues the grants that the reply needs, and waits for the kernel.
-    mutating func open(_ id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
+    ///
+    /// - Parameter hasLooked: the kernel was asked for what it has left of them.
+    mutating func open(_ id: Exchange.ID, hasLooked: Bool = false, at now: Instant, into actions: inout [Action]) {
         guard let exchange = exchanges[id] else { return }
-        let client = exchange.request.peer.address
+        let peer = exchange.request.peer
+        let client = peer.address
         for service in exchange.services where !services.isAlive(service.port, ipv4: client.isIPv4) {
             return denyDead(id, service.port, answer: exchange.result, at: now, into: &actions)
         }
-        let needAll = exchange.services.allSatisfy { needsGrant($0, client, at: now) }
-        let wanted = needAll ? exchange.services : exchange.services.filter { needsGrant($0, client, at: now) }
-        guard hasRoom(for: wanted.lazy.map(\.port), client: client) else {
+        let needAll = exchange.services.allSatisfy { needsGrant($0, peer, at: now) }
+        let wanted = needAll ? exchange.services : exchange.services.filter { needsGrant($0, peer, at: now) }
+        if !hasLooked, looks(at: wanted, for: id, peer, into: &actions) { return }
+        guard hasRoom(for: wanted.lazy.map(\.port), client: client, over: peer.transport) else {
             return deny(
                 id, .grantsFull, answer: exchange.result, detail: "limits.grants or limits.grants-per-client", at: now,
                 into: &actions)
         }
-        for service in wanted { issue(service, to: client, for: id, at: now) }
+        for service in wanted { issue(service, to: peer, for: id, at: now) }
         let waitsForElements =
             exchange.services.contains { $0.open != .never && !isUntouched($0, for: client) } && writer.joins(id)
         let outstanding = wanted.count + (waitsForElements ? 1 : 0)
@@ -101,13 +113,39 @@ extension Warden {
         deny(id, .untrustedOwner, answer: answer, detail: detail, at: now, into: &actions)
     }
 
+    /// A call over UDP gives a grant a short life, and the kernel may keep it for longer than we know: it is asked first.
+    ///
+    /// - Returns: whether there is anything to ask.
+    private mutating func looks(
+        at wanted: [Exchange.Service], for id: Exchange.ID, _ peer: Peer, into actions: inout [Action]
+    ) -> Bool {
+        guard writer.isTableMade, lives.isDoubted(over: peer.transport) else { return false }
+        let keys = wanted.map { GrantKey(client: peer.address, service: $0.port) }
+            .filter { ledger[$0] != nil && !writer.isUnderWay($0) && !writer.isRevoking($0) }
+        guard !keys.isEmpty else { return false }
+        grantLooks.append((keys, id))
+        actions.append(.inspectGrants(keys))
+        return true
+    }
+
+    /// The kernel told of these grants: who waited for that goes on.
+    private mutating func goOn(after keys: [GrantKey], at now: Instant, into actions: inout [Action]) {
+        let openers = grantLooks.filter { $0.keys == keys }.map(\.opener)
+        guard !openers.isEmpty else { return }
+        grantLooks.removeAll { $0.keys == keys }
+        for id in openers { open(id, hasLooked: true, at: now, into: &actions) }
+    }
+
     /// A new grant must fit within the limits; what is there may always be renewed.
-    func hasRoom(for wanted: some Collection<ServicePort>, client: IPAddress) -> Bool {
+    func hasRoom(
+        for wanted: some Collection<ServicePort>, client: IPAddress, over transport: Transport
+    ) -> Bool {
         // Several programs may share a port.
         let new = wanted.count > 1 ? Set(wanted).count { isNew($0, client) } : wanted.count { isNew($0, client) }
         guard new > 0 else { return true }
         return ledger.count(of: client) + writer.grantsUnderWay(of: client) + new <= settings.limits.grantsPerClient
-            && ledger.count + writer.grantsUnderWay + new <= settings.limits.grants
+            && ledger.count + writer.grantsUnderWay + new
+                <= (transport == .udp ? settings.limits.grantsOverUDP : settings.limits.grants)
     }
 
     private func isNew(_ service: ServicePort, _ client: IPAddress) -> Bool {
@@ -116,16 +154,23 @@ extension Warden {
     }
 
     private mutating func issue(
-        _ service: Exchange.Service, to client: IPAddress, for id: Exchange.ID, at now: Instant
+        _ service: Exchange.Service, to peer: Peer, for id: Exchange.ID, at now: Instant
     ) {
-        let key = GrantKey(client: client, service: service.port)
+        let key = GrantKey(client: peer.address, service: service.port)
+        let isUnproven = lives.isDoubted(over: peer.transport)
         let issued = ledger[key]?.issued
+        var life = isUnproven ? GrantLives.unprovenMax : lives.keep
+        // A table that is made anew must not shorten what the old one held.
+        if isUnproven, let old = ledger[key], !writer.isRevoking(key) {
+            life = min(max(life, old.expiresNotBefore - now), lives.keep)
+        }
         let note = GrantNote(
             program: service.program, issued: issued ?? wallClock(at: now).wholeSeconds, rule: service.rule ?? "")
         writer.issue(
             key,
             TableWriter.Issue(
-                note: note, programs: Programs(service.program), timeout: settings.firewall.keep, isNew: issued == nil),
+                note: note, programs: Programs(service.program),
+                timeout: life, isNew: issued == nil, isUnproven: isUnproven),
             for: id)
     }
 
@@ -167,15 +212,23 @@ extension Warden {
         actions.append(.cutFlows(AddressRange(key.client, key.client), key.service))
         guard let grant = ledger.remove(key) else { return }
         counters.revoked += 1
+        savingMark += 1
         // A service that comes back to its port finds the clients that it had.
-        if cause == Self.noLongerRegistered { remember(key, grant, at: now) } else { forget(key) }
+        if cause == Self.noLongerRegistered {
+            remember(key, grant, at: now)
+        } else {
+            forget(key)
+            unjudged.grants.remove(key)
+        }
         var event = event(.revoked, key, grant, grant.programs.least)
         event.detail = cause
         audit(event, at: now, into: &actions)
     }
 
     private mutating func done(_ outcome: TableWriter.Outcome, at now: Instant, into actions: inout [Action]) {
-        for key in outcome.restored { ledger.prolong(key, notBefore: now + settings.firewall.keep) }
+        for key in outcome.restored {
+            ledger.begin(key, notBefore: now + lives.whole(isUnproven: ledger.isUnproven(key)))
+        }
         if outcome.isTableMade {
             shield.tableMade()
             noteRestored(at: now, into: &actions)
@@ -195,12 +248,16 @@ extension Warden {
         _ key: GrantKey, _ issue: TableWriter.Issue, at now: Instant, into actions: inout [Action]
     ) {
         let old = ledger[key]
+        if old == nil { savingMark += 1 }
         var grant = Grant(
             programs: issue.programs, rule: issue.note.rule, issued: issue.note.issued,
             expiresNotBefore: now + issue.timeout)
         if let old { grant.programs.formUnion(old.programs) }
+        // Who has used it may be idle for long, and comes back.
+        grant.isUnproven = issue.isUnproven && old?.isUnproven != false
         ledger.record(key, grant)
-        forget(key)
+        // A forged call must not cost a client the grant that its own packet would bring back.
+        if !grant.isUnproven { forget(key) }
         let isRenewal = old != nil || issue.isRevival
         if isRenewal { counters.renewed += 1 } else { counters.granted += 1 }
         let kind: AuditEvent.Kind = isRenewal ? .renewed : .granted
@@ -233,10 +290,17 @@ extension Warden {
                 ledger.prolong(key, notBefore: now + max(left, .milliseconds(1)))
             } else if let grant = ledger.remove(key) {
                 counters.expired += 1
-                remember(key, grant, at: now)
-                audit(event(.expired, key, grant, grant.programs.least), at: now, into: &actions)
+                var event = event(.expired, key, grant, grant.programs.least)
+                // What nobody used is no client's to come back to, and forged calls must not fill the memory.
+                if grant.isUnproven {
+                    event.detail = "asked for over UDP, and never used"
+                } else {
+                    remember(key, grant, at: now)
+                }
+                audit(event, at: now, into: &actions)
             }
         }
+        goOn(after: keys, at: now, into: &actions)
         flush(at: now, into: &actions)
     }
 
@@ -250,7 +314,7 @@ extension Warden {
         guard registry != nil else { return }
         let registered = services.programs(at: key.service)
         let isPermitted = grant.programs.contains { program in
-            registered.contains(program) && opens(program, key)
+            registered.contains(program) && (opens(program, key) || mayOpen(program, key))
         }
         guard !isPermitted || settings.firewall.never.contains(key.service.port) else { return }
         let isRegistered = grant.programs.contains(where: registered.contains)
@@ -263,6 +327,11 @@ extension Warden {
             return false
         }
         return open != .never
+    }
+
+    /// An earlier run opened it, perhaps to a client that policy names by a host name which isn't resolved yet.
+    func mayOpen(_ program: Program, _ key: GrantKey) -> Bool {
+        unjudged.grants.contains(key) && pending.mayPermit(program, over: key.service.transport, by: key.client)
     }
 
     private static let noLongerRegistered = "no longer registered"

@@ -4,8 +4,10 @@ import Portmapper
 
 extension Warden {
     /// The kernel's table as an earlier run left it; its grants are adopted, and checked once rpcbind has answered.
-    public mutating func tableFound(_ contents: TableContents, at now: Instant) {
-        adoptGuard(contents, at: now)
+    ///
+    /// - Parameter saved: what that run knew of the guarded ports, with sockets of this boot only.
+    public mutating func tableFound(_ contents: TableContents, saved: SavedGuard? = nil, at now: Instant) {
+        adoptGuard(contents, saved, at: now)
         let never = settings.firewall.never
         // Few rules made all of them.
         var labels: Set<String> = []
@@ -16,7 +18,8 @@ extension Warden {
                 element.key,
                 Grant(
                     programs: Programs(note.program), rule: labels.insert(note.rule).memberAfterInsert,
-                    issued: note.issued, expiresNotBefore: now + element.expiresIn))
+                    issued: note.issued, expiresNotBefore: now + element.expiresIn,
+                    isUnproven: lives.isUnproven(element)))
         }
         if contents.grantsMayStay, ledger.count == contents.granted.count { writer.leaveGrants() }
         for element in contents.remembered {
@@ -33,17 +36,20 @@ extension Warden {
         elements.standing = contents.standing.filter {
             !never.contains($0.service.port) && $0.service.port != Self.portmapperPort
         }
+        if !pending.isEmpty {
+            unjudged = Unjudged(grants: Set(ledger.keys).union(memory.entries.keys), standing: elements.standing)
+        }
         writer.desire(elements)
         revokeExcess()
     }
 
-    private mutating func adoptGuard(_ contents: TableContents, at now: Instant) {
+    private mutating func adoptGuard(_ contents: TableContents, _ saved: SavedGuard?, at now: Instant) {
         var adopted: [ServicePort: ServiceTable.Adopted] = [:]
         // Ports that the settings guard are no services by that.
         let settled = settings.firewall.guardPorts
         for service in contents.guarded
         where !settled.contains(where: { $0.transport == service.transport && $0.ports.contains(service.port) }) {
-            adopted[service] = ServiceTable.Adopted()
+            adopted[service] = ServiceTable.Adopted(of: service, saved)
         }
         for element in contents.granted {
             guard adopted[element.key.service] != nil, let note = GrantNote(element.comment) else { continue }
@@ -52,26 +58,20 @@ extension Warden {
         services.adopt(guarded: adopted, at: now)
     }
 
-    /// There is no table yet.
-    public mutating func tableMissing(at now: Instant) {
-        writer.desire(elements())
-    }
-
-    /// An operator ends a client's grants; `nil` stands for any.
-    /// - Returns: the grants that will be revoked.
-    public mutating func revoke(
-        client: IPAddress, port: UInt16?, transport: Transport?, at now: Instant, into actions: inout [Action]
-    ) -> [GrantKey] {
-        func matches(_ key: GrantKey) -> Bool {
-            key.client == client && (port == nil || key.service.port == port)
-                && (transport == nil || key.service.transport == transport)
+    /// There is no table yet: what was guarded last is guarded until the registry is known, and what was remembered is.
+    public mutating func tableMissing(saved: SavedGuard? = nil, at now: Instant) {
+        if let saved {
+            services.adopt(
+                guarded: Dictionary(
+                    uniqueKeysWithValues: saved.programs.keys.map { ($0, ServiceTable.Adopted(of: $0, saved)) }),
+                at: now)
+            for (key, memory, left) in saved.memories(for: settings, at: wallClock(at: now)) {
+                let entry = GrantMemory.Entry(note: memory.note, programs: memory.programs, until: now + left)
+                _ = self.memory.remember(key, entry, limit: settings.limits.grants)
+            }
+            if !pending.isEmpty { unjudged = Unjudged(grants: Set(memory.entries.keys), standing: []) }
         }
-        let keys = ledger.keys.filter(matches).sorted()
-        for key in keys { revoke(key, "by the operator") }
-        // What the client only held once must not come back either.
-        for key in memory.entries.keys where matches(key) { forgetAndCut(key, into: &actions) }
-        flush(at: now, into: &actions)
-        return keys
+        writer.desire(elements())
     }
 
     /// What takes the guard away. The chains of `manage: sets` are the administrator's, so its table stays.
@@ -97,7 +97,12 @@ extension Warden {
         crowdOut(connections.crowded(), into: &actions)
     }
 
-    private mutating func crowdOut(_ victims: [ConnectionTable.ID], into actions: inout [Action]) {
+    /// TCP peers leave more replies unread than all together may.
+    public mutating func repliesOverflowed(_ greediest: ConnectionTable.ID, into actions: inout [Action]) {
+        crowdOut([greediest], into: &actions)
+    }
+
+    mutating func crowdOut(_ victims: [ConnectionTable.ID], into actions: inout [Action]) {
         counters.crowdedOut += victims.count
         for id in victims { actions.append(.closeConnection(id)) }
     }

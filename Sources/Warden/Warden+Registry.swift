@@ -79,6 +79,7 @@ extension Warden {
     mutating func settleServices(at now: Instant, into actions: inout [Action]) {
         guard !areServicesSettled, registry != nil else { return }
         areServicesSettled = true
+        savingMark += 1
         auditStale(at: now, into: &actions)
         auditOrphans(at: now, into: &actions)
         for (service, kept) in services.updateGuards(never: settings.firewall.never) {
@@ -150,7 +151,10 @@ extension Warden {
     private func standingClients(of service: ServicePort) -> [AddressRange] {
         let programs = services.programs(at: service)
         let ranges = programs.flatMap { policy.standing($0, over: service.transport) }
-        return programs.count == 1 ? ranges : ranges.union
+        let kept = (unjudged.standing[service] ?? []).filter { clients in
+            programs.contains { pending.mayStand(clients, $0, over: service.transport) }
+        }
+        return programs.count == 1 && kept.isEmpty ? ranges : (ranges + kept).union
     }
 
     private mutating func auditChanges(

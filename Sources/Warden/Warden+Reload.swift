@@ -6,15 +6,18 @@ extension Warden {
     ///
     /// What the new policy no longer permits is revoked with the next transaction; the rest lives on untouched.
     public mutating func policyReplaced(
-        _ policy: Policy, settings: Settings, at now: Instant, into actions: inout [Action]
+        _ policy: Policy, pending: PendingRules = .none, settings: Settings, at now: Instant,
+        into actions: inout [Action]
     ) {
         if settings.limits != self.settings.limits {
             rates = Self.rateLimiter(settings.limits)
             connections.limitsReplaced(settings.limits)
         }
         self.policy = policy
+        self.pending = pending
+        if pending.isEmpty { unjudged = Unjudged() }
         self.settings = settings
-        freshNanoseconds = settings.firewall.keep.nanoseconds / 2
+        lives = GrantLives(settings.firewall)
         writer.shapeReplaced(settings.tableShape)
         areServicesSettled = false
         settleServices(at: now, into: &actions)
@@ -39,7 +42,7 @@ extension Warden {
             let request = exchange.request
             switch decide(request.call, from: request.peer) {
             case .success(let permission): permit(id, exchange, permission)
-            case .failure(let reason) where settings.mode == .observe && reason.isLiftedByObserving:
+            case .failure(let reason) where isLifted(reason, of: request.call, from: request.peer):
                 permit(id, exchange, Permission(rule: nil, open: .never, liftedDenial: reason))
             case .failure(let reason): deny(id, reason, at: now, into: &actions)
             }

@@ -38,7 +38,10 @@ extension Warden {
         let outcome = CallOutcome(
             lifted == nil ? .permitted : .observed, request.call, over: request.peer.transport, lifted)
         counters.outcomes[outcome, default: 0] += 1
-        actions.append(.sendReply(Reply(xid: request.xid, body: .success(results)), to: request.peer))
+        let byteCount = Reply.successHeaderBytes + results.count
+        if lifted == nil || isHeard(request, byteCount) {
+            actions.append(.sendReply(Reply(xid: request.xid, body: .success(results)), to: request.peer))
+        }
         guard lifted == nil, admitsPermitted(request, at: now) else { return }
         var event = event(.permitted, request.call, request.peer, request.xid)
         event.rule = request.permission.rule
@@ -68,6 +71,11 @@ extension Warden {
         return false
     }
 
+    /// To a stranger, whom observe mode answers, nothing goes over UDP that is longer than the call.
+    private func isHeard(_ request: Exchange.Request, _ byteCount: Int) -> Bool {
+        request.peer.transport == .tcp || byteCount <= request.byteCount || isKnown(request.peer)
+    }
+
     /// What rpcbind answers about a program that nobody registered.
     static func notRegistered(_ call: PortmapperCall) -> PortmapperResult {
         switch call {
@@ -89,7 +97,7 @@ extension Warden {
         at now: Instant, into actions: inout [Action]
     ) {
         let incoming = IncomingCall(
-            peer: request.peer, xid: request.xid, byteCount: .max, content: .call(request.call))
+            peer: request.peer, xid: request.xid, byteCount: request.byteCount, content: .call(request.call))
         if settings.mode == .observe, reason.isLiftedByObserving, let answer {
             auditDenial(incoming, reason, detail: detail, isEnforced: false, at: now, into: &actions)
             var permission = request.permission

@@ -12,23 +12,27 @@ extension Warden {
             until: now + settings.firewall.revive)
         for forgotten in memory.remember(key, entry, limit: settings.limits.grants) { writer.forget(forgotten) }
         if memory[key] != nil { writer.remember(key, entry) }
+        savingMark += 1
     }
 
     /// Whatever ended the grant, its client's packets don't bring it back.
     mutating func forget(_ key: GrantKey) {
-        if memory.forget(key) { writer.forget(key) }
+        guard memory.forget(key) else { return }
+        writer.forget(key)
+        savingMark += 1
     }
 
     /// Ends what an expired grant has left: its memory, and the flows that outlived it.
     mutating func forgetAndCut(_ key: GrantKey, into actions: inout [Action]) {
         forget(key)
+        unjudged.grants.remove(key)
         actions.append(.cutFlows(AddressRange(key.client, key.client), key.service))
     }
 
     /// A new policy ends also what lives on without a grant.
     mutating func forgetUnpermitted(into actions: inout [Action]) {
         for (key, entry) in memory.entries {
-            let isPermitted = entry.programs.contains { opens($0, key) }
+            let isPermitted = entry.programs.contains { opens($0, key) || mayOpen($0, key) }
             if !isPermitted { forgetAndCut(key, into: &actions) }
         }
     }
@@ -61,7 +65,8 @@ extension Warden {
         if ledger[key] != nil || writer.isUnderWay(key) { return true }
         guard let entry = memory[key], let (program, rule) = permittedProgram(of: entry.programs, key),
             services.isAlive(key.service, ipv4: key.client.isIPv4),
-            !settings.firewall.never.contains(key.service.port), hasRoom(for: [key.service], client: key.client)
+            !settings.firewall.never.contains(key.service.port),
+            hasRoom(for: [key.service], client: key.client, over: .tcp)
         else { return false }
         issueAgain(key, Programs(program), rule, entry.note.issued)
         return true

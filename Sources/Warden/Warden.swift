@@ -9,9 +9,13 @@ import Portmapper
 /// arrived together, ``flush(at:into:)`` commits what they need of the kernel in one transaction.
 public struct Warden: Sendable {
     public internal(set) var settings: Settings
-    /// Half of `firewall.keep`: what a grant must have left to need no renewal.
-    var freshNanoseconds: Int64
+    var lives: GrantLives
     public internal(set) var policy: Policy { didSet { listings.clear() } }
+    /// The rules of the policy whose host names are not resolved yet.
+    public internal(set) var pending: PendingRules
+    var unjudged = Unjudged()
+    /// Grows with each change of what is worth saving.
+    public internal(set) var savingMark: UInt64 = 0
     public internal(set) var counters = Counters()
     let names: ProgramNames
     /// As rpcbind shows owners: `superuser`, or a uid in decimal.
@@ -44,10 +48,15 @@ public struct Warden: Sendable {
     var inspections: [Inspection] = []
     /// The look that the event at hand will ask for.
     var nextInspection = Inspection()
+    /// Exchanges that wait to hear what the kernel has left of grants, with the grants.
+    var grantLooks: [(keys: [GrantKey], opener: Exchange.ID)] = []
     var nextRefresh = Instant.zero
 
     var exchanges = ExchangeTable()
+    /// Of other hosts' clients.
     var exchangesOfClient: [Caller: Int] = [:]
+    /// Of this host, which has places of its own.
+    var localExchanges = CaseCounts<Transport>()
     /// UDP calls under way, so that a retransmission is not asked and answered twice.
     var underWay: [CallKey: Exchange.ID] = [:]
     var questions = SharedQuestions<Asker>()
@@ -70,7 +79,7 @@ public struct Warden: Sendable {
     var memory = GrantMemory()
     var denials = DenialLog()
     /// Sources that look like enumeration, until they are reported.
-    var suspects = DueQueue<DenialLog.Source>()
+    var suspects = DueTable<DenialLog.Source>()
     var quarantines = QuarantineList()
     var shield = StrangerShield()
     /// The table was changed from outside, and is not yet restored.
@@ -79,15 +88,18 @@ public struct Warden: Sendable {
     var revocationCauses: [GrantKey: String] = [:]
     var writer: TableWriter
 
-    /// Calls under way; beyond it the newest are dropped.
+    /// Calls of other hosts under way; beyond it the newest are dropped.
     static let exchangesMax = 16_384
     /// Calls of one client and transport under way: what it pipelines must not take the places of others, and what is
     /// sent in its name over UDP not those of its own connections.
     static let exchangesPerClientMax = 1024
-    /// Places that only this host's calls may take: remote ones must not silence lockd's question to loopback.
-    static let exchangesLocalReserve = 1024
-    /// Different questions of remote calls. A channel to rpcbind takes 4096: the rest is for this host and the registry.
-    static let questionsMax = 3072
+    /// Calls of this host's users under way. Over TCP: one for each of its connections by default, so that what one user
+    /// floods leaves lockd its place (the portmap server takes one call of such a connection at a time).
+    static let exchangesLocalOverTCPMax = 1024
+    static let exchangesLocalOverUDPMax = 512
+    /// Different questions of other hosts' calls. With those of this host they are no more than the 4096 that a channel
+    /// to rpcbind takes: whatever this host's users ask, others' questions have their places.
+    static let questionsMax = 4096 - exchangesLocalOverTCPMax - exchangesLocalOverUDPMax
     /// Of these, and of the exchanges, places that calls over UDP don't get: anybody can send them in anybody's name.
     static let questionsTCPReserve = 1024
     static let exchangesTCPReserve = 4096
@@ -137,10 +149,14 @@ public struct Warden: Sendable {
         case survey
     }
 
-    public init(settings: Settings, policy: Policy, names: ProgramNames, trustedOwners: Set<String>) {
+    public init(
+        settings: Settings, policy: Policy, pending: PendingRules = .none, names: ProgramNames,
+        trustedOwners: Set<String>
+    ) {
         self.settings = settings
-        freshNanoseconds = settings.firewall.keep.nanoseconds / 2
+        lives = GrantLives(settings.firewall)
         self.policy = policy
+        self.pending = pending
         self.names = names
         self.trustedOwners = trustedOwners.union([Survey.owner])
         services = ServiceTable(owners: Self.uids(of: trustedOwners))
@@ -183,6 +199,7 @@ public struct Warden: Sendable {
             connections.closed(id)
             actions.append(.closeConnection(id))
         }
+        crowdOut(connections.surplus(at: now), into: &actions)
         memory.timeAdvanced(to: now)
         let due = ledger.takeDue(at: now, limit: Self.inspectionsAtOnce)
         if !due.isEmpty { actions.append(.inspectGrants(due)) }
@@ -223,7 +240,8 @@ public struct Warden: Sendable {
         _ kind: AuditEvent.Kind, of client: IPAddress?, over transport: Transport?, at now: Instant
     ) -> Bool {
         noteEvent(kind)
-        let isAdmitted = auditLimiter.admits(kind, of: client, over: transport, at: now)
+        let isNamed = client.map { policy.names($0) } ?? false
+        let isAdmitted = auditLimiter.admits(kind, of: client, isNamed: isNamed, over: transport, at: now)
         if !isAdmitted { counters.suppressed += 1 }
         return isAdmitted
     }

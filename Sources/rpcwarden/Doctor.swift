@@ -69,6 +69,7 @@ extension Expectations {
         rpcbindSocket = settings.rpcbind.socketPath
         trustedOwners = Owners.trusted(settings.rpcbind)
         mark = settings.firewall.mark
+        flowMarks = [settings.firewall.flowMark, settings.firewall.ownFlowMark]
         table = settings.firewall.table
         isObserving = settings.mode == .observe
     }

@@ -315,6 +315,68 @@ import Testing
         #expect(try self.finding("other-table-drops", in: facts).mend[0].hasPrefix("firewall-cmd"))
     }
 
+    @Test("a rule of 0.1.0's recipe, for another bit, lets nothing pass that we accept")
+    func otherBit() throws {
+        var facts = Self.sound()
+        facts.ruleset = """
+            table inet filter {
+            \tchain input {
+            \t\ttype filter hook input priority filter; policy drop;
+            \t\tmeta mark & 0x00010000 != 0x00000000 accept
+            \t}
+            }
+            """
+        #expect(names(facts) == ["other-table-drops"])
+        facts.expected.mark = 0x10000
+        #expect(names(facts) == [])
+    }
+
+    @Test(
+        "a table that sets or looks at bits of ours, and which bit is free",
+        arguments: [
+            ("meta mark set meta mark | 0x00002000", "medium", "sets 0x2000 of the packet mark", "mark: 0x1000"),
+            ("meta mark set 0x0000ca6c", "", "", ""),
+            ("counter packets 0 bytes 0 meta mark set 0x00002001", "medium", "sets 0x2000", "mark: 0x1000"),
+            ("meta mark set meta mark & 0xffff2fff ^ 0x00001000", "", "", ""),
+            ("meta mark & 0x0000f000 == 0x00003000 drop", "low", "looks at 0x2000", "mark: 0x400"),
+            ("meta mark & 0x00002000 != 0x00000000 accept", "", "", ""),
+            (
+                "ct mark set ct mark | 0x60000000", "medium", "sets 0x60000000 of the connection mark",
+                "ct-mark: 0x1000000"
+            ),
+            ("ct mark set 0x20000000 meta mark set 0x1", "medium", "sets 0x20000000", "{ct-mark: 0x1000000}"),
+            (
+                "ct mark 0x40000000 accept", "low", "looks at 0x40000000 of the connection mark",
+                "{own-ct-mark: 0x1000000}"
+            ),
+            ("meta mark set 0x20000000", "", "", ""),
+        ])
+    func marks(rule: String, severity: String, what: String, mend: String) throws {
+        var facts = Self.sound()
+        facts.ruleset = """
+            table inet rpcwarden {
+            \tchain admitted {
+            \t\tct mark set ct mark | 0x20000000
+            \t\tmeta mark set meta mark | 0x00002000
+            \t}
+            }
+            table ip mangle {
+            \tchain PREROUTING {
+            \t\ttype filter hook prerouting priority mangle; policy accept;
+            \t\t\(rule)
+            \t}
+            }
+            """
+        guard !severity.isEmpty else {
+            #expect(names(facts) == [])
+            return
+        }
+        let finding = try finding("mark-bit-shared", in: facts)
+        #expect(finding.severity.rawValue == severity && names(facts).count == 1)
+        #expect(finding.what.hasPrefix("table ip mangle \(what)") && finding.what.hasSuffix(rule), "\(finding.what)")
+        #expect(finding.mend[0].contains(mend), "\(finding.mend)")
+    }
+
     @Test("what the kernel lacks; an old one is a note, which is no finding for the exit status")
     func kernel() throws {
         var facts = Self.sound()

@@ -50,7 +50,7 @@ extension FakeHostTests {
         private static let commands = [
             "systemd-sysusers --inline u rpcwarden - \"RPC access proxy\" /", "systemctl daemon-reload",
             "systemctl restart rpcbind.socket", "systemctl start rpcbind.service",
-            "systemctl enable --now rpcwarden.socket rpcwarden.service",
+            "systemctl enable --now rpcwarden.socket rpcwarden.service rpcwarden-guard.service",
         ]
 
         @Test("a plan touches nothing, and shows each file's text and each command")
@@ -95,8 +95,8 @@ extension FakeHostTests {
             #expect(try undo(host) == [])
             #expect(
                 Array(host.changes.dropFirst(Self.commands.count)) == [
-                    "systemctl stop rpcwarden.socket rpcwarden.service",
-                    "systemctl disable rpcwarden.socket rpcwarden.service",
+                    "systemctl stop rpcwarden.socket rpcwarden.service rpcwarden-guard.service",
+                    "systemctl disable rpcwarden.socket rpcwarden.service rpcwarden-guard.service",
                     "systemctl daemon-reload", "systemctl restart rpcbind.socket", "systemctl start rpcbind.service",
                     "nft delete table inet rpcwarden", "userdel rpcwarden",
                 ])
@@ -119,9 +119,9 @@ extension FakeHostTests {
             let tree = host.tree()
             #expect(tree["etc/rpcwarden/rpcwarden.yaml"] == "mode: enforce\n")
             #expect(tree["etc/rpcwarden/policy.d/mine.yaml"] == "rules: []\n")
-            #expect(host.changes.contains("systemctl disable rpcwarden.service"))
+            #expect(host.changes.contains("systemctl disable rpcwarden.service rpcwarden-guard.service"))
             #expect(!host.changes.contains { $0.hasPrefix("systemctl disable") && $0.contains("rpcwarden.socket") })
-            #expect(host.changes.contains("systemctl stop rpcwarden.socket rpcwarden.service"))
+            #expect(host.changes.contains("systemctl stop rpcwarden.socket rpcwarden.service rpcwarden-guard.service"))
         }
 
         @Test("a step that fails can be taken back, or done again")
@@ -175,7 +175,7 @@ extension FakeHostTests {
             #expect(
                 host.changes == [
                     "systemd-sysusers \(root) --inline u rpcwarden - \"RPC access proxy\" /",
-                    "systemctl \(root) enable rpcwarden.socket rpcwarden.service",
+                    "systemctl \(root) enable rpcwarden.socket rpcwarden.service rpcwarden-guard.service",
                 ])
             #expect(host.tree()[Self.socketDropIn] == Self.socketText)
             #expect(host.tree()[Self.serviceDropIn] == SetupFiles.serviceDropInText)
@@ -183,7 +183,9 @@ extension FakeHostTests {
             #expect(host.findings(isRunning: false) == [])
             try undo(host, isRunning: false)
             #expect(before.allSatisfy { host.tree()[$0.key] == $0.value })
-            #expect(host.changes.suffix(2).first == "systemctl \(root) disable rpcwarden.socket rpcwarden.service")
+            #expect(
+                host.changes.suffix(2).first
+                    == "systemctl \(root) disable rpcwarden.socket rpcwarden.service rpcwarden-guard.service")
         }
 
         @Test("an image's link that leads out of it is not followed")

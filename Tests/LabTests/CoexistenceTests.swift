@@ -43,7 +43,7 @@ extension LabTests {
 
         /// The document says that a rule put into firewalld's own table is lost.
         private static func addToFirewalld(_ lab: Lab, _ reach: Reach) throws {
-            try lab.shell("nft insert rule inet firewalld filter_INPUT meta mark and 0x10000 != 0 accept")
+            try lab.shell("nft insert rule inet firewalld filter_INPUT meta mark and 0x2000 != 0 accept")
             #expect(try reach.reached() == reach.everywhere)
             try lab.shell("firewall-cmd --reload")
             #expect(try reach.isClosed(), "the reload throws it away")

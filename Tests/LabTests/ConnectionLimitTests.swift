@@ -83,12 +83,43 @@ extension LabTests {
             #expect(try replies(to: two, pieces: 3).map(\.body) == [.success([])])
         }
 
-        @Test("closes a connection whose record comes in more fragments than any client needs")
-        func manyFragments() async throws {
-            let fragments = Self.fragments(of: PortmapperCall.null(.v4).encoded(xid: 99), bytes: 1)
-            let output = try lab.peer(.approved, "stream --to 10.77.1.1 --wait 700 --hex \(hex(fragments))")
-            #expect(output.text.contains("closed") && output.text.contains("bytes=0"), "\(output)")
-            try await lab.event(.malformed) { $0.detail?.contains("fragments") == true }
+        @Test("answers a call in many small fragments, and one in one-byte fragments among empty ones")
+        func manyFragments() throws {
+            let call = PortmapperCall.getAddress(
+                .v4, RPCB(program: .portmapper, version: 4, netID: "tcp", address: "10.77.1.1.0.111", owner: ""))
+            let bytes = Self.fragments(of: call.encoded(xid: 99), bytes: 1)
+            #expect(bytes.count > 32 * 5)
+            #expect(try replies(to: bytes, pieces: bytes.count).map(\.xid) == [99])
+            #expect(try replies(to: [0, 0, 0, 0] + bytes, pieces: 7).map(\.xid) == [99])
+        }
+
+        @Test("answers a peer that ends its sending side behind its call, and then closes")
+        func halfClosed() throws {
+            let rpcb = RPCB(program: .portmapper, version: 4, netID: "tcp", address: "", owner: "")
+            for call in [PortmapperCall.null(.v2), .dump(.v4), .getAddress(.v4, rpcb)] {
+                let sent = hex(record(call.encoded(xid: 5)))
+                let output = try lab.peer(.approved, "stream --to 10.77.1.1 --wait 900 --end --hex \(sent)")
+                #expect(output.lines.first?.hasPrefix("closed") == true, "\(output)")
+                let shown = try #require(output.lines.last?.split(separator: " ").last, "\(output)")
+                #expect(bytesOf(hex: String(shown)).dropFirst(4).prefix(4) == [0, 0, 0, 5], "\(output)")
+            }
+        }
+
+        @Test(
+            "answers calls with AUTH_SYS bodies as clients send them",
+            arguments: [
+                "an empty machine name": [UInt8](repeating: 0, count: 20),
+                "bytes behind the groups": [UInt8](repeating: 0, count: 48),
+            ])
+        func credentials(name: String, body: [UInt8]) throws {
+            var call = PortmapperCall.null(.v2).encoded(xid: 6)
+            // Behind xid, type, RPC version, program, version and procedure: flavour and length of the credential.
+            call.replaceSubrange(24..<32, with: [0, 0, 0, 1, 0, 0, 0, UInt8(body.count)] + body)
+            for transport in ["udp", "tcp"] {
+                let output = try lab.peer(
+                    .approved, "call --to 10.77.1.1 --over \(transport) --show --hex \(hex(call))")
+                #expect(Answer(output).body == .success([]), "\(name): \(output)")
+            }
         }
 
         private static func fragments(of message: [UInt8], bytes: Int) -> [UInt8] {

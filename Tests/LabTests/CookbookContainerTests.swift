@@ -44,6 +44,7 @@ extension LabTests {
             try lab.put("container settings")
             try lab.put("container policy")
             let pid = try await startContainer(lab)
+            try lab.runs("container user")
             let serve = try Recipe("container serve").text
             try lab.spawn(
                 .server, "daemon",

@@ -112,7 +112,7 @@ extension LabTests {
             #expect(found["stale-registration"]?.what.contains("100005 version 3 at tcp/20048") == true, "\(found)")
             #expect(found["stale-registration"]?.what.contains("tcp/2049") == false)
             let untrusted = try #require(found["untrusted-registration"])
-            #expect(untrusted.what.contains("536870913 version 1 at tcp/2049 by unknown"))
+            #expect(untrusted.what.contains("536870913 version 1 at tcp/2049 by 65534"))
             #expect(untrusted.mend.last == "rpcinfo -d 536870913 1")
             for command in untrusted.mend + (found["stale-registration"]?.mend ?? []) where command.hasPrefix("rpcinfo")
             {

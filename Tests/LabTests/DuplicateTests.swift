@@ -1,3 +1,4 @@
+import Foundation
 import ONCRPC
 import Portmapper
 import Testing
@@ -10,17 +11,17 @@ extension LabTests {
 
         @Test(
             "five datagrams alike, while rpcbind is slow, cost one question and get one answer",
-            .lab(.rpcbind, .daemon, settings: "rpcbind: {timeout: 5s}", policy: Policies.echoes()))
+            .lab(.rpcbind))
         func fiveTimes() async throws {
             let lab = try Lab.current
-            try await lab.start(Self.echo)
+            try await Self.serve(lab)
             for (round, lookup) in Self.lookups.enumerated() {
-                let before = try Self.duplicates(lab)
+                let before = (try Self.duplicates(lab), Self.upstream(lab))
                 try lab.kill("rpcbind", "STOP")
                 try lab.spawnPeer(
                     .approved, "asker-\(round)",
                     "call --to 10.77.1.1 --over udp --repeat 5 --all --show --wait 2500 \(lookup)")
-                try await eventually("all five have arrived") { try Self.duplicates(lab) == before + 4 }
+                try await eventually("all five have arrived") { try Self.duplicates(lab) == before.0 + 4 }
                 try await Task.sleep(for: .milliseconds(300))
                 #expect(!lab.log("asker-\(round)").contains("reply"))
                 try lab.kill("rpcbind", "CONT")
@@ -28,21 +29,43 @@ extension LabTests {
                 let answers = lab.log("asker-\(round)").split(separator: "\n").filter { $0.hasPrefix("reply ") }
                 #expect(answers.count == 1)
                 #expect(answers.allSatisfy { $0.contains("4002") || $0.contains(".15.162") }, "\(answers)")
-                #expect(try Self.duplicates(lab) == before + 4)
+                #expect(try Self.duplicates(lab) == before.0 + 4)
+                #expect(Self.upstream(lab) == before.1 + 1)
             }
         }
 
-        @Test("what was answered may be asked again", .lab(.rpcbind, .daemon, policy: Policies.echoes()))
+        @Test("what was answered may be asked again", .lab(.rpcbind))
         func afterTheAnswer() async throws {
             let lab = try Lab.current
-            try await lab.start(Self.echo)
+            try await Self.serve(lab)
+            let before = Self.upstream(lab)
             let words = "call --to 10.77.1.1 --over udp --source-port 700 --xid 4711 \(Self.lookups[1])"
-            for _ in 1...3 { #expect(try lab.peer(.approved, words).text.contains("reply from")) }
+            for round in 1...3 {
+                #expect(try lab.peer(.approved, words).text.contains("reply from"))
+                #expect(Self.upstream(lab) == before + round)
+            }
             #expect(try Self.duplicates(lab) == 0)
         }
 
         private static func duplicates(_ lab: Lab) throws -> Int {
             try lab.listing("status", as: StatusReport.self).counts["duplicates"] ?? -1
+        }
+
+        private static let relay = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+            .appendingPathComponent("../../scripts/lab.d/count-calls.pl").standardizedFileURL.path
+
+        /// With something between the daemon and rpcbind that counts.
+        private static func serve(_ lab: Lab) async throws {
+            let socket = "\(lab.state)/relay.sock"
+            try lab.spawn(.server, "relay", ["perl", relay, socket])
+            try await eventually("the relay listens") { FileManager.default.fileExists(atPath: socket) }
+            try await lab.serve("rpcbind: {timeout: 5s, socket: \(socket)}", policy: Policies.echoes())
+            try await lab.start(echo)
+        }
+
+        /// Look-ups that went to rpcbind: GETPORT of version 2, whatever the client asks by.
+        private static func upstream(_ lab: Lab) -> Int {
+            lab.log("relay").split(separator: "\n").filter { $0 == "2 3" }.count
         }
     }
 }

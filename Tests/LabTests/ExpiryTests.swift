@@ -1,3 +1,4 @@
+import Foundation
 import Portmapper
 import Testing
 
@@ -28,6 +29,28 @@ extension LabTests {
             try lab.lookUp(echo)
             #expect(try lab.connect(echo) == "connected")
             #expect(try lab.grants().first?.issued != grant.issued)
+        }
+
+        @Test(
+            "asked for over UDP lives for two minutes until its first packet, with which the kernel keeps it for `keep`",
+            .lab(.rpcbind, .daemon, policy: Policies.echoes()))
+        func askedOverUDP() async throws {
+            let lab = try Lab.current
+            let echo = Echo()
+            try await lab.start(echo)
+            func secondsLeft() throws -> Double {
+                let grant = try #require(try lab.grants().first)
+                let end = try #require(ISO8601DateFormatter().date(from: grant.expires))
+                return end.timeIntervalSinceNow
+            }
+            try lab.lookUp(echo)
+            #expect(try (100...121).contains(secondsLeft()))
+            #expect(try lab.connect(echo) == "connected")
+            #expect(try (86_000...86_401).contains(secondsLeft()))
+            // A lookup over UDP takes nothing of that away.
+            try lab.lookUp(echo)
+            #expect(try (86_000...86_401).contains(secondsLeft()))
+            #expect(try lab.events(.renewed).isEmpty)
         }
 
         @Test(

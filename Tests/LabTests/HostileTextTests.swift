@@ -40,7 +40,7 @@ extension LabTests {
             }
             let script = commands.map { "\(lab.peerBinary) \($0) &" }.joined(separator: "\n") + "\nwait\n"
             try lab.write(script, to: "send.sh")
-            _ = try lab.exec(.rpcbind, Lab.asNobody + ["sh", "\(lab.state)/send.sh"])
+            _ = try lab.exec(.server, Lab.asNobody + ["sh", "\(lab.state)/send.sh"])
             for host in [Lab.Host.approved, .stranger] {
                 let to = host == .approved ? "10.77.1.1" : "10.77.4.1"
                 _ = try lab.peers(

@@ -101,9 +101,13 @@ extension LabTests {
             }
         }
 
+        /// Its secondary addresses, and those of its other interfaces, too; the kernel chooses the source.
         @Test(
             "answer the server itself with everything, at loopback and at its own addresses",
-            .lab(.rpcbind, .ganesha, .daemon), arguments: ["127.0.0.1", "::1", "10.77.1.1", "10.77.2.1", "fd77:1::1"])
+            .lab(.rpcbind, .ganesha, .daemon),
+            arguments: [
+                "127.0.0.1", "127.9.9.9", "::1", "10.77.1.1", "10.77.1.9", "10.77.2.1", "fd77:1::1", "fd77:4::1",
+            ])
         func loopback(address: String) throws {
             let lab = try Lab.current
             for arguments in [["-p", address], ["-s", address], [address]] {
@@ -113,34 +117,85 @@ extension LabTests {
                     #expect(output.text.contains(name), "\(arguments): \(output)")
                 }
             }
+            try expectList(lab, address)
+            // From another address of its own.
+            let source = address.contains(":") ? "fd77:3::1" : "10.77.3.1"
+            if !["::1", "127.0.0.1"].contains(address) { try expectList(lab, address, "--from \(source)") }
+        }
+
+        @Test("answer the server itself at its link-local addresses", .lab(.rpcbind, .ganesha, .daemon))
+        func linkLocal() throws {
+            let lab = try Lab.current
+            for interface in ["eth0", "eth1"] {
+                let shown = try lab.exec(.server, "ip", "-6", "-o", "addr", "show", "dev", interface, "scope", "link")
+                let address = try #require(shown.text.firstMatch(of: /inet6 (fe80[0-9a-f:]+)/)?.1, "\(shown)")
+                try expectList(lab, String(address), "--interface \(interface)")
+            }
+        }
+
+        @Test("know the server itself at an address that it has just been given", .lab(.rpcbind, .ganesha, .daemon))
+        func newAddress() async throws {
+            let lab = try Lab.current
+            let stranger = try lab.ask(.server, .null(.v2), to: "fd77:1::1", over: .udp, options: "--from fd77:9::9")
+            #expect(stranger.replies.isEmpty, "no address of this host: \(stranger)")
+            #expect(
+                try lab.exec(.server, "ip", "addr", "add", "fd77:9::9/128", "dev", "eth0", "nodad").isSuccess)
+            try await eventually("it is this host") {
+                try lab.ask(.server, .null(.v2), to: "fd77:1::1", over: .udp, options: "--from fd77:9::9 --wait 300")
+                    .replies.count == 1
+            }
+            try expectList(lab, "fd77:9::9")
+        }
+
+        private func expectList(_ lab: Lab, _ address: String, _ options: String = "") throws {
             for transport in [Transport.udp, .tcp] {
                 for version in PortmapperVersion.allCases {
-                    let answer = try lab.ask(.server, .dump(version), to: address, over: transport)
-                    // Anybody can send IPv6 datagrams in our own name: they are worth what policy says of it.
-                    let isForgeable = transport == .udp && address == "fd77:1::1"
-                    if case .success(let results) = answer.body {
-                        #expect(!isForgeable && results.count > 200)
-                    } else {
-                        #expect(isForgeable, "v\(version.rawValue) DUMP over \(transport): \(answer)")
+                    let answer = try lab.ask(.server, .dump(version), to: address, over: transport, options: options)
+                    guard case .success(let results) = answer.body, results.count > 200 else {
+                        Issue.record("v\(version.rawValue) DUMP over \(transport) to \(address) \(options): \(answer)")
+                        continue
                     }
                 }
             }
         }
 
+        /// With these the kernel takes packets off the wire that claim to come from the server itself.
+        private static let trusting = [
+            "net.ipv4.conf.all.accept_local=1", "net.ipv4.conf.eth0.accept_local=1",
+            "net.ipv4.conf.all.route_localnet=1", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.eth0.rp_filter=0",
+        ]
+
         @Test(
             "take nobody for the server itself who comes from outside with its address",
-            .lab(.rpcbind, .daemon, settings: "rpcbind: {local-registration: true}"))
-        func forgedSource() async throws {
+            .lab(.rpcbind, .daemon, settings: "rpcbind: {local-registration: true}\nquarantine: false"),
+            arguments: [false, true])
+        func forgedSource(isTrusting: Bool) async throws {
             let lab = try Lab.current
             let before = try lab.registeredServices()
-            for (source, server) in [("fd77:1::1", "fd77:1::1"), ("fd77:2::1", "fd77:1::1"), ("::1", "fd77:1::1")] {
-                for call in ["v2 set 0x20000055 1 tcp 4055", "v4 set 0x20000055 1 tcp 0.0.0.0.15.170 superuser"] {
-                    try lab.peer(.approved, "call --to \(server) --from \(source) --over udp --wait 100 \(call)")
+            if isTrusting {
+                for host in [Lab.Host.server, .approved] {
+                    #expect(try lab.exec(host, ["sysctl", "-qw"] + Self.trusting).isSuccess)
                 }
             }
-            // The kernel drops ::1 from outside by itself, but our own addresses only for IPv4.
-            try await lab.event(.denied) { $0.reason == "remote-registration" && $0.client == "fd77:1::1" }
-            try await lab.event(.denied) { $0.reason == "remote-registration" && $0.client == "fd77:2::1" }
+            // From the server's own address to the same, from another one of its own, and from loopback.
+            for (source, server) in [
+                ("fd77:1::1", "fd77:1::1"), ("fd77:2::1", "fd77:1::1"), ("::1", "fd77:1::1"),
+                ("10.77.1.1", "10.77.1.1"), ("10.77.2.1", "10.77.1.1"), ("127.0.0.1", "10.77.1.1"),
+            ] {
+                for call in [
+                    "udp v2 set 0x20000055 1 tcp 4055", "udp v4 set 0x20000055 1 tcp 0.0.0.0.15.170 superuser",
+                    "tcp v2 set 0x20000055 1 tcp 4055",
+                ] {
+                    try lab.peer(.approved, "call --to \(server) --from \(source) --wait 100 --over \(call)")
+                }
+            }
+            #expect(try lab.ask(.approved, .null(.v2), over: .udp).body == .success([]))
+            if isTrusting {
+                for client in ["10.77.1.1", "10.77.2.1", "127.0.0.1"] {
+                    try await lab.event(.denied) { $0.reason == "remote-registration" && $0.client == client }
+                }
+            }
+            #expect(try lab.events(.permitted).allSatisfy { $0.procedure == "null" })
             #expect(try lab.registeredServices() == before)
         }
 

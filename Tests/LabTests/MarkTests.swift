@@ -33,7 +33,7 @@ extension LabTests {
             let reach = try await Reach(in: lab, port: 4001)
             #expect(try reach.lookedUp() == reach.everywhere)
             let marks = [
-                ("", "0x10002"), ("firewall: {mark: 0x400}", "0x402"), ("firewall: {mark: 0x80000000}", "0x80000002"),
+                ("", "0x2002"), ("firewall: {mark: 0x400}", "0x402"), ("firewall: {mark: 0x80000000}", "0x80000002"),
                 ("firewall: {mark: 0}", "0x2"),
             ]
             for (settings, mark) in marks {
@@ -43,9 +43,9 @@ extension LabTests {
                 #expect(try reach.reached() == reach.everywhere, "\(mark)")
                 // The connection's mark is the same whatever firewall.mark is.
                 let flows = try lab.shell("conntrack -L -p tcp --dport 4001 --src 10.77.1.2")
-                #expect(flows.contains("mark=\(0x10004)"), "\(flows)")
+                #expect(flows.contains("mark=\(0x2000_0004)"), "\(flows)")
             }
-            try lab.shell(Self.gate("0x10006"))
+            try lab.shell(Self.gate("0x2006"))
             #expect(try reach.isClosed(), "the gate sees the mark")
         }
 
@@ -55,7 +55,7 @@ extension LabTests {
             let lab = try Lab.current
             let reach = try await Reach(in: lab, port: 4001)
             try await eventually("open") { try reach.reached() == reach.everywhere }
-            try lab.shell(Self.gate("0x10002"))
+            try lab.shell(Self.gate("0x2002"))
             #expect(try reach.reached() == reach.everywhere)
         }
 

@@ -12,7 +12,7 @@ enum Neighbour: String, CaseIterable, CustomTestStringConvertible {
     /// What the recipe's lines have in common which let pass what rpcwarden admits.
     var passage: String {
         switch self {
-        case .nftables, .iptables, .ufw: "0x10000"
+        case .nftables, .iptables, .ufw: "0x2000"
         case .firewalldPorts: "--add-port"
         // Its direct rules alone change nothing: with nftables they stand in a base chain of their own.
         case .firewalldMark: "FirewallBackend"

@@ -64,6 +64,33 @@ extension LabTests {
             #expect(again.isSuccess && again.text.contains("no grant"), "\(again)")
         }
 
+        @Test(
+            "of a client that a rule with `open: always` admits cuts its flows, and says which rule lets it in again",
+            .lab(.rpcbind, .daemon, policy: Policies.echoes(open: "always")))
+        func alwaysOpen() async throws {
+            let lab = try Lab.current
+            let echo = Echo()
+            try await lab.start(echo)
+            try await eventually("it stands open") { try lab.connect(echo) == "connected" }
+            try lab.spawnPeer(
+                .approved, "flow",
+                "connect --to 10.77.1.1 --port \(echo.port) --over tcp --send ping --repeat 1000 --every 50 --wait 1000"
+            )
+            try await eventually("it flows") { Self.rounds(lab, "flow") > 3 }
+            let other = try lab.rpcwarden("revoke", "--client", "10.77.1.2", "--port", "1")
+            #expect(other.isSuccess && other.text.contains("no grant"), "\(other)")
+            let output = try lab.rpcwarden("revoke", "--client", "10.77.1.2", "--transport", "tcp")
+            #expect(
+                output.isSuccess
+                    && output.text.contains("still admitted: \(echo.program) at tcp/\(echo.port), by policy.yaml:")
+                    && output.text.contains("\"approved clients use the echoes\", open: always"), "\(output)")
+            // It stands open, so the flow goes on by its next packet.
+            let before = Self.rounds(lab, "flow")
+            try await eventually("it flows again") { Self.rounds(lab, "flow") > before + 3 }
+            let again = try lab.rpcwarden("revoke", "--client", "10.77.4.2")
+            #expect(again.isSuccess && again.text.contains("no grant"), "\(again)")
+        }
+
         @Test("ends a flow though the server keeps sending", .lab(.rpcbind, .daemon, policy: Policies.echoes()))
         func endsTheServersFlow() async throws {
             let lab = try Lab.current

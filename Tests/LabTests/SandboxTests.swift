@@ -63,6 +63,15 @@ extension LabTests {
             #expect(front["NoNewPrivs"] == "1" && netfilter["NoNewPrivs"] == "1")
             #expect(netfilter["Threads"] == "1" && netfilter["Seccomp"] == "2", "\(netfilter)")
             #expect(front["Name"] == "rpcwarden" && netfilter["Name"] == "rpcwarden-nft")
+            // Root started it.
+            for process in [front, netfilter] {
+                for key in ["Uid", "Gid"] {
+                    let numbers = process[key]?.split(separator: "\t")
+                    #expect(numbers?.count == 4 && numbers?.contains("0") == false, "\(key): \(process)")
+                }
+                #expect(process["Groups"] == "")
+            }
+            #expect(front["Seccomp"] == "2")
             // Standard input, output, error; the channel's two; table, flows, monitor, drop log.
             #expect(try Processes.descriptors(processes.netfilter).count == 9)
             let inet = try lab.exec(.server, "ss", "-lntupH")
@@ -123,6 +132,65 @@ extension LabTests {
             #expect(try lab.connect(echo) == "connected")
             #expect(try lab.rpcwarden("reload").isSuccess)
             #expect(try lab.grants().count == 1)
+        }
+
+        @Test("as root without the capability to become another user it ends, and says what to do", .lab(.rpcbind))
+        func staysRoot() async throws {
+            let lab = try Lab.current
+            try lab.configure(policy: Policies.echoes())
+            let output = try lab.exec(
+                .server,
+                [
+                    "setpriv", "--bounding-set", "-all,+net_admin,+net_bind_service", lab.binary, "serve", "--config",
+                    lab.configuration,
+                ])
+            #expect(
+                output.status == 2 && output.errors.contains("Operation not permitted; leave it CAP_SETUID"),
+                "\(output)")
+            #expect(try lab.nft("list tables").text.isEmpty)
+        }
+
+        @Test(
+            "what can't be written where the settings say is named with setting, path and remedy",
+            .lab(.rpcbind),
+            arguments: [
+                (
+                    "audit: {to: file, file: /nonexistent/x}",
+                    "audit.file: \"/nonexistent/x\": No such file or directory; make"
+                ),
+                ("audit: {to: file, file: /run/lab-root/x}", "audit.file: \"/run/lab-root/x\": Permission denied; "),
+                ("audit: {to: file, file: /run}", "audit.file: \"/run\": Is a directory; "),
+                ("control: /nonexistent/y/c.sock", "control: \"/nonexistent/y/c.sock\": No such file or directory; "),
+                ("control: /run/lab-root/c.sock", "control: \"/run/lab-root/c.sock\": Permission denied; "),
+                ("metrics: 127.0.0.1:9999", "tcp/127.0.0.1:9999: Address already in use; choose another `metrics`"),
+                ("listen: [\"192.0.2.77:111\"]", "192.0.2.77:111: Cannot assign requested address; name an address"),
+                ("policy: /nonexistent/policy.d", "/nonexistent/policy.d"),
+            ])
+        func places(setting: String, message: String) async throws {
+            let lab = try Lab.current
+            #expect(try lab.exec(.server, "install", "-d", "-m", "755", "/run/lab-root").isSuccess)
+            try lab.spawnPeer(.server, "other", "listen --at 127.0.0.1 --port 9999 --over tcp")
+            try await eventually("the port is taken") { lab.log("other").contains("listening") }
+            let key = setting.prefix { $0 != ":" }
+            let others = ["policy: \(lab.state)/policy.yaml", "audit: {to: stderr}"].filter { !$0.hasPrefix(key + ":") }
+            try lab.configure(policy: Policies.echoes())
+            try lab.write((others + [setting, ""]).joined(separator: "\n"), to: "rpcwarden.yaml")
+            let output = try lab.exec(.server, lab.binary, "serve", "--config", lab.configuration, seconds: 5)
+            #expect(output.status == 2 && output.errors.contains(message), "\(output)")
+        }
+
+        @Test("a policy that only root can read is told of: `reload` would be refused", .lab(.rpcbind))
+        func unreadablePolicy() async throws {
+            let lab = try Lab.current
+            try lab.configure(policy: Policies.echoes())
+            #expect(chmod("\(lab.state)/policy.yaml", 0o600) == 0)
+            try lab.spawn(.server, "daemon", [lab.binary, "serve", "--config", lab.configuration])
+            try await lab.event(.started)
+            #expect(lab.log("daemon").contains("policy.yaml\": Permission denied for user"), "\(lab.log("daemon"))")
+            let refused = try lab.rpcwarden("reload")
+            #expect(refused.status == 2 && refused.errors.contains("policy.yaml"), "\(refused)")
+            #expect(chmod("\(lab.state)/policy.yaml", 0o644) == 0)
+            #expect(try lab.rpcwarden("reload").isSuccess)
         }
 
         @Test("without the netfilter process serve ends with a status other than 0", .lab(.rpcbind))

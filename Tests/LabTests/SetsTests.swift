@@ -16,7 +16,7 @@ extension LabTests {
             return Set(lines.filter { $0.hasPrefix("\tchain ") }.map { String($0.split(separator: " ")[1]) })
         }
 
-        private static let ownChains: Set = ["host_input", "rpc_service", "rpc_admitted"]
+        private static let ownChains: Set = ["host_input", "host_output", "rpc_service", "rpc_admitted"]
 
         @Test(
             "a lookup opens the port to its client alone, whether rules or daemon came first", .lab(.rpcbind),

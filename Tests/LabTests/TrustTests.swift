@@ -4,7 +4,7 @@ import Testing
 extension LabTests {
     @Suite("Registrations that deserve no trust")
     struct TrustTests {
-        /// Anybody may register: uid 65534 does, over the loopback of rpcbind's own network.
+        /// Anybody may register: uid 65534 does, over loopback to rpcbind itself.
         private static func registerAsNobody(_ lab: Lab, _ program: UInt32, port: UInt16) throws {
             let uaddr = UniversalAddress(host: .v4(0), port: port)
             let output = try lab.exec(

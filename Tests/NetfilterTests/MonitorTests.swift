@@ -84,9 +84,9 @@ extension KernelTests {
                 let table = try NetfilterTable.made()
                 let monitor = try TableMonitor(table: "rpcwarden", ownPortID: table.portID)
                 _ = shell("nft flush chain inet rpcwarden input")
-                // Five rules, and the set { tcp, udp } of one of them.
+                // Four rules, and the set { tcp, udp } of one of them.
                 let changes = monitor.readEvents().compactMap(\.change)
-                #expect(changes.map(\.what) == Array(repeating: .definition, count: 6))
+                #expect(changes.map(\.what) == Array(repeating: .definition, count: 5))
                 #expect(changes.allSatisfy { !$0.isOwn })
                 _ = shell("nft flush ruleset")
                 #expect(monitor.readEvents().compactMap(\.change?.what).contains(.tableDeleted))

@@ -117,6 +117,52 @@ extension KernelTests {
             }
         }
 
+        @Test(
+            "a comment that nft would print as commands is refused; what it prints of others makes the same table again"
+        )
+        func comments() throws {
+            let files = try Files("firewall: {own-table: false}")
+            try withProcess(files) { client, _ in
+                #expect(client.commit(transaction(.makeTable(shape(files, client)))) == nil)
+                let crafted = "\" }\n}\n}\ntable inet stolen { comment \""
+                let printable = String((0x20...0x7e).map { Character(Unicode.Scalar(UInt8($0))) })
+                    .filter { $0 != "\"" && $0 != "\\" }
+                let other = Example.grant(.v4(0xc000_0207))
+                for comment in [crafted, "é", "a\\", printable + String(repeating: "x", count: 128 - printable.count)] {
+                    let refusal = client.commit(
+                        transaction(
+                            Example.issue(other, comment: "fine"), Example.issue(Self.inPolicy, comment: comment)))
+                    #expect(refusal?.operation == 1 && refusal?.message.contains("comment") == true)
+                    let remember = Operation.remember(Self.inPolicy, timeout: .seconds(60), comment: comment)
+                    #expect(client.commit(transaction(remember)) != nil)
+                }
+                let before = try client.contents()?.granted
+                #expect(before == [])
+                #expect(client.commit(transaction(Example.issue(Self.inPolicy, comment: printable))) == nil)
+                let file = files.folder + "/ruleset"
+                let again = shell(
+                    "nft list ruleset >\(file) && nft flush ruleset && nft -f \(file) && nft list tables")
+                #expect(again.text == "table inet rpcwarden\n", "\(again)")
+                let after = try client.contents()?.granted.map(\.comment)
+                #expect(after == [printable])
+            }
+        }
+
+        @Test("addresses of host names make room when the kernel has let their grants expire")
+        func hostNames() throws {
+            let files = try Files(policy: "rules: [{name: a, from: [server.example], to: [nfs]}]")
+            try withProcess(files) { client, _ in
+                #expect(client.commit(transaction(.makeTable(shape(files, client)))) == nil)
+                let grants = (0..<64).map { Example.grant(.v4(0xc000_0200 + $0)) }
+                let issues = grants.map { Operation.issueNew($0, timeout: .milliseconds(200), comment: "") }
+                #expect(client.commit(Transaction(table: "rpcwarden", operations: issues)) == nil)
+                let refusal = client.commit(transaction(Example.issue(Self.outside)))
+                #expect(refusal?.kind == .full && refusal?.message.contains("64 addresses") == true)
+                while try !client.lifetimes(of: grants).isEmpty { usleep(10_000) }
+                #expect(client.commit(transaction(Example.issue(Self.outside))) == nil)
+            }
+        }
+
         /// Has it read the files, and judge by them.
         private func reload(_ client: NetfilterClient) throws {
             try client.reload()

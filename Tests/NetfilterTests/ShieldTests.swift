@@ -100,8 +100,11 @@ extension KernelTests {
                 let removed = shell(
                     """
                     nft 'flush chain inet rpcwarden portmapper; flush chain inet rpcwarden input
-                    flush chain inet rpcwarden admitted; delete set inet rpcwarden shielded
-                    delete set inet rpcwarden recent4; delete set inet rpcwarden recent6'
+                    flush chain inet rpcwarden admitted; flush chain inet rpcwarden short_way
+                    flush chain inet rpcwarden output; flush chain inet rpcwarden begun_here
+                    delete set inet rpcwarden shielded; delete set inet rpcwarden settling
+                    delete set inet rpcwarden recent4; delete set inet rpcwarden recent6
+                    delete set inet rpcwarden revoked4; delete set inet rpcwarden revoked6'
                     """)
                 #expect(removed.status == 0, "\(removed.text)")
                 #expect(try table.contents(of: "rpcwarden") != nil)

@@ -15,7 +15,7 @@ extension KernelTests {
             let made = shell(
                 """
                 nft 'table inet other { chain input { type filter hook input priority 0;
-                udp dport 2049 meta mark and 0x10000 == 0 counter; }; }'
+                udp dport 2049 meta mark and 0x2000 == 0 counter; }; }'
                 """)
             try #require(made.status == 0, "\(made.text)")
         }
@@ -102,8 +102,8 @@ extension KernelTests {
                 let made = shell(
                     """
                     nft 'table inet other {
-                    chain first { type filter hook prerouting priority -100; ct mark set ct mark or 0x10000; }
-                    chain input { type filter hook input priority 0; udp dport 5000 meta mark and 0x10000 != 0 counter; }
+                    chain first { type filter hook prerouting priority -100; ct mark set ct mark or 0x20000000; }
+                    chain input { type filter hook input priority 0; udp dport 5000 meta mark and 0x2000 != 0 counter; }
                     }'
                     """)
                 try #require(made.status == 0, "\(made.text)")

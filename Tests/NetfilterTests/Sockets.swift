@@ -28,6 +28,8 @@ final class TestSocket {
         descriptor = Self.open(service.transport, address.contains(":"))
         if !waits { _ = fcntl(descriptor, F_SETFL, O_NONBLOCK) }
         if source != nil || fromAddress != nil {
+            var one: Int32 = 1
+            setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, 4)
             let bound = Self.withAddress(fromAddress ?? "0.0.0.0", source?.port ?? 0) { bind(descriptor, $0, $1) }
             guard bound == 0 else { throw SocketError(errno: errno) }
         }

@@ -62,32 +62,22 @@ private func header(_ bytes: [UInt8]) throws -> (CallHeader, Int) {
         #expect(fault.owed == Reply(xid: 0xdead_beef, body: .authError(.rejectedCredential)))
     }
 
-    static let badAuthSys: [[UInt8]] = [
-        xdr(1, 0),
-        xdr(1) + opaque(count: 4),
-        xdr(1) + opaque(count: 19),
-        authSys(machineName: 256),
-        authSys(groups: 17),
-        authSys(groups: 1, announced: 2),
-        authSys(groups: 0, announced: UInt32.max),
-        authSys(groups: 2, announced: 1),
-        authSys(extra: xdr(0)),
-        authSys(extra: [0]),
-        xdr(1) + opaque(xdr(0, UInt32.max, 0, 0, 0)),
-    ]
-
-    @Test("an AUTH_SYS body that isn't authsys_parms is a bad credential", arguments: badAuthSys)
-    func badCredential(credential: [UInt8]) {
+    @Test("an AUTH_SYS body too short for any authsys_parms is a bad credential", arguments: [0, 4, 19])
+    func badCredential(count: Int) {
         let fault = CallFault.badCredential(CallBytes.header)
-        #expect(throws: fault) { try header(CallBytes(credential: credential).bytes) }
+        #expect(throws: fault) { try header(CallBytes(credential: xdr(1) + opaque(count: count)).bytes) }
         #expect(fault.owed == Reply(xid: 0xdead_beef, body: .authError(.badCredential)))
     }
 
+    /// The last ones aren't what RFC 5531 says, but clients send them, and nothing of it is used.
     @Test(
-        "AUTH_SYS within its limits is accepted",
+        "any other AUTH_SYS body is taken",
         arguments: [
             authSys(), authSys(machineName: 0), authSys(machineName: 255), authSys(groups: 16),
-            authSys(machineName: 255, groups: 16),
+            authSys(machineName: 255, groups: 16), authSys(extra: xdr(0)), authSys(extra: [0]),
+            authSys(machineName: 0, extra: [1, 2, 3]), authSys(machineName: 256), authSys(groups: 17),
+            authSys(groups: 1, announced: 2), xdr(1) + opaque(xdr(0, UInt32.max, 0, 0, 0)),
+            xdr(1) + opaque(count: 400),
         ])
     func goodAuthSys(credential: [UInt8]) throws {
         let (found, rest) = try header(CallBytes(credential: credential, arguments: xdr(1, 2)).bytes)

@@ -48,26 +48,42 @@ extension RecordReader {
         #expect(reader.fault == .tooLong(bytes: 9, limit: 8))
     }
 
-    @Test("faults on the fragment beyond the most that are served")
-    func tooManyFragments() {
-        let most = RecordReader.fragmentsMax
-        let full = Array(repeating: fragment([7], isLast: false), count: most - 1).flatMap(\.self)
+    @Test("a record of any number of fragments is put together, within the limit")
+    func manyFragments() {
+        let full = Array(repeating: fragment([7], isLast: false), count: Self.limit - 1).flatMap(\.self)
         var reader = RecordReader(recordBytesMax: Self.limit)
-        #expect(reader.feed(full + fragment([8])) == [Array(repeating: 7, count: most - 1) + [8]])
+        for _ in 0..<3 {
+            #expect(reader.feed(full + fragment([8])) == [Array(repeating: 7, count: Self.limit - 1) + [8]])
+        }
         #expect(reader.fault == nil)
-        #expect(reader.feed(full + fragment([7], isLast: false)) == [])
-        #expect(reader.fault == nil)
-        #expect(reader.feed(fragment([8])) == [])
-        #expect(reader.fault == .tooManyFragments(limit: most))
+        #expect(reader.feed(full + fragment([7], isLast: false) + fragment([8])) == [])
+        #expect(reader.fault == .tooLong(bytes: Self.limit + 1, limit: Self.limit))
     }
 
-    @Test("empty fragments count, so that they can't go on for ever")
+    @Test("empty fragments count by their headers, so that they can't go on for ever")
     func emptyFragments() {
         var reader = RecordReader(recordBytesMax: Self.limit)
-        for _ in 0..<RecordReader.fragmentsMax { #expect(reader.feed(xdr(0)) == []) }
+        for _ in 0..<Self.limit / 4 { #expect(reader.feed(xdr(0)) == []) }
         #expect(reader.fault == nil)
         #expect(reader.feed(xdr(0)) == [])
-        #expect(reader.fault == .tooManyFragments(limit: RecordReader.fragmentsMax))
+        #expect(reader.fault == .endless(limit: Self.limit))
+        // Each record anew.
+        reader = RecordReader(recordBytesMax: Self.limit)
+        for _ in 0..<100 { #expect(reader.feed(record([], [], [], [1])) == [[1]]) }
+    }
+
+    @Test("takes one record at a time, and leaves the bytes behind it")
+    func oneAtATime() {
+        let stream = record([1]) + record([2], [3]) + xdr(0x8000_0002).prefix(3)
+        var reader = RecordReader(recordBytesMax: Self.limit)
+        stream.withUnsafeBytes { bytes in
+            var rest = bytes[...]
+            #expect(reader.takeRecord(from: &rest) == [1])
+            #expect(rest.count == stream.count - 5)
+            #expect(reader.takeRecord(from: &rest) == [2, 3])
+            #expect(reader.takeRecord(from: &rest) == nil)
+            #expect(rest.isEmpty && reader.isInsideRecord)
+        }
     }
 
     @Test("a fault is for good")

@@ -119,8 +119,20 @@ struct ConfigurationMistakeTests {
                 "c.yaml:1:18: error: mark: \"0x1ffffffff\" is no mark; write 0 to 0xffffffff, in hexadecimal or decimal"
             ),
             Refused(
+                "firewall: {ct-mark: 0x0}",
+                "c.yaml:1:21: error: ct-mark: it needs a bit: flows are known by it; write 1 to 0xffffffff"),
+            Refused(
+                "firewall: {ct-mark: 0x3, own-ct-mark: 2}",
+                "c.yaml:1:39: error: firewall: ct-mark and own-ct-mark share 0x2; give each a bit of its own"
+            ),
+            Refused(
+                "firewall: {ct-mark: 0x60000000}",
+                "c.yaml:1:21: error: firewall: ct-mark and own-ct-mark share 0x40000000; give each a bit of its own"
+            ),
+            Refused(
                 "firewall: {mark: +5}",
-                "c.yaml:1:18: error: mark: \"+5\" is no mark; write 0 to 0xffffffff, in hexadecimal or decimal"),
+                "c.yaml:1:18: error: mark: \"+5\" is no mark; write 0 to 0xffffffff, in hexadecimal or decimal"
+            ),
             Refused(
                 "firewall: {mark: 0x}",
                 "c.yaml:1:18: error: mark: \"0x\" is no mark; write 0 to 0xffffffff, in hexadecimal or decimal"),

@@ -36,15 +36,18 @@ struct ParsedConfigurationTests {
                 $0.rpcbind.owners = ["0", "statd"]
                 $0.rpcbind.permitsLocalRegistration = true
             },
-            Accepted("firewall: {manage: sets, table: rpc_2-x, keep: 10m, revive: 0, mark: 65536}") {
+            Accepted("firewall: {manage: sets, table: rpc_2-x, keep: 10m, revive: 0, mark: 65536, ct-mark: 0x400}") {
                 $0.firewall.management = .sets
                 $0.firewall.table = "rpc_2-x"
                 $0.firewall.keep = .seconds(600)
                 $0.firewall.revive = .zero
+                $0.firewall.mark = 0x10000
+                $0.firewall.flowMark = 0x400
             },
-            Accepted("firewall: {revive: 0s, mark: 0xFFFFFFFF, never: []}") {
+            Accepted("firewall: {revive: 0s, mark: 0xFFFFFFFF, own-ct-mark: 1, never: []}") {
                 $0.firewall.revive = .zero
                 $0.firewall.mark = .max
+                $0.firewall.ownFlowMark = 1
                 $0.firewall.never = []
             },
             Accepted("firewall: {guard-ports: [tcp/2049, udp/32765-32768], never: 22}") {
@@ -116,7 +119,7 @@ struct ParsedConfigurationTests {
         guard case .mapping(let entries) = root.content else { return #expect(Bool(false), "the sample is no mapping") }
         #expect(Set(entries.map(\.key)) == Set(ParsedConfiguration.keys))
         let sections: [(String, [String])] = [
-            ("rpcbind", [Field<Settings.Rpcbind>].rpcbind.map(\.key)),
+            ("rpcbind", [Field<Settings.Rpcbind>].rpcbind.filter(\.isOfUse).map(\.key)),
             ("firewall", [Field<Settings.Firewall>].firewall.map(\.key)),
             ("denial", [Field<Settings.Denial>].denial.map(\.key)),
             ("limits", [Field<Settings.Limits>].limits.map(\.key)),

@@ -57,6 +57,8 @@ struct Dice: RandomNumberGenerator {
             keep: duration(), grantsMax: number(0...1 << 20), quarantinesMax: number(0...1 << 20))
         shape.isOwned = flag()
         shape.logGroup = port()
+        shape.flowMark = UInt32(port())
+        shape.ownFlowMark = UInt32(port())
         return shape
     }
 

@@ -73,7 +73,14 @@ enum BuiltProgram {
         let output = try run([path, "--experimental-dump-help"])
         try #require(output.status == 0, "\(output)")
         let command = try JSONDecoder().decode(Dump.self, from: Data(output.text.utf8)).command
-        return try #require(command.subcommands)
+        return try #require(command.subcommands).flatMap { command in
+            // `guard load` is one; what only leads to others is none.
+            (command.subcommands ?? []).filter { $0.commandName != "help" }.map { each in
+                var each = each
+                each.commandName = "\(command.commandName) \(each.commandName)"
+                return each
+            } + (command.subcommands == nil ? [command] : [])
+        }
     }
 }
 

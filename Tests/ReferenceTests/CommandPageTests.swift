@@ -108,7 +108,8 @@ struct CommandPageTests {
         let own = lines.filter { $0.hasPrefix("rpcwarden ") }.map { Self.words(String($0)) }
         #expect(own.count >= 10)
         for words in own {
-            let command = try #require(commands.first { $0.commandName == words[1] }, "\(words)")
+            let command = try #require(
+                commands.first { words.dropFirst().starts(with: Self.words($0.commandName)) }, "\(words)")
             for word in words where word.hasPrefix("--") {
                 #expect(command.options.contains { "--\($0.longName ?? "")" == word }, "\(words)")
             }

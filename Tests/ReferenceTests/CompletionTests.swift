@@ -10,6 +10,7 @@ private struct Typed {
     static let lines = [
         Typed("rpcwarden re", "registry", "revoke", "release", "reload"),
         Typed("rpcwarden setup --", "--dry-run", "--undo", "--root"),
+        Typed("rpcwarden guard ", "load"),
         Typed("rpcwarden explain --program nfs", "nfsprog", "nfs_acl"),
         Typed("rpcwarden explain --transport ", "tcp", "udp"),
         Typed("rpcwarden explain --procedure ", "getport", "dump"),

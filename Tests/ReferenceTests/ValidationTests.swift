@@ -71,10 +71,11 @@ private enum Faulty {
         "firewall: {keep: 1h30m}", "firewall: {keep: 1.5h}", "firewall: {keep: 1w}", "firewall: {keep: -1s}",
         "firewall: {keep: 0}", "firewall: {keep: 99999999999999999999d}", "limits: {calls-per-second: 0}",
         "limits: {record-bytes: 399}", "limits: {record-bytes: 4K}", "limits: {grants: 99999999999999999999}",
-        "firewall: {mark: 0x1ffffffff}", "firewall: {mark: 0x}", "listen: 0.0.0.0", "listen: \"::1\"",
+        "firewall: {mark: 0x1ffffffff}", "firewall: {mark: 0x}", "firewall: {ct-mark: 0}",
+        "firewall: {own-ct-mark: 0x00}", "listen: 0.0.0.0", "listen: \"::1\"",
         "listen: [10.0.0.1:0]", "listen: [\"10.0.0.1:\"]", "listen: [\"*:111\"]", "listen: [server:111]",
         "listen: [\"[10.0.0.1]:111\"]", "listen: [\"[fe80::1%eth0]:111\"]", "listen: []", "listen: {a: b}",
-        "listen: [10.0.0.1:111, 10.0.0.1:111]", "rpcbind: {address: 10.0.0.1:1111}",
+        "listen: [10.0.0.1:111, 10.0.0.1:111]",
         "rpcbind: {socket: run/rpcbind.sock}", "control: /" + String(repeating: "x", count: 107),
         "rpcbind: {owners: [a b]}", "rpcbind: {owners: [4294967296]}", "rpcbind: {owners: []}", "firewall: {table: 9x}",
         "firewall: {never: [22, 0]}", "firewall: {guard-ports: [2049]}", "firewall: {guard-ports: [sctp/1]}",
@@ -132,6 +133,7 @@ private enum Pool {
             "unknown program", "unknown group", "has bits set", "no prefix length", "is no client", "is a wildcard",
             "is a netgroup", "is no host name", "is no address", "IPv4-mapped", "runs backwards", "can't both be bound",
             "rpcbind can't be at", "is no program number", "is there twice", "is no uid", "is taken by",
+            "own-ct-mark share",
         ]
         if meanings.contains(where: message.contains) { return true }
         // Within a text: a duration, a port behind an address, a number in quotes.

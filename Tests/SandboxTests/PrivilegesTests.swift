@@ -34,6 +34,14 @@ struct PrivilegesTests {
         result >= 0 ? "done" : errno == EPERM ? "EPERM" : errno == EACCES ? "EACCES" : "errno \(errno)"
     }
 
+    /// What Swift doesn't show of the C library.
+    private static func call(_ name: String, _ arguments: Int...) -> Int32 {
+        typealias Function = @convention(c) (Int, Int, Int, Int, Int, Int) -> Int
+        guard let symbol = dlsym(nil, name) else { return 0 }
+        let (function, words) = (unsafeBitCast(symbol, to: Function.self), arguments + Array(repeating: 0, count: 6))
+        return Int32(truncatingIfNeeded: function(words[0], words[1], words[2], words[3], words[4], words[5]))
+    }
+
     private static let sets = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs"]
 
     @Test("has no capability left, in no set", arguments: [false, true])
@@ -104,6 +112,113 @@ struct PrivilegesTests {
             ].joined(separator: " ")
         }
         #expect(text == "no seccomp" || text == "done EPERM EPERM EPERM done EPERM EPERM EPERM")
+    }
+
+    @Test(
+        "is another user for good, with no other groups, and keeps the capability that it needs",
+        arguments: [false, true])
+    func becomes(keepsNetAdmin: Bool) throws {
+        let text = try Self.child {
+            let user = ServiceUser.find(["no such user"])
+            try Privileges.become(user)
+            try Privileges.keep(only: keepsNetAdmin ? .netAdmin : nil)
+            let attempts = [Self.name(setuid(0)), Self.name(setgid(0)), Self.name(setgroups(0, nil))]
+            let ids = Self.status(["Uid", "Gid", "Groups", "CapPrm", "CapEff", "CapBnd", "CapInh"])
+            return ids + "\n" + attempts.joined(separator: " ")
+        }
+        let (none, kept) = ("0000000000000000", keepsNetAdmin ? "0000000000001000" : "0000000000000000")
+        #expect(
+            text == """
+                Uid: 65534 65534 65534 65534
+                Gid: 65534 65534 65534 65534
+                Groups: \(" ")
+                CapInh: \(none)
+                CapPrm: \(kept)
+                CapEff: \(kept)
+                CapBnd: \(none)
+                EPERM EPERM EPERM
+                """)
+    }
+
+    @Test("who may not become another user is told so, and does not go on as root")
+    func maynt() throws {
+        let text = try Self.child {
+            try Privileges.keep(only: .netAdmin)
+            try Privileges.become(ServiceUser.find(["nobody"]))
+            return "went on"
+        }
+        #expect(text == "becoming user nobody: Operation not permitted")
+    }
+
+    @Test("is the package's user where there is one, else nobody, and never root under another name")
+    func user() {
+        #expect(ServiceUser.needed() != nil)
+        #expect(ServiceUser.find(["root", "nobody"]).name == "nobody")
+        #expect(ServiceUser.find(["no such user"]) == ServiceUser.find(["root"]))
+        #expect(ServiceUser.find([]).id == 65_534)
+    }
+
+    @Test("can't open a socket of root's, which it could as root without capabilities")
+    func rootsSockets() throws {
+        let path = "/tmp/sandbox-test.\(getpid()).socket"
+        func address() -> sockaddr_un {
+            var address = sockaddr_un()
+            address.sun_family = sa_family_t(AF_UNIX)
+            withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+            return address
+        }
+        func reach(_ call: (Int32, UnsafePointer<sockaddr>, socklen_t) -> Int32, _ descriptor: Int32) -> Int32 {
+            var place = address()
+            return withUnsafePointer(to: &place) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    call(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+                }
+            }
+        }
+        let listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        defer {
+            close(listener)
+            unlink(path)
+        }
+        #expect(reach(bind, listener) == 0 && chmod(path, 0o600) == 0 && listen(listener, 4) == 0)
+        for becomes in [false, true] {
+            let text = try Self.child {
+                if becomes { try Privileges.become(ServiceUser.find(["nobody"])) }
+                try Privileges.keep(only: nil)
+                _ = try Privileges.onlyWriteFiles(beneath: [])
+                return Self.name(reach(connect, socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)))
+            }
+            #expect(text == (becomes ? "EACCES" : "done"))
+        }
+    }
+
+    @Test("makes no system call that nothing of the daemon needs; threads, files and sockets are as ever")
+    func deniedCalls() throws {
+        let text = try Self.child {
+            try Privileges.keep(only: nil)
+            guard try Privileges.noUnneededCalls() else { return "no seccomp" }
+            var thread = pthread_t()
+            let made = pthread_create(&thread, nil, { _ in nil }, nil)
+            if made == 0 { pthread_join(thread, nil) }
+            let families: [Int32] = [
+                AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, 17 /* PACKET */, 38 /* ALG */, 40 /* VSOCK */,
+            ]
+            let sockets = families.map { family in
+                let descriptor = socket(family, Int32(SOCK_DGRAM.rawValue), 0)
+                return descriptor >= 0 ? "done" : errno == EAFNOSUPPORT ? "none" : "errno \(errno)"
+            }
+            let grandchild = try ChildProcess.fork(messageBytesMax: 1, waitMax: .seconds(5)) { _ in 7 }
+            return [
+                made == 0 ? "done" : "errno \(made)", Self.name(open("/etc/hosts", O_RDONLY)),
+                grandchild.awaitEnd() == 7 << 8 ? "done" : "failed", Self.name(Self.call("unshare", 0x1000_0000)),
+                Self.name(Self.call("setns", 0, 0)),
+                Self.name(execv("/bin/true", [nil])), Self.name(Self.call("process_vm_readv", Int(getpid()))),
+                Self.name(Self.call("ptrace", 0)), Self.name(Self.call("shmget", 0, 4096, 0o1600)),
+            ].joined(separator: " ") + "; " + sockets.joined(separator: " ")
+        }
+        #expect(
+            text == "no seccomp"
+                || text == "done done done EPERM EPERM EPERM EPERM EPERM EPERM; done done done done none none none")
     }
 
     @Test("holds no descriptor of its parent but standard input, output, error, and the channel's two")

@@ -16,6 +16,11 @@ private final class Recorder: PortmapServerDelegate {
     var closed = 0
     var isFailureExpected = false
     var stopsAtCall = false
+    /// What each call is answered with.
+    var result = PortmapperResult.port(2049)
+    /// Calls are answered by ``answerOne()``.
+    var withholds = false
+    private var unanswered: [IncomingCall] = []
     var faults: [RecordFault] = []
 
     /// The delegate may hold exclusive access to what each of its methods needs.
@@ -31,8 +36,16 @@ private final class Recorder: PortmapServerDelegate {
         self.calls += taken
         for incoming in taken {
             if stopsAtCall { server?.stopListening() }
-            server?.send(PortmapperResult.port(2049).reply(xid: incoming.xid), to: incoming.peer)
+            unanswered.append(incoming)
         }
+        if !withholds { while answerOne() {} }
+    }
+
+    func answerOne() -> Bool {
+        guard !unanswered.isEmpty else { return false }
+        let incoming = unanswered.removeFirst()
+        server?.send(result.reply(xid: incoming.xid), to: incoming.peer)
+        return true
     }
 
     private func told() { #expect(!isTakingCalls, "told of something else while it takes calls") }
@@ -48,6 +61,7 @@ private final class Recorder: PortmapServerDelegate {
         closed += 1
     }
     func connectionsExhausted() { told() }
+    func repliesOverflowed(_ greediest: ConnectionTable.ID) { told() }
     func recordRefused(_ peer: Peer, _ fault: RecordFault) {
         told()
         faults.append(fault)
@@ -62,11 +76,38 @@ private final class Recorder: PortmapServerDelegate {
 @Suite("portmap server", .serialized)
 struct PortmapServerTests {
     private static let loopback4 = IPAddress.v4(0x7f00_0001)
+    private static let owedBytesMax = 1 << 16
 
     /// Runs the server on ports that the kernel chooses.
     private func serving(
         at address: IPAddress, givesUpListeners: Bool = false, stopsAtCall: Bool = false,
         _ body: (_ udp: UInt16, _ tcp: UInt16, () throws -> [IncomingCall]) throws -> Void
+    ) throws {
+        try serving(at: address, givesUpListeners: givesUpListeners) { recorder in
+            recorder.stopsAtCall = stopsAtCall
+        } _: { udp, tcp, server in
+            try body(udp, tcp, server.calls)
+        }
+    }
+
+    private struct Running {
+        let loop: any EventLoop
+        let recorder: NIOLoopBound<Recorder>
+
+        func calls() throws -> [IncomingCall] { try loop.submit { recorder.value.calls }.wait() }
+
+        /// Waits for so many calls.
+        func waitForCalls(_ count: Int) throws {
+            let deadline = ContinuousClock.now + .seconds(5)
+            while try calls().count < count, ContinuousClock.now < deadline { usleep(100) }
+        }
+
+        func answerOne() throws { #expect(try loop.submit { recorder.value.answerOne() }.wait()) }
+    }
+
+    private func serving(
+        at address: IPAddress, givesUpListeners: Bool = false, _ configure: @escaping @Sendable (Recorder) -> Void,
+        _ body: (_ udp: UInt16, _ tcp: UInt16, Running) throws -> Void
     ) throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         defer { group.shutdownGracefully { #expect($0 == nil) } }
@@ -81,8 +122,9 @@ struct PortmapServerTests {
         let recorder = try loop.submit {
             let recorder = Recorder()
             recorder.isFailureExpected = givesUpListeners
-            recorder.stopsAtCall = stopsAtCall
-            recorder.server = PortmapServer(on: loop, recordBytesMax: 4096, delegate: recorder)
+            configure(recorder)
+            recorder.server = PortmapServer(
+                on: loop, recordBytesMax: 4096, owedBytesMax: Self.owedBytesMax, delegate: recorder)
             return NIOLoopBound(recorder, eventLoop: loop)
         }.wait()
         try loop.flatSubmit {
@@ -91,7 +133,7 @@ struct PortmapServerTests {
         if givesUpListeners {
             try loop.submit { recorder.value.server?.channels.forEach { $0.close(promise: nil) } }.wait()
         }
-        try body(ports[0], ports[1]) { try loop.submit { recorder.value.calls }.wait() }
+        try body(ports[0], ports[1], Running(loop: loop, recorder: recorder))
         try loop.submit { recorder.value.server?.close() }.wait()
     }
 
@@ -133,7 +175,7 @@ struct PortmapServerTests {
             #expect(incoming.content == .call(call))
             #expect(incoming.peer.asked == UniversalAddress(host: Self.loopback4, port: udp))
             #expect(incoming.peer.interface == 1)
-            #expect(!incoming.peer.isBroadcast)
+            #expect(!incoming.peer.isBroadcast && incoming.peer.isLocal)
         }
     }
 
@@ -181,6 +223,87 @@ struct PortmapServerTests {
             #expect(answered == Array(repeating: expected + reply, count: 3).flatMap { $0 })
             let count = try calls().count
             #expect(count == 3)
+        }
+    }
+
+    private func record(xid: UInt32) -> [UInt8] {
+        let message = call.encoded(xid: xid)
+        let header = RecordReader.header(forRecordBytes: message.count).bigEndian
+        return withUnsafeBytes(of: header) { Array($0) } + message
+    }
+
+    @Test("a peer that ends its sending side after its calls gets the replies, and then the end")
+    func halfClosed() throws {
+        try serving(at: Self.loopback4) {
+            $0.withholds = true
+        } _: { _, tcp, server in
+            let descriptor = connected(to: tcp, SOCK_STREAM, patienceSeconds: 5)
+            defer { close(descriptor) }
+            let records = record(xid: 7) + record(xid: 8) + [0x80]
+            #expect(send(descriptor, records, records.count, 0) == records.count)
+            #expect(shutdown(descriptor, Int32(SHUT_WR)) == 0)
+            for count in 1...2 {
+                try server.waitForCalls(count)
+                try server.answerOne()
+                #expect(receive(descriptor, reply.count + 4).count == reply.count + 4)
+            }
+            #expect(receive(descriptor, 1) == [])
+        }
+    }
+
+    @Test("one that says nothing, and ends its sending side, is let go at once")
+    func halfClosedSilently() throws {
+        try serving(at: Self.loopback4) { _, tcp, _ in
+            let descriptor = connected(to: tcp, SOCK_STREAM, patienceSeconds: 5)
+            defer { close(descriptor) }
+            #expect(shutdown(descriptor, Int32(SHUT_WR)) == 0)
+            #expect(receive(descriptor, 1) == [])
+        }
+    }
+
+    @Test("of a peer of this host one call is taken at a time; the next waits for its answer")
+    func oneAtATime() throws {
+        try serving(at: Self.loopback4) {
+            $0.withholds = true
+        } _: { _, tcp, server in
+            let descriptor = connected(to: tcp, SOCK_STREAM, patienceSeconds: 5)
+            defer { close(descriptor) }
+            let records = (1...1000).flatMap { record(xid: $0) }
+            #expect(send(descriptor, records, records.count, 0) == records.count)
+            for count in 1...1000 {
+                try server.waitForCalls(count)
+                #expect(try server.calls().count == count)
+                try server.answerOne()
+            }
+            #expect(receive(descriptor, 1000 * (reply.count + 4)).count == 1000 * (reply.count + 4))
+            #expect(try server.calls().allSatisfy(\.peer.isLocal))
+        }
+    }
+
+    @Test("of a peer that reads no replies no more calls are taken than it may be owed; when it reads, it gets all")
+    func unread() throws {
+        let results = PortmapperResult.registrations(
+            (1...500).map { RPCB(program: Program($0), version: 1, netID: "tcp", address: "0.0.0.0.8.1", owner: "0") })
+        let replyBytes = results.reply(xid: 7).encoded.count + 4
+        try serving(at: Self.loopback4) {
+            $0.result = results
+        } _: { _, tcp, server in
+            let descriptor = connected(to: tcp, SOCK_STREAM, patienceSeconds: 5)
+            defer { close(descriptor) }
+            let records = (1...200).flatMap { record(xid: $0) }
+            #expect(send(descriptor, records, records.count, 0) == records.count)
+            var taken = -1
+            while try server.calls().count > taken {
+                taken = try server.calls().count
+                usleep(100_000)
+            }
+            // The kernel's buffers on both sides hold some, too.
+            #expect(taken < 200 && taken * replyBytes < 8 << 20, "\(taken) replies of \(replyBytes) bytes")
+            let received = receive(descriptor, 200 * replyBytes)
+            #expect(received.count == 200 * replyBytes)
+            let one = results.reply(xid: 200).encoded
+            #expect(received.suffix(one.count) == one[...])
+            #expect(try server.calls().count == 200)
         }
     }
 

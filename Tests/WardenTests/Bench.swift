@@ -215,7 +215,9 @@ struct Bench {
     /// Nobody waits for anything.
     var isQuiet: Bool {
         questions.isEmpty && warden.exchanges.isEmpty && warden.exchangesOfClient.isEmpty && warden.underWay.isEmpty
-            && warden.isInspectingNothing && warden.revocationCauses.isEmpty && warden.writer.isIdle
+            && Transport.allCases.allSatisfy { warden.localExchanges[$0] == 0 }
+            && warden.isInspectingNothing && warden.grantLooks.isEmpty && warden.revocationCauses.isEmpty
+            && warden.writer.isIdle
     }
 }
 

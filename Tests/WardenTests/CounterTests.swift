@@ -22,7 +22,7 @@ import Testing
         bench.call(.null(.v2), from: .stranger)
         bench.deliver(IncomingCall(bytes: [1, 2, 3], from: .named))
         bench.deliver(IncomingCall(bytes: [1, 2, 3], from: .stranger.over(.tcp)))
-        bench.handle { $0.recordRefused(.named.over(.tcp), .tooManyFragments(limit: 1), at: $1, into: &$2) }
+        bench.handle { $0.recordRefused(.named.over(.tcp), .endless(limit: 1), at: $1, into: &$2) }
         #expect(
             bench.warden.counters.outcomes == [
                 Self.outcome(.permitted, .port(of: .mountd), .udp): 2,

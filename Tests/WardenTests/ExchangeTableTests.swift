@@ -6,7 +6,7 @@ import Testing
 @Suite("the table of exchanges")
 struct ExchangeTableTests {
     private func exchange(_ xid: UInt32) -> Exchange {
-        Exchange(request: .init(peer: .named, xid: xid, call: .port(of: .nfs), permission: .local))
+        Exchange(request: .init(peer: .named, xid: xid, byteCount: 56, call: .port(of: .nfs), permission: .local))
     }
 
     @Test("an exchange that ended is not found in the place that another has taken")

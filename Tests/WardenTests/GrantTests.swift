@@ -87,14 +87,14 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
         let settings = Settings().with { ($0.limits.grantsPerClient, $0.limits.grants) = (2, 3) }
         let all: Set<Program> = [.mountd, .nfs, .status]
         var bench = Bench.started([.sample(to: all)], settings: settings)
-        #expect(bench.ask(.port(of: .mountd), from: .named) == [mountPort])
-        #expect(bench.ask(.port(of: .nfs), from: .named) == [PortmapperResult.port(2049).body])
-        #expect(bench.ask(.port(of: .status), from: .named) == [authError])
-        #expect(bench.ask(.port(of: .mountd), from: .from("10.1.2.4")) == [mountPort])
-        #expect(bench.ask(.port(of: .mountd), from: .from("10.1.2.5")) == [authError])
+        #expect(bench.ask(.port(of: .mountd), from: .named.over(.tcp)) == [mountPort])
+        #expect(bench.ask(.port(of: .nfs), from: .named.over(.tcp)) == [PortmapperResult.port(2049).body])
+        #expect(bench.ask(.port(of: .status), from: .named.over(.tcp)) == [authError])
+        #expect(bench.ask(.port(of: .mountd), from: .from("10.1.2.4", .tcp)) == [mountPort])
+        #expect(bench.ask(.port(of: .mountd), from: .from("10.1.2.5", .tcp)) == [authError])
         #expect(bench.denials == [.grantsFull, .grantsFull])
         bench.advance(by: .seconds(50_000))
-        #expect(bench.ask(.port(of: .mountd), from: .named) == [mountPort])
+        #expect(bench.ask(.port(of: .mountd), from: .named.over(.tcp)) == [mountPort])
         #expect(bench.warden.counters.renewed == 1)
     }
 
@@ -114,13 +114,13 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
     @Test("a fresh grant is told without asking the kernel; half of keep later it is renewed")
     func renewal() {
         var bench = Bench.started(Self.mountRules)
-        bench.call(.port(of: .mountd), from: .named)
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
         let commits = bench.kernel.committed.count
         bench.advance(by: .seconds(43_000))
-        #expect(bench.ask(.port(of: .mountd), from: .named) == [mountPort])
+        #expect(bench.ask(.port(of: .mountd), from: .named.over(.tcp)) == [mountPort])
         #expect(bench.kernel.committed.count == commits)
         bench.advance(by: .seconds(300))
-        #expect(bench.ask(.port(of: .mountd), from: .named) == [mountPort])
+        #expect(bench.ask(.port(of: .mountd), from: .named.over(.tcp)) == [mountPort])
         #expect(bench.kernel.committed.count == commits + 1)
         #expect(bench.events(.renewed).map(\.granted) == [.tcp(20048)])
     }
@@ -128,8 +128,8 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
     @Test("a grant that no packet used expires, and says so once; one that was used lives on")
     func expiry() {
         var bench = Bench.started(Self.mountRules)
-        bench.call(.port(of: .mountd), from: .named)
-        bench.call(.port(of: .mountd), from: .from("10.1.2.4"))
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        bench.call(.port(of: .mountd), from: .from("10.1.2.4", .tcp))
         bench.advance(by: .seconds(80_000))
         bench.kernel.packet(key)
         bench.advance(by: .seconds(6_401))
@@ -314,7 +314,9 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
         }
         bench.forget()
         var keys: [GrantKey] = []
-        bench.handle { keys = $0.revoke(client: ip("10.1.2.3"), port: port, transport: transport, at: $1, into: &$2) }
+        bench.handle {
+            keys = $0.revoke(client: ip("10.1.2.3"), port: port, transport: transport, at: $1, into: &$2).grants
+        }
         #expect(keys.count == count)
         #expect(bench.kernel.granted.count == 8 - count)
         #expect(bench.cut.count == count)
@@ -504,10 +506,10 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
         #expect(bench.kernel.granted[key] != nil)
     }
 
-    @Test("a shorter keep is kept count of")
-    func shorterKeep() {
+    @Test("a shorter keep is kept count of", arguments: Transport.allCases)
+    func shorterKeep(transport: Transport) {
         var bench = Bench.started([.sample()])
-        bench.call(.port(of: .mountd), from: .named)
+        bench.call(.port(of: .mountd), from: .named.over(transport))
         bench.reload([.sample()], settings: Settings().with { $0.firewall.keep = .seconds(60) })
         bench.advance(by: .seconds(61))
         #expect(bench.kernel.granted.isEmpty)
@@ -555,7 +557,7 @@ private let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Op
     /// A kernel as a run with mountd and nfs left it.
     static func left(_ settings: Settings = Settings()) -> Bench {
         var bench = Bench.started(rules, settings: settings)
-        for client in 1...3 { bench.call(.port(of: .mountd), from: .from("10.1.2.\(client)")) }
+        for client in 1...3 { bench.call(.port(of: .mountd), from: .from("10.1.2.\(client)", .tcp)) }
         bench.advance(by: .seconds(1000))
         return bench
     }

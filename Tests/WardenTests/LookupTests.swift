@@ -390,10 +390,12 @@ private let authError = Reply.Body.authError(.failed)
 
 @Suite("this host") struct LocalTests {
     static let peers: [Peer] = [
-        .loopback, .loopback.over(.tcp), .from("::1", asking: ip("::1"), interface: 1),
-        .from("10.1.0.1", .tcp, asking: ip("10.1.0.1")),
-        .from("10.1.0.1", asking: ip("10.1.0.1"), interface: 101),
-        .from("2001:db8:1::1", .tcp, asking: ip("2001:db8:1::1")),
+        .loopback, .loopback.over(.tcp), .from("::1", asking: ip("::1"), interface: 1, isLocal: true),
+        .from("10.1.0.1", .tcp, asking: ip("10.1.0.1"), isLocal: true),
+        // The kernel takes the primary address as source though a secondary or floating one was asked.
+        .from("10.1.0.1", asking: ip("10.1.0.99"), interface: 1, isLocal: true),
+        .from("2001:db8:1::1", asking: ip("2001:db8:2::1"), isLocal: true),
+        .from("fe80::1", .tcp, asking: ip("fe80::2"), isLocal: true),
     ]
 
     @Test("looks up and lists everything, whoever registered it; nothing is opened for it", arguments: peers)
@@ -409,10 +411,14 @@ private let authError = Reply.Body.authError(.failed)
         #expect(bench.isQuiet)
     }
 
-    @Test("an IPv6 datagram in our own name is not of this host: anybody can send one")
-    func forged() {
+    @Test(
+        "a call in our own name is not of this host, unless the kernel says so: anybody can send one",
+        arguments: [
+            Peer.from("2001:db8:1::1", asking: ip("2001:db8:1::1")), .from("10.1.0.1", asking: ip("10.1.0.1")),
+            .from("127.0.0.1", asking: ip("127.0.0.1")), .from("127.0.0.1", asking: ip("10.1.0.1")),
+        ])
+    func forged(peer: Peer) {
         var bench = Bench.started()
-        let peer = Peer.from("2001:db8:1::1", asking: ip("2001:db8:1::1"), interface: 2)
         #expect(bench.ask(.port(of: .mountd), from: peer) == [])
         #expect(bench.denials == [.stranger])
     }
@@ -465,6 +471,34 @@ private let authError = Reply.Body.authError(.failed)
         bench.holdsQuestions = false
         bench.answerAll()
         #expect(bench.replies.filter { $0.peer == .loopback }.map(\.reply.body) == [PortmapperResult.port(662).body])
+    }
+
+    @Test(
+        "its users have places of their own: whatever they ask, remote calls have theirs, TCP's among them",
+        arguments: [Transport.udp, .tcp])
+    func localFlood(over transport: Transport) {
+        var bench = Bench.started([.sample(to: [.mountd, .status])])
+        bench.holdsQuestions = true
+        let most = transport == .tcp ? Warden.exchangesLocalOverTCPMax : Warden.exchangesLocalOverUDPMax
+        // Each asks something else, from an address of 127/8 of its own.
+        for number in 0..<UInt32(20_000) {
+            let peer = Peer.from("\(IPAddress.v4(0x7f00_0001 + number % 250))", asking: ip("127.0.0.1"), isLocal: true)
+            bench.call(.port(of: .mountd, version: number), from: peer.over(transport), xid: number)
+        }
+        #expect(bench.warden.counters.denied == [.rate: 20_000 - most])
+        #expect(bench.events(.denied).count == 200, "127/8 is one source")
+        bench.forget()
+        let remote = Warden.questionsMax - Warden.questionsTCPReserve
+        for number in 0..<UInt32(remote) {
+            let peer = Peer.from("\(IPAddress.v4(0x0a01_0200 + number))")
+            bench.call(.port(of: .status, version: number), from: peer)
+        }
+        bench.call(.port(of: .mountd), from: .from("10.1.0.9").over(.tcp))
+        #expect(bench.denials == [])
+        #expect(bench.questions.count <= 4096)
+        bench.holdsQuestions = false
+        bench.answerAll()
+        #expect(bench.isQuiet)
     }
 }
 

@@ -113,10 +113,10 @@ struct ModelKernel {
         for (client, end) in quarantined where end <= now { quarantined[client] = nil }
     }
 
-    /// A packet of the client passes, which renews the element.
+    /// A packet of the client passes, which renews the element: the rule names `keep`.
     mutating func packet(_ key: GrantKey) {
-        guard let timeout = granted[key]?.timeout else { return }
-        granted[key]?.expires = now + timeout
+        guard let shape, granted[key] != nil else { return }
+        granted[key]?.expires = now + shape.keep
     }
 
     /// Somebody else flushed the ruleset.

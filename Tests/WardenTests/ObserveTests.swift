@@ -83,11 +83,46 @@ private let mountPort = PortmapperResult.port(20048).body
         #expect(bench.kernel.granted.isEmpty)
     }
 
-    @Test("answers beyond the rate, and says so")
-    func rate() {
+    @Test(
+        "answers a named client beyond the rate, and says so; what strangers cost stays bounded",
+        arguments: [Transport.udp, .tcp])
+    func rate(over transport: Transport) {
         var bench = Bench.started([.sample()], settings: .observing.with { $0.limits.callsPerSecond = 1 })
-        for xid in 0..<5 { #expect(bench.ask(.null(.v2), from: .named, xid: UInt32(xid)).count == 1) }
+        for xid in 0..<5 {
+            #expect(bench.ask(.null(.v2), from: .named.over(transport), xid: UInt32(xid)).count == 1)
+        }
         #expect(bench.denials == [.rate])
+        bench.forget()
+        for xid in 0..<4 {
+            #expect(bench.ask(.null(.v2), from: .stranger.over(transport), xid: UInt32(xid)).count == 1)
+        }
+        #expect(bench.ask(.null(.v2), from: .stranger.over(transport)) == [])
+        #expect(bench.events.last?.reason == .rate && bench.events.last?.isEnforced == true)
+    }
+
+    static let listings: [PortmapperCall] = [.dump(.v2), .dump(.v3), .dump(.v4), .addressList(of: .mountd)]
+
+    @Test("lists to no stranger over UDP: its address may be forged", arguments: listings)
+    func strangersListing(call: PortmapperCall) {
+        var bench = Bench.started([.sample(lists: true)], settings: .observing)
+        #expect(bench.ask(call, from: .stranger) == [])
+        #expect(bench.denials == [.stranger] && bench.events.first?.isEnforced == true)
+        #expect(bench.ask(call, from: .stranger.over(.tcp)).count == 1)
+        bench = Bench.started([.sample()], settings: .observing.with { $0.denial.strangers = .authError })
+        #expect(bench.ask(call, from: .stranger) == [.authError(.failed)])
+    }
+
+    @Test("sends a stranger nothing over UDP that is longer than its call", arguments: [true, false])
+    func noLongerThanTheCall(isLong: Bool) {
+        let address = isLong ? "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff" : "2001:db8::1"
+        var bench = Bench.started(
+            settings: .observing, registering: [RPCB(.mountd, 3, .udp6, port: 20048)] + RPCB.ownPlaces)
+        let stranger = Peer.from("2001:db8:ff::9", asking: ip(address))
+        let replies = bench.ask(.address(of: .mountd), from: stranger)
+        #expect(replies.count == (isLong ? 0 : 1))
+        #expect(bench.ask(.address(of: .mountd), from: stranger.over(.tcp)).count == 1)
+        #expect(bench.events.allSatisfy { $0.reason == .stranger && $0.isEnforced == false })
+        #expect(bench.isQuiet)
     }
 
     @Test("a stranger's malformed call is answered")

@@ -14,7 +14,7 @@ import Testing
     /// A client holds a grant for mountd, or held one until it expired.
     private static func granted(settings: Settings = Settings()) -> Bench {
         var bench = Bench.started(rules, settings: settings)
-        bench.call(.port(of: .mountd), from: .named)
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
         #expect(bench.kernel.granted[key] != nil)
         return bench
     }

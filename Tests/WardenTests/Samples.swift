@@ -109,18 +109,18 @@ extension Peer {
 
     static func from(
         _ address: String, _ transport: Transport = .udp, port: UInt16 = 700, asking asked: IPAddress? = nil,
-        channel: UInt64 = 1, interface: UInt32 = 2
+        channel: UInt64 = 1, interface: UInt32 = 2, isLocal: Bool = false
     ) -> Peer {
         let client = ip(address)
         let host = asked ?? (client.isIPv4 ? server : server6)
         return Peer(
             address: client, port: port, transport: transport, asked: UniversalAddress(host: host, port: 111),
-            channel: channel, interface: interface)
+            channel: channel, interface: interface, isLocal: isLocal)
     }
 
     static let stranger = Peer.from("192.0.2.9")
     static let named = Peer.from("10.1.2.3")
-    static let loopback = Peer.from("127.0.0.1", asking: ip("127.0.0.1"), interface: 1)
+    static let loopback = Peer.from("127.0.0.1", asking: ip("127.0.0.1"), interface: 1, isLocal: true)
 
     func over(_ transport: Transport) -> Peer {
         var peer = self

@@ -80,7 +80,8 @@ private struct Life {
             if isLikely(50) { bench.silent[one(of: Self.ports)] = ListenerState() }
         default: pass()
         }
-        #expect(bench.warden.exchangesOfClient.values.reduce(0, +) == bench.warden.exchanges.count)
+        let local = Transport.allCases.map { bench.warden.localExchanges[$0] }.reduce(0, +)
+        #expect(bench.warden.exchangesOfClient.values.reduce(local, +) == bench.warden.exchanges.count)
         #expect(bench.warden.underWay.count <= bench.warden.exchanges.count)
     }
 
@@ -209,7 +210,7 @@ private struct Life {
         case .sendReply(let reply, let peer): checkReply(reply, to: peer, bench)
         case .ask(.registration): #expect(bench.warden.settings.rpcbind.permitsLocalRegistration)
         case .commit(let transaction): checkCommit(transaction, bench)
-        case .inspectOwner(let peer, _): #expect(peer.cameByLoopback)
+        case .inspectOwner(let peer, _): #expect(peer.isLocal)
         case .ask(.registry), .ask(.port), .closeConnection, .inspectListeners, .inspectGrants, .cutFlows, .audit: break
         }
     }

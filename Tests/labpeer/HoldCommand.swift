@@ -65,13 +65,6 @@ struct HoldCommand {
         return outcomes.opened == count ? 0 : 1
     }
 
-    private func raiseDescriptorLimit() {
-        var limit = rlimit()
-        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-        limit.rlim_cur = limit.rlim_max
-        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-    }
-
     /// Says when the peer closes a connection, and takes it out.
     private func watch(_ held: inout [Held], until deadline: ContinuousClock.Instant) {
         while !held.isEmpty, ContinuousClock.now < deadline {

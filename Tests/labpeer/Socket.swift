@@ -146,6 +146,18 @@ final class Socket {
         guard sent == bytes.count else { throw SystemError("sendto \(peer)") }
     }
 
+    /// Sends what fits into the socket's buffer; how many bytes that is.
+    func sendSome(_ bytes: ArraySlice<UInt8>) throws(SystemError) -> Int {
+        let sent = bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+        if sent < 0, errno != EAGAIN { throw SystemError("send") }
+        return max(0, sent)
+    }
+
+    /// Says that nothing more is to come.
+    func endSending() throws(SystemError) {
+        guard shutdown(descriptor, Int32(SHUT_WR)) == 0 else { throw SystemError("shutdown") }
+    }
+
     /// Reads what has arrived; blocks until there is something, or the deadline.
     func read(until deadline: ContinuousClock.Instant) throws(SystemError) -> ReadOutcome {
         guard wait(for: POLLIN, until: deadline) else { return .nothing }
@@ -180,6 +192,14 @@ final class Socket {
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, &size) }
         }
     }
+}
+
+/// Many sockets at once.
+func raiseDescriptorLimit() {
+    var limit = rlimit()
+    getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    limit.rlim_cur = limit.rlim_max
+    setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
 }
 
 /// For `poll`: never negative, never less than what is left.

@@ -5,7 +5,8 @@ import Portmapper
 struct StreamCommand {
     static let usage = """
         labpeer stream --to ADDR [--port 111] [--from ADDR] [--interface NAME] --hex BYTES
-                       [--pieces BYTES] [--every MS] [--wait MS]
+                       [--pieces BYTES] [--every MS] [--wait MS] [--end]
+                       --end: says behind the bytes that no more are to come
         """
 
     private let peer: Endpoint
@@ -14,10 +15,12 @@ struct StreamCommand {
     private let pieceBytes: Int
     private let pause: Duration
     private let wait: Duration
+    private let ends: Bool
 
     init(_ list: ArraySlice<String>) throws(UsageError) {
         let arguments = try Arguments(
-            list, options: ["--to", "--port", "--from", "--interface", "--hex", "--pieces", "--every", "--wait"])
+            list, options: ["--to", "--port", "--from", "--interface", "--hex", "--pieces", "--every", "--wait"],
+            flags: ["--end"])
         guard arguments.words.isEmpty else { throw UsageError("unexpected \(arguments.words[0])") }
         peer = try arguments.peer(defaultPort: 111)
         source = try arguments.address("--from")
@@ -26,6 +29,7 @@ struct StreamCommand {
         pieceBytes = max(1, try arguments.number("--pieces") ?? bytes.count)
         pause = .milliseconds(try arguments.number("--every") ?? 1)
         wait = try arguments.wait()
+        ends = arguments.has("--end")
     }
 
     func run() throws(SystemError) -> Int32 {
@@ -45,6 +49,7 @@ struct StreamCommand {
             rest = rest.dropFirst(pieceBytes)
             if !rest.isEmpty { usleep(UInt32(clamping: pause.microseconds)) }
         }
+        if ends { try socket.endSending() }
         return try listen(to: socket, since: started)
     }
 

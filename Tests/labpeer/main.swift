@@ -3,7 +3,7 @@ import Glibc
 /// A small RPC peer for lab tests; each subcommand has a file of its own.
 let subcommands = [
     CallCommand.usage, ConnectCommand.usage, StormCommand.usage, ListenCommand.usage, HoldCommand.usage,
-    StreamCommand.usage, FloodCommand.usage, RegisterCommand.usage,
+    StreamCommand.usage, FloodCommand.usage, RegisterCommand.usage, DebtCommand.usage,
 ]
 
 let notes = """
@@ -30,6 +30,7 @@ func run(_ arguments: ArraySlice<String>) throws -> Int32 {
     case "stream": return try StreamCommand(rest).run()
     case "flood": return try FloodCommand(rest).run()
     case "register": return try RegisterCommand(rest).run()
+    case "debt": return try DebtCommand(rest).run()
     case "--help", "help":
         say(usage)
         return 0

@@ -8,6 +8,7 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
@@ -36,8 +37,14 @@
 
 /* net/netfilter/nf_internals.h: the bits of CTA_FILTER_ORIG_FLAGS. */
 #define CNF_FILTER_IP_SRC 0x1
+#define CNF_FILTER_IP_DST 0x2
 #define CNF_FILTER_PROTO_NUM 0x8
+#define CNF_FILTER_PROTO_SRC_PORT 0x10
 #define CNF_FILTER_PROTO_DST_PORT 0x20
+
+/* linux/rtnetlink.h, which defines these as enumerators and macros both. */
+#define CNF_RTM_NEWADDR 20
+#define CNF_RTM_GETADDR 22
 
 /* errno's text; static, so safe on every thread. NULL if it has none. */
 const char *cnf_errno_text(int number);

@@ -19,6 +19,13 @@ pid_t csb_fork(void);
  * not by exec either. */
 int csb_keep_capabilities(uint64_t kept);
 
+/* Whether the process is root's, or could be again. */
+int csb_is_roots(void);
+
+/* The whole process becomes that user, with that group and no other, for good; there must be one thread. Capabilities
+ * stay permitted until csb_keep_capabilities. */
+int csb_become(uid_t user, gid_t group);
+
 /* The ambient set: what a program executed by another user than root would have. */
 int csb_clear_ambient(void);
 
@@ -46,11 +53,16 @@ void csb_give_back_memory(void);
 /* Landlock: from now on this thread, and those that it starts, may
  * - with `writable` NULL: read files, and nothing else; no TCP either;
  * - otherwise: read files, and write or make files and sockets beneath these folders alone.
- * Execute nothing in either case. ENOSYS: this kernel has no Landlock. */
-int csb_landlock(const char *const *writable, size_t count);
+ * Execute nothing in either case; nor, unless `abstract_sockets`, connect to others' abstract unix sockets.
+ * ENOSYS: this kernel has no Landlock. */
+int csb_landlock(const char *const *writable, size_t count, int abstract_sockets);
 
 /* Seccomp: what the netfilter process needs once it has its sockets; all else fails with EPERM.
  * ENOSYS: not on this kernel, or not for this architecture. */
 int csb_seccomp(void);
+
+/* Seccomp: fails what no part of the daemon needs, with EPERM; sockets of rare families, with EAFNOSUPPORT.
+ * ENOSYS: not on this kernel, or not for this architecture. */
+int csb_deny_calls(void);
 
 #endif

@@ -1,0 +1,112 @@
+#include "CSandbox.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#if defined(__x86_64__)
+#define ARCHITECTURE AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define ARCHITECTURE AUDIT_ARCH_AARCH64
+#endif
+
+#ifdef ARCHITECTURE
+
+#define LENGTH(array) (sizeof(array) / sizeof *(array))
+#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
+#define RETURN(verdict) BPF_STMT(BPF_RET | BPF_K, verdict)
+#define UNLESS(value, skip) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, skip)
+/* The low half of the first argument; both architectures are little-endian. */
+#define LOAD_FIRST LOAD(args[0])
+#define DENIED RETURN(SECCOMP_RET_ERRNO | EPERM)
+
+/* Numbers that Debian 12's headers lack; the same on all architectures. */
+#ifndef __NR_mount_setattr
+#define __NR_mount_setattr 442
+#endif
+#ifndef __NR_quotactl_fd
+#define __NR_quotactl_fd 443
+#endif
+
+/* What neither the daemon nor a library that it calls needs, and who has taken it over does. */
+static const int denied[] = {
+    /* Other programs, other processes. */
+    __NR_execve, __NR_execveat, __NR_ptrace, __NR_process_vm_readv, __NR_process_vm_writev, __NR_process_madvise,
+    __NR_kcmp, __NR_pidfd_open, __NR_pidfd_getfd, __NR_pidfd_send_signal,
+    /* Namespaces and mounts. */
+    __NR_unshare, __NR_setns, __NR_chroot, __NR_pivot_root, __NR_mount, __NR_umount2, __NR_move_mount, __NR_open_tree,
+    __NR_fsopen, __NR_fsconfig, __NR_fsmount, __NR_fspick, __NR_mount_setattr, __NR_name_to_handle_at,
+    __NR_open_by_handle_at, __NR_fanotify_init, __NR_swapon, __NR_swapoff, __NR_quotactl, __NR_quotactl_fd, __NR_acct,
+    /* Wide parts of the kernel. io_uring makes system calls that no filter sees. */
+    __NR_io_uring_setup, __NR_io_uring_enter, __NR_io_uring_register, __NR_bpf, __NR_perf_event_open, __NR_userfaultfd,
+    __NR_keyctl, __NR_add_key, __NR_request_key, __NR_init_module, __NR_finit_module, __NR_delete_module,
+    __NR_kexec_load, __NR_kexec_file_load, __NR_reboot, __NR_syslog, __NR_personality, __NR_vhangup, __NR_move_pages,
+    __NR_migrate_pages, __NR_sethostname, __NR_setdomainname, __NR_settimeofday, __NR_clock_settime, __NR_clock_adjtime,
+    __NR_adjtimex,
+    /* Memory and queues that it could share with other processes of its user. */
+    __NR_shmget, __NR_shmat, __NR_msgget, __NR_semget, __NR_mq_open,
+#ifdef __x86_64__
+    __NR_iopl, __NR_ioperm, __NR_modify_ldt,
+#endif
+};
+
+enum {
+    NEW_NAMESPACES = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID
+        | CLONE_NEWNET,
+    X32 = 0x40000000,
+    BEFORE = 6,
+    EACH = 2,
+    BEHIND = 14,
+};
+
+int csb_deny_calls(void) {
+    struct sock_filter filter[BEFORE + EACH * LENGTH(denied) + BEHIND] = {
+        LOAD(arch),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0),
+        RETURN(SECCOMP_RET_KILL_PROCESS),
+        LOAD(nr),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32, 0, 1),
+        DENIED,
+    };
+    struct sock_filter *next = filter + BEFORE;
+    for (unsigned index = 0; index < LENGTH(denied); index++) {
+        *next++ = (struct sock_filter)UNLESS((unsigned)denied[index], 1);
+        *next++ = (struct sock_filter)DENIED;
+    }
+    const struct sock_filter behind[BEHIND] = {
+        /* Its flags are in memory, which no filter sees; then the C library takes clone(2). */
+        UNLESS(__NR_clone3, 1),
+        RETURN(SECCOMP_RET_ERRNO | ENOSYS),
+        UNLESS(__NR_clone, 3),
+        LOAD_FIRST,
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, NEW_NAMESPACES, 0, 8),
+        DENIED,
+        /* Port 111 and DNS, netlink, and unix sockets; nothing rarer. */
+        UNLESS(__NR_socket, 6),
+        LOAD_FIRST,
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET, 4, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET6, 3, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_NETLINK, 2, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_UNIX, 1, 0),
+        RETURN(SECCOMP_RET_ERRNO | EAFNOSUPPORT),
+        RETURN(SECCOMP_RET_ALLOW),
+    };
+    for (unsigned index = 0; index < BEHIND; index++) *next++ = behind[index];
+    struct sock_fprog program = {LENGTH(filter), filter};
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0) return 0;
+    /* EINVAL: the kernel was built without. */
+    return errno == EINVAL ? ENOSYS : errno;
+}
+
+#else
+
+int csb_deny_calls(void) {
+    return ENOSYS;
+}
+
+#endif

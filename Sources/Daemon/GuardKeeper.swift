@@ -1,0 +1,113 @@
+import NIOCore
+import NIOPosix
+import Warden
+
+/// Keeps the saved guard up to date: some time after a change, on a thread of its own, so that no disk holds up a call.
+///
+/// ```
+/// saved ──change──▶ due ──settled, and some time since the last──▶ writing ──▶ saved, or due again
+/// ```
+final class GuardKeeper {
+    /// What belongs together changes within it.
+    static let settlingTime: Duration = .seconds(1)
+    static let pauseMin: Duration = .seconds(5)
+    /// A slow disk, or a long file, is written to for one part in so many of the time.
+    static let pausePerWriting = 100
+    /// Grants that live on are remembered from the last writing on.
+    static let ageMax: Duration = .seconds(43_200)
+    /// For the last writing, at the end.
+    static let lastWritingMax: TimeAmount = .seconds(2)
+
+    /// Writes, and tells why it couldn't.
+    typealias Writing = @Sendable (GuardSnapshot) -> String?
+
+    private let loop: any EventLoop
+    private let write: Writing
+    private let told: (String) -> Void
+    private let pool = NIOThreadPool(numberOfThreads: 1)
+    private var isStarted = false
+    private var isWriting = false
+    private var savedMark: UInt64?
+    private var changedAt: Instant?
+    private var notBefore = Instant.zero
+    private var savedAt = Instant.zero
+    private var hasComplained = false
+
+    /// - Parameter told: is told once of a disk that can't be written to, until it can.
+    init(on loop: any EventLoop, write: @escaping Writing, told: @escaping (String) -> Void) {
+        self.loop = loop
+        self.write = write
+        self.told = told
+    }
+
+    static func writing(to file: GuardFile, at place: SavedGuard.Place?) -> Writing {
+        { snapshot in
+            do {
+                try file.write(snapshot.saved(at: place).text)
+                return nil
+            } catch {
+                return "\(error)"
+            }
+        }
+    }
+
+    /// - Parameters:
+    ///   - mark: grows with each change.
+    ///   - snapshot: `nil` if there is nothing to save yet.
+    func timeAdvanced(to now: Instant, mark: UInt64, snapshot: () -> GuardSnapshot?) {
+        guard mark != savedMark || now >= savedAt + Self.ageMax else {
+            changedAt = nil
+            return
+        }
+        let since = changedAt ?? now
+        changedAt = since
+        guard !isWriting, now >= since + Self.settlingTime, now >= notBefore, let snapshot = snapshot() else { return }
+        save(snapshot, mark, at: now)
+    }
+
+    /// What has changed since the last writing, if anything; the daemon ends then.
+    /// - Returns: when it is written, or was tried for long enough.
+    func close(at now: Instant, mark: UInt64, snapshot: GuardSnapshot?) -> EventLoopFuture<Void> {
+        guard let snapshot, mark != savedMark || isWriting else { return loop.makeSucceededVoidFuture() }
+        let promise = loop.makePromise(of: Void.self)
+        let isOver = NIOLoopBoundBox(false, eventLoop: loop)
+        let end: @Sendable () -> Void = {
+            guard !isOver.value else { return }
+            isOver.value = true
+            promise.succeed()
+        }
+        // Behind the one that is under way, for there is one thread.
+        save(snapshot, mark, at: now).whenComplete { _ in end() }
+        loop.scheduleTask(in: Self.lastWritingMax) { end() }
+        return promise.futureResult
+    }
+
+    @discardableResult
+    private func save(_ snapshot: GuardSnapshot, _ mark: UInt64, at now: Instant) -> EventLoopFuture<Void> {
+        if !isStarted {
+            isStarted = true
+            pool.start()
+        }
+        isWriting = true
+        changedAt = nil
+        let this = NIOLoopBound(self, eventLoop: loop)
+        let write = write
+        return pool.runIfActive(eventLoop: loop) {
+            let start = HostClock.now()
+            let failure = write(snapshot)
+            return (failure, HostClock.now() - start)
+        }.map { failure, duration in this.value.written(mark, startedAt: now, failure, duration) }
+    }
+
+    private func written(_ mark: UInt64, startedAt start: Instant, _ failure: String?, _ duration: Duration) {
+        isWriting = false
+        notBefore = start + max(Self.pauseMin, duration * Self.pausePerWriting)
+        if let failure {
+            if !hasComplained { told(failure) }
+            hasComplained = true
+        } else {
+            hasComplained = false
+            (savedMark, savedAt) = (mark, start)
+        }
+    }
+}

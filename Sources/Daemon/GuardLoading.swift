@@ -1,0 +1,84 @@
+import Firewall
+import Glibc
+import Netfilter
+import PolicyFile
+import Privilege
+import Warden
+
+/// How `guard load` ended.
+public struct GuardLoading: Sendable {
+    /// What was done, a line each.
+    public var lines: [String] = []
+    /// What was wrong, though the rest was done.
+    public var complaints: [String] = []
+}
+
+/// Puts the last guard into the kernel, without a daemon: what the early unit of a boot runs.
+///
+/// Nothing is opened, for policy isn't asked: clients wait until the daemon has adopted the guard.
+///
+/// - Parameter configuration: `nil`: the default path, which may be missing.
+/// - Throws: ``ServeError/tableRefused(_:)`` if the kernel doesn't take it.
+public func loadGuard(configuration: String?) throws -> GuardLoading {
+    var loading = GuardLoading()
+    let saved = loading.read(StateFolder().file)
+    let settings = loading.settings(configuration, saved).fittedToLoading
+    let table = try NetfilterTable()
+    let isShared = settings.firewall.management == .sets
+    let contents = try table.contents(of: settings.firewall.table, isShared: isShared)
+    let name = "table inet \(settings.firewall.table)"
+    switch (contents, settings.firewall.management) {
+    case (.some, .guardPorts):
+        loading.lines.append("\(name) is there already, and stays as it is")
+        return loading
+    case (.some(let contents), .sets) where !contents.guarded.isEmpty:
+        loading.lines.append("\(name) has guarded ports already, and stays as it is")
+        return loading
+    case (nil, .sets):
+        loading.lines.append("there is no \(name), and firewall.manage is sets: it is yours to make")
+        return loading
+    case (nil, .guardPorts), (.some, .sets): break
+    }
+    let transaction = (saved ?? SavedGuard()).transaction(for: settings, at: HostClock.wallClock())
+    let ports = transaction.operations.count { if case .guardPort = $0 { true } else { false } }
+    let memories = transaction.operations.count { if case .remember = $0 { true } else { false } }
+    guard ports + memories > 0 else {
+        loading.lines.append("no guard was saved yet: nothing to load")
+        return loading
+    }
+    if let failure = Ceiling(settings: settings, rules: []).refusal(of: transaction) ?? table.commit(transaction) {
+        guard isShared, failure.errno == ENOENT else { throw ServeError.tableRefused(failure.message) }
+        loading.lines.append("\(name) has no set `guarded`, so its rules don't ask for one")
+        return loading
+    }
+    loading.lines.append("\(name): \(ports) ports guarded, \(memories) grants remembered")
+    return loading
+}
+
+extension GuardLoading {
+    fileprivate mutating func read(_ file: GuardFile) -> SavedGuard? {
+        do {
+            return try file.read()
+        } catch {
+            complaints.append("the saved guard can't be loaded: \(error)")
+            return nil
+        }
+    }
+
+    /// The policy isn't read: with a mistake in it, too, the guard is loaded.
+    fileprivate mutating func settings(_ configuration: String?, _ saved: SavedGuard?) -> Settings {
+        let load = PolicyLoader().loadSettings(configurationPath: configuration)
+        guard load.hasErrors else { return load.settings }
+        let first = load.diagnostics.first { $0.severity == .error }?.description ?? ""
+        let instead = saved == nil ? "the defaults are" : "the settings that were last in force are"
+        lines.append("\(instead) used, for the configuration can't be read: \(first)")
+        return saved?.lastSettings ?? Settings()
+    }
+}
+
+extension Settings {
+    /// Nobody listens to what is dropped yet, and the kernel may lack NFLOG; the daemon adds the rules.
+    fileprivate var fittedToLoading: Settings {
+        fitted(to: NetfilterAbilities(ownsTables: NetfilterTable.supportsOwnedTables(), logsDrops: false))
+    }
+}

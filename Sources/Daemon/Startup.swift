@@ -1,0 +1,126 @@
+import Glibc
+import Sandbox
+import Warden
+
+/// A setting that can't be followed: what it says, why not, and what to do.
+public struct SettingFault: Error, Hashable, Sendable, CustomStringConvertible {
+    public var setting: String
+    public var value: String
+    public var code: Int32
+    public var remedy: String
+
+    public var description: String {
+        "\(setting): \"\(value)\": \(String(cString: strerror(code))); \(remedy)"
+    }
+}
+
+/// From the rights that the daemon is started with to those that it keeps.
+struct Startup {
+    let settings: Settings
+    /// Whom the process becomes, if it is root's; otherwise it has been started as the right one.
+    let user: ServiceUser?
+
+    /// As messages name whoever must be able to read and write.
+    private var userName: String { user?.name ?? "uid \(geteuid())" }
+
+    // MARK: With all rights
+
+    /// The folder of the control socket; only its last part is ours to make.
+    func makeRunDirectory() throws(SettingFault) {
+        let directory = folder(of: settings.controlPath)
+        let isMade = mkdir(directory, 0o755) == 0
+        guard isMade || errno == EEXIST else {
+            throw SettingFault(
+                setting: "control", value: settings.controlPath, code: errno,
+                remedy: "make its folder, or name another place")
+        }
+        // The default one is ours whoever made it, as an earlier version did; others may be somebody else's.
+        guard let user, isMade || directory == folder(of: Settings().controlPath) else { return }
+        // Where it can't be done, and makes a difference, `checkRunDirectory` tells of it.
+        _ = chown(directory, user.id, user.group)
+    }
+
+    /// Where the guard is kept; without the folder the daemon runs all the same.
+    func makeStateFolder() -> StateFolder? {
+        let state = StateFolder(isOfUser: user != nil)
+        do {
+            try state.make()
+            if let user { _ = lchown(state.path, user.id, user.group) }
+            return state
+        } catch {
+            writeError("rpcwarden: the guard can't be saved for the next boot: \(error)")
+            return nil
+        }
+    }
+
+    // MARK: As the one that strangers talk to
+
+    /// Every socket below 1024 is bound: from here on this process has no capability at all, and is not root's.
+    func giveUpRights(_ state: StateFolder?) throws {
+        if let user {
+            do throws(SandboxError) { try Privileges.become(user) } catch { throw ServeError.user(error) }
+        }
+        try Privileges.keep(only: nil)
+        try checkRunDirectory()
+        try checkAuditFile()
+        // Where either is missing, the netfilter process says so.
+        _ = try Privileges.onlyWriteFiles(
+            beneath: Set(([settings.controlPath] + auditPaths).map(folder) + (state.map { [$0.path] } ?? [])).sorted(),
+            usesAbstractSockets: getenv("NOTIFY_SOCKET").map { $0.pointee == UInt8(ascii: "@") } ?? false)
+        _ = try Privileges.noUnneededCalls()
+    }
+
+    private func checkRunDirectory() throws(SettingFault) {
+        let directory = folder(of: settings.controlPath)
+        guard access(directory, W_OK | X_OK) != 0 else { return }
+        throw SettingFault(
+            setting: "control", value: settings.controlPath, code: errno,
+            remedy:
+                "\(userName) must be able to write to its folder: chown \(userName) \(directory), or name another place"
+        )
+    }
+
+    /// It will be opened again, by this user: at each SIGHUP.
+    private func checkAuditFile() throws(SettingFault) {
+        guard settings.audit.destination == .file, let path = settings.audit.file else { return }
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o640)
+        guard descriptor < 0 else {
+            close(descriptor)
+            return
+        }
+        let code = errno
+        throw SettingFault(setting: "audit.file", value: path, code: code, remedy: auditRemedy(path, code))
+    }
+
+    private func auditRemedy(_ path: String, _ code: Int32) -> String {
+        let folder = folder(of: path)
+        return switch code {
+        case ENOENT: "make the folder: install -d -o \(userName) \(folder)"
+        case EACCES, EPERM: "\(userName) must be able to write there: chown \(userName) \(folder) \(path)"
+        case ELOOP: "that is a symbolic link; name what it leads to"
+        case EISDIR: "that is a folder; name a file"
+        default: "name another file, or another destination (audit.to)"
+        }
+    }
+
+    /// What a `reload` will not be able to read, as this user.
+    func unreadable(_ files: [String]) -> String? {
+        guard user != nil, let file = files.first(where: { access($0, R_OK) != 0 }) else { return nil }
+        let code = errno
+        return "rpcwarden: \"\(file)\": \(String(cString: strerror(code))) for user \(userName), which the daemon has"
+            + " become: `reload` will be refused; chgrp \(userName) the file and its folder, and let the group read them"
+    }
+
+    /// Where the audit log's file is named, and where a symbolic link in its path leads to.
+    private var auditPaths: [String] {
+        guard settings.audit.destination == .file, let path = settings.audit.file else { return [] }
+        guard let target = realpath(path, nil) else { return [path] }
+        defer { free(target) }
+        return [path, String(cString: target)]
+    }
+
+    private func folder(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+}

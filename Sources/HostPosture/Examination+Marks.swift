@@ -1,0 +1,78 @@
+/// Bits of marks that rpcwarden and another table use both.
+extension Examination {
+    var marks: [Finding] {
+        guard let ruleset = facts.ruleset else { return [] }
+        var found: [Finding] = []
+        for (table, rules) in Self.rules(in: ruleset) where table != "inet \(facts.expected.table)" {
+            let clashes = rules.compactMap { rule in clash(rule).map { (rule: rule, what: $0) } }
+            guard let first = clashes.first(where: \.what.isSetting) ?? clashes.first else { continue }
+            found.append(finding(table, first.rule, first.what, in: ruleset))
+        }
+        return found
+    }
+
+    /// By the table's family and name, in the order of the listing.
+    private static func rules(in ruleset: String) -> [(table: String, rules: [String])] {
+        var tables: [(table: String, rules: [String])] = []
+        for line in ruleset.split(separator: "\n").map(\.trimmed) {
+            let words = line.split(separator: " ").map(String.init)
+            if words.first == "table", words.count >= 3 {
+                tables.append((words[1] + " " + words[2], []))
+            } else if !tables.isEmpty, words.contains("mark") {
+                tables[tables.count - 1].rules.append(line)
+            }
+        }
+        return tables
+    }
+
+    /// How the rule uses our bits, if it isn't the one that accepts what we admitted.
+    private func clash(_ rule: String) -> MarkUse? {
+        let uses = MarkUse.uses(in: rule).compactMap { use in
+            var shared = use
+            shared.bits &= ours(use)
+            let isRecipe = !use.isSetting && !use.isOfConnection && use.bits & ~ours(use) == 0
+            return shared.bits == 0 || isRecipe ? nil : shared
+        }
+        return uses.first(where: \.isSetting) ?? uses.first
+    }
+
+    private func ours(_ use: MarkUse) -> UInt32 {
+        use.isOfConnection ? facts.expected.flowMarks.reduce(0, |) : facts.expected.mark
+    }
+
+    private func finding(_ table: String, _ rule: String, _ use: MarkUse, in ruleset: String) -> Finding {
+        let bits = Self.hexadecimal(use.bits)
+        let mark = use.isOfConnection ? "connection mark" : "packet mark"
+        let setting =
+            !use.isOfConnection ? "mark" : facts.expected.flowMarks.first == use.bits ? "ct-mark" : "own-ct-mark"
+        let why =
+            use.isOfConnection
+            ? "rpcwarden knows by it which flows it admitted, or this host began: a flow that has it from elsewhere may count."
+            : use.isSetting
+                ? "What has the bit passes a table that accepts what rpcwarden admits, whoever set it."
+                : "What rpcwarden admits has the bit, and the rule takes it for something else."
+        return Finding(
+            "mark-bit-shared", use.isSetting ? .medium : .low,
+            what:
+                "table \(table) \(use.isSetting ? "sets" : "looks at") \(bits) of the \(mark), as rpcwarden does: \(rule)",
+            why: why,
+            mend: [
+                "# in /etc/rpcwarden/rpcwarden.yaml: firewall: {\(setting): \(Self.hexadecimal(free(use, in: ruleset)))}",
+                use.isOfConnection
+                    ? "# and in rules of your own that look for it (manage: sets)"
+                    : "# and in the rules of yours that accept the old bit (docs/COEXISTENCE.md)",
+                "rpcwarden reload",
+            ])
+    }
+
+    /// A bit that no rule of the host uses; those first that fewest programs do.
+    private func free(_ use: MarkUse, in ruleset: String) -> UInt32 {
+        let used = Self.rules(in: ruleset).flatMap(\.rules).flatMap(MarkUse.uses)
+            .filter { $0.isOfConnection == use.isOfConnection }
+            .reduce(facts.expected.mark | facts.expected.flowMarks.reduce(0, |)) { $0 | $1.bits }
+        let order = (use.isOfConnection ? Array(24...30) + [13, 12, 10] : [13, 12, 10, 11, 9, 8]) + Array(0...31)
+        return order.map { UInt32(1) << UInt32($0) }.first { used & $0 == 0 } ?? 0
+    }
+
+    private static func hexadecimal(_ bits: UInt32) -> String { "0x" + String(bits, radix: 16) }
+}

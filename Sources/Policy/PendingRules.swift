@@ -1,0 +1,85 @@
+import Portmapper
+
+/// What rules may permit whose host names have no addresses yet.
+///
+/// What an earlier run opened by them is spared: a name server that is slow or dead must not unmount anybody.
+public struct PendingRules: Sendable {
+    public static let none = PendingRules()
+    /// No name has more addresses than this in force: `HostNames.addressesMax`.
+    public static let addressesOfNameMax = 64
+
+    /// The host names that have no addresses yet.
+    public let names: Set<String>
+    /// The rules as if an unresolved name in `from` were every address; an unresolved exception excepts nobody.
+    private let possible: Policy
+    /// The same, without the rules that have an unresolved name in `from`.
+    private let certain: Policy
+    /// Addresses that all the unresolved names of `from` may have together.
+    private let addressesMax: Int
+
+    public init(rules: [Rule] = [], addresses: [String: [IPAddress]] = [:]) {
+        let isPending = { (term: ClientTerm) in term.hostName.map { addresses[$0] == nil } ?? false }
+        let pending = rules.filter { $0.open != .never && ($0.from + $0.except).contains(where: isPending) }
+        let named = Set(pending.flatMap(\.from).filter(isPending).compactMap(\.hostName))
+        names = named.union(pending.flatMap(\.except).filter(isPending).compactMap(\.hostName))
+        addressesMax = named.count * Self.addressesOfNameMax
+        let known = pending.map { rule in
+            var rule = rule
+            rule.except.removeAll(where: isPending)
+            return rule
+        }
+        certain = Policy(rules: known.filter { !$0.from.contains(where: isPending) }, addresses: addresses)
+        possible = Policy(
+            rules: known.map { rule in
+                var rule = rule
+                if rule.from.contains(where: isPending) { rule.from = Self.everybody }
+                return rule
+            }, addresses: addresses)
+    }
+
+    public var isEmpty: Bool { names.isEmpty }
+
+    /// Whether the client may turn out to be one that a rule permits the program, and opens its port to.
+    public func mayPermit(_ program: Program, over transport: Transport, by client: IPAddress) -> Bool {
+        guard case .permitted = possible.lookup(program, over: transport, by: client) else { return false }
+        return true
+    }
+
+    /// Whether the clients may turn out to be such as the service always stands open for.
+    ///
+    /// A name has a few addresses, never a prefix: larger ranges than the names can have are none of theirs.
+    public func mayStand(_ clients: AddressRange, _ program: Program, over transport: Transport) -> Bool {
+        if certain.standing(program, over: transport).cover(clients) { return true }
+        return clients.hasAtMost(addressesMax) && possible.standing(program, over: transport).cover(clients)
+    }
+
+    private static let everybody = [IPAddress.v4(0), .v6(0)].compactMap { Prefix($0, length: 0) }
+        .map(ClientTerm.prefix)
+}
+
+extension ClientTerm {
+    fileprivate var hostName: String? {
+        switch self {
+        case .host(let name): name
+        case .prefix: nil
+        }
+    }
+}
+
+extension [AddressRange] {
+    /// Of disjoint ranges that ascend.
+    fileprivate func cover(_ clients: AddressRange) -> Bool {
+        range(holding: clients.first)?.contains(clients.last) ?? false
+    }
+}
+
+extension AddressRange {
+    fileprivate func hasAtMost(_ count: Int) -> Bool {
+        guard count > 0 else { return false }
+        return switch (first, last) {
+        case (.v4(let first), .v4(let last)): last - first < count
+        case (.v6(let first), .v6(let last)): last.value - first.value < UInt128(count)
+        case (.v4, .v6), (.v6, .v4): false
+        }
+    }
+}

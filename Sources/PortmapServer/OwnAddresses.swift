@@ -1,0 +1,123 @@
+import CPortmapServer
+import Glibc
+import Portmapper
+
+/// Tells whose calls are this host's own, which are always answered.
+///
+/// The kernel loops what a host sends to itself through its loopback interface, whichever of its addresses are source and
+/// destination; what comes from outside never has that one. Datagrams over IPv4 tell the interface. Those over IPv6 tell
+/// the interface whose address was asked, whether or not they came by it. So there a filter in the kernel
+/// drops what claims to come from one of our addresses and came from outside; what is left of these is ours.
+///
+/// A TCP peer has completed a handshake: what we sent to its address reached it. Where the route to it ends here, it is
+/// here, even with `accept_local`, which lets others send (but not receive) in our name.
+final class OwnAddresses {
+    struct Address: Hashable {
+        var bits: IPv6Bits
+        /// Link-local addresses may be another host's behind another interface.
+        var interface: UInt32
+    }
+
+    static let loopbackInterface: UInt32 = 1
+
+    private let routes = rpcw_routes_open()
+    private let watch = rpcw_addresses_watch()
+    /// The UDP sockets.
+    private var sockets: [ListeningSocket] = []
+    /// Those that the filter knows.
+    private var filtered: [rpcw_own_address] = []
+    /// Of this host's datagrams, one in 2 to the power of this is let through.
+    private var thinning: UInt32 = 0
+    /// Those of which all datagrams that may still wait in a socket have passed the filter.
+    private(set) var proven: Set<Address> = []
+    private var looksUntilProven = 0
+
+    /// So many looks after a filter was put in place, what waited before has been read.
+    private static let looksMax = 10
+
+    deinit {
+        for descriptor in [routes, watch] where descriptor >= 0 { close(descriptor) }
+    }
+
+    func isLocal(datagramFrom address: IPAddress, by interface: UInt32) -> Bool {
+        if interface == Self.loopbackInterface { return true }
+        guard case .v6(let bits) = address, !proven.isEmpty else { return false }
+        return proven.contains(Address(bits: bits, interface: bits.isLinkLocal ? interface : 0))
+    }
+
+    /// - Parameter interface: what the connection is bound to, 0 for none.
+    func isLocal(connectionFrom address: IPAddress, to asked: IPAddress, by interface: @autoclosure () -> UInt32)
+        -> Bool
+    {
+        if address.isLoopback || address == asked { return true }
+        guard routes >= 0 else { return false }
+        var place = rpcw_address(address, port: 0)
+        return rpcw_is_own(routes, &place, interface())
+    }
+
+    /// Filters the datagrams of a socket from now on.
+    /// - Returns: what went wrong; then no datagram but those by the loopback interface count as this host's.
+    func filter(_ socket: ListeningSocket) -> String? {
+        if !sockets.contains(socket) { sockets.append(socket) }
+        return socket.address.isIPv4 ? nil : readAddresses()
+    }
+
+    /// Time has passed: addresses may have changed.
+    func looked(thinning: UInt32) -> String? {
+        if looksUntilProven > 0 {
+            looksUntilProven -= 1
+            prove()
+        }
+        let isThinnedAnew = thinning != self.thinning
+        self.thinning = thinning
+        if watch >= 0, rpcw_addresses_changed(watch) { return readAddresses() }
+        return isThinnedAnew ? putFilters(filtered) : nil
+    }
+
+    private func readAddresses() -> String? {
+        var buffer = [rpcw_own_address](repeating: rpcw_own_address(), count: Int(RPCW_OWN_ADDRESSES))
+        let count = rpcw_own_addresses(&buffer, buffer.count)
+        guard count >= 0 else { return failed("this host's addresses can't be read", -count) }
+        let addresses = Array(buffer.prefix(Int(count)))
+        proven.formIntersection(addresses.map(Address.init))
+        if let failure = putFilters(addresses) { return failure }
+        looksUntilProven = Self.looksMax
+        prove()
+        return nil
+    }
+
+    private func putFilters(_ addresses: [rpcw_own_address]) -> String? {
+        for socket in sockets {
+            let count = socket.address.isIPv4 ? 0 : addresses.count
+            let code = rpcw_filter_datagrams(socket.descriptor, addresses, count, thinning)
+            guard code == 0 else { return failed("datagrams to \(socket.description) can't be filtered", code) }
+        }
+        filtered = addresses
+        return nil
+    }
+
+    private func prove() {
+        guard looksUntilProven == 0 || !sockets.contains(where: { rpcw_is_readable($0.descriptor) }) else { return }
+        proven = Set(filtered.map(Address.init))
+        looksUntilProven = 0
+    }
+
+    private func failed(_ what: String, _ code: Int32) -> String {
+        (filtered, proven, looksUntilProven) = ([], [], 0)
+        return "\(SocketError(operation: what, code: code)); this host's datagrams over IPv6 count as any other's"
+    }
+}
+
+extension IPv6Bits {
+    /// fe80::/10 (RFC 4291, 2.5.6).
+    fileprivate var isLinkLocal: Bool { value >> 118 == 0x3fa }
+}
+
+extension OwnAddresses.Address {
+    init(_ address: rpcw_own_address) {
+        bits = withUnsafeBytes(of: address.bytes) {
+            IPv6Bits(UInt128(bigEndian: $0.loadUnaligned(as: UInt128.self)))
+        }
+        interface = address.interface
+    }
+}

@@ -1,0 +1,28 @@
+import CSandbox
+import Glibc
+
+/// Whom the daemon becomes where root starts it.
+public struct ServiceUser: Hashable, Sendable {
+    public let name: String
+    public let id: UInt32
+    public let group: UInt32
+
+    /// The package's own user, or the one that owns nothing.
+    private static let names = ["rpcwarden", "nobody"]
+    /// Linux's overflowuid, for hosts without a list of users.
+    private static let overflow: UInt32 = 65_534
+
+    /// The user to become, or `nil` if the process isn't root's in any way.
+    public static func needed() -> ServiceUser? {
+        csb_is_roots() != 0 ? find(names) : nil
+    }
+
+    static func find(_ names: [String]) -> ServiceUser {
+        for name in names {
+            // A user of that name who is root would be a mistake that costs all.
+            guard let user = getpwnam(name)?.pointee, user.pw_uid != 0 else { continue }
+            return ServiceUser(name: name, id: user.pw_uid, group: user.pw_gid)
+        }
+        return ServiceUser(name: "\(overflow)", id: overflow, group: overflow)
+    }
+}

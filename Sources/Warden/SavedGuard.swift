@@ -1,0 +1,135 @@
+import Firewall
+import Portmapper
+
+/// What outlives the host's boot: which ports were guarded last and for whose sake, and the memory of grants.
+///
+/// It opens nothing: what it holds closes ports, and lets a client's own packet bring back a grant that policy permits.
+public struct SavedGuard: Hashable, Sendable {
+    /// Where the sockets' cookies mean something: one boot, one network namespace.
+    public struct Place: Hashable, Sendable {
+        /// The kernel's boot_id.
+        public var boot: String
+        /// The inode of the namespace.
+        public var network: UInt64
+
+        public init(boot: String, network: UInt64) {
+            self.boot = boot
+            self.network = network
+        }
+    }
+
+    /// The settings that were in force, for the day that the configuration can't be read.
+    public struct Firewall: Hashable, Sendable {
+        public var table: String
+        public var management: TableShape.Management
+        public var mode: Settings.Mode
+        public var never: Set<UInt16>
+        public var guardPorts: [Settings.PortRange]
+
+        public init(_ settings: Settings) {
+            table = settings.firewall.table
+            management = settings.firewall.management
+            mode = settings.mode
+            never = settings.firewall.never
+            guardPorts = settings.firewall.guardPorts
+        }
+    }
+
+    /// A grant that was held, or is.
+    public struct Memory: Hashable, Sendable {
+        public var note: GrantNote
+        public var programs: Programs
+        /// Wall-clock time: the monotonic clock begins anew at a boot.
+        public var until: Timestamp
+
+        public init(note: GrantNote, programs: Programs, until: Timestamp) {
+            self.note = note
+            self.programs = programs
+            self.until = until
+        }
+    }
+
+    /// `nil` if the kernel didn't tell.
+    public var place: Place?
+    public var firewall: Firewall
+    /// The guarded ports, and the programs that were registered there.
+    public var programs: [ServicePort: Set<Program>] = [:]
+    /// The cookies of the sockets that listened at guarded ports.
+    public var sockets: [ServicePort: Set<UInt64>] = [:]
+    public var remembered: [GrantKey: Memory] = [:]
+
+    public init(place: Place? = nil, settings: Settings = Settings()) {
+        self.place = place
+        firewall = Firewall(settings)
+    }
+
+    /// Ports beyond these are not saved, nor programs and sockets of one port.
+    public static let portsMax = 8192
+    public static let programsMax = 64
+    public static let socketsMax = 64
+    /// As many as `limits.grants` is by default.
+    public static let rememberedMax = 65_536
+
+    /// The guard as it was saved, elsewhere: its sockets are others by now.
+    public func found(at place: Place?) -> SavedGuard {
+        guard place == nil || place != self.place else { return self }
+        var found = self
+        found.sockets = [:]
+        return found
+    }
+
+    /// Settings for a configuration that can't be read: those that were in force last, and never fewer ports spared than
+    /// by default, for what saved this isn't trusted with the host's other ports.
+    public var lastSettings: Settings {
+        var settings = Settings()
+        settings.mode = firewall.mode
+        settings.firewall.table = firewall.table
+        settings.firewall.management = firewall.management
+        settings.firewall.never.formUnion(firewall.never)
+        settings.firewall.guardPorts = firewall.guardPorts
+        return settings
+    }
+
+    /// What puts the guard into the kernel, before there is a daemon: ports and memory, and nothing that opens.
+    ///
+    /// - Parameter settings: with what this kernel can't do already taken out.
+    public func transaction(for settings: Settings, at now: Timestamp) -> Transaction {
+        let firewall = settings.firewall
+        var ports = Set(programs.keys)
+        for range in firewall.guardPorts {
+            for port in range.ports { ports.insert(ServicePort(range.transport, port)) }
+        }
+        var transaction = Transaction(table: firewall.table)
+        let guarding = ports.filter { !firewall.never.contains($0.port) }.sorted().map(Operation.guardPort)
+        switch firewall.management {
+        case .sets: transaction.operations = guarding
+        case .guardPorts:
+            transaction.operations = [.makeTable(settings.tableShape)] + guarding
+            transaction.operations += memories(for: settings, at: now).sorted { $0.key < $1.key }.map {
+                .remember($0.key, timeout: $0.left, comment: $0.memory.note.comment)
+            }
+        }
+        return transaction
+    }
+
+    /// What is remembered still, and for how long: no longer than from now on, whatever the clocks said.
+    func memories(
+        for settings: Settings, at now: Timestamp
+    ) -> [(key: GrantKey, memory: Memory, left: Duration)] {
+        let firewall = settings.firewall
+        guard firewall.revive > .zero else { return [] }
+        let living = remembered.lazy.compactMap { key, memory -> (key: GrantKey, memory: Memory, left: Duration)? in
+            let left = Duration.milliseconds(memory.until.milliseconds - now.milliseconds)
+            guard left > .zero, !firewall.never.contains(key.service.port) else { return nil }
+            return (key, memory, min(left, firewall.revive))
+        }
+        return Array(living.prefix(settings.limits.grants))
+    }
+}
+
+extension GrantNote {
+    /// The note as an element's comment: what nft(8) can print and read again.
+    var comment: String {
+        String(decoding: description.utf8.map { SavedGuardText.isPlain($0) ? $0 : UInt8(ascii: "?") }, as: UTF8.self)
+    }
+}

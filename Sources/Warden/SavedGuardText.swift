@@ -1,0 +1,282 @@
+import Firewall
+import Portmapper
+
+/// The saved guard as text, a line for each thing; people may read it.
+///
+///     rpcwarden-guard 1
+///     boot 5e1b2c0a-… network 4026531840
+///     table rpcwarden guard enforce
+///     never 22
+///     guard-ports udp/32765-32768
+///     guarded tcp/2049 programs 100003,100227 sockets 18,19
+///     remembered 10.1.2.3 tcp/20048 until 2026-12-21T11:40:03Z programs 100005 note 100005 since 2026-11-21T11:40:03Z by …
+///     end 7
+///
+/// `-` stands for an empty list. The last line counts those before it, so a file that was cut short is no shorter guard.
+public enum SavedGuardText {
+    public static let version = "rpcwarden-guard 1"
+    /// More than the limits of ``SavedGuard`` come to.
+    public static let bytesMax = 32 << 20
+    static let lineBytesMax = 4096
+
+    /// Why the text is none.
+    public struct Fault: Error, Hashable, Sendable, CustomStringConvertible {
+        /// From 1.
+        public var line: Int
+        public var what: String
+
+        public var description: String { "line \(line): \(what)" }
+    }
+
+    /// Printable ASCII, without what would end or escape a comment's quotes.
+    static func isPlain(_ byte: UInt8) -> Bool {
+        (0x20...0x7e).contains(byte) && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "\\")
+    }
+}
+
+// MARK: Writing
+
+extension SavedGuard {
+    /// The text; what is beyond a limit is left out, of memories those that end first.
+    public var text: [UInt8] {
+        var lines = [SavedGuardText.version]
+        if let place { lines.append("boot \(place.boot) network \(place.network)") }
+        lines.append("table \(firewall.table) \(firewall.management.rawValue) \(firewall.mode.rawValue)")
+        lines += firewall.never.sorted().map { "never \($0)" }
+        lines += firewall.guardPorts.prefix(Self.portsMax).map { "guard-ports \($0)" }
+        for (service, programs) in programs.sorted(by: { $0.key < $1.key }).prefix(Self.portsMax) {
+            let numbers = programs.map(\.rawValue).sorted().prefix(Self.programsMax)
+            let cookies = (sockets[service] ?? []).sorted().prefix(Self.socketsMax)
+            lines.append("guarded \(service) programs \(Self.list(numbers)) sockets \(Self.list(cookies))")
+        }
+        var bytes: [UInt8] = []
+        for line in lines {
+            bytes += line.utf8
+            bytes.append(SavedGuardText.newline)
+        }
+        let kept = keptMemories
+        bytes.reserveCapacity(bytes.count + kept.count * 192)
+        for (key, memory) in kept {
+            bytes += "remembered \(key.client) \(key.service) until \(memory.until)".utf8
+            bytes += " programs \(Self.list(memory.programs.all.prefix(Self.programsMax).map(\.rawValue)))".utf8
+            bytes += " note \(memory.note.comment)\n".utf8
+        }
+        bytes += "end \(lines.count + kept.count)\n".utf8
+        return bytes
+    }
+
+    private var keptMemories: [(key: GrantKey, value: Memory)] {
+        guard remembered.count > Self.rememberedMax else { return remembered.sorted { $0.key < $1.key } }
+        let latest = remembered.sorted { ($0.value.until, $0.key) > ($1.value.until, $1.key) }
+        return latest.prefix(Self.rememberedMax).sorted { $0.key < $1.key }
+    }
+
+    private static func list(_ numbers: some Collection<some BinaryInteger>) -> String {
+        numbers.isEmpty ? "-" : numbers.map { "\($0)" }.joined(separator: ",")
+    }
+}
+
+// MARK: Reading
+
+extension SavedGuardText {
+    static let newline = UInt8(ascii: "\n")
+    private static let space = UInt8(ascii: " ")
+
+    /// - Parameter memory: whether what is remembered is wanted; its lines are passed over otherwise.
+    public static func read(_ bytes: [UInt8], memory: Bool = true) throws(Fault) -> SavedGuard {
+        guard bytes.count <= bytesMax else { throw Fault(line: 1, what: "more than \(bytesMax) bytes") }
+        var reader = Reader(readsMemory: memory)
+        var start = 0
+        while start < bytes.count {
+            guard let end = bytes[start...].firstIndex(of: newline) else {
+                throw reader.fault("the file ends within it")
+            }
+            try reader.read(bytes[start..<end])
+            start = end + 1
+        }
+        return try reader.finished()
+    }
+
+    private struct Reader {
+        let readsMemory: Bool
+        private var saved = SavedGuard()
+        private var line = 1
+        private var hasTable = false
+        private var isAtEnd = false
+        private var rememberedCount = 0
+
+        init(readsMemory: Bool) {
+            self.readsMemory = readsMemory
+            saved.firewall.never = []
+        }
+
+        func fault(_ what: String) -> Fault { Fault(line: line, what: what) }
+
+        mutating func read(_ bytes: ArraySlice<UInt8>) throws(Fault) {
+            guard !isAtEnd else { throw fault("nothing may follow the end") }
+            guard bytes.count <= lineBytesMax else { throw fault("longer than \(lineBytesMax) bytes") }
+            guard bytes.allSatisfy(isPlain) else { throw fault("not plain text") }
+            if line == 1 {
+                guard bytes.elementsEqual(version.utf8) else { throw fault("it doesn't begin with \(version)") }
+            } else {
+                try read(words: bytes)
+            }
+            line += 1
+        }
+
+        private mutating func read(words bytes: ArraySlice<UInt8>) throws(Fault) {
+            let key = bytes.prefix { $0 != space }
+            if key.elementsEqual("remembered".utf8) {
+                rememberedCount += 1
+                guard rememberedCount <= SavedGuard.rememberedMax else { throw fault("too much is remembered") }
+                if readsMemory { try readMemory(bytes) }
+                return
+            }
+            let words = String(decoding: bytes, as: UTF8.self).split(separator: " ", omittingEmptySubsequences: false)
+            switch (words[0], words.count) {
+            case ("boot", 4) where words[2] == "network": try readPlace(words[1], words[3])
+            case ("table", 4): try readTable(words[1], words[2], words[3])
+            case ("never", 2): try readNever(words[1])
+            case ("guard-ports", 2): try readGuardPorts(words[1])
+            case ("guarded", 6) where words[2] == "programs" && words[4] == "sockets":
+                try readGuarded(words[1], words[3], words[5])
+            case ("end", 2):
+                guard number(words[1]) == UInt64(line - 1) else { throw fault("lines are missing") }
+                isAtEnd = true
+            default: throw fault("not understood: \"\(words[0])\" and \(words.count - 1) words more")
+            }
+        }
+
+        mutating func finished() throws(Fault) -> SavedGuard {
+            guard isAtEnd else { throw fault("the end is missing") }
+            guard hasTable else { throw fault("the table is missing") }
+            return saved
+        }
+
+        private mutating func readPlace(_ boot: Substring, _ network: Substring) throws(Fault) {
+            let isID = boot.utf8.count == 36 && boot.utf8.allSatisfy { isHexadecimal($0) || $0 == UInt8(ascii: "-") }
+            guard saved.place == nil, isID, let network = number(network) else { throw fault("no such boot") }
+            saved.place = SavedGuard.Place(boot: String(boot), network: network)
+        }
+
+        private func isHexadecimal(_ byte: UInt8) -> Bool {
+            (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+                || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains(byte)
+        }
+
+        private mutating func readTable(
+            _ name: Substring, _ management: Substring, _ mode: Substring
+        ) throws(Fault) {
+            guard !hasTable, isTableName(name),
+                let management = TableShape.Management(rawValue: String(management)),
+                let mode = Settings.Mode(rawValue: String(mode))
+            else { throw fault("no such table") }
+            hasTable = true
+            saved.firewall.table = String(name)
+            saved.firewall.management = management
+            saved.firewall.mode = mode
+        }
+
+        /// As the configuration takes them.
+        private func isTableName(_ name: Substring) -> Bool {
+            let bytes = Array(name.utf8)
+            guard (1...tableNameBytesMax).contains(bytes.count), isLetter(bytes[0]) else { return false }
+            return bytes.allSatisfy {
+                isLetter($0) || $0 == UInt8(ascii: "-") || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
+            }
+        }
+
+        private func isLetter(_ byte: UInt8) -> Bool {
+            (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20) || byte == UInt8(ascii: "_")
+        }
+
+        private mutating func readNever(_ text: Substring) throws(Fault) {
+            guard let port = port(text), saved.firewall.never.insert(port).inserted else {
+                throw fault("no such port: \(text)")
+            }
+        }
+
+        private mutating func readGuardPorts(_ text: Substring) throws(Fault) {
+            let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+            guard saved.firewall.guardPorts.count < SavedGuard.portsMax, parts.count == 2,
+                let transport = Transport(name: parts[0])
+            else { throw fault("no such ports: \(text)") }
+            let ends = parts[1].split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false).map(port)
+            guard let first = ends[0], let last = ends[ends.count - 1], first <= last else {
+                throw fault("no such ports: \(text)")
+            }
+            saved.firewall.guardPorts.append(Settings.PortRange(transport, first...last))
+        }
+
+        private mutating func readGuarded(
+            _ text: Substring, _ programs: Substring, _ sockets: Substring
+        ) throws(Fault) {
+            guard saved.programs.count < SavedGuard.portsMax, let service = service(text) else {
+                throw fault("no such port: \(text)")
+            }
+            guard saved.programs[service] == nil else { throw fault("\(service) is there twice") }
+            let numbers = try list(programs, max: SavedGuard.programsMax)
+            let programs = numbers.compactMap { UInt32(exactly: $0).map { Program($0) } }
+            guard programs.count == numbers.count else { throw fault("a program's number is too large") }
+            saved.programs[service] = Set(programs)
+            let cookies = try list(sockets, max: SavedGuard.socketsMax)
+            if !cookies.isEmpty { saved.sockets[service] = Set(cookies) }
+        }
+
+        /// `remembered CLIENT PORT until TIME programs NUMBERS note COMMENT`
+        private mutating func readMemory(_ bytes: ArraySlice<UInt8>) throws(Fault) {
+            let words = bytes.split(separator: space, maxSplits: 8, omittingEmptySubsequences: false)
+                .map { String(decoding: $0, as: UTF8.self) }
+            guard words.count == 9, words[3] == "until", words[5] == "programs", words[7] == "note" else {
+                throw fault("no memory of a grant")
+            }
+            guard let client = IPAddress(words[1]), client.description == words[1],
+                let service = service(words[2][...]), let until = Timestamp(words[4]),
+                words[8].utf8.count <= GrantNote.bytesMax, let note = GrantNote(words[8])
+            else { throw fault("no memory of a grant") }
+            let numbers = try list(words[6][...], max: SavedGuard.programsMax)
+            let programs = numbers.compactMap { UInt32(exactly: $0).map { Programs(Program($0)) } }
+            guard let first = programs.first, programs.count == numbers.count else {
+                throw fault("no memory of a grant")
+            }
+            var all = first
+            for program in programs.dropFirst() { all.formUnion(program) }
+            let key = GrantKey(client: client, service: service)
+            let memory = SavedGuard.Memory(note: note, programs: all, until: until)
+            guard saved.remembered.updateValue(memory, forKey: key) == nil else { throw fault("\(key) is there twice") }
+        }
+
+        // MARK: Words
+
+        /// Decimal, as it is written: without a sign, or zeros before it.
+        private func number(_ text: some StringProtocol) -> UInt64? {
+            guard let number = UInt64(text), "\(number)" == text else { return nil }
+            return number
+        }
+
+        private func port(_ text: some StringProtocol) -> UInt16? {
+            number(text).flatMap { UInt16(exactly: $0) }.flatMap { $0 > 0 ? $0 : nil }
+        }
+
+        private func service(_ text: Substring) -> ServicePort? {
+            let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+            guard parts.count == 2, let transport = Transport(name: parts[0]), let port = port(parts[1]) else {
+                return nil
+            }
+            return ServicePort(transport, port)
+        }
+
+        /// Each number once.
+        private func list(_ text: Substring, max countMax: Int) throws(Fault) -> [UInt64] {
+            if text == "-" { return [] }
+            let words = text.split(separator: ",", maxSplits: countMax, omittingEmptySubsequences: false)
+            let numbers = words.compactMap { number($0) }
+            guard words.count <= countMax, numbers.count == words.count, Set(numbers).count == numbers.count else {
+                throw fault("no list of numbers: \(text)")
+            }
+            return numbers
+        }
+    }
+
+    private static let tableNameBytesMax = 64
+}

@@ -1,0 +1,227 @@
+import Dispatch
+import NIOCore
+import NIOPosix
+import Portmapper
+import Synchronization
+import Testing
+
+@testable import Daemon
+
+/// Answers when it is told to, and tells when it is asked.
+private final class FakeResolver: Sendable {
+    private struct State {
+        var asked: [String: Int] = [:]
+        var running: Set<String> = []
+        var answers: [String: DispatchSemaphore] = [:]
+        var addresses: [String: [IPAddress]] = [:]
+
+        mutating func semaphore(of name: String) -> DispatchSemaphore {
+            if let semaphore = answers[name] { return semaphore }
+            let semaphore = DispatchSemaphore(value: 0)
+            answers[name] = semaphore
+            return semaphore
+        }
+    }
+
+    private let state = Mutex(State())
+    private let question = DispatchSemaphore(value: 0)
+
+    var resolver: HostNameBook.Resolver {
+        .init(finding: { self.find($0) }, lifetime: { _ in .seconds(60) })
+    }
+
+    var asked: [String: Int] { state.withLock { $0.asked } }
+    var running: Set<String> { state.withLock { $0.running } }
+
+    private func find(_ name: String) -> HostNameBook.Finding {
+        let answer = state.withLock { state in
+            state.asked[name, default: 0] += 1
+            state.running.insert(name)
+            return state.semaphore(of: name)
+        }
+        question.signal()
+        answer.wait()
+        let addresses = state.withLock { state in
+            state.running.remove(name)
+            return state.addresses[name]
+        }
+        return HostNameBook.Finding(name: name, addresses: addresses, failure: addresses == nil ? "no \(name)" : nil)
+    }
+
+    /// - Parameter addresses: `nil`: it can't be resolved.
+    func answer(_ name: String, _ addresses: [IPAddress]?) {
+        state.withLock { state in
+            state.addresses[name] = addresses
+            return state.semaphore(of: name)
+        }.signal()
+    }
+
+    func awaitQuestions(_ count: Int) {
+        for number in 0..<count {
+            #expect(question.wait(timeout: .now() + 10) == .success, "question \(number)")
+        }
+    }
+}
+
+/// A book on a loop of its own, whose names nobody answers for until the test does.
+private final class Shelf: Sendable {
+    let fake = FakeResolver()
+    let loop: any EventLoop
+    private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    private let book: NIOLoopBound<HostNameBook>
+    private let changes = Mutex([String?]())
+    private let change = DispatchSemaphore(value: 0)
+
+    init() throws {
+        let (loop, fake) = (group.next(), fake)
+        self.loop = loop
+        let told = Told()
+        book = try loop.submit {
+            NIOLoopBound(HostNameBook(on: loop, resolver: fake.resolver) { told.tell?($0) }, eventLoop: loop)
+        }.wait()
+        try loop.submit { [self] in told.tell = { self.noteChange($0) } }.wait()
+    }
+
+    private final class Told: @unchecked Sendable { var tell: ((String?) -> Void)? }
+
+    private func noteChange(_ failure: String?) {
+        changes.withLock { $0.append(failure) }
+        change.signal()
+    }
+
+    func awaitChange() -> String? {
+        #expect(change.wait(timeout: .now() + 10) == .success)
+        return changes.withLock { $0.removeFirst() }
+    }
+
+    func with<Value: Sendable>(_ body: @escaping @Sendable (HostNameBook) -> Value) throws -> Value {
+        let book = book
+        return try loop.submit { body(book.value) }.wait()
+    }
+
+    func watch(_ names: Set<String>) throws { try with { $0.watch(names) } }
+
+    func round(_ names: Set<String>, within limit: TimeAmount) -> EventLoopFuture<Void> {
+        let book = book
+        return loop.flatSubmit { book.value.resolveAnew(names, within: limit) }
+    }
+
+    func close() throws {
+        for name in fake.running { fake.answer(name, nil) }
+        try with { $0.close() }
+        try group.syncShutdownGracefully()
+    }
+}
+
+@Suite("host names") struct HostNameBookTests {
+    private static let dead = Set((1...12).map { "host\($0).dead.example" })
+    private static let one = IPAddress.v4(0x0a01_0203)
+    private static let long = TimeAmount.seconds(60)
+
+    @Test("are asked for side by side, and none twice while it is asked for")
+    func sideBySide() throws {
+        let shelf = try Shelf()
+        try shelf.watch(Self.dead)
+        try shelf.with { $0.timeAdvanced(to: .zero) }
+        shelf.fake.awaitQuestions(Self.dead.count)
+        #expect(shelf.fake.running == Self.dead)
+        let round = shelf.round(Self.dead, within: Self.long)
+        try shelf.with { $0.timeAdvanced(to: .zero) }
+        for name in Self.dead { shelf.fake.answer(name, [Self.one]) }
+        try round.wait()
+        #expect(try shelf.with { $0.addresses } == Dictionary(uniqueKeysWithValues: Self.dead.map { ($0, [Self.one]) }))
+        #expect(try shelf.with { $0.isComplete && $0.shortcomings(of: Self.dead).isEmpty })
+        #expect(shelf.fake.asked.values.allSatisfy { $0 == 1 })
+        try shelf.close()
+    }
+
+    @Test("without an answer don't keep a reload: it is told of them, and what comes later counts by itself")
+    func deadline() throws {
+        let shelf = try Shelf()
+        try shelf.watch(["a.example", "b.example"])
+        let round = shelf.round(["a.example", "b.example"], within: .milliseconds(20))
+        shelf.fake.awaitQuestions(2)
+        try round.wait()
+        #expect(
+            try shelf.with { $0.shortcomings(of: ["a.example", "b.example"]) } == [
+                "not resolved yet: a.example, b.example; takes effect for them as soon as they are"
+            ])
+        #expect(try !shelf.with { $0.isComplete })
+        shelf.fake.answer("a.example", [Self.one])
+        #expect(shelf.awaitChange() == nil)
+        #expect(try shelf.with { $0.addresses } == ["a.example": [Self.one]])
+        try shelf.close()
+    }
+
+    @Test("that are known are asked for anew by a reload; without an answer they keep what they had, and it says so")
+    func known() throws {
+        let shelf = try Shelf()
+        try shelf.watch(["a.example"])
+        let first = shelf.round(["a.example"], within: Self.long)
+        shelf.fake.answer("a.example", [Self.one])
+        try first.wait()
+        #expect(shelf.awaitChange() == nil)
+        let second = shelf.round(["a.example"], within: Self.long)
+        shelf.fake.answer("a.example", nil)
+        try second.wait()
+        #expect(shelf.awaitChange() == "no a.example; its last addresses stay in use")
+        #expect(try shelf.with { $0.addresses } == ["a.example": [Self.one]])
+        #expect(
+            try shelf.with { $0.shortcomings(of: ["a.example"]) } == [
+                "not resolved anew: a.example; their last addresses stay in use"
+            ])
+        #expect(shelf.fake.asked == ["a.example": 2])
+        try shelf.close()
+    }
+
+    @Test("that hang are bounded, and leave places to those that are known to answer")
+    func bounded() throws {
+        let shelf = try Shelf()
+        try shelf.watch(["good.example"])
+        let first = shelf.round(["good.example"], within: Self.long)
+        shelf.fake.awaitQuestions(1)
+        shelf.fake.answer("good.example", [Self.one])
+        try first.wait()
+        let many = Set((1...100).map { "host\($0).dead.example" })
+        try shelf.watch(many.union(["good.example"]))
+        try shelf.with { $0.timeAdvanced(to: .zero) }
+        shelf.fake.awaitQuestions(HostNameBook.doubtfulMax)
+        #expect(shelf.fake.running.count == HostNameBook.doubtfulMax)
+        let second = shelf.round(["good.example"], within: Self.long)
+        shelf.fake.awaitQuestions(1)
+        shelf.fake.answer("good.example", [Self.one])
+        try second.wait()
+        // Another takes the place of one that has its answer.
+        let name = try #require(shelf.fake.running.first)
+        shelf.fake.answer(name, nil)
+        shelf.fake.awaitQuestions(1)
+        #expect(shelf.fake.running.count == HostNameBook.doubtfulMax)
+        try shelf.close()
+    }
+
+    @Test("that no rule mentions any more are no longer asked for, and their answers count for nothing")
+    func unwatched() throws {
+        let shelf = try Shelf()
+        try shelf.watch(["a.example"])
+        let round = shelf.round(["a.example"], within: Self.long)
+        shelf.fake.awaitQuestions(1)
+        try shelf.watch([])
+        shelf.fake.answer("a.example", [Self.one])
+        try round.wait()
+        #expect(try shelf.with { $0.addresses.isEmpty && $0.isComplete })
+        try shelf.close()
+    }
+
+    @Test("a book that is closed keeps nobody waiting, and answers that come later find it closed")
+    func closed() throws {
+        let shelf = try Shelf()
+        try shelf.watch(["a.example"])
+        let round = shelf.round(["a.example"], within: Self.long)
+        shelf.fake.awaitQuestions(1)
+        try shelf.with { $0.close() }
+        try round.wait()
+        shelf.fake.answer("a.example", [Self.one])
+        #expect(try shelf.with { $0.addresses.isEmpty })
+        try shelf.close()
+    }
+}

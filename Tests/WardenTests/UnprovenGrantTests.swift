@@ -1,0 +1,256 @@
+import Firewall
+import Policy
+import Portmapper
+import Testing
+
+@testable import Warden
+
+/// Anybody can ask over UDP in anybody's name.
+@Suite("a grant that was asked for over UDP") struct UnprovenGrantTests {
+    private static let mountd = ServicePort.tcp(20048)
+    private static let key = GrantKey("10.1.2.3", mountd)
+    private static let short = Duration.seconds(120)
+    private static let day = Duration.seconds(86_400)
+
+    private static func asked(
+        over transport: Transport = .udp, settings: Settings = Settings()
+    ) -> Bench {
+        var bench = Bench.started([.sample()], settings: settings)
+        bench.call(.port(of: .mountd), from: .named.over(transport))
+        bench.forget()
+        return bench
+    }
+
+    private func left(_ bench: Bench, _ key: GrantKey = key) -> Duration? {
+        bench.kernel.granted[key].map { $0.expires - bench.now }
+    }
+
+    @Test("ends after two minutes without a packet, is told as never used, and doesn't come back")
+    func unused() {
+        var bench = Self.asked()
+        #expect(left(bench) == Self.short)
+        bench.advance(by: Self.short - .seconds(1))
+        #expect(bench.warden.grantCount == 1)
+        bench.advance(by: .seconds(2))
+        #expect(bench.warden.grantCount == 0 && bench.kernel.remembered.isEmpty)
+        #expect(bench.events(.expired).map(\.detail) == ["asked for over UDP, and never used"])
+        bench.handle {
+            let packet = DroppedPacket(client: Self.key.client, clientPort: 7, service: Self.mountd, kind: .remembered)
+            $0.packetDropped(packet, at: $1, into: &$2)
+            $0.flush(at: $1, into: &$2)
+        }
+        #expect(bench.kernel.granted.isEmpty)
+        #expect(bench.isQuiet)
+    }
+
+    @Test("its first packet makes it live as long as any other, and be remembered as any other")
+    func used() {
+        var bench = Self.asked()
+        bench.advance(by: .seconds(5))
+        bench.kernel.packet(Self.key)
+        bench.advance(by: .seconds(3600))
+        #expect(bench.warden.grantCount == 1)
+        bench.advance(by: Self.day)
+        #expect(bench.warden.grantCount == 0)
+        #expect(bench.events(.expired).map(\.detail) == [nil])
+        #expect(Set(bench.kernel.remembered.keys) == [Self.key])
+    }
+
+    @Test("asking over TCP lengthens it at once; asking over TCP first makes it as long as ever")
+    func overTCP() {
+        var bench = Self.asked()
+        bench.call(.port(of: .mountd), from: .named.over(.tcp), xid: 8)
+        #expect(left(bench) == Self.day)
+        #expect(left(Self.asked(over: .tcp)) == Self.day)
+        bench.advance(by: Self.day + .seconds(1))
+        #expect(Set(bench.kernel.remembered.keys) == [Self.key])
+    }
+
+    @Test("asking over UDP again commits nothing for a minute, then one more life, and so on")
+    func again() {
+        var bench = Self.asked()
+        var commits = 0
+        for second in 1...600 {
+            bench.advance(by: .seconds(1))
+            bench.kernel.committed = []
+            bench.call(.port(of: .mountd), from: .named, xid: UInt32(second))
+            commits += bench.kernel.committed.count
+            #expect(left(bench).map { $0 >= .seconds(60) && $0 <= Self.short } == true)
+        }
+        #expect((9...10).contains(commits), "\(commits)")
+        #expect(bench.replies.count == 600)
+        #expect(bench.isQuiet)
+    }
+
+    @Test(
+        "asking over UDP never shortens what a packet or a call over TCP has lengthened, whenever it did",
+        arguments: [1, 59, 61, 70, 119])
+    func neverShortened(second: Int) {
+        for packet in [true, false] {
+            var bench = Self.asked()
+            bench.advance(by: .seconds(second))
+            if packet { bench.kernel.packet(Self.key) } else { bench.call(.port(of: .mountd), from: .named.over(.tcp)) }
+            let end = bench.kernel.granted[Self.key]?.expires
+            for step in 0..<300 {
+                bench.advance(by: .seconds(1))
+                bench.call(.port(of: .mountd), from: .named, xid: UInt32(100 + step))
+                #expect(bench.kernel.granted[Self.key]?.expires == end)
+            }
+            #expect(bench.replies.count == (packet ? 300 : 301))
+            #expect(bench.isQuiet)
+        }
+    }
+
+    @Test("an old grant that was used, near its end, gets two more minutes by a call over UDP, and stays remembered")
+    func oldGrant() {
+        var bench = Self.asked(over: .tcp)
+        bench.advance(by: Self.day - .seconds(30))
+        bench.call(.port(of: .mountd), from: .named, xid: 9)
+        #expect(left(bench) == Self.short)
+        bench.advance(by: Self.short + .seconds(1))
+        #expect(Set(bench.kernel.remembered.keys) == [Self.key])
+    }
+
+    @Test("a forged call for a client whose grant has expired doesn't cost it what its own packet brings back")
+    func memoryStays() {
+        var bench = Self.asked(over: .tcp)
+        bench.advance(by: Self.day + .seconds(1))
+        #expect(Set(bench.kernel.remembered.keys) == [Self.key])
+        bench.call(.port(of: .mountd), from: .named, xid: 9)
+        bench.advance(by: Self.short + .seconds(1))
+        #expect(bench.kernel.granted.isEmpty && Set(bench.kernel.remembered.keys) == [Self.key])
+    }
+
+    @Test("a call over TCP that comes while the kernel works on the short one still gets the long one")
+    func inFlight() {
+        var bench = Bench.started([.sample()])
+        bench.holdsCommits = true
+        bench.call(.port(of: .mountd), from: .named)
+        bench.call(.port(of: .mountd), from: .named.over(.tcp), xid: 8)
+        bench.releaseCommits()
+        #expect(bench.replies.count == 2)
+        #expect(left(bench) == Self.day)
+        #expect(bench.warden.grantCount == 1 && bench.isQuiet)
+        #expect(bench.warden.writer.grantsUnderWay(of: Self.key.client) == 0)
+    }
+
+    @Test("a table that is made anew keeps the short life short, and shortens no other")
+    func tableRemade() {
+        var bench = Self.asked()
+        let other = Peer.from("10.1.2.4", .tcp)
+        bench.call(.port(of: .mountd), from: other, xid: 9)
+        bench.advance(by: .seconds(10))
+        bench.kernel.flush()
+        bench.holdsQuestions = true
+        bench.call(.port(of: .mountd), from: other.over(.udp), xid: 10)
+        bench.handle {
+            $0.tableChanged(
+                [.changed(.init(table: "rpcwarden", what: .tableDeleted, isOwn: false))], at: $1, into: &$2)
+        }
+        bench.holdsQuestions = false
+        bench.answerAll()
+        bench.advance(by: .seconds(1))
+        #expect(left(bench).map { $0 <= .seconds(110) } == true)
+        #expect(left(bench, GrantKey("10.1.2.4", Self.mountd)).map { $0 > .seconds(86_000) } == true)
+    }
+
+    @Test("a restart knows by the element which one it is")
+    func adopted() {
+        let before = Self.asked()
+        var bench = Bench([.sample()])
+        (bench.now, bench.kernel, bench.rpcbind) = (before.now, before.kernel, before.rpcbind)
+        bench.start()
+        #expect(left(bench) == Self.short)
+        bench.advance(by: Self.short + .seconds(1))
+        #expect(bench.warden.grantCount == 0 && bench.kernel.remembered.isEmpty)
+    }
+
+    @Test("where a grant lives no longer anyway, or the administrator's rules renew it, it is like any other")
+    func undoubted() {
+        let brief = Settings().with { $0.firewall.keep = .seconds(90) }
+        var bench = Self.asked(settings: brief)
+        #expect(left(bench) == .seconds(90))
+        bench.advance(by: .seconds(91))
+        #expect(Set(bench.kernel.remembered.keys) == [Self.key])
+        #expect(left(Self.asked(settings: Settings().with { $0.firewall.management = .sets })) == Self.day)
+        let medium = Self.asked(settings: Settings().with { $0.firewall.keep = .seconds(150) })
+        #expect(left(medium) == Self.short)
+    }
+
+    @Test("a keep that isn't much longer than the short life is given to who asks over TCP all the same")
+    func mediumKeep() {
+        var bench = Self.asked(settings: Settings().with { $0.firewall.keep = .seconds(150) })
+        bench.call(.port(of: .mountd), from: .named.over(.tcp), xid: 8)
+        #expect(left(bench) == .seconds(150))
+    }
+
+    @Test("forged calls leave a quarter of limits.grants to those who ask over TCP")
+    func reserve() {
+        var bench = Bench.started([.sample()], settings: Settings().with { $0.limits.grants = 40 })
+        for client in 1...50 { bench.call(.port(of: .mountd), from: .from("10.1.3.\(client)"), xid: UInt32(client)) }
+        #expect(bench.kernel.granted.count == 30)
+        #expect(bench.denials == Array(repeating: .grantsFull, count: 20))
+        for client in 1...11 { bench.call(.port(of: .mountd), from: .from("10.1.4.\(client)", .tcp)) }
+        #expect(bench.kernel.granted.count == 40 && bench.denials.count == 21)
+        // And two minutes later nothing is left of them.
+        bench.advance(by: Self.short + .seconds(1))
+        #expect(bench.warden.grantCount == 10 && bench.kernel.remembered.isEmpty)
+    }
+}
+
+@Suite("an operator's revoke") struct StandingRevocationTests {
+    private static let rules = [
+        Rule.sample("nfs for all", from: ["10.1.0.0/16"], to: [.nfs], open: .always), .sample(),
+    ]
+
+    private static func revoke(
+        _ bench: inout Bench, _ client: String = "10.1.2.3", port: UInt16? = nil, transport: Transport? = nil
+    ) -> Revocation {
+        var revocation = Revocation()
+        bench.handle {
+            revocation = $0.revoke(client: ip(client), port: port, transport: transport, at: $1, into: &$2)
+        }
+        return revocation
+    }
+
+    private static func admission(_ transport: Transport) -> Revocation.Admission {
+        Revocation.Admission(
+            program: .nfs, service: ServicePort(transport, 2049), rule: "policy.yaml:3 \"nfs for all\"")
+    }
+
+    @Test("cuts the flows of whom a rule with `open: always` admits, and names the rule that still does")
+    func standing() {
+        var bench = Bench.started(Self.rules)
+        bench.call(.port(of: .mountd), from: .named)
+        bench.forget()
+        let revocation = Self.revoke(&bench)
+        #expect(revocation.grants == [GrantKey("10.1.2.3", .tcp(20048))])
+        #expect(
+            revocation.admissions.sorted { $0.service < $1.service }
+                == Transport.allCases.sorted {
+                    ServicePort($0, 1) < ServicePort($1, 1)
+                }.map(Self.admission))
+        let services = [ServicePort.tcp(20048), .tcp(2049), .udp(2049)]
+        #expect(Set(bench.cut) == Set(services.map { .init(clients: range("10.1.2.3"), service: $0) }))
+        #expect(bench.kernel.standing.count == 2, "what stands for all stays")
+        #expect(bench.isQuiet)
+    }
+
+    @Test("of one port or transport cuts and names nothing else")
+    func filters() {
+        var bench = Bench.started(Self.rules)
+        bench.forget()
+        #expect(Self.revoke(&bench, port: 2049, transport: .udp).admissions == [Self.admission(.udp)])
+        #expect(Self.revoke(&bench, port: 20048).admissions == [])
+        #expect(Self.revoke(&bench, transport: .tcp).admissions == [Self.admission(.tcp)])
+        #expect(bench.cut.map(\.service) == [.udp(2049), .tcp(2049)])
+    }
+
+    @Test("of a client that no such rule names cuts and names nothing")
+    func others() {
+        var bench = Bench.started(Self.rules)
+        bench.forget()
+        #expect(Self.revoke(&bench, "192.0.2.9") == Revocation())
+        #expect(bench.cut == [])
+    }
+}
