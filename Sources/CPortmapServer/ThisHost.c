@@ -11,7 +11,6 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-enum { LOOPBACK_INTERFACE = 1 };  /* the first of each network namespace */
 enum { PATIENCE_SECONDS = 1 };
 enum { DUMP_BYTES = 32 << 10 };  /* what the kernel fills at once */
 
@@ -88,7 +87,7 @@ bool rpcw_is_own(int routes, const struct rpcw_address *address, uint32_t interf
 
 int rpcw_addresses_watch(void)
 {
-    return netlink_socket(SOCK_NONBLOCK, RTMGRP_IPV6_IFADDR);
+    return netlink_socket(SOCK_NONBLOCK, RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR);
 }
 
 bool rpcw_addresses_changed(int watch)
@@ -108,14 +107,14 @@ bool rpcw_addresses_changed(int watch)
 static void take_address(const struct nlmsghdr *header, struct rpcw_own_address *addresses, size_t most, size_t *count)
 {
     const struct ifaddrmsg *message = NLMSG_DATA(header);
-    if (header->nlmsg_type != RTM_NEWADDR || message->ifa_family != AF_INET6 ||
-        message->ifa_index == LOOPBACK_INTERFACE || *count == most)
+    if (header->nlmsg_type != RTM_NEWADDR || *count == most)
         return;
+    size_t length = message->ifa_family == AF_INET6 ? 16 : 4;
     size_t left = IFA_PAYLOAD(header);
     const void *own = NULL;
     for (const struct rtattr *attribute = IFA_RTA(message); RTA_OK(attribute, left);
          attribute = RTA_NEXT(attribute, left)) {
-        if (RTA_PAYLOAD(attribute) != 16)
+        if (RTA_PAYLOAD(attribute) != length)
             continue;
         /* IFA_ADDRESS is the peer's where there is an IFA_LOCAL. */
         if (attribute->rta_type == IFA_LOCAL || (attribute->rta_type == IFA_ADDRESS && !own))
@@ -124,12 +123,15 @@ static void take_address(const struct nlmsghdr *header, struct rpcw_own_address 
     if (!own)
         return;
     struct rpcw_own_address *address = &addresses[(*count)++];
-    memcpy(address->bytes, own, 16);
-    bool is_link_local = address->bytes[0] == 0xfe && (address->bytes[1] & 0xc0) == 0x80;
-    address->interface = is_link_local ? message->ifa_index : 0;
+    memset(address, 0, sizeof *address);
+    address->address.is_ipv6 = length == 16;
+    memcpy(address->address.bytes, own, length);
+    const uint8_t *bytes = address->address.bytes;
+    if (length == 16 && bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80)
+        address->interface = message->ifa_index;
 }
 
-int rpcw_own_addresses(struct rpcw_own_address *addresses, size_t most)
+int rpcw_own_addresses(bool is_ipv6, struct rpcw_own_address *addresses, size_t most)
 {
     int descriptor = netlink_socket(0, 0);
     if (descriptor < 0)
@@ -143,7 +145,7 @@ int rpcw_own_addresses(struct rpcw_own_address *addresses, size_t most)
             .nlmsg_type = RTM_GETADDR,
             .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
         },
-        .message = { .ifa_family = AF_INET6 },
+        .message = { .ifa_family = is_ipv6 ? AF_INET6 : AF_INET },
     };
     size_t count = 0;
     int error = send(descriptor, &question, sizeof question, 0) < 0 ? errno : 0;
@@ -172,59 +174,89 @@ int rpcw_own_addresses(struct rpcw_own_address *addresses, size_t most)
     return error ? -error : (int)count;
 }
 
-/* Classic BPF (linux/filter.h). An address takes at the most eleven instructions. */
-enum { INSTRUCTIONS_PER_ADDRESS = 11, OTHER_INSTRUCTIONS = 8 };
-enum { SOURCE_ADDRESS_OFFSET = 8 };  /* in an IPv6 header (RFC 8200, 3) */
+/* Classic BPF (linux/filter.h): instructions that an address takes at the most, and those for all. */
+enum { INSTRUCTIONS_PER_IPV6 = 11, INSTRUCTIONS_PER_IPV4 = 2, OTHER_INSTRUCTIONS = 16 };
+/* In the IP header (RFC 791, 3.1; RFC 8200, 3). */
+enum { SOURCE_OFFSET_IPV4 = 12, SOURCE_OFFSET_IPV6 = 8 };
+enum { LOOPBACK_INTERFACE = 1 };  /* the first of each network namespace */
 
 struct program {
-    struct sock_filter instructions[RPCW_OWN_ADDRESSES * INSTRUCTIONS_PER_ADDRESS + OTHER_INSTRUCTIONS];
+    struct sock_filter instructions[RPCW_OWN_ADDRESSES_IPV6 * INSTRUCTIONS_PER_IPV6 + OTHER_INSTRUCTIONS];
     uint16_t count;
 };
+_Static_assert(RPCW_OWN_ADDRESSES_IPV4 * INSTRUCTIONS_PER_IPV4 <= RPCW_OWN_ADDRESSES_IPV6 * INSTRUCTIONS_PER_IPV6,
+               "the IPv4 program has room");
 
-static void add(struct program *program, struct sock_filter instruction)
+static void add(struct program *program, uint16_t code, uint32_t value, uint8_t if_true, uint8_t if_false)
 {
-    program->instructions[program->count++] = instruction;
+    program->instructions[program->count++] =
+        (struct sock_filter){ .code = code, .jt = if_true, .jf = if_false, .k = value };
 }
 
-static void drop_unless_other(struct program *program, const struct rpcw_own_address *address)
+static uint32_t word(const uint8_t *bytes)
 {
-    uint8_t left = address->interface ? 10 : 8;  /* instructions up to the end of this address */
-    for (unsigned word = 0; word < 4; word++) {
-        const uint8_t *bytes = address->bytes + 4 * word;
-        uint32_t value = (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
-        add(program, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-                                                  (uint32_t)SKF_NET_OFF + SOURCE_ADDRESS_OFFSET + 4 * word));
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+static void load_ip_word(struct program *program, uint32_t offset)
+{
+    add(program, BPF_LD | BPF_W | BPF_ABS, (uint32_t)SKF_NET_OFF + offset, 0, 0);
+}
+
+static void drop(struct program *program)
+{
+    add(program, BPF_RET | BPF_K, 0, 0, 0);
+}
+
+static void drop_ipv6(struct program *program, const struct rpcw_own_address *own)
+{
+    /* Instructions from here to the end of this address, where the next one begins. */
+    uint8_t left = own->interface ? 11 : 9;
+    for (uint32_t number = 0; number < 4; number++) {
+        load_ip_word(program, SOURCE_OFFSET_IPV6 + 4 * number);
         left -= 2;
-        add(program, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, (uint8_t)(left + 1)));
+        add(program, BPF_JMP | BPF_JEQ | BPF_K, word(own->address.bytes + 4 * number), 0, left);
     }
-    if (address->interface) {
-        add(program, (struct sock_filter)BPF_STMT(BPF_LD | BPF_MEM, 0));
-        add(program, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, address->interface, 0, 1));
+    if (own->interface) {
+        add(program, BPF_LD | BPF_MEM, 0, 0, 0);
+        add(program, BPF_JMP | BPF_JEQ | BPF_K, own->interface, 0, 1);
     }
-    add(program, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0));
+    drop(program);
 }
 
-int rpcw_filter_datagrams(int descriptor, const struct rpcw_own_address *addresses, size_t count, uint32_t thinning)
+static void drop_own(struct program *program, bool is_ipv6, const struct rpcw_own_address *addresses, size_t count)
+{
+    if (is_ipv6) {
+        for (size_t i = 0; i < count; i++)
+            drop_ipv6(program, &addresses[i]);
+        return;
+    }
+    load_ip_word(program, SOURCE_OFFSET_IPV4);
+    for (size_t i = 0; i < count; i++) {
+        add(program, BPF_JMP | BPF_JEQ | BPF_K, word(addresses[i].address.bytes), 0, 1);
+        drop(program);
+    }
+    add(program, BPF_ALU | BPF_AND | BPF_K, 0xff000000, 0, 0);
+    add(program, BPF_JMP | BPF_JEQ | BPF_K, 0x7f000000, 0, 1);
+    drop(program);
+}
+
+int rpcw_filter_datagrams(int descriptor, bool is_ipv6, const struct rpcw_own_address *addresses, size_t count,
+                          uint32_t thinning)
 {
     const uint32_t whole = UINT32_MAX;
-    if (!count && !thinning) {
-        int none = 0;
-        return setsockopt(descriptor, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none) < 0 && errno != ENOENT ? errno
-                                                                                                               : 0;
-    }
-    if (count > RPCW_OWN_ADDRESSES)
+    if (count > (is_ipv6 ? RPCW_OWN_ADDRESSES_IPV6 : RPCW_OWN_ADDRESSES_IPV4))
         return E2BIG;
     struct program program = { .count = 0 };
-    add(&program, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_IFINDEX)));
-    add(&program, (struct sock_filter)BPF_STMT(BPF_ST, 0));
-    add(&program, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, LOOPBACK_INTERFACE, 0, 4));
-    add(&program, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_RANDOM)));
-    add(&program, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, (1u << thinning) - 1, 1, 0));
-    add(&program, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, whole));
-    add(&program, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0));
-    for (size_t i = 0; i < count; i++)
-        drop_unless_other(&program, &addresses[i]);
-    add(&program, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, whole));
+    add(&program, BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_IFINDEX), 0, 0);
+    add(&program, BPF_ST, 0, 0, 0);
+    add(&program, BPF_JMP | BPF_JEQ | BPF_K, LOOPBACK_INTERFACE, 0, 4);
+    add(&program, BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_RANDOM), 0, 0);
+    add(&program, BPF_JMP | BPF_JSET | BPF_K, (1u << thinning) - 1, 1, 0);
+    add(&program, BPF_RET | BPF_K, whole, 0, 0);
+    drop(&program);
+    drop_own(&program, is_ipv6, addresses, count);
+    add(&program, BPF_RET | BPF_K, whole, 0, 0);
     struct sock_fprog filter = { .len = program.count, .filter = program.instructions };
     return setsockopt(descriptor, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) < 0 ? errno : 0;
 }

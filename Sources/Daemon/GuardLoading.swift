@@ -46,13 +46,22 @@ public func loadGuard(configuration: String?) throws -> GuardLoading {
         loading.lines.append("no guard was saved yet: nothing to load")
         return loading
     }
-    if let failure = Ceiling(settings: settings, rules: []).refusal(of: transaction) ?? table.commit(transaction) {
+    if let failure = commit(transaction, to: table, Ceiling(settings: settings, rules: [])) {
         guard isShared, failure.errno == ENOENT else { throw ServeError.tableRefused(failure.message) }
         loading.lines.append("\(name) has no set `guarded`, so its rules don't ask for one")
         return loading
     }
     loading.lines.append("\(name): \(ports) ports guarded, \(memories) grants remembered")
     return loading
+}
+
+private func commit(_ transaction: Transaction, to table: NetfilterTable, _ ceiling: Ceiling) -> CommitFailure? {
+    do throws(CommitFailure) {
+        _ = try ceiling.judge(transaction)
+        return table.commit(transaction)
+    } catch {
+        return error
+    }
 }
 
 extension GuardLoading {

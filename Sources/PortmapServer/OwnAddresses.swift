@@ -5,20 +5,23 @@ import Portmapper
 /// Tells whose calls are this host's own, which are always answered.
 ///
 /// The kernel loops what a host sends to itself through its loopback interface, whichever of its addresses are source and
-/// destination; what comes from outside never has that one. Datagrams over IPv4 tell the interface. Those over IPv6 tell
-/// the interface whose address was asked, whether or not they came by it. So there a filter in the kernel
-/// drops what claims to come from one of our addresses and came from outside; what is left of these is ours.
+/// destination; what comes from outside never has that one. But IP_PKTINFO and IPV6_PKTINFO tell the interface of the
+/// address that was asked instead. So a filter in the kernel drops what claims to come from one of our addresses and
+/// didn't come by loopback; what is left of these is ours.
 ///
 /// A TCP peer has completed a handshake: what we sent to its address reached it. Where the route to it ends here, it is
 /// here, even with `accept_local`, which lets others send (but not receive) in our name.
 final class OwnAddresses {
     struct Address: Hashable {
-        var bits: IPv6Bits
+        var host: IPAddress
         /// Link-local addresses may be another host's behind another interface.
         var interface: UInt32
+
+        /// All of 127/8 are one.
+        static let loopback = Address(host: .v4(0x7f00_0001), interface: 0)
     }
 
-    static let loopbackInterface: UInt32 = 1
+    private static let loopbackInterface: UInt32 = 1
 
     private let routes = rpcw_routes_open()
     private let watch = rpcw_addresses_watch()
@@ -41,8 +44,11 @@ final class OwnAddresses {
 
     func isLocal(datagramFrom address: IPAddress, by interface: UInt32) -> Bool {
         if interface == Self.loopbackInterface { return true }
-        guard case .v6(let bits) = address, !proven.isEmpty else { return false }
-        return proven.contains(Address(bits: bits, interface: bits.isLinkLocal ? interface : 0))
+        switch address {
+        case .v4 where address.isLoopback: return proven.contains(.loopback)
+        case .v4: return proven.contains(Address(host: address, interface: 0))
+        case .v6(let bits): return proven.contains(Address(host: address, interface: bits.isLinkLocal ? interface : 0))
+        }
     }
 
     /// - Parameter interface: what the connection is bound to, 0 for none.
@@ -59,7 +65,7 @@ final class OwnAddresses {
     /// - Returns: what went wrong; then no datagram but those by the loopback interface count as this host's.
     func filter(_ socket: ListeningSocket) -> String? {
         if !sockets.contains(socket) { sockets.append(socket) }
-        return socket.address.isIPv4 ? nil : readAddresses()
+        return readAddresses()
     }
 
     /// Time has passed: addresses may have changed.
@@ -75,12 +81,15 @@ final class OwnAddresses {
     }
 
     private func readAddresses() -> String? {
-        var buffer = [rpcw_own_address](repeating: rpcw_own_address(), count: Int(RPCW_OWN_ADDRESSES))
-        let count = rpcw_own_addresses(&buffer, buffer.count)
-        guard count >= 0 else { return failed("this host's addresses can't be read", -count) }
-        let addresses = Array(buffer.prefix(Int(count)))
-        proven.formIntersection(addresses.map(Address.init))
-        if let failure = putFilters(addresses) { return failure }
+        var found: [rpcw_own_address] = []
+        for (isIPv6, most) in [(false, RPCW_OWN_ADDRESSES_IPV4), (true, RPCW_OWN_ADDRESSES_IPV6)] {
+            var buffer = [rpcw_own_address](repeating: rpcw_own_address(), count: Int(most))
+            let count = rpcw_own_addresses(isIPv6, &buffer, buffer.count)
+            guard count >= 0 else { return failed("this host's addresses can't be read", -count) }
+            found += buffer.prefix(Int(count))
+        }
+        proven.formIntersection(found.map(Address.init) + [.loopback])
+        if let failure = putFilters(found) { return failure }
         looksUntilProven = Self.looksMax
         prove()
         return nil
@@ -88,8 +97,9 @@ final class OwnAddresses {
 
     private func putFilters(_ addresses: [rpcw_own_address]) -> String? {
         for socket in sockets {
-            let count = socket.address.isIPv4 ? 0 : addresses.count
-            let code = rpcw_filter_datagrams(socket.descriptor, addresses, count, thinning)
+            let isIPv6 = !socket.address.isIPv4
+            let own = addresses.filter { $0.address.is_ipv6 == isIPv6 }
+            let code = rpcw_filter_datagrams(socket.descriptor, isIPv6, own, own.count, thinning)
             guard code == 0 else { return failed("datagrams to \(socket.description) can't be filtered", code) }
         }
         filtered = addresses
@@ -98,13 +108,13 @@ final class OwnAddresses {
 
     private func prove() {
         guard looksUntilProven == 0 || !sockets.contains(where: { rpcw_is_readable($0.descriptor) }) else { return }
-        proven = Set(filtered.map(Address.init))
+        proven = Set(filtered.map(Address.init) + [.loopback])
         looksUntilProven = 0
     }
 
     private func failed(_ what: String, _ code: Int32) -> String {
         (filtered, proven, looksUntilProven) = ([], [], 0)
-        return "\(SocketError(operation: what, code: code)); this host's datagrams over IPv6 count as any other's"
+        return "\(SocketError(operation: what, code: code)); this host's datagrams count as any other's"
     }
 }
 
@@ -114,10 +124,5 @@ extension IPv6Bits {
 }
 
 extension OwnAddresses.Address {
-    init(_ address: rpcw_own_address) {
-        bits = withUnsafeBytes(of: address.bytes) {
-            IPv6Bits(UInt128(bigEndian: $0.loadUnaligned(as: UInt128.self)))
-        }
-        interface = address.interface
-    }
+    init(_ own: rpcw_own_address) { self.init(host: own.address.ipAddress, interface: own.interface) }
 }

@@ -80,7 +80,7 @@ struct CallCommand {
         if let path { return try overStream(try Socket(connectedTo: path), ContinuousClock.now + wait) }
         let socket = try Socket(transport, isIPv4: peer.address.isIPv4)
         if isBroadcast { try socket.set(SOL_SOCKET, SO_BROADCAST) }
-        if peer.interface != 0, !peer.address.isIPv4 {
+        if peer.interface != 0, !peer.address.isIPv4, transport == .udp {
             try socket.set(Int32(IPPROTO_IPV6), IPV6_MULTICAST_IF, to: Int32(peer.interface))
         }
         if let source { try socket.bind(to: source) }

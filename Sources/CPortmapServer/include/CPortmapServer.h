@@ -70,14 +70,14 @@ int rpcw_adopt_socket(int descriptor);
 /* The domain (AF_INET, AF_INET6), type (SOCK_STREAM, SOCK_DGRAM) and local address of a socket. Returns 0 or errno. */
 int rpcw_describe_socket(int descriptor, bool *is_stream, struct rpcw_address *at);
 
-/* An IPv6 address of this host; `interface` is 0 where the address is the same at each of them. */
+/* An address of this host; `interface` is 0 where it is the same at each of them. */
 struct rpcw_own_address {
-    uint8_t bytes[16];
+    struct rpcw_address address; /* its port is 0 */
     uint32_t interface;
 };
 
 /* What one filter has room for, within net.core.optmem_max as old kernels have it. */
-enum { RPCW_OWN_ADDRESSES = 64 };
+enum { RPCW_OWN_ADDRESSES_IPV4 = 256, RPCW_OWN_ADDRESSES_IPV6 = 64 };
 
 /* A netlink socket for rpcw_is_own; returns the descriptor, or -errno. */
 int rpcw_routes_open(void);
@@ -86,20 +86,22 @@ int rpcw_routes_open(void);
    something else at each of them: link-local ones, and those of a VRF. */
 bool rpcw_is_own(int routes, const struct rpcw_address *address, uint32_t interface);
 
-/* A netlink socket that becomes readable when this host's IPv6 addresses change; returns the descriptor, or -errno. */
+/* A netlink socket that becomes readable when this host's addresses change; returns the descriptor, or -errno. */
 int rpcw_addresses_watch(void);
 
 /* Whether they have changed since the last time. */
 bool rpcw_addresses_changed(int watch);
 
-/* Reads this host's IPv6 addresses, at the most `count`; returns how many, or -errno. */
-int rpcw_own_addresses(struct rpcw_own_address *addresses, size_t count);
+/* Reads this host's addresses of one family, at the most `count`; returns how many, or -errno. */
+int rpcw_own_addresses(bool is_ipv6, struct rpcw_own_address *addresses, size_t count);
 
-/* Has the kernel judge the UDP socket's datagrams before they take room in its buffer:
-   - what claims to come from one of `addresses` and didn't come by the loopback interface is dropped;
+/* Has the kernel judge a UDP socket's datagrams before they take room in its buffer:
+   - what claims to come from one of `addresses`, which are of the socket's family, or from 127/8, and didn't come by the
+     loopback interface is dropped;
    - of what came by it, one in 2 to the power of `thinning` is let through.
    Returns 0 or errno. */
-int rpcw_filter_datagrams(int descriptor, const struct rpcw_own_address *addresses, size_t count, uint32_t thinning);
+int rpcw_filter_datagrams(int descriptor, bool is_ipv6, const struct rpcw_own_address *addresses, size_t count,
+                          uint32_t thinning);
 
 /* Whether a datagram waits in the socket. */
 bool rpcw_is_readable(int descriptor);
