@@ -4,7 +4,20 @@ import Testing
 extension LabTests {
     @Suite("Registration over loopback, with `local-registration: true`")
     struct LocalSetTests {
-        private static let settings = "rpcbind: {local-registration: true}"
+        /// As the package starts it: as a user that nobody else is.
+        private static func serve(_ lab: Lab, as user: String = "997") async throws {
+            let prepare = """
+                install -d -o \(user) /run/rpcwarden && install -m 644 -o \(user) /dev/null \(lab.state)/audit.jsonl
+                """
+            try #require(try lab.exec(.server, "sh", "-c", prepare).isSuccess)
+            let capabilities = "+net_admin,+net_bind_service"
+            try await lab.serve(
+                "rpcbind: {local-registration: true}", policy: Policies.echoes(),
+                through: [
+                    "setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--inh-caps", capabilities,
+                    "--ambient-caps", capabilities,
+                ])
+        }
 
         /// How oncrpc4j and others register: to 127.0.0.1:111, at an address of either family.
         private static func set(_ echo: Echo, _ transport: String, _ version: String, at server: String) -> String {
@@ -17,13 +30,14 @@ extension LabTests {
 
         @Test(
             "of root: trusted, guarded, and usable by the approved client alone; withdrawn as it came",
-            .lab(.rpcbind, .daemon, settings: settings, policy: Policies.echoes()),
+            .lab(.rpcbind),
             arguments: [
                 ("tcp", "v2", "127.0.0.1"), ("udp", "v2", "127.0.0.1"), ("tcp", "v4", "127.0.0.1"),
                 ("udp", "v4", "127.0.0.1"), ("tcp", "v4", "::1"),
             ])
         func root(transport: String, version: String, server: String) async throws {
             let lab = try Lab.current
+            try await Self.serve(lab)
             let echo = Echo(port: 733)
             try await lab.start(echo, isRegistered: false)
             #expect(try lab.connect(echo, from: .stranger, to: "10.77.4.1") == "connected")
@@ -47,9 +61,10 @@ extension LabTests {
 
         @Test(
             "of nobody, and from another host, is denied and leaves no mark",
-            .lab(.rpcbind, .daemon, settings: settings, policy: Policies.echoes()), arguments: ["tcp", "udp"])
+            .lab(.rpcbind), arguments: ["tcp", "udp"])
         func others(transport: String) async throws {
             let lab = try Lab.current
+            try await Self.serve(lab)
             let echo = Echo(port: 733)
             let before = try lab.registeredServices()
             for version in ["v2", "v4"] {
@@ -65,6 +80,19 @@ extension LabTests {
                 $0.reason == "remote-registration" && $0.detail == "the socket is of uid 65534"
             }
             #expect(try lab.registeredServices() == before)
+        }
+
+        @Test("of root is not trusted where rpcwarden runs as nobody, as others may, and that is told", .lab(.rpcbind))
+        func sharedUser() async throws {
+            let lab = try Lab.current
+            try await Self.serve(lab, as: "65534")
+            #expect(lab.log("daemon").contains("rpcbind.local-registration"), "\(lab.log("daemon"))")
+            let echo = Echo(port: 733)
+            try await lab.start(echo, isRegistered: false)
+            let set = try lab.peer(.server, Self.set(echo, "tcp", "v2", at: "127.0.0.1"))
+            #expect(set.text.contains("true"), "\(set)")
+            try await lab.event(.untrustedRegistration) { $0.program == echo.program }
+            #expect(try !lab.elements(of: "guarded").contains("tcp . 733"))
         }
     }
 }

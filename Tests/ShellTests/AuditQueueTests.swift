@@ -56,6 +56,20 @@ struct AuditQueueTests {
         #expect(queue.isEmpty)
     }
 
+    @Test("what is missing says of which host")
+    func missingHost() {
+        var queue = AuditQueue(bytesMax: 1)
+        var event = AuditEvent(.denied)
+        event.host = "nfs1"
+        queue.miss(event, at: Self.time(1000))
+        var host: String?
+        _ = queue.take { event, _ in
+            host = event.host
+            return [0]
+        }
+        #expect(host == "nfs1")
+    }
+
     @Test("in whatever order events come and batches go: written + suppressed = all, in order", arguments: 0..<10)
     func exact(round: Int) {
         var generator = SystemRandomNumberGenerator()
