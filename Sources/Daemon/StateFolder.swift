@@ -23,7 +23,8 @@ struct StateFolder: Sendable {
 
     /// Only its last part is ours to make.
     func make() throws(GuardFileError) {
-        guard mkdir(path, 0o700) < 0, errno != EEXIST else { return }
+        // Setup's record and the unit's folder are to be found in it, too; what we write there is for us alone.
+        guard mkdir(path, 0o755) < 0, errno != EEXIST else { return }
         throw GuardFileError(doing: "making", path: path, errno: errno)
     }
 
