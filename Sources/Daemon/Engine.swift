@@ -27,8 +27,7 @@ final class Engine {
     private let owners: SocketOwners?
     private let audit: AuditLog
     private var watchdog = Watchdog()
-    /// The guard as an earlier run saved it, until the table is adopted.
-    private var saved: SavedGuard?
+    private let state: StateFolder?
     private var keeper: GuardKeeper?
     private(set) var server: PortmapServer?
     private var client: RpcbindClient?
@@ -70,6 +69,7 @@ final class Engine {
         self.loop = loop
         self.configuration = configuration
         self.netfilter = netfilter
+        self.state = state
         rules = load.rules
         ruleNames = HostNameBook.names(in: load.rules)
         updates = PolicyUpdates(on: loop)
@@ -83,7 +83,6 @@ final class Engine {
             names: load.programNames,
             trustedOwners: Owners.trusted(load.settings.rpcbind))
         netfilter.lost = { [unowned self] in netfilterLost() }
-        if let state { keepGuard(in: state) }
     }
 
     /// Puts the guard in place, then answers at the sockets.
@@ -136,11 +135,12 @@ final class Engine {
         let now = HostClock.now()
         warden.wallClockRead(HostClock.wallClock(), at: now)
         if let contents = try tableContents() {
-            warden.tableFound(contents, saved: saved, at: now)
+            // The kernel remembers by itself.
+            warden.tableFound(contents, saved: savedGuard(memory: false), at: now)
         } else {
-            warden.tableMissing(saved: saved, at: now)
+            warden.tableMissing(saved: savedGuard(memory: true), at: now)
         }
-        saved = nil
+        keepGuard()
         handle { $0.flush(at: $1, into: &$2) }
         guard warden.isGuarding else { throw ServeError.tableRefused(lastFailure ?? "no reason given") }
     }
@@ -165,15 +165,20 @@ final class Engine {
         reportReadiness()
     }
 
-    private func keepGuard(in state: StateFolder) {
-        let place = SavedGuard.Place.here()
+    /// The guard as an earlier run saved it.
+    private func savedGuard(memory: Bool) -> SavedGuard? {
         do {
-            saved = try state.file.read()?.found(at: place)
+            return try state?.file.read(memory: memory)?.found(at: .here())
         } catch {
             failed("the saved guard counts for nothing: \(error)")
+            return nil
         }
-        keeper = GuardKeeper(on: loop, write: GuardKeeper.writing(to: state.file, at: place)) {
-            [unowned self] failure in
+    }
+
+    private func keepGuard() {
+        guard let state else { return }
+        let write = GuardKeeper.writing(to: state.file, at: .here())
+        keeper = GuardKeeper(on: loop, write: write) { [unowned self] failure in
             failed("the guard can't be saved for the next boot: \(failure); it is tried again, and not told again")
         }
     }

@@ -26,7 +26,8 @@ struct StateFolder: Sendable {
     /// Only its last part is ours to make, or of our own place both.
     func make() throws(GuardFileError) {
         if path == Self.unitPath { _ = mkdir(Self.path, 0o755) }
-        guard mkdir(path, 0o700) < 0, errno != EEXIST else { return }
+        // Setup's record and the unit's folder are to be found in the one above; what we write is for us alone.
+        guard mkdir(path, path == Self.unitPath ? 0o700 : 0o755) < 0, errno != EEXIST else { return }
         throw GuardFileError(doing: "making", path: path, errno: errno)
     }
 

@@ -169,6 +169,32 @@ extension LabTests {
             #expect(try lab.connect(echo, from: .stranger, to: "10.77.4.1") == "timeout")
         }
 
+        @Test(
+            "a full disk is told of once, holds up nobody, and is written to when it takes something again",
+            .lab(.rpcbind))
+        func fullDisk() async throws {
+            let lab = try Lab.current
+            let folder = "\(lab.state)/guard.server"
+            let fill =
+                "mkdir \(folder); mount -t tmpfs -o size=8k tmpfs \(folder); head -c 8192 /dev/zero >\(folder)/fill"
+            #expect(try lab.exec(.server, "sh", "-ec", fill).isSuccess)
+            try await lab.serve(policy: Self.policy(["10.77.1.2"]))
+            let echo = Echo()
+            try await lab.start(echo)
+            let complaint = "the guard can't be saved for the next boot: writing \(folder)/guard.new: No space left"
+            try await eventually("it is told", within: .seconds(10)) { lab.log("daemon").contains(complaint) }
+            #expect(try lab.lookUp(echo).result(of: echo.getPort) == .port(4001))
+            #expect(try lab.exec(.server, "ls", folder).text == "fill\n", "nothing is left beside")
+            // It is tried again after five seconds, and after ten.
+            let tried = ContinuousClock.now
+            try await eventually("it was tried again", within: .seconds(15)) { .now - tried > .seconds(7) }
+            #expect(lab.log("daemon").matches(of: /can't be saved/).count == 1)
+            #expect(try lab.exec(.server, "rm", "\(folder)/fill").isSuccess)
+            try await eventually("it is saved", within: .seconds(20)) {
+                try lab.exec(.server, "cat", "\(folder)/guard").text.contains("guarded tcp/4001 ")
+            }
+        }
+
         @Test("guard load says what it finds: nothing, what it can't read, a configuration with a mistake", .lab())
         func guardLoadFindings() throws {
             let lab = try Lab.current

@@ -45,6 +45,11 @@ final class Machine: Sendable {
         }
     }
 
+    /// As after `systemctl reboot`: its files stay, and nothing of its kernel's state.
+    func reboot() throws {
+        _ = try checked(["bash", "-c", Self.withoutDescriptors, "bash", script, "reboot", name])
+    }
+
     func inside(_ command: String...) throws -> Output { try Self.timed([script, "run", name, "--"] + command) }
 
     func outside(_ command: String...) throws -> Output {

@@ -13,6 +13,7 @@ struct FuzzTarget: Sendable {
 
     static let all: [FuzzTarget] = [
         .call, .arguments, .reply, .records, .text, .netlink, .packet, .control, .http, .policy, .exports,
+        .savedGuard,
     ]
 
     /// The one that the environment names.

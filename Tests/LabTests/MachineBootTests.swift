@@ -1,0 +1,110 @@
+import Foundation
+import Testing
+
+extension LabTests {
+    @Suite("A boot, on a machine with systemd")
+    struct MachineBootTests {
+        private func prepare(_ machine: Machine, _ binary: String) throws {
+            let libraries = try run(["ldd", binary]).text.matches(of: /=> (\/\S*swift\S*\.so\S*)/).map { String($0.1) }
+            let units = Recipe.root.appendingPathComponent("systemd").path
+            try machine.copy([binary, units] + libraries)
+            try machine.shell(
+                """
+                install -m 755 \(binary) /usr/sbin/rpcwarden
+                install -m 644 \(units)/rpcwarden.socket \(units)/rpcwarden*.service /etc/systemd/system/
+                systemctl daemon-reload
+                # Debian's, which flushes the whole ruleset.
+                systemctl enable --quiet nftables.service
+                systemctl start rpc-statd.service
+                rpcwarden setup
+                """)
+        }
+
+        private func write(_ machine: Machine, policy: String) throws {
+            try machine.shell(
+                """
+                cat >/etc/rpcwarden/policy.d/start.yaml <<'EOF'
+                \(policy)
+                EOF
+                sed -i 's/^mode: observe/mode: enforce/' /etc/rpcwarden/rpcwarden.yaml
+                """)
+        }
+
+        private func property(_ machine: Machine, _ unit: String, _ name: String) throws -> String {
+            try machine.shell("systemctl show --value --property \(name) \(unit)")
+                .trimmingCharacters(in: .whitespacesAndNewlines)
+        }
+
+        /// Microseconds since the kernel's start.
+        private func time(_ machine: Machine, _ unit: String, _ name: String) throws -> Int {
+            try #require(Int(try property(machine, unit, name)))
+        }
+
+        private func guarded(_ machine: Machine) throws -> String {
+            try machine.shell("nft list set inet rpcwarden guarded")
+        }
+
+        @Test("guards before the network is up, also with a broken policy, and with a name server that is dead")
+        func boots() async throws {
+            let machine = try Machine()
+            defer { machine.stop() }
+            try prepare(machine, Lab.binaryPath)
+            // Its page isn't installed here.
+            let verified = try machine.inside("systemd-analyze", "verify", "rpcwarden-guard.service")
+            #expect(verified.text.isEmpty && verified.errors.split(separator: "\n").allSatisfy { $0.contains("'man ") })
+            try write(machine, policy: "rules: [{name: r, from: [10.99.0.2], to: [status]}]")
+            try machine.shell("systemctl restart rpcwarden.service")
+            let ports = try await eventually("what statd listens at is guarded", within: .seconds(10)) {
+                // nft has no /etc/protocols there.
+                let found = try guarded(machine).matches(of: /(6|17) \. (\d+)/).map { (String($0.1), String($0.2)) }
+                return found.isEmpty ? nil : found
+            }
+            let (number, port) = ports[0]
+            let transport = number == "6" ? "tcp" : "udp"
+            let saved = "/var/lib/rpcwarden/daemon/guard"
+            try await eventually("it is saved", within: .seconds(20)) {
+                try machine.inside("grep", "-q", "guarded \(transport)/\(port) programs 100024", saved).isSuccess
+            }
+
+            try write(machine, policy: "rules: [{name: r, from: [10.99.0.2], to: [statuss]}]")
+            try machine.reboot()
+            #expect(try property(machine, "rpcwarden.service", "ActiveState") != "active", "its policy has a mistake")
+            #expect(try guarded(machine).contains("\(number) . \(port)"))
+            #expect(try property(machine, "rpcwarden-guard.service", "Result") == "success")
+            let guardTime = try time(machine, "rpcwarden-guard.service", "ActiveEnterTimestampMonotonic")
+            #expect(guardTime > 0)
+            #expect(try guardTime <= time(machine, "network-pre.target", "ActiveEnterTimestampMonotonic"))
+            #expect(try guardTime >= time(machine, "nftables.service", "ActiveEnterTimestampMonotonic"))
+            let journal = try machine.shell("journalctl -b -u rpcwarden-guard.service -o cat --no-pager")
+            #expect(journal.contains("ports guarded"), "\(journal)")
+
+            // systemd holds the socket, and nobody reads it.
+            let dead = (1...12).map { "host\($0).dead.example" }.joined(separator: ", ")
+            try write(machine, policy: "rules: [{name: r, from: [10.99.0.2, \(dead)], to: [status]}]")
+            try machine.shell(
+                """
+                printf '[Unit]\\nDefaultDependencies=no\\n[Socket]\\nListenDatagram=127.0.0.1:53\\n' \
+                    >/etc/systemd/system/silence.socket
+                printf '[Service]\\nExecStart=/bin/sleep infinity\\n' >/etc/systemd/system/silence.service
+                mkdir -p /etc/systemd/system/sysinit.target.wants
+                ln -s ../silence.socket /etc/systemd/system/sysinit.target.wants/
+                printf 'nameserver 127.0.0.1\\noptions timeout:30 attempts:1\\n' >/etc/resolv.conf
+                """)
+            try machine.reboot()
+            #expect(try property(machine, "rpcwarden.service", "ActiveState") == "active")
+            #expect(try property(machine, "silence.socket", "ActiveState") == "active")
+            let journalNow = try machine.shell("journalctl -b -u rpcwarden-guard.service -o cat --no-pager")
+            // All its boots have one number, that of the kernel.
+            #expect(journalNow.matches(of: /ports guarded/).count == 2, "\(journalNow)")
+            let started = try time(machine, "rpcwarden.service", "ExecMainStartTimestampMonotonic")
+            let ready = try time(machine, "rpcwarden.service", "ActiveEnterTimestampMonotonic")
+            #expect(ready - started < 5_000_000, "ready after \(ready - started) µs")
+            try machine.shell("systemctl start rpc-statd.service")
+            try await eventually("and what statd has now is guarded", within: .seconds(10)) {
+                try guarded(machine).contains("6 . ")
+            }
+            let answer = try machine.outside("rpcinfo", "-T", "tcp", "10.99.0.1", "status", "1")
+            #expect(answer.isSuccess, "\(answer)")
+        }
+    }
+}
