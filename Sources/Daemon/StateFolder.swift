@@ -13,7 +13,9 @@ struct StateFolder: Sendable {
     /// The folder, whether or not it is there.
     ///
     /// - Parameter isOfUser: the daemon becomes another user, whose own the folder has to be: the one above it is root's.
-    init(isOfUser: Bool = false, environment: (String) -> String? = { name in getenv(name).map { String(cString: $0) } }) {
+    init(
+        isOfUser: Bool = false, environment: (String) -> String? = { name in getenv(name).map { String(cString: $0) } }
+    ) {
         // There may be several, with colons between them.
         let named = environment("STATE_DIRECTORY")?.split(separator: ":").first.map(String.init)
         if let named, named.hasPrefix("/") {

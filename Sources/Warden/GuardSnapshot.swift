@@ -40,6 +40,7 @@ extension Warden {
         return GuardSnapshot(
             settings: settings,
             programs: Dictionary(uniqueKeysWithValues: guarded.map { ($0, services.lastPrograms(at: $0)) }),
-            sockets: services.guardedSockets.filter { !$0.value.isEmpty }, ledger: ledger, memory: memory, now: now, wallClock: wallClock(at: now))
+            sockets: services.guardedSockets.filter { !$0.value.isEmpty }, ledger: ledger, memory: memory, now: now,
+            wallClock: wallClock(at: now))
     }
 }

@@ -106,7 +106,7 @@ public struct SavedGuard: Hashable, Sendable {
         case .guardPorts:
             transaction.operations = [.makeTable(settings.tableShape)] + guarding
             transaction.operations += memories(for: settings, at: now).sorted { $0.key < $1.key }.map {
-                .remember($0.key, timeout: $0.left, comment: $0.memory.note.comment)
+                .remember($0.key, timeout: $0.left, comment: $0.memory.note.description)
             }
         }
         return transaction
@@ -124,12 +124,5 @@ public struct SavedGuard: Hashable, Sendable {
             return (key, memory, min(left, firewall.revive))
         }
         return Array(living.prefix(settings.limits.grants))
-    }
-}
-
-extension GrantNote {
-    /// The note as an element's comment: what nft(8) can print and read again.
-    var comment: String {
-        String(decoding: description.utf8.map { SavedGuardText.isPlain($0) ? $0 : UInt8(ascii: "?") }, as: UTF8.self)
     }
 }

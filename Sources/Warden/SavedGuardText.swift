@@ -59,7 +59,7 @@ extension SavedGuard {
         for (key, memory) in kept {
             bytes += "remembered \(key.client) \(key.service) until \(memory.until)".utf8
             bytes += " programs \(Self.list(memory.programs.all.prefix(Self.programsMax).map(\.rawValue)))".utf8
-            bytes += " note \(memory.note.comment)\n".utf8
+            bytes += " note \(memory.note)\n".utf8
         }
         bytes += "end \(lines.count + kept.count)\n".utf8
         return bytes

@@ -236,8 +236,9 @@ extension PortmapperCall {
     /// Its answer is a list, longer than any call.
     fileprivate var isListing: Bool {
         switch self {
-        case .dump, .getAddressList: true
-        case .null, .set, .unset, .setMapping, .unsetMapping, .getPort, .getAddress, .getVersionAddress, .callIt,
+        case .dump: true
+        case .getAddressList, .null, .set, .unset, .setMapping, .unsetMapping, .getPort, .getAddress,
+            .getVersionAddress, .callIt,
             .broadcast, .indirect, .getTime, .universalToTransportAddress, .transportToUniversalAddress,
             .getStatistics:
             false

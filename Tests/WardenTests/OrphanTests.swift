@@ -13,7 +13,7 @@ import Testing
     /// A client holds a grant for mountd, and rpcbind has come back empty.
     private static func forgotten() -> Bench {
         var bench = Bench.started(Self.rules)
-        bench.call(.port(of: .mountd), from: .named)
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
         bench.outliving = [.tcp(20048), .udp(20048), .tcp(2049), .udp(2049)]
         bench.rpcbind.registrations = RPCB.ownPlaces
         bench.forget()

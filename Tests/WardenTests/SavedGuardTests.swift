@@ -170,7 +170,7 @@ import Testing
         let note = Self.note("policy.yaml:3 \"Büro\\\"")
         saved.remembered[GrantKey("10.1.2.3", Self.nfs)] = .init(
             note: note, programs: Programs(.nfs), until: Self.now)
-        #expect(Self.text(saved).contains("by policy.yaml:3 'B??ro?'\n"))
+        #expect(Self.text(saved).contains("by policy.yaml:3 'B?ro?'\n"))
         #expect(try SavedGuardText.read(saved.text).remembered.count == 1)
     }
 
@@ -241,7 +241,7 @@ import Testing
         var bench = Bench.started([.sample()])
         #expect(bench.warden.guardToSave(at: bench.now)?.saved(at: nil).remembered.isEmpty == true)
         var mark = bench.warden.savingMark
-        bench.call(.port(of: .mountd), from: .named)
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
         #expect(bench.warden.savingMark > mark)
         let saved = try #require(bench.warden.guardToSave(at: bench.now)).saved(at: Self.sample.place)
         #expect(saved.place == Self.sample.place)
@@ -249,7 +249,7 @@ import Testing
         let key = GrantKey("10.1.2.3", .tcp(20048))
         #expect(saved.remembered[key]?.until == bench.warden.wallClock(at: bench.now) + .seconds(30 * 86_400))
         mark = bench.warden.savingMark
-        bench.call(.port(of: .mountd), from: .named, xid: 8)
+        bench.call(.port(of: .mountd), from: .named.over(.tcp), xid: 8)
         #expect(bench.warden.savingMark == mark, "renewed, or as it was")
         bench.advance(by: Settings().firewall.keep + .seconds(1))
         bench.advance(by: .seconds(1))

@@ -21,7 +21,7 @@ import Testing
     private static func earlier(_ rules: [Rule]) -> Bench {
         var bench = Bench.started(rules)
         bench.resolve(rules, [name: [ip(client)]])
-        bench.call(.port(of: .mountd), from: .from(client))
+        bench.call(.port(of: .mountd), from: Peer.from(client).over(.tcp))
         return bench
     }
 
