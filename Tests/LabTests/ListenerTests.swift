@@ -187,12 +187,16 @@ extension LabTests {
                 for host in [Lab.Host.server, .approved] {
                     #expect(try lab.exec(host, "sh", "-c", Self.trusting).isSuccess)
                 }
+                // To send in their names.
+                for address in ["10.77.1.9", "10.77.2.1"] {
+                    #expect(try lab.exec(.approved, "ip", "route", "add", "local", address, "dev", "lo").isSuccess)
+                }
             }
             let unreceived = try Self.unreceived(lab)
             // From the server's own address to the same, from another one of its own, and from loopback.
             for (source, server) in [
                 ("fd77:1::1", "fd77:1::1"), ("fd77:2::1", "fd77:1::1"), ("::1", "fd77:1::1"),
-                ("10.77.1.1", "10.77.1.1"), ("10.77.2.1", "10.77.1.1"), ("127.0.0.1", "10.77.1.1"),
+                ("10.77.1.9", "10.77.1.1"), ("10.77.2.1", "10.77.1.1"), ("127.0.0.1", "10.77.1.1"),
             ] {
                 for call in [
                     "udp v2 set 0x20000055 1 tcp 4055", "udp v4 set 0x20000055 1 tcp 0.0.0.0.15.170 superuser",
