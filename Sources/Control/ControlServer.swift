@@ -24,7 +24,7 @@ struct PeerCredentials {
 /// Serves the control socket: one call and one reply for each connection.
 ///
 /// The socket's mode lets in its owner and group; the peer's credentials must agree: root, the daemon's own user, or
-/// the daemon's own group.
+/// the daemon's own group; where the daemon is `nobody`, root alone.
 public final class ControlServer {
     private let loop: any EventLoop
     private let path: String
@@ -90,9 +90,14 @@ public final class ControlServer {
         loop.makeSucceededFuture(ControlReply(failure: why))
     }
 
-    static func admits(_ peer: PeerCredentials) -> Bool {
-        peer.uid == 0 || peer.uid == geteuid() || peer.gid == getegid()
+    /// Root, and whoever the daemon is, or its group; but nobody is other daemons, too.
+    static func admits(
+        _ peer: PeerCredentials, user: uid_t = geteuid(), group: gid_t = getegid(), nobody: uid_t = ControlServer.nobody
+    ) -> Bool {
+        peer.uid == 0 || user != nobody && (peer.uid == user || peer.gid == group)
     }
+
+    private static let nobody = getpwnam("nobody")?.pointee.pw_uid ?? 65_534
 }
 
 /// Reads one line, writes one line, closes.

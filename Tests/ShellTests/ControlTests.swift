@@ -30,6 +30,11 @@ struct ControlTests {
         #expect(ControlServer.admits(PeerCredentials(pid: 1, uid: uid, gid: gid)) == isAdmitted)
         #expect(ControlServer.admits(PeerCredentials(pid: 1, uid: geteuid(), gid: gid)))
         #expect(ControlServer.admits(PeerCredentials(pid: 1, uid: 54_321, gid: getegid())))
+        // Nobody is other daemons, too.
+        let other = PeerCredentials(pid: 1, uid: 7, gid: 8)
+        #expect(ControlServer.admits(other, user: 7, group: 9, nobody: 5))
+        #expect(!ControlServer.admits(other, user: 7, group: 8, nobody: 7))
+        #expect(ControlServer.admits(PeerCredentials(pid: 1, uid: 0, gid: 0), user: 7, group: 8, nobody: 7))
     }
 
     @Test("carries a call and its reply, and makes its socket 0660")
