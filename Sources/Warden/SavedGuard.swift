@@ -70,12 +70,15 @@ public struct SavedGuard: Hashable, Sendable {
     /// As many as `limits.grants` is by default.
     public static let rememberedMax = 65_536
 
-    /// The guard as it was saved, elsewhere: its sockets are others by now.
-    public func found(at place: Place?) -> SavedGuard {
-        guard place == nil || place != self.place else { return self }
-        var found = self
-        found.sockets = [:]
-        return found
+    /// What the guard is worth here: after a boot the sockets are others. `nil` if a daemon of another network namespace
+    /// saved it, whose ports are none of ours.
+    public func found(at place: Place?) -> SavedGuard? {
+        guard let place, let own = self.place, place.boot == own.boot else {
+            var found = self
+            found.sockets = [:]
+            return found
+        }
+        return place.network == own.network ? self : nil
     }
 
     /// Settings for a configuration that can't be read: those that were in force last, and never fewer ports spared than
