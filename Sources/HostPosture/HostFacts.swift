@@ -87,6 +87,8 @@ public struct Expectations: Hashable, Sendable {
     /// Bits of connection marks: `firewall.ct-mark`, `firewall.own-ct-mark`.
     public var flowMarks: [UInt32] = [0x2000_0000, 0x4000_0000]
     public var table = "rpcwarden"
+    /// `firewall.guard-ports`.
+    public var guardPorts: Set<ServicePort> = []
     public var isObserving = false
 
     public init() {}

@@ -4,6 +4,7 @@ import Glibc
 import HostPosture
 import HostSurvey
 import PolicyFile
+import Portmapper
 import Warden
 
 struct Doctor: ParsableCommand {
@@ -71,6 +72,8 @@ extension Expectations {
         mark = settings.firewall.mark
         flowMarks = [settings.firewall.flowMark, settings.firewall.ownFlowMark]
         table = settings.firewall.table
+        guardPorts = Set(
+            settings.firewall.guardPorts.flatMap { range in range.ports.map { ServicePort(range.transport, $0) } })
         isObserving = settings.mode == .observe
     }
 }

@@ -389,6 +389,39 @@ import Testing
         #expect(!names(facts).contains("no-owned-tables"))
     }
 
+    @Test("a service that is guarded and listens, and that rpcbind has forgotten")
+    func orphaned() throws {
+        var facts = Self.sound()
+        facts.sockets += [
+            BoundSocket(ServicePort(.tcp, 20048), at: .v4(0)), BoundSocket(ServicePort(.udp, 4045), at: .v4(0)),
+        ]
+        facts.ruleset = """
+            table inet rpcwarden { # progname rpcwarden-nft
+            \tset guarded {
+            \t\ttypeof meta l4proto . th dport
+            \t\tcomment "ports of RPC services; closed but for the sets below"
+            \t\telements = { tcp . 20048,
+            \t\t\t     udp . 4045, tcp . 9 }
+            \t}
+
+            \tset granted4 {
+            \t\telements = { 10.0.0.1 . tcp . 2049 }
+            \t}
+            }
+            """
+        let both = try finding("orphaned-service", in: facts)
+        #expect(both.what.hasSuffix(": tcp/20048, udp/4045"), "\(both.what)")
+        facts.expected.guardPorts = [ServicePort(.udp, 4045)]
+        facts.registrations = Self.registrations(.service(100_005, 3, port: 20048))
+        #expect(!names(facts).contains("orphaned-service"))
+        facts.registrations = nil
+        #expect(!names(facts).contains("orphaned-service"), "what rpcbind knows isn't known")
+        facts.registrations = []
+        facts.ruleset =
+            "table inet rpcwarden {\n\tset guarded {\n\t}\n\tset x {\n\t\telements = { tcp . 20048 }\n\t}\n}"
+        #expect(!names(facts).contains("orphaned-service"))
+    }
+
     @Test("observe mode and a container are noted")
     func notes() {
         var facts = Self.sound()

@@ -43,13 +43,34 @@ extension KernelTests {
                 #expect(try listeners.isListening(service, ipv4: true) == listener.ipv4)
                 #expect(try listeners.isListening(service, ipv4: false) == listener.ipv6)
                 let others = Set(Transport.allCases.flatMap { [ServicePort($0, 4045), ServicePort($0, 4046)] })
-                var expected = Dictionary(uniqueKeysWithValues: others.map { ($0, ListenerState()) })
-                expected[service] = ListenerState(ipv4: listener.ipv4, ipv6: listener.ipv6)
-                #expect(try listeners.listening(others) == expected)
+                var expected = Dictionary(uniqueKeysWithValues: others.map { ($0, [false, false]) })
+                expected[service] = [listener.ipv4, listener.ipv6]
+                #expect(try listeners.listening(others).families == expected)
                 // Too many to be looked for one by one.
                 let many = others.union((5000...5009).map { ServicePort(transport, $0) })
-                #expect(try listeners.listening(many).filter { others.contains($0.key) } == expected)
-                #expect(try listeners.listening([service]) == [service: expected[service]])
+                #expect(try listeners.listening(many).filter { others.contains($0.key) }.families == expected)
+                #expect(try listeners.listening([service]).families == [service: expected[service]])
+            }
+        }
+
+        @Test(
+            "tells whose a socket is, and which: however it is looked for, and never as another",
+            arguments: Transport.allCases)
+        func identity(transport: Transport) throws {
+            try inFreshNamespace {
+                let service = ServicePort(transport, 4045)
+                let many = Set((5000...5009).map { ServicePort(transport, $0) }).union([service])
+                let listeners = try Listeners()
+                var cookies: Set<UInt64> = []
+                for _ in 0..<3 {
+                    let socket = try TestSocket(service, "::")
+                    let found = try #require(try listeners.listening([service])[service]?.sockets)
+                    #expect(found.count == 1 && found.allSatisfy { $0.uid == geteuid() })
+                    #expect(try listeners.listening(many)[service]?.sockets == found)
+                    cookies.formUnion(found.map(\.cookie))
+                    withExtendedLifetime(socket) {}
+                }
+                #expect(cookies.count == 3 && !cookies.contains(0))
             }
         }
 
@@ -66,4 +87,9 @@ extension KernelTests {
             }
         }
     }
+}
+
+extension [ServicePort: ListenerState] {
+    /// Whether IPv4 and IPv6 clients reach each.
+    fileprivate var families: [ServicePort: [Bool]] { mapValues { [$0.ipv4, $0.ipv6] } }
 }

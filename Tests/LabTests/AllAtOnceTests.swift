@@ -1,0 +1,100 @@
+import Foundation
+import Portmapper
+import Testing
+
+/// What issue 14 ends with: everything goes wrong together, nothing opens, and the approved client waits for nobody.
+extension LabTests {
+    @Suite("All at once")
+    struct AllAtOnceTests {
+        private static let names = (1...12).map { "host\($0).dead.example" }
+
+        private static let policy = """
+            rules:
+              - name: the approved client
+                from: [10.77.1.0/24, 10.78.0.0/16, "fd79::1:7", \(names.joined(separator: ", "))]
+                to: [nfs, mountd, nlockmgr, status, \(Echo.programs[0])]
+                list: true
+              - name: nfs stands open
+                from: [10.77.1.0/24]
+                to: [nfs]
+                open: always
+            """
+
+        /// Look-ups of the approved client over both transports, and of the named one of the flooding /64.
+        private static func lookUp(_ lab: Lab, _ what: String) throws {
+            let service = "--program \(Echo.programs[0]) --version 1 --service tcp --wait 2000"
+            for transport in Transport.allCases {
+                let storm = try lab.peer(
+                    .approved, "storm --to 10.77.1.1 --over \(transport) --count 20 --sources 10.78.0.1/20 \(service)")
+                print("\(what), approved, \(transport): \(storm.text.dropLast())")
+                #expect(try storm.number("ok") == 20 && storm.number("lookup-max-us") < 1_000_000, "\(what): \(storm)")
+            }
+            let named = try lab.peer(
+                .stranger,
+                "storm --to fd77:4::1 --over tcp --count 20 --sources fd79::1:7/1 --program 100000"
+                    + " --version 4 --service tcp --wait 2000")
+            print("\(what), named beside the neighbour: \(named.text.dropLast())")
+            #expect(try named.number("unanswered") == 0 && named.number("lookup-max-us") < 1_000_000, "\(named)")
+        }
+
+        private static func strangers(_ lab: Lab, at ports: [UInt16]) throws -> Set<String> {
+            Set(
+                try ports.map {
+                    try lab.peer(.stranger, "connect --to 10.77.4.1 --port \($0) --over tcp --wait 300").lines.first
+                        ?? ""
+                })
+        }
+
+        @Test(
+            "dead names, a neighbour, a local user and one who reads nothing; then rpcbind dies and forgets",
+            .lab(.rpcbind, .ganesha))
+        func allAtOnce() async throws {
+            let lab = try Lab.current
+            let echo = Echo()
+            try await lab.start(echo)
+            let ports =
+                try [(100_003, 3), (100_005, 3), (100_021, 4)].map { try lab.port(of: $0.0, $0.1, "tcp") } + [4001]
+            try lab.spawnPeer(.server, "names", "listen --at 127.0.0.1 --port 53 --over udp")
+            try lab.write("nameserver 127.0.0.1\noptions timeout:30 attempts:1\n", to: "resolv.conf")
+            #expect(
+                try lab.exec(.server, ["mount", "--bind", "\(lab.state)/resolv.conf", "/etc/resolv.conf"]).isSuccess)
+            try await lab.serve("quarantine: false", policy: Self.policy)
+            #expect(try lab.exec(.approved, "nfs-ls", "nfs://10.77.1.1/export").isSuccess)
+            #expect(try Self.strangers(lab, at: ports) == ["timeout"])
+            let guarded = Set(try lab.elements(of: "guarded"))
+
+            try lab.spawnPeer(
+                .stranger, "neighbour", "flood --to fd77:4::1 --over udp --sources fd79::1:8/64 --seconds 24")
+            try lab.spawnPeer(
+                .server, "local", "flood --to 127.0.0.1 --over udp --sources 127.0.0.1/64 --seconds 24")
+            try lab.spawnPeer(
+                .server, "connections", "debt --to 10.77.1.1 --connections 300 --calls 0 --reads --hold 24000 distinct")
+            try lab.spawnPeer(
+                .approved, "debtor",
+                "debt --to 10.77.1.1 --from 10.78.0.99 --connections 8 --calls 1000 --hold 24000 v4 dump")
+            try await eventually("the local user is connected", within: .seconds(5)) {
+                lab.log("connections").contains("opened=")
+            }
+            try Self.lookUp(lab, "floods")
+
+            try lab.kill("rpcbind", "KILL")
+            try lab.control("rpcbind", "start")
+            try await lab.event(.orphaned, within: .seconds(20)) { $0.program == 100_003 }
+            // The echo comes back to rpcbind; the others are forgotten.
+            try lab.register(echo)
+            try await eventually("the echo is told again", within: .seconds(10)) {
+                try lab.lookUp(echo, options: "--wait 2000").result(of: echo.getPort) == .port(4001)
+            }
+            try Self.lookUp(lab, "rpcbind came back empty, and floods")
+            #expect(try Self.strangers(lab, at: ports) == ["timeout"])
+            #expect(Set(try lab.elements(of: "guarded")) == guarded)
+            #expect(try lab.exec(.approved, "nfs-ls", "nfs://10.77.1.1/export?version=4").isSuccess)
+
+            let doctor = try lab.rpcwarden("doctor")
+            let registry = try lab.rpcwarden("registry")
+            print("doctor:\n\(doctor.text)registry:\n\(registry.text)")
+            #expect(doctor.text.contains("orphaned-service") && registry.text.contains("orphaned"))
+            #expect(try lab.isRunning("local"), "the floods went on")
+        }
+    }
+}
