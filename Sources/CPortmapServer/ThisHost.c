@@ -179,6 +179,10 @@ enum { INSTRUCTIONS_PER_IPV6 = 11, INSTRUCTIONS_PER_IPV4 = 2, OTHER_INSTRUCTIONS
 /* In the IP header (RFC 791, 3.1; RFC 8200, 3). */
 enum { SOURCE_OFFSET_IPV4 = 12, SOURCE_OFFSET_IPV6 = 8 };
 enum { LOOPBACK_INTERFACE = 1 };  /* the first of each network namespace */
+/* Words of the program's memory: the IPv6 source address' four, and the interface. A load from the header is eight of
+   the instructions that the kernel makes of it, one from here is one; the kernel holds the old and the new program at a
+   time, within net.core.optmem_max, which was 20,480 bytes before Linux 6.8. */
+enum { SOURCE_WORDS = 4, SOURCE_MEMORY = 0, INTERFACE_MEMORY = 4 };
 
 struct program {
     struct sock_filter instructions[RPCW_OWN_ADDRESSES_IPV6 * INSTRUCTIONS_PER_IPV6 + OTHER_INSTRUCTIONS];
@@ -203,22 +207,35 @@ static void load_ip_word(struct program *program, uint32_t offset)
     add(program, BPF_LD | BPF_W | BPF_ABS, (uint32_t)SKF_NET_OFF + offset, 0, 0);
 }
 
+static void load_memory(struct program *program, uint32_t number)
+{
+    add(program, BPF_LD | BPF_MEM, number, 0, 0);
+}
+
 static void drop(struct program *program)
 {
     add(program, BPF_RET | BPF_K, 0, 0, 0);
+}
+
+static void keep_ipv6_source(struct program *program)
+{
+    for (uint32_t number = 0; number < SOURCE_WORDS; number++) {
+        load_ip_word(program, SOURCE_OFFSET_IPV6 + 4 * number);
+        add(program, BPF_ST, SOURCE_MEMORY + number, 0, 0);
+    }
 }
 
 static void drop_ipv6(struct program *program, const struct rpcw_own_address *own)
 {
     /* Instructions from here to the end of this address, where the next one begins. */
     uint8_t left = own->interface ? 11 : 9;
-    for (uint32_t number = 0; number < 4; number++) {
-        load_ip_word(program, SOURCE_OFFSET_IPV6 + 4 * number);
+    for (uint32_t number = 0; number < SOURCE_WORDS; number++) {
+        load_memory(program, SOURCE_MEMORY + number);
         left -= 2;
         add(program, BPF_JMP | BPF_JEQ | BPF_K, word(own->address.bytes + 4 * number), 0, left);
     }
     if (own->interface) {
-        add(program, BPF_LD | BPF_MEM, 0, 0, 0);
+        load_memory(program, INTERFACE_MEMORY);
         add(program, BPF_JMP | BPF_JEQ | BPF_K, own->interface, 0, 1);
     }
     drop(program);
@@ -227,6 +244,7 @@ static void drop_ipv6(struct program *program, const struct rpcw_own_address *ow
 static void drop_own(struct program *program, bool is_ipv6, const struct rpcw_own_address *addresses, size_t count)
 {
     if (is_ipv6) {
+        keep_ipv6_source(program);
         for (size_t i = 0; i < count; i++)
             drop_ipv6(program, &addresses[i]);
         return;
@@ -249,7 +267,7 @@ int rpcw_filter_datagrams(int descriptor, bool is_ipv6, const struct rpcw_own_ad
         return E2BIG;
     struct program program = { .count = 0 };
     add(&program, BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_IFINDEX), 0, 0);
-    add(&program, BPF_ST, 0, 0, 0);
+    add(&program, BPF_ST, INTERFACE_MEMORY, 0, 0);
     add(&program, BPF_JMP | BPF_JEQ | BPF_K, LOOPBACK_INTERFACE, 0, 4);
     add(&program, BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_RANDOM), 0, 0);
     add(&program, BPF_JMP | BPF_JSET | BPF_K, (1u << thinning) - 1, 1, 0);

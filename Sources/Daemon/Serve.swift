@@ -62,8 +62,7 @@ public func serve(configuration: String?) throws {
     // Not before: that may execute the program anew.
     tell()
     let signals = blockedSignals()
-    let state = startup.makeStateFolder()
-    let sockets = try takePlaces(startup, state)
+    let (sockets, state) = try takePlaces(startup)
     if let warning = startup.unreadable(load.filesRead) { writeError(warning) }
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let loop = group.next()
@@ -86,12 +85,12 @@ public func serve(configuration: String?) throws {
 }
 
 /// Sockets and folders, as who the daemon was started as; then it is no more than it needs to be.
-private func takePlaces(_ startup: Startup, _ state: StateFolder?) throws -> [ListeningSocket] {
+private func takePlaces(_ startup: Startup) throws -> ([ListeningSocket], StateFolder?) {
+    let state = startup.makeStateFolder()
     do {
         try startup.makeRunDirectory()
         let sockets = try listeningSockets(startup.settings)
-        try startup.giveUpRights(state)
-        return sockets
+        return (sockets, try startup.giveUpRights(state))
     } catch let fault as SettingFault {
         throw ServeError.setting(fault)
     }

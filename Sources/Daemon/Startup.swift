@@ -22,6 +22,10 @@ struct Startup {
 
     /// As messages name whoever must be able to read and write.
     private var userName: String { user?.name ?? "uid \(geteuid())" }
+    /// As commands name it.
+    private var owner: String { user?.name ?? "\(geteuid())" }
+
+    private static let logFolder = "/var/log/rpcwarden"
 
     // MARK: With all rights
 
@@ -56,28 +60,47 @@ struct Startup {
     // MARK: As the one that strangers talk to
 
     /// Every socket below 1024 is bound: from here on this process has no capability at all, and is not root's.
-    func giveUpRights(_ state: StateFolder?) throws {
+    ///
+    /// - Returns: the state folder, if it can be reached as the one that the process has become.
+    func giveUpRights(_ state: StateFolder?) throws -> StateFolder? {
         if let user {
             do throws(SandboxError) { try Privileges.become(user) } catch { throw ServeError.user(error) }
         }
         try Privileges.keep(only: nil)
         try checkRunDirectory()
         try checkAuditFile()
+        let state = reachable(state)
         // Where either is missing, the netfilter process says so.
         _ = try Privileges.onlyWriteFiles(
             beneath: Set(([settings.controlPath] + auditPaths).map(folder) + (state.map { [$0.path] } ?? [])).sorted(),
             usesAbstractSockets: getenv("NOTIFY_SOCKET").map { $0.pointee == UInt8(ascii: "@") } ?? false)
         _ = try Privileges.noUnneededCalls()
+        return state
+    }
+
+    /// A guard that can't be saved keeps nobody from being served.
+    func reachable(_ state: StateFolder?) -> StateFolder? {
+        guard let state else { return nil }
+        do {
+            try state.reach()
+            return state
+        } catch {
+            writeError("rpcwarden: the guard can't be saved for the next boot: \(error), for \(userName)")
+            return nil
+        }
     }
 
     private func checkRunDirectory() throws(SettingFault) {
         let directory = folder(of: settings.controlPath)
         guard access(directory, W_OK | X_OK) != 0 else { return }
-        throw SettingFault(
-            setting: "control", value: settings.controlPath, code: errno,
-            remedy:
-                "\(userName) must be able to write to its folder: chown \(userName) \(directory), or name another place"
-        )
+        throw SettingFault(setting: "control", value: settings.controlPath, code: errno, remedy: controlRemedy)
+    }
+
+    /// Others' folders stay theirs: in /run and /var/log more than our own files lie.
+    var controlRemedy: String {
+        let path = Settings().controlPath
+        return "\(userName) must be able to write to its folder; make one of its own: "
+            + "install -d -o \(owner) \(folder(of: path)), and write control: \(path)"
     }
 
     /// It will be opened again, by this user: at each SIGHUP.
@@ -92,11 +115,16 @@ struct Startup {
         throw SettingFault(setting: "audit.file", value: path, code: code, remedy: auditRemedy(path, code))
     }
 
-    private func auditRemedy(_ path: String, _ code: Int32) -> String {
+    func auditRemedy(_ path: String, _ code: Int32) -> String {
         let folder = folder(of: path)
         return switch code {
-        case ENOENT: "make the folder: install -d -o \(userName) \(folder)"
-        case EACCES, EPERM: "\(userName) must be able to write there: chown \(userName) \(folder) \(path)"
+        case ENOENT: "make the folder: install -d -o \(owner) \(folder)"
+        case EACCES where folder == Self.logFolder, EPERM where folder == Self.logFolder:
+            "\(userName) must be able to write there: install -d -o \(owner) \(folder); to a file that is there, too: "
+                + "chown \(owner) \(path)"
+        case EACCES, EPERM:
+            "\(userName) must be able to write there; make a folder of its own: "
+                + "install -d -o \(owner) \(Self.logFolder), and write audit.file: \(Self.logFolder)/audit.jsonl"
         case ELOOP: "that is a symbolic link; name what it leads to"
         case EISDIR: "that is a folder; name a file"
         default: "name another file, or another destination (audit.to)"

@@ -19,7 +19,8 @@ struct StateFolder: Sendable {
         // There may be several, with colons between them.
         let named = environment("STATE_DIRECTORY")?.split(separator: ":").first.map(String.init)
         if let named, named.hasPrefix("/") {
-            path = named
+            // That one stays root's, for setup's record.
+            path = Self.isSame(named, Self.path) ? Self.unitPath : named
         } else {
             path = isOfUser || Self.isFolder(Self.unitPath) ? Self.unitPath : Self.path
         }
@@ -27,10 +28,36 @@ struct StateFolder: Sendable {
 
     /// Only its last part is ours to make, or of our own place both.
     func make() throws(GuardFileError) {
-        if path == Self.unitPath { _ = mkdir(Self.path, 0o755) }
+        if path == Self.unitPath { _ = Self.make(Self.path, mode: 0o755) }
         // Setup's record and the unit's folder are to be found in the one above; what we write is for us alone.
-        guard mkdir(path, path == Self.unitPath ? 0o700 : 0o755) < 0, errno != EEXIST else { return }
-        throw GuardFileError(doing: "making", path: path, errno: errno)
+        guard Self.make(path, mode: path == Self.unitPath ? 0o700 : 0o755) else {
+            throw GuardFileError(doing: "making", path: path, errno: errno)
+        }
+    }
+
+    /// - Throws: if the user that this process is doesn't get as far as the folder.
+    func reach() throws(GuardFileError) {
+        var status = stat()
+        guard stat(path, &status) == 0 else { throw GuardFileError(doing: "reaching", path: path, errno: errno) }
+        guard status.st_mode & S_IFMT == S_IFDIR else {
+            throw GuardFileError(doing: "reaching", path: path, errno: ENOTDIR)
+        }
+    }
+
+    /// With this mode whatever the umask; one that is there stays as it is.
+    private static func make(_ folder: String, mode: mode_t) -> Bool {
+        guard mkdir(folder, mode) == 0 else { return errno == EEXIST }
+        return chmod(folder, mode) == 0
+    }
+
+    /// By name, or by what is found there.
+    private static func isSame(_ folder: String, _ other: String) -> Bool {
+        let plain = folder.split(separator: "/").filter { $0 != "." }.joined(separator: "/")
+        if "/" + plain == other { return true }
+        var first = stat()
+        var second = stat()
+        guard stat(folder, &first) == 0, stat(other, &second) == 0 else { return false }
+        return first.st_dev == second.st_dev && first.st_ino == second.st_ino
     }
 
     private static func isFolder(_ path: String) -> Bool {

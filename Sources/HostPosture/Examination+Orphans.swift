@@ -32,7 +32,11 @@ extension Examination {
         else { return [] }
         let ports = elements[..<end].split(separator: ",").compactMap { element -> ServicePort? in
             let words = element.split { $0 == " " || $0 == "\n" || $0 == "\t" }
-            guard words.count == 3, let transport = Transport(name: words[0]), let port = UInt16(words[2]) else {
+            // Without /etc/protocols nft writes numbers.
+            guard words.count == 3,
+                let transport = Transport(name: words[0]) ?? UInt8(words[0]).flatMap(Transport.init(rawValue:)),
+                let port = UInt16(words[2])
+            else {
                 return nil
             }
             return ServicePort(transport, port)

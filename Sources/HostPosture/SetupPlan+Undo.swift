@@ -3,7 +3,7 @@ extension SetupPlan {
     public static func undo(_ facts: SetupFacts) -> Self {
         var plan = Self()
         guard !facts.record.isEmpty else {
-            plan.alreadySo("nothing to undo: \(facts.root)\(SetupFiles.record) is missing or empty")
+            plan.alreadySo("nothing to undo: \(facts.root)\(SetupFiles.record) is missing, empty, or not root's")
             return plan
         }
         let entries = facts.record.entries.reversed()
@@ -22,8 +22,9 @@ extension SetupPlan {
     }
 
     private mutating func stop(_ facts: SetupFacts, movesBack: Bool) {
+        // What setup would never have written is passed over.
         let enabled = facts.record.entries.compactMap { entry -> String? in
-            if case .enabled(let unit) = entry { unit } else { nil }
+            if case .enabled(let unit) = entry, SetupFiles.units.contains(unit) { unit } else { nil }
         }
         if facts.isImage {
             if !enabled.isEmpty { act(.run(["systemctl", "--root=\(facts.root)", "disable"] + enabled)) }
@@ -70,7 +71,7 @@ extension SetupPlan {
                 alreadySo("\(facts.root)\(path) was edited since, and stays")
             }
         case .user(let name):
-            guard facts.hasUser else { return }
+            guard facts.hasUser, name == SetupFiles.user else { return }
             act(.run(["userdel"] + (facts.isImage ? ["--prefix", facts.root] : []) + [name]))
         }
     }

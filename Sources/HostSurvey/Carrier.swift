@@ -121,7 +121,9 @@ public struct Carrier {
         while end <= path.endIndex {
             let next = path[end...].firstIndex(of: "/") ?? path.endIndex
             let part = String(path[..<next])
-            guard mkdir(part, 0o755) == 0 || errno == EEXIST else { throw Self.failure("make folder", part) }
+            // Whatever the umask: the daemon, which isn't root, finds its own folder below.
+            let isMade = mkdir(part, 0o755) == 0 && chmod(part, 0o755) == 0
+            guard isMade || errno == EEXIST else { throw Self.failure("make folder", part) }
             guard next != path.endIndex else { return }
             end = path.index(after: next)
         }

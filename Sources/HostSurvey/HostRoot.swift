@@ -20,9 +20,13 @@ public struct HostRoot: Sendable {
         let descriptor = open(path + file, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
+        return Self.bytes(descriptor)
+    }
+
+    private static func bytes(_ descriptor: Int32) -> [UInt8]? {
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 64 << 10)
-        while bytes.count < Self.bytesMax {
+        while bytes.count < bytesMax {
             let count = read(descriptor, &chunk, chunk.count)
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else { return nil }
@@ -33,6 +37,16 @@ public struct HostRoot: Sendable {
     }
 
     func text(_ file: String) -> String? { bytes(file).map { String(decoding: $0, as: UTF8.self) } }
+
+    /// Of a file that root owns, or whoever runs this (images are made without root, too); `nil` for others' and for links.
+    func ownText(_ file: String) -> String? {
+        let descriptor = open(path + file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, [0, geteuid()].contains(status.st_uid) else { return nil }
+        return Self.bytes(descriptor).map { String(decoding: $0, as: UTF8.self) }
+    }
 
     func exists(_ file: String) -> Bool { access(path + file, F_OK) == 0 }
 

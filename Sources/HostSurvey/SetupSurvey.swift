@@ -12,7 +12,7 @@ extension HostSurvey {
         facts.hasUser = users.contains { $0.hasPrefix("\(SetupFiles.user):") }
         facts.installedUnits = Set((["rpcbind.socket"] + SetupFiles.units).filter(hasUnit))
         facts.hasSysusers = Subcommand.find("systemd-sysusers", in: searchPath) != nil
-        facts.record = SetupRecord(text: root.text(SetupFiles.record) ?? "")
+        facts.record = SetupRecord(text: root.ownText(SetupFiles.record) ?? "")
         guard isRunning else { return facts }
         facts.dependents = dependents
         facts.hasTable = (facts.host.ruleset ?? "").split(separator: "\n")

@@ -51,6 +51,7 @@ public final class MetricsServer {
         let this = NIOLoopBound(self, eventLoop: loop)
         return ServerBootstrap(group: loop)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelOption(Self.freeBind(address), value: 1)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(AcceptPause())
@@ -67,6 +68,15 @@ public final class MetricsServer {
                 throw MetricsServerError(place: Self.place(address), detail: detail)
             }
             .map { this.value.channel = $0 }
+    }
+
+    /// We start before the network is up: the address may be none of this host's yet.
+    private static func freeBind(_ address: SocketAddress) -> ChannelOptions.Types.SocketOption {
+        switch address {
+        // IPV6_FREEBIND, which Glibc's module lacks.
+        case .v6: .init(level: NIOBSDSocket.OptionLevel(rawValue: CInt(IPPROTO_IPV6)), name: .init(rawValue: 78))
+        case .v4, .unixDomainSocket: .init(level: .ip, name: .init(rawValue: IP_FREEBIND))
+        }
     }
 
     private static func place(_ address: SocketAddress) -> String {

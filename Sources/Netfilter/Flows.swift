@@ -7,12 +7,17 @@ import Portmapper
 ///
 /// Of the network namespace of the thread that called `init`.
 public final class Flows {
-    /// More of one client's flows to one port than this are left to the rules, which stop them too.
-    private static let cutMax = 65_536
+    /// So many of each family are held in memory: then they are cut, and it is looked for more.
+    private let roundMax: Int
+    /// A server that goes on sending to more clients than that makes flows as fast as they are cut.
+    private static let roundsMax = 32
 
     private let socket: NetlinkSocket
 
-    public init() throws(NetfilterError) {
+    public convenience init() throws(NetfilterError) { try self.init(roundMax: 65_536) }
+
+    init(roundMax: Int) throws(NetfilterError) {
+        self.roundMax = roundMax
         socket = try NetlinkSocket(bus: NETLINK_NETFILTER)
     }
 
@@ -20,23 +25,16 @@ public final class Flows {
     /// and of UDP, where nothing tells an answer from a question, also those that the service seems to have begun.
     ///
     /// The kernel looks through all its flows for it, so the time is that of the whole table.
-    /// - Parameter note: gets the clients before their flows are forgotten.
+    /// - Parameter note: gets the clients before their flows are forgotten; once a round, and again whoever has more.
     public func cut(
         clients: Set<AddressRange>, service: ServicePort,
         noting note: (Set<IPAddress>) throws(NetfilterError) -> Void = { (_: Set<IPAddress>) throws(NetfilterError) in }
     ) throws(NetfilterError) -> Int {
-        var found: [Flow] = []
-        for family in [clients.filter(\.first.isIPv4), clients.filter { !$0.first.isIPv4 }] {
-            guard let first = family.map(\.first).min(), let last = family.map(\.last).max() else { continue }
-            let span = AddressRange(first, last)
-            let single = Set(family.filter { $0.first == $0.last }.map(\.first))
-            let wide = family.filter { $0.first != $0.last }
-            found += try flows(of: span, with: service) { flow in
-                single.contains(flow.client) || wide.contains { $0.contains(flow.client) }
-            }
+        try cutAll { () throws(NetfilterError) -> [Flow] in
+            let found = try flows(of: clients, with: service)
+            try note(Set(found.map(\.client)))
+            return found
         }
-        try note(Set(found.map(\.client)))
-        return try delete(found)
     }
 
     public func cut(client: IPAddress, service: ServicePort) throws(NetfilterError) -> Int {
@@ -68,16 +66,25 @@ public final class Flows {
 
     /// Forgets the flows that these clients began to these services at this host's addresses.
     func cut(_ keys: Set<GrantKey>, isOurs: Set<IPAddress>) throws(NetfilterError) -> Int {
-        var count = 0
-        while true {
+        try cutAll { () throws(NetfilterError) -> [Flow] in
             var found: [Flow] = []
             try look(at: Set(keys.map(\.service))) { flow in
-                if found.count < Self.cutMax, flow.isIncoming(isOurs), keys.contains(flow.key) { found.append(flow) }
+                if found.count < roundMax, flow.isIncoming(isOurs), keys.contains(flow.key) { found.append(flow) }
             }
+            return found
+        }
+    }
+
+    /// Round by round: a flow that was left would go on, for its mark admits it.
+    private func cutAll(_ find: () throws(NetfilterError) -> [Flow]) throws(NetfilterError) -> Int {
+        var count = 0
+        for _ in 0..<Self.roundsMax {
+            let found = try find()
             let cut = try delete(found)
             count += cut
-            if found.count < Self.cutMax || cut == 0 { return count }
+            if found.count < roundMax || cut == 0 { break }
         }
+        return count
     }
 
     /// So many services are looked for one by one, which the kernel does faster than to tell of all flows.
@@ -97,6 +104,20 @@ public final class Flows {
         }
     }
 
+    private func flows(of clients: Set<AddressRange>, with service: ServicePort) throws(NetfilterError) -> [Flow] {
+        var found: [Flow] = []
+        for family in [clients.filter(\.first.isIPv4), clients.filter { !$0.first.isIPv4 }] {
+            guard let first = family.map(\.first).min(), let last = family.map(\.last).max() else { continue }
+            let span = AddressRange(first, last)
+            let single = Set(family.filter { $0.first == $0.last }.map(\.first))
+            let wide = family.filter { $0.first != $0.last }
+            found += try flows(of: span, with: service) { flow in
+                single.contains(flow.client) || wide.contains { $0.contains(flow.client) }
+            }
+        }
+        return found
+    }
+
     private func flows(
         of clients: AddressRange, with service: ServicePort, _ isWanted: (Flow) -> Bool
     ) throws(NetfilterError) -> [Flow] {
@@ -107,7 +128,7 @@ public final class Flows {
                 let client = clients.first.isIPv4 && clients.first == clients.last ? clients.first : nil
                 request.putFilter(service, of: client, begunThere: begunThere)
             } each: { message in
-                guard found.count < Self.cutMax,
+                guard found.count < roundMax,
                     let flow = Self.flow(message, begunThere: begunThere, with: { $0 == service }),
                     clients.contains(flow.client), isWanted(flow)
                 else { return }

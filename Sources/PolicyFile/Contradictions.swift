@@ -58,7 +58,8 @@ extension Settings {
             let place = root.value(at: "audit", "to")?.location ?? section.location
             if root.value(at: "audit", "file")?.isNull ?? true {
                 findings.error(
-                    "audit: \"to: file\" needs a file", at: place, hint: "add \"file: /var/log/rpcwarden.log\"")
+                    "audit: \"to: file\" needs a file", at: place,
+                    hint: "add \"file: /var/log/rpcwarden/audit.jsonl\"")
             }
         case .journal where audit.file != nil, .stderr where audit.file != nil:
             findings.warning(

@@ -23,6 +23,7 @@ final class ConnectionHandler: ChannelInboundHandler {
     private var isTaking = false
     private var isReading = true
     private var hasInputEnded = false
+    private var isRefused = false
 
     init(server: PortmapServer) {
         self.server = server
@@ -48,10 +49,6 @@ final class ConnectionHandler: ChannelInboundHandler {
         var bytes = unwrapInboundIn(data)
         if waiting.readableBytes == 0 { waiting = bytes } else { waiting.writeBuffer(&bytes) }
         takeCalls()
-        if let peer, let fault = reader.fault {
-            waiting.clear()
-            server.delegate?.recordRefused(peer, fault)
-        }
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
@@ -81,6 +78,7 @@ final class ConnectionHandler: ChannelInboundHandler {
         }
         // Closed for what it asked.
         guard channel != nil else { return }
+        if let fault = reader.fault { return refuse(peer, fault) }
         if isInsideRecord || hasWaiting {
             server.awaited.insert(peer.channel)
         } else {
@@ -88,6 +86,14 @@ final class ConnectionHandler: ChannelInboundHandler {
         }
         server.delegate?.connectionReceived(peer.channel, isInsideRecord: isInsideRecord)
         setReading()
+    }
+
+    /// The stream can't be followed: what comes yet is not looked at.
+    private func refuse(_ peer: Peer, _ fault: RecordFault) {
+        waiting.clear()
+        guard !isRefused else { return }
+        isRefused = true
+        server.delegate?.recordRefused(peer, fault)
     }
 
     private var hasWaiting: Bool { waiting.readableBytes > 0 }

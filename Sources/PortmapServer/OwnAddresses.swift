@@ -21,14 +21,31 @@ final class OwnAddresses {
         static let loopback = Address(host: .v4(0x7f00_0001), interface: 0)
     }
 
+    /// The addresses of one family: what fails for one is none of the other's business.
+    private struct Family {
+        let isIPv6: Bool
+        let addressesMax: Int
+        var addresses: [rpcw_own_address] = []
+        /// Why the filters don't know them; it is told once.
+        var failure: String?
+
+        /// Those that the filters know.
+        var filtered: [Address] {
+            guard failure == nil else { return [] }
+            return addresses.map(Address.init) + (isIPv6 ? [] : [.loopback])
+        }
+    }
+
     private static let loopbackInterface: UInt32 = 1
 
     private let routes = rpcw_routes_open()
     private let watch = rpcw_addresses_watch()
     /// The UDP sockets.
     private var sockets: [ListeningSocket] = []
-    /// Those that the filter knows.
-    private var filtered: [rpcw_own_address] = []
+    private var families = [
+        Family(isIPv6: false, addressesMax: Int(RPCW_OWN_ADDRESSES_IPV4)),
+        Family(isIPv6: true, addressesMax: Int(RPCW_OWN_ADDRESSES_IPV6)),
+    ]
     /// Of this host's datagrams, one in 2 to the power of this is let through.
     private var thinning: UInt32 = 0
     /// Those of which all datagrams that may still wait in a socket have passed the filter.
@@ -62,14 +79,15 @@ final class OwnAddresses {
     }
 
     /// Filters the datagrams of a socket from now on.
-    /// - Returns: what went wrong; then no datagram but those by the loopback interface count as this host's.
-    func filter(_ socket: ListeningSocket) -> String? {
+    /// - Returns: what goes wrong since now; meanwhile no datagram of that family but those by the loopback interface
+    ///   count as this host's.
+    func filter(_ socket: ListeningSocket) -> [String] {
         if !sockets.contains(socket) { sockets.append(socket) }
         return readAddresses()
     }
 
     /// Time has passed: addresses may have changed.
-    func looked(thinning: UInt32) -> String? {
+    func looked(thinning: UInt32) -> [String] {
         if looksUntilProven > 0 {
             looksUntilProven -= 1
             prove()
@@ -77,44 +95,62 @@ final class OwnAddresses {
         let isThinnedAnew = thinning != self.thinning
         self.thinning = thinning
         if watch >= 0, rpcw_addresses_changed(watch) { return readAddresses() }
-        return isThinnedAnew ? putFilters(filtered) : nil
+        guard isThinnedAnew else { return [] }
+        return families.contains { $0.failure != nil } ? readAddresses() : putFilters()
     }
 
-    private func readAddresses() -> String? {
-        var found: [rpcw_own_address] = []
-        for (isIPv6, most) in [(false, RPCW_OWN_ADDRESSES_IPV4), (true, RPCW_OWN_ADDRESSES_IPV6)] {
-            var buffer = [rpcw_own_address](repeating: rpcw_own_address(), count: Int(most))
-            let count = rpcw_own_addresses(isIPv6, &buffer, buffer.count)
-            guard count >= 0 else { return failed("this host's addresses can't be read", -count) }
-            found += buffer.prefix(Int(count))
-        }
-        proven.formIntersection(found.map(Address.init) + [.loopback])
-        if let failure = putFilters(found) { return failure }
+    private func readAddresses() -> [String] {
+        let failures = families.indices.compactMap { readAddresses(of: $0) }
+        disprove()
         looksUntilProven = Self.looksMax
         prove()
+        return failures
+    }
+
+    private func readAddresses(of index: Int) -> String? {
+        let isIPv6 = families[index].isIPv6
+        var buffer = [rpcw_own_address](repeating: rpcw_own_address(), count: families[index].addressesMax)
+        let count = rpcw_own_addresses(isIPv6, &buffer, buffer.count)
+        guard count >= 0 else {
+            return failed(index, "this host's \(isIPv6 ? "IPv6" : "IPv4") addresses can't be read", -count)
+        }
+        // A kernel without IPv6 tells of those of IPv4 instead.
+        families[index].addresses = buffer.prefix(Int(count)).filter { $0.address.is_ipv6 == isIPv6 }
+        return putFilters(of: index)
+    }
+
+    private func putFilters() -> [String] {
+        let failures = families.indices.compactMap { putFilters(of: $0) }
+        disprove()
+        return failures
+    }
+
+    private func putFilters(of index: Int) -> String? {
+        let family = families[index]
+        for socket in sockets where socket.address.isIPv4 != family.isIPv6 {
+            let code = rpcw_filter_datagrams(
+                socket.descriptor, family.isIPv6, family.addresses, family.addresses.count, thinning)
+            guard code == 0 else { return failed(index, "datagrams to \(socket.description) can't be filtered", code) }
+        }
+        families[index].failure = nil
         return nil
     }
 
-    private func putFilters(_ addresses: [rpcw_own_address]) -> String? {
-        for socket in sockets {
-            let isIPv6 = !socket.address.isIPv4
-            let own = addresses.filter { $0.address.is_ipv6 == isIPv6 }
-            let code = rpcw_filter_datagrams(socket.descriptor, isIPv6, own, own.count, thinning)
-            guard code == 0 else { return failed("datagrams to \(socket.description) can't be filtered", code) }
-        }
-        filtered = addresses
-        return nil
-    }
+    private var filtered: Set<Address> { Set(families.flatMap(\.filtered)) }
+
+    private func disprove() { proven.formIntersection(filtered) }
 
     private func prove() {
         guard looksUntilProven == 0 || !sockets.contains(where: { rpcw_is_readable($0.descriptor) }) else { return }
-        proven = Set(filtered.map(Address.init) + [.loopback])
+        proven = filtered
         looksUntilProven = 0
     }
 
-    private func failed(_ what: String, _ code: Int32) -> String {
-        (filtered, proven, looksUntilProven) = ([], [], 0)
-        return "\(SocketError(operation: what, code: code)); this host's datagrams count as any other's"
+    /// - Returns: what is to be told; `nil` if it was.
+    private func failed(_ index: Int, _ what: String, _ code: Int32) -> String? {
+        let failure = "\(SocketError(operation: what, code: code)); this host's datagrams count as any other's"
+        defer { families[index].failure = failure }
+        return failure == families[index].failure ? nil : failure
     }
 }
 

@@ -101,13 +101,13 @@ public final class PortmapServer {
         if localFlood.looked(), localFlood.thinning == 1 {
             delegate?.serverFailed("local users flood port 111 over UDP; their datagrams are thinned out meanwhile")
         }
-        if let failure = ownAddresses.looked(thinning: localFlood.thinning) { delegate?.serverFailed(failure) }
+        for failure in ownAddresses.looked(thinning: localFlood.thinning) { delegate?.serverFailed(failure) }
     }
 
     private func listenForDatagrams(_ socket: ListeningSocket, as id: UInt64) -> EventLoopFuture<Void> {
         if outbox(of: id) == nil {
             outboxes.append((id, rpcw_outbox_create(socket.descriptor)))
-            if let failure = ownAddresses.filter(socket) { delegate?.serverFailed(failure) }
+            for failure in ownAddresses.filter(socket) { delegate?.serverFailed(failure) }
         }
         let this = NIOLoopBound(self, eventLoop: loop)
         let bootstrap = DatagramBootstrap(group: loop)

@@ -85,15 +85,18 @@ struct Pipeline {
     }
 
     /// Removes the questions that were not answered in time.
-    mutating func takeLate(at now: Instant) -> [Question] {
+    ///
+    /// - Returns: them, and whether any of them was sent: those that waited say nothing of the stream.
+    mutating func takeLate(at now: Instant) -> (questions: [Question], isAnySent: Bool) {
         var late: [Question] = []
         for (xid, sent) in inFlight where deadline(of: sent) <= now {
             inFlight[xid] = nil
             late.append(sent.question)
         }
+        let isAnySent = !late.isEmpty
         late += waiting.filter { $0.deadline <= now }.map(\.question)
         waiting.removeAll { $0.deadline <= now }
-        return late
+        return (late, isAnySent)
     }
 
     /// The stream broke: its questions wait again, once.

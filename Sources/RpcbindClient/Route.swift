@@ -86,9 +86,9 @@ final class Route {
 
     func timeAdvanced() {
         let now = clock()
-        let late = pipeline.takeLate(at: now)
+        let (late, isAnySent) = pipeline.takeLate(at: now)
         // A stream whose answers don't come is stuck: what follows would wait behind them.
-        if !late.isEmpty, !pipeline.isReceiving(at: now), case .connected(let channel) = state {
+        if isAnySent, !pipeline.isReceiving(at: now), case .connected(let channel) = state {
             channel.close(promise: nil)
         }
         for question in late { answered(question, .failure(.timedOut)) }

@@ -23,6 +23,11 @@ struct GrantMemory: Sendable {
     mutating func remember(_ key: GrantKey, _ entry: Entry, limit: Int) -> [GrantKey] {
         entries[key] = entry
         look(after: key, at: entry.until)
+        return trim(to: limit)
+    }
+
+    /// Makes room; returns what had to be forgotten for it: what would have been forgotten first.
+    mutating func trim(to limit: Int) -> [GrantKey] {
         var forgotten: [GrantKey] = []
         while entries.count > limit, let (oldest, at) = due.popFirst(until: .distantFuture) {
             guard entries[oldest]?.until == at else { continue }

@@ -23,7 +23,7 @@ public struct GuardSnapshot: Sendable {
                 note: entry.note, programs: entry.programs, until: wallClock + (entry.until - now))
         }
         // A boot ends them: from then on they are remembered as if they had expired.
-        for (key, grant) in ledger.all {
+        for (key, grant) in ledger.all where !grant.isUnproven {
             saved.remembered[key] = SavedGuard.Memory(
                 note: GrantNote(program: grant.programs.least, issued: grant.issued, rule: grant.rule),
                 programs: grant.programs, until: wallClock + revive)

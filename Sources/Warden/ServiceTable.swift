@@ -68,7 +68,11 @@ struct ServiceTable {
 
     /// For whose sake the port is, or may be, open.
     func programs(at service: ServicePort) -> Set<Program> {
-        if let programs = programs[service] { return programs }
+        if let programs = programs[service] {
+            // Whoever took the port after its service went must not be reached by those who may reach the service.
+            if let there = listening[service], !there.state.sockets.isEmpty, !there.isTrusted { return [] }
+            return programs
+        }
         guard let orphan = orphans[service], !orphan.isDead else { return [] }
         // What has registered at another port has moved.
         return orphan.programs.filter { registered[$0]?.contains(service.transport) != true }
@@ -88,7 +92,8 @@ struct ServiceTable {
             fresh[service, default: []].append(registration)
         }
         var isChanged = false
-        for service in guarded where fresh[service] == nil && orphans[service] == nil {
+        for service in guarded
+        where fresh[service] == nil && orphans[service] == nil && !isOnlySurveyed(service) {
             orphans[service] = Orphan(
                 programs: programs[service] ?? [], sockets: trustedSockets(at: service),
                 registrations: registrations[service] ?? [])
@@ -105,6 +110,13 @@ struct ServiceTable {
         }
         listening = listening.filter { programs[$0.key] != nil || orphans[$0.key] != nil }
         return true
+    }
+
+    /// Only a survey told of the mapping, which tells no owner: a listing that lacks it tells that it was another user's,
+    /// who named a trusted user's socket.
+    private func isOnlySurveyed(_ service: ServicePort) -> Bool {
+        guard let registrations = registrations[service], !registrations.isEmpty else { return false }
+        return registrations.allSatisfy { $0.owner == Survey.owner }
     }
 
     private func trustedSockets(at service: ServicePort) -> Set<UInt64> {

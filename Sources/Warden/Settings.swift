@@ -42,6 +42,8 @@ public struct Settings: Hashable, Sendable {
             self.ports = ports
         }
 
+        func covers(_ service: ServicePort) -> Bool { service.transport == transport && ports.contains(service.port) }
+
         public var description: String {
             ports.count == 1
                 ? "\(transport)/\(ports.lowerBound)" : "\(transport)/\(ports.lowerBound)-\(ports.upperBound)"

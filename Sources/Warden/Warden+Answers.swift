@@ -15,15 +15,16 @@ extension Warden {
         defer { startInspection(into: &actions) }
         switch (question, answer) {
         case (.registry, .success(.registry(let listing))):
-            spareRpcbind(after: latency, at: now)
+            spareRpcbind(after: latency, for: served, at: now)
             registryAnswered(listing, served, at: now, into: &actions)
         case (.registry, .success): registryFailed(.refused("no listing"), served, at: now, into: &actions)
         case (.registry, .failure(let failure)):
-            spareRpcbind(after: latency, at: now)
+            spareRpcbind(after: latency, for: served, at: now)
             registryFailed(failure, served, at: now, into: &actions)
         case (.port(let mapping), .success(.port(let port))):
             for case .exchange(let id) in served { portArrived(id, port, at: now, into: &actions) }
             if served.contains(where: \.isSurvey) { surveyed(mapping, at: port, now, into: &actions) }
+            if served.contains(where: \.isVersion2Check) { isVersion2ListMissing = port == 0 }
         case (.registration, .success(.registration(let isDone))):
             registrationAnswered(served, isDone, at: now, into: &actions)
         case (.port, .success), (.registration, .success):
@@ -55,8 +56,9 @@ extension Warden {
     /// more than one part in so many is taken for the snapshot.
     private static let listingTimeShare = 8
 
-    private mutating func spareRpcbind(after latency: Duration?, at now: Instant) {
-        guard let latency else { return }
+    private mutating func spareRpcbind(after latency: Duration?, for askers: [Asker], at now: Instant) {
+        // Clients' listings must not put the snapshot off.
+        guard let latency, askers.contains(where: \.isRefresh) else { return }
         nextRefresh = max(nextRefresh, now + latency * Self.listingTimeShare)
     }
 
@@ -69,10 +71,7 @@ extension Warden {
     }
 
     private mutating func noteReachable(at now: Instant, into actions: inout [Action]) {
-        if isRpcbindUp != true {
-            audit(AuditEvent(.rpcbindUp), at: now, into: &actions)
-            isVersion2ListMissing = false
-        }
+        if isRpcbindUp != true { audit(AuditEvent(.rpcbindUp), at: now, into: &actions) }
         isRpcbindUp = true
     }
 
@@ -85,6 +84,8 @@ extension Warden {
             audit(AuditEvent(.rpcbindDown, detail: detail), at: now, into: &actions)
         }
         isRpcbindUp = false
+        // It may come back as another.
+        isVersion2ListMissing = false
         for case .exchange(let id) in askers { deny(id, .rpcbindDown, at: now, into: &actions) }
         // Who listens is looked at all the same: what was guarded stays so for as long as its socket listens.
         if registry != nil, askers.contains(where: \.isRefresh) { inspectAll() }
@@ -112,7 +113,7 @@ extension Warden {
         _ id: Exchange.ID, _ request: Exchange.Request, at service: ServicePort, at now: Instant,
         into actions: inout [Action]
     ) {
-        guard let matched = match(request, at: service) else {
+        guard let matched = match(request, at: service) ?? substitute(for: id, request) else {
             // What rpcbind says goes to this host as it is: local services need each other whoever owns them.
             if request.peer.isLocal {
                 return complete(id, request.result(at: service, nil), at: now, into: &actions)
@@ -124,6 +125,16 @@ extension Warden {
             return complete(id, Self.notRegistered(request.call), at: now, into: &actions)
         }
         answer(id, request, by: matched, at: now, into: &actions)
+    }
+
+    /// Where the registry doesn't know the registration that answered, though it was read anew: it is one of very many
+    /// that untrusted users made, or lived for a moment. It must not hide a trusted owner's.
+    private func substitute(for id: Exchange.ID, _ request: Exchange.Request) -> MatchedRegistration? {
+        guard exchanges[id]?.unmatched != nil, !request.peer.isLocal, let netID = request.answeringNetID,
+            let (program, version) = request.call.subject,
+            let matched = match(program, version, over: netID, for: request), matched.isTrusted
+        else { return nil }
+        return matched
     }
 
     /// The registry was read for this look-up.
@@ -138,9 +149,15 @@ extension Warden {
             let matched = match(program, version, over: netID, for: request)
         else { return complete(id, Self.notRegistered(request.call), at: now, into: &actions) }
         // GETPORT has just said that there is none.
-        if case .notRegistered? = unmatched { isVersion2ListMissing = true }
+        if case .notRegistered? = unmatched {
+            ask(.port(Self.ownPlace), for: .version2Check, at: now, into: &actions)
+        }
         answer(id, request, by: matched, at: now, into: &actions)
     }
+
+    /// Where rpcbind keeps a list of version 2, it is in it itself.
+    private static let ownPlace = Mapping(
+        program: .portmapper, version: 2, protocolNumber: UInt32(Transport.tcp.rawValue), port: 0)
 
     /// Opens what the registration names, if its owner is trusted, and answers.
     private mutating func answer(
@@ -250,6 +267,10 @@ extension Warden.Asker {
 
     var isSurvey: Bool {
         if case .survey = self { true } else { false }
+    }
+
+    var isVersion2Check: Bool {
+        if case .version2Check = self { true } else { false }
     }
 }
 

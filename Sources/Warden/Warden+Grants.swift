@@ -215,7 +215,8 @@ extension Warden {
         savingMark += 1
         // A service that comes back to its port finds the clients that it had.
         if cause == Self.noLongerRegistered {
-            remember(key, grant, at: now)
+            // What nobody used is no client's to come back to.
+            if !grant.isUnproven { remember(key, grant, at: now) }
         } else {
             forget(key)
             unjudged.grants.remove(key)
@@ -318,7 +319,7 @@ extension Warden {
         }
         guard !isPermitted || settings.firewall.never.contains(key.service.port) else { return }
         let isRegistered = grant.programs.contains(where: registered.contains)
-        revoke(key, isRegistered ? "no longer permitted" : Self.noLongerRegistered)
+        revoke(key, isRegistered ? Self.noLongerPermitted : Self.noLongerRegistered)
     }
 
     /// Policy lets the client have the program's port opened.
@@ -334,6 +335,7 @@ extension Warden {
         unjudged.grants.contains(key) && pending.mayPermit(program, over: key.service.transport, by: key.client)
     }
 
+    static let noLongerPermitted = "no longer permitted"
     private static let noLongerRegistered = "no longer registered"
 
     mutating func revoke(_ key: GrantKey, _ cause: String) {

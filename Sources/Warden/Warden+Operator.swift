@@ -45,10 +45,10 @@ extension Warden {
 
     private mutating func adoptGuard(_ contents: TableContents, _ saved: SavedGuard?, at now: Instant) {
         var adopted: [ServicePort: ServiceTable.Adopted] = [:]
-        // Ports that the settings guard are no services by that.
-        let settled = settings.firewall.guardPorts
+        // Ports that the settings guard, or guarded when that run ended, are no services by that.
+        let settled = settings.firewall.guardPorts + (saved?.firewall.guardPorts ?? [])
         for service in contents.guarded
-        where !settled.contains(where: { $0.transport == service.transport && $0.ports.contains(service.port) }) {
+        where saved?.programs[service] != nil || !settled.contains(where: { $0.covers(service) }) {
             adopted[service] = ServiceTable.Adopted(of: service, saved)
         }
         for element in contents.granted {
@@ -71,7 +71,10 @@ extension Warden {
             }
             if !pending.isEmpty { unjudged = Unjudged(grants: Set(memory.entries.keys), standing: []) }
         }
-        writer.desire(elements())
+        // What is saved opens nothing: nobody has seen yet who listens there.
+        var elements = elements()
+        elements.standing = Set(admitted)
+        writer.desire(elements)
     }
 
     /// What takes the guard away. The chains of `manage: sets` are the administrator's, so its table stays.

@@ -14,7 +14,7 @@ extension Warden {
         for asker in askers {
             switch asker {
             case .refresh: isDue = true
-            case .survey: break
+            case .survey, .version2Check: break
             case .exchange(let id):
                 // A list opens nothing: it needn't know who listens.
                 if case .dump? = exchanges.request(of: id)?.call {

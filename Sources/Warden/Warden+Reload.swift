@@ -1,3 +1,4 @@
+import Firewall
 import Policy
 import Portmapper
 
@@ -12,6 +13,7 @@ extension Warden {
         if settings.limits != self.settings.limits {
             rates = Self.rateLimiter(settings.limits)
             connections.limitsReplaced(settings.limits)
+            for forgotten in memory.trim(to: settings.limits.grants) { writer.forget(forgotten) }
         }
         self.policy = policy
         self.pending = pending
@@ -29,11 +31,24 @@ extension Warden {
         flush(at: now, into: &actions)
     }
 
-    /// Without a registry the standing elements of an earlier run stay; ports to guard may be new.
+    /// Without a registry what an earlier run opened stays, as far as policy permits it; ports to guard may be new.
     private mutating func keepAdopted() {
         var elements = elements()
-        elements.standing = keptStanding.union(admitted)
+        elements.standing = Set(keptStanding.flatMap(permitted)).union(admitted)
         writer.desire(elements)
+        for (key, grant) in ledger.all {
+            let isPermitted = grant.programs.contains { opens($0, key) || mayOpen($0, key) }
+            if !isPermitted { revoke(key, Self.noLongerPermitted) }
+        }
+    }
+
+    /// What policy permits of it; all of it where nobody knows for which programs it stands.
+    private func permitted(_ element: StandingKey) -> [StandingKey] {
+        let (programs, transport) = (services.lastPrograms(at: element.service), element.service.transport)
+        let mayStand = programs.contains { pending.mayStand(element.clients, $0, over: transport) }
+        guard !programs.isEmpty, !mayStand else { return [element] }
+        let denied = [element.clients].subtracting(programs.flatMap { policy.standing($0, over: transport) }.union)
+        return [element.clients].subtracting(denied).map { StandingKey(clients: $0, service: element.service) }
     }
 
     /// Calls under way are answered by the policy that is in force when they are answered.

@@ -193,8 +193,6 @@ extension Warden {
         case reply(Reply.Body)
         /// Nothing over UDP; over TCP the connection ends.
         case close
-        /// Nothing: the peer expects no reply where its call can't be made.
-        case silence
     }
 
     private func refusal(of incoming: IncomingCall) -> Refusal {
@@ -203,9 +201,11 @@ extension Warden {
         }
         if case .call(let call) = incoming.content {
             switch call {
-            // RFC 1833, 2.2.5 and 3.2: no reply where the call can't be made.
-            case .callIt, .broadcast: return settings.denial.refuse == .silence ? .close : .silence
-            case .null, .set, .unset, .setMapping, .unsetMapping, .getPort, .getAddress, .getVersionAddress, .dump,
+            // RFC 1833, 2.2.5 and 3.2: no reply where the call can't be made. A stream's calls each have one.
+            case .callIt where incoming.peer.transport == .udp, .broadcast where incoming.peer.transport == .udp:
+                return .close
+            case .callIt, .broadcast, .null, .set, .unset, .setMapping, .unsetMapping, .getPort, .getAddress,
+                .getVersionAddress, .dump,
                 .getAddressList, .indirect, .getTime, .universalToTransportAddress, .transportToUniversalAddress,
                 .getStatistics:
                 break
@@ -239,7 +239,7 @@ extension Warden {
             guard incoming.peer.transport == .tcp || reply.encoded.count <= incoming.byteCount else { return }
             actions.append(.sendReply(reply, to: incoming.peer))
         case (.tcp, .close): actions.append(.closeConnection(incoming.peer.channel))
-        case (.udp, .close), (_, .silence): break
+        case (.udp, .close): break
         }
     }
 

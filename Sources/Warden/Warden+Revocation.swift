@@ -37,7 +37,7 @@ extension Warden {
         let standing = keptStanding.filter { $0.clients.contains(client) && matches($0.service) }
         for service in Set(standing.map(\.service)).sorted() {
             actions.append(.cutFlows(AddressRange(client, client), service))
-            for program in (services.programs[service] ?? []).sorted() {
+            for program in services.programs(at: service).sorted() {
                 guard
                     case .permitted(let rule, .always) = policy.lookup(program, over: service.transport, by: client)
                 else { continue }

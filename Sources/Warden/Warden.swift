@@ -147,6 +147,8 @@ public struct Warden: Sendable {
         case refresh
         /// See ``Survey``.
         case survey
+        /// Whether rpcbind keeps a list of version 2.
+        case version2Check
     }
 
     public init(

@@ -62,6 +62,15 @@ import Testing
         #expect(throws: GuardFile.Unreadable.self) { try folder.file.read() }
     }
 
+    @Test("setup's folder is never the daemon's own, however it is spelled: the one below is")
+    func folderOfSetup() {
+        for named in ["/var/lib/rpcwarden", "/var/lib/rpcwarden/", "//var/./lib//rpcwarden/.:/var/lib/other"] {
+            #expect(StateFolder { _ in named }.path == StateFolder.unitPath)
+        }
+        #expect(StateFolder { _ in "/var/lib/rpcwarden/container" }.path == "/var/lib/rpcwarden/container")
+        #expect(StateFolder(isOfUser: true) { _ in nil }.path == StateFolder.unitPath)
+    }
+
     @Test("lies where the service manager says")
     func folder() {
         #expect(StateFolder { _ in "/var/lib/rpcwarden/daemon:/var/lib/other" }.path == "/var/lib/rpcwarden/daemon")

@@ -393,15 +393,15 @@ import Testing
     func orphaned() throws {
         var facts = Self.sound()
         facts.sockets += [
-            BoundSocket(ServicePort(.tcp, 20048), at: .v4(0)), BoundSocket(ServicePort(.udp, 4045), at: .v4(0)),
+            BoundSocket(ServicePort(.tcp, 20049), at: .v4(0)), BoundSocket(ServicePort(.udp, 4045), at: .v4(0)),
         ]
         facts.ruleset = """
             table inet rpcwarden { # progname rpcwarden-nft
             \tset guarded {
             \t\ttypeof meta l4proto . th dport
             \t\tcomment "ports of RPC services; closed but for the sets below"
-            \t\telements = { tcp . 20048,
-            \t\t\t     udp . 4045, tcp . 9 }
+            \t\telements = { tcp . 20049,
+            \t\t\t     17 . 4045, tcp . 9 }
             \t}
 
             \tset granted4 {
@@ -410,9 +410,9 @@ import Testing
             }
             """
         let both = try finding("orphaned-service", in: facts)
-        #expect(both.what.hasSuffix(": tcp/20048, udp/4045"), "\(both.what)")
+        #expect(both.what.hasSuffix(": tcp/20049, udp/4045"), "\(both.what)")
         facts.expected.guardPorts = [ServicePort(.udp, 4045)]
-        facts.registrations = Self.registrations(.service(100_005, 3, port: 20048))
+        facts.registrations = Self.registrations(.service(100_005, 3, port: 20049))
         #expect(!names(facts).contains("orphaned-service"))
         facts.registrations = nil
         #expect(!names(facts).contains("orphaned-service"), "what rpcbind knows isn't known")

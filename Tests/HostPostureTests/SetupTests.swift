@@ -6,6 +6,10 @@ import Testing
 @testable import HostPosture
 @testable import HostSurvey
 
+// sched.h has these for _GNU_SOURCE only, which Swift's Glibc module isn't built with.
+@_silgen_name("unshare") private func unshare(_ flags: Int32) -> Int32
+private let CLONE_FS: Int32 = 0x200
+
 extension FakeHostTests {
     @Suite("setup on fake hosts") struct SetupTests {
         /// As the command does: what is left to do.
@@ -104,6 +108,62 @@ extension FakeHostTests {
             let after = host.tree().filter { before[$0.key] != $0.value }
             #expect(Set(after.keys).isSubset(of: ["etc/systemd", "etc/systemd/system", "var", "var/lib"]))
             #expect(before.filter { host.tree()[$0.key] != $0.value } == [:])
+            #expect(SetupPlan.undo(host.survey().setupFacts()).actions == [])
+        }
+
+        @Test("a strict umask keeps the daemon from no folder that setup makes")
+        func umaskOfRoot() throws {
+            let host = try host()
+            let survey = host.survey()
+            var carrier = Carrier(survey, survey.setupFacts())
+            let folder = host.root + SetupFiles.recordFolder
+            // From here on the umask is this thread's own: other tests write files meanwhile.
+            try #require(unshare(CLONE_FS) == 0)
+            let before = umask(0o077)
+            defer { umask(before) }
+            _ = try carrier.carryOut(.makeFolder(folder), recording: [])
+            func mode(_ path: String) throws -> Int? {
+                let mode = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? NSNumber
+                return mode?.intValue
+            }
+            for path in [host.root + "/var/lib", folder] { #expect(try mode(path) == 0o755) }
+            #expect(chmod(folder, 0o711) == 0)
+            _ = try carrier.carryOut(.makeFolder(folder), recording: [])
+            #expect(try mode(folder) == 0o711, "what is there stays as it is")
+        }
+
+        @Test("undo takes from the record what setup may have done, and no other unit or user")
+        func foreignRecord() throws {
+            let host = try host()
+            var facts = host.survey().setupFacts()
+            facts.hasUser = true
+            for entry in [
+                SetupRecord.Entry.user("alice"), .enabled("ssh.service"), .folder("/home/alice"),
+                .file("/etc/shadow", mark: "0"),
+            ] {
+                facts.record.add(entry)
+            }
+            let record = host.root + SetupFiles.record
+            #expect(SetupPlan.undo(facts).actions == [.removeFile(facts.root + SetupFiles.record)])
+            facts.record.add(.user(SetupFiles.user))
+            facts.record.add(.enabled("rpcwarden.socket"))
+            let shown = SetupPlan.undo(facts).actions.map(\.description).joined(separator: "\n")
+            #expect(shown.contains("systemctl disable rpcwarden.socket") && shown.contains("userdel rpcwarden"))
+            #expect(!shown.contains("alice") && !shown.contains("ssh") && !shown.contains("shadow"))
+
+            try host.write(SetupFiles.record, facts.record.text)
+            #expect(host.survey().setupFacts().record == facts.record)
+            #expect(rename(record, record + ".real") == 0 && symlink(record + ".real", record) == 0)
+            #expect(host.survey().setupFacts().record.isEmpty, "a link is no record")
+        }
+
+        @Test("a record that root doesn't own is none", .enabled(if: geteuid() == 0))
+        func recordOfAnother() throws {
+            let host = try host()
+            try setUp(host)
+            #expect(!host.survey().setupFacts().record.isEmpty)
+            #expect(chown(host.root + SetupFiles.record, 65_534, 65_534) == 0)
+            #expect(host.survey().setupFacts().record.isEmpty)
             #expect(SetupPlan.undo(host.survey().setupFacts()).actions == [])
         }
 

@@ -57,6 +57,12 @@ extension LabTests {
             }
             #expect(look.contains("mountd") && look.contains("rpcbind                  reachable"), "\(look)")
 
+            // The host's own daemon saves its guard in /var/lib/rpcwarden/daemon.
+            try await eventually("it is saved in a folder of its own", within: .seconds(20)) {
+                try lab.exec(.server, "cat", "/var/lib/rpcwarden/container/guard").text.contains("guarded tcp/2049 ")
+            }
+            #expect(try !lab.exec(.server, "test", "-e", "\(lab.state)/guard.server/guard").isSuccess)
+
             let seen = try lab.runs("container client", on: .approved)
             #expect(seen.contains("hello.txt") && seen.contains("/export"), "\(seen)")
             try lab.expectStrangerGetsNothing(at: [2049], of: "10.77.9.2")

@@ -55,12 +55,14 @@ extension LabTests {
             try write(machine, policy: "rules: [{name: r, from: [10.99.0.2], to: [status]}]")
             try machine.shell("systemctl restart rpcwarden.service")
             let ports = try await eventually("what statd listens at is guarded", within: .seconds(10)) {
-                // nft has no /etc/protocols there.
-                let found = try guarded(machine).matches(of: /(6|17) \. (\d+)/).map { (String($0.1), String($0.2)) }
+                // Without /etc/protocols nft writes numbers.
+                let found = try guarded(machine).matches(of: /(6|17|tcp|udp) \. (\d+)/).map {
+                    (String($0.1), String($0.2))
+                }
                 return found.isEmpty ? nil : found
             }
             let (number, port) = ports[0]
-            let transport = number == "6" ? "tcp" : "udp"
+            let transport = number == "6" || number == "tcp" ? "tcp" : "udp"
             let saved = "/var/lib/rpcwarden/daemon/guard"
             try await eventually("it is saved", within: .seconds(20)) {
                 try machine.inside("grep", "-q", "guarded \(transport)/\(port) programs 100024", saved).isSuccess

@@ -73,7 +73,8 @@ extension LabTests {
             }
             #expect(front["Seccomp"] == "2")
             // Standard input, output, error; the channel's two; table, flows, monitor, drop log.
-            #expect(try Processes.descriptors(processes.netfilter).count == 9)
+            let descriptors = try Processes.descriptors(processes.netfilter)
+            #expect(descriptors.count == 9, "\(descriptors)")
             let inet = try lab.exec(.server, "ss", "-lntupH")
             #expect(inet.text.contains("pid=\(processes.front),"), "\(inet)")
             #expect(!inet.text.contains("pid=\(processes.netfilter),"), "\(inet)")
@@ -177,6 +178,17 @@ extension LabTests {
             try lab.write((others + [setting, ""]).joined(separator: "\n"), to: "rpcwarden.yaml")
             let output = try lab.exec(.server, lab.binary, "serve", "--config", lab.configuration, seconds: 5)
             #expect(output.status == 2 && output.errors.contains(message), "\(output)")
+            #expect(!output.errors.contains("chown"), "nobody's folder is to be taken")
+        }
+
+        @Test("a state folder that its user can't get to is told of, and the daemon serves", .lab(.rpcbind))
+        func unreachableState() async throws {
+            let lab = try Lab.current
+            let folder = "/run/lab-closed/guard"
+            #expect(try lab.exec(.server, "install", "-d", "-m", "700", "/run/lab-closed").isSuccess)
+            try await lab.serve(policy: Policies.echoes(), through: ["env", "STATE_DIRECTORY=\(folder)"])
+            let complaint = "the guard can't be saved for the next boot: reaching \(folder): Permission denied"
+            #expect(lab.log("daemon").contains(complaint), "\(lab.log("daemon"))")
         }
 
         @Test("a policy that only root can read is told of: `reload` would be refused", .lab(.rpcbind))

@@ -49,5 +49,25 @@ extension KernelTests {
                 #expect(try flows.cut(clients: with, service: service) == 3)
             }
         }
+
+        @Test("goes on until no flow is left, however few are read at a time", arguments: 1...4)
+        func cutsInRounds(roundMax: Int) throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable.made()
+                let service = ServicePort(.udp, 4045)
+                var sockets = [try TestSocket(service, "127.0.0.2")]
+                for _ in 0..<3 { sockets.append(try TestSocket(connectedTo: service, "127.0.0.2")) }
+                for socket in sockets.suffix(3) { socket.send(1) }
+                defer { withExtendedLifetime((table, sockets)) {} }
+                let flows = try Flows(roundMax: roundMax)
+                let client = IPAddress.v4(0x7f00_0001)
+                var noted: Set<IPAddress> = []
+                let count = try flows.cut(clients: [AddressRange(client, client)], service: service) {
+                    found throws(NetfilterError) in noted.formUnion(found)
+                }
+                #expect(count == 3 && noted == [client])
+                #expect(try flows.cut(client: client, service: service) == 0)
+            }
+        }
     }
 }

@@ -226,7 +226,7 @@ struct ConfigurationMistakeTests {
             ),
             Refused(
                 "audit: {to: file}",
-                "c.yaml:1:13: error: audit: \"to: file\" needs a file; add \"file: /var/log/rpcwarden.log\""),
+                "c.yaml:1:13: error: audit: \"to: file\" needs a file; add \"file: /var/log/rpcwarden/audit.jsonl\""),
             Refused(
                 "audit: {file: /var/log/x}",
                 "c.yaml:1:15: warning: audit: the file is not written while \"to\" is journal; write \"to: file\""),
@@ -267,7 +267,7 @@ struct ConfigurationMistakeTests {
                 "c.yaml:2:13: error: tcp-idle: \"30\" has no unit; write 30s for seconds",
                 "c.yaml:3:1: error: unknown key \"modes\"; did you mean \"mode\"?",
                 "c.yaml:4:10: error: metrics: \"localhost\" is no address",
-                "c.yaml:5:13: error: audit: \"to: file\" needs a file; add \"file: /var/log/rpcwarden.log\"",
+                "c.yaml:5:13: error: audit: \"to: file\" needs a file; add \"file: /var/log/rpcwarden/audit.jsonl\"",
             ])
     }
 }

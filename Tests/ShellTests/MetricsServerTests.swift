@@ -145,4 +145,17 @@ struct MetricsServerTests {
             }
         }
     }
+
+    @Test("listens at an address that this host doesn't have yet", arguments: ["192.0.2.1", "2001:db8::1"])
+    func early(address: String) throws {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        defer { group.shutdownGracefully { #expect($0 == nil) } }
+        let loop = group.next()
+        let server = try loop.submit {
+            NIOLoopBound(MetricsServer(on: loop) { fatalError("nobody asks") }, eventLoop: loop)
+        }.wait()
+        try loop.flatSubmit { server.value.listen(at: address, port: 0) }.wait()
+        #expect(try loop.submit { server.value.port }.wait() != nil)
+        try loop.submit { server.value.close() }.wait()
+    }
 }

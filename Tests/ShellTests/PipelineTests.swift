@@ -72,10 +72,10 @@ struct PipelineTests {
         var pipeline = pipeline()
         for index in 0..<UInt32(130) { _ = pipeline.ask(question(index), at: start) }
         _ = pipeline.takeSendable(at: start)
-        let isEarly = pipeline.takeLate(at: start + .milliseconds(799)).isEmpty
+        let isEarly = pipeline.takeLate(at: start + .milliseconds(799)).questions.isEmpty
         #expect(isEarly)
-        let late = pipeline.takeLate(at: start + .milliseconds(800)).count
-        #expect(late == 130)
+        let late = pipeline.takeLate(at: start + .milliseconds(800))
+        #expect(late.questions.count == 130 && late.isAnySent)
         #expect(pipeline.isEmpty)
     }
 
@@ -90,19 +90,29 @@ struct PipelineTests {
         for _ in 0..<18 {
             now = now + .milliseconds(500)
             pipeline.partArrived(at: now)
-            late += pipeline.takeLate(at: now)
+            late += pipeline.takeLate(at: now).questions
         }
         #expect(late == [question(1)])
         #expect(pipeline.isReceiving(at: now) && !pipeline.isReceiving(at: now + .milliseconds(800)))
-        let silent = pipeline.takeLate(at: now + .milliseconds(800))
+        let silent = pipeline.takeLate(at: now + .milliseconds(800)).questions
         #expect(silent == [.registry])
 
         _ = pipeline.ask(.registry, at: start)
         _ = pipeline.takeSendable(at: start)
         now = start + Pipeline.listingTimeMax
         pipeline.partArrived(at: now)
-        let tooLong = pipeline.takeLate(at: now)
+        let tooLong = pipeline.takeLate(at: now).questions
         #expect(tooLong == [.registry])
+    }
+
+    @Test("what was never sent says nothing of the stream")
+    func lateInTheQueue() {
+        var pipeline = pipeline()
+        for index in 0..<UInt32(128) { _ = pipeline.ask(question(index), at: start + .milliseconds(700)) }
+        _ = pipeline.takeSendable(at: start + .milliseconds(700))
+        _ = pipeline.ask(question(500), at: start)
+        let late = pipeline.takeLate(at: start + .milliseconds(800))
+        #expect(late.questions == [question(500)] && !late.isAnySent)
     }
 
     @Test("asks again what a broken stream owes, once, and in order")

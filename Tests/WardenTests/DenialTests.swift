@@ -35,16 +35,18 @@ private let authError = Reply.Body.authError(.failed)
     func denied(procedure: (call: PortmapperCall, reason: DenialReason?), transport: Transport) {
         var bench = Bench.started(Self.nfsOnly)
         let bodies = bench.ask(procedure.call, from: .named.over(transport))
-        // RFC 1833: a CALLIT that can't be made is not answered, over TCP neither, and the connection goes on.
+        // RFC 1833: a CALLIT that can't be made is not answered. Over TCP each call has its reply.
         let expected = procedure.reason == nil ? PortmapperResult.void.body : authError
-        #expect(bodies == (Self.isSilent(procedure.call) ? [] : [expected]))
+        #expect(bodies == (Self.isSilent(procedure.call, over: transport) ? [] : [expected]))
         #expect(bench.denials == (procedure.reason.map { [$0] } ?? []))
         #expect(bench.asked == [])
         #expect(bench.closed == [])
         #expect(bench.isQuiet)
     }
 
-    static func isSilent(_ call: PortmapperCall) -> Bool { [5].contains(call.procedureNumber) }
+    static func isSilent(_ call: PortmapperCall, over transport: Transport) -> Bool {
+        call.procedureNumber == 5 && transport == .udp
+    }
 
     @Test("a stranger hears nothing over UDP, whatever it asks", arguments: procedures)
     func silenceOverUDP(procedure: (call: PortmapperCall, reason: DenialReason?)) {
@@ -86,13 +88,13 @@ private let authError = Reply.Body.authError(.failed)
     }
 
     /// What `refuse: not-registered` says to each procedure; `nil`: nothing.
-    static func notRegistered(_ call: PortmapperCall) -> Reply.Body? {
+    static func notRegistered(_ call: PortmapperCall, over transport: Transport) -> Reply.Body? {
         switch call {
         case .getPort: PortmapperResult.port(0).body
         case .getAddress, .getVersionAddress: PortmapperResult.address("").body
         case .dump, .getAddressList: .success([0, 0, 0, 0])
         case .set, .unset, .setMapping, .unsetMapping: PortmapperResult.boolean(false).body
-        case .callIt, .broadcast: nil
+        case .callIt, .broadcast: transport == .udp ? nil : .programUnavailable
         case .indirect: .programUnavailable
         case .null: .success([])
         case .getTime, .universalToTransportAddress, .transportToUniversalAddress, .getStatistics: .procedureUnavailable
@@ -104,7 +106,7 @@ private let authError = Reply.Body.authError(.failed)
         [Transport.udp, .tcp])
     func refuseAsNotRegistered(procedure: (call: PortmapperCall, reason: DenialReason?), transport: Transport) {
         var bench = Bench.started(Self.nfsOnly, settings: Settings().with { $0.denial.refuse = .notRegistered })
-        let expected = Self.notRegistered(procedure.call)
+        let expected = Self.notRegistered(procedure.call, over: transport)
         #expect(bench.ask(procedure.call, from: .named.over(transport)) == (expected.map { [$0] } ?? []))
         #expect(bench.closed == [])
     }

@@ -48,7 +48,7 @@ private let authError = Reply.Body.authError(.failed)
         var bench = Bench.started(Self.mountRules)
         bench.rpcbind.lacksVersion2 = true
         #expect(bench.ask(.port(of: .mountd), from: .named) == [PortmapperResult.port(20048).body])
-        #expect(bench.asked == [.port(of: .mountd), .registry])
+        #expect(bench.asked == [.port(of: .mountd), .registry, .port(of: .portmapper, version: 2)])
         bench.forget()
         #expect(
             bench.ask(.address(of: .mountd), from: .named, xid: 8) == [PortmapperResult.address("10.1.0.1.78.80").body])
@@ -56,6 +56,25 @@ private let authError = Reply.Body.authError(.failed)
         #expect(bench.asked == [.registry, .registry])
         bench.rpcbind.registrations = RPCB.ownPlaces
         #expect(bench.ask(.port(of: .mountd), from: .named, xid: 10) == [PortmapperResult.port(0).body])
+        #expect(bench.isQuiet)
+    }
+
+    @Test("one registration that version 2 doesn't list makes nobody else's look-up wait for the registry")
+    func unlistedRegistration() {
+        var bench = Bench.started([.sample(to: [.mountd, .nfs])])
+        bench.rpcbind.unlisted = [.mountd]
+        #expect(bench.ask(.port(of: .mountd), from: .named) == [PortmapperResult.port(20048).body])
+        bench.forget()
+        #expect(bench.ask(.port(of: .nfs), from: .named, xid: 8) == [PortmapperResult.port(2049).body])
+        #expect(bench.asked == [.port(of: .nfs)])
+    }
+
+    @Test("an answer that the registry doesn't know hides no registration of a trusted owner")
+    func unknownAnswer() {
+        var bench = Bench.started([.sample()])
+        bench.rpcbind.misleading = [.mountd: 6666]
+        #expect(bench.ask(.port(of: .mountd), from: .named) == [PortmapperResult.port(20048).body])
+        #expect(bench.ask(.port(of: .mountd), from: .loopback, xid: 8) == [PortmapperResult.port(6666).body])
         #expect(bench.isQuiet)
     }
 

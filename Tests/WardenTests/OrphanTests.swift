@@ -158,6 +158,25 @@ import Testing
         #expect(bench.events(.staleRegistration).map(\.detail) == ["tcp/20048 is held by uid 1000"])
     }
 
+    @Test("a port that another user takes ends the grants and openings that its service had, until the service is back")
+    func taken() {
+        var bench = Bench.started([.sample(), .sample("nfs", to: [.nfs], over: [.tcp], open: .always)])
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        let key = GrantKey("10.1.2.3", .tcp(20048))
+        bench.forget()
+        bench.silent[.tcp(20048)] = ListenerState(ipv4: true, ipv6: true, uid: 1000)
+        bench.silent[.tcp(2049)] = ListenerState(ipv4: true, ipv6: true, uid: 1000)
+        bench.refresh()
+        #expect(bench.kernel.granted.isEmpty && bench.kernel.standing.isEmpty)
+        #expect(bench.kernel.guarded.isSuperset(of: [.tcp(20048), .tcp(2049)]))
+        #expect(Set(bench.cut.map(\.service)) == [.tcp(20048), .tcp(2049)])
+        #expect(bench.events(.revoked).map(\.client) == [key.client])
+        bench.silent = [:]
+        bench.refresh()
+        #expect(Set(bench.kernel.standing.map(\.service)) == [.tcp(2049)])
+        #expect(bench.kernel.remembered[key] != nil, "its packet brings it back")
+    }
+
     @Test("a socket of a trusted user beside it counts, over its own family")
     func both() {
         var bench = Bench([.sample()])
@@ -225,6 +244,20 @@ import Testing
         #expect(bench.ask(.port(of: .mountd), from: .named) == [.authError(.failed)])
     }
 
+    @Test("a listing that lacks what a survey found ends its guard: it was another user's, at a socket of root's")
+    func othersAtRootsSocket() {
+        var bench = Bench.started([.sample()], registering: RPCB.ownPlaces)
+        bench.rpcbind.registrations = RPCB.ownPlaces + [RPCB(.mountd, 3, .tcp, port: 5432, owner: "1000")]
+        bench.outliving = [.tcp(5432)]
+        bench.rpcbind.cannotList = true
+        bench.refresh()
+        #expect(bench.kernel.guarded == [.tcp(5432)])
+        bench.rpcbind.cannotList = false
+        bench.refresh()
+        #expect(bench.kernel.guarded == [])
+        #expect(bench.events(.orphaned).isEmpty)
+    }
+
     @Test("an rpcbind that is gone is asked nothing")
     func gone() {
         var bench = Bench.started([.sample()])
@@ -244,6 +277,18 @@ import Testing
         bench.forget()
         for _ in 0..<31 { bench.refresh() }
         #expect(bench.asked.isEmpty)
+        bench.refresh()
+        #expect(bench.asked == [.registry])
+    }
+
+    @Test("a listing that a client asked for puts the snapshot off no longer, however long it takes")
+    func clientsListing() {
+        var bench = Bench.started([.sample(lists: true)])
+        bench.holdsQuestions = true
+        bench.call(.dump(.v4), from: .named.over(.tcp))
+        bench.now = bench.now + .milliseconds(400)
+        bench.answerAll()
+        bench.forget()
         bench.refresh()
         #expect(bench.asked == [.registry])
     }

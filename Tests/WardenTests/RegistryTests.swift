@@ -53,6 +53,36 @@ import Testing
         #expect(bench.events.map(\.kind) == [.rpcbindDown, .rpcbindUp])
     }
 
+    @Test("a reload is in force for what an earlier run opened, also before rpcbind has answered")
+    func reloadWithoutRegistry() {
+        let rules = [
+            Rule.sample(), .sample("nfs", from: ["10.1.0.0/16"], to: [.nfs], over: [.tcp], open: .always),
+        ]
+        var earlier = Bench.started(rules)
+        earlier.call(.port(of: .mountd), from: .named.over(.tcp))
+        earlier.call(.port(of: .mountd), from: .from("10.1.9.9", .tcp))
+        let saved = earlier.warden.guardToSave(at: earlier.now)?.saved(at: nil)
+        var bench = Bench(rules)
+        bench.kernel = earlier.kernel
+        bench.rpcbind.isDown = true
+        guard let contents = bench.kernel.contents else {
+            Issue.record("no table")
+            return
+        }
+        bench.handle {
+            $0.tableFound(contents, saved: saved, at: $1)
+            $0.flush(at: $1, into: &$2)
+        }
+        bench.advance(by: .zero)
+        #expect(bench.kernel.granted.count == 2 && bench.kernel.standing == [StandingKey("10.1.0.0/16", .tcp(2049))])
+        bench.reload([
+            .sample(from: ["10.1.2.3"]), .sample("nfs", from: ["10.1.4.0/24"], to: [.nfs], over: [.tcp], open: .always),
+        ])
+        #expect(Set(bench.kernel.granted.keys) == [GrantKey("10.1.2.3", .tcp(20048))])
+        #expect(bench.kernel.standing == [StandingKey("10.1.4.0/24", .tcp(2049))])
+        #expect(bench.events(.revoked).map(\.detail) == ["no longer permitted"])
+    }
+
     @Test("registrations come and go in the log, those of others as untrusted")
     func events() {
         var bench = Bench.started(registering: [])

@@ -174,6 +174,16 @@ import Testing
         let forgotten = zip(keys, [1, 2, 3]).map { memory.remember($0, entry($1), limit: 2) }
         #expect(forgotten == [[], [], [keys[0]]])
         #expect(Set(memory.entries.keys) == Set(keys[1...]))
+        #expect(memory.trim(to: 1) == [keys[1]])
+        #expect(Set(memory.entries.keys) == [keys[2]])
+    }
+
+    @Test("a lower limit that is reloaded is in force at once")
+    func loweredLimit() {
+        var bench = Self.expired()
+        #expect(!bench.kernel.remembered.isEmpty)
+        bench.reload(Self.rules, settings: Settings().with { $0.limits.grants = 0 })
+        #expect(bench.kernel.remembered.isEmpty)
     }
 
     private func change(_ what: TableChange.What, isOwn: Bool = false, table: String = "rpcwarden") -> TableChange {

@@ -271,10 +271,11 @@ import Testing
 
     @Test("is guarded from the start where there is no table, and what was remembered comes back with its packet")
     func adopted() throws {
-        var earlier = Bench.started([.sample()])
-        earlier.call(.port(of: .mountd), from: .named)
+        var earlier = Bench.started([.sample(), .sample("nfs", to: [.nfs], open: .always)])
+        earlier.call(.port(of: .mountd), from: .named.over(.tcp))
+        earlier.call(.port(of: .mountd), from: .from("10.1.2.4"))
         let saved = try #require(earlier.warden.guardToSave(at: earlier.now)).saved(at: nil)
-        var bench = Bench([.sample()])
+        var bench = Bench([.sample(), .sample("nfs", to: [.nfs], open: .always)])
         bench.rpcbind.registrations = .typical
         bench.holdsQuestions = true
         bench.handle {
@@ -283,9 +284,12 @@ import Testing
         }
         #expect(bench.kernel.guarded == Set(saved.programs.keys) && !bench.kernel.guarded.isEmpty)
         let key = GrantKey("10.1.2.3", .tcp(20048))
-        #expect(bench.kernel.remembered[key] != nil && bench.kernel.granted.isEmpty)
+        #expect(bench.kernel.granted.isEmpty)
+        #expect(Set(bench.kernel.remembered.keys) == [key], "none that a call over UDP asked for, and nobody used")
+        #expect(bench.kernel.standing.isEmpty, "nobody has looked yet who listens")
         bench.holdsQuestions = false
         bench.advance(by: .zero)
+        #expect(Set(bench.kernel.standing.map(\.service)) == [.tcp(2049), .udp(2049)])
         let packet = DroppedPacket(client: key.client, clientPort: 700, service: key.service, kind: .remembered)
         bench.handle { warden, now, actions in
             warden.packetDropped(packet, at: now, into: &actions)
@@ -293,5 +297,21 @@ import Testing
         }
         #expect(bench.kernel.granted[key] != nil)
         #expect(bench.events(.renewed).map(\.detail) == ["revived"])
+    }
+
+    @Test("a port that settings guarded, and guard no longer, is not taken for a service's")
+    func settingsOfTheEarlierRun() throws {
+        let settings = Settings().with { $0.firewall.guardPorts = [Settings.PortRange(.tcp, 8080...8080)] }
+        let earlier = Bench.started([.sample()], settings: settings)
+        let saved = try #require(earlier.warden.guardToSave(at: earlier.now)).saved(at: nil)
+        var contents = TableContents()
+        contents.guarded = earlier.kernel.guarded
+        #expect(contents.guarded.contains(.tcp(8080)))
+        var bench = Bench([.sample()])
+        bench.handle {
+            $0.tableFound(contents, saved: saved, at: $1)
+            $0.flush(at: $1, into: &$2)
+        }
+        #expect(bench.kernel.guarded == contents.guarded.subtracting([.tcp(8080)]))
     }
 }

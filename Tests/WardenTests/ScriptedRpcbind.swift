@@ -10,6 +10,10 @@ struct ScriptedRpcbind {
     var registrar = "unknown"
     /// /etc/services has no sunrpc.
     var lacksVersion2 = false
+    /// These alone are lacking in the list of version 2.
+    var unlisted: Set<Program> = []
+    /// Registered at these ports by users of whom the listing that we take has no room.
+    var misleading: [Program: UInt32] = [:]
     /// DUMP takes too long.
     var cannotList = false
 
@@ -19,7 +23,9 @@ struct ScriptedRpcbind {
         case .registry: return cannotList ? .failure(.timedOut) : .success(.registry(Listing(registrations)))
         case .port(let mapping):
             let netID = mapping.transport == .tcp ? "tcp" : "udp"
-            let found = lacksVersion2 ? nil : lookup(mapping.program, mapping.version, netID)
+            if let port = misleading[mapping.program] { return .success(.port(port)) }
+            let isLacking = lacksVersion2 || unlisted.contains(mapping.program)
+            let found = isLacking ? nil : lookup(mapping.program, mapping.version, netID)
             return .success(.port(UInt32(found.flatMap { UniversalAddress($0.address)?.port } ?? 0)))
         case .registration(.set(_, let rpcb)):
             let isTaken = registrations.contains {

@@ -43,6 +43,14 @@ import Testing
         #expect(bench.isQuiet)
     }
 
+    @Test("is not remembered either when its service unregisters")
+    func unregistered() {
+        var bench = Self.asked()
+        bench.rpcbind.registrations = []
+        bench.refresh()
+        #expect(bench.kernel.granted.isEmpty && bench.kernel.remembered.isEmpty)
+    }
+
     @Test("its first packet makes it live as long as any other, and be remembered as any other")
     func used() {
         var bench = Self.asked()

@@ -9,6 +9,8 @@ over() {
   mount -n -t overlay lab "$1" -o "lowerdir=$1,upperdir=$state/$host$1/upper,workdir=$state/$host$1/work"
 }
 
+# Where the testing host lacks it, recipes would fill its own.
+[ -d /var/lib/rpcwarden ] || mkdir -m 0755 /var/lib/rpcwarden
 for folder in /etc /usr /var/yp /var/lib/rpcwarden /var/log; do
   [ ! -d "$folder" ] || over "$folder"
 done

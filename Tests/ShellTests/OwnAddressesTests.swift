@@ -1,0 +1,57 @@
+import Glibc
+import Portmapper
+import Testing
+
+@testable import PortmapServer
+
+@Suite("own addresses")
+struct OwnAddressesTests {
+    private static let loopback4 = IPAddress.v4(0x7f00_0001)
+    private static let loopback6 = IPAddress.v6(1)
+    private static let otherInterface: UInt32 = 99
+
+    /// A UDP socket whose descriptor stands for nothing that could be filtered, until it is mended.
+    private struct Breakable {
+        let socket: ListeningSocket
+        private let nothing = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        private let whole: Int32
+
+        init(_ address: IPAddress) throws {
+            let bound = try ListeningSocket.bind(address, port: 0)
+            for socket in bound where socket.transport == .tcp { close(socket.descriptor) }
+            socket = try #require(bound.first { $0.transport == .udp })
+            whole = dup(socket.descriptor)
+        }
+
+        func fail() { dup2(nothing, socket.descriptor) }
+        func mend() { dup2(whole, socket.descriptor) }
+        func end() { for descriptor in [socket.descriptor, nothing, whole] { close(descriptor) } }
+    }
+
+    @Test(
+        "what goes wrong with the filters of one family is told once, and leaves the other as it is",
+        arguments: [(loopback4, loopback6), (loopback6, loopback4)])
+    func oneFamily(failing: IPAddress, other: IPAddress) throws {
+        let (broken, sound) = (try Breakable(failing), try Breakable(other))
+        defer {
+            broken.end()
+            sound.end()
+        }
+        let addresses = OwnAddresses()
+        func isLocal(_ address: IPAddress) -> Bool { addresses.isLocal(datagramFrom: address, by: Self.otherInterface) }
+        #expect(!isLocal(other) && !isLocal(failing))
+        #expect(addresses.filter(sound.socket) == [])
+        broken.fail()
+        for _ in 0..<2 {
+            let told = addresses.filter(broken.socket)
+            #expect(told.count == 1)
+            #expect(told.allSatisfy { $0.contains("can't be filtered: Socket operation on non-socket") })
+            #expect(addresses.filter(broken.socket) == [] && addresses.looked(thinning: 1) == [])
+            #expect(isLocal(other) && !isLocal(failing))
+            broken.mend()
+            #expect(addresses.looked(thinning: 0) == [])
+            #expect(isLocal(other) && isLocal(failing))
+            broken.fail()
+        }
+    }
+}
