@@ -52,7 +52,7 @@ extension LabTests {
             let look = try await eventually("the services are registered and guarded", within: .seconds(20)) {
                 let output = try lab.exec(.server, ["env", "pid=\(pid)", "sh", "-ec", Recipe("container look").text])
                 // It looks at one thing after the other, and the services come meanwhile.
-                let isThere = ["mountd", "tcp . 2049"].allSatisfy(output.text.contains)
+                let isThere = ["mountd", "tcp . 2049", "reachable"].allSatisfy(output.text.contains)
                 return output.isSuccess && isThere ? output.text : nil
             }
             #expect(look.contains("mountd") && look.contains("rpcbind                  reachable"), "\(look)")

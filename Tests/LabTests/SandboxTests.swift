@@ -72,9 +72,9 @@ extension LabTests {
                 #expect(process["Groups"] == "")
             }
             #expect(front["Seccomp"] == "2")
-            // Standard input, output, error; the channel's two; table, flows, monitor, drop log.
+            // Standard input, output, error; the channel's two; table, addresses, flows, monitor, drop log.
             let descriptors = try Processes.descriptors(processes.netfilter)
-            #expect(descriptors.count == 9, "\(descriptors)")
+            #expect(descriptors.count == 10, "\(descriptors)")
             let inet = try lab.exec(.server, "ss", "-lntupH")
             #expect(inet.text.contains("pid=\(processes.front),"), "\(inet)")
             #expect(!inet.text.contains("pid=\(processes.netfilter),"), "\(inet)")
