@@ -103,7 +103,7 @@ extension LabTests {
             #expect(ready - started < 5_000_000, "ready after \(ready - started) µs")
             try machine.shell("systemctl start rpc-statd.service")
             try await eventually("and what statd has now is guarded", within: .seconds(10)) {
-                try guarded(machine).contains(/(6|tcp) \. /)
+                try guarded(machine).contains(/(6|tcp) \. \d/)
             }
             let answer = try machine.outside("rpcinfo", "-T", "tcp", "10.99.0.1", "status", "1")
             #expect(answer.isSuccess, "\(answer)")
