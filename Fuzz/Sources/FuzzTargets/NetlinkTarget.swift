@@ -37,9 +37,9 @@ private func checkMessage(_ message: NetlinkMessage) {
     _ = TableMonitor.elementChange(attributes, isAdded: true)
     _ = TableMonitor.writer(attributes)
     _ = NetfilterTable.ourSet(attributes)
-    let everyone = AddressRange(.v4(0), .v4(.max))
-    if let flow = Flows.flow(message, from: everyone, to: ServicePort(.tcp, 2049)) {
-        require(flow.client.map(everyone.contains) == true && !flow.id.isEmpty, "\(flow)")
+    for begunThere in [false, true] {
+        let flow = Flows.flow(message, begunThere: begunThere) { $0 == ServicePort(.tcp, 2049) }
+        if let flow { require(!flow.id.isEmpty, "\(flow)") }
     }
     for attribute in attributes {
         for element in attribute.nested { checkElement(ElementAttributes(element.nested, countingsPerPacket: 2)) }
