@@ -23,7 +23,9 @@ public struct GuardSnapshot: Sendable {
                 note: entry.note, programs: entry.programs, until: wallClock + (entry.until - now))
         }
         // A boot ends them: from then on they are remembered as if they had expired.
-        for (key, grant) in ledger.all where !grant.isUnproven {
+        // Whether those over UDP were used is learnt late; they leave room to the others.
+        for (key, grant) in ledger.all
+        where !grant.isUnproven || saved.remembered.count < settings.limits.grantsOverUDP {
             saved.remembered[key] = SavedGuard.Memory(
                 note: GrantNote(program: grant.programs.least, issued: grant.issued, rule: grant.rule),
                 programs: grant.programs, until: wallClock + revive)

@@ -215,8 +215,7 @@ extension Warden {
         savingMark += 1
         // A service that comes back to its port finds the clients that it had.
         if cause == Self.noLongerRegistered {
-            // What nobody used is no client's to come back to.
-            if !grant.isUnproven { remember(key, grant, at: now) }
+            remember(key, grant, at: now)
         } else {
             forget(key)
             unjudged.grants.remove(key)

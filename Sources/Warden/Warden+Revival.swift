@@ -6,6 +6,8 @@ extension Warden {
     /// A grant has ended, but not because anybody wanted it to.
     mutating func remember(_ key: GrantKey, _ grant: Grant, at now: Instant) {
         guard settings.firewall.revive > .zero else { return }
+        // Whether it was used is learnt late. Forged calls must not take the places of what others held.
+        if grant.isUnproven, memory.count >= settings.limits.grantsOverUDP { return }
         let entry = GrantMemory.Entry(
             note: GrantNote(program: grant.programs.least, issued: grant.issued, rule: grant.rule),
             programs: grant.programs,

@@ -43,12 +43,21 @@ import Testing
         #expect(bench.isQuiet)
     }
 
-    @Test("is not remembered either when its service unregisters")
+    @Test("is remembered when its service unregisters, for it may have been used; but takes no place of others")
     func unregistered() {
-        var bench = Self.asked()
+        var bench = Bench.started([.sample()], settings: Settings().with { $0.limits.grants = 4 })
+        for client in ["10.1.2.1", "10.1.2.2"] { bench.call(.port(of: .mountd), from: .from(client, .tcp)) }
+        bench.advance(by: Self.day + .seconds(1))
+        bench.advance(by: .seconds(1))
+        #expect(bench.kernel.remembered.count == 2)
+        for client in ["10.1.2.3", "10.1.2.4", "10.1.2.5"] { bench.call(.port(of: .mountd), from: .from(client)) }
+        #expect(bench.kernel.granted.count == 3)
+        #expect(bench.warden.guardToSave(at: bench.now)?.saved(at: nil).remembered.count == 3)
         bench.rpcbind.registrations = []
         bench.refresh()
-        #expect(bench.kernel.granted.isEmpty && bench.kernel.remembered.isEmpty)
+        #expect(bench.kernel.granted.isEmpty)
+        #expect(bench.kernel.remembered.count == 3)
+        #expect(bench.kernel.remembered.keys.contains { $0.client == ip("10.1.2.1") })
     }
 
     @Test("its first packet makes it live as long as any other, and be remembered as any other")
