@@ -1,29 +1,13 @@
 #include "CSandbox.h"
 
-#include <errno.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/sched.h>
-#include <linux/seccomp.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
+#include "filter.h"
 
-#if defined(__x86_64__)
-#define ARCHITECTURE AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define ARCHITECTURE AUDIT_ARCH_AARCH64
-#endif
+#include <linux/sched.h>
+#include <sys/socket.h>
 
 #ifdef ARCHITECTURE
 
-#define LENGTH(array) (sizeof(array) / sizeof *(array))
-#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
-#define RETURN(verdict) BPF_STMT(BPF_RET | BPF_K, verdict)
 #define UNLESS(value, skip) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, skip)
-/* The low half of the first argument; both architectures are little-endian. */
-#define LOAD_FIRST LOAD(args[0])
-#define DENIED RETURN(SECCOMP_RET_ERRNO | EPERM)
 
 /* Numbers that Debian 12's headers lack; the same on all architectures. */
 #ifndef __NR_mount_setattr
@@ -66,10 +50,7 @@ enum {
 
 int csb_deny_calls(void) {
     struct sock_filter filter[BEFORE + EACH * LENGTH(denied) + BEHIND] = {
-        LOAD(arch),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0),
-        RETURN(SECCOMP_RET_KILL_PROCESS),
-        LOAD(nr),
+        LOAD_CALL_NUMBER,
         BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32, 0, 1),
         DENIED,
     };
@@ -83,12 +64,12 @@ int csb_deny_calls(void) {
         UNLESS(__NR_clone3, 1),
         RETURN(SECCOMP_RET_ERRNO | ENOSYS),
         UNLESS(__NR_clone, 3),
-        LOAD_FIRST,
+        LOAD_ARGUMENT(0),
         BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, NEW_NAMESPACES, 0, 8),
         DENIED,
         /* Port 111 and DNS, netlink, and unix sockets; nothing rarer. */
         UNLESS(__NR_socket, 6),
-        LOAD_FIRST,
+        LOAD_ARGUMENT(0),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET, 4, 0),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET6, 3, 0),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_NETLINK, 2, 0),
@@ -97,10 +78,7 @@ int csb_deny_calls(void) {
         RETURN(SECCOMP_RET_ALLOW),
     };
     for (unsigned index = 0; index < BEHIND; index++) *next++ = behind[index];
-    struct sock_fprog program = {LENGTH(filter), filter};
-    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0) return 0;
-    /* EINVAL: the kernel was built without. */
-    return errno == EINVAL ? ENOSYS : errno;
+    return load_filter(filter, LENGTH(filter));
 }
 
 #else

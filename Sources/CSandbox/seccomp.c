@@ -1,27 +1,11 @@
 #include "CSandbox.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
+#include "filter.h"
 
-#if defined(__x86_64__)
-#define ARCHITECTURE AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define ARCHITECTURE AUDIT_ARCH_AARCH64
-#endif
+#include <fcntl.h>
+#include <sys/mman.h>
 
 #ifdef ARCHITECTURE
-
-#define LENGTH(array) (sizeof(array) / sizeof *(array))
-#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
-#define RETURN(verdict) BPF_STMT(BPF_RET | BPF_K, verdict)
-/* The low half of an argument; both architectures are little-endian. */
-#define LOAD_ARGUMENT(number) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[number]))
 
 static const struct permitted {
     int call;
@@ -79,23 +63,17 @@ static void permit(struct sock_filter *at, const struct permitted *call) {
     at[1] = call->forbidden ? (struct sock_filter)LOAD_ARGUMENT(call->argument)
                             : (struct sock_filter)RETURN(SECCOMP_RET_ALLOW);
     at[2] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, call->forbidden, 0, 1);
-    at[3] = (struct sock_filter)RETURN(SECCOMP_RET_ERRNO | EPERM);
+    at[3] = (struct sock_filter)DENIED;
     at[4] = (struct sock_filter)RETURN(SECCOMP_RET_ALLOW);
 }
 
 int csb_seccomp(void) {
     struct sock_filter filter[BEFORE + EACH * LENGTH(permitted) + 1] = {
-        LOAD(arch),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0),
-        RETURN(SECCOMP_RET_KILL_PROCESS),
-        LOAD(nr),
+        LOAD_CALL_NUMBER,
     };
     for (unsigned index = 0; index < LENGTH(permitted); index++) permit(filter + BEFORE + EACH * index, &permitted[index]);
-    filter[LENGTH(filter) - 1] = (struct sock_filter)RETURN(SECCOMP_RET_ERRNO | EPERM);
-    struct sock_fprog program = {LENGTH(filter), filter};
-    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0) return 0;
-    /* EINVAL: the kernel was built without. */
-    return errno == EINVAL ? ENOSYS : errno;
+    filter[LENGTH(filter) - 1] = (struct sock_filter)DENIED;
+    return load_filter(filter, LENGTH(filter));
 }
 
 #else

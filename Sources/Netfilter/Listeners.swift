@@ -7,10 +7,10 @@ import Portmapper
 ///
 /// Of the network namespace of the thread that called `init`.
 public final class Listeners {
-    private let socket: NetlinkSocket
+    private let diagnosis: SocketDiagnosis
 
     public init() throws(NetfilterError) {
-        socket = try NetlinkSocket(bus: NETLINK_SOCK_DIAG)
+        diagnosis = try SocketDiagnosis()
     }
 
     /// Whether packets of other hosts to this port find a socket; one bound to loopback alone doesn't count.
@@ -77,26 +77,14 @@ public final class Listeners {
     }
 
     private func query(_ transport: Transport, _ family: Int32, port: UInt16) -> inet_diag_req_v2 {
-        var query = inet_diag_req_v2()
-        query.sdiag_family = UInt8(family)
-        query.sdiag_protocol = transport.rawValue
-        query.idiag_states = 1 << Self.listeningState(transport)
-        query.id.idiag_sport = port.bigEndian
-        query.id.idiag_cookie = (.max, .max)  // INET_DIAG_NOCOOKIE
-        return query
+        SocketDiagnosis.query(transport, family, port: port, states: 1 << Self.listeningState(transport))
     }
 
     private func ask(
         _ query: inet_diag_req_v2, flags: Int32, each: (Listener) -> Void
     ) throws(NetfilterError) {
-        var request = MessageBuffer()
-        let sequence = socket.nextSequence()
-        request.begin(type: UInt16(SOCK_DIAG_BY_FAMILY), flags: flags, sequence: sequence)
-        request.append(query)
-        request.end()
-        // A look is answered by one socket or ENOENT, a dump by many and DONE.
-        _ = try socket.ask("asking who listens", request, sequence: sequence, isSingle: flags == 0) { message in
-            if let listener = Listener(message.payload) { each(listener) }
+        try diagnosis.ask("asking who listens", query, flags: flags) { payload in
+            if let listener = Listener(payload) { each(listener) }
         }
     }
 

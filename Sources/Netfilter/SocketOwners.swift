@@ -6,10 +6,10 @@ import Portmapper
 ///
 /// Of the network namespace of the thread that called `init`.
 public final class SocketOwners {
-    private let socket: NetlinkSocket
+    private let diagnosis: SocketDiagnosis
 
     public init() throws(NetfilterError) {
-        socket = try NetlinkSocket(bus: NETLINK_SOCK_DIAG)
+        diagnosis = try SocketDiagnosis()
     }
 
     /// A socket that the kernel told of; what its user closed has no inode, and then no user either: it shows uid 0.
@@ -68,15 +68,11 @@ public final class SocketOwners {
     private func look(
         _ transport: Transport, _ source: UniversalAddress, _ destination: UniversalAddress
     ) throws(NetfilterError) -> Found? {
-        var query = inet_diag_req_v2()
-        query.sdiag_family = UInt8(source.host.isIPv4 ? AF_INET : AF_INET6)
-        query.sdiag_protocol = transport.rawValue
-        query.idiag_states = .max
-        query.id.idiag_cookie = (.max, .max)  // INET_DIAG_NOCOOKIE
-        query.id.idiag_if = Self.loopbackInterface
         // Of UDP the kernel takes the question for one at a packet: its source is the other end.
         let (near, far) = transport == .tcp ? (source, destination) : (destination, source)
-        query.id.idiag_sport = near.port.bigEndian
+        var query = SocketDiagnosis.query(
+            transport, source.host.isIPv4 ? AF_INET : AF_INET6, port: near.port, states: .max)
+        query.id.idiag_if = Self.loopbackInterface
         query.id.idiag_dport = far.port.bigEndian
         withUnsafeMutableBytes(of: &query.id.idiag_src) { $0.copyBytes(from: near.host.networkBytes) }
         withUnsafeMutableBytes(of: &query.id.idiag_dst) { $0.copyBytes(from: far.host.networkBytes) }
@@ -93,12 +89,7 @@ public final class SocketOwners {
     private func owners(atUDPPort port: UInt16) throws(NetfilterError) -> Set<UInt32?> {
         var owners: Set<UInt32?> = []
         for family in [AF_INET, AF_INET6] {
-            var query = inet_diag_req_v2()
-            query.sdiag_family = UInt8(family)
-            query.sdiag_protocol = Transport.udp.rawValue
-            query.idiag_states = .max
-            query.id.idiag_sport = port.bigEndian
-            query.id.idiag_cookie = (.max, .max)
+            let query = SocketDiagnosis.query(.udp, family, port: port, states: .max)
             try ask(query, flags: NetlinkSocket.dump) { found in
                 if found.source.port == port { owners.insert(found.owner) }
             }
@@ -109,14 +100,8 @@ public final class SocketOwners {
     private func ask(
         _ query: inet_diag_req_v2, flags: Int32, each: (Found) -> Void
     ) throws(NetfilterError) {
-        var request = MessageBuffer()
-        let sequence = socket.nextSequence()
-        request.begin(type: UInt16(SOCK_DIAG_BY_FAMILY), flags: flags, sequence: sequence)
-        request.append(query)
-        request.end()
-        // A look is answered by one socket or ENOENT, a dump by many and DONE.
-        _ = try socket.ask("asking who owns a socket", request, sequence: sequence, isSingle: flags == 0) { message in
-            if let found = Found(message.payload) { each(found) }
+        try diagnosis.ask("asking who owns a socket", query, flags: flags) { payload in
+            if let found = Found(payload) { each(found) }
         }
     }
 }
