@@ -1,14 +1,41 @@
+import Glibc
 import NIOCore
+import NIOPosix
+import ONCRPC
 import Portmapper
 import Warden
 
-/// Asks the real rpcbind, over its unix socket alone: it has no network.
+/// Asks the real rpcbind, over a stream to its unix socket alone: it has no network.
 ///
-/// Belongs to one event loop, as does the closure that takes the answers.
+/// Belongs to one event loop, as does the closure that takes the answers. The stream is connected when it is needed.
+///
+/// ```
+/// idle ──ask──▶ connecting ──▶ connected ──broken──▶ idle
+///   ▲               │ failed: every question fails
+///   └───────────────┘
+/// ```
 public final class RpcbindClient {
     public typealias Answer = Result<RpcbindAnswer, RpcbindFailure>
 
-    private let route: Route
+    private enum State {
+        case idle
+        case connecting
+        case connected(any Channel)
+        case closed
+    }
+
+    private let loop: any EventLoop
+    private let path: String
+    fileprivate let trustedOwners: Set<String>
+    private let timeout: Duration
+    private let clock: () -> Instant
+    private let answered: (Question, Answer) -> Void
+    fileprivate let delivered: () -> Void
+    private var pipeline: Pipeline
+    private var state = State.idle
+    private var isPumpDue = false
+    /// The last listing, as it came and as it was decoded: mostly it is the same again.
+    private var listing: (results: [UInt8], decoded: Listing)?
 
     /// - Parameters:
     ///   - trustedOwners: as rpcbind shows them; of a long listing their registrations are kept first.
@@ -18,15 +45,218 @@ public final class RpcbindClient {
         clock: @escaping () -> Instant, answered: @escaping (Question, Answer) -> Void,
         delivered: @escaping () -> Void
     ) {
-        route = Route(
-            on: loop, to: settings.socketPath, trustedOwners: trustedOwners, timeout: settings.timeout, clock: clock,
-            answered: answered, delivered: delivered)
+        self.loop = loop
+        path = settings.socketPath
+        self.trustedOwners = trustedOwners
+        timeout = settings.timeout
+        self.clock = clock
+        self.answered = answered
+        self.delivered = delivered
+        pipeline = Pipeline(timeout: timeout, firstXID: .random(in: .min ... .max))
     }
 
-    public func ask(_ question: Question) { route.ask(question) }
+    public func ask(_ question: Question) {
+        guard pipeline.ask(question, at: clock()) else { return answered(question, .failure(.busy)) }
+        pumpSoon()
+    }
+
+    /// What is asked in the events at hand leaves together: rpcbind is woken once for it.
+    private func pumpSoon() {
+        guard !isPumpDue, pipeline.isAnyWaiting else { return }
+        isPumpDue = true
+        let this = NIOLoopBound(self, eventLoop: loop)
+        loop.execute {
+            this.value.isPumpDue = false
+            this.value.pump()
+        }
+    }
+
+    /// Sends what may be sent, once there is a channel.
+    private func pump() {
+        switch state {
+        case .idle: connect()
+        case .connecting, .closed: break
+        case .connected(let channel): write(pipeline.takeSendable(at: clock()), to: channel)
+        }
+    }
+
+    private func write(_ messages: [[UInt8]], to channel: any Channel) {
+        guard !messages.isEmpty else { return }
+        var buffer = channel.allocator.buffer(capacity: messages.reduce(0) { $0 + $1.count + 4 })
+        for message in messages {
+            buffer.writeInteger(RecordReader.header(forRecordBytes: message.count))
+            buffer.writeBytes(message)
+        }
+        channel.write(buffer, promise: nil)
+        channel.flush()
+    }
 
     /// Time passes: late questions fail.
-    public func timeAdvanced() { route.timeAdvanced() }
+    public func timeAdvanced() {
+        let now = clock()
+        let (late, isAnySent) = pipeline.takeLate(at: now)
+        // A stream whose answers don't come is stuck: what follows would wait behind them.
+        if isAnySent, !pipeline.isReceiving(at: now), case .connected(let channel) = state {
+            channel.close(promise: nil)
+        }
+        for question in late { answered(question, .failure(.timedOut)) }
+    }
 
-    public func close() { route.close() }
+    public func close() {
+        if case .connected(let channel) = state { channel.close(promise: nil) }
+        state = .closed
+    }
+
+    private func connect() {
+        state = .connecting
+        let this = NIOLoopBound(self, eventLoop: loop)
+        opened().whenComplete { result in
+            switch result {
+            case .success(let channel): this.value.connected(channel)
+            case .failure(let error): this.value.connectFailed("\(error)")
+            }
+        }
+    }
+
+    private func opened() -> EventLoopFuture<any Channel> {
+        let this = NIOLoopBound(self, eventLoop: loop)
+        return ClientBootstrap(group: loop).connectTimeout(TimeAmount(timeout))
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(StreamHandler(this.value))
+                }
+            }
+            .connect(unixDomainSocketPath: path)
+    }
+
+    private func connected(_ channel: any Channel) {
+        if case .closed = state { return channel.close(promise: nil) }
+        guard channel.isActive else { return connectFailed("the connection was closed at once") }
+        state = .connected(channel)
+        pump()
+    }
+
+    private func connectFailed(_ detail: String) {
+        if case .closed = state { return }
+        state = .idle
+        for question in pipeline.takeAll() {
+            answered(question, .failure(.unreachable("\(path): \(detail)")))
+        }
+    }
+
+    /// The channel is gone: what it still owes is asked anew, once.
+    fileprivate func disconnected(_ channel: any Channel) {
+        guard case .connected(let current) = state, current === channel else { return }
+        state = .idle
+        for question in pipeline.disconnected() {
+            answered(question, .failure(.unreachable("\(path): the connection broke")))
+        }
+        if !pipeline.isEmpty { connect() }
+    }
+
+    fileprivate func received(_ messages: [ReplyReader.Message]) {
+        // What came ends no reply: one is on its way.
+        if messages.isEmpty { pipeline.partArrived(at: clock()) }
+        for message in messages {
+            switch message {
+            case .whole(let bytes): bytes.withUnsafeBytes { received($0) }
+            case .listing(let xid, let listing):
+                guard let question = pipeline.replied(xid: xid) else { continue }
+                answered(question, Self.answer(listing, to: question))
+            }
+        }
+        pumpSoon()
+    }
+
+    private func received(_ message: UnsafeRawBufferPointer) {
+        do {
+            let reply = try Reply(decoding: message)
+            guard let question = pipeline.replied(xid: reply.xid) else { return }
+            answered(question, answer(reply.body, to: question))
+        } catch {
+            // No reply, so nobody's answer: the question that it may have been for runs into its deadline.
+            return
+        }
+    }
+
+    private func answer(_ body: Reply.Body, to question: Question) -> Answer {
+        guard case .success(let results) = body else { return .failure(.refused("\(body)")) }
+        switch question {
+        case .registry: return registryAnswer(results)
+        case .port, .registration:
+            do {
+                let result = try results.withUnsafeBytes { try PortmapperResult(decoding: $0, of: question.call) }
+                return Self.answer(result)
+            } catch {
+                return .failure(.refused("\(error)"))
+            }
+        }
+    }
+
+    private func registryAnswer(_ results: [UInt8]) -> Answer {
+        if let listing, listing.results.isSame(as: results) { return .success(.registry(listing.decoded)) }
+        var decoder = ListingDecoder(trusted: trustedOwners)
+        results.withUnsafeBytes { decoder.feed($0) }
+        guard let decoded = decoder.result else { return Self.noListing }
+        listing = (results, decoded)
+        return .success(.registry(decoded))
+    }
+
+    private static let noListing = Answer.failure(.refused("what it sent is no listing"))
+
+    private static func answer(_ listing: Listing?, to question: Question) -> Answer {
+        guard question == .registry, let listing else { return noListing }
+        return .success(.registry(listing))
+    }
+
+    private static func answer(_ result: PortmapperResult) -> Answer {
+        switch result {
+        case .port(let port): .success(.port(port))
+        case .boolean(let isDone): .success(.registration(isDone))
+        case .void, .address, .mappings, .registrations, .addressList:
+            .failure(.refused("it answered another question"))
+        }
+    }
+}
+
+extension [UInt8] {
+    /// By memcmp: `==` looks at one byte after the other.
+    fileprivate func isSame(as other: Self) -> Bool {
+        withUnsafeBytes { bytes in
+            other.withUnsafeBytes { others in
+                guard bytes.count == others.count else { return false }
+                guard let first = bytes.baseAddress, let second = others.baseAddress else { return true }
+                return memcmp(first, second, bytes.count) == 0
+            }
+        }
+    }
+}
+
+/// Cuts rpcbind's stream into messages.
+private final class StreamHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    private let client: RpcbindClient
+    private var reader: ReplyReader
+
+    init(_ client: RpcbindClient) {
+        self.client = client
+        reader = ReplyReader(trusted: client.trustedOwners)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        client.received(unwrapInboundIn(data).withUnsafeReadableBytes { reader.feed($0) })
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        client.delivered()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        client.disconnected(context.channel)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
 }
