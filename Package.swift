@@ -100,7 +100,8 @@ let package = Package(
             "NetfilterTests",
             ["Netfilter", "Firewall", "Portmapper", "PolicyFile", "Privilege", "Sandbox", "Daemon"], exclude: ["Golden"]
         ),
-        tests("DaemonTests", ["Daemon", "Firewall", "Policy", "Portmapper", "Warden"] + nio),
+        tests(
+            "DaemonTests", ["Daemon", "Firewall", "Policy", "Portmapper", "Privilege", "Sandbox", "Warden"] + nio),
         tests("PolicyDraftsTests", ["PolicyDrafts", "PolicyFile", "Policy", "Portmapper", "Warden"]),
         tests(
             "ShellTests",

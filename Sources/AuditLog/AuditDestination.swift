@@ -1,8 +1,8 @@
 import Glibc
 import Warden
 
-/// The journal's socket, stderr, or a file. A write takes what there is room for; only a file's disk can make it wait.
-struct AuditDestination: Sendable {
+/// The journal's socket, stderr, or a file, opened. A write takes what there is room for; only a file's disk can make it wait.
+public struct AuditDestination: Sendable {
     enum Outcome: Equatable {
         case wrote(Int)
         /// Its descriptor tells when there is room.
@@ -24,7 +24,11 @@ struct AuditDestination: Sendable {
     /// As messages call it.
     let name: String
 
-    static let journalPath = "/run/systemd/journal/socket"
+    private static let journalPath = "/run/systemd/journal/socket"
+
+    public init(_ settings: Settings.Audit) throws(AuditLogError) {
+        try self.init(settings, journalPath: Self.journalPath)
+    }
 
     init(_ settings: Settings.Audit, journalPath: String) throws(AuditLogError) {
         switch (settings.destination, settings.file) {

@@ -20,12 +20,11 @@ public final class AuditLog {
     private let writer: AuditWriter
     private let name: String
 
-    public convenience init(_ settings: Settings.Audit) throws(AuditLogError) {
-        try self.init(settings, journalPath: AuditDestination.journalPath, queueBytesMax: AuditQueue.bytesMax)
+    public convenience init(_ destination: AuditDestination) throws(AuditLogError) {
+        try self.init(destination, queueBytesMax: AuditQueue.bytesMax)
     }
 
-    init(_ settings: Settings.Audit, journalPath: String, queueBytesMax: Int) throws(AuditLogError) {
-        let destination = try AuditDestination(settings, journalPath: journalPath)
+    init(_ destination: AuditDestination, queueBytesMax: Int) throws(AuditLogError) {
         name = destination.name
         writer = try AuditWriter(destination.format, queueBytesMax: queueBytesMax)
         try AuditThread.start(writer, destination)

@@ -43,12 +43,13 @@ enum {
     NEW_NAMESPACES = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID
         | CLONE_NEWNET,
     X32 = 0x40000000,
+    NO_FAMILY = SECCOMP_RET_ERRNO | EAFNOSUPPORT,
     BEFORE = 6,
     EACH = 2,
-    BEHIND = 14,
+    BEHIND = 16,
 };
 
-int csb_deny_calls(void) {
+int csb_deny_calls(int unix_sockets) {
     struct sock_filter filter[BEFORE + EACH * LENGTH(denied) + BEHIND] = {
         LOAD_CALL_NUMBER,
         BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32, 0, 1),
@@ -65,16 +66,19 @@ int csb_deny_calls(void) {
         RETURN(SECCOMP_RET_ERRNO | ENOSYS),
         UNLESS(__NR_clone, 3),
         LOAD_ARGUMENT(0),
-        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, NEW_NAMESPACES, 0, 8),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, NEW_NAMESPACES, 0, 10),
         DENIED,
-        /* Port 111 and DNS, netlink, and unix sockets; nothing rarer. */
+        /* Unix is the one family that has pairs. They could be connected to others' sockets. */
+        UNLESS(__NR_socketpair, 1),
+        RETURN(unix_sockets ? SECCOMP_RET_ALLOW : NO_FAMILY),
+        /* Internet, netlink, and unix sockets where they are needed; nothing rarer. */
         UNLESS(__NR_socket, 6),
         LOAD_ARGUMENT(0),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET, 4, 0),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET6, 3, 0),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_NETLINK, 2, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_UNIX, 1, 0),
-        RETURN(SECCOMP_RET_ERRNO | EAFNOSUPPORT),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_UNIX, unix_sockets ? 1 : 0, 0),
+        RETURN(NO_FAMILY),
         RETURN(SECCOMP_RET_ALLOW),
     };
     for (unsigned index = 0; index < BEHIND; index++) *next++ = behind[index];
@@ -83,7 +87,8 @@ int csb_deny_calls(void) {
 
 #else
 
-int csb_deny_calls(void) {
+int csb_deny_calls(int unix_sockets) {
+    (void)unix_sockets;
     return ENOSYS;
 }
 

@@ -3,17 +3,6 @@ import Glibc
 import NIOCore
 import NIOPosix
 
-/// The control socket can't be made.
-public struct ControlServerError: Error, Hashable, Sendable, CustomStringConvertible {
-    public var path: String
-    public var detail: String
-
-    public var description: String {
-        "control: \"\(path)\": \(detail); the daemon must be able to make a socket there: name another place, or see who owns"
-            + " its folder"
-    }
-}
-
 /// `struct ucred` of unix(7), SO_PEERCRED: Swift's Glibc doesn't show it.
 struct PeerCredentials {
     var pid: pid_t
@@ -27,7 +16,7 @@ struct PeerCredentials {
 /// the daemon's own group; where the daemon is `nobody`, root alone.
 public final class ControlServer {
     private let loop: any EventLoop
-    private let path: String
+    private let socket: ControlSocket
     private let answer: (ControlCall) -> EventLoopFuture<ControlReply>
     private var channel: (any Channel)?
     fileprivate var connections = 0
@@ -37,17 +26,16 @@ public final class ControlServer {
     fileprivate static let callBytesMax = 4096
     fileprivate static let patience: TimeAmount = .seconds(5)
 
-    public init(on loop: any EventLoop, path: String, answer: @escaping (ControlCall) -> EventLoopFuture<ControlReply>)
-    {
+    public init(
+        on loop: any EventLoop, socket: ControlSocket, answer: @escaping (ControlCall) -> EventLoopFuture<ControlReply>
+    ) {
         self.loop = loop
-        self.path = path
+        self.socket = socket
         self.answer = answer
     }
 
-    /// Makes the socket, with mode 0660, in the place of one that nobody serves any more.
     public func listen() -> EventLoopFuture<Void> {
         let this = NIOLoopBound(self, eventLoop: loop)
-        let path = path
         return ServerBootstrap(group: loop)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -56,23 +44,13 @@ public final class ControlServer {
                     ])
                 }
             }
-            .bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true)
-            .flatMapErrorThrowing { error in
-                let detail = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
-                throw ControlServerError(path: path, detail: detail)
-            }
-            .flatMapThrowing { channel in
-                this.value.channel = channel
-                // Until here only its owner can connect: bind made it with the umask.
-                guard chmod(path, 0o660) == 0 else {
-                    throw ControlServerError(path: path, detail: String(cString: strerror(errno)))
-                }
-            }
+            .withBoundSocket(socket.descriptor)
+            .map { this.value.channel = $0 }
     }
 
     public func close() {
         channel?.close(promise: nil)
-        unlink(path)
+        unlink(socket.path)
     }
 
     fileprivate func reply(to bytes: [UInt8], from peer: PeerCredentials) -> EventLoopFuture<ControlReply> {

@@ -21,13 +21,14 @@ final class Engine {
     var warden: Warden
     let names: ProgramNames
     let startedAt = HostClock.now()
-    let netfilter: NetfilterClient
+    let processes: Processes
+    var netfilter: NetfilterClient { processes.netfilter }
+    private let belongings: Belongings
     private let listeners: Listeners
     /// With `rpcbind.local-registration`.
     private let owners: SocketOwners?
     private let audit: AuditLog
     private var watchdog = Watchdog()
-    private let state: StateFolder?
     private var keeper: GuardKeeper?
     private(set) var server: PortmapServer?
     private var client: RpcbindClient?
@@ -61,45 +62,47 @@ final class Engine {
     /// Names of /etc/hosts are known within it, so nobody is denied for want of them; a name server may take longer.
     private static let namesAwaitedMax: Duration = .milliseconds(200)
 
-    /// - Parameter state: where the guard is kept; `nil`: nowhere.
     init(
-        on loop: any EventLoop, _ load: LoadResult, configuration: String?, _ netfilter: NetfilterClient,
-        state: StateFolder? = nil
+        on loop: any EventLoop, _ load: LoadResult, configuration: String?, _ processes: Processes,
+        _ belongings: Belongings
     ) throws {
         self.loop = loop
         self.configuration = configuration
-        self.netfilter = netfilter
-        self.state = state
+        self.processes = processes
+        self.belongings = belongings
         rules = load.rules
         ruleNames = HostNameBook.names(in: load.rules)
         updates = PolicyUpdates(on: loop)
         names = load.programNames
         listeners = try Listeners()
         owners = load.settings.rpcbind.permitsLocalRegistration ? try SocketOwners() : nil
-        audit = try AuditLog(load.settings.audit)
+        audit = try AuditLog(belongings.audit)
         warden = Warden(
-            settings: load.settings.fitted(to: netfilter.abilities).fittedToDescriptors(),
+            settings: load.settings.fitted(to: processes.netfilter.abilities).fittedToDescriptors(),
             policy: Policy(rules: load.rules), pending: PendingRules(rules: load.rules),
             names: load.programNames,
-            trustedOwners: Owners.trusted(load.settings.rpcbind))
-        netfilter.lost = { [unowned self] in netfilterLost() }
+            trustedOwners: belongings.trustedOwners)
+        processes.whenLost { [unowned self] loss in processLost(loss) }
     }
 
     /// Puts the guard in place, then answers at the sockets.
-    func start(at sockets: [ListeningSocket]) throws -> EventLoopFuture<Void> {
+    func start() throws -> EventLoopFuture<Void> {
         if owners != nil, Owners.isOwnUserShared {
             failed(
                 "rpcbind.local-registration: what is registered so is not trusted, for rpcwarden runs as uid \(geteuid()),"
                     + " as others do; give it a user of its own")
         }
-        let hosts = HostNameBook(on: loop) { [unowned self] failure in hostNamesChanged(failure) }
+        let connector = processes.connector
+        let resolver = HostNameBook.Resolver(
+            addresses: { connector.resolve($0) }, lifetime: { connector.lifetime(of: $0) })
+        let hosts = HostNameBook(on: loop, resolver: resolver) { [unowned self] failure in hostNamesChanged(failure) }
         self.hosts = hosts
         hosts.watch(ruleNames)
         hosts.timeAdvanced(to: HostClock.now())
         try adoptTable()
         let client = RpcbindClient(
             on: loop, settings: warden.settings.rpcbind,
-            trustedOwners: Owners.trusted(warden.settings.rpcbind), clock: HostClock.now,
+            trustedOwners: belongings.trustedOwners, clock: HostClock.now, connected: { connector.connect() },
             answered: { [unowned self] question, answer in
                 handle { $0.answered(question, with: answer, at: $1, into: &$2) }
             },
@@ -112,16 +115,16 @@ final class Engine {
             on: loop, recordBytesMax: warden.settings.limits.recordBytes,
             owedBytesMax: warden.settings.limits.owedBytes, delegate: self)
         self.server = server
-        let control = ControlServer(on: loop, path: warden.settings.controlPath) { [unowned self] in answer($0) }
+        let control = ControlServer(on: loop, socket: belongings.control) { [unowned self] in answer($0) }
         self.control = control
         let this = NIOLoopBound(self, eventLoop: loop)
-        return control.listen().flatMap { this.value.serveMetrics() }.flatMap { this.value.listen(at: sockets) }.map {
+        return control.listen().flatMap { this.value.serveMetrics() }.flatMap { this.value.listen() }.map {
             this.value.startTicking()
         }
     }
 
-    private func listen(at sockets: [ListeningSocket]) -> EventLoopFuture<Void> {
-        server?.listen(at: sockets) ?? loop.makeSucceededVoidFuture()
+    private func listen() -> EventLoopFuture<Void> {
+        server?.listen(at: belongings.listening) ?? loop.makeSucceededVoidFuture()
     }
 
     private func serveMetrics() -> EventLoopFuture<Void> {
@@ -155,7 +158,7 @@ final class Engine {
 
     private func timeAdvanced() {
         let now = HostClock.now()
-        watchdog.timeAdvanced(to: now)
+        watchdog.timeAdvanced(to: now, belongings.notifier)
         warden.wallClockRead(HostClock.wallClock(), at: now)
         hosts?.timeAdvanced(to: now)
         client?.timeAdvanced()
@@ -168,7 +171,7 @@ final class Engine {
     /// The guard as an earlier run saved it.
     private func savedGuard(memory: Bool) -> SavedGuard? {
         do {
-            return try state?.file.read(memory: memory)?.found(at: .here())
+            return try belongings.state?.file.read(memory: memory)?.found(at: .here())
         } catch {
             failed("the saved guard counts for nothing: \(error)")
             return nil
@@ -176,7 +179,7 @@ final class Engine {
     }
 
     private func keepGuard() {
-        guard let state else { return }
+        guard let state = belongings.state else { return }
         let write = GuardKeeper.writing(to: state.file, at: .here())
         keeper = GuardKeeper(on: loop, write: write) { [unowned self] failure in
             failed("the guard can't be saved for the next boot: \(failure); it is tried again, and not told again")
@@ -205,9 +208,9 @@ final class Engine {
         }
     }
 
-    /// Without it nothing can be opened or closed; the service manager starts both anew.
-    private func netfilterLost() {
-        failed(netfilter.loss ?? "")
+    /// Without one of the others nothing can be opened, or rpcbind not be asked; the service manager starts all anew.
+    private func processLost(_ loss: String) {
+        failed(loss)
         kill(getpid(), SIGTERM)
     }
 
@@ -228,7 +231,7 @@ final class Engine {
         guard !isReady, warden.isGuarding, warden.registry != nil, areNamesKnownOrLate else { return }
         isReady = true
         record(AuditEvent(.started, detail: "rpcwarden \(Version.text), \(warden.settings.mode.rawValue)"))
-        Notifier.notify("READY=1")
+        belongings.notifier.notify("READY=1")
         Memory.giveBack()
     }
 
@@ -386,7 +389,7 @@ final class Engine {
     func stop(_ detail: String = Engine.guardStays) {
         guard !isStopped else { return }
         isStopped = true
-        Notifier.notify("STOPPING=1")
+        belongings.notifier.notify("STOPPING=1")
         tick?.cancel()
         server?.close()
         client?.close()

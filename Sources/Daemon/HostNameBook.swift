@@ -1,36 +1,19 @@
-import Glibc
 import HostNames
 import NIOCore
 import Policy
 import Portmapper
-import Synchronization
 import Warden
 
 /// What the host names of the policy resolve to, kept fresh.
 ///
-/// To resolve a name blocks, for half a minute where no name server answers, and can't be cut short. So each is asked on
-/// a thread of its own; their number is bounded, and names that were not resolved the last time leave some to the others.
+/// A name takes half a minute where no name server answers, so several are asked for at once; names that were not resolved
+/// the last time leave some places to the others.
 final class HostNameBook {
-    struct Finding: Sendable {
-        var name: String
-        var addresses: [IPAddress]?
-        var failure: String?
-    }
-
-    /// What asks the system. Both block.
-    struct Resolver: Sendable {
-        var finding: @Sendable (_ name: String) -> Finding
-        var lifetime: @Sendable (_ name: String) -> Duration
-
-        static let system = Resolver(finding: { look(up: $0) }, lifetime: { HostNames.lifetime(of: $0) })
-
-        private static func look(up name: String) -> Finding {
-            do {
-                return Finding(name: name, addresses: try HostNames.resolve(name))
-            } catch {
-                return Finding(name: name, failure: error.description)
-            }
-        }
+    /// Who is asked; both answer on the book's event loop.
+    struct Resolver {
+        /// Fails with whatever is to be told.
+        var addresses: (_ name: String) -> EventLoopFuture<[IPAddress]>
+        var lifetime: (_ name: String) -> EventLoopFuture<Duration>
     }
 
     /// Names that are asked for at once; the others wait.
@@ -58,7 +41,7 @@ final class HostNameBook {
     private var lastRound = 0
     private let loop: any EventLoop
     private let resolver: Resolver
-    private let life = Life()
+    private var isClosed = false
     /// A name resolves to something else, or can't be resolved any more.
     private let changed: (_ failure: String?) -> Void
 
@@ -69,7 +52,7 @@ final class HostNameBook {
     }
 
     init(
-        on loop: any EventLoop, resolver: Resolver = .system, changed: @escaping (_ failure: String?) -> Void
+        on loop: any EventLoop, resolver: Resolver, changed: @escaping (_ failure: String?) -> Void
     ) {
         self.loop = loop
         self.resolver = resolver
@@ -163,46 +146,30 @@ final class HostNameBook {
     private func start(_ name: String) {
         queued.remove(name)
         asking.insert(name)
-        run(name, resolver.finding) {
-            $0.found($1)
-        } failed: { book, code in
-            let why = "there is no thread to be had: \(String(cString: strerror(code)))"
-            book.found(Finding(name: name, failure: "can't resolve \"\(name)\": \(why)"))
-        }
+        let this = NIOLoopBound(self, eventLoop: loop)
+        resolver.addresses(name).whenComplete { this.value.found(name, $0) }
     }
 
     /// The TTL is asked for behind the answer's back: a DNS server may take long to say that it knows none.
     private func learnLifetime(of name: String) {
         learning.insert(name)
-        run(name, resolver.lifetime) { book, lifetime in
-            book.learning.remove(name)
-            if book.due[name] != nil, book.failures[name] == nil { book.due[name] = HostClock.now() + lifetime }
-            book.startNext()
-        } failed: { book, _ in
-            book.learning.remove(name)
-        }
+        let this = NIOLoopBound(self, eventLoop: loop)
+        resolver.lifetime(name).whenComplete { this.value.learned(name, $0) }
     }
 
-    /// - Parameter failed: there was no thread; with errno's number.
-    private func run<Value: Sendable>(
-        _ name: String, _ work: @escaping @Sendable (String) -> Value,
-        then done: @escaping @Sendable (HostNameBook, Value) -> Void,
-        failed: @escaping @Sendable (HostNameBook, Int32) -> Void
-    ) {
-        let this = NIOLoopBound(self, eventLoop: loop)
-        let (loop, life) = (loop, life)
-        let code = BlockingCall.start {
-            let value = work(name)
-            life.whileItLasts { loop.execute { done(this.value, value) } }
+    private func learned(_ name: String, _ lifetime: Result<Duration, any Error>) {
+        learning.remove(name)
+        if case .success(let lifetime) = lifetime, due[name] != nil, failures[name] == nil {
+            due[name] = HostClock.now() + lifetime
         }
-        if code != 0 { loop.execute { failed(this.value, code) } }
+        startNext()
     }
 
     /// A name that can't be resolved keeps the addresses that it had: a resolver's fault must not unmount anybody.
-    private func found(_ finding: Finding) {
-        let name = finding.name
+    private func found(_ name: String, _ finding: Result<[IPAddress], any Error>) {
+        guard !isClosed else { return }
         asking.remove(name)
-        if due[name] != nil { note(finding) }
+        if due[name] != nil { note(name, finding) }
         for number in rounds.keys.sorted() {
             rounds[number]?.waiting.remove(name)
             if rounds[number]?.waiting.isEmpty == true { rounds.removeValue(forKey: number)?.promise.succeed() }
@@ -210,22 +177,22 @@ final class HostNameBook {
         startNext()
     }
 
-    private func note(_ finding: Finding) {
-        let name = finding.name
-        if let fresh = finding.addresses {
+    private func note(_ name: String, _ finding: Result<[IPAddress], any Error>) {
+        switch finding {
+        case .success(let fresh):
             failures[name] = nil
             due[name] = HostClock.now() + HostNames.lifetimeUnknown
             if !ageless.contains(name) { ageless.append(name) }
             guard fresh != addresses[name] else { return }
             addresses[name] = fresh
             changed(nil)
-        } else {
+        case .failure(let error):
             let count = failures[name] ?? 0
             failures[name] = count + 1
             due[name] = HostClock.now() + Self.pause(after: count)
             guard count == 0 else { return }
             let stays = addresses[name] == nil ? "until it can be, it is nobody's" : "its last addresses stay in use"
-            changed("\(finding.failure ?? ""); \(stays)")
+            changed("\(error); \(stays)")
         }
     }
 
@@ -234,24 +201,11 @@ final class HostNameBook {
         return min(retryMin * (1 << doublings), HostNames.lifetimeUnknown)
     }
 
-    /// What still blocks ends with the process.
+    /// What is still answered counts for nothing.
     func close() {
-        life.end()
+        isClosed = true
         for round in rounds.values { round.promise.succeed() }
         rounds = [:]
         (waiting, ageless, queued) = ([], [], [])
-    }
-
-    /// As long as the event loop takes tasks.
-    private final class Life: Sendable {
-        private let isOver = Mutex(false)
-
-        func whileItLasts(_ body: () -> Void) {
-            isOver.withLock { isOver in
-                if !isOver { body() }
-            }
-        }
-
-        func end() { isOver.withLock { $0 = true } }
     }
 }

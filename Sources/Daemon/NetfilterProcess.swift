@@ -45,7 +45,7 @@ final class NetfilterProcess {
     ///   kernel may end it with that one, and of files it reads no more than under the unit.
     static func start(
         _ load: LoadResult, configuration: String?, user: ServiceUser? = nil
-    ) throws(SandboxError) -> ChildProcess {
+    ) throws(SandboxError) -> ChildProcess<Channel> {
         let bytesMax = MessageLimits.messageBytesMax
         if let child = try Reexecution.child(messageBytesMax: bytesMax, waitMax: replyWaitMax) {
             // Its name is now that of the link in /proc.

@@ -19,7 +19,7 @@ public enum ServeError: Error, CustomStringConvertible {
     case tableRefused(String)
     case setting(SettingFault)
     case user(SandboxError)
-    case netfilterProcess(String)
+    case processLost(String)
 
     public var description: String {
         switch self {
@@ -38,7 +38,7 @@ public enum ServeError: Error, CustomStringConvertible {
         case .user(let error):
             "rpcwarden: \(error); leave it CAP_SETUID, CAP_SETGID and CAP_SETPCAP, or start it as that user with the"
                 + " ambient capabilities CAP_NET_ADMIN and CAP_NET_BIND_SERVICE (docs/COOKBOOK.md, containers)"
-        case .netfilterProcess(let detail): "rpcwarden: ended, for \(detail); guard and grants stay in the kernel"
+        case .processLost(let detail): "rpcwarden: ended, for \(detail); guard and grants stay in the kernel"
         }
     }
 }
@@ -47,6 +47,9 @@ public enum ServeError: Error, CustomStringConvertible {
 ///
 /// - Parameter configuration: `nil`: the default path, which may be missing.
 public func serve(configuration: String?) throws {
+    // Before there is anything in memory, for the connector keeps what there is.
+    let user = ServiceUser.needed()
+    let connector = Reexecution.isNeeded ? nil : try ConnectorProcess.start(user: user)
     let load = PolicyLoader().load(configurationPath: configuration)
     let tell = { for diagnostic in load.diagnostics { writeError(diagnostic.description) } }
     // Invariant 1: without a policy that can be read whole, nothing starts.
@@ -57,19 +60,23 @@ public func serve(configuration: String?) throws {
     try Memory.returnsLargeBlocks()
     // What reading took, before there are two processes that have it.
     Memory.giveBack()
-    let startup = Startup(settings: load.settings, user: ServiceUser.needed())
-    let netfilter = try NetfilterProcess.start(load, configuration: configuration, user: startup.user)
-    // Not before: that may execute the program anew.
+    let startup = Startup(settings: load.settings, user: user)
+    let netfilter = try NetfilterProcess.start(load, configuration: configuration, user: user)
+    // It has executed the program anew otherwise.
+    guard let connector else { throw ServeError.processLost("the connector was not started") }
     tell()
     let signals = blockedSignals()
-    let (sockets, state) = try takePlaces(startup)
+    let belongings = try takePlaces(startup)
     if let warning = startup.unreadable(load.filesRead) { writeError(warning) }
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let loop = group.next()
     let engine = try loop.submit {
-        let client = try NetfilterClient(netfilter.channel)
-        let engine = try Engine(on: loop, load, configuration: configuration, client, state: state)
-        return (NIOLoopBound(engine, eventLoop: loop), try engine.start(at: sockets))
+        let processes = try Processes(
+            connector: ConnectorClient(
+                connector.channel, rpcbindPath: load.settings.rpcbind.socketPath, on: loop),
+            netfilter: NetfilterClient(netfilter.channel))
+        let engine = try Engine(on: loop, load, configuration: configuration, processes, belongings)
+        return (NIOLoopBound(engine, eventLoop: loop), try engine.start())
     }.wait()
     try engine.1.wait()
     wait(for: signals, onHangup: { loop.execute { engine.0.value.refresh() } })
@@ -77,20 +84,21 @@ public func serve(configuration: String?) throws {
     try loop.flatSubmit { engine.0.value.saveGuard() }.wait()
     let loss = try loop.submit {
         engine.0.value.stop()
-        return engine.0.value.netfilter.loss
+        return engine.0.value.processes.loss
     }.wait()
+    try loop.flatSubmit { engine.0.value.processes.connector.close() }.wait()
     try group.syncShutdownGracefully()
     netfilter.awaitEnd()
-    if let loss { throw ServeError.netfilterProcess(loss) }
+    connector.awaitEnd()
+    if let loss { throw ServeError.processLost(loss) }
 }
 
 /// Sockets and folders, as who the daemon was started as; then it is no more than it needs to be.
-private func takePlaces(_ startup: Startup) throws -> ([ListeningSocket], StateFolder?) {
+private func takePlaces(_ startup: Startup) throws -> Belongings {
     let state = startup.makeStateFolder()
     do {
         try startup.makeRunDirectory()
-        let sockets = try listeningSockets(startup.settings)
-        return (sockets, try startup.giveUpRights(state))
+        return try startup.giveUpRights(try listeningSockets(startup.settings), state)
     } catch let fault as SettingFault {
         throw ServeError.setting(fault)
     }

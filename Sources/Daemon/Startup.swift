@@ -1,4 +1,7 @@
+import AuditLog
+import Control
 import Glibc
+import PortmapServer
 import Sandbox
 import Warden
 
@@ -12,6 +15,18 @@ public struct SettingFault: Error, Hashable, Sendable, CustomStringConvertible {
     public var description: String {
         "\(setting): \"\(value)\": \(String(cString: strerror(code))); \(remedy)"
     }
+}
+
+/// What the daemon has opened, or asked about, while it still might.
+struct Belongings {
+    var listening: [ListeningSocket]
+    /// Where the guard is kept; `nil`: nowhere.
+    var state: StateFolder?
+    var audit: AuditDestination
+    var control: ControlSocket
+    var notifier: Notifier
+    /// Of registrations, as rpcbind shows them: who is who may be asked by a socket.
+    var trustedOwners: Set<String>
 }
 
 /// From the rights that the daemon is started with to those that it keeps.
@@ -59,23 +74,27 @@ struct Startup {
 
     // MARK: As the one that strangers talk to
 
-    /// Every socket below 1024 is bound: from here on this process has no capability at all, and is not root's.
+    /// Every socket below 1024 is bound: from here on this process has no capability at all, is not root's, and makes no
+    /// unix socket but those that it makes here.
     ///
-    /// - Returns: the state folder, if it can be reached as the one that the process has become.
-    func giveUpRights(_ state: StateFolder?) throws -> StateFolder? {
+    /// - Parameter state: the state folder; left out if it can't be reached as the one that the process has become.
+    func giveUpRights(_ listening: [ListeningSocket], _ state: StateFolder?) throws -> Belongings {
         if let user {
             do throws(SandboxError) { try Privileges.become(user) } catch { throw ServeError.user(error) }
         }
         try Privileges.keep(only: nil)
         try checkRunDirectory()
-        try checkAuditFile()
-        let state = reachable(state)
+        let belongings = Belongings(
+            listening: listening, state: reachable(state), audit: try auditDestination(),
+            control: try ControlSocket(at: settings.controlPath), notifier: Notifier(),
+            trustedOwners: Owners.trusted(settings.rpcbind))
         // Where either is missing, the netfilter process says so.
         _ = try Privileges.onlyWriteFiles(
-            beneath: Set(([settings.controlPath] + auditPaths).map(folder) + (state.map { [$0.path] } ?? [])).sorted(),
-            usesAbstractSockets: getenv("NOTIFY_SOCKET").map { $0.pointee == UInt8(ascii: "@") } ?? false)
-        _ = try Privileges.noUnneededCalls()
-        return state
+            beneath: Set(([settings.controlPath] + auditPaths).map(folder) + (belongings.state.map { [$0.path] } ?? []))
+                .sorted(),
+            usesAbstractSockets: belongings.notifier.isAbstract)
+        _ = try Privileges.noUnneededCalls(makesUnixSockets: false)
+        return belongings
     }
 
     /// A guard that can't be saved keeps nobody from being served.
@@ -103,16 +122,15 @@ struct Startup {
             + "install -d -o \(owner) \(folder(of: path)), and write control: \(path)"
     }
 
-    /// It will be opened again, by this user: at each SIGHUP.
-    private func checkAuditFile() throws(SettingFault) {
-        guard settings.audit.destination == .file, let path = settings.audit.file else { return }
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o640)
-        guard descriptor < 0 else {
-            close(descriptor)
-            return
+    /// A file will be opened again, by this user: at each SIGHUP.
+    private func auditDestination() throws -> AuditDestination {
+        do throws(AuditLogError) {
+            return try AuditDestination(settings.audit)
+        } catch {
+            guard settings.audit.destination == .file, let path = settings.audit.file else { throw error }
+            throw SettingFault(
+                setting: "audit.file", value: path, code: error.code, remedy: auditRemedy(path, error.code))
         }
-        let code = errno
-        throw SettingFault(setting: "audit.file", value: path, code: code, remedy: auditRemedy(path, code))
     }
 
     func auditRemedy(_ path: String, _ code: Int32) -> String {

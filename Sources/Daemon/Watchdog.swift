@@ -14,9 +14,9 @@ struct Watchdog {
         period = isOurs ? limit.map { .microseconds($0 / 4) } : nil
     }
 
-    mutating func timeAdvanced(to now: Instant) {
+    mutating func timeAdvanced(to now: Instant, _ notifier: Notifier) {
         guard let period, now >= next else { return }
         next = now + period
-        Notifier.notify("WATCHDOG=1")
+        notifier.notify("WATCHDOG=1")
     }
 }

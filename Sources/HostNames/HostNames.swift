@@ -7,11 +7,12 @@ public enum HostNames {
     /// A name that can't be resolved, in the resolver's words.
     public struct Failure: Error, Hashable, Sendable, CustomStringConvertible {
         public var name: String
-        public var detail: String
-        /// Asking again may help.
-        public var isTemporary: Bool
+        /// Of getaddrinfo(3), EAI_….
+        public var code: Int32
 
-        public var description: String { "can't resolve \"\(name)\": \(detail)" }
+        public init(name: String, code: Int32) { (self.name, self.code) = (name, code) }
+
+        public var description: String { "can't resolve \"\(name)\": \(String(cString: gai_strerror(code)))" }
     }
 
     /// A policy names hosts, not services with hundreds of addresses.
@@ -23,9 +24,7 @@ public enum HostNames {
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
         var list: UnsafeMutablePointer<addrinfo>?
         let code = getaddrinfo(name, nil, &hints, &list)
-        guard code == 0 else {
-            throw Failure(name: name, detail: String(cString: gai_strerror(code)), isTemporary: code == EAI_AGAIN)
-        }
+        guard code == 0 else { throw Failure(name: name, code: code) }
         defer { freeaddrinfo(list) }
         var addresses: Set<IPAddress> = []
         var next = list
@@ -39,8 +38,11 @@ public enum HostNames {
     /// How long the name's addresses may be used before they are resolved again.
     public static func lifetime(of name: String) -> Duration {
         let seconds = rpcw_name_ttl(name)
-        return seconds == 0 ? lifetimeUnknown : min(max(.seconds(seconds), lifetimeMin), lifetimeMax)
+        return seconds == 0 ? lifetimeUnknown : bounded(.seconds(seconds))
     }
+
+    /// To what we take from others.
+    public static func bounded(_ lifetime: Duration) -> Duration { min(max(lifetime, lifetimeMin), lifetimeMax) }
 
     /// Names from /etc/hosts and the like have no TTL.
     public static let lifetimeUnknown: Duration = .seconds(60)

@@ -7,7 +7,8 @@ import Warden
 
 /// Asks the real rpcbind, over a stream to its unix socket alone: it has no network.
 ///
-/// Belongs to one event loop, as does the closure that takes the answers. The stream is connected when it is needed.
+/// Belongs to one event loop, as do its closures. The stream is connected when it is needed, by somebody else: this process
+/// can't.
 ///
 /// ```
 /// idle ──ask──▶ connecting ──▶ connected ──broken──▶ idle
@@ -29,6 +30,7 @@ public final class RpcbindClient {
     fileprivate let trustedOwners: Set<String>
     private let timeout: Duration
     private let clock: () -> Instant
+    private let connected: () -> EventLoopFuture<NIOBSDSocket.Handle>
     private let answered: (Question, Answer) -> Void
     fileprivate let delivered: () -> Void
     private var pipeline: Pipeline
@@ -38,14 +40,16 @@ public final class RpcbindClient {
     private var listing: (results: [UInt8], decoded: Listing)?
 
     /// - Parameters:
+    ///   - connected: makes a connection to rpcbind's socket.
     ///   - trustedOwners: as rpcbind shows them; of a long listing their registrations are kept first.
     ///   - delivered: the answers that arrived together have all been told of.
     public init(
         on loop: any EventLoop, settings: Settings.Rpcbind, trustedOwners: Set<String>,
-        clock: @escaping () -> Instant, answered: @escaping (Question, Answer) -> Void,
-        delivered: @escaping () -> Void
+        clock: @escaping () -> Instant, connected: @escaping () -> EventLoopFuture<NIOBSDSocket.Handle>,
+        answered: @escaping (Question, Answer) -> Void, delivered: @escaping () -> Void
     ) {
         self.loop = loop
+        self.connected = connected
         path = settings.socketPath
         self.trustedOwners = trustedOwners
         timeout = settings.timeout
@@ -112,7 +116,7 @@ public final class RpcbindClient {
         let this = NIOLoopBound(self, eventLoop: loop)
         opened().whenComplete { result in
             switch result {
-            case .success(let channel): this.value.connected(channel)
+            case .success(let channel): this.value.opened(channel)
             case .failure(let error): this.value.connectFailed("\(error)")
             }
         }
@@ -120,16 +124,18 @@ public final class RpcbindClient {
 
     private func opened() -> EventLoopFuture<any Channel> {
         let this = NIOLoopBound(self, eventLoop: loop)
-        return ClientBootstrap(group: loop).connectTimeout(TimeAmount(timeout))
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(StreamHandler(this.value))
+        return connected().flatMap { descriptor in
+            ClientBootstrap(group: this.value.loop)
+                .channelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        try channel.pipeline.syncOperations.addHandler(StreamHandler(this.value))
+                    }
                 }
-            }
-            .connect(unixDomainSocketPath: path)
+                .withConnectedSocket(descriptor)
+        }
     }
 
-    private func connected(_ channel: any Channel) {
+    private func opened(_ channel: any Channel) {
         if case .closed = state { return channel.close(promise: nil) }
         guard channel.isActive else { return connectFailed("the connection was closed at once") }
         state = .connected(channel)

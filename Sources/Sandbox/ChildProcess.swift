@@ -2,29 +2,9 @@ import CSandbox
 import Glibc
 
 /// A process that this one forked off, and the channel to it.
-public struct ChildProcess: Sendable {
+public struct ChildProcess<Channel: Sendable>: Sendable {
     public let processID: Int32
     public let channel: Channel
-
-    /// Runs `body` in a process of its own, which ends with what it returns, and at the latest with this one.
-    ///
-    /// There must be no other thread yet: a lock that one holds would stay held in the child.
-    public static func fork(
-        messageBytesMax: Int, waitMax: Duration, running body: (Channel) -> Int32
-    ) throws(SandboxError) -> ChildProcess {
-        let ends = try Channel.pair(messageBytesMax: messageBytesMax, waitMax: waitMax)
-        let parent = getpid()
-        let child = csb_fork()
-        guard child >= 0 else { throw SandboxError(doing: "making a process", errno: -child) }
-        guard child > 0 else {
-            for number in [SIGTERM, SIGINT, SIGHUP, SIGPIPE] { signal(number, SIG_IGN) }
-            guard csb_die_with(parent) == 0, csb_close_all_but(ends.second.input, ends.second.output) == 0
-            else { _exit(1) }
-            _exit(body(ends.second))
-        }
-        ends.second.close()
-        return ChildProcess(processID: child, channel: ends.first)
-    }
 
     /// Waits for its end: it ends when the channel is closed.
     /// - Returns: how it ended, as `waitpid` tells.
@@ -33,5 +13,46 @@ public struct ChildProcess: Sendable {
         var status: Int32 = 0
         while waitpid(processID, &status, 0) < 0, errno == EINTR {}
         return status
+    }
+}
+
+extension ChildProcess {
+    fileprivate static func fork(
+        _ here: Channel, keeping one: Int32, _ other: Int32, running body: () -> Int32
+    ) throws(SandboxError) -> Self {
+        let parent = getpid()
+        let child = csb_fork()
+        guard child >= 0 else { throw SandboxError(doing: "making a process", errno: -child) }
+        guard child > 0 else {
+            for number in [SIGTERM, SIGINT, SIGHUP, SIGPIPE] { signal(number, SIG_IGN) }
+            guard csb_die_with(parent) == 0, csb_close_all_but(one, other) == 0 else { _exit(1) }
+            _exit(body())
+        }
+        return Self(processID: child, channel: here)
+    }
+}
+
+extension ChildProcess where Channel == Sandbox.Channel {
+    /// Runs `body` in a process of its own, which ends with what it returns, and at the latest with this one.
+    ///
+    /// There must be no other thread yet: a lock that one holds would stay held in the child.
+    public static func fork(
+        messageBytesMax: Int, waitMax: Duration, running body: (Channel) -> Int32
+    ) throws(SandboxError) -> Self {
+        let ends = try Channel.pair(messageBytesMax: messageBytesMax, waitMax: waitMax)
+        let child = try fork(ends.first, keeping: ends.second.input, ends.second.output) { body(ends.second) }
+        ends.second.close()
+        return child
+    }
+}
+
+extension ChildProcess where Channel == PacketChannel {
+    /// Likewise, with a channel that carries descriptors.
+    public static func fork(messageBytesMax: Int, running body: (Channel) -> Int32) throws(SandboxError) -> Self {
+        let ends = try PacketChannel.pair(messageBytesMax: messageBytesMax)
+        let descriptor = ends.second.descriptor
+        let child = try fork(ends.first, keeping: descriptor, descriptor) { body(ends.second) }
+        ends.second.close()
+        return child
     }
 }

@@ -60,9 +60,10 @@ public enum Privileges {
     }
 
     /// Seccomp: no system calls that neither the daemon nor its libraries need.
+    /// - Parameter makesUnixSockets: otherwise it has those that it needs already.
     /// - Returns: `false` if the kernel has none.
-    public static func noUnneededCalls() throws(SandboxError) -> Bool {
-        try isDone(csb_deny_calls(), "restricting system calls")
+    public static func noUnneededCalls(makesUnixSockets: Bool) throws(SandboxError) -> Bool {
+        try isDone(csb_deny_calls(makesUnixSockets ? 1 : 0), "restricting system calls")
     }
 
     private static func isDone(_ number: Int32, _ doing: String) throws(SandboxError) -> Bool {

@@ -12,7 +12,7 @@ public enum Reexecution {
     public static var isNeeded: Bool { geteuid() != 0 && csb_capabilities_are_fixed() == EPERM }
 
     /// Comes back only with an error.
-    public static func execute(with child: ChildProcess) -> SandboxError {
+    public static func execute(with child: ChildProcess<Channel>) -> SandboxError {
         let failure = { (number: Int32) in SandboxError(doing: "executing the program anew", errno: number) }
         let number = csb_clear_ambient()
         guard number == 0 else { return failure(number) }
@@ -26,7 +26,7 @@ public enum Reexecution {
     }
 
     /// The child that the program had before it was executed anew.
-    public static func child(messageBytesMax: Int, waitMax: Duration) throws(SandboxError) -> ChildProcess? {
+    public static func child(messageBytesMax: Int, waitMax: Duration) throws(SandboxError) -> ChildProcess<Channel>? {
         guard let text = getenv(variable).map({ String(cString: $0) }) else { return nil }
         unsetenv(variable)
         let numbers = text.split(separator: " ").compactMap { Int32($0) }

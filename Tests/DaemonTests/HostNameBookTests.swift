@@ -11,49 +11,49 @@ import Testing
 private final class FakeResolver: Sendable {
     private struct State {
         var asked: [String: Int] = [:]
-        var running: Set<String> = []
-        var answers: [String: DispatchSemaphore] = [:]
-        var addresses: [String: [IPAddress]] = [:]
+        var waiting: [String: EventLoopPromise<[IPAddress]>] = [:]
+        /// Answers that came before their question.
+        var ready: [String: Result<[IPAddress], any Error>] = [:]
+    }
 
-        mutating func semaphore(of name: String) -> DispatchSemaphore {
-            if let semaphore = answers[name] { return semaphore }
-            let semaphore = DispatchSemaphore(value: 0)
-            answers[name] = semaphore
-            return semaphore
-        }
+    struct Unresolved: Error, CustomStringConvertible {
+        var description: String
     }
 
     private let state = Mutex(State())
     private let question = DispatchSemaphore(value: 0)
 
-    var resolver: HostNameBook.Resolver {
-        .init(finding: { self.find($0) }, lifetime: { _ in .seconds(60) })
+    func resolver(on loop: any EventLoop) -> HostNameBook.Resolver {
+        .init(
+            addresses: { self.find($0, loop) }, lifetime: { _ in loop.makeSucceededFuture(.seconds(60)) })
     }
 
     var asked: [String: Int] { state.withLock { $0.asked } }
-    var running: Set<String> { state.withLock { $0.running } }
+    var running: Set<String> { state.withLock { Set($0.waiting.keys) } }
 
-    private func find(_ name: String) -> HostNameBook.Finding {
+    private func find(_ name: String, _ loop: any EventLoop) -> EventLoopFuture<[IPAddress]> {
+        let promise = loop.makePromise(of: [IPAddress].self)
         let answer = state.withLock { state in
             state.asked[name, default: 0] += 1
-            state.running.insert(name)
-            return state.semaphore(of: name)
+            let answer = state.ready.removeValue(forKey: name)
+            if answer == nil { state.waiting[name] = promise }
+            return answer
         }
+        if let answer { promise.completeWith(answer) }
         question.signal()
-        answer.wait()
-        let addresses = state.withLock { state in
-            state.running.remove(name)
-            return state.addresses[name]
-        }
-        return HostNameBook.Finding(name: name, addresses: addresses, failure: addresses == nil ? "no \(name)" : nil)
+        return promise.futureResult
     }
 
     /// - Parameter addresses: `nil`: it can't be resolved.
     func answer(_ name: String, _ addresses: [IPAddress]?) {
-        state.withLock { state in
-            state.addresses[name] = addresses
-            return state.semaphore(of: name)
-        }.signal()
+        let answer: Result<[IPAddress], any Error> =
+            if let addresses { .success(addresses) } else { .failure(Unresolved(description: "no \(name)")) }
+        let promise = state.withLock { state in
+            let promise = state.waiting.removeValue(forKey: name)
+            if promise == nil { state.ready[name] = answer }
+            return promise
+        }
+        promise?.completeWith(answer)
     }
 
     func awaitQuestions(_ count: Int) {
@@ -77,7 +77,8 @@ private final class Shelf: Sendable {
         self.loop = loop
         let told = Told()
         book = try loop.submit {
-            NIOLoopBound(HostNameBook(on: loop, resolver: fake.resolver) { told.tell?($0) }, eventLoop: loop)
+            NIOLoopBound(
+                HostNameBook(on: loop, resolver: fake.resolver(on: loop)) { told.tell?($0) }, eventLoop: loop)
         }.wait()
         try loop.submit { [self] in told.tell = { self.noteChange($0) } }.wait()
     }

@@ -3,19 +3,37 @@ import Portmapper
 import Testing
 
 extension LabTests {
-    @Suite("The daemon's two processes")
+    @Suite("The daemon's processes")
     struct SandboxTests {
         private struct Processes {
             var front: Int32
             var netfilter: Int32
+            var connector: Int32
 
             init(_ lab: Lab) throws {
                 let text = try String(contentsOfFile: "\(lab.state)/daemon.pid", encoding: .utf8)
                 front = try #require(Int32(text.trimmingCharacters(in: .whitespacesAndNewlines)))
-                let children = try String(contentsOfFile: "/proc/\(front)/task/\(front)/children", encoding: .utf8)
+                let children = try Self.children(of: front)
+                try #require(children.count == 2, "children of \(front): \(children)")
+                netfilter = try #require(children["rpcwarden-nft"])
+                connector = try #require(children["rpcwarden-con"])
+            }
+
+            /// By their names.
+            static func children(of pid: Int32) throws -> [String: Int32] {
+                let numbers = try String(contentsOfFile: "/proc/\(pid)/task/\(pid)/children", encoding: .utf8)
                     .split(separator: " ").compactMap { Int32($0) }
-                try #require(children.count == 1, "children of \(front): \(children)")
-                netfilter = children[0]
+                return try Dictionary(numbers.map { (try status($0)["Name"] ?? "", $0) }) { first, _ in first }
+            }
+
+            var all: [Int32] { [front, netfilter, connector] }
+
+            /// The main thread's, made as whoever has taken the process over would make it.
+            static func result(ofCall number: Int, _ arguments: Int..., in pid: Int32) throws -> Int {
+                let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+                    .appendingPathComponent("../../scripts/lab.d/inject.pl").standardizedFileURL.path
+                let output = try run(["perl", script, "\(pid)", "\(number)"] + arguments.map { "\($0)" })
+                return try #require(Int(output.text.trimmingCharacters(in: .whitespacesAndNewlines)), "\(output)")
             }
 
             static func status(_ pid: Int32) throws -> [String: String] {
@@ -47,55 +65,88 @@ extension LabTests {
         private static let none = "0000000000000000"
 
         @Test(
-            "the one that strangers talk to has no capability; the other has CAP_NET_ADMIN, and none but netlink's sockets",
+            "the one that strangers talk to has no capability; one has CAP_NET_ADMIN, and none but netlink's sockets",
             .lab(.rpcbind, .daemon, policy: Policies.echoes()))
         func privileges() async throws {
             let lab = try Lab.current
             let processes = try Processes(lab)
-            let (front, netfilter) = (
-                try Processes.status(processes.front), try Processes.status(processes.netfilter)
+            let (front, netfilter, connector) = (
+                try Processes.status(processes.front), try Processes.status(processes.netfilter),
+                try Processes.status(processes.connector)
             )
             for key in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
-                #expect(front[key] == Self.none, "\(key)")
+                #expect(front[key] == Self.none && connector[key] == Self.none, "\(key)")
                 let isKept = key == "CapPrm" || key == "CapEff"
                 #expect(netfilter[key] == (isKept ? "0000000000001000" : Self.none), "\(key)")
             }
-            #expect(front["NoNewPrivs"] == "1" && netfilter["NoNewPrivs"] == "1")
-            #expect(netfilter["Threads"] == "1" && netfilter["Seccomp"] == "2", "\(netfilter)")
+            for process in [front, netfilter, connector] {
+                #expect(process["NoNewPrivs"] == "1" && process["Seccomp"] == "2", "\(process)")
+            }
+            #expect(netfilter["Threads"] == "1", "\(netfilter)")
             #expect(front["Name"] == "rpcwarden" && netfilter["Name"] == "rpcwarden-nft")
             // Root started it.
-            for process in [front, netfilter] {
+            for process in [front, netfilter, connector] {
                 for key in ["Uid", "Gid"] {
                     let numbers = process[key]?.split(separator: "\t")
                     #expect(numbers?.count == 4 && numbers?.contains("0") == false, "\(key): \(process)")
                 }
                 #expect(process["Groups"] == "")
             }
-            #expect(front["Seccomp"] == "2")
             // Standard input, output, error; the channel's two; table, addresses, flows, monitor, drop log.
             let descriptors = try Processes.descriptors(processes.netfilter)
             #expect(descriptors.count == 10, "\(descriptors)")
+            // Standard input, output, error; its channel.
+            #expect(try Processes.descriptors(processes.connector).count == 4)
             let inet = try lab.exec(.server, "ss", "-lntupH")
             #expect(inet.text.contains("pid=\(processes.front),"), "\(inet)")
             #expect(!inet.text.contains("pid=\(processes.netfilter),"), "\(inet)")
         }
 
+        #if arch(x86_64)
+            @Test(
+                "whoever takes over the one that strangers talk to makes no unix socket, by none of its threads",
+                .lab(.rpcbind, .daemon, policy: Policies.echoes()))
+            func unixSockets() async throws {
+                let lab = try Lab.current
+                let processes = try Processes(lab)
+                let (socket, socketpair, getpid, noFamily, denied) = (41, 53, 39, -97, -1)
+                for pid in [processes.front, processes.connector] {
+                    #expect(try Processes.result(ofCall: getpid, in: pid) == Int(pid), "so they are made")
+                }
+                for kind in [1, 2, 5] {
+                    #expect(try Processes.result(ofCall: socket, 1, kind, in: processes.front) == noFamily)
+                    #expect(try Processes.result(ofCall: socketpair, 1, kind, in: processes.front) == noFamily)
+                    #expect(try Processes.result(ofCall: socket, 1, kind, in: processes.netfilter) == denied)
+                }
+                #expect(try Processes.result(ofCall: socket, 1, 1, in: processes.connector) >= 0, "but the one for it")
+                let threads = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(processes.front)/task")
+                    .map { try #require(Int32($0)) }
+                #expect(threads.count >= 4, "main, loop, audit log, connector's answers")
+                for thread in threads {
+                    #expect(try Processes.status(thread)["Seccomp_filters"] == "1", "\(thread)")
+                }
+            }
+        #endif
+
         @Test(
-            "killing either ends the other, leaves the guard and no process, and a restart goes on",
-            .lab(.rpcbind, .daemon, policy: Policies.echoes()), arguments: [true, false])
-        func killed(isFront: Bool) async throws {
+            "killing any ends the others, leaves the guard and no process, and a restart goes on",
+            .lab(.rpcbind, .daemon, policy: Policies.echoes()),
+            arguments: ["rpcwarden", "rpcwarden-nft", "rpcwarden-con"])
+        func killed(name: String) async throws {
             let lab = try Lab.current
             let echo = Echo()
             try await lab.start(echo)
             try lab.lookUp(echo)
             let issued = try lab.grants().map(\.issued)
             let processes = try Processes(lab)
-            #expect(Glibc.kill(isFront ? processes.front : processes.netfilter, SIGKILL) == 0)
-            try await eventually("both have ended", within: .seconds(2)) {
-                Processes.isGone(processes.front) && Processes.isGone(processes.netfilter)
+            let victim = try processes.all.first { try Processes.status($0)["Name"] == name }
+            #expect(Glibc.kill(try #require(victim), SIGKILL) == 0)
+            try await eventually("all have ended", within: .seconds(2)) {
+                processes.all.allSatisfy(Processes.isGone)
             }
-            if !isFront {
-                #expect(lab.log("daemon").contains("the netfilter process is gone"), "\(lab.log("daemon"))")
+            if name != "rpcwarden" {
+                let told = name == "rpcwarden-nft" ? "the netfilter process is gone" : "the connector is gone"
+                #expect(lab.log("daemon").contains(told), "\(lab.log("daemon"))")
                 #expect(try lab.events(.stopped).count == 1)
             }
             #expect(try lab.connect(echo) == "connected")
@@ -215,9 +266,8 @@ extension LabTests {
                 .trimmingCharacters(in: .whitespacesAndNewlines)
             let front = try String(contentsOfFile: "/proc/\(shell)/task/\(shell)/children", encoding: .utf8)
                 .trimmingCharacters(in: .whitespaces)
-            let netfilter = try String(contentsOfFile: "/proc/\(front)/task/\(front)/children", encoding: .utf8)
-                .trimmingCharacters(in: .whitespaces)
-            #expect(Glibc.kill(try #require(Int32(netfilter)), SIGKILL) == 0)
+            let netfilter = try Processes.children(of: try #require(Int32(front)))["rpcwarden-nft"]
+            #expect(Glibc.kill(try #require(netfilter), SIGKILL) == 0)
             try await eventually("serve has ended") { lab.log("daemon").contains("ended: 2") }
             #expect(lab.log("daemon").contains("rpcwarden: ended, for the netfilter process is gone"))
         }

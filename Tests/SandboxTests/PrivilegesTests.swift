@@ -192,11 +192,14 @@ struct PrivilegesTests {
         }
     }
 
-    @Test("makes no system call that nothing of the daemon needs; threads, files and sockets are as ever")
-    func deniedCalls() throws {
+    @Test(
+        "makes no system call that nothing of the daemon needs, and no unix socket unless it is to; the rest is as ever",
+        arguments: [false, true])
+    func deniedCalls(makesUnixSockets: Bool) throws {
         let text = try Self.child {
             try Privileges.keep(only: nil)
-            guard try Privileges.noUnneededCalls() else { return "no seccomp" }
+            let pipes = try PacketChannel.pair(messageBytesMax: 8)
+            guard try Privileges.noUnneededCalls(makesUnixSockets: makesUnixSockets) else { return "no seccomp" }
             var thread = pthread_t()
             let made = pthread_create(&thread, nil, { _ in nil }, nil)
             if made == 0 { pthread_join(thread, nil) }
@@ -207,6 +210,11 @@ struct PrivilegesTests {
                 let descriptor = socket(family, Int32(SOCK_DGRAM.rawValue), 0)
                 return descriptor >= 0 ? "done" : errno == EAFNOSUPPORT ? "none" : "errno \(errno)"
             }
+            var pair: [Int32] = [-1, -1]
+            let paired = socketpair(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0, &pair)
+            // What there is already goes on.
+            try pipes.first.send([1], with: STDERR_FILENO, mayWait: true)
+            let isPassed = try pipes.second.receive().descriptor != nil
             let grandchild = try ChildProcess.fork(messageBytesMax: 1, waitMax: .seconds(5)) { _ in 7 }
             return [
                 made == 0 ? "done" : "errno \(made)", Self.name(open("/etc/hosts", O_RDONLY)),
@@ -215,10 +223,13 @@ struct PrivilegesTests {
                 Self.name(execv("/bin/true", [nil])), Self.name(Self.call("process_vm_readv", Int(getpid()))),
                 Self.name(Self.call("ptrace", 0)), Self.name(Self.call("shmget", 0, 4096, 0o1600)),
             ].joined(separator: " ") + "; " + sockets.joined(separator: " ")
+                + "; \(paired == 0 ? "done" : "none") \(isPassed)"
         }
+        let unix = makesUnixSockets ? "done" : "none"
         #expect(
             text == "no seccomp"
-                || text == "done done done EPERM EPERM EPERM EPERM EPERM EPERM; done done done done none none none")
+                || text == "done done done EPERM EPERM EPERM EPERM EPERM EPERM; "
+                    + "done done done \(unix) none none none; \(unix) true")
     }
 
     @Test("holds no descriptor of its parent but standard input, output, error, and the channel's two")

@@ -14,7 +14,7 @@ struct AuditWritingTests {
         var settings = Settings.Audit()
         settings.destination = destination
         settings.file = path
-        return try AuditLog(settings, journalPath: path, queueBytesMax: queueBytesMax)
+        return try AuditLog(AuditDestination(settings, journalPath: path), queueBytesMax: queueBytesMax)
     }
 
     private static func event(_ number: Int) -> AuditEvent {
@@ -229,7 +229,7 @@ struct AuditWritingTests {
         var settings = Settings.Audit()
         settings.destination = .file
         settings.file = "/dev/full"
-        let log = try AuditLog(settings, journalPath: "", queueBytesMax: 1000)
+        let log = try AuditLog(AuditDestination(settings), queueBytesMax: 1000)
         for number in 0..<10 { log.write(Self.event(number), at: Self.time) }
         log.close(within: .milliseconds(150))
         #expect(log.lost >= 10)

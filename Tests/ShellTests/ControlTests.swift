@@ -16,7 +16,10 @@ struct ControlTests {
         let loop = group.next()
         let path = NSTemporaryDirectory() + "rpcwarden-\(getpid())-\(UInt32.random(in: 0 ... .max)).sock"
         let server = try loop.submit {
-            NIOLoopBound(ControlServer(on: loop, path: path) { loop.makeSucceededFuture(answer($0)) }, eventLoop: loop)
+            let server = ControlServer(on: loop, socket: try ControlSocket(at: path)) {
+                loop.makeSucceededFuture(answer($0))
+            }
+            return NIOLoopBound(server, eventLoop: loop)
         }.wait()
         try loop.flatSubmit { server.value.listen() }.wait()
         try body(path)

@@ -83,11 +83,11 @@ enum GrowthSuite {
                 .init(
                     title: "A transaction (128 in flight), p50", unit: .microseconds,
                     lines: [.init(name: "", points: commits)]),
-                .init(title: "Memory, both processes", unit: .megabytes, lines: [.init(name: "", points: memory)]),
+                .init(title: "Memory, all processes", unit: .megabytes, lines: [.init(name: "", points: memory)]),
             ])
     }
 
-    /// Megabytes of both processes.
+    /// Megabytes of all processes.
     private static func both(_ site: Site) throws -> Double {
         family(of: try site.lab.pid("rpcwarden")).map(ownBytes).reduce(0, +) / 1e6
     }
@@ -123,7 +123,7 @@ enum GrowthSuite {
                 .init(title: "A decision", unit: .nanoseconds, lines: one(decisions)),
                 .init(title: "GETPORT over UDP, 128 in flight", unit: .perSecond, lines: one(rates)),
                 .init(title: "Start to READY", unit: .milliseconds, lines: one(starts)),
-                .init(title: "Memory, both processes", unit: .megabytes, lines: one(memory)),
+                .init(title: "Memory, all processes", unit: .megabytes, lines: one(memory)),
             ])
     }
 

@@ -9,7 +9,7 @@ enum SizeSuite {
 
     static func measure(_ bench: Bench) throws -> SuiteResult {
         let site = try Site.guarded(bench)
-        var figures = [try binary(bench), try memory("idle, 20 programs", site).atMost(20, "both (PSS)")]
+        var figures = [try binary(bench), try memory("idle, 20 programs", site).atMost(20, "all (PSS)")]
         figures.append(try starts("start to READY, 10 prefixes", site, Setting(morePrefixes: 10)))
         figures.append(
             try starts("start to READY, 10,000 prefixes", site, Setting(morePrefixes: prefixes)).atMost(50, "time"))
@@ -18,7 +18,7 @@ enum SizeSuite {
         try site.serve(Setting(morePrefixes: prefixes))
         // The reloads' client has one already.
         _ = try GrantSuite.load(site, LoadRun(calls: grants - 1, sources: "10.78.0.0/\(grants - 1)"))
-        figures.append(try memory("65,536 grants, 10,000 prefixes", site).atMost(40, "both (PSS)"))
+        figures.append(try memory("65,536 grants, 10,000 prefixes", site).atMost(40, "all (PSS)"))
         figures.append(try adoption(site))
         try site.end()
         return SuiteResult(figures: figures)
@@ -39,8 +39,8 @@ enum SizeSuite {
             name, what,
             [
                 .init("rpcwarden (RSS)", .megabytes, residentBytes(pids[0]) / 1e6),
-                .init("rpcwarden-nft (RSS)", .megabytes, pids.dropFirst().map(residentBytes).reduce(0, +) / 1e6),
-                .init("both (PSS)", .megabytes, pids.map(ownBytes).reduce(0, +) / 1e6),
+                .init("the other two (RSS)", .megabytes, pids.dropFirst().map(residentBytes).reduce(0, +) / 1e6),
+                .init("all (PSS)", .megabytes, pids.map(ownBytes).reduce(0, +) / 1e6),
                 .init("rpcbind (RSS)", .megabytes, residentBytes(try site.lab.pid("rpcbind")) / 1e6),
             ])
     }

@@ -37,7 +37,7 @@ struct WorkedOut {
         let calls = Self.nodes * Self.lookups
         let many = Self.many
         let mix = "v2 GETPORT, UDP, 20 programs"
-        let memory = { (grants: Int) in value("growth over grants", "\(grants) grants", "Memory, both processes") }
+        let memory = { (grants: Int) in value("growth over grants", "\(grants) grants", "Memory, all processes") }
         let each = (memory(65_536) - memory(1000)) / (65_536 - 1000)
         return [
             figure("boot: 80,000 lookups, rpcbind alone", .seconds, calls / value("throughput", mix, "rpcbind")),

@@ -41,7 +41,7 @@ int csb_name(const char *name);
 /* SIGKILL when the thread that forked ends, or did already. */
 int csb_die_with(pid_t parent);
 
-/* Closes every descriptor from 3 on but two. */
+/* Closes every descriptor from 3 on but two, which may be the same. */
 int csb_close_all_but(int one, int other);
 
 /* Blocks of so many bytes and more are mapped one by one, and given back when they are freed. */
@@ -61,8 +61,19 @@ int csb_landlock(const char *const *writable, size_t count, int abstract_sockets
  * ENOSYS: not on this kernel, or not for this architecture. */
 int csb_seccomp(void);
 
-/* Seccomp: fails what no part of the daemon needs, with EPERM; sockets of rare families, with EAFNOSUPPORT.
+/* Seccomp: fails what no part of the daemon needs, with EPERM; sockets of rare families, and unless `unix_sockets` new
+ * unix sockets, with EAFNOSUPPORT. Threads that there are already go on without it.
  * ENOSYS: not on this kernel, or not for this architecture. */
-int csb_deny_calls(void);
+int csb_deny_calls(int unix_sockets);
+
+/* Two connected unix sockets that carry whole messages, closed on exec. */
+int csb_packet_sockets(int ends[2]);
+
+/* Sends one message, and a descriptor with it unless that is negative. EAGAIN: there is no room, and it may not wait. */
+int csb_send_packet(int end, const void *bytes, size_t count, int descriptor, int may_wait);
+
+/* Waits for one message. Returns its length, also where that is more than `room`; 0: the other side is gone; below 0:
+ * -errno. `descriptor` is what came with it, closed on exec, or -1. */
+ssize_t csb_receive_packet(int end, void *bytes, size_t room, int *descriptor);
 
 #endif

@@ -1,0 +1,153 @@
+import Glibc
+import HostNames
+import ONCRPC
+import Portmapper
+import Privilege
+import Sandbox
+import Synchronization
+
+/// The process that makes the connections that the network-facing one may not make: to rpcbind's socket, and to no other
+/// that it could be asked for; and to those who resolve host names, whose answers it reads.
+///
+/// It has no capability, and no policy; a thread for each name that is being resolved, which may take half a minute.
+final class ConnectorProcess: Sendable {
+    private let channel: PacketChannel
+    private let underWay = Mutex(0)
+
+    /// As many as a ``HostNameBook`` asks for, and some more.
+    private static let underWayMax = 64
+
+    /// Forks it off, before this process has any other thread, and before it has read anything.
+    ///
+    /// - Parameter user: whom it becomes; `nil`: it is the right one.
+    static func start(user: ServiceUser?) throws(SandboxError) -> ChildProcess<PacketChannel> {
+        let parent = getpid()
+        return try ChildProcess.fork(messageBytesMax: ConnectorCall.messageBytesMax) { channel in
+            run(user, channel, parent: parent)
+        }
+    }
+
+    /// - Returns: the exit status.
+    private static func run(_ user: ServiceUser?, _ channel: PacketChannel, parent: Int32) -> Int32 {
+        let process = ConnectorProcess(channel)
+        do {
+            try Privileges.rename("rpcwarden-con")
+            if let user { try Privileges.become(user) }
+            try Privileges.keep(only: nil)
+            try Privileges.endWithParent(parent)
+            // Where either is missing, the netfilter process says so.
+            _ = try Privileges.onlyWriteFiles(beneath: [])
+            _ = try Privileges.noUnneededCalls(makesUnixSockets: true)
+        } catch {
+            process.answer(.failed("\(error)"))
+            return 1
+        }
+        do {
+            try process.serve()
+        } catch Channel.Failure.ended {
+            return 0
+        } catch {
+            writeError("rpcwarden: the connector ends: \(error)")
+            return 1
+        }
+    }
+
+    init(_ channel: PacketChannel) {
+        self.channel = channel
+    }
+
+    /// Until the other process is gone.
+    func serve() throws -> Never {
+        guard case .begin(let rpcbindPath) = try nextCall() else { throw XDRError.invalid(0) }
+        answer(.ready)
+        while true {
+            switch try nextCall() {
+            // Said once: whoever takes the other process over can't have another socket.
+            case .begin: throw XDRError.invalid(0)
+            case .connect(let number): connect(to: rpcbindPath, for: number)
+            case .resolve(let number, let name):
+                start(or: .unresolved(number, code: EAI_AGAIN)) { Self.resolved(name, for: number) }
+            case .lifetime(let number, let name):
+                start(or: .lifetime(number, HostNames.lifetimeUnknown)) { .lifetime(number, HostNames.lifetime(of: name)) }
+            }
+        }
+    }
+
+    private func nextCall() throws -> ConnectorCall {
+        let packet = try channel.receive()
+        if let descriptor = packet.descriptor { close(descriptor) }
+        return try packet.bytes.withUnsafeBytes { bytes throws(XDRError) in try ConnectorCall(decoding: bytes) }
+    }
+
+    private func answer(_ reply: ConnectorReply, with descriptor: Int32? = nil) {
+        do {
+            try channel.send(reply.encoded, with: descriptor, mayWait: true)
+        } catch {
+            // Whoever asked is gone; then the next look at the channel ends this process.
+        }
+    }
+
+    private func connect(to path: String, for number: UInt32) {
+        switch UnixSocket.connected(to: path) {
+        case .success(let descriptor):
+            answer(.connected(number, errno: 0), with: descriptor)
+            close(descriptor)
+        case .failure(let failure): answer(.connected(number, errno: failure.code))
+        }
+    }
+
+    private static func resolved(_ name: String, for number: UInt32) -> ConnectorReply {
+        do throws(HostNames.Failure) {
+            return .resolved(number, try HostNames.resolve(name))
+        } catch {
+            return .unresolved(number, code: error.code)
+        }
+    }
+
+    /// - Parameter excuse: the answer where there is no thread for it.
+    private func start(or excuse: ConnectorReply, _ work: @escaping @Sendable () -> ConnectorReply) {
+        let hasRoom = underWay.withLock { count in
+            guard count < Self.underWayMax else { return false }
+            count += 1
+            return true
+        }
+        guard hasRoom else { return answer(excuse) }
+        let code = BlockingCall.start { [self] in
+            let reply = work()
+            underWay.withLock { $0 -= 1 }
+            answer(reply)
+        }
+        guard code != 0 else { return }
+        writeError("rpcwarden: there is no thread to resolve host names: \(String(cString: strerror(code)))")
+        underWay.withLock { $0 -= 1 }
+        answer(excuse)
+    }
+}
+
+/// Unix sockets (unix(7)) that wait for nobody.
+private enum UnixSocket {
+    struct Failure: Error {
+        var code: Int32
+    }
+
+    /// EAGAIN: others, who aren't taken yet, fill the listener's queue.
+    static func connected(to path: String) -> Result<Int32, Failure> {
+        let kind = SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue
+        let descriptor = socket(AF_UNIX, Int32(kind), 0)
+        guard descriptor >= 0 else { return .failure(Failure(code: errno)) }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8.prefix($0.count - 1)) }
+        let result = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        guard result == 0 else {
+            let code = errno
+            close(descriptor)
+            return .failure(Failure(code: code))
+        }
+        return .success(descriptor)
+    }
+}

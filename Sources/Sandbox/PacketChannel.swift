@@ -1,0 +1,63 @@
+import CSandbox
+import Glibc
+
+/// One end of a stream of whole messages between two processes, each with a descriptor or none. Any thread may use it.
+public struct PacketChannel: Sendable {
+    public struct Packet: Sendable {
+        public var bytes: [UInt8]
+        /// The receiver closes it.
+        public var descriptor: Int32?
+    }
+
+    let descriptor: Int32
+    private let messageBytesMax: Int
+
+    init(descriptor: Int32, messageBytesMax: Int) {
+        self.descriptor = descriptor
+        self.messageBytesMax = messageBytesMax
+    }
+
+    public static func pair(messageBytesMax: Int) throws(SandboxError) -> (first: PacketChannel, second: PacketChannel) {
+        var ends: [Int32] = [-1, -1]
+        try check(csb_packet_sockets(&ends), "making a channel")
+        return (
+            PacketChannel(descriptor: ends[0], messageBytesMax: messageBytesMax),
+            PacketChannel(descriptor: ends[1], messageBytesMax: messageBytesMax)
+        )
+    }
+
+    /// - Parameters:
+    ///   - descriptor: goes to the other process too; it stays open here.
+    ///   - mayWait: for room. Otherwise a full channel is a failure, with EAGAIN.
+    public func send(_ bytes: [UInt8], with descriptor: Int32? = nil, mayWait: Bool) throws(Channel.Failure) {
+        guard bytes.count <= messageBytesMax else { throw .tooLong(bytes: bytes.count) }
+        let number = csb_send_packet(self.descriptor, bytes, bytes.count, descriptor ?? -1, mayWait ? 1 : 0)
+        guard number == 0 else { throw Self.failure(number) }
+    }
+
+    /// Waits for the next message.
+    public func receive() throws(Channel.Failure) -> Packet {
+        var passed: Int32 = -1
+        var bytes = [UInt8](repeating: 0, count: messageBytesMax)
+        let count = csb_receive_packet(descriptor, &bytes, bytes.count, &passed)
+        // No message of ours is empty.
+        if count == 0 { throw .ended }
+        guard count > 0 else { throw Self.failure(Int32(-count)) }
+        guard count <= messageBytesMax else {
+            if passed >= 0 { Glibc.close(passed) }
+            throw .tooLong(bytes: count)
+        }
+        bytes.removeLast(bytes.count - count)
+        return Packet(bytes: bytes, descriptor: passed >= 0 ? passed : nil)
+    }
+
+    /// ECONNRESET: the other side has ended, and had not read all.
+    private static func failure(_ number: Int32) -> Channel.Failure {
+        number == EPIPE || number == ECONNRESET ? .ended : .failed(errno: number)
+    }
+
+    /// Whoever waits at either end finds that the other is gone; the descriptor stays, for another thread may use it.
+    public func shutDown() { Glibc.shutdown(descriptor, Int32(SHUT_RDWR)) }
+
+    public func close() { Glibc.close(descriptor) }
+}

@@ -1,0 +1,141 @@
+import Glibc
+import NIOCore
+import NIOPosix
+import Portmapper
+import Privilege
+import Sandbox
+import Testing
+
+@testable import Daemon
+
+/// The connector's loop on a thread of this process: what it does, without what holds it.
+private final class Rig: Sendable {
+    let path = "/tmp/rpcwarden-connector-\(UInt64.random(in: 0 ... .max)).sock"
+    let ends: (first: PacketChannel, second: PacketChannel)
+    /// How its loop ended.
+    let end: EventLoopFuture<Void>
+    private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    var loop: any EventLoop { group.next() }
+
+    init() throws {
+        let ends = try PacketChannel.pair(messageBytesMax: ConnectorCall.messageBytesMax)
+        self.ends = ends
+        let promise = group.next().makePromise(of: Void.self)
+        end = promise.futureResult
+        let code = BlockingCall.start {
+            do { try ConnectorProcess(ends.second).serve() } catch { promise.fail(error) }
+        }
+        try #require(code == 0)
+    }
+
+    func client() throws -> NIOLoopBound<ConnectorClient> {
+        let (loop, channel, path) = (loop, ends.first, path)
+        return try loop.submit {
+            NIOLoopBound(try ConnectorClient(channel, rpcbindPath: path, on: loop), eventLoop: loop)
+        }.wait()
+    }
+
+    func send(_ call: ConnectorCall) throws { try ends.first.send(call.encoded, mayWait: true) }
+
+    /// The other end is closed, as by a process that ended.
+    func down(_ client: NIOLoopBound<ConnectorClient>) throws {
+        try loop.flatSubmit { client.value.close() }.wait()
+        #expect(throws: Sandbox.Channel.Failure.ended) { try self.end.wait() }
+        try group.syncShutdownGracefully()
+        unlink(path)
+    }
+
+    /// Listens at the path; the descriptor.
+    func listener() throws -> Int32 {
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let isBound = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
+            }
+        }
+        try #require(isBound && listen(descriptor, 4) == 0)
+        return descriptor
+    }
+}
+
+@Suite("the connector") struct ConnectorTests {
+    @Test("makes a stream to rpcbind's socket, or says why it can't, and keeps none itself")
+    func streams() throws {
+        let rig = try Rig()
+        let client = try rig.client()
+        let connect = { rig.loop.flatSubmit { client.value.connect() } }
+        #expect { try connect().wait() } throws: { "\($0)" == "No such file or directory" }
+        let listener = try rig.listener()
+        let stream = try connect().wait()
+        let accepted = accept(listener, nil, nil)
+        #expect(write(stream, "ping", 4) == 4)
+        var bytes = [UInt8](repeating: 0, count: 8)
+        #expect(read(accepted, &bytes, 8) == 4)
+        close(stream)
+        #expect(read(accepted, &bytes, 8) == 0, "closed by the last that had it")
+        close(accepted)
+        close(listener)
+        #expect { try connect().wait() } throws: { "\($0)" == "Connection refused" }
+        try rig.down(client)
+    }
+
+    @Test("resolves what /etc/hosts has, and tells in the resolver's words what can't be resolved")
+    func names() throws {
+        let rig = try Rig()
+        let client = try rig.client()
+        let addresses = try rig.loop.flatSubmit { client.value.resolve("localhost") }.wait()
+        #expect(addresses.contains(.v4(0x7f00_0001)) || addresses.contains(.v6(1)), "\(addresses)")
+        #expect { try rig.loop.flatSubmit { client.value.resolve("a..b") }.wait() } throws: {
+            "\($0)".hasPrefix("can't resolve \"a..b\": ")
+        }
+        #expect(try rig.loop.flatSubmit { client.value.lifetime(of: "a..b") }.wait() >= .seconds(10))
+        try rig.down(client)
+    }
+
+    @Test("takes one path, before all else: who has taken over the other process can't name another")
+    func onePath() throws {
+        let rig = try Rig()
+        let client = try rig.client()
+        let lost = rig.loop.makePromise(of: String.self)
+        try rig.loop.submit { client.value.lost = { lost.succeed(client.value.loss ?? "") } }.wait()
+        try rig.send(.begin(rpcbindPath: "/run/other.sock"))
+        #expect(throws: (any Error).self) { try rig.end.wait() }
+        // The process ends with its loop; here the thread leaves the channel as it is.
+        rig.ends.second.shutDown()
+        #expect(try lost.futureResult.wait().hasPrefix("the connector is gone: "))
+        let late = rig.loop.flatSubmit { client.value.connect() }
+        #expect { try late.wait() } throws: { "\($0)".hasPrefix("the connector is gone: ") }
+        try rig.loop.flatSubmit { client.value.close() }.wait()
+    }
+
+    @Test("that can't begin says why; a call before the path ends it")
+    func beginning() throws {
+        let ends = try PacketChannel.pair(messageBytesMax: ConnectorCall.messageBytesMax)
+        try ends.second.send(ConnectorReply.failed("becoming user nobody: no").encoded, mayWait: true)
+        ends.second.close()
+        let loop = MultiThreadedEventLoopGroup.singleton.next()
+        #expect { try ConnectorClient(ends.first, rpcbindPath: "/x", on: loop) } throws: {
+            "\($0)" == "becoming user nobody: no"
+        }
+        ends.first.close()
+        let rig = try Rig()
+        try rig.send(.connect(1))
+        #expect(throws: (any Error).self) { try rig.end.wait() }
+    }
+
+    @Test("keeps nobody waiting at its end")
+    func ending() throws {
+        let rig = try Rig()
+        let client = try rig.client()
+        let answers = try rig.loop.submit {
+            let waiting = client.value.connect()
+            _ = client.value.close()
+            return waiting
+        }.wait()
+        #expect { try answers.wait() } throws: { "\($0)" == "the daemon is stopping" }
+        try rig.down(client)
+    }
+}

@@ -1,0 +1,74 @@
+import Glibc
+import Testing
+
+@testable import Sandbox
+
+@Suite("a channel that carries descriptors") struct PacketChannelTests {
+    private static func pair() throws -> (first: PacketChannel, second: PacketChannel) {
+        try PacketChannel.pair(messageBytesMax: 64)
+    }
+
+    @Test("hands over messages whole and in order, each with its descriptor or none")
+    func messages() throws {
+        let (first, second) = try Self.pair()
+        var ends: [Int32] = [-1, -1]
+        try #require(pipe(&ends) == 0)
+        try first.send([1], mayWait: true)
+        try first.send(Array(repeating: 7, count: 64), with: ends[1], mayWait: false)
+        try first.send([2, 3], mayWait: true)
+        close(ends[1])
+        let plain = try second.receive()
+        #expect(plain.bytes == [1] && plain.descriptor == nil)
+        let carrying = try second.receive()
+        #expect(carrying.bytes == Array(repeating: 7, count: 64))
+        let passed = try #require(carrying.descriptor)
+        #expect(fcntl(passed, F_GETFD) == FD_CLOEXEC)
+        #expect(write(passed, "x", 1) == 1)
+        close(passed)
+        var bytes = [UInt8](repeating: 0, count: 2)
+        #expect(read(ends[0], &bytes, 2) == 1 && bytes[0] == UInt8(ascii: "x"))
+        #expect(read(ends[0], &bytes, 2) == 0, "nobody else holds the other end")
+        #expect(try second.receive().bytes == [2, 3])
+        close(ends[0])
+        first.close()
+        second.close()
+    }
+
+    @Test("refuses what is longer than its limit at either end, and keeps no descriptor that came with it")
+    func tooLong() throws {
+        let (first, second) = try Self.pair()
+        #expect(throws: Channel.Failure.tooLong(bytes: 65)) {
+            try first.send(Array(repeating: 0, count: 65), mayWait: true)
+        }
+        var ends: [Int32] = [-1, -1]
+        try #require(pipe(&ends) == 0)
+        let wide = PacketChannel(descriptor: first.descriptor, messageBytesMax: 128)
+        try wide.send(Array(repeating: 0, count: 65), with: ends[1], mayWait: true)
+        close(ends[1])
+        #expect(throws: Channel.Failure.tooLong(bytes: 65)) { try second.receive() }
+        var byte: UInt8 = 0
+        #expect(read(ends[0], &byte, 1) == 0, "nobody holds the other end")
+        close(ends[0])
+        first.close()
+        second.close()
+    }
+
+    @Test("tells the other side's end, and a full channel, and never by a signal")
+    func end() throws {
+        let (first, second) = try Self.pair()
+        var failure: Channel.Failure?
+        for _ in 0..<100_000 where failure == nil {
+            do { try first.send([1], mayWait: false) } catch { failure = error }
+        }
+        #expect(failure == .failed(errno: EAGAIN))
+        second.close()
+        #expect(throws: Channel.Failure.ended) { try first.send([1], mayWait: false) }
+        first.close()
+        let (third, fourth) = try Self.pair()
+        third.shutDown()
+        #expect(throws: Channel.Failure.ended) { try fourth.receive() }
+        #expect(throws: Channel.Failure.ended) { try third.receive() }
+        third.close()
+        fourth.close()
+    }
+}
