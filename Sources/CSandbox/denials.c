@@ -20,7 +20,11 @@
 /* What neither the daemon nor a library that it calls needs, and who has taken it over does. */
 static const int denied[] = {
     /* Other programs, other processes. */
-    __NR_execve, __NR_execveat, __NR_ptrace, __NR_process_vm_readv, __NR_process_vm_writev, __NR_process_madvise,
+    __NR_execve, __NR_execveat,
+#ifdef __NR_fork
+    __NR_fork, __NR_vfork,
+#endif
+    __NR_ptrace, __NR_process_vm_readv, __NR_process_vm_writev, __NR_process_madvise,
     __NR_kcmp, __NR_pidfd_open, __NR_pidfd_getfd, __NR_pidfd_send_signal,
     /* Namespaces and mounts. */
     __NR_unshare, __NR_setns, __NR_chroot, __NR_pivot_root, __NR_mount, __NR_umount2, __NR_move_mount, __NR_open_tree,
@@ -46,7 +50,7 @@ enum {
     NO_FAMILY = SECCOMP_RET_ERRNO | EAFNOSUPPORT,
     BEFORE = 6,
     EACH = 2,
-    BEHIND = 16,
+    BEHIND = 17,
 };
 
 int csb_deny_calls(int unix_sockets) {
@@ -64,9 +68,11 @@ int csb_deny_calls(int unix_sockets) {
         /* Its flags are in memory, which no filter sees; then the C library takes clone(2). */
         UNLESS(__NR_clone3, 1),
         RETURN(SECCOMP_RET_ERRNO | ENOSYS),
-        UNLESS(__NR_clone, 3),
+        /* Threads alone. */
+        UNLESS(__NR_clone, 4),
         LOAD_ARGUMENT(0),
-        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, NEW_NAMESPACES, 0, 10),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, NEW_NAMESPACES, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_THREAD, 10, 0),
         DENIED,
         /* Unix is the one family that has pairs. They could be connected to others' sockets. */
         UNLESS(__NR_socketpair, 1),

@@ -10,7 +10,7 @@ int csb_packet_sockets(int ends[2]) {
     return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0 ? 0 : errno;
 }
 
-/* Room for one descriptor; the kernel closes what finds none. */
+/* Room for one descriptor. */
 union control {
     struct cmsghdr header;
     char bytes[CMSG_SPACE(sizeof(int))];
@@ -41,12 +41,15 @@ ssize_t csb_receive_packet(int end, void *bytes, size_t room, int *descriptor) {
     struct iovec part = {bytes, room};
     union control control;
     struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control,
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control,
+        /* Without the padding, which has room for another: the kernel closes what finds none. */
+        .msg_controllen = CMSG_LEN(sizeof *descriptor),
     };
     ssize_t count;
-    /* With MSG_TRUNC the result is the message's length, whatever found room. */
+    /* With MSG_TRUNC the result is the message's length, whatever found room. ECONNRESET, told once: the other side ended
+     * before it had read all; what it said before is still to come. */
     while ((count = recvmsg(end, &message, MSG_CMSG_CLOEXEC | MSG_TRUNC)) < 0) {
-        if (errno != EINTR) return -errno;
+        if (errno != EINTR && errno != ECONNRESET) return -errno;
     }
     *descriptor = -1;
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);

@@ -17,6 +17,7 @@ struct PeerCredentials {
 public final class ControlServer {
     private let loop: any EventLoop
     private let socket: ControlSocket
+    private let refused: Set<Int32>
     private let answer: (ControlCall) -> EventLoopFuture<ControlReply>
     private var channel: (any Channel)?
     fileprivate var connections = 0
@@ -26,9 +27,12 @@ public final class ControlServer {
     fileprivate static let callBytesMax = 4096
     fileprivate static let patience: TimeAmount = .seconds(5)
 
+    /// - Parameter refusing: processes of the daemon's own user that are to do other things.
     public init(
-        on loop: any EventLoop, socket: ControlSocket, answer: @escaping (ControlCall) -> EventLoopFuture<ControlReply>
+        on loop: any EventLoop, socket: ControlSocket, refusing: Set<Int32> = [],
+        answer: @escaping (ControlCall) -> EventLoopFuture<ControlReply>
     ) {
+        refused = refusing
         self.loop = loop
         self.socket = socket
         self.answer = answer
@@ -54,7 +58,7 @@ public final class ControlServer {
     }
 
     fileprivate func reply(to bytes: [UInt8], from peer: PeerCredentials) -> EventLoopFuture<ControlReply> {
-        guard Self.admits(peer) else {
+        guard Self.admits(peer), !refused.contains(peer.pid) else {
             return refuse("uid \(peer.uid) may not control the daemon; run the command as root")
         }
         do {

@@ -36,22 +36,44 @@ public struct ControlSocket: Sendable {
         ControlServerError(path: path, detail: String(cString: strerror(errno)))
     }
 
-    /// What is no socket stays; then bind says that the place is taken.
+    /// A daemon that was killed may hold it for a moment.
+    private static let patience = (attempts: 100, pauseMicroseconds: UInt32(10_000))
+
+    /// What is no socket stays; then bind says that the place is taken. So does one that another daemon serves.
     private static func makeRoom(at path: String) throws(ControlServerError) {
         var status = stat()
         guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return }
-        guard unlink(path) == 0 else { throw failure(path) }
+        for _ in 0..<patience.attempts {
+            guard isServed(path) else {
+                guard unlink(path) == 0 else { throw failure(path) }
+                return
+            }
+            usleep(patience.pauseMicroseconds)
+        }
+    }
+
+    private static func isServed(_ path: String) -> Bool {
+        let probe = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
+        guard probe >= 0 else { return false }
+        defer { close(probe) }
+        // EAGAIN: it is, and busy.
+        return apply(probe, path, Glibc.connect) == 0 || errno == EAGAIN
     }
 
     private func bind() throws(ControlServerError) {
+        guard Self.apply(descriptor, path, Glibc.bind) == 0 else { throw Self.failure(path) }
+    }
+
+    private static func apply(
+        _ descriptor: Int32, _ path: String, _ call: (Int32, UnsafePointer<sockaddr>?, socklen_t) -> Int32
+    ) -> Int32 {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8.prefix($0.count - 1)) }
-        let result = withUnsafePointer(to: &address) { pointer in
+        return withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                Glibc.bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+                call(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
             }
         }
-        guard result == 0 else { throw Self.failure(path) }
     }
 }

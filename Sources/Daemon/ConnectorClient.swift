@@ -5,6 +5,7 @@ import ONCRPC
 import Portmapper
 import Privilege
 import Sandbox
+import Warden
 
 /// The connector, as the network-facing process knows it. Belongs to one event loop; a thread reads its answers.
 final class ConnectorClient {
@@ -13,22 +14,24 @@ final class ConnectorClient {
         var description: String
     }
 
-    private enum Waiter {
+    private enum Waiter: Sendable {
         case connection(EventLoopPromise<Int32>)
         case addresses(name: String, EventLoopPromise<[IPAddress]>)
         case lifetime(EventLoopPromise<Duration>)
 
-        func fail(_ error: any Error) {
+        func fail(_ why: String) {
             switch self {
-            case .connection(let promise): promise.fail(error)
-            case .addresses(_, let promise): promise.fail(error)
-            case .lifetime(let promise): promise.fail(error)
+            case .connection(let promise): promise.fail(Failure(description: why))
+            case .addresses(let name, let promise):
+                promise.fail(Failure(description: "can't resolve \"\(name)\": \(why)"))
+            case .lifetime(let promise): promise.fail(Failure(description: why))
             }
         }
     }
 
     private let channel: PacketChannel
     private let loop: any EventLoop
+    private let connectionWaitMax: TimeAmount
     private var waiters: [UInt32: Waiter] = [:]
     private var lastNumber: UInt32 = 0
     private let readerEnded: EventLoopPromise<Void>
@@ -39,16 +42,21 @@ final class ConnectorClient {
     var lost: () -> Void = {}
 
     /// Waits for the connector to be ready.
-    init(_ channel: PacketChannel, rpcbindPath: String, on loop: any EventLoop) throws {
+    init(_ channel: PacketChannel, _ rpcbind: Settings.Rpcbind, on loop: any EventLoop) throws {
         self.channel = channel
         self.loop = loop
+        connectionWaitMax = TimeAmount(rpcbind.timeout)
         do {
-            try Self.begin(channel, rpcbindPath)
+            try Self.begin(channel, rpcbind.socketPath)
         } catch let error as Sandbox.Channel.Failure {
             throw Failure(description: "the connector did not start: \(error)")
         }
         readerEnded = loop.makePromise()
-        startReading()
+        let code = startReading()
+        guard code == 0 else {
+            readerEnded.succeed()
+            throw Failure(description: "the connector can't be heard: no thread: \(String(cString: strerror(code)))")
+        }
     }
 
     private static func begin(_ channel: PacketChannel, _ rpcbindPath: String) throws {
@@ -64,10 +72,15 @@ final class ConnectorClient {
         }
     }
 
-    /// A new stream to rpcbind; whoever gets it closes it.
+    /// A new stream to rpcbind, or none within `rpcbind.timeout`; whoever gets it closes it.
     func connect() -> EventLoopFuture<Int32> {
         let promise = loop.makePromise(of: Int32.self)
-        ask(.connection(promise)) { .connect($0) }
+        guard let number = ask(.connection(promise), { .connect($0) }) else { return promise.futureResult }
+        let this = NIOLoopBound(self, eventLoop: loop)
+        let limit = loop.scheduleTask(in: connectionWaitMax) {
+            this.value.waiters.removeValue(forKey: number)?.fail("the connector doesn't answer")
+        }
+        promise.futureResult.whenComplete { _ in limit.cancel() }
         return promise.futureResult
     }
 
@@ -84,24 +97,35 @@ final class ConnectorClient {
         return promise.futureResult
     }
 
-    private func ask(_ waiter: Waiter, _ call: (UInt32) -> ConnectorCall) {
-        guard loss == nil, !isClosed else { return waiter.fail(Failure(description: loss ?? "the daemon is stopping")) }
+    /// - Returns: the number that the answer will have; `nil`: there will be none.
+    @discardableResult
+    private func ask(_ waiter: Waiter, _ call: (UInt32) -> ConnectorCall) -> UInt32? {
+        guard loss == nil, !isClosed else {
+            let why = loss ?? "the daemon is stopping"
+            // Later: whoever asked may ask for the next at once.
+            loop.execute { waiter.fail(why) }
+            return nil
+        }
         lastNumber &+= 1
         waiters[lastNumber] = waiter
         do {
             // It takes what is asked at once; where it doesn't, nobody shall wait for it.
             try channel.send(call(lastNumber).encoded, mayWait: false)
+            return lastNumber
         } catch {
-            lose("\(error)")
+            let (this, why) = (NIOLoopBound(self, eventLoop: loop), "\(error)")
+            loop.execute { this.value.lose(why) }
+            return nil
         }
     }
 
     // MARK: Answers
 
-    private func startReading() {
+    /// - Returns: 0, or errno's number.
+    private func startReading() -> Int32 {
         let this = NIOLoopBound(self, eventLoop: loop)
         let (channel, loop, readerEnded) = (channel, loop, readerEnded)
-        let code = BlockingCall.start {
+        return BlockingCall.start {
             do {
                 while true {
                     let (reply, descriptor) = try Self.nextReply(from: channel)
@@ -113,9 +137,6 @@ final class ConnectorClient {
             // The last that this thread has to do with the loop.
             readerEnded.succeed()
         }
-        guard code != 0 else { return }
-        readerEnded.succeed()
-        lose("there is no thread to be had: \(String(cString: strerror(code)))")
     }
 
     private static func nextReply(from channel: PacketChannel) throws -> (ConnectorReply, Int32?) {
@@ -137,8 +158,9 @@ final class ConnectorClient {
         switch reply {
         case .connected(let number, let code):
             guard case .connection(let promise)? = waiters.removeValue(forKey: number) else { return }
-            guard code == 0, let connection = descriptor.take() else {
-                return promise.fail(Failure(description: String(cString: strerror(code))))
+            guard code == 0 else { return promise.fail(Failure(description: String(cString: strerror(code)))) }
+            guard let connection = descriptor.take() else {
+                return promise.fail(Failure(description: "the stream was lost: too many open files (LimitNOFILE=)"))
             }
             promise.succeed(connection)
         case .resolved(let number, let addresses):
@@ -165,7 +187,7 @@ final class ConnectorClient {
     private func failWaiters(_ why: String) {
         let failed = waiters.values
         waiters = [:]
-        for waiter in failed { waiter.fail(Failure(description: why)) }
+        for waiter in failed { waiter.fail(why) }
     }
 
     /// The connector ends. When the future ends, no thread uses the loop any more.

@@ -68,7 +68,9 @@ final class ConnectorProcess: Sendable {
             case .resolve(let number, let name):
                 start(or: .unresolved(number, code: EAI_AGAIN)) { Self.resolved(name, for: number) }
             case .lifetime(let number, let name):
-                start(or: .lifetime(number, HostNames.lifetimeUnknown)) { .lifetime(number, HostNames.lifetime(of: name)) }
+                start(or: .lifetime(number, HostNames.lifetimeUnknown)) {
+                    .lifetime(number, HostNames.lifetime(of: name))
+                }
             }
         }
     }

@@ -24,6 +24,8 @@ final class Engine {
     let processes: Processes
     var netfilter: NetfilterClient { processes.netfilter }
     private let belongings: Belongings
+    /// Processes that may not control this one.
+    private let refusedPeers: Set<Int32>
     private let listeners: Listeners
     /// With `rpcbind.local-registration`.
     private let owners: SocketOwners?
@@ -64,12 +66,13 @@ final class Engine {
 
     init(
         on loop: any EventLoop, _ load: LoadResult, configuration: String?, _ processes: Processes,
-        _ belongings: Belongings
+        _ belongings: Belongings, refusedPeers: Set<Int32>
     ) throws {
         self.loop = loop
         self.configuration = configuration
         self.processes = processes
         self.belongings = belongings
+        self.refusedPeers = refusedPeers
         rules = load.rules
         ruleNames = HostNameBook.names(in: load.rules)
         updates = PolicyUpdates(on: loop)
@@ -115,7 +118,9 @@ final class Engine {
             on: loop, recordBytesMax: warden.settings.limits.recordBytes,
             owedBytesMax: warden.settings.limits.owedBytes, delegate: self)
         self.server = server
-        let control = ControlServer(on: loop, socket: belongings.control) { [unowned self] in answer($0) }
+        let control = ControlServer(on: loop, socket: belongings.control, refusing: refusedPeers) {
+            [unowned self] in answer($0)
+        }
         self.control = control
         let this = NIOLoopBound(self, eventLoop: loop)
         return control.listen().flatMap { this.value.serveMetrics() }.flatMap { this.value.listen() }.map {

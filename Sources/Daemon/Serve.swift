@@ -73,9 +73,10 @@ public func serve(configuration: String?) throws {
     let engine = try loop.submit {
         let processes = try Processes(
             connector: ConnectorClient(
-                connector.channel, rpcbindPath: load.settings.rpcbind.socketPath, on: loop),
+                connector.channel, load.settings.rpcbind, on: loop),
             netfilter: NetfilterClient(netfilter.channel))
-        let engine = try Engine(on: loop, load, configuration: configuration, processes, belongings)
+        let engine = try Engine(
+            on: loop, load, configuration: configuration, processes, belongings, refusedPeers: [connector.processID])
         return (NIOLoopBound(engine, eventLoop: loop), try engine.start())
     }.wait()
     try engine.1.wait()
@@ -89,7 +90,7 @@ public func serve(configuration: String?) throws {
     try loop.flatSubmit { engine.0.value.processes.connector.close() }.wait()
     try group.syncShutdownGracefully()
     netfilter.awaitEnd()
-    connector.awaitEnd()
+    connector.awaitEndBriefly()
     if let loss { throw ServeError.processLost(loss) }
 }
 

@@ -14,6 +14,17 @@ public struct ChildProcess<Channel: Sendable>: Sendable {
         while waitpid(processID, &status, 0) < 0, errno == EINTR {}
         return status
     }
+
+    /// Likewise, for a second at the most: of one that may not be itself any more.
+    /// - Returns: whether it has ended.
+    @discardableResult
+    public func awaitEndBriefly() -> Bool {
+        for _ in 0..<100 {
+            if waitpid(processID, nil, WNOHANG) != 0 { return true }
+            usleep(10_000)
+        }
+        return false
+    }
 }
 
 extension ChildProcess {

@@ -17,7 +17,7 @@ public struct PacketChannel: Sendable {
         self.messageBytesMax = messageBytesMax
     }
 
-    public static func pair(messageBytesMax: Int) throws(SandboxError) -> (first: PacketChannel, second: PacketChannel) {
+    public static func pair(messageBytesMax: Int) throws(SandboxError) -> (first: Self, second: Self) {
         var ends: [Int32] = [-1, -1]
         try check(csb_packet_sockets(&ends), "making a channel")
         return (
@@ -40,12 +40,10 @@ public struct PacketChannel: Sendable {
         var passed: Int32 = -1
         var bytes = [UInt8](repeating: 0, count: messageBytesMax)
         let count = csb_receive_packet(descriptor, &bytes, bytes.count, &passed)
-        // No message of ours is empty.
-        if count == 0 { throw .ended }
-        guard count > 0 else { throw Self.failure(Int32(-count)) }
-        guard count <= messageBytesMax else {
+        guard count > 0, count <= messageBytesMax else {
             if passed >= 0 { Glibc.close(passed) }
-            throw .tooLong(bytes: count)
+            // No message of ours is empty.
+            throw count == 0 ? .ended : count < 0 ? Self.failure(Int32(-count)) : .tooLong(bytes: count)
         }
         bytes.removeLast(bytes.count - count)
         return Packet(bytes: bytes, descriptor: passed >= 0 ? passed : nil)

@@ -5,6 +5,7 @@ import Portmapper
 import Privilege
 import Sandbox
 import Testing
+import Warden
 
 @testable import Daemon
 
@@ -31,8 +32,14 @@ private final class Rig: Sendable {
     func client() throws -> NIOLoopBound<ConnectorClient> {
         let (loop, channel, path) = (loop, ends.first, path)
         return try loop.submit {
-            NIOLoopBound(try ConnectorClient(channel, rpcbindPath: path, on: loop), eventLoop: loop)
+            NIOLoopBound(try ConnectorClient(channel, Self.rpcbind(path), on: loop), eventLoop: loop)
         }.wait()
+    }
+
+    static func rpcbind(_ path: String, timeout: Duration = .milliseconds(800)) -> Settings.Rpcbind {
+        var rpcbind = Settings.Rpcbind()
+        (rpcbind.socketPath, rpcbind.timeout) = (path, timeout)
+        return rpcbind
     }
 
     func send(_ call: ConnectorCall) throws { try ends.first.send(call.encoded, mayWait: true) }
@@ -91,7 +98,7 @@ private final class Rig: Sendable {
         #expect { try rig.loop.flatSubmit { client.value.resolve("a..b") }.wait() } throws: {
             "\($0)".hasPrefix("can't resolve \"a..b\": ")
         }
-        #expect(try rig.loop.flatSubmit { client.value.lifetime(of: "a..b") }.wait() >= .seconds(10))
+        #expect(try rig.loop.flatSubmit { client.value.lifetime(of: "a..b") }.wait() == .seconds(60), "no TTL is known")
         try rig.down(client)
     }
 
@@ -111,13 +118,37 @@ private final class Rig: Sendable {
         try rig.loop.flatSubmit { client.value.close() }.wait()
     }
 
+    @Test("that doesn't answer keeps nobody waiting for a stream, and one that comes too late is closed")
+    func silence() throws {
+        let ends = try PacketChannel.pair(messageBytesMax: ConnectorCall.messageBytesMax)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let loop = group.next()
+        try ends.second.send(ConnectorReply.ready.encoded, mayWait: true)
+        let client = try loop.submit {
+            let rpcbind = Rig.rpcbind("/x", timeout: .milliseconds(20))
+            return NIOLoopBound(try ConnectorClient(ends.first, rpcbind, on: loop), eventLoop: loop)
+        }.wait()
+        let first = loop.flatSubmit { client.value.connect() }
+        #expect { try first.wait() } throws: { "\($0)" == "the connector doesn't answer" }
+        var pipes: [Int32] = [-1, -1]
+        try #require(pipe(&pipes) == 0)
+        try ends.second.send(ConnectorReply.connected(1, errno: 0).encoded, with: pipes[1], mayWait: true)
+        Glibc.close(pipes[1])
+        var byte: UInt8 = 0
+        #expect(read(pipes[0], &byte, 1) == 0, "closed")
+        Glibc.close(pipes[0])
+        try loop.flatSubmit { client.value.close() }.wait()
+        try group.syncShutdownGracefully()
+        ends.second.close()
+    }
+
     @Test("that can't begin says why; a call before the path ends it")
     func beginning() throws {
         let ends = try PacketChannel.pair(messageBytesMax: ConnectorCall.messageBytesMax)
         try ends.second.send(ConnectorReply.failed("becoming user nobody: no").encoded, mayWait: true)
         ends.second.close()
         let loop = MultiThreadedEventLoopGroup.singleton.next()
-        #expect { try ConnectorClient(ends.first, rpcbindPath: "/x", on: loop) } throws: {
+        #expect { try ConnectorClient(ends.first, Rig.rpcbind("/x"), on: loop) } throws: {
             "\($0)" == "becoming user nobody: no"
         }
         ends.first.close()

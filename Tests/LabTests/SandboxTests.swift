@@ -175,7 +175,11 @@ extension LabTests {
             let (front, netfilter) = (
                 try Processes.status(processes.front), try Processes.status(processes.netfilter)
             )
-            for key in ["CapInh", "CapPrm", "CapEff", "CapAmb"] { #expect(front[key] == Self.none, "\(key)") }
+            let connector = try Processes.status(processes.connector)
+            for key in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+                #expect(front[key] == Self.none && connector[key] == Self.none, "\(key)")
+            }
+            #expect(connector["Uid"]?.hasPrefix(nobody) == true)
             #expect(netfilter["CapPrm"] == "0000000000001000" && netfilter["CapAmb"] == Self.none)
             #expect(front["Uid"]?.hasPrefix(nobody) == true && netfilter["Uid"]?.hasPrefix(nobody) == true)
             let echo = Echo()

@@ -53,6 +53,71 @@ import Testing
         second.close()
     }
 
+    @Test("keeps none of two descriptors that came together beyond the one that it tells of, nor of an empty message")
+    func surplus() throws {
+        let (first, second) = try Self.pair()
+        for (bytes, count) in [([1] as [UInt8], 1), ([], 2)] {
+            var (ends, others): ([Int32], [Int32]) = ([-1, -1], [-1, -1])
+            try #require(pipe(&ends) == 0 && pipe(&others) == 0)
+            try Self.send(bytes, [ends[1], others[1]], to: first.descriptor)
+            close(ends[1])
+            close(others[1])
+            if count == 1 {
+                let packet = try second.receive()
+                close(try #require(packet.descriptor))
+            } else {
+                #expect(throws: Channel.Failure.ended) { try second.receive() }
+            }
+            var byte: UInt8 = 0
+            for end in [ends[0], others[0]] {
+                #expect(read(end, &byte, 1) == 0, "nobody holds the other end")
+                close(end)
+            }
+        }
+        first.close()
+        second.close()
+    }
+
+    /// What no sender of ours sends.
+    private static func send(_ bytes: [UInt8], _ descriptors: [Int32], to end: Int32) throws {
+        var bytes = bytes + [0]
+        var control = [UInt64](repeating: 0, count: 3)
+        control.withUnsafeMutableBytes { raw in
+            raw.storeBytes(of: UInt64(16 + 4 * descriptors.count), as: UInt64.self)
+            raw.storeBytes(of: SOL_SOCKET, toByteOffset: 8, as: Int32.self)
+            raw.storeBytes(of: 1 /* SCM_RIGHTS */, toByteOffset: 12, as: Int32.self)
+            for (index, descriptor) in descriptors.enumerated() {
+                raw.storeBytes(of: descriptor, toByteOffset: 16 + 4 * index, as: Int32.self)
+            }
+        }
+        let count = bytes.count - 1
+        let sent = bytes.withUnsafeMutableBytes { data in
+            control.withUnsafeMutableBytes { ancillary in
+                var part = iovec(iov_base: data.baseAddress, iov_len: count)
+                return withUnsafeMutablePointer(to: &part) { part in
+                    var message = msghdr()
+                    message.msg_iov = part
+                    message.msg_iovlen = 1
+                    message.msg_control = ancillary.baseAddress
+                    message.msg_controllen = 16 + 4 * descriptors.count
+                    return sendmsg(end, &message, 0)
+                }
+            }
+        }
+        try #require(sent == count)
+    }
+
+    @Test("hands over what the other side said before it ended, though that hadn't read all")
+    func lastWords() throws {
+        let (first, second) = try Self.pair()
+        try first.send([1], mayWait: true)
+        try second.send([2], mayWait: true)
+        second.close()
+        #expect(try first.receive().bytes == [2])
+        #expect(throws: Channel.Failure.ended) { try first.receive() }
+        first.close()
+    }
+
     @Test("tells the other side's end, and a full channel, and never by a signal")
     func end() throws {
         let (first, second) = try Self.pair()

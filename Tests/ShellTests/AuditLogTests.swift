@@ -100,6 +100,8 @@ struct AuditLogTests {
         var settings = Settings.Audit()
         settings.destination = .file
         settings.file = "/nowhere/audit.log"
-        #expect(throws: AuditLogError(destination: "/nowhere/audit.log", code: ENOENT)) { try AuditDestination(settings) }
+        #expect(throws: AuditLogError(destination: "/nowhere/audit.log", code: ENOENT)) {
+            try AuditDestination(settings)
+        }
     }
 }

@@ -9,14 +9,15 @@ import Testing
 @Suite("control socket", .serialized)
 struct ControlTests {
     private func serving(
-        _ answer: @escaping @Sendable (ControlCall) -> ControlReply, _ body: (String) throws -> Void
+        refusing: Set<Int32> = [], _ answer: @escaping @Sendable (ControlCall) -> ControlReply,
+        _ body: (String) throws -> Void
     ) throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         defer { group.shutdownGracefully { #expect($0 == nil) } }
         let loop = group.next()
         let path = NSTemporaryDirectory() + "rpcwarden-\(getpid())-\(UInt32.random(in: 0 ... .max)).sock"
         let server = try loop.submit {
-            let server = ControlServer(on: loop, socket: try ControlSocket(at: path)) {
+            let server = ControlServer(on: loop, socket: try ControlSocket(at: path), refusing: refusing) {
                 loop.makeSucceededFuture(answer($0))
             }
             return NIOLoopBound(server, eventLoop: loop)
@@ -48,6 +49,32 @@ struct ControlTests {
             var status = stat()
             #expect(stat(path, &status) == 0)
             #expect(status.st_mode & 0o777 == 0o660)
+        }
+    }
+
+    @Test("takes the place of a socket that nobody serves, of no other, and of no file")
+    func places() throws {
+        let path = NSTemporaryDirectory() + "rpcwarden-\(getpid())-\(UInt32.random(in: 0 ... .max)).sock"
+        defer { unlink(path) }
+        let stale = try ControlSocket(at: path)
+        #expect(try ControlSocket(at: path).path == path)
+        Glibc.close(stale.descriptor)
+        unlink(path)
+        let listener = try silentListener(at: path)
+        let taken = ControlServerError(path: path, detail: "Address already in use")
+        #expect(throws: taken) { try ControlSocket(at: path) }
+        Glibc.close(listener)
+        #expect(try ControlSocket(at: path).path == path)
+        unlink(path)
+        #expect(FileManager.default.createFile(atPath: path, contents: nil))
+        #expect(throws: taken) { try ControlSocket(at: path) }
+    }
+
+    @Test("refuses the processes that it was told of, though they are of its user")
+    func refusing() throws {
+        try serving(refusing: [getpid()], { _ in ControlReply() }) { path in
+            let reply = try ControlClient(path: path).ask(ControlCall(.status))
+            #expect(reply.failure?.hasSuffix("may not control the daemon; run the command as root") == true, "\(reply)")
         }
     }
 

@@ -61,7 +61,7 @@ int csb_landlock(const char *const *writable, size_t count, int abstract_sockets
  * ENOSYS: not on this kernel, or not for this architecture. */
 int csb_seccomp(void);
 
-/* Seccomp: fails what no part of the daemon needs, with EPERM; sockets of rare families, and unless `unix_sockets` new
+/* Seccomp: fails what no part of the daemon needs, new processes too, with EPERM; sockets of rare families, and unless `unix_sockets` new
  * unix sockets, with EAFNOSUPPORT. Threads that there are already go on without it.
  * ENOSYS: not on this kernel, or not for this architecture. */
 int csb_deny_calls(int unix_sockets);
