@@ -133,7 +133,8 @@ struct Setting {
         policy: policy.yaml
         audit: {to: file, file: \(state)/audit.jsonl}
         quarantine: false
-        limits: {calls-per-second: 1000000, strangers-per-second: \(strangersPerSecond)}
+        # A quarter of the grants is for calls over TCP; the rest is 65,538.
+        limits: {calls-per-second: 1000000, strangers-per-second: \(strangersPerSecond), grants: 87384}
         \(more)
 
         """
