@@ -1,28 +1,30 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
-// The pure sources are symbolic links to those of rpcwarden: what is measured is what runs, and SwiftNIO stays out.
+// The pure sources are symbolic links to the floors of rpcwarden: what is measured is what runs, and SwiftNIO stays out.
 // scripts/bench builds and runs it.
 
 let strict: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
     .enableUpcomingFeature("ExistentialAny"),
     .unsafeFlags(["-warnings-as-errors"]),
+    // As rpcwarden itself is built.
+    .unsafeFlags(["-cross-module-optimization"], .when(configuration: .release)),
 ]
 
-func swift(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+func on(_ floor: String, _ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, path: "Sources/\(floor)/\(name)", swiftSettings: strict)
 }
 
 let package = Package(
     name: "Benchmarks",
     targets: [
-        swift("ONCRPC"),
-        swift("Portmapper", ["ONCRPC"]),
-        swift("Policy", ["Portmapper"]),
-        swift("Firewall", ["Portmapper"]),
-        swift("Warden", ["ONCRPC", "Portmapper", "Policy", "Firewall"]),
-        swift("Privilege", ["ONCRPC", "Portmapper", "Policy", "Firewall", "Warden"]),
+        on("Ground", "ONCRPC"),
+        on("Ground", "Portmapper", ["ONCRPC"]),
+        on("Core", "Policy", ["Portmapper"]),
+        on("Core", "Firewall", ["Portmapper"]),
+        on("Core", "Warden", ["ONCRPC", "Portmapper", "Policy", "Firewall"]),
+        on("Core", "Privilege", ["ONCRPC", "Portmapper", "Policy", "Firewall", "Warden"]),
 
         // Calls and echoes, as fast as C can.
         .executableTarget(name: "load", cSettings: [.unsafeFlags(["-O2"])]),

@@ -1,7 +1,7 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
-// The sources are symbolic links to those of rpcwarden: every line is instrumented, and SwiftNIO stays out.
+// The sources are symbolic links to the floors of rpcwarden: every line is instrumented, and SwiftNIO stays out.
 // scripts/fuzz adds the sanitizers.
 
 let strict: [SwiftSetting] = [
@@ -10,35 +10,44 @@ let strict: [SwiftSetting] = [
     .unsafeFlags(["-warnings-as-errors"]),
 ]
 
-func swift(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = []) -> Target {
-    .target(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: strict)
+func on(
+    _ floor: String, _ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = []
+) -> Target {
+    .target(
+        name: name, dependencies: dependencies, path: "Sources/\(floor)/\(name)", exclude: exclude,
+        swiftSettings: strict)
+}
+
+func shim(_ name: String, linking libraries: [String]) -> Target {
+    .target(name: name, path: "Sources/Shells/\(name)", linkerSettings: libraries.map { .linkedLibrary($0) })
 }
 
 let package = Package(
     name: "Fuzz",
     targets: [
-        swift("ONCRPC"),
-        swift("Portmapper", ["ONCRPC"]),
-        swift("Policy", ["Portmapper"]),
-        swift("Firewall", ["Portmapper"]),
-        swift("Warden", ["ONCRPC", "Portmapper", "Policy", "Firewall"]),
-        swift("PolicyDrafts", ["Portmapper", "Policy", "Warden"]),
-        .target(name: "CYAML", linkerSettings: [.linkedLibrary(":libyaml.a")]),
-        .target(name: "CNetfilter", linkerSettings: [.linkedLibrary("nftnl"), .linkedLibrary("mnl")]),
-        swift("PolicyFile", ["Policy", "Portmapper", "Firewall", "Warden", "CYAML"]),
-        swift("Netfilter", ["Firewall", "Portmapper", "CNetfilter"]),
+        on("Ground", "ONCRPC"),
+        on("Ground", "Portmapper", ["ONCRPC"]),
+        on("Core", "Policy", ["Portmapper"]),
+        on("Core", "Firewall", ["Portmapper"]),
+        on("Core", "Warden", ["ONCRPC", "Portmapper", "Policy", "Firewall"]),
+        on("Core", "PolicyDrafts", ["Portmapper", "Policy", "Warden"]),
+        shim("CYAML", linking: [":libyaml.a"]),
+        shim("CNetfilter", linking: ["nftnl", "mnl"]),
+        on("Shells", "PolicyFile", ["Policy", "Portmapper", "Firewall", "Warden", "CYAML"]),
+        on("Shells", "Netfilter", ["Firewall", "Portmapper", "CNetfilter"]),
         // What it leaves out needs SwiftNIO.
-        swift("Activity"),
-        swift("Control", ["Activity"], exclude: ["ControlClient.swift", "ControlServer.swift"]),
-        swift("Metrics", ["Warden", "Portmapper", "Firewall"], exclude: ["MetricsServer.swift"]),
+        on("Core", "Activity"),
+        on("Shells", "Control", ["Activity"], exclude: ["ControlClient.swift", "ControlServer.swift"]),
+        on("Shells", "Metrics", ["Warden", "Portmapper", "Firewall"], exclude: ["MetricsServer.swift"]),
 
         .target(name: "Allocations"),
-        swift(
-            "FuzzTargets",
-            [
+        .target(
+            name: "FuzzTargets",
+            dependencies: [
                 "ONCRPC", "Portmapper", "Policy", "Firewall", "Warden", "PolicyDrafts", "PolicyFile", "Netfilter",
                 "Control", "Metrics", "Allocations",
-            ]),
+            ],
+            swiftSettings: strict),
         .executableTarget(name: "fuzz", dependencies: ["FuzzTargets"]),
     ]
 )

@@ -111,14 +111,14 @@ import Testing
             .product(name: "NIOCore", package: "swift-nio"),  // "Unrelated"
             .product(name: "NIOPosix", package: "swift-nio"),
         ]
-        func pure(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target { .target(name: name) }
+        func core(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target { .target(name: name) }
         let package = Package(
             name: "sample",
             dependencies: [.package(url: "https://github.com/apple/swift-nio", from: "2.0.0")],
             targets: [
-                pure("A"),
-                pure("B", ["A"]),
-                // pure("Gone", ["A"]),
+                ground("A"),
+                core("B", ["A"]),
+                // core("Gone", ["A"]),
                 .target(name: "CC", linkerSettings: [.linkedLibrary("x")]),
                 shell("S", ["B", "CC"] + nio),
                 shell("N", nio),

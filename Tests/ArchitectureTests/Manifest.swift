@@ -18,7 +18,7 @@ struct Manifest {
         }
         guard let begin = text.firstRange(of: "targets: [\n") else { return }
         let declarations = text[begin.lowerBound...]
-        for match in declarations.matches(of: #/(\bpure|\bshell|\btests|\.target|\.executableTarget|\.testTarget)\(/#) {
+        for match in declarations.matches(of: #/(\bground|\bcore|\bshell|\bshim|\btests|\.target|\.executableTarget|\.testTarget)\(/#) {
             let kind = match.output.1
             let call = Self.enclosed(declarations[match.range.lowerBound...], "(", ")")
             guard let name = call.firstMatch(of: #/"([^"]+)"/#) else { continue }

@@ -21,9 +21,24 @@ struct Repository {
         return (names ?? []).filter { $0.hasSuffix(".swift") }.sorted().map { "\(folder)/\($0)" }
     }
 
-    /// Each folder of `Sources` or `Tests` that holds Swift, with its files.
+    /// Folders of folders of targets.
+    private static let floors: Set<String> = ["Ground", "Core", "Shells"]
+    /// Targets that don't have their folder's name.
+    private static let names = ["Commands": "rpcwarden"]
+
+    /// Each target of `Sources` or `Tests` that holds Swift, with its files.
     func swiftTargets(in folder: String) throws -> [(name: String, files: [String])] {
+        let places = try entries(of: folder).flatMap { name in
+            Self.floors.contains(name)
+                ? try entries(of: "\(folder)/\(name)").map { "\(folder)/\(name)/\($0)" } : ["\(folder)/\(name)"]
+        }
+        return places.map { place in
+            let name = place.split(separator: "/").last.map(String.init) ?? place
+            return (Self.names[name] ?? name, swiftFiles(below: place))
+        }.filter { !$0.1.isEmpty }
+    }
+
+    private func entries(of folder: String) throws -> [String] {
         try FileManager.default.contentsOfDirectory(atPath: root.appendingPathComponent(folder).path).sorted()
-            .map { ($0, swiftFiles(below: "\(folder)/\($0)")) }.filter { !$0.1.isEmpty }
     }
 }

@@ -1,1 +1,1 @@
-../../../Tests/WardenTests/BootStorm/BootStorm.swift
+../../../Tests/Core/WardenTests/BootStorm/BootStorm.swift

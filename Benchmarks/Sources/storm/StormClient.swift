@@ -1,1 +1,1 @@
-../../../Tests/WardenTests/BootStorm/StormClient.swift
+../../../Tests/Core/WardenTests/BootStorm/StormClient.swift

@@ -1,1 +1,1 @@
-../../../Tests/WardenTests/BootStorm/StormKernel.swift
+../../../Tests/Core/WardenTests/BootStorm/StormKernel.swift

@@ -1,1 +1,1 @@
-../../../Tests/WardenTests/BootStorm/StormPlan.swift
+../../../Tests/Core/WardenTests/BootStorm/StormPlan.swift

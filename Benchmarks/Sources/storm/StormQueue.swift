@@ -1,1 +1,1 @@
-../../../Tests/WardenTests/BootStorm/StormQueue.swift
+../../../Tests/Core/WardenTests/BootStorm/StormQueue.swift

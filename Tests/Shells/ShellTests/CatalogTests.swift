@@ -11,7 +11,7 @@ private let isJournalctlInstalled = FileManager.default.isExecutableFile(atPath:
 @Suite("the journal's catalog")
 struct CatalogTests {
     private static let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-        .appendingPathComponent("../../systemd/rpcwarden.catalog").standardizedFileURL.path
+        .appendingPathComponent("../../../systemd/rpcwarden.catalog").standardizedFileURL.path
 
     /// The entries by their id, each as its lines.
     private static func entries() throws -> [String: [String]] {

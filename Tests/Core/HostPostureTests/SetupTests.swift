@@ -370,7 +370,7 @@ extension FakeHostTests {
 
         @Test("the drop-ins are those of systemd/, and what setup writes is read without errors")
         func texts() throws {
-            let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../..")
+            let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../../..")
             for (name, text) in [("socket", Self.socketText), ("service", SetupFiles.serviceDropInText)] {
                 let dropIn = repository.appendingPathComponent("systemd/rpcbind.\(name).d/rpcwarden.conf")
                 #expect(try String(contentsOf: dropIn, encoding: .utf8) == text)

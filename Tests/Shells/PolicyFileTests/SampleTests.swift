@@ -6,7 +6,7 @@ import Warden
 
 @testable import PolicyFile
 
-private let samplesFolder = FileSystem.join(FileSystem.folder(of: #filePath), "../../policy")
+private let samplesFolder = FileSystem.join(FileSystem.folder(of: #filePath), "../../../policy")
 
 func sampleFile(_ name: String) throws -> SourceFile {
     SourceFile(name: name, bytes: try FileSystem.bytes(of: FileSystem.join(samplesFolder, name)))
