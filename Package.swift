@@ -52,36 +52,38 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     ],
     targets: [
+        ground("Addresses"),
+        ground("Clock"),
         ground("ONCRPC"),
-        ground("Portmapper", ["ONCRPC"]),
-        core("Policy", ["Portmapper"]),
-        core("Firewall", ["Portmapper"]),
-        core("HostPosture", ["Portmapper"]),
+        ground("Portmapper", ["Addresses", "ONCRPC"]),
+        core("Policy", ["Addresses"]),
+        core("Firewall", ["Addresses"]),
+        core("HostPosture", ["Addresses", "Portmapper"]),
         core("Activity"),
-        core("Warden", ["ONCRPC", "Portmapper", "Policy", "Firewall"]),
-        core("PolicyDrafts", ["Portmapper", "Policy", "Warden"]),
-        core("Privilege", ["ONCRPC", "Portmapper", "Policy", "Firewall", "Warden"]),
+        core("Warden", ["Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall"]),
+        core("PolicyDrafts", ["Addresses", "Clock", "Policy", "Warden"]),
+        core("Privilege", ["Addresses", "ONCRPC", "Policy", "Firewall", "Warden"]),
 
         // libyaml is linked statically: the package depends on libc, libmnl and libnftnl only.
         shim("CYAML", linking: [":libyaml.a"]),
         shim("CNetfilter", linking: ["nftnl", "mnl"]),
         shim("CPortmapServer"),
         shim("CHostNames", linking: ["resolv"]),
-        shell("PolicyFile", ["Policy", "Portmapper", "Firewall", "Warden", "CYAML"]),
-        shell("HostNames", ["Portmapper", "CHostNames"]),
-        shell("PortmapServer", ["ONCRPC", "Portmapper", "Warden", "CPortmapServer"] + nio),
-        shell("RpcbindClient", ["ONCRPC", "Portmapper", "Warden"] + nio),
-        shell("Netfilter", ["Firewall", "Portmapper", "CNetfilter"]),
+        shell("PolicyFile", ["Addresses", "Policy", "Firewall", "Warden", "CYAML"]),
+        shell("HostNames", ["Addresses", "CHostNames"]),
+        shell("PortmapServer", ["Addresses", "ONCRPC", "Portmapper", "Warden", "CPortmapServer"] + nio),
+        shell("RpcbindClient", ["Clock", "ONCRPC", "Portmapper", "Warden"] + nio),
+        shell("Netfilter", ["Addresses", "Portmapper", "Firewall", "CNetfilter"]),
         shim("CSandbox"),
         shell("Sandbox", ["CSandbox"]),
-        shell("AuditLog", ["Warden", "Portmapper"]),
+        shell("AuditLog", ["Addresses", "Clock", "Warden"]),
         shell("Control", ["Activity"] + nio),
-        shell("HostSurvey", ["HostPosture", "ONCRPC", "Portmapper"]),
-        shell("Metrics", ["Warden", "Portmapper", "Firewall"] + nio),
+        shell("HostSurvey", ["Addresses", "ONCRPC", "Portmapper", "HostPosture"]),
+        shell("Metrics", ["Addresses", "Clock", "Firewall", "Warden"] + nio),
         .target(
             name: "Daemon",
             dependencies: [
-                "ONCRPC", "Portmapper", "Policy", "Firewall", "Activity", "Warden", "Privilege",
+                "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Activity", "Warden", "Privilege",
                 "PolicyFile", "HostNames", "PortmapServer", "RpcbindClient", "Netfilter", "Sandbox", "AuditLog",
                 "Control", "Metrics",
             ] + nio,
@@ -90,8 +92,8 @@ let package = Package(
         .executableTarget(
             name: "rpcwarden",
             dependencies: [
-                "Portmapper", "Policy", "Warden", "PolicyDrafts", "PolicyFile", "Control", "Daemon", "HostPosture",
-                "HostSurvey", "Activity",
+                "Addresses", "Clock", "Portmapper", "Policy", "HostPosture", "Activity", "Warden", "PolicyDrafts",
+                "PolicyFile", "Control", "Daemon", "HostSurvey",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Commands", swiftSettings: strict
@@ -99,38 +101,51 @@ let package = Package(
 
         // Test tool: asks one call from inside a namespace; built on the pure codec, never shipped.
         .executableTarget(
-            name: "labpeer", dependencies: ["ONCRPC", "Portmapper"], path: "Tests/labpeer", swiftSettings: strict),
+            name: "labpeer", dependencies: ["Addresses", "ONCRPC", "Portmapper"], path: "Tests/labpeer",
+            swiftSettings: strict),
 
-        tests("ONCRPCTests", ["ONCRPC"], on: "Ground"),
+        // What several tests use; never shipped.
+        .target(
+            name: "TestSupport", dependencies: ["Addresses", "Clock"], path: "Tests/TestSupport", swiftSettings: strict),
+        tests("AddressesTests", ["Addresses", "ONCRPC", "Portmapper", "TestSupport"], on: "Ground"),
+        tests("ClockTests", ["Clock", "TestSupport"], on: "Ground"),
+        tests("ONCRPCTests", ["ONCRPC", "TestSupport"], on: "Ground"),
         tests("ActivityTests", ["Activity"], on: "Core"),
-        tests("PortmapperTests", ["ONCRPC", "Portmapper"], on: "Ground", exclude: ["Golden"]),
-        tests("PolicyTests", ["Policy", "Portmapper"], on: "Core"),
-        tests("WardenTests", ["Warden", "ONCRPC", "Portmapper", "Policy", "Firewall"], on: "Core"),
-        tests("PrivilegeTests", ["Privilege", "ONCRPC", "Portmapper", "Policy", "Firewall", "Warden"], on: "Core"),
+        tests(
+            "PortmapperTests", ["Addresses", "ONCRPC", "Portmapper", "TestSupport"], on: "Ground", exclude: ["Golden"]),
+        tests("PolicyTests", ["Addresses", "Policy", "TestSupport"], on: "Core"),
+        tests(
+            "WardenTests",
+            ["Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Warden", "TestSupport"], on: "Core"),
+        tests("PrivilegeTests", ["Addresses", "ONCRPC", "Policy", "Firewall", "Warden", "Privilege"], on: "Core"),
         tests("SandboxTests", ["Sandbox"], on: "Shells"),
-        tests("PolicyFileTests", ["PolicyFile", "Policy", "Portmapper", "Warden"], on: "Shells"),
+        tests("PolicyFileTests", ["Addresses", "Policy", "Warden", "PolicyFile", "TestSupport"], on: "Shells"),
         tests(
             "NetfilterTests",
-            ["Netfilter", "Firewall", "Portmapper", "PolicyFile", "Privilege", "Sandbox", "Daemon"], on: "Shells", exclude: ["Golden"]
+            ["Addresses", "Portmapper", "Firewall", "Privilege", "Netfilter", "PolicyFile", "Sandbox", "Daemon"],
+            on: "Shells", exclude: ["Golden"]
         ),
         tests(
-            "DaemonTests", ["Daemon", "Firewall", "Policy", "Portmapper", "Privilege", "Sandbox", "Warden"] + nio),
-        tests("PolicyDraftsTests", ["PolicyDrafts", "PolicyFile", "Policy", "Portmapper", "Warden"], on: "Core"),
+            "DaemonTests", ["Addresses", "Clock", "Firewall", "Warden", "Privilege", "Daemon", "Sandbox"] + nio),
+        tests(
+            "PolicyDraftsTests",
+            ["Addresses", "Clock", "Portmapper", "Policy", "Warden", "PolicyDrafts", "PolicyFile", "TestSupport"],
+            on: "Core"),
         tests(
             "ShellTests",
             [
-                "ONCRPC", "Portmapper", "Activity", "Warden", "AuditLog", "Control", "PortmapServer", "RpcbindClient",
-                "Metrics", "Firewall",
+                "Addresses", "Clock", "ONCRPC", "Portmapper", "Firewall", "Activity", "Warden", "AuditLog", "Control",
+                "PortmapServer", "RpcbindClient", "Metrics",
             ] + nio, on: "Shells"),
-        tests("HostPostureTests", ["HostPosture", "HostSurvey", "PolicyFile", "Portmapper"], on: "Core"),
+        tests("HostPostureTests", ["Addresses", "Portmapper", "HostPosture", "HostSurvey", "PolicyFile"], on: "Core"),
         tests("ArchitectureTests", []),
         tests(
             "ReferenceTests",
             [
-                "PolicyFile", "PolicyDrafts", "HostPosture", "AuditLog", "Control", "Warden", "Firewall", "Portmapper",
-                "Policy",
+                "Addresses", "Clock", "Policy", "Firewall", "HostPosture", "Warden", "PolicyDrafts", "PolicyFile",
+                "AuditLog", "Control",
             ],
             exclude: ["validate.py", "typing.py"]),
-        tests("LabTests", ["ONCRPC", "Portmapper"]),
+        tests("LabTests", ["Addresses", "ONCRPC", "Portmapper"]),
     ]
 )

@@ -19,12 +19,14 @@ func on(_ floor: String, _ name: String, _ dependencies: [Target.Dependency] = [
 let package = Package(
     name: "Benchmarks",
     targets: [
+        on("Ground", "Addresses"),
+        on("Ground", "Clock"),
         on("Ground", "ONCRPC"),
-        on("Ground", "Portmapper", ["ONCRPC"]),
-        on("Core", "Policy", ["Portmapper"]),
-        on("Core", "Firewall", ["Portmapper"]),
-        on("Core", "Warden", ["ONCRPC", "Portmapper", "Policy", "Firewall"]),
-        on("Core", "Privilege", ["ONCRPC", "Portmapper", "Policy", "Firewall", "Warden"]),
+        on("Ground", "Portmapper", ["Addresses", "ONCRPC"]),
+        on("Core", "Policy", ["Addresses"]),
+        on("Core", "Firewall", ["Addresses"]),
+        on("Core", "Warden", ["Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall"]),
+        on("Core", "Privilege", ["Addresses", "ONCRPC", "Policy", "Firewall", "Warden"]),
 
         // Calls and echoes, as fast as C can.
         .executableTarget(name: "load", cSettings: [.unsafeFlags(["-O2"])]),
@@ -32,12 +34,16 @@ let package = Package(
         .target(name: "Allocations"),
         .executableTarget(
             name: "micro",
-            dependencies: ["ONCRPC", "Portmapper", "Policy", "Firewall", "Warden", "Privilege", "Allocations"],
+            dependencies: [
+                "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Warden", "Privilege",
+                "Allocations",
+            ],
             swiftSettings: strict),
         // Ten thousand clients boot at once, in virtual time.
         .executableTarget(
-            name: "storm", dependencies: ["ONCRPC", "Portmapper", "Policy", "Firewall", "Warden"],
+            name: "storm",
+            dependencies: ["Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Warden"],
             swiftSettings: strict),
-        .executableTarget(name: "bench", dependencies: ["ONCRPC", "Portmapper"], swiftSettings: strict),
+        .executableTarget(name: "bench", dependencies: ["Addresses", "ONCRPC", "Portmapper"], swiftSettings: strict),
     ]
 )

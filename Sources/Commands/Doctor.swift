@@ -1,10 +1,10 @@
+import Addresses
 import ArgumentParser
 import Daemon
 import Glibc
 import HostPosture
 import HostSurvey
 import PolicyFile
-import Portmapper
 import Warden
 
 struct Doctor: ParsableCommand {

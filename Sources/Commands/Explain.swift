@@ -1,7 +1,7 @@
+import Addresses
 import ArgumentParser
 import Daemon
 import PolicyFile
-import Portmapper
 
 struct Explain: ParsableCommand {
     enum Procedure: String, ExpressibleByArgument, CaseIterable {

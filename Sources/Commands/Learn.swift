@@ -1,4 +1,5 @@
 import ArgumentParser
+import Clock
 import FoundationEssentials
 import Glibc
 import PolicyDrafts

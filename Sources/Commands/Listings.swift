@@ -3,7 +3,6 @@ import Control
 import Daemon
 import FoundationEssentials
 import PolicyFile
-import Warden
 
 /// Asks the daemon that the configuration names.
 func askDaemon(_ call: ControlCall, _ configuration: ConfigurationOption) throws -> ControlReply {

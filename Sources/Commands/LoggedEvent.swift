@@ -1,6 +1,7 @@
+import Addresses
+import Clock
 import FoundationEssentials
 import Policy
-import Portmapper
 import Warden
 
 /// A line of the audit log, read back: our own JSON lines, or what `journalctl -o json` prints.

@@ -1,8 +1,8 @@
+import Addresses
 import Glibc
 import HostNames
 import NIOCore
 import ONCRPC
-import Portmapper
 import Privilege
 import Sandbox
 import Warden

@@ -1,7 +1,6 @@
 import Glibc
 import HostNames
 import ONCRPC
-import Portmapper
 import Privilege
 import Sandbox
 import Synchronization

@@ -1,7 +1,8 @@
 import Activity
+import Addresses
+import Clock
 import Control
 import Firewall
-import Portmapper
 import Warden
 
 extension Engine {

@@ -1,8 +1,9 @@
+import Addresses
+import Clock
 import Control
 import Firewall
 import Glibc
 import NIOCore
-import Portmapper
 import Warden
 
 extension Engine {

@@ -1,6 +1,6 @@
+import Clock
 import NIOCore
 import PortmapServer
-import Warden
 
 extension Engine {
     /// For what rpcbind has been asked, and for connections that were accepted and have asked nothing yet.

@@ -1,6 +1,5 @@
 import Firewall
 import Metrics
-import Warden
 
 extension Engine {
     /// What a scrape is told.

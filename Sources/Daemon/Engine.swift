@@ -1,4 +1,6 @@
+import Addresses
 import AuditLog
+import Clock
 import Control
 import Firewall
 import Glibc

@@ -1,3 +1,4 @@
+import Addresses
 import HostNames
 import ONCRPC
 import Policy

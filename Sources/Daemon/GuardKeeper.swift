@@ -1,3 +1,4 @@
+import Clock
 import NIOCore
 import NIOPosix
 import Warden

@@ -1,5 +1,5 @@
+import Clock
 import Glibc
-import Warden
 
 /// The host's clocks.
 enum HostClock {

@@ -1,8 +1,8 @@
+import Addresses
+import Clock
 import HostNames
 import NIOCore
 import Policy
-import Portmapper
-import Warden
 
 /// What the host names of the policy resolve to, kept fresh.
 ///

@@ -1,6 +1,6 @@
+import Addresses
 import Firewall
 import ONCRPC
-import Portmapper
 import Privilege
 import Sandbox
 

@@ -1,9 +1,9 @@
+import Addresses
 import Firewall
 import Glibc
 import Netfilter
 import ONCRPC
 import PolicyFile
-import Portmapper
 import Privilege
 import Sandbox
 import Warden

@@ -4,7 +4,6 @@ import NIOCore
 import NIOPosix
 import PolicyFile
 import PortmapServer
-import Portmapper
 import Sandbox
 import Warden
 

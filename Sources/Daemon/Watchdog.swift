@@ -1,5 +1,5 @@
+import Clock
 import Glibc
-import Warden
 
 /// Tells the service manager that the event loop turns (sd_watchdog_enabled(3)); fed by nothing but the loop itself.
 struct Watchdog {

@@ -2,15 +2,17 @@
 enum Architecture {
     /// Pure targets, each with the targets that it may import.
     static let pure: [String: Set<String>] = [
+        "Addresses": [],
+        "Clock": [],
         "ONCRPC": [],
-        "Portmapper": ["ONCRPC"],
-        "Policy": ["Portmapper"],
-        "Firewall": ["Portmapper"],
-        "HostPosture": ["Portmapper"],
+        "Portmapper": ["Addresses", "ONCRPC"],
+        "Policy": ["Addresses"],
+        "Firewall": ["Addresses"],
+        "HostPosture": ["Addresses", "Portmapper"],
         "Activity": [],
-        "Warden": ["ONCRPC", "Portmapper", "Policy", "Firewall"],
-        "Privilege": ["ONCRPC", "Portmapper", "Policy", "Firewall", "Warden"],
-        "PolicyDrafts": ["Portmapper", "Policy", "Warden"],
+        "Warden": ["Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall"],
+        "Privilege": ["Addresses", "ONCRPC", "Policy", "Firewall", "Warden"],
+        "PolicyDrafts": ["Addresses", "Clock", "Policy", "Warden"],
     ]
 
     /// Each touches one outside thing; none imports another, or Daemon.

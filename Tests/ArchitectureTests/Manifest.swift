@@ -18,7 +18,8 @@ struct Manifest {
         }
         guard let begin = text.firstRange(of: "targets: [\n") else { return }
         let declarations = text[begin.lowerBound...]
-        for match in declarations.matches(of: #/(\bground|\bcore|\bshell|\bshim|\btests|\.target|\.executableTarget|\.testTarget)\(/#) {
+        let declaration = #/(\bground|\bcore|\bshell|\bshim|\btests|\.target|\.executableTarget|\.testTarget)\(/#
+        for match in declarations.matches(of: declaration) {
             let kind = match.output.1
             let call = Self.enclosed(declarations[match.range.lowerBound...], "(", ")")
             guard let name = call.firstMatch(of: #/"([^"]+)"/#) else { continue }

@@ -1,7 +1,6 @@
 import Glibc
 import NIOCore
 import NIOPosix
-import Portmapper
 import Privilege
 import Sandbox
 import Testing

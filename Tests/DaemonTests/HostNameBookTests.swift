@@ -1,7 +1,7 @@
+import Addresses
 import Dispatch
 import NIOCore
 import NIOPosix
-import Portmapper
 import Synchronization
 import Testing
 

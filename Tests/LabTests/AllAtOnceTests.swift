@@ -1,5 +1,5 @@
+import Addresses
 import Foundation
-import Portmapper
 import Testing
 
 /// What issue 14 ends with: everything goes wrong together, nothing opens, and the approved client waits for nobody.

@@ -1,6 +1,6 @@
+import Addresses
 import Foundation
 import ONCRPC
-import Portmapper
 import Testing
 
 /// What tcpdump saw of calls to port 111 and of their replies, by xid; lengths with all headers but Ethernet's.

@@ -1,6 +1,5 @@
 import Foundation
 import ONCRPC
-import Portmapper
 import Testing
 
 /// More connections than there are places, or descriptors.

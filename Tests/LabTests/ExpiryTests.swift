@@ -1,5 +1,4 @@
 import Foundation
-import Portmapper
 import Testing
 
 extension LabTests {

@@ -1,4 +1,4 @@
-import Portmapper
+import Addresses
 import Testing
 
 /// Whoever floods, or doesn't read: the approved client never waits more than a second.

@@ -1,5 +1,5 @@
+import Addresses
 import Foundation
-import Portmapper
 import Testing
 
 extension LabTests {

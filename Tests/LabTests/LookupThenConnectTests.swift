@@ -1,4 +1,4 @@
-import Portmapper
+import Addresses
 import Testing
 
 extension LabTests {

@@ -1,4 +1,3 @@
-import Portmapper
 import Testing
 
 extension LabTests {

@@ -1,5 +1,4 @@
 import Foundation
-import Portmapper
 import Testing
 
 private let metrics = "metrics: 127.0.0.1:9811\nquarantine: false"

@@ -1,6 +1,5 @@
 import Foundation
 import ONCRPC
-import Portmapper
 import Testing
 
 extension LabTests {

@@ -1,6 +1,5 @@
 import Foundation
 import Glibc
-import Portmapper
 import Testing
 
 extension LabTests {

@@ -1,5 +1,4 @@
 import Glibc
-import Portmapper
 import Testing
 
 extension LabTests {

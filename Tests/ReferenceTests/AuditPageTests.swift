@@ -1,5 +1,6 @@
+import Addresses
+import Clock
 import Firewall
-import Portmapper
 import Testing
 import Warden
 

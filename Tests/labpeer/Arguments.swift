@@ -1,4 +1,4 @@
-import Portmapper
+import Addresses
 
 /// Wrong usage: what was wrong, in words.
 struct UsageError: Error {

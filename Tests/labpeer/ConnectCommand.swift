@@ -1,6 +1,6 @@
+import Addresses
 import Glibc
 import ONCRPC
-import Portmapper
 
 /// `labpeer connect`: whether a service's port can be reached.
 struct ConnectCommand {

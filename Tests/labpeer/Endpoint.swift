@@ -1,5 +1,5 @@
+import Addresses
 import Glibc
-import Portmapper
 
 /// An address and a port, as sockets take and tell them.
 struct Endpoint: Hashable, Sendable, CustomStringConvertible {

@@ -1,5 +1,5 @@
+import Addresses
 import Glibc
-import Portmapper
 
 /// `labpeer tcp-hold`: connections that stay open and say little.
 struct HoldCommand {

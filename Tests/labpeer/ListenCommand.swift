@@ -1,6 +1,6 @@
+import Addresses
 import Glibc
 import ONCRPC
-import Portmapper
 
 /// `labpeer listen`: a service that stands in for a real one, until it is killed.
 struct ListenCommand {

@@ -1,5 +1,5 @@
+import Addresses
 import Glibc
-import Portmapper
 
 /// A system call that failed.
 struct SystemError: Error {

@@ -1,5 +1,5 @@
+import Addresses
 import Glibc
-import Portmapper
 
 /// `labpeer stream`: bytes as they are over one connection, in pieces of any size, and what comes back.
 struct StreamCommand {

@@ -1,5 +1,5 @@
+import Addresses
 import Foundation
-import Portmapper
 
 /// What the table costs the traffic of the services: beside no table, and one with a single `ct state` rule.
 enum DataPathSuite {

@@ -1,5 +1,4 @@
 import Foundation
-import Portmapper
 
 /// How throughput, memory and times grow with clients, grants, prefixes and registrations.
 enum GrowthSuite {

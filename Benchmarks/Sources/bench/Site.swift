@@ -1,5 +1,5 @@
+import Addresses
 import Foundation
-import Portmapper
 
 /// A server in a lab of its own: rpcbind on port 111, or rpcwarden in front of it; and the services that it has.
 struct Site {

@@ -1,5 +1,3 @@
-import Portmapper
-
 /// Calls a second with many in flight, the ports being open already.
 enum ThroughputSuite {
     static let name = "throughput"

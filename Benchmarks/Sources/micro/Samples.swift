@@ -1,3 +1,4 @@
+import Addresses
 import Policy
 import Portmapper
 import Warden

@@ -1,6 +1,7 @@
+import Addresses
+import Clock
 import Firewall
 import Policy
-import Portmapper
 import Warden
 
 @testable import Netfilter

@@ -1,5 +1,5 @@
+import Clock
 import Firewall
-import Portmapper
 import Warden
 
 extension FuzzTarget {

@@ -1,4 +1,4 @@
-import Portmapper
+import Addresses
 
 /// A packet that a guarded port or the portmapper's dropped, as NFLOG told of it.
 public struct DroppedPacket: Hashable, Sendable {

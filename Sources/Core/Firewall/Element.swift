@@ -1,4 +1,4 @@
-import Portmapper
+import Addresses
 
 /// What a grant opens: one service port, for one client.
 public struct GrantKey: TableKey, Sendable, Comparable, CustomStringConvertible {

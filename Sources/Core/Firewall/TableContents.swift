@@ -1,4 +1,4 @@
-import Portmapper
+import Addresses
 
 /// The table's elements, as the kernel holds them.
 public struct TableContents: Hashable, Sendable {

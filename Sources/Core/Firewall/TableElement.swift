@@ -1,4 +1,4 @@
-import Portmapper
+import Addresses
 
 /// Which element of our table it is.
 public enum TableElement: Hashable, Sendable {

@@ -1,4 +1,4 @@
-import Portmapper
+import Addresses
 
 /// One change of the table. Each is idempotent: the element may be there already, or may have expired.
 public enum Operation: Hashable, Sendable {

@@ -1,4 +1,4 @@
-import Portmapper
+import Addresses
 
 /// A TCP socket that listens, or a UDP socket that is bound and not connected.
 public struct BoundSocket: Hashable, Sendable {

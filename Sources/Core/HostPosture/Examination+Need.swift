@@ -1,5 +1,3 @@
-import Portmapper
-
 /// CIS 2.1.12, "Ensure rpcbind services are not in use", with its remedies.
 extension Examination {
     static let audit = """

@@ -1,5 +1,3 @@
-import Portmapper
-
 /// rpcbind behind rpcwarden: has it no network any more, and does rpcwarden stand in front?
 extension Examination {
     var network: [Finding] {

@@ -1,4 +1,4 @@
-import Portmapper
+import Addresses
 
 /// Services that rpcbind has forgotten, and that listen on: rpcwarden keeps guarding them.
 extension Examination {

@@ -1,5 +1,3 @@
-import Portmapper
-
 /// Everything that can be found about a host, the gravest first.
 public struct Examination {
     let facts: HostFacts

@@ -1,3 +1,4 @@
+import Addresses
 import Portmapper
 
 /// What was seen of a host; `nil` and ``UnitState/unknown`` where nobody could tell.

@@ -1,3 +1,4 @@
+import Addresses
 import Portmapper
 
 /// What of the registrations a client has to ask rpcbind for.

@@ -1,5 +1,3 @@
-import Portmapper
-
 /// What `setup` has to know of a host, besides its posture.
 public struct SetupFacts: Hashable, Sendable {
     public var host = HostFacts()

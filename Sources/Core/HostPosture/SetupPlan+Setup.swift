@@ -1,4 +1,4 @@
-import Portmapper
+import Addresses
 
 extension SetupPlan {
     /// From the host as it is to rpcwarden in front of rpcbind, observing.

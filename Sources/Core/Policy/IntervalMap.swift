@@ -1,4 +1,4 @@
-import Portmapper
+import Addresses
 
 /// Maps each number to the class of the interval that holds it; a look-up is a binary search.
 struct IntervalMap<Bits: AddressBits>: Sendable {

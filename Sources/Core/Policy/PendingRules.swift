@@ -1,4 +1,4 @@
-import Portmapper
+import Addresses
 
 /// What rules may permit whose host names have no addresses yet.
 ///

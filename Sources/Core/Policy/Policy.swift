@@ -1,4 +1,4 @@
-import Portmapper
+import Addresses
 
 /// A program over one transport of its service.
 public struct ServiceKey: TableKey, Sendable {

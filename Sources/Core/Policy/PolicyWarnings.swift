@@ -1,4 +1,4 @@
-import Portmapper
+import Addresses
 
 /// Something that a policy says and that is probably not what was wanted.
 public struct PolicyWarning: Hashable, Sendable {

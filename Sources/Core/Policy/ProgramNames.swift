@@ -1,4 +1,4 @@
-import Portmapper
+import Addresses
 
 /// The names of RPC programs: `/etc/rpc`, with its aliases.
 public struct ProgramNames: Sendable {

@@ -1,4 +1,4 @@
-import Portmapper
+import Addresses
 
 /// Ranges of program numbers, such as the transient ones 0x40000000–0x5fffffff (RFC 5531, 8.1).
 public struct ProgramRanges: Hashable, Sendable {

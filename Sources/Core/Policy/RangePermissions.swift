@@ -1,4 +1,4 @@
-import Portmapper
+import Addresses
 
 /// What one class of clients may do with the programs that its rules name by ranges.
 struct RangePermissions: Sendable {

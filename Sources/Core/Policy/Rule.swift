@@ -1,4 +1,4 @@
-import Portmapper
+import Addresses
 
 /// When a rule's service ports are open to its clients.
 public enum Opening: String, Hashable, Sendable, Comparable, CaseIterable {

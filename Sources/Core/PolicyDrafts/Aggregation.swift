@@ -1,4 +1,4 @@
-import Portmapper
+import Addresses
 
 /// How wide a prefix may get that stands for several clients.
 public struct Aggregation: Hashable, Sendable {

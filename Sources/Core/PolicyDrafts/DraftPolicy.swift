@@ -1,5 +1,5 @@
+import Addresses
 import Policy
-import Portmapper
 
 /// A policy that is yet to be looked at by a person: rules and why they are there, as YAML.
 public struct DraftPolicy: Hashable, Sendable {

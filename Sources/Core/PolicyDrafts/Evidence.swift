@@ -1,4 +1,4 @@
-import Portmapper
+import Clock
 import Warden
 
 /// What a permission was learned from.

@@ -1,4 +1,4 @@
-import Portmapper
+import Addresses
 
 /// Whom an entry of exports(5) names (exports(5), Machine Name Formats).
 public enum ExportClient: Hashable, Sendable {

@@ -1,5 +1,5 @@
+import Addresses
 import Policy
-import Portmapper
 
 /// exports(5) → a policy that lets the same clients in, and nobody else.
 public struct ExportsDraft: Sendable {

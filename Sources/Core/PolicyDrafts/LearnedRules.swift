@@ -1,6 +1,5 @@
+import Addresses
 import Policy
-import Portmapper
-import Warden
 
 /// The smallest policy that would have permitted what the log tells of.
 struct LearnedRules {

@@ -1,5 +1,6 @@
+import Addresses
+import Clock
 import Policy
-import Portmapper
 import Warden
 
 /// Gathers from the audit log what clients asked for; says then which policy would have permitted it.

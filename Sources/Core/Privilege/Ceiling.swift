@@ -1,6 +1,6 @@
+import Addresses
 import Firewall
 import Policy
-import Portmapper
 import Warden
 
 /// The most that the network-facing process may have done to the firewall, whoever speaks through it.

@@ -1,5 +1,5 @@
+import Addresses
 import ONCRPC
-import Portmapper
 
 /// All that the network-facing process can ask of the connector, which alone may make unix sockets.
 ///

@@ -1,6 +1,6 @@
+import Addresses
 import Firewall
 import ONCRPC
-import Portmapper
 
 /// The least bytes that each takes, for the lists of them.
 enum ItemBytes {

@@ -1,6 +1,5 @@
 import Firewall
 import ONCRPC
-import Portmapper
 
 extension NetfilterCall {
     /// As XDR (RFC 4506), without the length that goes before it.

@@ -1,5 +1,5 @@
+import Addresses
 import Firewall
-import Portmapper
 
 /// All that the network-facing process can ask of the netfilter process, which alone may change the firewall.
 public enum NetfilterCall: Hashable, Sendable {

@@ -1,5 +1,5 @@
+import Addresses
 import Firewall
-import Portmapper
 
 /// The elements for addresses that lie in no prefix of policy: those of its host names, as the other process says.
 ///

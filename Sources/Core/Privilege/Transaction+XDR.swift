@@ -1,6 +1,5 @@
 import Firewall
 import ONCRPC
-import Portmapper
 
 extension XDREncoder {
     mutating func transaction(_ transaction: Transaction) {

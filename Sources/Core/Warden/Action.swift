@@ -1,6 +1,6 @@
+import Addresses
 import Firewall
 import ONCRPC
-import Portmapper
 
 /// What the daemon is to do; the shells do it and report back as events.
 public enum Action: Hashable, Sendable {

@@ -1,4 +1,4 @@
-import Portmapper
+import Addresses
 
 /// Why a call is denied (interface.md: reasons of denial).
 public enum DenialReason: String, Error, TableKey, Sendable, CaseIterable, BitwiseCopyable {

@@ -1,4 +1,5 @@
-import Portmapper
+import Addresses
+import Clock
 
 /// Lets events through up to a rate for each source and in all, and counts exactly what it swallows.
 ///

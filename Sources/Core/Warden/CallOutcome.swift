@@ -1,3 +1,4 @@
+import Addresses
 import Portmapper
 
 /// What became of a call; every call that is not under way any more has one, but for duplicates.

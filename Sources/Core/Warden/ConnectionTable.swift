@@ -1,4 +1,5 @@
-import Portmapper
+import Addresses
+import Clock
 
 /// Which TCP connections there are, and which must go.
 ///

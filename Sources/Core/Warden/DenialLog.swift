@@ -1,4 +1,5 @@
-import Portmapper
+import Addresses
+import Clock
 
 /// Who was denied what: the sources of denials, in bounded memory and without an allocation for each.
 ///

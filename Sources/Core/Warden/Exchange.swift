@@ -1,3 +1,4 @@
+import Addresses
 import ONCRPC
 import Policy
 import Portmapper

@@ -1,4 +1,5 @@
-import Portmapper
+import Addresses
+import Clock
 
 /// Whose permissions the log told of within a day, for `audit.permitted: first`.
 ///

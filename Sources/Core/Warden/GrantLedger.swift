@@ -1,5 +1,6 @@
+import Addresses
+import Clock
 import Firewall
-import Portmapper
 
 /// A grant that the kernel has acknowledged.
 public struct Grant: Hashable, Sendable {

@@ -1,5 +1,5 @@
+import Addresses
 import Firewall
-import Portmapper
 
 /// How long grants live that nobody uses, and how much of that must be left for a look-up to change nothing.
 ///

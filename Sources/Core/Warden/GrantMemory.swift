@@ -1,5 +1,5 @@
+import Clock
 import Firewall
-import Portmapper
 
 /// The grants that have ended without anybody's will: their clients' packets bring them back.
 ///

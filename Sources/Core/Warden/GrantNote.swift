@@ -1,5 +1,6 @@
+import Addresses
+import Clock
 import Firewall
-import Portmapper
 
 /// What a grant's element carries as its comment: enough to adopt it after a restart.
 ///

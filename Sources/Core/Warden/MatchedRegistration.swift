@@ -1,3 +1,4 @@
+import Addresses
 import Portmapper
 
 /// The registration that answers a look-up.

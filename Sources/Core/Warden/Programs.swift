@@ -1,4 +1,4 @@
-import Portmapper
+import Addresses
 
 /// For whose sake a port is open: one program, as a rule; others may share the port.
 public struct Programs: Hashable, Sendable {

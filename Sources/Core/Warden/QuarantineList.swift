@@ -1,4 +1,5 @@
-import Portmapper
+import Addresses
+import Clock
 
 /// Who is kept from the portmapper, and until when; the kernel holds the same.
 struct QuarantineList: Sendable {

@@ -1,3 +1,5 @@
+import Addresses
+import Clock
 import Portmapper
 
 /// What is asked of the real rpcbind, over its unix socket. Equal questions may share one answer.

@@ -1,4 +1,5 @@
-import Portmapper
+import Addresses
+import Clock
 
 /// A token bucket for each source, in bounded memory.
 ///

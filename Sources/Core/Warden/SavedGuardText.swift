@@ -1,5 +1,6 @@
+import Addresses
+import Clock
 import Firewall
-import Portmapper
 
 /// The saved guard as text, a line for each thing; people may read it.
 ///

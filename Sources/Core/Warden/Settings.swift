@@ -1,5 +1,5 @@
+import Addresses
 import Firewall
-import Portmapper
 
 /// All of rpcwarden.yaml, typed; the defaults are those of the contract (interface.md).
 public struct Settings: Hashable, Sendable {

@@ -1,4 +1,5 @@
-import Portmapper
+import Addresses
+import Clock
 
 /// Counts strangers, and says when there are too many of them for user space.
 struct StrangerShield: Sendable {

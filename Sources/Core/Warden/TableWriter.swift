@@ -1,5 +1,6 @@
+import Addresses
+import Clock
 import Firewall
-import Portmapper
 
 /// Brings the kernel's table to what it should be, one transaction at a time.
 ///

@@ -1,5 +1,5 @@
+import Addresses
 import Firewall
-import Portmapper
 
 /// What an earlier run opened, or remembered, by rules whose host names are not all resolved yet.
 ///

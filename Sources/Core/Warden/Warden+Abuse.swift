@@ -1,6 +1,7 @@
+import Addresses
+import Clock
 import ONCRPC
 import Policy
-import Portmapper
 
 extension Warden {
     /// A call was denied, or made no sense: remembers it, and sees what the source is up to.

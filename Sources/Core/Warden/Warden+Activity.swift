@@ -1,5 +1,5 @@
+import Clock
 import Firewall
-import Portmapper
 
 extension Warden {
     /// The sources of denials that matter now: those that are denied most in this episode, then those denied last.

@@ -1,5 +1,6 @@
+import Addresses
+import Clock
 import Firewall
-import Portmapper
 
 extension Warden {
     /// What there is at the moment, beside the totals of ``counters``.

@@ -1,3 +1,5 @@
+import Addresses
+import Clock
 import Firewall
 import ONCRPC
 import Policy

@@ -1,3 +1,4 @@
+import Clock
 import Portmapper
 
 // SET and UNSET over loopback, with `local-registration`.

@@ -1,6 +1,6 @@
+import Clock
 import Firewall
 import Policy
-import Portmapper
 
 extension Warden {
     /// Policy, or the settings that may change while we run, were read anew; host names may have new addresses.

@@ -1,6 +1,7 @@
+import Addresses
+import Clock
 import Firewall
 import Policy
-import Portmapper
 
 extension Warden {
     /// A grant has ended, but not because anybody wanted it to.

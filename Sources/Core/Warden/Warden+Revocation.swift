@@ -1,6 +1,7 @@
+import Addresses
+import Clock
 import Firewall
 import Policy
-import Portmapper
 
 /// What an operator's `revoke` did, and what it can't do.
 public struct Revocation: Hashable, Sendable {

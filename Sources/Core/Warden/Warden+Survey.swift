@@ -1,3 +1,5 @@
+import Addresses
+import Clock
 import Policy
 import Portmapper
 

@@ -1,5 +1,5 @@
+import Clock
 import Firewall
-import Portmapper
 
 extension Warden {
     /// Somebody changed nftables. What they did to our table is undone: it is made anew, with every live grant.

@@ -1,3 +1,5 @@
+import Addresses
+
 /// What rpcbind has registered (DUMP of version 4), as far as it was kept.
 public struct Listing: Hashable, Sendable {
     /// In rpcbind's order.

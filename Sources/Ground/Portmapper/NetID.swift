@@ -1,3 +1,5 @@
+import Addresses
+
 /// The netids that are served (RFC 5665, 5.1.3); any other registration is passed over.
 public enum NetID: String, Hashable, Sendable, CaseIterable, BitwiseCopyable {
     case udp

@@ -1,3 +1,4 @@
+import Addresses
 import ONCRPC
 
 /// Why a call's header can't be dispatched to a procedure of program 100000, or its arguments can't be decoded.

@@ -1,3 +1,5 @@
+import Addresses
+
 /// The versions of program 100000 (RFC 1833).
 public enum PortmapperVersion: UInt32, Hashable, Sendable, CaseIterable {
     case v2 = 2

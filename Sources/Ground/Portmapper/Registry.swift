@@ -1,3 +1,5 @@
+import Addresses
+
 /// One registration of rpcbind, parsed.
 public struct Registration: Hashable, Sendable {
     public var program: Program

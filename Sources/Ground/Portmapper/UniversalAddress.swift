@@ -1,3 +1,5 @@
+import Addresses
+
 /// An address and port as rpcbind writes them.
 public struct UniversalAddress: Hashable, Sendable, CustomStringConvertible {
     public var host: IPAddress

@@ -1,4 +1,4 @@
-import Portmapper
+import Clock
 import Warden
 
 /// A field of an audit event, in the order of interface.md.

@@ -1,3 +1,4 @@
+import Clock
 import Warden
 
 /// What waits for the writer, bounded; what finds no room is counted, and told of where it is missing.

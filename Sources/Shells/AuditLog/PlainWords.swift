@@ -1,4 +1,4 @@
-import Portmapper
+import Addresses
 import Warden
 
 /// An audit event as a sentence, for the journal's MESSAGE.

@@ -1,6 +1,6 @@
+import Addresses
 import CHostNames
 import Glibc
-import Portmapper
 
 /// Resolves host names as the system does (nsswitch.conf): blocks, so never on an event loop.
 public enum HostNames {

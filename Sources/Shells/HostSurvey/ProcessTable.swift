@@ -1,5 +1,5 @@
+import Addresses
 import HostPosture
-import Portmapper
 
 /// Which processes of this network namespace hold which sockets; of rpcbind and rpcwarden only. And the rpcbind that serves
 /// this host from a network namespace of its own.

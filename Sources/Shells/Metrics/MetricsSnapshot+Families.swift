@@ -1,5 +1,5 @@
+import Addresses
 import Firewall
-import Portmapper
 import Warden
 
 // Labels hold words of ours alone: never a peer's address, or anything else that a peer chose.

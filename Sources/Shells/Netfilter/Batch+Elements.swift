@@ -1,6 +1,6 @@
+import Addresses
 import CNetfilter
 import Firewall
-import Portmapper
 
 extension Batch {
     mutating func write(_ operation: Operation) {

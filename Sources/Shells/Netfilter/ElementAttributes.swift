@@ -1,6 +1,6 @@
+import Addresses
 import CNetfilter
 import Firewall
-import Portmapper
 
 /// An element as the kernel describes it; whoever may write to the table may have put anything into it.
 struct ElementAttributes {

@@ -1,5 +1,5 @@
+import Addresses
 import Firewall
-import Portmapper
 
 /// An element of one of our sets, apart from what the kernel keeps with it.
 struct ElementKey: Hashable {

@@ -1,7 +1,7 @@
+import Addresses
 import CNetfilter
 import Firewall
 import Glibc
-import Portmapper
 
 /// The flows that the kernel's connection tracking knows of.
 ///

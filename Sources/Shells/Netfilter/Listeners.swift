@@ -1,7 +1,7 @@
+import Addresses
 import CNetfilter
 import Firewall
 import Glibc
-import Portmapper
 
 /// Which sockets listen, as the kernel's sock_diag tells.
 ///

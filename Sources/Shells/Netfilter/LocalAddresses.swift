@@ -1,5 +1,5 @@
+import Addresses
 import CNetfilter
-import Portmapper
 
 /// The addresses of this host's interfaces.
 ///

@@ -1,7 +1,6 @@
 import CNetfilter
 import Firewall
 import Glibc
-import Portmapper
 
 extension NetfilterTable {
     /// How often a table is read in all, until a reading can be believed.

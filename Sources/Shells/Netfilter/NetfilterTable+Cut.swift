@@ -1,7 +1,7 @@
+import Addresses
 import CNetfilter
 import Firewall
 import Glibc
-import Portmapper
 
 /// Ends flows for good: nothing that the server still sends brings them back.
 ///

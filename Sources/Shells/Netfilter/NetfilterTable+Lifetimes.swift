@@ -1,7 +1,6 @@
 import CNetfilter
 import Firewall
 import Glibc
-import Portmapper
 
 extension NetfilterTable {
     /// Questions that are sent at once; their answers must fit the receive buffer.

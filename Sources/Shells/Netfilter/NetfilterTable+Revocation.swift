@@ -1,7 +1,6 @@
 import CNetfilter
 import Firewall
 import Glibc
-import Portmapper
 
 /// A packet can bring a grant back that is being revoked.
 ///

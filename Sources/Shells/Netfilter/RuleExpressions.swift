@@ -1,6 +1,6 @@
+import Addresses
 import CNetfilter
 import Firewall
-import Portmapper
 
 /// A register of 4 bytes; fields that follow each other form one key.
 struct Register {

@@ -1,6 +1,6 @@
+import Addresses
 import CNetfilter
 import Glibc
-import Portmapper
 
 /// Questions to the kernel's sock_diag, about the sockets of the network namespace of the thread that called `init`.
 struct SocketDiagnosis {

@@ -1,3 +1,4 @@
+import Addresses
 import CNetfilter
 import Glibc
 import Portmapper

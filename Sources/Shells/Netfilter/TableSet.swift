@@ -1,6 +1,6 @@
+import Addresses
 import CNetfilter
 import Firewall
-import Portmapper
 
 /// The sets of our table; the raw value is the set's name.
 enum TableSet: String, CaseIterable {

@@ -1,4 +1,4 @@
-import Portmapper
+import Addresses
 import Warden
 
 extension Syntax where Value == IPAddress {

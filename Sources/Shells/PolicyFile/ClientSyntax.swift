@@ -1,5 +1,5 @@
+import Addresses
 import Policy
-import Portmapper
 
 extension Syntax where Value == ClientTerm {
     /// An address, a prefix or a host name: what a client term is when it names no group.

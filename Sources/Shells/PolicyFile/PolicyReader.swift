@@ -1,5 +1,5 @@
+import Addresses
 import Policy
-import Portmapper
 
 /// Collects groups and rules file by file, then looks the rules' terms up: a group may stand after its use.
 struct PolicyReader {

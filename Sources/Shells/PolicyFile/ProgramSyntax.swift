@@ -1,5 +1,5 @@
+import Addresses
 import Policy
-import Portmapper
 
 /// What a term of `to:` or of a group of programs stands for.
 enum ProgramTerm: Hashable {

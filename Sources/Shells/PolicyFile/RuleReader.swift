@@ -1,5 +1,5 @@
+import Addresses
 import Policy
-import Portmapper
 
 /// A rule as the file has it: typed, but its terms not yet looked up.
 struct RuleDraft {

@@ -1,6 +1,6 @@
+import Addresses
 import CPortmapServer
 import NIOCore
-import Portmapper
 
 /// Which of the addresses that are asked are broadcast addresses; the kernel's routes say.
 struct BroadcastCache {

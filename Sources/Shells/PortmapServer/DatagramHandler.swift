@@ -1,3 +1,4 @@
+import Addresses
 import CPortmapServer
 import NIOCore
 import Portmapper

@@ -1,6 +1,6 @@
+import Addresses
 import CPortmapServer
 import Glibc
-import Portmapper
 import Warden
 
 /// A socket that calls arrive at: bound here, or passed by systemd.

@@ -1,6 +1,6 @@
+import Addresses
 import CPortmapServer
 import Glibc
-import Portmapper
 
 /// Tells whose calls are this host's own, which are always answered.
 ///

@@ -3,7 +3,6 @@ import Glibc
 import NIOCore
 import NIOPosix
 import ONCRPC
-import Portmapper
 import Warden
 
 /// What the server tells of; always on its event loop.

@@ -1,5 +1,5 @@
+import Clock
 import ONCRPC
-import Portmapper
 import Warden
 
 /// The questions of the stream to rpcbind: which wait, which are sent, and which are late.

@@ -1,6 +1,5 @@
 import Foundation
 import PolicyFile
-import Portmapper
 import Testing
 
 @testable import HostPosture
@@ -370,7 +369,8 @@ extension FakeHostTests {
 
         @Test("the drop-ins are those of systemd/, and what setup writes is read without errors")
         func texts() throws {
-            let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../../..")
+            let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent(
+                "../../..")
             for (name, text) in [("socket", Self.socketText), ("service", SetupFiles.serviceDropInText)] {
                 let dropIn = repository.appendingPathComponent("systemd/rpcbind.\(name).d/rpcwarden.conf")
                 #expect(try String(contentsOf: dropIn, encoding: .utf8) == text)

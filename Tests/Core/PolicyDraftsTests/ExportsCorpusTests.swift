@@ -1,6 +1,5 @@
 import Policy
 import PolicyDrafts
-import Portmapper
 import Testing
 
 /// Exports as people write them, in handbooks, forums, bug reports and by the hand of tools; with whom the draft names,

@@ -1,6 +1,7 @@
+import Addresses
 import Policy
 import PolicyDrafts
-import Portmapper
+import TestSupport
 import Testing
 
 /// exports(5) as support/nfs/xio.c and exports.c of nfs-utils read it: character by character, quirks and all.

@@ -1,7 +1,8 @@
+import Addresses
 import Policy
 import PolicyDrafts
 import PolicyFile
-import Portmapper
+import TestSupport
 import Testing
 
 /// Lines of exports(5), whom the policy names for them, and how often people are warned and told of errors.

@@ -1,7 +1,10 @@
+import Addresses
+import Clock
 import Policy
 import PolicyDrafts
 import PolicyFile
 import Portmapper
+import TestSupport
 import Testing
 import Warden
 

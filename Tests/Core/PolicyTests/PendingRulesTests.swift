@@ -1,5 +1,4 @@
 import Policy
-import Portmapper
 import Testing
 
 @Suite("rules whose host names aren't resolved yet") struct PendingRulesTests {

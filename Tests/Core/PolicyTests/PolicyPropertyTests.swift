@@ -1,5 +1,6 @@
+import Addresses
 import Policy
-import Portmapper
+import TestSupport
 import Testing
 
 /// What the policy means, read off its rules one by one.

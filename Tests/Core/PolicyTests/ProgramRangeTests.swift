@@ -1,5 +1,5 @@
+import Addresses
 import Policy
-import Portmapper
 import Testing
 
 private func programs(_ first: UInt32, _ last: UInt32) -> ClosedRange<Program> { Program(first)...Program(last) }

@@ -1,5 +1,5 @@
+import Addresses
 import Policy
-import Portmapper
 import Testing
 
 func address(_ text: String) -> IPAddress {
@@ -27,17 +27,4 @@ func rule(
     Rule(
         name: from.joined(separator: " "), location: Location(file: "policy.yaml", line: 1, column: 1),
         from: from.map(term), except: except.map(term), to: to, over: over, lists: lists, open: open)
-}
-
-/// SplitMix64: the same numbers for the same seed, everywhere.
-struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
 }

@@ -1,6 +1,6 @@
+import Addresses
 import Firewall
 import Policy
-import Portmapper
 import Testing
 import Warden
 

@@ -1,5 +1,5 @@
+import Addresses
 import ONCRPC
-import Portmapper
 import Testing
 
 @testable import Privilege

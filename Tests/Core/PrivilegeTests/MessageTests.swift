@@ -1,6 +1,6 @@
+import Addresses
 import Firewall
 import ONCRPC
-import Portmapper
 import Testing
 
 @testable import Privilege

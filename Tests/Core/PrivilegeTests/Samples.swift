@@ -1,7 +1,6 @@
+import Addresses
 import Firewall
 import Policy
-import Portmapper
-import Warden
 
 @testable import Privilege
 

@@ -1,4 +1,3 @@
-import Portmapper
 import Testing
 
 @testable import Warden

@@ -1,5 +1,6 @@
+import Clock
 import Firewall
-import Portmapper
+import TestSupport
 import Testing
 
 @testable import Warden

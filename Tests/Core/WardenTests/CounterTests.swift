@@ -1,7 +1,10 @@
+import Addresses
+import Clock
 import Firewall
 import ONCRPC
 import Policy
 import Portmapper
+import TestSupport
 import Testing
 
 @testable import Warden
@@ -125,20 +128,5 @@ import Testing
         #expect(gauges.registrations == [RPCB].typical.count)
         #expect((gauges.guarded, gauges.grants, gauges.callsUnderWay) == (6, 1, 0))
         #expect(gauges.standing == 4)
-    }
-}
-
-@Suite("latency histogram") struct LatencyHistogramTests {
-    @Test(
-        "a bound belongs to the bucket that it ends",
-        arguments: [
-            (.zero, 0), (.microseconds(10), 0), (.nanoseconds(10_001), 1), (.milliseconds(1), 10),
-            (.seconds(1), 19), (.nanoseconds(1_000_000_001), 20), (.seconds(Int64.max), 20), (.seconds(-1), 0),
-        ] as [(Duration, Int)])
-    func buckets(duration: Duration, bucket: Int) {
-        var histogram = LatencyHistogram()
-        histogram.observe(duration)
-        #expect(histogram.counts.firstIndex(of: 1) == bucket)
-        #expect(histogram.counts.count == LatencyHistogram.boundsMicroseconds.count + 1)
     }
 }

@@ -1,15 +1,12 @@
+import Addresses
 import Firewall
 import ONCRPC
 import Policy
 import Portmapper
+import TestSupport
 import Testing
 
 @testable import Warden
-
-private let mapping = Mapping(program: .mountd, version: 3, protocolNumber: 6, port: 999)
-private let rpcb = RPCB(program: .mountd, version: 3, netID: "tcp", address: "1.2.3.4.5.6", owner: "superuser")
-private let remote = RemoteCall(program: .mountd, version: 3, procedure: 5)
-private let authError = Reply.Body.authError(.failed)
 
 @Suite("denial") struct DenialTests {
     /// Every procedure, and why it is denied to a client that a rule names for another program.
@@ -205,121 +202,6 @@ private let authError = Reply.Body.authError(.failed)
     }
 }
 
-@Suite("rate") struct RateTests {
-    @Test("the call beyond the burst is dropped and counted; UDP and TCP have buckets of their own")
-    func burst() {
-        var bench = Bench.started([.sample()], settings: Settings().with { $0.limits.callsPerSecond = 5 })
-        for xid in 0..<20 { #expect(bench.ask(.null(.v2), from: .named, xid: UInt32(xid)).count == 1) }
-        #expect(bench.ask(.null(.v2), from: .named) == [])
-        #expect(bench.closed == [])
-        #expect(bench.ask(.null(.v2), from: .named.over(.tcp)).count == 1)
-        #expect(bench.ask(.null(.v2), from: .from("10.1.2.4")).count == 1)
-        #expect(bench.denials == [.rate])
-        bench.advance(by: .milliseconds(200))
-        #expect(bench.ask(.null(.v2), from: .named).count == 1)
-    }
-
-    @Test("a connection that asks too fast is closed")
-    func tcp() {
-        var bench = Bench.started([.sample()], settings: Settings().with { $0.limits.callsPerSecond = 1 })
-        for xid in 0..<5 { bench.call(.null(.v2), from: .named.over(.tcp), xid: UInt32(xid)) }
-        #expect((bench.replies.count, bench.closed, bench.denials) == (4, [1], [.rate]))
-    }
-
-    @Test("clients that rules name are told apart within a /64: all that boot at once are answered")
-    func namedNeighbours() {
-        var bench = Bench.started([.sample()])
-        for client in 1...300 {
-            let peer = Peer.from("2001:db8:1::\(String(client, radix: 16))")
-            for xid in 0..<UInt32(4) {
-                #expect(bench.ask(.address(of: .mountd), from: peer, xid: xid).count == 1)
-            }
-        }
-        #expect(bench.warden.counters.denied == [:])
-        // Their lines in the log, too: none is swallowed for another's sake.
-        #expect(bench.events(.permitted).count == 1200)
-    }
-
-    @Test(
-        "a stranger of the same /64 takes nothing of a named client's rate, nor of what it took before it was named",
-        arguments: [Transport.udp, .tcp])
-    func strangeNeighbour(transport: Transport) {
-        let rules = [Rule.sample(from: ["2001:db8:1::7"])]
-        var bench = Bench.started(rules, settings: Settings().with { $0.quarantine = nil })
-        for xid in 0..<1000 { bench.call(.null(.v4), from: .from("2001:db8:1::8", transport), xid: UInt32(xid)) }
-        for xid in 0..<200 {
-            let named = Peer.from("2001:db8:1::7", transport)
-            #expect(bench.ask(.null(.v4), from: named, xid: UInt32(xid)).count == 1)
-        }
-        bench.reload([.sample()])
-        #expect(bench.ask(.null(.v4), from: .from("2001:db8:1::8", transport)).count == 1)
-    }
-
-    @Test("this host is answered however much it asks")
-    func local() {
-        var bench = Bench.started(settings: Settings().with { $0.limits.callsPerSecond = 1 })
-        for xid in 0..<500 { bench.call(.port(of: .status), from: .loopback, xid: UInt32(xid)) }
-        #expect((bench.replies.count, bench.denials) == (500, []))
-    }
-}
-
-@Suite("malformed") struct MalformedTests {
-    static func call(program: UInt32 = 100_000, version: UInt32 = 2, procedure: UInt32, rpc: UInt32 = 2) -> [UInt8] {
-        var encoder = XDREncoder()
-        for word in [9, 0, rpc, program, version, procedure, 0, 0, 0, 0] as [UInt32] { encoder.uint32(word) }
-        return encoder.bytes
-    }
-
-    static let messages: [([UInt8], Reply.Body)] = [
-        (call(program: 104_316, procedure: 0), .programUnavailable),
-        (call(version: 5, procedure: 0), .programMismatch(low: 2, high: 4)),
-        (call(procedure: 6), .procedureUnavailable),
-        (call(procedure: 3), .garbageArguments),
-        (call(procedure: 0, rpc: 3), .rpcMismatch(low: 2, high: 2)),
-    ]
-
-    @Test("a stranger's malformed call is left unanswered", arguments: messages, [Transport.udp, .tcp])
-    func stranger(message: (bytes: [UInt8], owed: Reply.Body), transport: Transport) {
-        var bench = Bench.started([.sample()])
-        bench.deliver(IncomingCall(bytes: message.bytes, from: .stranger.over(transport)))
-        #expect(bench.replies == [])
-        #expect(bench.closed == (transport == .tcp ? [1] : []))
-        #expect(bench.events.count == 1)
-    }
-
-    @Test("a named client gets the error that RFC 5531 asks for", arguments: messages, [Transport.udp, .tcp])
-    func named(message: (bytes: [UInt8], owed: Reply.Body), transport: Transport) {
-        var bench = Bench.started([.sample()])
-        bench.deliver(IncomingCall(bytes: message.bytes, from: .named.over(transport)))
-        #expect(bench.replies == [.init(reply: Reply(xid: 9, body: message.owed), peer: .named.over(transport))])
-        #expect((bench.events(.malformed).count, bench.warden.counters.malformed) == (1, 1))
-    }
-
-    @Test("an error that is longer than its datagram is not sent")
-    func shorterThanItsError() {
-        var bench = Bench.started([.sample()])
-        let short = Array(Self.call(procedure: 0, rpc: 3).prefix(12))
-        bench.deliver(IncomingCall(bytes: short, from: .named))
-        #expect(bench.replies == [])
-        bench.deliver(IncomingCall(bytes: short, from: .named.over(.tcp)))
-        #expect(bench.replies.count == 1)
-        #expect(bench.events(.malformed).map(\.detail) == ["rpcMismatch", "rpcMismatch"])
-    }
-
-    @Test("what is no call is never answered: two portmappers must not talk to each other")
-    func undecodable() {
-        var bench = Bench.started([.sample()])
-        bench.deliver(IncomingCall(bytes: Reply(xid: 5, body: .programUnavailable).encoded, from: .named))
-        bench.deliver(IncomingCall(bytes: [], from: .named.over(.tcp)))
-        #expect((bench.replies, bench.closed) == ([], [1]))
-        #expect(bench.warden.counters.malformed == 2)
-    }
-
-    @Test("a stream that can't be followed is closed and logged")
-    func record() {
-        var bench = Bench.started()
-        bench.handle { $0.recordRefused(.named.over(.tcp), .tooLong(bytes: 5000, limit: 4096), at: $1, into: &$2) }
-        #expect(bench.closed == [1])
-        #expect(bench.events.map(\.kind) == [.malformed])
-    }
-}
+private let mapping = Mapping(program: .mountd, version: 3, protocolNumber: 6, port: 999)
+private let rpcb = RPCB(program: .mountd, version: 3, netID: "tcp", address: "1.2.3.4.5.6", owner: "superuser")
+private let remote = RemoteCall(program: .mountd, version: 3, procedure: 5)

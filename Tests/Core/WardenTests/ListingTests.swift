@@ -1,3 +1,4 @@
+import Addresses
 import Firewall
 import ONCRPC
 import Policy

@@ -1,6 +1,8 @@
+import Addresses
+import Clock
 import Firewall
 import Policy
-import Portmapper
+import TestSupport
 import Testing
 
 @testable import Warden

@@ -1,7 +1,10 @@
+import Addresses
+import Clock
 import Firewall
 import ONCRPC
 import Policy
 import Portmapper
+import TestSupport
 
 @testable import Warden
 
@@ -15,11 +18,6 @@ extension Program {
     static let nfsACL = Program(100_227)
     /// Nobody registers it, and no rule permits it.
     static let unheardOf = Program(200_000)
-}
-
-func ip(_ text: String) -> IPAddress {
-    guard let address = IPAddress(text) else { preconditionFailure("\(text) is no address") }
-    return address
 }
 
 func range(_ text: String) -> AddressRange { prefix(text).range }
@@ -37,6 +35,19 @@ func prefix(_ text: String) -> Prefix {
 extension ServicePort {
     static func tcp(_ port: UInt16) -> Self { ServicePort(.tcp, port) }
     static func udp(_ port: UInt16) -> Self { ServicePort(.udp, port) }
+}
+
+extension RateLimiter.Key {
+    /// Of a stranger.
+    init(_ address: IPAddress, _ transport: Transport) { self.init(address, transport, isNamed: false) }
+}
+
+extension Peer {
+    static func stranger(_ address: String, _ transport: Transport = .udp) -> Peer {
+        var peer = Peer.stranger.over(transport)
+        peer.address = ip(address)
+        return peer
+    }
 }
 
 extension GrantKey {
@@ -156,4 +167,19 @@ extension PortmapperCall {
 extension PortmapperResult {
     /// What the reply that carries it has as its body.
     var body: Reply.Body { .success(encoded) }
+}
+
+let authError = Reply.Body.authError(.failed)
+
+extension Reply.Body {
+    static let mountPort = PortmapperResult.port(20048).body
+}
+
+extension GrantKey {
+    /// Of a client that the sample rule names, at mountd's port.
+    static let mount = GrantKey("10.1.2.3", .tcp(20048))
+}
+
+extension CommitFailure {
+    static let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Operation not permitted")
 }

@@ -2,6 +2,7 @@ import Firewall
 import ONCRPC
 import Policy
 import Portmapper
+import TestSupport
 import Testing
 
 @testable import Warden

@@ -1,7 +1,9 @@
+import Addresses
 import Firewall
 import ONCRPC
 import Policy
 import Portmapper
+import TestSupport
 import Testing
 
 @testable import Warden

@@ -1,6 +1,7 @@
+import Addresses
 import Firewall
 import Policy
-import Portmapper
+import TestSupport
 import Testing
 
 @testable import Warden

@@ -1,4 +1,5 @@
 import ONCRPC
+import TestSupport
 import Testing
 
 /// A fragment behind its header.

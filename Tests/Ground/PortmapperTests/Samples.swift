@@ -1,3 +1,4 @@
+import Addresses
 import ONCRPC
 import Portmapper
 
@@ -52,17 +53,4 @@ func rpcb(_ program: UInt32, _ version: UInt32, _ netID: String, _ address: Stri
 
 func mapping(_ program: UInt32, _ version: UInt32, _ transport: Transport, _ port: UInt32) -> Mapping {
     Mapping(program: Program(program), version: version, protocolNumber: UInt32(transport.rawValue), port: port)
-}
-
-/// SplitMix64: the same numbers for the same seed, everywhere.
-struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
 }

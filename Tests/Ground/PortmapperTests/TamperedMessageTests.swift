@@ -1,5 +1,5 @@
 import ONCRPC
-import Portmapper
+import TestSupport
 import Testing
 
 extension SeededGenerator {

@@ -1,5 +1,5 @@
+import Addresses
 import Firewall
-import Portmapper
 import Testing
 
 @Suite struct DroppedPacketTests {

@@ -1,6 +1,5 @@
 import Firewall
 import Glibc
-import Portmapper
 import Testing
 
 @testable import Netfilter

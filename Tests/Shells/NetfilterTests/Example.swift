@@ -1,6 +1,6 @@
+import Addresses
 import Firewall
 import Netfilter
-import Portmapper
 import Testing
 
 /// Clients, services and what a table may hold of them.

@@ -1,8 +1,8 @@
+import Addresses
 import Firewall
 import Glibc
 import Netfilter
 import PolicyFile
-import Portmapper
 import Privilege
 import Testing
 

@@ -1,6 +1,6 @@
+import Addresses
 import Firewall
 import Glibc
-import Portmapper
 import Testing
 
 @testable import Netfilter

@@ -1,5 +1,5 @@
+import Addresses
 import Glibc
-import Portmapper
 
 /// A socket for tests, closed with the object.
 final class TestSocket {

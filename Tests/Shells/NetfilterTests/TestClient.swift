@@ -1,5 +1,5 @@
+import Addresses
 import Glibc
-import Portmapper
 import Testing
 
 /// A network namespace of a client's own, on a veth to the test's: 192.0.2.7, .8 and 2001:db8::7 there, .1 and ::1 here.

@@ -1,5 +1,4 @@
 import Testing
-import Warden
 
 @testable import PolicyFile
 

@@ -1,20 +1,8 @@
 import Policy
+import TestSupport
 import Testing
-import Warden
 
 @testable import PolicyFile
-
-/// xorshift64: the same bytes in each run.
-private struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state ^= state << 13
-        state ^= state >> 7
-        state ^= state << 17
-        return state
-    }
-}
 
 @Suite("Malformed input")
 struct MalformedInputTests {

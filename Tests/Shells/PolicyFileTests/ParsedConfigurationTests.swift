@@ -1,4 +1,3 @@
-import Portmapper
 import Testing
 import Warden
 

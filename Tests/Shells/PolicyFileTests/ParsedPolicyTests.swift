@@ -1,5 +1,5 @@
+import Addresses
 import Policy
-import Portmapper
 import Testing
 
 @testable import PolicyFile

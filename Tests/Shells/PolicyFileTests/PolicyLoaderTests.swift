@@ -1,6 +1,5 @@
 import Glibc
 import Policy
-import Portmapper
 import Testing
 import Warden
 

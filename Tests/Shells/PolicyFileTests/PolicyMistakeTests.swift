@@ -1,5 +1,4 @@
 import Policy
-import Portmapper
 import Testing
 
 @testable import PolicyFile

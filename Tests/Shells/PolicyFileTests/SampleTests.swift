@@ -1,6 +1,6 @@
+import Addresses
 import Glibc
 import Policy
-import Portmapper
 import Testing
 import Warden
 

@@ -1,5 +1,5 @@
+import Clock
 import Foundation
-import Portmapper
 import Testing
 import Warden
 

@@ -1,5 +1,4 @@
 import NIOCore
-import Portmapper
 import Testing
 
 @testable import PortmapServer

@@ -1,7 +1,7 @@
+import Clock
 import Glibc
 import NIOCore
 import NIOPosix
-import Portmapper
 import Testing
 import Warden
 

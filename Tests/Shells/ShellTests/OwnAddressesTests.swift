@@ -1,5 +1,5 @@
+import Addresses
 import Glibc
-import Portmapper
 import Testing
 
 @testable import PortmapServer

@@ -1,3 +1,4 @@
+import Addresses
 import Portmapper
 
 /// A node that boots: eight lookups, one after the other.

@@ -1,6 +1,5 @@
+import Addresses
 import Firewall
-import Portmapper
-import Warden
 
 /// The kernel's table, as far as a storm needs it; a transaction costs by its operations, not by the table's size.
 struct StormKernel {

@@ -1,5 +1,5 @@
+import Addresses
 import Portmapper
-import Warden
 
 /// What happens in a ``BootStorm``. Times count from its beginning.
 struct StormPlan {

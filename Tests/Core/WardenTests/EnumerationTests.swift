@@ -1,0 +1,114 @@
+import Addresses
+import Firewall
+import ONCRPC
+import Policy
+import Portmapper
+import Testing
+
+@testable import Warden
+
+@Suite("enumeration") struct EnumerationTests {
+    private func enumerated(_ calls: [PortmapperCall], from peer: Peer = .stranger, xid: UInt32 = 5) -> [AuditEvent] {
+        var bench = Bench.started([.sample()])
+        for (index, call) in calls.enumerated() { bench.call(call, from: peer, xid: xid + UInt32(index)) }
+        bench.advance(by: Warden.watch)
+        return bench.events(.enumeration)
+    }
+
+    @Test("a listing, four programs, four versions, statistics, or remote calls are one event")
+    func found() {
+        let walks: [[PortmapperCall]] = [
+            [.dump(.v2)], [.getStatistics],
+            [.callIt(.v2, RemoteCall(program: .mountd, version: 3, procedure: 0))],
+            [.mountd, .nfs, .status, .quota].map { .port(of: $0) },
+            (1...4).map { .port(of: .mountd, version: $0) },
+        ]
+        for calls in walks {
+            let events = enumerated(calls)
+            #expect(events.count == 1, "\(calls)")
+            #expect(events.first?.client == Peer.stranger.address && events.first?.count == calls.count)
+        }
+    }
+
+    @Test("a mount by somebody who may not is none")
+    func mount() {
+        #expect(enumerated([.port(of: .nfs), .port(of: .mountd), .port(of: .mountd), .null(.v2)]) == [])
+        let mountd = PortmapperCall.getAddress(.v4, RPCB(.mountd, 3, .tcp, port: 1))
+        #expect(enumerated([mountd, .port(of: .nfs)]) == [])
+    }
+
+    @Test("the event names the programs and reasons, and comes once, however long it goes on")
+    func once() {
+        var bench = Bench.started([.sample()], settings: Settings().with { $0.quarantine = nil })
+        let programs: [Program] = [.mountd, .nfs, .status, .quota, .nfsACL]
+        for round in 0..<10 {
+            for program in programs { bench.call(.port(of: program), from: .stranger, xid: UInt32(round)) }
+            bench.advance(by: .seconds(1))
+        }
+        let events = bench.events(.enumeration)
+        #expect(events.count == 1)
+        #expect(
+            events.first?.detail == "programs 100003 100005 100011 100024 100227; reasons stranger"
+                && events.first?.transport == .udp)
+        // After a minute of quiet it is another episode.
+        bench.advance(by: .seconds(61))
+        bench.forget()
+        bench.call(.dump(.v2), from: .stranger)
+        bench.advance(by: Warden.watch)
+        #expect(bench.events(.enumeration).first?.detail?.hasPrefix("reasons") == true)
+    }
+
+    @Test("a client that a rule names is told of as well; this host never is")
+    func named() {
+        #expect(enumerated([.dump(.v2)], from: .named.over(.tcp)).count == 1)
+        #expect(enumerated([.dump(.v2), .getStatistics], from: .loopback).isEmpty)
+    }
+
+    private static let timeXID = UInt32(Bench.startOfTime.milliseconds / 1000) ^ 0x3a_b1c2
+
+    /// Calls, their first transaction id, over what, and what they look like.
+    static let tools: [([PortmapperCall], UInt32, Transport, String?)] = [
+        ([.null(.v2), .dump(.v2)], 0x72FE_1D13, .tcp, "nmap's version scan"),
+        ([.dump(.v3), .dump(.v2), .getStatistics], 12_345_678, .udp, "metasploit's portmap_amp"),
+        ([.dump(.v2)], 1, .udp, "an Internet survey (UDP DUMP)"),
+        ([.dump(.v2)], 77_777, .tcp, "nmap's rpcinfo script, or the like"),
+        ([.dump(.v4), .dump(.v3), .dump(.v2)], 77_777, .tcp, "nmap's rpcinfo script, or the like"),
+        ([.dump(.v4)], 77_777, .tcp, "rpcinfo"),
+        ([.dump(.v2)], timeXID, .udp, "rpcinfo"),
+        ([.getStatistics], 5, .tcp, "rpcinfo"),
+        ([.port(of: .portmapper)], 5, .tcp, "rpcinfo"),
+        ([.port(of: .nfs, version: 0)], timeXID, .udp, "rpcinfo"),
+        ([.getAddress(.v4, RPCB(.mountd, 3, .tcp, port: 1))], timeXID, .udp, "showmount"),
+        ((0..<9).map { .port(of: Program(100_000 + $0 + 1)) }, 9, .udp, "a walk through program numbers"),
+        ((1...4).map { .port(of: .mountd, version: $0) }, 5, .tcp, nil),
+    ]
+
+    @Test("known tools are recognised by the marks that they can't help leaving", arguments: tools)
+    func tool(calls: [PortmapperCall], xid: UInt32, transport: Transport, tool: String?) {
+        let detail = enumerated(calls, from: .stranger.over(transport), xid: xid).first?.detail
+        #expect(detail?.contains("looks like") == (tool != nil), "\(detail ?? "")")
+        if let tool { #expect(detail?.hasSuffix("looks like \(tool)") == true, "\(detail ?? "")") }
+    }
+
+    @Test("nmap's probe has a version that nobody serves")
+    func nmapVersion() {
+        var bench = Bench.started([.sample()])
+        bench.deliver(
+            IncomingCall(
+                bytes: MalformedTests.call(version: 104_316, procedure: 0), from: .stranger.over(.tcp)))
+        bench.advance(by: Warden.watch)
+        #expect(bench.events(.enumeration).first?.detail?.hasSuffix("looks like nmap's version scan") == true)
+    }
+
+    @Test("a flood of sources that each list once is bounded, and swallowed lines are counted")
+    func flood() {
+        var bench = Bench.started([.sample()])
+        for number in 0..<10_000 {
+            bench.call(.dump(.v2), from: .stranger("198.18.\(number / 256).\(number % 256)"))
+        }
+        #expect(bench.warden.suspects.count <= 1024)
+        #expect(bench.warden.denials.count == DenialLog.sourcesMax)
+        bench.advance(by: Warden.watch)
+        #expect(bench.events(.enumeration).count <= 200)
+    }
+}

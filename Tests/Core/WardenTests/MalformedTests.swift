@@ -1,0 +1,68 @@
+import Addresses
+import Firewall
+import ONCRPC
+import Policy
+import Testing
+
+@testable import Warden
+
+@Suite("malformed") struct MalformedTests {
+    static func call(program: UInt32 = 100_000, version: UInt32 = 2, procedure: UInt32, rpc: UInt32 = 2) -> [UInt8] {
+        var encoder = XDREncoder()
+        for word in [9, 0, rpc, program, version, procedure, 0, 0, 0, 0] as [UInt32] { encoder.uint32(word) }
+        return encoder.bytes
+    }
+
+    static let messages: [([UInt8], Reply.Body)] = [
+        (call(program: 104_316, procedure: 0), .programUnavailable),
+        (call(version: 5, procedure: 0), .programMismatch(low: 2, high: 4)),
+        (call(procedure: 6), .procedureUnavailable),
+        (call(procedure: 3), .garbageArguments),
+        (call(procedure: 0, rpc: 3), .rpcMismatch(low: 2, high: 2)),
+    ]
+
+    @Test("a stranger's malformed call is left unanswered", arguments: messages, [Transport.udp, .tcp])
+    func stranger(message: (bytes: [UInt8], owed: Reply.Body), transport: Transport) {
+        var bench = Bench.started([.sample()])
+        bench.deliver(IncomingCall(bytes: message.bytes, from: .stranger.over(transport)))
+        #expect(bench.replies == [])
+        #expect(bench.closed == (transport == .tcp ? [1] : []))
+        #expect(bench.events.count == 1)
+    }
+
+    @Test("a named client gets the error that RFC 5531 asks for", arguments: messages, [Transport.udp, .tcp])
+    func named(message: (bytes: [UInt8], owed: Reply.Body), transport: Transport) {
+        var bench = Bench.started([.sample()])
+        bench.deliver(IncomingCall(bytes: message.bytes, from: .named.over(transport)))
+        #expect(bench.replies == [.init(reply: Reply(xid: 9, body: message.owed), peer: .named.over(transport))])
+        #expect((bench.events(.malformed).count, bench.warden.counters.malformed) == (1, 1))
+    }
+
+    @Test("an error that is longer than its datagram is not sent")
+    func shorterThanItsError() {
+        var bench = Bench.started([.sample()])
+        let short = Array(Self.call(procedure: 0, rpc: 3).prefix(12))
+        bench.deliver(IncomingCall(bytes: short, from: .named))
+        #expect(bench.replies == [])
+        bench.deliver(IncomingCall(bytes: short, from: .named.over(.tcp)))
+        #expect(bench.replies.count == 1)
+        #expect(bench.events(.malformed).map(\.detail) == ["rpcMismatch", "rpcMismatch"])
+    }
+
+    @Test("what is no call is never answered: two portmappers must not talk to each other")
+    func undecodable() {
+        var bench = Bench.started([.sample()])
+        bench.deliver(IncomingCall(bytes: Reply(xid: 5, body: .programUnavailable).encoded, from: .named))
+        bench.deliver(IncomingCall(bytes: [], from: .named.over(.tcp)))
+        #expect((bench.replies, bench.closed) == ([], [1]))
+        #expect(bench.warden.counters.malformed == 2)
+    }
+
+    @Test("a stream that can't be followed is closed and logged")
+    func record() {
+        var bench = Bench.started()
+        bench.handle { $0.recordRefused(.named.over(.tcp), .tooLong(bytes: 5000, limit: 4096), at: $1, into: &$2) }
+        #expect(bench.closed == [1])
+        #expect(bench.events.map(\.kind) == [.malformed])
+    }
+}

@@ -1,0 +1,101 @@
+import Clock
+import Firewall
+import Policy
+import Portmapper
+import Testing
+
+@testable import Warden
+
+@Suite("a registry that can't be read") struct SurveyTests {
+    @Test("policy's programs are asked one by one: look-ups go on, and new services of root are guarded")
+    func survey() {
+        var bench = Bench.started([.sample()], registering: RPCB.ownPlaces)
+        bench.rpcbind.registrations = .typical
+        bench.rpcbind.cannotList = true
+        bench.refresh()
+        #expect(bench.kernel.guarded == [.tcp(20048), .udp(20048)])
+        #expect(bench.ask(.port(of: .mountd), from: .named) == [PortmapperResult.port(20048).body])
+        #expect(bench.kernel.granted.count == 1)
+        #expect(
+            bench.events(.rpcbindDown).map(\.detail) == [
+                "rpcbind did not answer in time; policy's programs are asked for one by one"
+            ])
+        for _ in 0..<4 { bench.refresh() }
+        #expect(bench.events(.rpcbindDown).count == 1)
+        bench.rpcbind.cannotList = false
+        bench.refresh()
+        #expect(bench.events(.rpcbindUp).count == 1)
+        #expect(bench.kernel.guarded.contains(.tcp(2049)))
+        #expect(bench.isQuiet)
+    }
+
+    @Test("a start beside such a registry answers look-ups")
+    func start() {
+        var bench = Bench([.sample()])
+        bench.rpcbind.registrations = .typical
+        bench.rpcbind.cannotList = true
+        bench.start()
+        #expect(bench.warden.registry != nil)
+        #expect(bench.ask(.port(of: .mountd), from: .named) == [PortmapperResult.port(20048).body])
+    }
+
+    @Test("whose port it is, is told by its socket: another user's is neither guarded nor granted")
+    func foreign() {
+        var bench = Bench.started([.sample()], registering: RPCB.ownPlaces)
+        bench.rpcbind.registrations = RPCB.everywhere(.mountd, 3, port: 5432, owner: "1000")
+        bench.silent = [.tcp(5432): ListenerState(ipv4: true, uid: 1000), .udp(5432): ListenerState()]
+        bench.rpcbind.cannotList = true
+        bench.refresh()
+        #expect(bench.kernel.guarded == [])
+        #expect(bench.ask(.port(of: .mountd), from: .named) == [.authError(.failed)])
+    }
+
+    @Test("a listing that lacks what a survey found ends its guard: it was another user's, at a socket of root's")
+    func othersAtRootsSocket() {
+        var bench = Bench.started([.sample()], registering: RPCB.ownPlaces)
+        bench.rpcbind.registrations = RPCB.ownPlaces + [RPCB(.mountd, 3, .tcp, port: 5432, owner: "1000")]
+        bench.outliving = [.tcp(5432)]
+        bench.rpcbind.cannotList = true
+        bench.refresh()
+        #expect(bench.kernel.guarded == [.tcp(5432)])
+        bench.rpcbind.cannotList = false
+        bench.refresh()
+        #expect(bench.kernel.guarded == [])
+        #expect(bench.events(.orphaned).isEmpty)
+    }
+
+    @Test("an rpcbind that is gone is asked nothing")
+    func gone() {
+        var bench = Bench.started([.sample()])
+        bench.rpcbind.isDown = true
+        bench.refresh()
+        #expect(bench.asked == [.registry])
+        #expect(bench.warden.isRpcbindUp == false)
+    }
+
+    @Test("a listing that takes long is asked for less often: rpcbind answers nobody else meanwhile")
+    func sparesRpcbind() {
+        var bench = Bench.started()
+        bench.holdsQuestions = true
+        bench.refresh()
+        bench.now = bench.now + .seconds(2)
+        bench.answerAll()
+        bench.forget()
+        for _ in 0..<31 { bench.refresh() }
+        #expect(bench.asked.isEmpty)
+        bench.refresh()
+        #expect(bench.asked == [.registry])
+    }
+
+    @Test("a listing that a client asked for puts the snapshot off no longer, however long it takes")
+    func clientsListing() {
+        var bench = Bench.started([.sample(lists: true)])
+        bench.holdsQuestions = true
+        bench.call(.dump(.v4), from: .named.over(.tcp))
+        bench.now = bench.now + .milliseconds(400)
+        bench.answerAll()
+        bench.forget()
+        bench.refresh()
+        #expect(bench.asked == [.registry])
+    }
+}
