@@ -58,42 +58,51 @@ let package = Package(
         ground("Portmapper", ["Addresses", "ONCRPC"]),
         core("Policy", ["Addresses"]),
         core("Firewall", ["Addresses"]),
+        core("Configuration", ["Addresses", "Firewall"]),
+        core("Calls", ["Addresses", "ONCRPC", "Portmapper"]),
+        core("AuditTrail", ["Addresses", "Clock", "Portmapper"]),
         core("HostPosture", ["Addresses", "Portmapper"]),
         core("Activity"),
-        core("Warden", ["Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall"]),
-        core("PolicyDrafts", ["Addresses", "Clock", "Policy", "Warden"]),
-        core("Privilege", ["Addresses", "ONCRPC", "Policy", "Firewall", "Warden"]),
+        core(
+            "Warden",
+            [
+                "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls",
+                "AuditTrail",
+            ]),
+        core("PolicyDrafts", ["Addresses", "Clock", "Policy", "AuditTrail"]),
+        core("Privilege", ["Addresses", "ONCRPC", "Policy", "Firewall", "Configuration"]),
 
         // libyaml is linked statically: the package depends on libc, libmnl and libnftnl only.
         shim("CYAML", linking: [":libyaml.a"]),
         shim("CNetfilter", linking: ["nftnl", "mnl"]),
         shim("CPortmapServer"),
         shim("CHostNames", linking: ["resolv"]),
-        shell("PolicyFile", ["Addresses", "Policy", "Firewall", "Warden", "CYAML"]),
+        shell("PolicyFile", ["Addresses", "Policy", "Firewall", "Configuration", "CYAML"]),
         shell("HostNames", ["Addresses", "CHostNames"]),
-        shell("PortmapServer", ["Addresses", "ONCRPC", "Portmapper", "Warden", "CPortmapServer"] + nio),
-        shell("RpcbindClient", ["Clock", "ONCRPC", "Portmapper", "Warden"] + nio),
+        shell(
+            "PortmapServer", ["Addresses", "ONCRPC", "Portmapper", "Configuration", "Calls", "CPortmapServer"] + nio),
+        shell("RpcbindClient", ["Clock", "ONCRPC", "Portmapper", "Configuration", "Calls"] + nio),
         shell("Netfilter", ["Addresses", "Portmapper", "Firewall", "CNetfilter"]),
         shim("CSandbox"),
         shell("Sandbox", ["CSandbox"]),
-        shell("AuditLog", ["Addresses", "Clock", "Warden"]),
+        shell("AuditLog", ["Addresses", "Clock", "Configuration", "AuditTrail"]),
         shell("Control", ["Activity"] + nio),
         shell("HostSurvey", ["Addresses", "ONCRPC", "Portmapper", "HostPosture"]),
-        shell("Metrics", ["Addresses", "Clock", "Firewall", "Warden"] + nio),
+        shell("Metrics", ["Addresses", "Clock", "Firewall", "AuditTrail"] + nio),
         .target(
             name: "Daemon",
             dependencies: [
-                "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Activity", "Warden", "Privilege",
-                "PolicyFile", "HostNames", "PortmapServer", "RpcbindClient", "Netfilter", "Sandbox", "AuditLog",
-                "Control", "Metrics",
+                "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls",
+                "AuditTrail", "Activity", "Warden", "Privilege", "PolicyFile", "HostNames", "PortmapServer",
+                "RpcbindClient", "Netfilter", "Sandbox", "AuditLog", "Control", "Metrics",
             ] + nio,
             swiftSettings: strict
         ),
         .executableTarget(
             name: "rpcwarden",
             dependencies: [
-                "Addresses", "Clock", "Portmapper", "Policy", "HostPosture", "Activity", "Warden", "PolicyDrafts",
-                "PolicyFile", "Control", "Daemon", "HostSurvey",
+                "Addresses", "Clock", "Portmapper", "Policy", "Configuration", "AuditTrail", "HostPosture",
+                "Activity", "PolicyDrafts", "PolicyFile", "Control", "Daemon", "HostSurvey",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Commands", swiftSettings: strict
@@ -116,34 +125,42 @@ let package = Package(
         tests("PolicyTests", ["Addresses", "Policy", "TestSupport"], on: "Core"),
         tests(
             "WardenTests",
-            ["Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Warden", "TestSupport"], on: "Core"),
-        tests("PrivilegeTests", ["Addresses", "ONCRPC", "Policy", "Firewall", "Warden", "Privilege"], on: "Core"),
+            [
+                "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls",
+                "AuditTrail", "Warden", "TestSupport",
+            ], on: "Core"),
+        tests(
+            "PrivilegeTests", ["Addresses", "ONCRPC", "Policy", "Firewall", "Configuration", "Privilege"], on: "Core"),
         tests("SandboxTests", ["Sandbox"], on: "Shells"),
-        tests("PolicyFileTests", ["Addresses", "Policy", "Warden", "PolicyFile", "TestSupport"], on: "Shells"),
+        tests("PolicyFileTests", ["Addresses", "Policy", "Configuration", "PolicyFile", "TestSupport"], on: "Shells"),
         tests(
             "NetfilterTests",
             ["Addresses", "Portmapper", "Firewall", "Privilege", "Netfilter", "PolicyFile", "Sandbox", "Daemon"],
             on: "Shells", exclude: ["Golden"]
         ),
         tests(
-            "DaemonTests", ["Addresses", "Clock", "Firewall", "Warden", "Privilege", "Daemon", "Sandbox"] + nio),
+            "DaemonTests",
+            ["Addresses", "Clock", "Firewall", "Configuration", "Warden", "Privilege", "Daemon", "Sandbox"] + nio),
         tests(
             "PolicyDraftsTests",
-            ["Addresses", "Clock", "Portmapper", "Policy", "Warden", "PolicyDrafts", "PolicyFile", "TestSupport"],
+            [
+                "Addresses", "Clock", "Portmapper", "Policy", "Configuration", "Calls", "AuditTrail", "Warden",
+                "PolicyDrafts", "PolicyFile", "TestSupport",
+            ],
             on: "Core"),
         tests(
             "ShellTests",
             [
-                "Addresses", "Clock", "ONCRPC", "Portmapper", "Firewall", "Activity", "Warden", "AuditLog", "Control",
-                "PortmapServer", "RpcbindClient", "Metrics",
+                "Addresses", "Clock", "ONCRPC", "Portmapper", "Firewall", "Configuration", "Calls", "AuditTrail",
+                "Activity", "Warden", "AuditLog", "Control", "PortmapServer", "RpcbindClient", "Metrics",
             ] + nio, on: "Shells"),
         tests("HostPostureTests", ["Addresses", "Portmapper", "HostPosture", "HostSurvey", "PolicyFile"], on: "Core"),
         tests("ArchitectureTests", []),
         tests(
             "ReferenceTests",
             [
-                "Addresses", "Clock", "Policy", "Firewall", "HostPosture", "Warden", "PolicyDrafts", "PolicyFile",
-                "AuditLog", "Control",
+                "Addresses", "Clock", "Policy", "Firewall", "Configuration", "AuditTrail", "HostPosture",
+                "PolicyDrafts", "PolicyFile", "AuditLog", "Control",
             ],
             exclude: ["validate.py", "typing.py"]),
         tests("LabTests", ["Addresses", "ONCRPC", "Portmapper"]),

@@ -25,8 +25,16 @@ let package = Package(
         on("Ground", "Portmapper", ["Addresses", "ONCRPC"]),
         on("Core", "Policy", ["Addresses"]),
         on("Core", "Firewall", ["Addresses"]),
-        on("Core", "Warden", ["Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall"]),
-        on("Core", "Privilege", ["Addresses", "ONCRPC", "Policy", "Firewall", "Warden"]),
+        on("Core", "Configuration", ["Addresses", "Firewall"]),
+        on("Core", "Calls", ["Addresses", "ONCRPC", "Portmapper"]),
+        on("Core", "AuditTrail", ["Addresses", "Clock", "Portmapper"]),
+        on(
+            "Core", "Warden",
+            [
+                "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls",
+                "AuditTrail",
+            ]),
+        on("Core", "Privilege", ["Addresses", "ONCRPC", "Policy", "Firewall", "Configuration"]),
 
         // Calls and echoes, as fast as C can.
         .executableTarget(name: "load", cSettings: [.unsafeFlags(["-O2"])]),
@@ -35,14 +43,17 @@ let package = Package(
         .executableTarget(
             name: "micro",
             dependencies: [
-                "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Warden", "Privilege",
-                "Allocations",
+                "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls",
+                "Warden", "Privilege", "Allocations",
             ],
             swiftSettings: strict),
         // Ten thousand clients boot at once, in virtual time.
         .executableTarget(
             name: "storm",
-            dependencies: ["Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Warden"],
+            dependencies: [
+                "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls",
+                "AuditTrail", "Warden",
+            ],
             swiftSettings: strict),
         .executableTarget(name: "bench", dependencies: ["Addresses", "ONCRPC", "Portmapper"], swiftSettings: strict),
     ]

@@ -31,23 +31,33 @@ let package = Package(
         on("Ground", "Portmapper", ["Addresses", "ONCRPC"]),
         on("Core", "Policy", ["Addresses"]),
         on("Core", "Firewall", ["Addresses"]),
-        on("Core", "Warden", ["Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall"]),
-        on("Core", "PolicyDrafts", ["Addresses", "Clock", "Policy", "Warden"]),
+        on("Core", "Configuration", ["Addresses", "Firewall"]),
+        on("Core", "Calls", ["Addresses", "ONCRPC", "Portmapper"]),
+        on("Core", "AuditTrail", ["Addresses", "Clock", "Portmapper"]),
+        on(
+            "Core", "Warden",
+            [
+                "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls",
+                "AuditTrail",
+            ]),
+        on("Core", "PolicyDrafts", ["Addresses", "Clock", "Policy", "AuditTrail"]),
         shim("CYAML", linking: [":libyaml.a"]),
         shim("CNetfilter", linking: ["nftnl", "mnl"]),
-        on("Shells", "PolicyFile", ["Addresses", "Policy", "Firewall", "Warden", "CYAML"]),
+        on("Shells", "PolicyFile", ["Addresses", "Policy", "Firewall", "Configuration", "CYAML"]),
         on("Shells", "Netfilter", ["Addresses", "Portmapper", "Firewall", "CNetfilter"]),
         // What it leaves out needs SwiftNIO.
         on("Core", "Activity"),
         on("Shells", "Control", ["Activity"], exclude: ["ControlClient.swift", "ControlServer.swift"]),
-        on("Shells", "Metrics", ["Addresses", "Clock", "Firewall", "Warden"], exclude: ["MetricsServer.swift"]),
+        on(
+            "Shells", "Metrics", ["Addresses", "Clock", "Firewall", "AuditTrail"],
+            exclude: ["MetricsServer.swift"]),
 
         .target(name: "Allocations"),
         .target(
             name: "FuzzTargets",
             dependencies: [
-                "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Warden", "PolicyDrafts",
-                "PolicyFile", "Netfilter", "Control", "Metrics", "Allocations",
+                "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls",
+                "Warden", "PolicyDrafts", "PolicyFile", "Netfilter", "Control", "Metrics", "Allocations",
             ],
             swiftSettings: strict),
         .executableTarget(name: "fuzz", dependencies: ["FuzzTargets"]),

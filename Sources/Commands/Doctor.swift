@@ -1,11 +1,11 @@
 import Addresses
 import ArgumentParser
+import Configuration
 import Daemon
 import Glibc
 import HostPosture
 import HostSurvey
 import PolicyFile
-import Warden
 
 struct Doctor: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,10 +1,10 @@
 import ArgumentParser
 import Clock
+import Configuration
 import FoundationEssentials
 import Glibc
 import PolicyDrafts
 import PolicyFile
-import Warden
 
 struct Learn: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,8 +1,8 @@
 import Addresses
+import AuditTrail
 import Clock
 import FoundationEssentials
 import Policy
-import Warden
 
 /// A line of the audit log, read back: our own JSON lines, or what `journalctl -o json` prints.
 struct LoggedEvent: Decodable {

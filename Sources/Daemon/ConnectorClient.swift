@@ -1,11 +1,11 @@
 import Addresses
+import Configuration
 import Glibc
 import HostNames
 import NIOCore
 import ONCRPC
 import Privilege
 import Sandbox
-import Warden
 
 /// The connector, as the network-facing process knows it. Belongs to one event loop; a thread reads its answers.
 final class ConnectorClient {

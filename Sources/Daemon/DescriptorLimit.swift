@@ -1,5 +1,5 @@
+import Configuration
 import Glibc
-import Warden
 
 /// How many descriptors this process may open.
 enum DescriptorLimit {

@@ -1,5 +1,6 @@
 import Activity
 import Addresses
+import AuditTrail
 import Clock
 import Control
 import Firewall
@@ -33,7 +34,7 @@ extension Engine {
         return ControlReply(activity: report)
     }
 
-    private func add(_ gauges: Warden.Gauges, to report: inout ActivityReport) {
+    private func add(_ gauges: Gauges, to report: inout ActivityReport) {
         report.isEnforcing = gauges.isEnforcing
         report.isRpcbindUp = gauges.isRpcbindUp
         report.registrations = gauges.registrations

@@ -1,4 +1,5 @@
 import Addresses
+import AuditTrail
 import Clock
 import Control
 import Firewall

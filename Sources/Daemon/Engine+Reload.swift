@@ -1,8 +1,9 @@
+import AuditTrail
+import Configuration
 import NIOCore
 import Policy
 import PolicyFile
 import Privilege
-import Warden
 
 extension Engine {
     /// Reads configuration and policy anew, once what is under way is done; refuses the whole if anything is wrong.
@@ -39,11 +40,11 @@ extension Engine {
 
     private func readFiles(attempts: Int) -> EventLoopFuture<[String]> {
         let (settings, rules) = (warden.settings, rules)
-        let (configuration, abilities) = (configuration, netfilter.abilities)
+        let (configuration, features) = (configuration, netfilter.features)
         let this = NIOLoopBound(self, eventLoop: loop)
         return updates.run {
             var load = PolicyLoader().load(configurationPath: configuration)
-            load.settings = load.settings.fitted(to: abilities).fittedToDescriptors()
+            load.settings = load.settings.fitted(to: features).fittedToDescriptors()
             return FreshPolicy(
                 load: load, names: HostNameBook.names(in: load.rules),
                 changes: Self.changes(from: settings, rules, to: load.settings, load.rules))
@@ -203,27 +204,5 @@ extension Rule {
         var moved = other
         moved.location = location
         return self == moved
-    }
-}
-
-extension Settings {
-    /// These settings, with what may change while the daemon runs taken from `fresh`.
-    func changedLive(to fresh: Settings) -> Settings {
-        var settings = self
-        settings.mode = fresh.mode
-        settings.firewall = fresh.firewall
-        // The table's name is where everything is; it stays for a daemon's life.
-        settings.firewall.table = firewall.table
-        // The socket is bound to the group that it was bound to.
-        settings.firewall.logGroup = firewall.logGroup
-        settings.denial = fresh.denial
-        settings.limits = fresh.limits
-        settings.limits.recordBytes = limits.recordBytes
-        settings.limits.owedBytes = limits.owedBytes
-        settings.quarantine = fresh.quarantine
-        settings.policyPath = fresh.policyPath
-        settings.audit.permitted = fresh.audit.permitted
-        settings.audit.host = fresh.audit.host
-        return settings
     }
 }

@@ -1,5 +1,7 @@
 import Addresses
 import AuditLog
+import AuditTrail
+import Calls
 import Clock
 import Control
 import Firewall
@@ -83,7 +85,7 @@ final class Engine {
         owners = load.settings.rpcbind.permitsLocalRegistration ? try SocketOwners() : nil
         audit = try AuditLog(belongings.audit)
         warden = Warden(
-            settings: load.settings.fitted(to: processes.netfilter.abilities).fittedToDescriptors(),
+            settings: load.settings.fitted(to: processes.netfilter.features).fittedToDescriptors(),
             policy: Policy(rules: load.rules), pending: PendingRules(rules: load.rules),
             names: load.programNames,
             trustedOwners: belongings.trustedOwners)
@@ -461,11 +463,11 @@ extension Engine: PortmapServerDelegate {
         handle { $0.connectionOpened(peer, at: $1, into: &$2) }
     }
 
-    func connectionReceived(_ id: ConnectionTable.ID, isInsideRecord: Bool) {
+    func connectionReceived(_ id: ConnectionID, isInsideRecord: Bool) {
         warden.connectionReceived(id, isInsideRecord: isInsideRecord, at: HostClock.now())
     }
 
-    func repliesOverflowed(_ greediest: ConnectionTable.ID) {
+    func repliesOverflowed(_ greediest: ConnectionID) {
         handle { warden, _, actions in warden.repliesOverflowed(greediest, into: &actions) }
     }
 
@@ -473,7 +475,7 @@ extension Engine: PortmapServerDelegate {
         handle { $0.connectionsExhausted(into: &$2) }
     }
 
-    func connectionClosed(_ id: ConnectionTable.ID) {
+    func connectionClosed(_ id: ConnectionID) {
         warden.connectionClosed(id)
     }
 

@@ -1,4 +1,6 @@
 import Addresses
+import AuditTrail
+import Calls
 import HostNames
 import ONCRPC
 import Policy

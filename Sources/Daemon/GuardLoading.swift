@@ -1,3 +1,4 @@
+import Configuration
 import Firewall
 import Glibc
 import Netfilter
@@ -88,6 +89,6 @@ extension GuardLoading {
 extension Settings {
     /// Nobody listens to what is dropped yet, and the kernel may lack NFLOG; the daemon adds the rules.
     fileprivate var fittedToLoading: Settings {
-        fitted(to: NetfilterAbilities(ownsTables: NetfilterTable.supportsOwnedTables(), logsDrops: false))
+        fitted(to: KernelFeatures(ownsTables: NetfilterTable.supportsOwnedTables(), logsDrops: false))
     }
 }

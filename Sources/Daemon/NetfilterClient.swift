@@ -14,7 +14,7 @@ final class NetfilterClient {
     }
 
     private let channel: Channel
-    let abilities: NetfilterAbilities
+    let features: KernelFeatures
     /// Why the netfilter process can't be asked any more. Without it nothing may go on.
     private(set) var loss: String?
     private var isClosed = false
@@ -46,7 +46,7 @@ final class NetfilterClient {
             throw Failure(description: "the netfilter process did not start: \(error)")
         }
         switch first {
-        case .ready(let abilities): self.abilities = abilities
+        case .ready(let features): self.features = features
         case .failed(let why): throw Failure(description: why)
         case let reply: throw Failure(description: "the netfilter process said \(reply) instead of ready")
         }

@@ -1,4 +1,5 @@
 import Addresses
+import Configuration
 import Firewall
 import Glibc
 import Netfilter
@@ -6,7 +7,6 @@ import ONCRPC
 import PolicyFile
 import Privilege
 import Sandbox
-import Warden
 
 /// The process that alone may change the firewall: does what the network-facing one asks, within the ``Ceiling``.
 ///
@@ -19,7 +19,7 @@ final class NetfilterProcess {
     private let flows: Flows
     private let monitor: TableMonitor
     private let dropLog: DropLog?
-    private let abilities: NetfilterAbilities
+    private let features: KernelFeatures
     private var ceiling: Ceiling
     private var isReadingDue = false
     /// How the last reading of the files ended, until it is told.
@@ -106,9 +106,9 @@ final class NetfilterProcess {
         monitor = try TableMonitor(table: load.settings.firewall.table, ownPortID: table.portID)
         try Predecessor.awaitEnd(of: load.settings.firewall.table, table)
         dropLog = Self.dropLog(load.settings.firewall)
-        abilities = NetfilterAbilities(
+        features = KernelFeatures(
             ownsTables: NetfilterTable.supportsOwnedTables(), logsDrops: dropLog != nil)
-        settings = load.settings.fitted(to: abilities)
+        settings = load.settings.fitted(to: features)
         ceiling = Ceiling(settings: settings, rules: load.rules)
         try followChanges()
     }
@@ -126,7 +126,7 @@ final class NetfilterProcess {
 
     /// Until the other process is gone.
     func serve() throws {
-        try channel.send(NetfilterReply.ready(abilities).encoded)
+        try channel.send(NetfilterReply.ready(features).encoded)
         while true {
             try answerNext()
             if isReadingDue { try readFiles() }
@@ -252,7 +252,7 @@ final class NetfilterProcess {
             reading = .refused(why ?? "no reason given")
             return
         }
-        let settings = settings.changedLive(to: load.settings.fitted(to: abilities))
+        let settings = settings.changedLive(to: load.settings.fitted(to: features))
         fresh = (settings, Ceiling(settings: settings, rules: load.rules, pausing: answerWaiting))
         if let fault { throw fault }
         reading = .done(load.fingerprint)
@@ -310,15 +310,5 @@ extension Transaction {
         }
         guard shape.management == .guardPorts, !shape.observes else { return [] }
         return guarded.subtracting(before)
-    }
-}
-
-extension Settings {
-    /// These settings without what this kernel can't do.
-    func fitted(to abilities: NetfilterAbilities) -> Settings {
-        var settings = self
-        if !abilities.logsDrops { settings.firewall.logGroup = 0 }
-        settings.firewall.ownsTable = settings.firewall.ownsTable && abilities.ownsTables
-        return settings
     }
 }

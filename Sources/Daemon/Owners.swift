@@ -1,5 +1,5 @@
+import Configuration
 import Glibc
-import Warden
 
 /// The owners of registrations that are trusted, as rpcbind shows them.
 public enum Owners {

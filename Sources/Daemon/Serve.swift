@@ -1,11 +1,11 @@
 import AuditLog
+import Configuration
 import Glibc
 import NIOCore
 import NIOPosix
 import PolicyFile
 import PortmapServer
 import Sandbox
-import Warden
 
 public enum Version {
     public static let text = "0.1.0"

@@ -1,9 +1,9 @@
 import AuditLog
+import Configuration
 import Control
 import Glibc
 import PortmapServer
 import Sandbox
-import Warden
 
 /// A setting that can't be followed: what it says, why not, and what to do.
 public struct SettingFault: Error, Hashable, Sendable, CustomStringConvertible {

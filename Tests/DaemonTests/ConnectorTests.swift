@@ -1,10 +1,10 @@
+import Configuration
 import Glibc
 import NIOCore
 import NIOPosix
 import Privilege
 import Sandbox
 import Testing
-import Warden
 
 @testable import Daemon
 

@@ -1,5 +1,6 @@
 import Addresses
 import Clock
+import Configuration
 import Dispatch
 import Firewall
 import Foundation

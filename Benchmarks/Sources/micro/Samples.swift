@@ -1,7 +1,7 @@
 import Addresses
+import Calls
 import Policy
 import Portmapper
-import Warden
 
 func address(_ text: String) -> IPAddress {
     guard let address = IPAddress(text) else { preconditionFailure("\(text) is no address") }

@@ -1,10 +1,10 @@
 import Addresses
+import Calls
 import Firewall
 import ONCRPC
 import Policy
 import Portmapper
 import Privilege
-import Warden
 
 var costs: [Cost] = []
 

@@ -1,4 +1,5 @@
 import Addresses
+import Configuration
 import Glibc
 import Portmapper
 import Warden

@@ -1,5 +1,5 @@
+import AuditTrail
 import Clock
-import Warden
 
 /// What a permission was learned from.
 struct Evidence: Hashable, Sendable {

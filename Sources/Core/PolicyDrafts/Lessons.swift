@@ -1,7 +1,7 @@
 import Addresses
+import AuditTrail
 import Clock
 import Policy
-import Warden
 
 /// Gathers from the audit log what clients asked for; says then which policy would have permitted it.
 ///

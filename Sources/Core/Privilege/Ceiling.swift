@@ -1,7 +1,7 @@
 import Addresses
+import Configuration
 import Firewall
 import Policy
-import Warden
 
 /// The most that the network-facing process may have done to the firewall, whoever speaks through it.
 ///

@@ -23,7 +23,7 @@ public enum NetfilterCall: Hashable, Sendable {
 
 /// The answer to a ``NetfilterCall``, but for `ready`, which comes first and unasked.
 public enum NetfilterReply: Hashable, Sendable {
-    case ready(NetfilterAbilities)
+    case ready(KernelFeatures)
     /// `nil`: all of it was done.
     case committed(CommitFailure?)
     /// `nil`: there is no table.
@@ -37,18 +37,6 @@ public enum NetfilterReply: Hashable, Sendable {
     case enforced
     /// What was asked could not be done, and why.
     case failed(String)
-}
-
-/// What this kernel can do.
-public struct NetfilterAbilities: Hashable, Sendable {
-    public var ownsTables: Bool
-    /// NFLOG tells of dropped packets.
-    public var logsDrops: Bool
-
-    public init(ownsTables: Bool, logsDrops: Bool) {
-        self.ownsTables = ownsTables
-        self.logsDrops = logsDrops
-    }
 }
 
 /// How it ended to read the files anew.

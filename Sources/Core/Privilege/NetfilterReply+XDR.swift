@@ -6,10 +6,10 @@ extension NetfilterReply {
     public var encoded: [UInt8] {
         var encoder = XDREncoder(reserving: grantCount * Self.grantBytes + 64)
         switch self {
-        case .ready(let abilities):
+        case .ready(let features):
             encoder.uint32(0)
-            encoder.bool(abilities.ownsTables)
-            encoder.bool(abilities.logsDrops)
+            encoder.bool(features.ownsTables)
+            encoder.bool(features.logsDrops)
         case .committed(let failure):
             encoder.uint32(1)
             encoder.optional(failure) { $0.failure($1) }
@@ -64,7 +64,7 @@ extension NetfilterReply {
 
     private static func read(_ decoder: inout XDRDecoder) throws(XDRError) -> Self {
         switch try decoder.uint32() {
-        case 0: return .ready(NetfilterAbilities(ownsTables: try decoder.bool(), logsDrops: try decoder.bool()))
+        case 0: return .ready(KernelFeatures(ownsTables: try decoder.bool(), logsDrops: try decoder.bool()))
         case 1: return .committed(try decoder.optional { decoder throws(XDRError) in try decoder.failure() })
         case 2: return .contents(try decoder.optional { decoder throws(XDRError) in try decoder.contents() })
         case 3: return .lifetimes(try decoder.lifetimes())

@@ -1,11 +1,13 @@
 import Addresses
+import AuditTrail
+import Calls
 import Firewall
 import ONCRPC
 
 /// What the daemon is to do; the shells do it and report back as events.
 public enum Action: Hashable, Sendable {
     case sendReply(Reply, to: Peer)
-    case closeConnection(ConnectionTable.ID)
+    case closeConnection(ConnectionID)
     /// Ask rpcbind; ends in ``Warden/answered(_:with:at:into:)``.
     case ask(Question)
     /// Look up who listens; ends in ``Warden/listenersInspected(_:at:into:)``.

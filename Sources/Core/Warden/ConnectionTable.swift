@@ -1,5 +1,7 @@
 import Addresses
+import Calls
 import Clock
+import Configuration
 
 /// Which TCP connections there are, and which must go.
 ///
@@ -9,8 +11,6 @@ import Clock
 ///        a call under way                  closed by the peer; for another client, when there is no other
 /// ```
 public struct ConnectionTable: Sendable {
-    public typealias ID = UInt64
-
     private struct Connection {
         /// The address; for strangers over IPv6 their /64, of which anybody has every address.
         var source: IPAddress
@@ -33,13 +33,13 @@ public struct ConnectionTable: Sendable {
     }
 
     private var limits: Settings.Limits
-    private var connections: [ID: Connection] = [:]
+    private var connections: [ConnectionID: Connection] = [:]
     private var counts: [IPAddress: Int] = [:]
     private var localCount = 0
     /// Clients that have more connections than `tcp-connections-per-client`.
     private var overLimit: Set<IPAddress> = []
     /// By when they began to wait.
-    private var strangers = DueTable<ID>(staleEntriesMax: victimsAtOnce)
+    private var strangers = DueTable<ConnectionID>(staleEntriesMax: victimsAtOnce)
 
     public init(limits: Settings.Limits) {
         self.limits = limits
@@ -65,11 +65,11 @@ public struct ConnectionTable: Sendable {
     /// places are taken, the longest waiting stranger goes, then a connection of the client that has the most. Local
     /// connections have as many places of their own, which they take from each other.
     public mutating func opened(
-        _ id: ID, from client: IPAddress, isLocal: Bool, isNamed: Bool, at now: Instant
-    ) -> [ID] {
-        let source = isNamed || isLocal ? client : client.site
+        _ id: ConnectionID, from client: IPAddress, isLocal: Bool, isNamed: Bool, at now: Instant
+    ) -> [ConnectionID] {
+        let source = isNamed || isLocal ? client : client.subscriberPrefix
         let connection = Connection(source: source, isLocal: isLocal, isNamed: isNamed, waitingSince: now)
-        var victims: [ID] = []
+        var victims: [ConnectionID] = []
         let own = counts[source, default: 0]
         if !isLocal, own >= limits.tcpConnectionsPerClient {
             guard isNamed else { return [id] }
@@ -93,8 +93,8 @@ public struct ConnectionTable: Sendable {
     }
 
     /// Connections that their clients have beyond their limit, and that have been answered.
-    public mutating func surplus(at now: Instant) -> [ID] {
-        var victims: [ID] = []
+    public mutating func surplus(at now: Instant) -> [ConnectionID] {
+        var victims: [ConnectionID] = []
         for source in overLimit.sorted() {
             while counts[source, default: 0] > limits.tcpConnectionsPerClient,
                 let idle = longestWaiting(where: { !$0.isLocal && $0.source == source && $0.isIdle(at: now) })
@@ -108,8 +108,8 @@ public struct ConnectionTable: Sendable {
     }
 
     /// Descriptors ran out although the limits were kept: strangers make room, the longest waiting first.
-    public mutating func crowded() -> [ID] {
-        var victims: [ID] = []
+    public mutating func crowded() -> [ConnectionID] {
+        var victims: [ConnectionID] = []
         while victims.count < Self.victimsAtOnce, let victim = longestWaitingStranger() {
             closed(victim)
             victims.append(victim)
@@ -121,7 +121,7 @@ public struct ConnectionTable: Sendable {
     static let victimsAtOnce = 16
 
     /// A stranger never takes the place of a client that a rule names, nor a client that of its own call under way.
-    private mutating func victim(for newcomer: Connection, at now: Instant) -> ID? {
+    private mutating func victim(for newcomer: Connection, at now: Instant) -> ConnectionID? {
         if let stranger = longestWaitingStranger() { return stranger }
         guard newcomer.isNamed, let most = mostOfOneClient() else { return nil }
         let isOfGreediest = { [counts] (connection: Connection) in
@@ -132,17 +132,17 @@ public struct ConnectionTable: Sendable {
             ?? longestWaiting { isOfGreediest($0) && $0.source != newcomer.source }
     }
 
-    private func localVictim(at now: Instant) -> ID? {
+    private func localVictim(at now: Instant) -> ConnectionID? {
         longestWaiting { $0.isLocal && $0.isIdle(at: now) } ?? longestWaiting { $0.isLocal && $0.isAnswered }
     }
 
     /// Found without a look at all connections: in a flood each new one asks for it.
-    private mutating func longestWaitingStranger() -> ID? {
+    private mutating func longestWaitingStranger() -> ConnectionID? {
         strangers.popFirst(until: .distantFuture)?.key
     }
 
-    private func longestWaiting(where isCandidate: (Connection) -> Bool) -> ID? {
-        var longest: (since: Instant, id: ID)?
+    private func longestWaiting(where isCandidate: (Connection) -> Bool) -> ConnectionID? {
+        var longest: (since: Instant, id: ConnectionID)?
         for (id, connection) in connections where isCandidate(connection) {
             let candidate = (since: connection.waitingSince, id: id)
             if longest.map({ candidate < $0 }) ?? true { longest = candidate }
@@ -155,7 +155,7 @@ public struct ConnectionTable: Sendable {
     }
 
     /// Bytes arrived: a record is complete, or has begun and isn't.
-    public mutating func received(_ id: ID, isInsideRecord: Bool, at now: Instant) {
+    public mutating func received(_ id: ConnectionID, isInsideRecord: Bool, at now: Instant) {
         guard let connection = connections[id] else { return }
         connections[id]?.isSilent = false
         // A record that trickles in must not buy time.
@@ -165,7 +165,7 @@ public struct ConnectionTable: Sendable {
         if connection.isStranger { strangers.insert(id, at: now) }
     }
 
-    public mutating func closed(_ id: ID) {
+    public mutating func closed(_ id: ConnectionID) {
         guard let connection = connections.removeValue(forKey: id), let count = counts[connection.source] else {
             return
         }
@@ -175,12 +175,12 @@ public struct ConnectionTable: Sendable {
     }
 
     /// A call that the connection brought is being answered.
-    mutating func callBegan(_ id: ID) { connections[id]?.callsUnderWay += 1 }
+    mutating func callBegan(_ id: ConnectionID) { connections[id]?.callsUnderWay += 1 }
 
-    mutating func callEnded(_ id: ID) { connections[id]?.callsUnderWay -= 1 }
+    mutating func callEnded(_ id: ConnectionID) { connections[id]?.callsUnderWay -= 1 }
 
     /// The connections that have waited longer than `tcp-idle`, which none does while its call is under way.
-    public mutating func expired(at now: Instant) -> [ID] {
+    public mutating func expired(at now: Instant) -> [ConnectionID] {
         for (id, connection) in connections where !connection.isAnswered && !connection.isInsideRecord {
             connections[id]?.waitingSince = now
             if connection.isStranger { strangers.insert(id, at: now) }

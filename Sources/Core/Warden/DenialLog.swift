@@ -1,4 +1,6 @@
 import Addresses
+import AuditTrail
+import Calls
 import Clock
 
 /// Who was denied what: the sources of denials, in bounded memory and without an allocation for each.
@@ -10,7 +12,7 @@ struct DenialLog: Sendable {
     struct Source: Hashable, Sendable {
         private var address: IPAddress
 
-        init(_ client: IPAddress, isNamed: Bool) { address = isNamed ? client : client.site }
+        init(_ client: IPAddress, isNamed: Bool) { address = isNamed ? client : client.subscriberPrefix }
     }
 
     struct Record: Sendable {

@@ -1,4 +1,5 @@
 import Addresses
+import Configuration
 import Firewall
 
 /// How long grants live that nobody uses, and how much of that must be left for a look-up to change nothing.
@@ -43,9 +44,4 @@ struct GrantLives: Sendable {
     func isUnproven(_ element: GrantElement) -> Bool {
         isUDPDoubted && element.packets == 0 && element.timeout <= Self.unprovenMax
     }
-}
-
-extension Settings.Limits {
-    /// The rest of `grants` is for calls over TCP: nobody can make those in another's name.
-    var grantsOverUDP: Int { grants - grants / 4 }
 }

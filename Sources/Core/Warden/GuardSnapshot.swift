@@ -1,5 +1,6 @@
 import Addresses
 import Clock
+import Configuration
 import Firewall
 
 /// What the Warden knows of the guard at one moment, cheaply; it is turned into a ``SavedGuard`` elsewhere.

@@ -1,4 +1,5 @@
 import Addresses
+import AuditTrail
 import Clock
 
 /// Bounds the bytes of listings over UDP: they are longer than their calls, and go to whom the call claims to be from.

@@ -1,4 +1,5 @@
 import Addresses
+import Calls
 import Portmapper
 
 /// The registration that answers a look-up.

@@ -1,4 +1,5 @@
 import Addresses
+import Calls
 import Clock
 import ONCRPC
 import Portmapper

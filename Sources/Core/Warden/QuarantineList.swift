@@ -1,12 +1,10 @@
 import Addresses
 import Clock
+import Configuration
 
 /// Who is kept from the portmapper, and until when; the kernel holds the same.
 struct QuarantineList: Sendable {
     private var due = DueTable<IPAddress>()
-
-    /// The size of the kernel's sets.
-    static let clientsMax = 65_536
 
     var clients: [IPAddress: Instant] { due.instants }
     var dueCount: Int { due.queuedCount }
@@ -15,7 +13,7 @@ struct QuarantineList: Sendable {
 
     /// - Returns: whether there is room.
     mutating func add(_ client: IPAddress, until end: Instant) -> Bool {
-        guard due[client] != nil || due.count < Self.clientsMax else { return false }
+        guard due[client] != nil || due.count < Settings.Quarantine.clientsMax else { return false }
         due.insert(client, at: end)
         return true
     }

@@ -1,5 +1,6 @@
 import Addresses
 import Clock
+import Configuration
 import Firewall
 
 /// What outlives the host's boot: which ports were guarded last and for whose sake, and the memory of grants.

@@ -1,5 +1,6 @@
 import Addresses
 import Clock
+import Configuration
 import Firewall
 
 /// The saved guard as text, a line for each thing; people may read it.

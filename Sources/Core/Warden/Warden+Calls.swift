@@ -1,4 +1,6 @@
 import Addresses
+import AuditTrail
+import Calls
 import Clock
 import ONCRPC
 import Policy

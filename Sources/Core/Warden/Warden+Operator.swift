@@ -1,4 +1,5 @@
 import Addresses
+import Calls
 import Clock
 import Firewall
 import Policy
@@ -103,20 +104,20 @@ extension Warden {
     }
 
     /// TCP peers leave more replies unread than all together may.
-    public mutating func repliesOverflowed(_ greediest: ConnectionTable.ID, into actions: inout [Action]) {
+    public mutating func repliesOverflowed(_ greediest: ConnectionID, into actions: inout [Action]) {
         crowdOut([greediest], into: &actions)
     }
 
-    mutating func crowdOut(_ victims: [ConnectionTable.ID], into actions: inout [Action]) {
+    mutating func crowdOut(_ victims: [ConnectionID], into actions: inout [Action]) {
         counters.crowdedOut += victims.count
         for id in victims { actions.append(.closeConnection(id)) }
     }
 
-    public mutating func connectionReceived(_ id: ConnectionTable.ID, isInsideRecord: Bool, at now: Instant) {
+    public mutating func connectionReceived(_ id: ConnectionID, isInsideRecord: Bool, at now: Instant) {
         connections.received(id, isInsideRecord: isInsideRecord, at: now)
     }
 
-    public mutating func connectionClosed(_ id: ConnectionTable.ID) {
+    public mutating func connectionClosed(_ id: ConnectionID) {
         connections.closed(id)
     }
 

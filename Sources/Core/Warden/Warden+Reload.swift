@@ -1,4 +1,6 @@
+import Calls
 import Clock
+import Configuration
 import Firewall
 import Policy
 

@@ -1,4 +1,6 @@
+import AuditTrail
 import Clock
+import Configuration
 import Firewall
 
 extension Warden {

@@ -199,3 +199,13 @@ extension IPAddress: Comparable {
         }
     }
 }
+
+extension IPAddress {
+    /// The smallest prefix that one subscriber has: an IPv4 address, an IPv6 /64, of which anybody has every address.
+    public var subscriberPrefix: IPAddress {
+        switch self {
+        case .v4: self
+        case .v6(let bits): .v6(IPv6Bits(UInt128(bits.subnet) << 64))
+        }
+    }
+}

@@ -1,6 +1,7 @@
+import AuditTrail
 import Clock
+import Configuration
 import Glibc
-import Warden
 
 /// The journal's socket, stderr, or a file, opened. A write takes what there is room for; only a file's disk can make it wait.
 public struct AuditDestination: Sendable {

@@ -1,5 +1,5 @@
+import AuditTrail
 import Clock
-import Warden
 
 /// A field of an audit event, in the order of interface.md.
 struct AuditField {

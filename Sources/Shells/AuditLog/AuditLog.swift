@@ -1,6 +1,6 @@
+import AuditTrail
 import Clock
 import Glibc
-import Warden
 
 /// A destination that can't be opened or written; `code` is an errno.
 public struct AuditLogError: Error, Hashable, Sendable, CustomStringConvertible {

@@ -1,5 +1,5 @@
+import AuditTrail
 import Clock
-import Warden
 
 /// What waits for the writer, bounded; what finds no room is counted, and told of where it is missing.
 struct AuditQueue {

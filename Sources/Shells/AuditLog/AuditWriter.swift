@@ -1,7 +1,7 @@
+import AuditTrail
 import Clock
 import Glibc
 import Synchronization
-import Warden
 
 /// What the event loop and the writer thread share.
 final class AuditWriter: Sendable {

@@ -1,4 +1,4 @@
-import Warden
+import AuditTrail
 
 /// An entry of the journal's native protocol: `KEY=value` lines (systemd.io/JOURNAL_NATIVE_PROTOCOL).
 struct JournalEntry {

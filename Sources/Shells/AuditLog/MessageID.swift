@@ -1,4 +1,4 @@
-import Warden
+import AuditTrail
 
 extension AuditEvent.Kind {
     /// What the journal's catalog knows the event by: systemd/rpcwarden.catalog explains each. They never change.

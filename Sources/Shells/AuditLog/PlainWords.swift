@@ -1,5 +1,5 @@
 import Addresses
-import Warden
+import AuditTrail
 
 /// An audit event as a sentence, for the journal's MESSAGE.
 extension AuditEvent {

@@ -1,4 +1,4 @@
-import Warden
+import AuditTrail
 
 /// One metric with all its label values.
 struct MetricFamily {

@@ -1,6 +1,6 @@
 import Addresses
+import AuditTrail
 import Firewall
-import Warden
 
 // Labels hold words of ours alone: never a peer's address, or anything else that a peer chose.
 

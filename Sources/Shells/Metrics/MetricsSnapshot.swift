@@ -1,20 +1,20 @@
+import AuditTrail
 import Clock
 import Firewall
-import Warden
 
 /// All that a scrape tells, read at one moment.
 public struct MetricsSnapshot: Sendable {
     public var version: String
     public var startedAt: Timestamp
     public var counters: Counters
-    public var gauges: Warden.Gauges
+    public var gauges: Gauges
     /// `nil` where the kernel's counters can't be read.
     public var drops: DropCounts?
     /// Audit events that the log did not take.
     public var auditLost: Int
 
     public init(
-        version: String, startedAt: Timestamp, counters: Counters, gauges: Warden.Gauges, drops: DropCounts?,
+        version: String, startedAt: Timestamp, counters: Counters, gauges: Gauges, drops: DropCounts?,
         auditLost: Int
     ) {
         self.version = version

@@ -1,5 +1,5 @@
 import Addresses
-import Warden
+import Configuration
 
 extension Syntax where Value == IPAddress {
     /// A numeric address. An IPv4-mapped one is refused: written so, it would never match.

@@ -1,5 +1,5 @@
+import Configuration
 import Firewall
-import Warden
 
 // rpcwarden.yaml as tables: a key, where its value goes, and what it may be. Each range's bounds are limits of
 // ours unless a comment names another source.

@@ -1,5 +1,5 @@
+import Configuration
 import Policy
-import Warden
 
 extension Settings {
     /// What is wrong only together; each is reported at the key that is likelier to be mended.

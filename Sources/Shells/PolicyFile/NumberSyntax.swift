@@ -1,5 +1,5 @@
 import Addresses
-import Warden
+import Configuration
 
 extension Syntax where Value == Int {
     static func count(_ range: ClosedRange<Int>) -> Self {

@@ -1,5 +1,5 @@
+import Configuration
 import Policy
-import Warden
 
 /// What rpcwarden.yaml says.
 public struct ParsedConfiguration: Sendable {

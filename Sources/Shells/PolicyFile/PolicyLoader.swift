@@ -1,5 +1,5 @@
+import Configuration
 import Policy
-import Warden
 
 /// What was read, and everything that is wrong with it.
 public struct LoadResult: Sendable {

@@ -1,8 +1,8 @@
 import CPortmapServer
+import Calls
 import NIOCore
 import ONCRPC
 import Portmapper
-import Warden
 
 /// Cuts a connection's bytes into records, and these into calls; takes no more of them than may be under way at once.
 ///

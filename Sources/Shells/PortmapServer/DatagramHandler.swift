@@ -1,8 +1,8 @@
 import Addresses
 import CPortmapServer
+import Calls
 import NIOCore
 import Portmapper
-import Warden
 
 /// Turns datagrams into calls.
 ///

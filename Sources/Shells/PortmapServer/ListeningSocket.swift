@@ -1,7 +1,7 @@
 import Addresses
 import CPortmapServer
+import Configuration
 import Glibc
-import Warden
 
 /// A socket that calls arrive at: bound here, or passed by systemd.
 public struct ListeningSocket: Hashable, Sendable {

@@ -1,9 +1,9 @@
 import CPortmapServer
+import Calls
 import Glibc
 import NIOCore
 import NIOPosix
 import ONCRPC
-import Warden
 
 /// What the server tells of; always on its event loop.
 public protocol PortmapServerDelegate: AnyObject {
@@ -13,10 +13,10 @@ public protocol PortmapServerDelegate: AnyObject {
     /// All that arrived together have been told of.
     func callsDelivered()
     func connectionOpened(_ peer: Peer)
-    func connectionReceived(_ id: ConnectionTable.ID, isInsideRecord: Bool)
-    func connectionClosed(_ id: ConnectionTable.ID)
+    func connectionReceived(_ id: ConnectionID, isInsideRecord: Bool)
+    func connectionClosed(_ id: ConnectionID)
     /// TCP peers leave more replies unread than all together may, this one most.
-    func repliesOverflowed(_ greediest: ConnectionTable.ID)
+    func repliesOverflowed(_ greediest: ConnectionID)
     /// A connection could not be accepted for want of descriptors or memory; the server tries again.
     func connectionsExhausted()
     /// The connection's stream can't be followed any further.
@@ -32,17 +32,17 @@ public final class PortmapServer {
     private let owedBytesMax: Int
     /// Until ``close()``. A weak reference would slow down each use of what it refers to.
     private(set) var delegate: (any PortmapServerDelegate)?
-    var connections: [ConnectionTable.ID: ConnectionHandler] = [:]
+    var connections: [ConnectionID: ConnectionHandler] = [:]
     /// Replies of each UDP socket that wait for ``flush()``. There are a few listeners: to search costs less than to hash.
     private var outboxes: [(listener: UInt64, outbox: OpaquePointer)] = []
     /// Connections with replies that wait for ``flush()``.
-    private var unflushed: Set<ConnectionTable.ID> = []
+    private var unflushed: Set<ConnectionID> = []
     private var isFlushDue = false
     private var encoder = XDREncoder(reserving: 512)
     private var records = ReplyRecords()
     private var owed = OwedReplies()
     /// Those whose first call, or the rest of one, is to come.
-    var awaited: Set<ConnectionTable.ID> = []
+    var awaited: Set<ConnectionID> = []
     /// The listeners.
     private(set) var channels: [any Channel] = []
     private var nextID: UInt64 = 0
@@ -237,7 +237,7 @@ public final class PortmapServer {
         isFlushDue = false
         for (_, outbox) in outboxes { rpcw_outbox_flush(outbox) }
         guard !unflushed.isEmpty else { return }
-        var flushed: Set<ConnectionTable.ID> = []
+        var flushed: Set<ConnectionID> = []
         swap(&flushed, &unflushed)
         for id in flushed { connections[id]?.flush() }
         if owed.isLookDue { lookForGreed() }
@@ -254,7 +254,7 @@ public final class PortmapServer {
     }
 
     /// Ends a connection, behind the replies that were sent to it.
-    public func closeConnection(_ id: ConnectionTable.ID) { connections[id]?.close() }
+    public func closeConnection(_ id: ConnectionID) { connections[id]?.close() }
 
     /// What comes from now on stays in the sockets, for whoever else has them. Replies still leave.
     public func stopListening() {

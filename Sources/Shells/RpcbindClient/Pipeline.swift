@@ -1,6 +1,6 @@
+import Calls
 import Clock
 import ONCRPC
-import Warden
 
 /// The questions of the stream to rpcbind: which wait, which are sent, and which are late.
 ///

@@ -1,10 +1,11 @@
+import Calls
 import Clock
+import Configuration
 import Glibc
 import NIOCore
 import NIOPosix
 import ONCRPC
 import Portmapper
-import Warden
 
 /// Asks the real rpcbind, over a stream to its unix socket alone: it has no network.
 ///

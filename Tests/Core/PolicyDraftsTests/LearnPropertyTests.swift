@@ -1,5 +1,8 @@
 import Addresses
+import AuditTrail
+import Calls
 import Clock
+import Configuration
 import Policy
 import PolicyDrafts
 import PolicyFile

@@ -1,11 +1,11 @@
 import Addresses
+import AuditTrail
 import Clock
 import Policy
 import PolicyDrafts
 import PolicyFile
 import TestSupport
 import Testing
-import Warden
 
 /// What a log of events teaches.
 private func learned(

@@ -24,7 +24,7 @@ import Testing
 
     private static func reply(_ dice: inout Dice) -> NetfilterReply {
         switch dice.number(0...10) {
-        case 0: .ready(NetfilterAbilities(ownsTables: dice.flag(), logsDrops: dice.flag()))
+        case 0: .ready(KernelFeatures(ownsTables: dice.flag(), logsDrops: dice.flag()))
         case 1: .committed(dice.optional { $0.failure() })
         case 2: .contents(dice.optional { $0.contents() })
         case 3: .lifetimes(Dictionary(dice.list(8) { ($0.grantKey(), $0.duration()) }) { first, _ in first })

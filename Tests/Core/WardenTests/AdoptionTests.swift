@@ -1,4 +1,5 @@
 import Clock
+import Configuration
 import Firewall
 import ONCRPC
 import Policy

@@ -1,5 +1,8 @@
 import Addresses
+import AuditTrail
+import Calls
 import Clock
+import Configuration
 import Firewall
 import ONCRPC
 import Policy
@@ -33,7 +36,7 @@ struct Bench {
     private(set) var ownersAsked: [Peer] = []
     private(set) var replies: [Sent] = []
     private(set) var events: [AuditEvent] = []
-    private(set) var closed: [ConnectionTable.ID] = []
+    private(set) var closed: [ConnectionID] = []
     private(set) var cut: [Cut] = []
     private(set) var inspections: [Set<ServicePort>] = []
 

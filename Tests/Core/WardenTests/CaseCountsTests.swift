@@ -1,3 +1,4 @@
+import AuditTrail
 import Firewall
 import ONCRPC
 import Policy

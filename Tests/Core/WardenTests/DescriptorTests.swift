@@ -1,3 +1,4 @@
+import Configuration
 import Firewall
 import ONCRPC
 import Policy

@@ -1,4 +1,6 @@
 import Addresses
+import Calls
+import Configuration
 import Firewall
 import ONCRPC
 import Policy

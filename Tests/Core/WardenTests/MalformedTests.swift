@@ -1,4 +1,5 @@
 import Addresses
+import Calls
 import Firewall
 import ONCRPC
 import Policy

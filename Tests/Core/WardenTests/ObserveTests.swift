@@ -1,4 +1,7 @@
 import Addresses
+import AuditTrail
+import Calls
+import Configuration
 import Firewall
 import ONCRPC
 import Policy

@@ -1,3 +1,5 @@
+import Calls
+import Configuration
 import Policy
 import Portmapper
 import Testing

@@ -1,4 +1,6 @@
 import Addresses
+import Calls
+import Configuration
 import Firewall
 import ONCRPC
 import Policy
@@ -155,7 +157,7 @@ import Testing
 
     @Test("the kernel's set has room for all, and for those whose time is up until it sweeps")
     func room() {
-        #expect(Settings().tableShape.quarantinesMax > QuarantineList.clientsMax + 1000)
+        #expect(Settings().tableShape.quarantinesMax > Settings.Quarantine.clientsMax + 1000)
     }
 
     @Test("in observe mode it says what it would do")

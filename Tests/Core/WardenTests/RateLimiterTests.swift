@@ -1,4 +1,5 @@
 import Addresses
+import AuditTrail
 import Firewall
 import ONCRPC
 import Policy

@@ -1,4 +1,5 @@
 import Addresses
+import Configuration
 import Firewall
 import ONCRPC
 import Policy

@@ -1,5 +1,6 @@
 import Addresses
 import Clock
+import Configuration
 import Firewall
 import Policy
 import TestSupport

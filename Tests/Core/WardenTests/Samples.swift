@@ -1,5 +1,8 @@
 import Addresses
+import AuditTrail
+import Calls
 import Clock
+import Configuration
 import Firewall
 import ONCRPC
 import Policy

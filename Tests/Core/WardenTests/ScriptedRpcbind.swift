@@ -1,4 +1,5 @@
 import Addresses
+import Calls
 import Portmapper
 
 @testable import Warden

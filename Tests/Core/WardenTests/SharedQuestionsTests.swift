@@ -1,3 +1,4 @@
+import Calls
 import Firewall
 import ONCRPC
 import Policy

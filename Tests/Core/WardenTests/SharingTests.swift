@@ -1,3 +1,5 @@
+import Calls
+import Configuration
 import Firewall
 import ONCRPC
 import Policy

@@ -1,3 +1,4 @@
+import Configuration
 import Firewall
 import Policy
 import Portmapper

@@ -1,5 +1,7 @@
 import Addresses
+import Calls
 import Clock
+import Configuration
 import Firewall
 import Policy
 import TestSupport

@@ -85,7 +85,7 @@ extension KernelTests {
         }
 
         private func shape(_ files: Files, _ client: NetfilterClient) -> TableShape {
-            files.load().settings.fitted(to: client.abilities).tableShape
+            files.load().settings.fitted(to: client.features).tableShape
         }
 
         @Test("does what policy permits, and tells of it; refuses what it doesn't, and does none of the transaction")
@@ -233,7 +233,7 @@ extension KernelTests {
             }
             let answer = { (replies: NetfilterReply...) in for reply in replies { try ends.second.send(reply.encoded) }
             }
-            try answer(.ready(NetfilterAbilities(ownsTables: true, logsDrops: true)), .reloading)
+            try answer(.ready(KernelFeatures(ownsTables: true, logsDrops: true)), .reloading)
             let client = try NetfilterClient(ends.first)
             try client.reload()
             _ = try ends.second.receive()
@@ -384,7 +384,7 @@ extension KernelTests {
                 #expect(poll(&readable, 1, 200) == 0, "not ready")
                 (earlier, earlierLog) = (nil, nil)
                 let client = try NetfilterClient(ends.first)
-                #expect(client.abilities.logsDrops)
+                #expect(client.features.logsDrops)
                 #expect(client.commit(transaction(.guardPort(Example.nfs))) == nil)
                 withExtendedLifetime((earlier, earlierLog)) {}
             }

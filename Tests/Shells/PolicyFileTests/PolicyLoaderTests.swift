@@ -1,7 +1,7 @@
+import Configuration
 import Glibc
 import Policy
 import Testing
-import Warden
 
 @testable import PolicyFile
 

@@ -1,8 +1,8 @@
 import Addresses
+import Configuration
 import Glibc
 import Policy
 import Testing
-import Warden
 
 @testable import PolicyFile
 

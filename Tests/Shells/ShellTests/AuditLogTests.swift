@@ -1,7 +1,8 @@
+import AuditTrail
 import Clock
+import Configuration
 import Foundation
 import Testing
-import Warden
 
 @testable import AuditLog
 

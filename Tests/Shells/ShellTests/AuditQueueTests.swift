@@ -1,6 +1,6 @@
+import AuditTrail
 import Clock
 import Testing
-import Warden
 
 @testable import AuditLog
 

@@ -1,8 +1,8 @@
 import Addresses
+import AuditTrail
 import Clock
 import Foundation
 import Testing
-import Warden
 
 @testable import AuditLog
 

@@ -1,3 +1,4 @@
+import AuditTrail
 import Clock
 import Firewall
 import Testing
@@ -78,7 +79,7 @@ struct ExpositionTests {
         counters.outcomes[CallOutcome(.denied, nil, over: .udp, .stranger)] = 7
         counters.granted = 4
         counters.events[.tampered] = 1
-        var gauges = Warden.Gauges()
+        var gauges = Gauges()
         gauges.isTableInPlace = true
         gauges.shielded = [.udp]
         var drops = DropCounts()

@@ -1,9 +1,9 @@
+import AuditTrail
 import Clock
 import Glibc
 import NIOCore
 import NIOPosix
 import Testing
-import Warden
 
 @testable import Metrics
 
@@ -23,7 +23,7 @@ struct MetricsServerTests {
                 count.snapshots += 1
                 return MetricsSnapshot(
                     version: "0", startedAt: Timestamp(milliseconds: 0), counters: Counters(),
-                    gauges: Warden.Gauges(), drops: nil, auditLost: 0)
+                    gauges: Gauges(), drops: nil, auditLost: 0)
             }
             return (NIOLoopBound(server, eventLoop: loop), NIOLoopBound(count, eventLoop: loop))
         }.wait()

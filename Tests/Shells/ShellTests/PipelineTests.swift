@@ -1,9 +1,9 @@
 import Addresses
+import Calls
 import Clock
 import ONCRPC
 import Portmapper
 import Testing
-import Warden
 
 @testable import RpcbindClient
 

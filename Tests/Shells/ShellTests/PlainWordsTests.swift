@@ -1,7 +1,7 @@
 import Addresses
+import AuditTrail
 import Foundation
 import Testing
-import Warden
 
 @testable import AuditLog
 

@@ -1,11 +1,12 @@
 import Addresses
+import Calls
+import Configuration
 import Glibc
 import NIOCore
 import NIOPosix
 import ONCRPC
 import Portmapper
 import Testing
-import Warden
 
 @testable import PortmapServer
 
@@ -56,13 +57,13 @@ private final class Recorder: PortmapServerDelegate {
         told()
         opened += 1
     }
-    func connectionReceived(_ id: ConnectionTable.ID, isInsideRecord: Bool) { told() }
-    func connectionClosed(_ id: ConnectionTable.ID) {
+    func connectionReceived(_ id: ConnectionID, isInsideRecord: Bool) { told() }
+    func connectionClosed(_ id: ConnectionID) {
         told()
         closed += 1
     }
     func connectionsExhausted() { told() }
-    func repliesOverflowed(_ greediest: ConnectionTable.ID) { told() }
+    func repliesOverflowed(_ greediest: ConnectionID) { told() }
     func recordRefused(_ peer: Peer, _ fault: RecordFault) {
         told()
         faults.append(fault)

@@ -1,61 +1,7 @@
 import Addresses
+import Calls
 import Clock
 import Portmapper
-
-/// What is asked of the real rpcbind, over its unix socket. Equal questions may share one answer.
-public enum Question: TableKey, Sendable {
-    /// GETPORT of version 2, for look-ups over IPv4 netids of every version.
-    case port(Mapping)
-    /// DUMP of version 4: the snapshot, listings, and look-ups that GETPORT can't answer.
-    case registry
-    /// SET or UNSET of this host's root, with `local-registration`.
-    case registration(PortmapperCall)
-
-    public var call: PortmapperCall {
-        switch self {
-        case .port(let mapping): .getPort(mapping)
-        case .registration(let call): call
-        case .registry: .dump(.v4)
-        }
-    }
-
-    public func combine(into hash: inout TableHash) {
-        switch self {
-        case .registry: hash.combine(0)
-        case .port(let mapping): mapping.combine(into: &hash)
-        case .registration(let call):
-            guard let (program, version) = call.subject else { return }
-            hash.combine(UInt64(program.rawValue) << 32 | UInt64(version))
-        }
-    }
-}
-
-/// What rpcbind answered.
-public enum RpcbindAnswer: Hashable, Sendable {
-    /// 0: not registered.
-    case port(UInt32)
-    case registry(Listing)
-    /// Whether SET or UNSET did what it was asked.
-    case registration(Bool)
-}
-
-/// Why rpcbind gave no usable answer.
-public enum RpcbindFailure: Error, Hashable, Sendable, CustomStringConvertible {
-    case timedOut
-    case unreachable(String)
-    case refused(String)
-    /// Too many questions wait already.
-    case busy
-
-    public var description: String {
-        switch self {
-        case .timedOut: "rpcbind did not answer in time"
-        case .unreachable(let detail): "rpcbind can't be reached: \(detail)"
-        case .refused(let detail): "rpcbind gave no result: \(detail)"
-        case .busy: "too many questions wait for rpcbind"
-        }
-    }
-}
 
 /// Shares one answer among those who ask the same, never an answer that is older than the question.
 ///

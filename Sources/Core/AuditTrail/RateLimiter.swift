@@ -6,8 +6,8 @@ import Clock
 /// A bucket is kept as the instant at which it will be full again (the generic cell rate algorithm, ITU-T I.371).
 /// From then on it says nothing, and is forgotten before the table would grow. Two generations bound the memory: when the
 /// younger is full all the same, the older is forgotten.
-struct RateLimiter {
-    struct Key: TableKey {
+public struct RateLimiter: Sendable {
+    public struct Key: TableKey, Sendable {
         private var high: UInt64
         private var low: UInt64
         private var kind: UInt8
@@ -15,9 +15,9 @@ struct RateLimiter {
         private static let isIPv6: UInt8 = 0x80
         private static let isNamed: UInt8 = 0x40
 
-        static let everyone = Key(high: 0, low: 0, kind: 0)
+        public static let everyone = Key(high: 0, low: 0, kind: 0)
         /// All clients that a rule names.
-        static let everyoneNamed = Key(high: 0, low: 0, kind: isNamed)
+        public static let everyoneNamed = Key(high: 0, low: 0, kind: isNamed)
 
         private init(high: UInt64, low: UInt64, kind: UInt8) {
             self.high = high
@@ -25,7 +25,7 @@ struct RateLimiter {
             self.kind = kind
         }
 
-        func combine(into hash: inout TableHash) {
+        public func combine(into hash: inout TableHash) {
             hash.combine(high)
             hash.combine(low)
             hash.combine(kind)
@@ -33,7 +33,7 @@ struct RateLimiter {
 
         /// A client that a rule names counts by its whole address, a stranger over IPv6 by its /64, of which anybody has
         /// every address; this host's users count together. A named client never shares with a stranger.
-        init(_ address: IPAddress, _ transport: Transport, isNamed: Bool) {
+        public init(_ address: IPAddress, _ transport: Transport, isNamed: Bool) {
             let kind = transport.rawValue | (isNamed ? Self.isNamed : 0)
             switch address {
             case .v4 where address.isLoopback: self.init(high: 0, low: Self.loopback, kind: kind)
@@ -48,7 +48,7 @@ struct RateLimiter {
     }
 
     /// Sources remembered in each generation.
-    static let sourcesMax = 65_536
+    public static let sourcesMax = 65_536
     private static let sourcesMin = 4096
 
     /// Nanoseconds in which a bucket regains one unit.
@@ -63,15 +63,15 @@ struct RateLimiter {
     private var sweepAt = sourcesMin
 
     /// Buckets that are remembered.
-    var count: Int { younger.count + older.count }
+    public var count: Int { younger.count + older.count }
 
-    init(perSecond rate: Int, burst: Int) {
+    public init(perSecond rate: Int, burst: Int) {
         interval = 1_000_000_000 / Int64(max(1, rate))
         depth = interval * Int64(max(1, burst))
     }
 
     /// - Parameter cost: what is taken from the bucket, in the units of the rate; nothing if it holds less.
-    mutating func admits(_ key: Key, cost: Int = 1, at now: Instant) -> Bool {
+    public mutating func admits(_ key: Key, cost: Int = 1, at now: Instant) -> Bool {
         let place = younger.index(forKey: key)
         let before = place.map { younger.values[$0] } ?? older[key] ?? now.nanoseconds
         let full = max(before, now.nanoseconds) + Int64(cost) * interval

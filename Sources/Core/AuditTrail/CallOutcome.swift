@@ -17,7 +17,7 @@ public struct CallOutcome: TableKey, Sendable {
     public var procedure: ProcedureName?
     public var transport: Transport
 
-    init(_ decision: Decision, _ call: PortmapperCall?, over transport: Transport, _ reason: DenialReason? = nil) {
+    public init(_ decision: Decision, _ call: PortmapperCall?, over transport: Transport, _ reason: DenialReason? = nil) {
         self.decision = decision
         self.reason = reason
         procedure = call?.procedureName
@@ -29,14 +29,5 @@ public struct CallOutcome: TableKey, Sendable {
         if let reason { hash.combine(caseOf: reason) }
         if let procedure { hash.combine(caseOf: procedure) }
         hash.combine(transport.rawValue)
-    }
-}
-
-extension IncomingCall {
-    func outcome(_ decision: CallOutcome.Decision, _ reason: DenialReason? = nil) -> CallOutcome {
-        switch content {
-        case .call(let call): CallOutcome(decision, call, over: peer.transport, reason)
-        case .undispatchable, .faulty: CallOutcome(decision, nil, over: peer.transport, reason)
-        }
     }
 }

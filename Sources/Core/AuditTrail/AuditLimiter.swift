@@ -5,14 +5,14 @@ import Clock
 ///
 /// What any local user can cause by registering has a bucket of its own, and so have findings about a client: what its
 /// calls swallowed must not hide them. Other events without a client are rare and always pass.
-struct AuditLimiter {
+public struct AuditLimiter: Sendable {
     /// Full lines a second for one client: enough to read, too few to fill a disk.
-    static let linesPerSecondPerClient = 20
+    public static let linesPerSecondPerClient = 20
     /// Of all strangers together, and as many of all clients that a rule names.
-    static let linesPerSecond = 500
+    public static let linesPerSecond = 500
     /// A burst passes whole, so that a mount storm or a scan is seen as it was.
-    static let burstSeconds = 10
-    static let summaryPeriod: Duration = .seconds(10)
+    public static let burstSeconds = 10
+    public static let summaryPeriod: Duration = .seconds(10)
 
     private var perClient = RateLimiter(
         perSecond: linesPerSecondPerClient, burst: linesPerSecondPerClient * burstSeconds)
@@ -25,12 +25,14 @@ struct AuditLimiter {
     /// When the first of them was.
     private var firstSwallowed: Instant?
 
+    public init() {}
+
     /// Whether the event may be written in full.
-    mutating func admits(_ event: AuditEvent, isNamed: Bool = false, at now: Instant) -> Bool {
+    public mutating func admits(_ event: AuditEvent, isNamed: Bool = false, at now: Instant) -> Bool {
         admits(event.kind, of: event.client, isNamed: isNamed, over: event.transport, at: now)
     }
 
-    mutating func admits(
+    public mutating func admits(
         _ kind: AuditEvent.Kind, of client: IPAddress?, isNamed: Bool, over transport: Transport?, at now: Instant
     ) -> Bool {
         if hasRoom(for: kind, client, isNamed, transport, at: now) { return true }
@@ -39,7 +41,7 @@ struct AuditLimiter {
     }
 
     /// What the kernel dropped without telling is swallowed as well.
-    mutating func swallow(_ kind: AuditEvent.Kind, _ count: Int, at now: Instant) {
+    public mutating func swallow(_ kind: AuditEvent.Kind, _ count: Int, at now: Instant) {
         guard count > 0 else { return }
         swallowed[kind] += count
         if firstSwallowed == nil { firstSwallowed = now }
@@ -61,13 +63,13 @@ struct AuditLimiter {
     }
 
     /// One `suppressed` event for each kind that lost lines since the last summary.
-    mutating func summary(at now: Instant) -> [AuditEvent] {
+    public mutating func summary(at now: Instant) -> [AuditEvent] {
         guard let firstSwallowed, now - firstSwallowed >= Self.summaryPeriod else { return [] }
         return lastSummary(at: now)
     }
 
     /// The same, however short the time since the last.
-    mutating func lastSummary(at now: Instant) -> [AuditEvent] {
+    public mutating func lastSummary(at now: Instant) -> [AuditEvent] {
         guard let firstSwallowed else { return [] }
         let window = now - firstSwallowed
         defer {

@@ -42,7 +42,7 @@ public struct Settings: Hashable, Sendable {
             self.ports = ports
         }
 
-        func covers(_ service: ServicePort) -> Bool { service.transport == transport && ports.contains(service.port) }
+        public func covers(_ service: ServicePort) -> Bool { service.transport == transport && ports.contains(service.port) }
 
         public var description: String {
             ports.count == 1
@@ -100,6 +100,9 @@ public struct Settings: Hashable, Sendable {
         public var strangersPerSecond = 2000
         public var listsOverUDP = false
         public init() {}
+
+        /// The rest of `grants` is for calls over TCP: nobody can make those in another's name.
+        public var grantsOverUDP: Int { grants - grants / 4 }
     }
 
     public struct Quarantine: Hashable, Sendable {
@@ -109,6 +112,8 @@ public struct Settings: Hashable, Sendable {
         public var lasts: Duration = .seconds(600)
         /// Clients that a rule names, too; never on the evidence of UDP.
         public var includesListed = false
+        /// More are denied like anybody, and not shut out.
+        public static let clientsMax = 65_536
         public init() {}
     }
 
@@ -160,7 +165,7 @@ public struct Settings: Hashable, Sendable {
         shape.logGroup = firewall.logGroup
         shape.flowMark = firewall.flowMark
         shape.ownFlowMark = firewall.ownFlowMark
-        shape.quarantinesMax = Self.setSize(for: QuarantineList.clientsMax)
+        shape.quarantinesMax = Self.setSize(for: Quarantine.clientsMax)
         return shape
     }
 

@@ -1,0 +1,31 @@
+import Firewall
+
+extension Settings {
+    /// These settings, with what may change while the daemon runs taken from `fresh`.
+    public func changedLive(to fresh: Settings) -> Settings {
+        var settings = self
+        settings.mode = fresh.mode
+        settings.firewall = fresh.firewall
+        // The table's name is where everything is; it stays for a daemon's life.
+        settings.firewall.table = firewall.table
+        // The socket is bound to the group that it was bound to.
+        settings.firewall.logGroup = firewall.logGroup
+        settings.denial = fresh.denial
+        settings.limits = fresh.limits
+        settings.limits.recordBytes = limits.recordBytes
+        settings.limits.owedBytes = limits.owedBytes
+        settings.quarantine = fresh.quarantine
+        settings.policyPath = fresh.policyPath
+        settings.audit.permitted = fresh.audit.permitted
+        settings.audit.host = fresh.audit.host
+        return settings
+    }
+
+    /// These settings without what this kernel can't do.
+    public func fitted(to features: KernelFeatures) -> Settings {
+        var settings = self
+        if !features.logsDrops { settings.firewall.logGroup = 0 }
+        settings.firewall.ownsTable = settings.firewall.ownsTable && features.ownsTables
+        return settings
+    }
+}
