@@ -37,4 +37,27 @@ import Testing
             #expect(target.dependencies.isSubset(of: allowed))
         }
     }
+
+    @Test("the drawing of ARCHITECTURE shows each floor with its targets, and its table what each imports")
+    func drawing() throws {
+        let manifest = Manifest(try repository.text("Package.swift"))
+        let document = try repository.text("docs/ARCHITECTURE.md")
+        for floor in ["Ground", "Core", "Shells"] {
+            let targets = manifest.targets.values.filter { $0.floor == floor }.map(\.name)
+            #expect(targets.count > 3)
+            let line = try #require(document.split(separator: "\n").first { $0.hasPrefix("\(floor)  ") })
+            let drawn = line.matches(of: #/\w+/#).map { String($0.output) }.dropFirst()
+            #expect(drawn.sorted() == targets.sorted(), "\(floor)")
+        }
+        let rows = document.matches(of: #/\n\| `(\w+)` \| ([^|]*) \| /#)
+        let imports = Dictionary(uniqueKeysWithValues: rows.map { (String($0.output.1), String($0.output.2)) })
+        let floored = manifest.targets.values.filter { $0.floor != nil }
+        #expect(Set(imports.keys) == Set(floored.map(\.name)))
+        for target in floored {
+            let told = Set(imports[target.name, default: ""].matches(of: #/\w+/#).map { String($0.output) })
+            let real = target.dependencies.subtracting(["NIOCore", "NIOPosix"])
+            let hasNIO = target.dependencies.contains("NIOCore")
+            #expect(told == (hasNIO ? real.union(["NIO"]) : real), "\(target.name)")
+        }
+    }
 }

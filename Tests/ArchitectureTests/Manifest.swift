@@ -5,7 +5,11 @@ struct Manifest {
         var dependencies: Set<String>
         var isTest: Bool
         var path: String?
+        /// By the function that declares it.
+        var floor: String?
     }
+
+    private static let floors = ["ground": "Ground", "core": "Core", "shell": "Shells"]
 
     private(set) var targets: [String: Target] = [:]
 
@@ -26,7 +30,8 @@ struct Manifest {
             let target = Target(
                 name: String(name.output.1), dependencies: Self.dependencies(call[name.range.upperBound...], lists),
                 isTest: kind == "tests" || kind == ".testTarget",
-                path: call.firstMatch(of: #/path:\s*"([^"]+)"/#).map { String($0.output.1) })
+                path: call.firstMatch(of: #/path:\s*"([^"]+)"/#).map { String($0.output.1) },
+                floor: Self.floors[String(kind)])
             targets[target.name] = target
         }
     }
