@@ -77,23 +77,26 @@ let package = Package(
         shim("CNetfilter", linking: ["nftnl", "mnl"]),
         shim("CPortmapServer"),
         shim("CHostNames", linking: ["resolv"]),
-        shell("PolicyFile", ["Addresses", "Policy", "Firewall", "Configuration", "CYAML"]),
+        // What the others ask of the C library, each in one way.
+        shell("System", []),
+        shell("PolicyFile", ["Addresses", "Policy", "Firewall", "Configuration", "System", "CYAML"]),
         shell("HostNames", ["Addresses", "CHostNames"]),
         shell(
-            "PortmapServer", ["Addresses", "ONCRPC", "Portmapper", "Configuration", "Calls", "CPortmapServer"] + nio),
+            "PortmapServer",
+            ["Addresses", "ONCRPC", "Portmapper", "Configuration", "Calls", "System", "CPortmapServer"] + nio),
         shell("RpcbindClient", ["Clock", "ONCRPC", "Portmapper", "Configuration", "Calls"] + nio),
         shell("Netfilter", ["Addresses", "Portmapper", "Firewall", "CNetfilter"]),
         shim("CSandbox"),
-        shell("Sandbox", ["CSandbox"]),
-        shell("AuditLog", ["Addresses", "Clock", "Configuration", "AuditTrail"]),
-        shell("Control", ["Activity"] + nio),
-        shell("HostSurvey", ["Addresses", "ONCRPC", "Portmapper", "HostPosture"]),
-        shell("Metrics", ["Addresses", "Clock", "Firewall", "AuditTrail"] + nio),
+        shell("Sandbox", ["System", "CSandbox"]),
+        shell("AuditLog", ["Addresses", "Clock", "Configuration", "AuditTrail", "System"]),
+        shell("Control", ["Activity", "System"] + nio),
+        shell("HostSurvey", ["Addresses", "ONCRPC", "Portmapper", "HostPosture", "System"]),
+        shell("Metrics", ["Addresses", "Clock", "Firewall", "AuditTrail", "System"] + nio),
         .target(
             name: "Daemon",
             dependencies: [
                 "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls",
-                "AuditTrail", "Activity", "Warden", "Privilege", "PolicyFile", "HostNames", "PortmapServer",
+                "AuditTrail", "Activity", "Warden", "Privilege", "System", "PolicyFile", "HostNames", "PortmapServer",
                 "RpcbindClient", "Netfilter", "Sandbox", "AuditLog", "Control", "Metrics",
             ] + nio,
             swiftSettings: strict
@@ -102,7 +105,7 @@ let package = Package(
             name: "rpcwarden",
             dependencies: [
                 "Addresses", "Clock", "Portmapper", "Policy", "Configuration", "AuditTrail", "HostPosture",
-                "Activity", "PolicyDrafts", "PolicyFile", "Control", "Daemon", "HostSurvey",
+                "Activity", "PolicyDrafts", "System", "PolicyFile", "Control", "Daemon", "HostSurvey",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Commands", swiftSettings: strict
@@ -132,7 +135,9 @@ let package = Package(
         tests(
             "PrivilegeTests", ["Addresses", "ONCRPC", "Policy", "Firewall", "Configuration", "Privilege"], on: "Core"),
         tests("SandboxTests", ["Sandbox"], on: "Shells"),
-        tests("PolicyFileTests", ["Addresses", "Policy", "Configuration", "PolicyFile", "TestSupport"], on: "Shells"),
+        tests(
+            "PolicyFileTests", ["Addresses", "Policy", "Configuration", "System", "PolicyFile", "TestSupport"],
+            on: "Shells"),
         tests(
             "NetfilterTests",
             ["Addresses", "Portmapper", "Firewall", "Privilege", "Netfilter", "PolicyFile", "Sandbox", "Daemon"],

@@ -43,11 +43,12 @@ let package = Package(
         on("Core", "PolicyDrafts", ["Addresses", "Clock", "Policy", "AuditTrail"]),
         shim("CYAML", linking: [":libyaml.a"]),
         shim("CNetfilter", linking: ["nftnl", "mnl"]),
-        on("Shells", "PolicyFile", ["Addresses", "Policy", "Firewall", "Configuration", "CYAML"]),
+        on("Shells", "System"),
+        on("Shells", "PolicyFile", ["Addresses", "Policy", "Firewall", "Configuration", "System", "CYAML"]),
         on("Shells", "Netfilter", ["Addresses", "Portmapper", "Firewall", "CNetfilter"]),
         // What it leaves out needs SwiftNIO.
         on("Core", "Activity"),
-        on("Shells", "Control", ["Activity"], exclude: ["ControlClient.swift", "ControlServer.swift"]),
+        on("Shells", "Control", ["Activity", "System"], exclude: ["ControlClient.swift", "ControlServer.swift"]),
         on(
             "Shells", "Metrics", ["Addresses", "Clock", "Firewall", "AuditTrail"],
             exclude: ["MetricsServer.swift"]),

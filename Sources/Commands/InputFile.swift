@@ -1,5 +1,5 @@
 import Glibc
-import PolicyFile
+import System
 
 /// Bytes of a file, or of what a command prints.
 final class InputFile {
@@ -17,24 +17,19 @@ final class InputFile {
     /// What the command prints; its complaints go where ours do.
     init(command words: [String]) throws(InputError) {
         name = words.first ?? ""
-        var ends: [Int32] = [0, 0]
-        guard pipe(&ends) == 0 else { throw InputError(subject: name, code: errno) }
-        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
-        defer { close(ends[1]) }
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO)
-        var arguments = words.map { strdup($0) } + [nil]
-        defer { for argument in arguments { free(argument) } }
-        var child: pid_t = 0
-        let code = posix_spawnp(&child, name, &actions, nil, &arguments, environ)
-        guard code == 0 else {
-            close(ends[0])
-            throw InputError(subject: name, code: code)
+        do throws(Errno) {
+            let output = try Pipe()
+            defer { close(output.writeEnd) }
+            do throws(Errno) {
+                pid = try ChildProgram.start(name, words: words, output: output.writeEnd)
+            } catch {
+                close(output.readEnd)
+                throw error
+            }
+            descriptor = output.readEnd
+        } catch {
+            throw InputError(subject: name, code: error.code)
         }
-        descriptor = ends[0]
-        pid = child
     }
 
     deinit {
@@ -101,9 +96,9 @@ final class InputFile {
     /// The names in a folder but for hidden ones, in the order of their bytes.
     static func names(in folder: String) throws(InputError) -> [String] {
         do {
-            return try FileSystem.names(in: folder)
+            return try Folder.names(in: folder)
         } catch {
-            throw InputError(subject: folder, code: error.errno)
+            throw InputError(subject: folder, code: error.code)
         }
     }
 
@@ -123,5 +118,5 @@ struct InputError: Error {
     var code: Int32
 
     var isMissing: Bool { code == ENOENT }
-    var message: String { "\"\(subject)\": \(String(cString: strerror(code)))" }
+    var message: String { "\"\(subject)\": \(Errno(code))" }
 }

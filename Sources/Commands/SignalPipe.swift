@@ -1,4 +1,5 @@
 import Glibc
+import System
 
 /// Signals as bytes of a pipe, so that `poll` waits for them beside other things.
 struct SignalPipe {
@@ -6,13 +7,13 @@ struct SignalPipe {
     private let numbers: [Int32]
 
     init(_ numbers: [Int32]) throws {
-        var ends: [Int32] = [-1, -1]
-        guard pipe(&ends) == 0, ends.allSatisfy({ fcntl($0, F_SETFL, O_NONBLOCK) == 0 }) else {
-            throw CommandFailure(
-                message: "can't make a pipe: \(String(cString: strerror(errno)))", code: ExitStatus.usage)
+        do throws(Errno) {
+            let pipe = try Pipe(waits: false)
+            descriptor = pipe.readEnd
+            writingEnd = pipe.writeEnd
+        } catch {
+            throw CommandFailure(message: "can't make a pipe: \(error)", code: ExitStatus.usage)
         }
-        descriptor = ends[0]
-        writingEnd = ends[1]
         self.numbers = numbers
         for number in numbers { Self.catchSignal(number) }
     }

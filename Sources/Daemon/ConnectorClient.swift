@@ -6,6 +6,7 @@ import NIOCore
 import ONCRPC
 import Privilege
 import Sandbox
+import System
 
 /// The connector, as the network-facing process knows it. Belongs to one event loop; a thread reads its answers.
 final class ConnectorClient {
@@ -55,7 +56,7 @@ final class ConnectorClient {
         let code = startReading()
         guard code == 0 else {
             readerEnded.succeed()
-            throw Failure(description: "the connector can't be heard: no thread: \(String(cString: strerror(code)))")
+            throw Failure(description: "the connector can't be heard: no thread: \(Errno(code))")
         }
     }
 
@@ -158,7 +159,7 @@ final class ConnectorClient {
         switch reply {
         case .connected(let number, let code):
             guard case .connection(let promise)? = waiters.removeValue(forKey: number) else { return }
-            guard code == 0 else { return promise.fail(Failure(description: String(cString: strerror(code)))) }
+            guard code == 0 else { return promise.fail(Failure(description: "\(Errno(code))")) }
             guard let connection = descriptor.take() else {
                 return promise.fail(Failure(description: "the stream was lost: too many open files (LimitNOFILE=)"))
             }

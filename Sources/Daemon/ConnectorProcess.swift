@@ -4,6 +4,7 @@ import ONCRPC
 import Privilege
 import Sandbox
 import Synchronization
+import System
 
 /// The process that makes the connections that the network-facing one may not make: to rpcbind's socket, and to no other
 /// that it could be asked for; and to those who resolve host names, whose answers it reads.
@@ -88,12 +89,14 @@ final class ConnectorProcess: Sendable {
         }
     }
 
+    /// Waits for nobody. EAGAIN: others, who aren't taken yet, fill the listener's queue.
     private func connect(to path: String, for number: UInt32) {
-        switch UnixSocket.connected(to: path) {
-        case .success(let descriptor):
+        do throws(Errno) {
+            let descriptor = try UnixSocket.stream(to: path, waits: false)
             answer(.connected(number, errno: 0), with: descriptor)
             close(descriptor)
-        case .failure(let failure): answer(.connected(number, errno: failure.code))
+        } catch {
+            answer(.connected(number, errno: error.code))
         }
     }
 
@@ -119,36 +122,8 @@ final class ConnectorProcess: Sendable {
             answer(reply)
         }
         guard code != 0 else { return }
-        writeError("rpcwarden: there is no thread to resolve host names: \(String(cString: strerror(code)))")
+        writeError("rpcwarden: there is no thread to resolve host names: \(Errno(code))")
         underWay.withLock { $0 -= 1 }
         answer(excuse)
-    }
-}
-
-/// Unix sockets (unix(7)) that wait for nobody.
-private enum UnixSocket {
-    struct Failure: Error {
-        var code: Int32
-    }
-
-    /// EAGAIN: others, who aren't taken yet, fill the listener's queue.
-    static func connected(to path: String) -> Result<Int32, Failure> {
-        let kind = SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue
-        let descriptor = socket(AF_UNIX, Int32(kind), 0)
-        guard descriptor >= 0 else { return .failure(Failure(code: errno)) }
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8.prefix($0.count - 1)) }
-        let result = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        guard result == 0 else {
-            let code = errno
-            close(descriptor)
-            return .failure(Failure(code: code))
-        }
-        return .success(descriptor)
     }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import System
 import Warden
 
 /// Why the file of the saved guard can't be read or written.
@@ -7,7 +8,7 @@ struct GuardFileError: Error, CustomStringConvertible {
     var path: String
     var errno: Int32
 
-    var description: String { "\(doing) \(path): \(String(cString: strerror(errno)))" }
+    var description: String { "\(doing) \(path): \(Errno(errno))" }
 }
 
 /// The file that holds the saved guard; it is replaced whole, or stays as it was.

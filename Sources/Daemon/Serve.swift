@@ -6,6 +6,7 @@ import NIOPosix
 import PolicyFile
 import PortmapServer
 import Sandbox
+import System
 
 public enum Version {
     public static let text = "0.1.0"

@@ -4,6 +4,7 @@ import Control
 import Glibc
 import PortmapServer
 import Sandbox
+import System
 
 /// A setting that can't be followed: what it says, why not, and what to do.
 public struct SettingFault: Error, Hashable, Sendable, CustomStringConvertible {
@@ -13,7 +14,7 @@ public struct SettingFault: Error, Hashable, Sendable, CustomStringConvertible {
     public var remedy: String
 
     public var description: String {
-        "\(setting): \"\(value)\": \(String(cString: strerror(code))); \(remedy)"
+        "\(setting): \"\(value)\": \(Errno(code)); \(remedy)"
     }
 }
 
@@ -153,7 +154,7 @@ struct Startup {
     func unreadable(_ files: [String]) -> String? {
         guard user != nil, let file = files.first(where: { access($0, R_OK) != 0 }) else { return nil }
         let code = errno
-        return "rpcwarden: \"\(file)\": \(String(cString: strerror(code))) for user \(userName), which the daemon has"
+        return "rpcwarden: \"\(file)\": \(Errno(code)) for user \(userName), which the daemon has"
             + " become: `reload` will be refused; chgrp \(userName) the file and its folder, and let the group read them"
     }
 

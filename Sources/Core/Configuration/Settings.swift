@@ -42,7 +42,9 @@ public struct Settings: Hashable, Sendable {
             self.ports = ports
         }
 
-        public func covers(_ service: ServicePort) -> Bool { service.transport == transport && ports.contains(service.port) }
+        public func covers(_ service: ServicePort) -> Bool {
+            service.transport == transport && ports.contains(service.port)
+        }
 
         public var description: String {
             ports.count == 1

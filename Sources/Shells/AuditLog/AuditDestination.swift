@@ -2,6 +2,7 @@ import AuditTrail
 import Clock
 import Configuration
 import Glibc
+import System
 
 /// The journal's socket, stderr, or a file, opened. A write takes what there is room for; only a file's disk can make it wait.
 public struct AuditDestination: Sendable {
@@ -57,8 +58,12 @@ public struct AuditDestination: Sendable {
     }
 
     private init?(journalPath: String) throws(AuditLogError) {
-        let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        guard descriptor >= 0 else { throw AuditLogError(destination: "the journal", code: errno) }
+        let descriptor: Int32
+        do throws(Errno) {
+            descriptor = try UnixSocket.make(.datagram)
+        } catch {
+            throw AuditLogError(destination: "the journal", code: error.code)
+        }
         self.init(descriptor, name: "the journal", .journal(path: journalPath))
         guard connect(to: journalPath) else {
             Glibc.close(descriptor)
@@ -112,13 +117,11 @@ public struct AuditDestination: Sendable {
     }
 
     private func connect(to path: String) -> Bool {
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8.prefix($0.count - 1)) }
-        return withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
-            }
+        do {
+            try UnixSocket.connect(descriptor, to: path)
+            return true
+        } catch {
+            return false
         }
     }
 

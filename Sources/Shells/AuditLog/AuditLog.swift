@@ -1,13 +1,14 @@
 import AuditTrail
 import Clock
 import Glibc
+import System
 
 /// A destination that can't be opened or written; `code` is an errno.
 public struct AuditLogError: Error, Hashable, Sendable, CustomStringConvertible {
     public var destination: String
     public var code: Int32
 
-    public var description: String { "can't write the audit log to \(destination): \(String(cString: strerror(code)))" }
+    public var description: String { "can't write the audit log to \(destination): \(Errno(code))" }
 }
 
 /// Writes audit events to the journal, to stderr, or to a file, by a thread of its own: who logs never waits.

@@ -1,4 +1,5 @@
 import Glibc
+import System
 
 /// The one thread that writes the log: takes what waits, and tries until it is written.
 struct AuditThread: Sendable {

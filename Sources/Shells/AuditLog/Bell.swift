@@ -1,4 +1,5 @@
 import Glibc
+import System
 
 /// Wakes a thread that waits in poll(): a pipe with a byte in it.
 final class Bell: Sendable {
@@ -6,13 +7,12 @@ final class Bell: Sendable {
     private let writeEnd: Int32
 
     init() throws(AuditLogError) {
-        var ends: [Int32] = [-1, -1]
-        guard pipe(&ends) == 0 else { throw AuditLogError(destination: "a pipe", code: errno) }
-        for end in ends {
-            _ = fcntl(end, F_SETFD, FD_CLOEXEC)
-            _ = fcntl(end, F_SETFL, O_NONBLOCK)
+        do throws(Errno) {
+            let pipe = try Pipe(waits: false)
+            (descriptor, writeEnd) = (pipe.readEnd, pipe.writeEnd)
+        } catch {
+            throw AuditLogError(destination: "a pipe", code: error.code)
         }
-        (descriptor, writeEnd) = (ends[0], ends[1])
     }
 
     deinit {

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Glibc
+import System
 
 /// Why the daemon could not be asked.
 public enum ControlError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -10,15 +11,13 @@ public enum ControlError: Error, Hashable, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .unreachable(let path, let code) where code == EACCES:
-            "can't open \(path): \(Self.text(code)); run the command as root, or as a member of the socket's group"
+            "can't open \(path): \(Errno(code)); run the command as root, or as a member of the socket's group"
         case .unreachable(let path, let code):
-            "can't reach the daemon at \(path): \(Self.text(code)); is `rpcwarden serve` running with this configuration?"
+            "can't reach the daemon at \(path): \(Errno(code)); is `rpcwarden serve` running with this configuration?"
         case .interrupted(let path): "the daemon at \(path) gave no whole answer; see its log"
         case .pathTooLong(let path): "the control socket's path is too long: \(path); shorten `control`"
         }
     }
-
-    private static func text(_ code: Int32) -> String { String(cString: strerror(code)) }
 }
 
 /// Asks a running daemon, and waits for its answer.
@@ -47,28 +46,11 @@ public struct ControlClient: Sendable {
     }
 
     private func connect() throws(ControlError) -> Int32 {
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        let capacity = MemoryLayout.size(ofValue: address.sun_path)
-        guard path.utf8.count < capacity else { throw .pathTooLong(path) }
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        guard descriptor >= 0 else { throw .unreachable(path: path, code: errno) }
-        let (seconds, attoseconds) = patience.components
-        var limit = timeval(tv_sec: Int(seconds), tv_usec: Int(attoseconds / 1_000_000_000_000))
-        for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
-            setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
+        do throws(Errno) {
+            return try UnixSocket.stream(to: path, patience: patience)
+        } catch {
+            throw error.code == ENAMETOOLONG ? .pathTooLong(path) : .unreachable(path: path, code: error.code)
         }
-        let code = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) < 0 ? errno : 0
-            }
-        }
-        guard code == 0 else {
-            close(descriptor)
-            throw .unreachable(path: path, code: code)
-        }
-        return descriptor
     }
 
     private func send(_ bytes: [UInt8], to descriptor: Int32) throws(ControlError) {

@@ -1,6 +1,7 @@
 import Glibc
 import HostPosture
 import Portmapper
+import System
 
 /// Carries out a plan, a step at a time, and remembers each before it is done.
 public struct Carrier {
@@ -150,6 +151,6 @@ public struct Carrier {
 
     private static func failure(_ what: String, _ path: String) -> Failure {
         Failure(
-            description: "can't \(what) \(path): \(strerror(errno).map { String(cString: $0) } ?? "error \(errno)")")
+            description: "can't \(what) \(path): \(Errno())")
     }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import System
 
 /// The files of a host, below `/` or below the folder of `--root`.
 public struct HostRoot: Sendable {
@@ -64,16 +65,6 @@ public struct HostRoot: Sendable {
 
     /// In the order of their bytes; empty for a folder that can't be read.
     func names(_ folder: String) -> [String] {
-        guard let stream = opendir(path + folder) else { return [] }
-        defer { closedir(stream) }
-        var names: [String] = []
-        while let entry = readdir(stream) {
-            let capacity = MemoryLayout.size(ofValue: entry.pointee.d_name)
-            let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: capacity) { String(cString: $0) }
-            }
-            if !name.hasPrefix(".") { names.append(name) }
-        }
-        return names.sorted { Array($0.utf8).lexicographicallyPrecedes(Array($1.utf8)) }
+        do { return try Folder.names(in: path + folder) } catch { return [] }
     }
 }

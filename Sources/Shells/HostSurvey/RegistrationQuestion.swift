@@ -1,19 +1,20 @@
 import Glibc
 import ONCRPC
 import Portmapper
+import System
 
 /// Asks rpcbind for all that is registered: version 4 DUMP over its unix socket, which alone tells owners.
 struct RegistrationQuestion {
     var path: String
 
-    private static let patienceSeconds = 2
+    private static let patience: Duration = .seconds(2)
     /// 20,000 registrations and more.
     private static let replyBytesMax = 4 << 20
 
     /// `nil`: nobody answered, or not in the way of rpcbind.
     func ask() -> [RPCB]? {
-        let descriptor = connect()
-        guard descriptor >= 0 else { return nil }
+        let descriptor: Int32
+        do { descriptor = try UnixSocket.stream(to: path, patience: Self.patience) } catch { return nil }
         defer { close(descriptor) }
         let call = PortmapperCall.dump(.v4)
         let message = call.encoded(xid: UInt32.random(in: 1 ... .max))
@@ -48,26 +49,5 @@ struct RegistrationQuestion {
             if let record = chunk[..<count].withUnsafeBytes({ reader.feed($0) }).first { return record }
         }
         return nil
-    }
-
-    private func connect() -> Int32 {
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        guard path.utf8.count < MemoryLayout.size(ofValue: address.sun_path) else { return -1 }
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        guard descriptor >= 0 else { return -1 }
-        var patience = timeval(tv_sec: Self.patienceSeconds, tv_usec: 0)
-        for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
-            setsockopt(descriptor, SOL_SOCKET, option, &patience, socklen_t(MemoryLayout<timeval>.size))
-        }
-        let isConnected = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
-            }
-        }
-        if isConnected { return descriptor }
-        close(descriptor)
-        return -1
     }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import System
 
 /// Another program, run to its end or to the end of our patience.
 struct Subcommand {
@@ -23,46 +24,26 @@ struct Subcommand {
         guard let program = Self.find(words.first ?? "", in: searchPath) else {
             return Result(output: "", errors: "\(words.first ?? ""): command not found", status: 127)
         }
-        guard let output = Self.pipe() else { return Self.failure(errno) }
-        defer { output.forEach { close($0) } }
-        guard let errors = Self.pipe() else { return Self.failure(errno) }
-        defer { errors.forEach { close($0) } }
-        var child: pid_t = 0
-        let code = spawn(program, &child, output: output[1], errors: errors[1])
-        guard code == 0 else { return Self.failure(code) }
-        return Watch(child: child, output: output[0], errors: errors[0]).wait(patience)
-    }
-
-    private static func pipe() -> [Int32]? {
-        var ends: [Int32] = [-1, -1]
-        guard Glibc.pipe(&ends) == 0 else { return nil }
-        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
-        return ends
-    }
-
-    private static func failure(_ code: Int32) -> Result {
-        Result(output: "", errors: strerror(code).map { String(cString: $0) } ?? "error \(code)", status: 127)
+        do throws(Errno) {
+            let output = try Pipe()
+            defer { output.close() }
+            let errors = try Pipe()
+            defer { errors.close() }
+            // Texts are compared and read, so they must not depend on the caller's language; nor may a pager wait.
+            let environment = ["PATH=\(searchPath)", "LC_ALL=C", "SYSTEMD_PAGER=", "SYSTEMD_COLORS=0"]
+            let child = try ChildProgram.start(
+                program, words: words, environment: environment, input: "/dev/null", output: output.writeEnd,
+                errors: errors.writeEnd)
+            return Watch(child: child, output: output.readEnd, errors: errors.readEnd).wait(patience)
+        } catch {
+            return Result(output: "", errors: "\(error)", status: 127)
+        }
     }
 
     /// As execvp(3), but in a path of our own choice.
     static func find(_ name: String, in path: String) -> String? {
         if name.contains("/") { return access(name, X_OK) == 0 ? name : nil }
         return path.split(separator: ":").map { "\($0)/\(name)" }.first { access($0, X_OK) == 0 }
-    }
-
-    private func spawn(_ program: String, _ child: inout pid_t, output: Int32, errors: Int32) -> Int32 {
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
-        posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO)
-        posix_spawn_file_actions_adddup2(&actions, errors, STDERR_FILENO)
-        // Texts are compared and read, so they must not depend on the caller's language; nor may a pager wait.
-        let environment = ["PATH=\(searchPath)", "LC_ALL=C", "SYSTEMD_PAGER=", "SYSTEMD_COLORS=0"]
-        var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
-        var variables: [UnsafeMutablePointer<CChar>?] = environment.map { strdup($0) } + [nil]
-        defer { (arguments + variables).forEach { free($0) } }
-        return posix_spawn(&child, program, &actions, nil, &arguments, &variables)
     }
 }
 

@@ -1,6 +1,7 @@
 import Glibc
 import NIOCore
 import NIOPosix
+import System
 
 /// The metrics' socket can't be made.
 public struct MetricsServerError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -64,7 +65,7 @@ public final class MetricsServer {
             }
             .bind(to: address)
             .flatMapErrorThrowing { error in
-                let detail = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
+                let detail = (error as? IOError).map { "\(Errno($0.errnoCode))" } ?? "\(error)"
                 throw MetricsServerError(place: Self.place(address), detail: detail)
             }
             .map { this.value.channel = $0 }

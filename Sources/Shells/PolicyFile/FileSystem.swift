@@ -1,20 +1,12 @@
 import Glibc
+import System
 
-/// Why the kernel refused a file.
-public struct FileFailure: Error {
-    public var errno: Int32
-
-    var isMissing: Bool { errno == ENOENT }
-    /// errno's text.
-    var message: String { strerror(errno).map { String(cString: $0) } ?? "error \(errno)" }
-}
-
-/// The three questions that are asked of the file system.
+/// What is asked of the file system.
 public enum FileSystem {
     /// The file's bytes; one byte more than `bytesMax` tells that there are too many.
-    static func bytes(of path: String, max bytesMax: Int = SourceFile.bytesMax) throws(FileFailure) -> [UInt8] {
+    static func bytes(of path: String, max bytesMax: Int = SourceFile.bytesMax) throws(Errno) -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw FileFailure(errno: errno) }
+        guard descriptor >= 0 else { throw Errno() }
         defer { close(descriptor) }
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 65_536)
@@ -23,34 +15,17 @@ public enum FileSystem {
             if count == 0 { break }
             if count < 0 {
                 if errno == EINTR { continue }
-                throw FileFailure(errno: errno)
+                throw Errno()
             }
             bytes += chunk[..<count]
         }
         return bytes
     }
 
-    static func isFolder(_ path: String) throws(FileFailure) -> Bool {
+    static func isFolder(_ path: String) throws(Errno) -> Bool {
         var status = stat()
-        guard stat(path, &status) == 0 else { throw FileFailure(errno: errno) }
+        guard stat(path, &status) == 0 else { throw Errno() }
         return status.st_mode & S_IFMT == S_IFDIR
-    }
-
-    /// The names in a folder but for hidden ones, in the order of their bytes.
-    public static func names(in folder: String) throws(FileFailure) -> [String] {
-        guard let stream = opendir(folder) else { throw FileFailure(errno: errno) }
-        defer { closedir(stream) }
-        var names: [String] = []
-        errno = 0
-        while let entry = readdir(stream) {
-            let capacity = MemoryLayout.size(ofValue: entry.pointee.d_name)
-            let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: capacity) { String(cString: $0) }
-            }
-            if !name.hasPrefix(".") { names.append(name) }
-        }
-        guard errno == 0 else { throw FileFailure(errno: errno) }
-        return names.sorted { Array($0.utf8).lexicographicallyPrecedes(Array($1.utf8)) }
     }
 
     /// `path` as seen from `folder`; an absolute one as it is.

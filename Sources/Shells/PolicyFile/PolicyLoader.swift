@@ -1,5 +1,7 @@
 import Configuration
+import Glibc
 import Policy
+import System
 
 /// What was read, and everything that is wrong with it.
 public struct LoadResult: Sendable {
@@ -93,7 +95,7 @@ public struct PolicyLoader: Sendable {
 
     /// `/etc/rpc`, or what stands in for it.
     public var programNames: ProgramNames {
-        do throws(FileFailure) {
+        do throws(Errno) {
             return ProgramNames(etcRPC: String(decoding: try FileSystem.bytes(of: programNamesPath), as: UTF8.self))
         } catch {
             return .builtIn
@@ -113,14 +115,14 @@ private struct Loading {
     }
 
     mutating func source(_ path: String, name: String? = nil, isOptional: Bool = false) -> SourceFile? {
-        do throws(FileFailure) {
+        do throws(Errno) {
             let bytes = try FileSystem.bytes(of: path)
             result.filesRead.append(path)
             fingerprint.add(path, bytes)
             return SourceFile(name: name ?? path, path: path, bytes: bytes)
         } catch {
-            if !(isOptional && error.isMissing) {
-                fail("can't read \(quoted(path)): \(error.message)", at: Location(file: path, line: 1, column: 1))
+            if !(isOptional && error.code == ENOENT) {
+                fail("can't read \(quoted(path)): \(error)", at: Location(file: path, line: 1, column: 1))
             }
             return nil
         }
@@ -129,9 +131,9 @@ private struct Loading {
     /// The files of a policy; what is wrong with its path is reported where the path is named.
     mutating func policy(_ path: String, in folder: String, namedAt place: Location) -> [SourceFile] {
         let whole = FileSystem.join(folder, path)
-        do throws(FileFailure) {
+        do throws(Errno) {
             guard try FileSystem.isFolder(whole) else { return [source(whole, name: path)].compactMap { $0 } }
-            let names = try FileSystem.names(in: whole)
+            let names = try Folder.names(in: whole)
             warnOfOtherNames(names, in: whole)
             let files = names.filter { $0.hasSuffix(".yaml") }
             guard !files.isEmpty else {
@@ -146,7 +148,7 @@ private struct Loading {
             }
             return files.compactMap { source(FileSystem.join(whole, $0), name: FileSystem.join(path, $0)) }
         } catch {
-            fail("can't read \(quoted(whole)): \(error.message)", at: place)
+            fail("can't read \(quoted(whole)): \(error)", at: place)
             return []
         }
     }

@@ -2,6 +2,7 @@ import Addresses
 import CPortmapServer
 import Configuration
 import Glibc
+import System
 
 /// A socket that calls arrive at: bound here, or passed by systemd.
 public struct ListeningSocket: Hashable, Sendable {
@@ -18,7 +19,7 @@ public struct SocketError: Error, Hashable, Sendable, CustomStringConvertible {
     public var operation: String
     public var code: Int32
 
-    public var description: String { "\(operation): \(String(cString: strerror(code)))" }
+    public var description: String { "\(operation): \(Errno(code))" }
 }
 
 extension ListeningSocket {

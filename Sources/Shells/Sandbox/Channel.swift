@@ -1,5 +1,5 @@
-import CSandbox
 import Glibc
+import System
 
 /// One end of two streams between two processes: messages, each behind its length; belongs to one thread at a time.
 ///
@@ -18,7 +18,7 @@ public struct Channel: Sendable {
             case .ended: "the other process has ended"
             case .silent(let limit): "no answer within \(limit)"
             case .tooLong(let bytes): "a message of \(bytes) bytes is too long"
-            case .failed(let number): "the channel failed: \(errorText(number))"
+            case .failed(let number): "the channel failed: \(Errno(number))"
             }
         }
     }
@@ -43,14 +43,16 @@ public struct Channel: Sendable {
     public static func pair(
         messageBytesMax: Int, waitMax: Duration
     ) throws(SandboxError) -> (first: Channel, second: Channel) {
-        var there: [Int32] = [-1, -1]
-        var back: [Int32] = [-1, -1]
-        try check(csb_pipe(&there), "making a channel")
-        try check(csb_pipe(&back), "making a channel")
-        return (
-            Channel(input: back[0], output: there[1], messageBytesMax: messageBytesMax, waitMax: waitMax),
-            Channel(input: there[0], output: back[1], messageBytesMax: messageBytesMax, waitMax: nil)
-        )
+        do throws(Errno) {
+            let (there, back) = (try Pipe(), try Pipe())
+            return (
+                Channel(
+                    input: back.readEnd, output: there.writeEnd, messageBytesMax: messageBytesMax, waitMax: waitMax),
+                Channel(input: there.readEnd, output: back.writeEnd, messageBytesMax: messageBytesMax, waitMax: nil)
+            )
+        } catch {
+            throw SandboxError(doing: "making a channel", errno: error.code)
+        }
     }
 
     public func close() { for end in [input, output] { _ = Glibc.close(end) } }

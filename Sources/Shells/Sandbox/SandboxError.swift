@@ -1,14 +1,13 @@
 import Glibc
+import System
 
 /// A privilege could not be given up, or a process not be made: nothing must go on.
 public struct SandboxError: Error, Hashable, Sendable, CustomStringConvertible {
     public var doing: String
     public var errno: Int32
 
-    public var description: String { "\(doing): \(errorText(errno))" }
+    public var description: String { "\(doing): \(Errno(errno))" }
 }
-
-func errorText(_ number: Int32) -> String { strerror(number).map { String(cString: $0) } ?? "error \(number)" }
 
 func check(_ number: Int32, _ doing: String) throws(SandboxError) {
     guard number == 0 else { throw SandboxError(doing: doing, errno: number) }

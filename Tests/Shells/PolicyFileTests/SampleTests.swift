@@ -2,6 +2,7 @@ import Addresses
 import Configuration
 import Glibc
 import Policy
+import System
 import Testing
 
 @testable import PolicyFile
@@ -43,7 +44,7 @@ struct SampleTests {
 
     @Test("no sample goes untested")
     func allSamples() throws {
-        let yaml = try FileSystem.names(in: samplesFolder).filter { $0.hasSuffix(".yaml") }
+        let yaml = try Folder.names(in: samplesFolder).filter { $0.hasSuffix(".yaml") }
         #expect(yaml == (policySamples + ["rpcwarden.yaml"]).sorted())
     }
 }

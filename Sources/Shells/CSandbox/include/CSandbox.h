@@ -9,9 +9,6 @@
 
 /* Each returns 0 or errno. */
 
-/* A pipe, closed on exec: the first end is read, the second written. */
-int csb_pipe(int ends[2]);
-
 /* fork(2), which Swift hides; the process must have one thread. Below 0: -errno. */
 pid_t csb_fork(void);
 

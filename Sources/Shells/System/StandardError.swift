@@ -3,7 +3,7 @@ import Glibc
 /// For operators, beside the audit log; never waits for who reads it.
 public enum StandardError {
     /// A pipe that poll() calls writable takes so much at once (PIPE_BUF).
-    static let chunkBytesMax = 4096
+    public static let chunkBytesMax = 4096
 
     /// Writes a line; what finds no room is left out.
     public static func write(_ line: String) {
@@ -27,7 +27,8 @@ public enum StandardError {
         return Glibc.write(STDERR_FILENO, bytes.baseAddress, bytes.count)
     }
 
-    static func isWritable(_ descriptor: Int32) -> Bool {
+    /// A pipe has room, or its reader is gone.
+    public static func isWritable(_ descriptor: Int32) -> Bool {
         var polled = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
         return poll(&polled, 1, 0) > 0
     }

@@ -1,0 +1,11 @@
+import Glibc
+
+/// A number of errno(3), as an error with its text.
+public struct Errno: Error, Hashable, Sendable, CustomStringConvertible {
+    public var code: Int32
+
+    /// - Parameter code: that of the last call, unless it is given.
+    public init(_ code: Int32 = errno) { self.code = code }
+
+    public var description: String { strerror(code).map { String(cString: $0) } ?? "error \(code)" }
+}

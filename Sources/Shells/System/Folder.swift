@@ -1,0 +1,20 @@
+import Glibc
+
+public enum Folder {
+    /// The names in a folder but for hidden ones, in the order of their bytes.
+    public static func names(in path: String) throws(Errno) -> [String] {
+        guard let stream = opendir(path) else { throw Errno() }
+        defer { closedir(stream) }
+        var names: [String] = []
+        errno = 0
+        while let entry = readdir(stream) {
+            let capacity = MemoryLayout.size(ofValue: entry.pointee.d_name)
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: capacity) { String(cString: $0) }
+            }
+            if !name.hasPrefix(".") { names.append(name) }
+        }
+        guard errno == 0 else { throw Errno() }
+        return names.sorted { Array($0.utf8).lexicographicallyPrecedes(Array($1.utf8)) }
+    }
+}
