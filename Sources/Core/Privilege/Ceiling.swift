@@ -172,7 +172,8 @@ public struct Ceiling: Sendable {
     }
 
     private func refusal(ofPort service: ServicePort) -> String? {
-        never.contains(service.port) ? "\(service) is in firewall.never" : nil
+        guard service.server == .thisHost else { return "no server \(service.server.rawValue) is configured" }
+        return never.contains(service.port) ? "\(service) is in firewall.never" : nil
     }
 
     private func refusal(of key: GrantKey, _ outside: inout OutsideElements) -> String? {
@@ -187,7 +188,7 @@ public struct Ceiling: Sendable {
 
     private func refusal(of key: StandingKey, _ outside: inout OutsideElements) -> String? {
         // Nobody guards it: this only lets clients through to the one that asks, while it is shielded from strangers.
-        if key.service.port == Self.portmapperPort { return nil }
+        if key.service.port == Self.portmapperPort, key.service.server == .thisHost { return nil }
         if let why = refusal(ofPort: key.service) { return why }
         guard let addresses = addresses(outside: key) else {
             // Too many to be counted one by one.

@@ -4,7 +4,7 @@ import ONCRPC
 
 /// The least bytes that each takes, for the lists of them.
 enum ItemBytes {
-    static let service = 8
+    static let service = 12
     static let address = 8
     static let range = 2 * address
     static let grantKey = address + service
@@ -37,6 +37,7 @@ extension XDREncoder {
     mutating func service(_ service: ServicePort) {
         transport(service.transport)
         uint32(UInt32(service.port))
+        uint32(UInt32(service.server.rawValue))
     }
 
     mutating func transport(_ transport: Transport) {
@@ -108,7 +109,7 @@ extension XDRDecoder {
     }
 
     mutating func service() throws(XDRError) -> ServicePort {
-        ServicePort(try transport(), try uint16())
+        ServicePort(try transport(), try uint16(), at: ServerID(rawValue: try uint16()))
     }
 
     mutating func transport() throws(XDRError) -> Transport {

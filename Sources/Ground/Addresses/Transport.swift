@@ -18,25 +18,3 @@ public enum Transport: UInt8, Hashable, Sendable, CaseIterable, BitwiseCopyable,
         }
     }
 }
-
-/// A transport and a port on this host, such as `tcp/2049`.
-public struct ServicePort: TableKey, Sendable, Comparable, CustomStringConvertible {
-    public var transport: Transport
-    public var port: UInt16
-
-    public init(_ transport: Transport, _ port: UInt16) {
-        self.transport = transport
-        self.port = port
-    }
-
-    @inlinable
-    public func combine(into hash: inout TableHash) {
-        hash.combine(UInt32(transport.rawValue) << 16 | UInt32(port))
-    }
-
-    public static func < (left: Self, right: Self) -> Bool {
-        (left.transport.rawValue, left.port) < (right.transport.rawValue, right.port)
-    }
-
-    public var description: String { "\(transport)/\(port)" }
-}

@@ -89,6 +89,28 @@ extension Ceiling {
         }
     }
 
+    @Test(
+        "a server that isn't configured is out of reach: nothing there is closed, opened or cut, nor port 111 let through"
+    )
+    func otherServer() throws {
+        let ceiling = Self.ceiling([.sample(from: [try term("10.0.0.0/8")])])
+        let (here, there) = (Self.nfs, ServicePort(.tcp, 2049, at: ServerID(rawValue: 7)))
+        for (service, isPermitted) in [(here, true), (there, false)] {
+            let key = GrantKey(client: try address("10.1.1.1"), service: service)
+            let portmapper = ServicePort(.tcp, 111, at: service.server)
+            let operations: [Operation] = [
+                .guardPort(service), .issueNew(key, timeout: .seconds(9), comment: ""),
+                .stand(StandingKey(clients: AddressRange(key.client, key.client), service: service)),
+                .stand(StandingKey(clients: AddressRange(key.client, key.client), service: portmapper)),
+            ]
+            for operation in operations {
+                let refusal = ceiling.refusal(of: Self.transaction(operation))
+                #expect((refusal == nil) == isPermitted, "\(operation)")
+            }
+            #expect((ceiling.refusal(toCut: service) == nil) == isPermitted)
+        }
+    }
+
     @Test("a rule that names programs by ranges alone opens to its clients, and to nobody else")
     func ranges() throws {
         var rule = Rule.sample(from: [try term("10.0.0.0/8")], over: [.tcp])

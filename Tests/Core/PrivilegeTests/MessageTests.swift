@@ -142,9 +142,9 @@ import Testing
             [0, 0, 0, 4, 10, 0, 0, 2, 0, 0, 0, 6] + Array(repeating: 0xff, count: 16),
         ]
         for range in ranges {
-            // cut, tcp/80, one range
+            // cut, tcp/80 of this host, one range
             #expect(throws: XDRError.invalid(0)) {
-                try Self.decodedCall([0, 0, 0, 3, 0, 0, 0, 6, 0, 0, 0, 80, 0, 0, 0, 1] + range)
+                try Self.decodedCall([0, 0, 0, 3, 0, 0, 0, 6, 0, 0, 0, 80, 0, 0, 0, 0, 0, 0, 0, 1] + range)
             }
         }
     }

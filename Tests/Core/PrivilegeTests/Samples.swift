@@ -19,7 +19,9 @@ struct Dice: RandomNumberGenerator {
     mutating func number(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &self) }
     mutating func flag() -> Bool { Bool.random(using: &self) }
     mutating func port() -> UInt16 { UInt16(number(0...65_535)) }
-    mutating func service() -> ServicePort { ServicePort(flag() ? .tcp : .udp, port()) }
+    mutating func service() -> ServicePort {
+        ServicePort(flag() ? .tcp : .udp, port(), at: ServerID(rawValue: flag() ? 0 : port()))
+    }
     mutating func duration() -> Duration { .nanoseconds(number(-5...1 << 60)) }
     mutating func list<Item>(_ max: Int, _ make: (inout Self) -> Item) -> [Item] {
         (0..<number(0...max)).map { _ in make(&self) }

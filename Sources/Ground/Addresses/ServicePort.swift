@@ -1,0 +1,24 @@
+/// A transport and a port of a server, such as `tcp/2049`.
+public struct ServicePort: TableKey, Sendable, Comparable, CustomStringConvertible {
+    public var transport: Transport
+    public var port: UInt16
+    public var server: ServerID
+
+    public init(_ transport: Transport, _ port: UInt16, at server: ServerID = .thisHost) {
+        self.transport = transport
+        self.port = port
+        self.server = server
+    }
+
+    @inlinable
+    public func combine(into hash: inout TableHash) {
+        hash.combine(UInt64(server.rawValue) << 32 | UInt64(transport.rawValue) << 16 | UInt64(port))
+    }
+
+    public static func < (left: Self, right: Self) -> Bool {
+        (left.server, left.transport.rawValue, left.port) < (right.server, right.transport.rawValue, right.port)
+    }
+
+    /// Without the server: whoever tells of several names it beside.
+    public var description: String { "\(transport)/\(port)" }
+}
