@@ -37,7 +37,7 @@ struct Setup: ParsableCommand {
                 message: "nothing was changed: uid \(geteuid()); run it as root", code: ExitStatus.denied)
         }
         print("")
-        try carryOut(plan, Carrier(survey, facts))
+        try carryOut(plan, SetupRunner(survey, facts))
     }
 
     /// In the files that are there; those that setup writes are missing still.
@@ -49,7 +49,7 @@ struct Setup: ParsableCommand {
         return load.hasErrors ? load.diagnostics.map(\.description).filter { $0.contains(" error: ") } : []
     }
 
-    private func carryOut(_ plan: SetupPlan, _ carrier: Carrier) throws {
+    private func carryOut(_ plan: SetupPlan, _ carrier: SetupRunner) throws {
         var carrier = carrier
         var left: [String] = []
         for case .act(let action, let entries) in plan.steps {

@@ -66,7 +66,7 @@ extension Engine {
         let watched = (call.watched ?? []).prefix(ActivityReport.watchedMax).compactMap(GrantKey.init)
             .filter { warden.grant($0) != nil }
         let isAll = warden.grantCount <= ActivityReport.grantsAtOnce
-        let (others, next) = warden.someGrants(
+        let (others, next) = warden.grantPage(
             from: call.nextGrant ?? 0, limit: ActivityReport.grantsAtOnce - (isAll ? 0 : watched.count))
         report.nextGrant = next
         do {

@@ -93,7 +93,7 @@ extension Engine {
         }
         let changes = fresh.changes + (hosts?.shortcomings(of: fresh.names) ?? [])
         let this = NIOLoopBound(self, eventLoop: loop)
-        return awaitQuiet().map {
+        return awaitLongCommit().map {
             this.value.record(AuditEvent(.reloaded, detail: changes.joined(separator: "; ")))
             return changes
         }

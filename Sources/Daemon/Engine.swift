@@ -241,7 +241,7 @@ final class Engine {
         isReady = true
         record(AuditEvent(.started, detail: "rpcwarden \(Version.text), \(warden.settings.mode.rawValue)"))
         belongings.notifier.notify("READY=1")
-        Memory.giveBack()
+        Memory.trimHeap()
     }
 
     private var areNamesKnownOrLate: Bool {
@@ -317,7 +317,7 @@ final class Engine {
     }
 
     /// When nothing that takes the kernel long is under way.
-    func awaitQuiet() -> EventLoopFuture<Void> {
+    func awaitLongCommit() -> EventLoopFuture<Void> {
         guard netfilter.isBusy else { return loop.makeSucceededVoidFuture() }
         let promise = loop.makePromise(of: Void.self)
         quiet.append(promise)
@@ -433,9 +433,9 @@ extension Transaction {
         var ranges = 0
         for operation in operations {
             switch operation {
-            case .makeTable, .takeTable: return false
-            case .standAnew: return true
-            case .stand, .unstand: ranges += 1
+            case .makeTable, .adoptTable: return false
+            case .replaceStanding: return true
+            case .addStanding, .removeStanding: ranges += 1
             case .deleteTable, .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget, .quarantine,
                 .release, .shield, .unshield:
                 break

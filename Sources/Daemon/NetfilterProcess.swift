@@ -138,7 +138,7 @@ final class NetfilterProcess {
         let call = try message.withUnsafeBytes { bytes throws(XDRError) in try NetfilterCall(decoding: bytes) }
         let reply = answer(call).encoded
         try channel.send(reply)
-        if message.count + reply.count > Self.largeMessageBytes { Memory.giveBack() }
+        if message.count + reply.count > Self.largeMessageBytes { Memory.trimHeap() }
     }
 
     private func answerWaiting() {
@@ -232,7 +232,7 @@ final class NetfilterProcess {
         let takesOver = settings.tableShape.isOwned ? try table.claim(settings.firewall.table) : false
         let contents = try table.contents(
             of: settings.firewall.table, isShared: settings.firewall.management == .sets,
-            mayStay: takesOver ? { [ceiling] in ceiling.permits(staying: $0, for: $1) } : nil)
+            mayBeKept: takesOver ? { [ceiling] in ceiling.permits(staying: $0, for: $1) } : nil)
         guarded = contents?.guarded ?? []
         if !hasInherited, let contents { ceiling.inherit(contents) }
         hasInherited = true
@@ -301,10 +301,11 @@ extension Transaction {
         for operation in operations {
             switch operation {
             case .makeTable(let made): (shape, before) = (made, [])
-            case .takeTable(let taken): (shape, before) = (taken, inherited)
+            case .adoptTable(let taken): (shape, before) = (taken, inherited)
             case .guardPort(let service): guarded.insert(service)
-            case .deleteTable, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget, .stand, .unstand,
-                .standAnew, .quarantine, .release, .shield, .unshield:
+            case .deleteTable, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget, .addStanding,
+                .removeStanding,
+                .replaceStanding, .quarantine, .release, .shield, .unshield:
                 break
             }
         }

@@ -59,7 +59,7 @@ public func serve(configuration: String?) throws {
     }
     try Memory.returnsLargeBlocks()
     // What reading took, before there are two processes that have it.
-    Memory.giveBack()
+    Memory.trimHeap()
     let startup = Startup(settings: load.settings, user: user)
     let netfilter = try NetfilterProcess.start(load, configuration: configuration, user: user)
     // It has executed the program anew otherwise.

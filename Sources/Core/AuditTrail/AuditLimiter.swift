@@ -28,14 +28,14 @@ public struct AuditLimiter: Sendable {
     public init() {}
 
     /// Whether the event may be written in full.
-    public mutating func admits(_ event: AuditEvent, isNamed: Bool = false, at now: Instant) -> Bool {
-        admits(event.kind, of: event.client, isNamed: isNamed, over: event.transport, at: now)
+    public mutating func admits(_ event: AuditEvent, isListed: Bool = false, at now: Instant) -> Bool {
+        admits(event.kind, of: event.client, isListed: isListed, over: event.transport, at: now)
     }
 
     public mutating func admits(
-        _ kind: AuditEvent.Kind, of client: IPAddress?, isNamed: Bool, over transport: Transport?, at now: Instant
+        _ kind: AuditEvent.Kind, of client: IPAddress?, isListed: Bool, over transport: Transport?, at now: Instant
     ) -> Bool {
-        if hasRoom(for: kind, client, isNamed, transport, at: now) { return true }
+        if hasRoom(for: kind, client, isListed, transport, at: now) { return true }
         swallow(kind, 1, at: now)
         return false
     }
@@ -48,7 +48,7 @@ public struct AuditLimiter: Sendable {
     }
 
     private mutating func hasRoom(
-        for kind: AuditEvent.Kind, _ client: IPAddress?, _ isNamed: Bool, _ transport: Transport?, at now: Instant
+        for kind: AuditEvent.Kind, _ client: IPAddress?, _ isListed: Bool, _ transport: Transport?, at now: Instant
     ) -> Bool {
         switch kind {
         case .enumeration, .quarantined, .released: return findings.admits(.everyone, at: now)
@@ -57,8 +57,8 @@ public struct AuditLimiter: Sendable {
         case .permitted, .denied, .malformed, .granted, .renewed, .expired, .revoked, .probed, .tampered, .restored,
             .rpcbindDown, .rpcbindUp, .reloaded, .reloadRefused, .started, .stopped, .suppressed, .shielded:
             guard let client else { return true }
-            let key = RateLimiter.Key(client, transport ?? .udp, isNamed: isNamed)
-            return perClient.admits(key, at: now) && inAll.admits(isNamed ? .everyoneNamed : .everyone, at: now)
+            let key = RateLimiter.Key(client, transport ?? .udp, isListed: isListed)
+            return perClient.admits(key, at: now) && inAll.admits(isListed ? .everyoneListed : .everyone, at: now)
         }
     }
 

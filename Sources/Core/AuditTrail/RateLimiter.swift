@@ -13,11 +13,11 @@ public struct RateLimiter: Sendable {
         private var kind: UInt8
 
         private static let isIPv6: UInt8 = 0x80
-        private static let isNamed: UInt8 = 0x40
+        private static let isListed: UInt8 = 0x40
 
         public static let everyone = Key(high: 0, low: 0, kind: 0)
         /// All clients that a rule names.
-        public static let everyoneNamed = Key(high: 0, low: 0, kind: isNamed)
+        public static let everyoneListed = Key(high: 0, low: 0, kind: isListed)
 
         private init(high: UInt64, low: UInt64, kind: UInt8) {
             self.high = high
@@ -33,13 +33,13 @@ public struct RateLimiter: Sendable {
 
         /// A client that a rule names counts by its whole address, a stranger over IPv6 by its /64, of which anybody has
         /// every address; this host's users count together. A named client never shares with a stranger.
-        public init(_ address: IPAddress, _ transport: Transport, isNamed: Bool) {
-            let kind = transport.rawValue | (isNamed ? Self.isNamed : 0)
+        public init(_ address: IPAddress, _ transport: Transport, isListed: Bool) {
+            let kind = transport.rawValue | (isListed ? Self.isListed : 0)
             switch address {
             case .v4 where address.isLoopback: self.init(high: 0, low: Self.loopback, kind: kind)
             case .v4(let bits): self.init(high: 0, low: UInt64(bits), kind: kind)
             case .v6(let bits):
-                let low = isNamed ? UInt64(truncatingIfNeeded: bits.value) : 0
+                let low = isListed ? UInt64(truncatingIfNeeded: bits.value) : 0
                 self.init(high: bits.subnet, low: low, kind: kind | Self.isIPv6)
             }
         }

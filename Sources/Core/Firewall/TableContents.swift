@@ -10,8 +10,8 @@ public struct TableContents: Hashable, Sendable {
     /// Each with the time that is left.
     public var quarantined: [IPAddress: Duration] = [:]
 
-    /// The kernel holds just these grants, in sets that can stay as they are: see ``Operation/takeTable(_:)``.
-    public var grantsMayStay = false
+    /// The kernel holds just these grants, in sets that can stay as they are: see ``Operation/adoptTable(_:)``.
+    public var grantsMayBeKept = false
 
     public init() {}
 }

@@ -6,9 +6,9 @@ public enum Operation: Hashable, Sendable {
     case makeTable(TableShape)
     /// The same, in place of one that nobody owns, but the grants that were found in it stay where they are.
     ///
-    /// Fails unless the last reading said that they may (``TableContents/grantsMayStay``), or if but packets changed
+    /// Fails unless the last reading said that they may (``TableContents/grantsMayBeKept``), or if but packets changed
     /// anything since.
-    case takeTable(TableShape)
+    case adoptTable(TableShape)
     case deleteTable(name: String)
     case guardPort(ServicePort)
     case unguardPort(ServicePort)
@@ -21,13 +21,13 @@ public enum Operation: Hashable, Sendable {
     /// Has the client's dropped packets logged as ``DroppedPacket/Kind/remembered``, for `timeout` from now.
     case remember(GrantKey, timeout: Duration, comment: String)
     case forget(GrantKey)
-    case stand(StandingKey)
-    case unstand(StandingKey)
+    case addStanding(StandingKey)
+    case removeStanding(StandingKey)
     /// Takes away all that stands, but for what the same transaction stands behind it: that is never missing.
-    case standAnew
+    case replaceStanding
     case quarantine(IPAddress, timeout: Duration)
     case release(IPAddress)
-    /// Has the kernel drop what comes to port 111 over the transport from clients without a ``stand(_:)`` there.
+    /// Has the kernel drop what comes to port 111 over the transport from clients without a ``addStanding(_:)`` there.
     ///
     /// It does so before it looks at their flows, until ``unshield``; after that too, until the timeout, but at more cost.
     case shield(Transport, timeout: Duration)

@@ -95,7 +95,7 @@ public struct Policy: Sendable {
     }
 
     /// Whether any rule names the client.
-    public func names(_ client: IPAddress) -> Bool {
+    public func lists(_ client: IPAddress) -> Bool {
         !classes[classNumber(of: client)].rules.isEmpty
     }
 

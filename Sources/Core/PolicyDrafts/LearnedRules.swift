@@ -12,7 +12,7 @@ struct LearnedRules {
 
     private typealias Asked = [ServiceKey: [IPAddress: Evidence]]
 
-    private let lessons: Lessons
+    private let lessons: ObservedCalls
     private let aggregation: Aggregation
     private let names: ProgramNames
     private var programs: [Grouping: [Program]] = [:]
@@ -21,7 +21,7 @@ struct LearnedRules {
     /// Whoever asked anything over TCP answered a handshake: the address is their own.
     private let proven: Set<IPAddress>
 
-    init(_ lessons: Lessons, _ aggregation: Aggregation, names: ProgramNames) {
+    init(_ lessons: ObservedCalls, _ aggregation: Aggregation, names: ProgramNames) {
         self.lessons = lessons
         self.aggregation = aggregation
         self.names = names
@@ -37,13 +37,13 @@ struct LearnedRules {
         }
         // Whoever only listed, or only greeted, needs to be named by some rule; that permits nothing else.
         let listing = named(byListing: true)
-        nameOnly(listers.filter { !listing.names($0.key) }, lists: true)
+        nameOnly(listers.filter { !listing.lists($0.key) }, lists: true)
         let all = named(byListing: false)
-        nameOnly(lessons.greetings.filter { isAsker($0) && !all.names($0.key) }, lists: false)
+        nameOnly(lessons.greetings.filter { isAsker($0) && !all.lists($0.key) }, lists: false)
     }
 
     /// NFSv4 clients never ask: they are known by their packets to port 2049.
-    private static func asked(_ lessons: Lessons, _ unexplained: inout Int) -> Asked {
+    private static func asked(_ lessons: ObservedCalls, _ unexplained: inout Int) -> Asked {
         var asked = lessons.lookups
         for (key, probes) in lessons.probes {
             for (client, probe) in probes where asked[key]?[client] == nil {
@@ -177,7 +177,7 @@ extension LearnedRules {
     }
 }
 
-extension Lessons {
+extension ObservedCalls {
     /// The smallest policy that would have permitted it all, and what a person should know of it.
     public func draft(_ aggregation: Aggregation, names: ProgramNames) -> (policy: DraftPolicy, warnings: [String]) {
         let learned = LearnedRules(self, aggregation, names: names)

@@ -37,9 +37,10 @@ public struct Ceiling: Sendable {
         func holds(_ operation: Operation) -> Bool {
             switch operation {
             case .issue(let key, _, _, _), .issueNew(let key, _, _): granted.contains(key)
-            case .stand(let key): standing.contains(key)
-            case .makeTable, .takeTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget, .unstand,
-                .standAnew, .quarantine, .release, .shield, .unshield:
+            case .addStanding(let key): standing.contains(key)
+            case .makeTable, .adoptTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget,
+                .removeStanding,
+                .replaceStanding, .quarantine, .release, .shield, .unshield:
                 false
             }
         }
@@ -48,9 +49,9 @@ public struct Ceiling: Sendable {
         mutating func remove(_ operation: Operation) {
             switch operation {
             case .revoke(let key): granted.remove(key)
-            case .unstand(let key): standing.remove(key)
-            case .makeTable, .takeTable, .deleteTable, .guardPort, .unguardPort, .issue, .issueNew, .remember, .forget,
-                .stand, .standAnew, .quarantine, .release, .shield, .unshield:
+            case .removeStanding(let key): standing.remove(key)
+            case .makeTable, .adoptTable, .deleteTable, .guardPort, .unguardPort, .issue, .issueNew, .remember, .forget,
+                .addStanding, .replaceStanding, .quarantine, .release, .shield, .unshield:
                 break
             }
         }
@@ -82,14 +83,18 @@ public struct Ceiling: Sendable {
     public mutating func inherit(_ contents: TableContents) {
         inherited = Inherited(contents)
         for key in inherited.granted where isOutside(key) { outside.grant(key) }
-        for key in inherited.standing { if let addresses = addresses(outside: key) { outside.stand(key, addresses) } }
+        for key in inherited.standing {
+            if let addresses = addresses(outside: key) { outside.addStanding(key, addresses) }
+        }
     }
 
     /// The files were read anew: what was done so far stays counted, as far as it lies outside now.
     public mutating func succeed(_ old: Ceiling) {
         inherited = old.inherited
         for key in old.outside.grants where isOutside(key) { outside.grant(key) }
-        for key in old.outside.ranges { if let addresses = addresses(outside: key) { outside.stand(key, addresses) } }
+        for key in old.outside.ranges {
+            if let addresses = addresses(outside: key) { outside.addStanding(key, addresses) }
+        }
     }
 
     /// Judges what is asked. All of it is done at once, so what counts is what there is in the end.
@@ -134,7 +139,7 @@ public struct Ceiling: Sendable {
         case .makeTable(let wanted):
             outside = OutsideElements()
             return refusal(ofShape: wanted)
-        case .takeTable(let wanted):
+        case .adoptTable(let wanted):
             outside.unstandAll()
             return refusal(ofShape: wanted)
         case .deleteTable(let name):
@@ -146,15 +151,15 @@ public struct Ceiling: Sendable {
                 ?? refusal(ofComment: comment)
         case .issueNew(let key, let timeout, let comment):
             return refusal(of: key, &outside) ?? refusal(ofTimeout: timeout) ?? refusal(ofComment: comment)
-        case .stand(let key): return refusal(of: key, &outside)
+        case .addStanding(let key): return refusal(of: key, &outside)
         case .remember(_, _, let comment): return refusal(ofComment: comment)
         case .revoke(let key):
             outside.revoke(key)
             return nil
-        case .unstand(let key):
-            outside.unstand(key)
+        case .removeStanding(let key):
+            outside.removeStanding(key)
             return nil
-        case .standAnew:
+        case .replaceStanding:
             outside.unstandAll()
             return nil
         case .unguardPort, .forget, .quarantine, .release, .shield, .unshield: return nil
@@ -197,7 +202,7 @@ public struct Ceiling: Sendable {
             }
             return nil
         }
-        if !addresses.isEmpty { outside.stand(key, addresses) }
+        if !addresses.isEmpty { outside.addStanding(key, addresses) }
         return nil
     }
 

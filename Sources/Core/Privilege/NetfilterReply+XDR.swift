@@ -96,7 +96,7 @@ extension XDREncoder {
             $0.address($1.key)
             $0.duration($1.value)
         }
-        bool(contents.grantsMayStay)
+        bool(contents.grantsMayBeKept)
     }
 
     fileprivate mutating func events(_ events: NetfilterEvents) {
@@ -196,7 +196,7 @@ extension XDRDecoder {
             (try decoder.address(), try decoder.duration())
         }
         contents.quarantined = Dictionary(quarantined) { _, last in last }
-        contents.grantsMayStay = try bool()
+        contents.grantsMayBeKept = try bool()
         return contents
     }
 

@@ -27,7 +27,7 @@ public struct OutsideElements: Hashable, Sendable {
         if granted[key.client, default: []].insert(key.service).inserted { counts[key.client, default: 0] += 1 }
     }
 
-    mutating func stand(_ key: StandingKey, _ addresses: [IPAddress]) {
+    mutating func addStanding(_ key: StandingKey, _ addresses: [IPAddress]) {
         guard standing.updateValue(addresses, forKey: key) == nil else { return }
         for address in addresses { counts[address, default: 0] += 1 }
     }
@@ -40,14 +40,14 @@ public struct OutsideElements: Hashable, Sendable {
         leave(key.client)
     }
 
-    mutating func unstand(_ key: StandingKey) {
+    mutating func removeStanding(_ key: StandingKey) {
         guard let addresses = standing[key] else { return }
         standing[key] = nil
         for address in addresses { leave(address) }
     }
 
     mutating func unstandAll() {
-        for key in standing.keys { unstand(key) }
+        for key in standing.keys { removeStanding(key) }
     }
 
     /// The kernel holds no other grants than these any more.

@@ -43,10 +43,10 @@ extension XDREncoder {
         case .forget(let key):
             uint32(8)
             grantKey(key)
-        case .stand(let key):
+        case .addStanding(let key):
             uint32(9)
             standingKey(key)
-        case .unstand(let key):
+        case .removeStanding(let key):
             uint32(10)
             standingKey(key)
         case .quarantine(let client, let timeout):
@@ -62,8 +62,8 @@ extension XDREncoder {
             duration(timeout)
         case .unshield:
             uint32(14)
-        case .standAnew: uint32(15)
-        case .takeTable(let wanted):
+        case .replaceStanding: uint32(15)
+        case .adoptTable(let wanted):
             uint32(16)
             shape(wanted)
         }
@@ -107,14 +107,14 @@ extension XDRDecoder {
         case 6: return .revoke(try grantKey())
         case 7: return .remember(try grantKey(), timeout: try duration(), comment: try comment())
         case 8: return .forget(try grantKey())
-        case 9: return .stand(try standingKey())
-        case 10: return .unstand(try standingKey())
+        case 9: return .addStanding(try standingKey())
+        case 10: return .removeStanding(try standingKey())
         case 11: return .quarantine(try address(), timeout: try duration())
         case 12: return .release(try address())
         case 13: return .shield(try transport(), timeout: try duration())
         case 14: return .unshield
-        case 15: return .standAnew
-        case 16: return .takeTable(try shape())
+        case 15: return .replaceStanding
+        case 16: return .adoptTable(try shape())
         case let other: throw .invalid(other)
         }
     }

@@ -15,7 +15,7 @@ public struct ConnectionTable: Sendable {
         /// The address; for strangers over IPv6 their /64, of which anybody has every address.
         var source: IPAddress
         var isLocal: Bool
-        var isNamed: Bool
+        var isListed: Bool
         /// When it last became idle, or when its unfinished record began.
         var waitingSince: Instant
         var isInsideRecord = false
@@ -23,7 +23,7 @@ public struct ConnectionTable: Sendable {
         var isSilent = true
         var callsUnderWay = 0
 
-        var isStranger: Bool { !isLocal && !isNamed }
+        var isStranger: Bool { !isLocal && !isListed }
         var isAnswered: Bool { callsUnderWay == 0 }
 
         /// Nobody loses a call by its end: what was sent right behind the handshake has been read by now.
@@ -65,14 +65,14 @@ public struct ConnectionTable: Sendable {
     /// places are taken, the longest waiting stranger goes, then a connection of the client that has the most. Local
     /// connections have as many places of their own, which they take from each other.
     public mutating func opened(
-        _ id: ConnectionID, from client: IPAddress, isLocal: Bool, isNamed: Bool, at now: Instant
+        _ id: ConnectionID, from client: IPAddress, isLocal: Bool, isListed: Bool, at now: Instant
     ) -> [ConnectionID] {
-        let source = isNamed || isLocal ? client : client.subscriberPrefix
-        let connection = Connection(source: source, isLocal: isLocal, isNamed: isNamed, waitingSince: now)
+        let source = isListed || isLocal ? client : client.subscriberPrefix
+        let connection = Connection(source: source, isLocal: isLocal, isListed: isListed, waitingSince: now)
         var victims: [ConnectionID] = []
         let own = counts[source, default: 0]
         if !isLocal, own >= limits.tcpConnectionsPerClient {
-            guard isNamed else { return [id] }
+            guard isListed else { return [id] }
             if let idle = longestWaiting(where: { $0.source == source && $0.isIdle(at: now) }) {
                 victims.append(idle)
             } else if own >= Self.placesMax * limits.tcpConnectionsPerClient {
@@ -123,7 +123,7 @@ public struct ConnectionTable: Sendable {
     /// A stranger never takes the place of a client that a rule names, nor a client that of its own call under way.
     private mutating func victim(for newcomer: Connection, at now: Instant) -> ConnectionID? {
         if let stranger = longestWaitingStranger() { return stranger }
-        guard newcomer.isNamed, let most = mostOfOneClient() else { return nil }
+        guard newcomer.isListed, let most = mostOfOneClient() else { return nil }
         let isOfGreediest = { [counts] (connection: Connection) in
             !connection.isLocal && counts[connection.source, default: 0] == most
         }

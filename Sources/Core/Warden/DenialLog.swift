@@ -12,18 +12,18 @@ struct DenialLog: Sendable {
     struct Source: Hashable, Sendable {
         private var address: IPAddress
 
-        init(_ client: IPAddress, isNamed: Bool) { address = isNamed ? client : client.subscriberPrefix }
+        init(_ client: IPAddress, isListed: Bool) { address = isListed ? client : client.subscriberPrefix }
     }
 
     struct Record: Sendable {
         fileprivate(set) var source: Source
         /// The last one, where a source has several.
         fileprivate(set) var client: IPAddress
-        fileprivate(set) var isNamed: Bool
+        fileprivate(set) var isListed: Bool
         fileprivate(set) var count = 0
         fileprivate(set) var first: Instant
         fileprivate(set) var last: Instant
-        fileprivate(set) var marks: ProbeMarks = []
+        fileprivate(set) var marks: ScannerFingerprint = []
         private var reasonBits: UInt32 = 0
         private var programSlots = SIMD32<UInt32>()
         private var slotsTaken = 0
@@ -44,10 +44,10 @@ struct DenialLog: Sendable {
         fileprivate(set) var episodeCount = 0
         fileprivate(set) var episodeTransport = Transport.udp
 
-        fileprivate init(_ source: Source, _ client: IPAddress, isNamed: Bool, at now: Instant) {
+        fileprivate init(_ source: Source, _ client: IPAddress, isListed: Bool, at now: Instant) {
             self.source = source
             self.client = client
-            self.isNamed = isNamed
+            self.isListed = isListed
             (first, last) = (now, now)
         }
 
@@ -153,21 +153,21 @@ struct DenialLog: Sendable {
     }
 
     mutating func add(
-        _ incoming: IncomingCall, _ reason: DenialReason?, isOwnDoing: Bool = true, isNamed: Bool,
+        _ incoming: IncomingCall, _ reason: DenialReason?, isOwnDoing: Bool = true, isListed: Bool,
         within window: Duration, at now: Instant,
         wallClock: Timestamp
     ) -> Finding {
         let peer = incoming.peer
-        let place = place(of: Source(peer.address, isNamed: isNamed), peer.address, isNamed: isNamed, at: now)
+        let place = place(of: Source(peer.address, isListed: isListed), peer.address, isListed: isListed, at: now)
         if now - records[place].last > window { records[place].beginEpisode() }
         records[place].client = peer.address
-        records[place].isNamed = isNamed
+        records[place].isListed = isListed
         records[place].last = now
         records[place].count += 1
         records[place].episodeCount += 1
         records[place].episodeTransport = peer.transport
         if let reason { records[place].add(reason) }
-        records[place].marks.formUnion(ProbeMarks(of: incoming, at: wallClock))
+        records[place].marks.formUnion(ScannerFingerprint(of: incoming, at: wallClock))
         if case .call(let call) = incoming.content, let (program, version) = call.subject {
             records[place].add(program, version: version)
         }
@@ -209,9 +209,9 @@ struct DenialLog: Sendable {
         return true
     }
 
-    private mutating func place(of source: Source, _ client: IPAddress, isNamed: Bool, at now: Instant) -> Int {
+    private mutating func place(of source: Source, _ client: IPAddress, isListed: Bool, at now: Instant) -> Int {
         if let place = places[source] { return place }
-        let record = Record(source, client, isNamed: isNamed, at: now)
+        let record = Record(source, client, isListed: isListed, at: now)
         if records.count < Self.sourcesMax {
             records.append(record)
             places[source] = records.count - 1
@@ -236,7 +236,7 @@ struct DenialLog: Sendable {
     }
 
     private func worth(_ place: Int) -> Int {
-        records[place].count + (records[place].isNamed ? Self.worthOfAName : 0)
+        records[place].count + (records[place].isListed ? Self.worthOfAName : 0)
     }
 }
 

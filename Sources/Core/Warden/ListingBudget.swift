@@ -18,7 +18,7 @@ struct ListingBudget {
 
     /// - Parameter client: one that a rule names; no other is sent a listing over UDP.
     mutating func admits(_ byteCount: Int, to client: IPAddress, at now: Instant) -> Bool {
-        perClient.admits(RateLimiter.Key(client, .udp, isNamed: true), cost: byteCount, at: now)
+        perClient.admits(RateLimiter.Key(client, .udp, isListed: true), cost: byteCount, at: now)
             && inAll.admits(.everyone, cost: byteCount, at: now)
     }
 }

@@ -48,12 +48,12 @@ struct TableWriter {
         var lost: [(key: GrantKey, failure: CommitFailure)] = []
         var unstood: [StandingKey] = []
         /// They have what they waited for.
-        var followers: [Follower] = []
-        var refused: [(followers: [Exchange.ID], failure: CommitFailure)] = []
+        var waiters: [Waiter] = []
+        var refused: [(waiters: [Exchange.ID], failure: CommitFailure)] = []
     }
 
     /// An exchange that waits for a grant, or with `nil` for guard and standing elements.
-    struct Follower {
+    struct Waiter {
         var id: Exchange.ID
         var key: GrantKey?
     }
@@ -62,14 +62,14 @@ struct TableWriter {
         var elements: Elements
         var unstood: [StandingKey]
         var makesTable: Bool
-        var leavesGrants: Bool
+        var keepsGrants: Bool
         var issues: [GrantKey: Issue]
         var revocations: [GrantKey]
         var memories: [GrantKey: GrantMemory.Entry?]
         var quarantines: [IPAddress: Instant?]
         var shields: [Transport: Instant]
         var unshields: Bool
-        var followers: [Follower]
+        var waiters: [Waiter]
         var operations: [Operation]
         var putTogetherAt: Instant
         /// The table was changed from outside, or is to be another one, since the transaction was put together.
@@ -94,11 +94,11 @@ struct TableWriter {
     private var shields: [Transport: Instant] = [:]
     /// None of them is left.
     private var unshields = false
-    private var followers: [Follower] = []
+    private var waiters: [Waiter] = []
     private var inFlight: Batch?
     private var lastComment: (note: GrantNote, comment: String)?
     /// The table was found with the ledger's grants in it, which may stay.
-    private var leavesGrants = false
+    private var keepsGrants = false
     private var failuresInARow = 0
     /// After failures that an immediate repetition can't mend.
     private var notBefore = Instant.zero
@@ -117,7 +117,7 @@ struct TableWriter {
     /// Guard and standing elements are in place: nobody has to wait for them.
     var isSettled: Bool { inFlight == nil && !isDirty }
     /// Whatever is under way, the service is guarded as it should be, and its range, if it has one, stands all the while.
-    func isUntouched(_ service: ServicePort, standing range: StandingKey?) -> Bool {
+    func isUnaffectedByPending(_ service: ServicePort, standing range: StandingKey?) -> Bool {
         guard isTableMade, inFlight?.makesTable != true,
             confirmed.guarded.contains(service) == desired.guarded.contains(service)
         else { return false }
@@ -129,11 +129,11 @@ struct TableWriter {
     /// Nothing waits, and nothing is in flight.
     var isIdle: Bool {
         !isDirty && issues.isEmpty && revocations.isEmpty && memories.isEmpty && quarantines.isEmpty
-            && shields.isEmpty && !unshields && followers.isEmpty && inFlight == nil
+            && shields.isEmpty && !unshields && waiters.isEmpty && inFlight == nil
     }
 
     /// The table that was found holds the ledger's grants and no others, and they may stay: it is taken over with them.
-    mutating func leaveGrants() { leavesGrants = true }
+    mutating func keepGrants() { keepsGrants = true }
 
     mutating func shapeReplaced(_ shape: TableShape) {
         guard shape != self.shape else { return }
@@ -159,17 +159,17 @@ struct TableWriter {
 
     /// A revocation that waits goes first: the flows that it cuts are cut.
     mutating func issue(_ key: GrantKey, _ issue: Issue, for exchange: Exchange.ID? = nil) {
-        let follower = exchange.map { Follower(id: $0, key: key) }
+        let waiter = exchange.map { Waiter(id: $0, key: key) }
         var issue = issue
         if let flying = inFlight?.issues[key] {
             if flying.timeout >= issue.timeout, !revocations.contains(key) {
                 inFlight?.issues[key]?.programs.formUnion(issue.programs)
-                if let follower { inFlight?.followers.append(follower) }
+                if let waiter { inFlight?.waiters.append(waiter) }
                 return
             }
             issue.isNew = false
         }
-        if let follower { followers.append(follower) }
+        if let waiter { waiters.append(waiter) }
         if let place = issues.index(forKey: key) {
             issues.values[place].join(issue)
         } else {
@@ -213,13 +213,13 @@ struct TableWriter {
     }
 
     /// Whether the exchange has to wait until guard and standing elements are in place.
-    mutating func joins(_ exchange: Exchange.ID) -> Bool {
+    mutating func awaitsElements(_ exchange: Exchange.ID) -> Bool {
         if let batch = inFlight, !batch.isOutdated, batch.elements == desired {
-            inFlight?.followers.append(Follower(id: exchange))
+            inFlight?.waiters.append(Waiter(id: exchange))
             return true
         }
         guard isDirty || inFlight != nil else { return false }
-        followers.append(Follower(id: exchange))
+        waiters.append(Waiter(id: exchange))
         return true
     }
 
@@ -241,7 +241,7 @@ struct TableWriter {
         guard inFlight == nil, now >= notBefore else { return nil }
         // Those who wait for elements that are no longer wanted are let go by a transaction without operations.
         guard
-            isDirty || !issues.isEmpty || !revocations.isEmpty || !followers.isEmpty || !memories.isEmpty
+            isDirty || !issues.isEmpty || !revocations.isEmpty || !waiters.isEmpty || !memories.isEmpty
                 || !quarantines.isEmpty || !shields.isEmpty || unshields
         else {
             return nil
@@ -251,9 +251,9 @@ struct TableWriter {
         if isTableMade {
             builder.change(from: confirmed, to: desired, exchanging: shape.management == .guardPorts)
         } else {
-            builder.make(shape, desired, leavingGrants: leavesGrants)
+            builder.make(shape, desired, leavingGrants: keepsGrants)
             builder.unstood = confirmed.standing.subtracting(desired.standing).sorted()
-            if !leavesGrants { restore(ledger, at: now, into: &builder) }
+            if !keepsGrants { restore(ledger, at: now, into: &builder) }
             memories = memory.entries.mapValues { .some($0) }
             quarantines = quarantined.clients.mapValues { .some($0) }
         }
@@ -270,17 +270,17 @@ struct TableWriter {
         for (key, issue) in issues { builder.issue(key, issue) }
         lastComment = builder.last
         inFlight = Batch(
-            elements: desired, unstood: builder.unstood, makesTable: !isTableMade, leavesGrants: leavesGrants,
+            elements: desired, unstood: builder.unstood, makesTable: !isTableMade, keepsGrants: keepsGrants,
             issues: issues, revocations: gone, memories: memories, quarantines: quarantines, shields: raised,
-            unshields: unshields, followers: followers, operations: builder.operations, putTogetherAt: now)
-        leavesGrants = false
+            unshields: unshields, waiters: waiters, operations: builder.operations, putTogetherAt: now)
+        keepsGrants = false
         issues = [:]
         revocations = []
         memories = [:]
         quarantines = [:]
         if !raised.isEmpty { shields = [:] }
         unshields = false
-        followers = []
+        waiters = []
         return Transaction(table: shape.name, operations: builder.operations)
     }
 
@@ -305,7 +305,7 @@ struct TableWriter {
         for key in batch.issues.keys { ended(key) }
         return Outcome(
             isTableMade: batch.makesTable, issued: batch.issues, revoked: batch.revocations,
-            restored: batch.makesTable ? batch.restored : [], unstood: batch.unstood, followers: batch.followers)
+            restored: batch.makesTable ? batch.restored : [], unstood: batch.unstood, waiters: batch.waiters)
     }
 
     /// Nothing of the transaction was done: drops what the kernel named, and tries the rest again.
@@ -314,14 +314,14 @@ struct TableWriter {
         inFlight = nil
         var outcome = Outcome()
         // The table may be gone or changed, whatever is named: it is made anew, once, before anybody is refused.
-        if batch.leavesGrants {
+        if batch.keepsGrants {
             isTableMade = false
         } else if failure.kind == .full || failuresInARow > 0, let named = batch.named(by: failure) {
             switch named {
             case .issue(let key):
                 batch.issues[key] = nil
-                outcome.refused = [(batch.followers.filter { $0.key == key }.map(\.id), failure)]
-                batch.followers.removeAll { $0.key == key }
+                outcome.refused = [(batch.waiters.filter { $0.key == key }.map(\.id), failure)]
+                batch.waiters.removeAll { $0.key == key }
                 ended(key)
             case .restoration(let key): outcome.lost = [(key, failure)]
             }
@@ -329,10 +329,10 @@ struct TableWriter {
             failuresInARow = 1
             isTableMade = false
         } else {
-            outcome.refused = [(batch.followers.map(\.id), failure)]
+            outcome.refused = [(batch.waiters.map(\.id), failure)]
             for key in batch.issues.keys { ended(key) }
             batch.issues = [:]
-            batch.followers = []
+            batch.waiters = []
             isTableMade = false
             notBefore = now + Self.pause
         }
@@ -349,7 +349,7 @@ struct TableWriter {
         quarantines.merge(batch.quarantines) { newer, _ in newer }
         shields.merge(batch.shields) { newer, _ in newer }
         unshields = (unshields || batch.unshields) && shields.isEmpty
-        followers = batch.followers + followers
+        waiters = batch.waiters + waiters
         return outcome
     }
 
@@ -378,17 +378,17 @@ struct TableWriter {
             unstood = old.standing.subtracting(new.standing).sorted()
             for port in new.guarded.subtracting(old.guarded).sorted() { operations.append(.guardPort(port)) }
             if exchanging, unstood.count * old.standing.count > TableWriter.unstoodTimesStandingMax {
-                operations.append(.standAnew)
-                for key in new.standing.sorted() { operations.append(.stand(key)) }
+                operations.append(.replaceStanding)
+                for key in new.standing.sorted() { operations.append(.addStanding(key)) }
             } else {
-                for key in unstood { operations.append(.unstand(key)) }
-                for key in new.standing.subtracting(old.standing).sorted() { operations.append(.stand(key)) }
+                for key in unstood { operations.append(.removeStanding(key)) }
+                for key in new.standing.subtracting(old.standing).sorted() { operations.append(.addStanding(key)) }
             }
             for port in old.guarded.subtracting(new.guarded).sorted() { operations.append(.unguardPort(port)) }
         }
 
         mutating func make(_ shape: TableShape, _ elements: Elements, leavingGrants: Bool) {
-            operations.append(leavingGrants ? .takeTable(shape) : .makeTable(shape))
+            operations.append(leavingGrants ? .adoptTable(shape) : .makeTable(shape))
             change(from: Elements(), to: elements)
         }
 
@@ -443,8 +443,8 @@ extension TableWriter.Batch {
         switch operations[index] {
         case .issue(let key, _, _, _), .issueNew(let key, _, _):
             return issues[key] == nil ? .restoration(key) : .issue(key)
-        case .makeTable, .takeTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget, .stand,
-            .unstand, .standAnew, .quarantine, .release, .shield, .unshield:
+        case .makeTable, .adoptTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget, .addStanding,
+            .removeStanding, .replaceStanding, .quarantine, .release, .shield, .unshield:
             return nil
         }
     }

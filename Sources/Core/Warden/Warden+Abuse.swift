@@ -14,17 +14,17 @@ extension Warden {
     ) {
         let peer = incoming.peer
         guard !peer.isLocal else { return }
-        let isNamed = policy.names(peer.address)
+        let isListed = policy.lists(peer.address)
         let finding = denials.add(
-            incoming, reason, isOwnDoing: isOwnDoing, isNamed: isNamed,
+            incoming, reason, isOwnDoing: isOwnDoing, isListed: isListed,
             within: settings.quarantine?.within ?? Self.episode, at: now,
             wallClock: wallClock(at: now))
-        let source = DenialLog.Source(peer.address, isNamed: isNamed)
+        let source = DenialLog.Source(peer.address, isListed: isListed)
         if finding.isSuspectedNow { suspect(source, at: now) }
         guard let quarantine = settings.quarantine, quarantines[peer.address] == nil else { return }
         // Anybody can send UDP in a named client's name.
-        guard (isNamed ? finding.overTCP : finding.inAll) >= quarantine.after else { return }
-        if isNamed && !quarantine.includesListed {
+        guard (isListed ? finding.overTCP : finding.inAll) >= quarantine.after else { return }
+        if isListed && !quarantine.includesListed {
             warnOnce(source, at: now, into: &actions)
         } else {
             quarantineNow(peer, source, quarantine, at: now, into: &actions)
@@ -56,7 +56,7 @@ extension Warden {
         }
         for client in quarantines.takeDue(at: now) {
             writer.release(client)
-            denials.forgive(DenialLog.Source(client, isNamed: policy.names(client)))
+            denials.forgive(DenialLog.Source(client, isListed: policy.lists(client)))
             auditRelease(of: client, "its time is up", at: now, into: &actions)
         }
     }
@@ -129,7 +129,7 @@ extension Warden {
     /// An operator lifts a quarantine.
     /// - Returns: whether there was one.
     public mutating func release(client: IPAddress, at now: Instant, into actions: inout [Action]) -> Bool {
-        denials.forgive(DenialLog.Source(client, isNamed: policy.names(client)))
+        denials.forgive(DenialLog.Source(client, isListed: policy.lists(client)))
         guard quarantines.remove(client) else { return false }
         writer.release(client)
         auditRelease(of: client, "by the operator", at: now, into: &actions)
@@ -138,15 +138,15 @@ extension Warden {
     }
 
     /// Whom these settings and this policy don't quarantine, whatever they did.
-    func isSpared(_ client: IPAddress) -> Bool {
+    func isExempt(_ client: IPAddress) -> Bool {
         guard let quarantine = settings.quarantine else { return true }
-        return policy.names(client) && !quarantine.includesListed
+        return policy.lists(client) && !quarantine.includesListed
     }
 
     /// A new policy may name who is quarantined, and new settings may have none.
     mutating func releaseUnfit(at now: Instant, into actions: inout [Action]) {
         for client in quarantines.clients.keys.sorted() {
-            guard isSpared(client), quarantines.remove(client) else { continue }
+            guard isExempt(client), quarantines.remove(client) else { continue }
             writer.release(client)
             auditRelease(
                 of: client, settings.quarantine == nil ? "quarantine is off" : "a rule names it", at: now,

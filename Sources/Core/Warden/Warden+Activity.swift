@@ -13,7 +13,7 @@ extension Warden {
     private static let recent: Duration = .seconds(60)
 
     /// A few grants, each once, so that by and by all are had; the order is any, and changes as grants come and go.
-    public func someGrants(from start: Int, limit: Int) -> (keys: [GrantKey], next: Int) {
+    public func grantPage(from start: Int, limit: Int) -> (keys: [GrantKey], next: Int) {
         ledger.some(from: start, limit: limit)
     }
 }

@@ -15,10 +15,10 @@ extension Warden {
             return deny(incoming, .broadcast, at: now, into: &actions)
         }
         if !peer.isLocal {
-            let isNamed = policy.names(peer.address)
-            if !rates.admits(RateLimiter.Key(peer.address, peer.transport, isNamed: isNamed), at: now) {
+            let isListed = policy.lists(peer.address)
+            if !rates.admits(RateLimiter.Key(peer.address, peer.transport, isListed: isListed), at: now) {
                 // Observing lifts the rate of clients that a rule names. What strangers cost stays bounded.
-                guard settings.mode == .observe, isNamed else { return deny(incoming, .rate, at: now, into: &actions) }
+                guard settings.mode == .observe, isListed else { return deny(incoming, .rate, at: now, into: &actions) }
                 auditDenial(incoming, .rate, isEnforced: false, at: now, into: &actions)
             }
         }
@@ -76,14 +76,14 @@ extension Warden {
 
     /// On this host, or named by a rule.
     @inline(__always)
-    func isKnown(_ peer: Peer) -> Bool { peer.isLocal || policy.names(peer.address) }
+    func isKnown(_ peer: Peer) -> Bool { peer.isLocal || policy.lists(peer.address) }
 
     @inline(__always)
     private func decideLookup(
         of program: Program, over transport: Transport, from peer: Peer
     ) -> Result<Permission, DenialReason> {
         if peer.isLocal { return .success(.local) }
-        if program == .portmapper { return policy.names(peer.address) ? .success(.local) : .failure(.stranger) }
+        if program == .portmapper { return policy.lists(peer.address) ? .success(.local) : .failure(.stranger) }
         switch policy.lookup(program, over: transport, by: peer.address) {
         case .permitted(let rule, let open):
             return .success(Permission(rule: policy.rules[rule].label, open: open))

@@ -49,20 +49,20 @@ extension Warden {
     mutating func isOpen(
         _ service: Exchange.Service, for client: IPAddress, over transport: Transport, at now: Instant
     ) -> Bool {
-        // `isUntouched` is asked last: it takes a copy of the Warden.
+        // `isUnaffectedByPending` is asked last: it takes a copy of the Warden.
         needsNoLook(service, client, over: transport, at: now)
-            && (service.open == .never || writer.isSettled || isUntouched(service, for: client))
+            && (service.open == .never || writer.isSettled || isUnaffectedByPending(service, for: client))
     }
 
     /// Nothing that waits for the kernel concerns the service and the client.
-    private func isUntouched(_ service: Exchange.Service, for client: IPAddress) -> Bool {
+    private func isUnaffectedByPending(_ service: Exchange.Service, for client: IPAddress) -> Bool {
         if writer.isSettled { return true }
-        guard service.open == .always else { return writer.isUntouched(service.port, standing: nil) }
+        guard service.open == .always else { return writer.isUnaffectedByPending(service.port, standing: nil) }
         guard
             let range = policy.standing(service.program, over: service.port.transport)
                 .range(holding: client)
         else { return false }
-        return writer.isUntouched(service.port, standing: StandingKey(clients: range, service: service.port))
+        return writer.isUnaffectedByPending(service.port, standing: StandingKey(clients: range, service: service.port))
     }
 
     private func needsGrant(_ service: Exchange.Service, _ peer: Peer, at now: Instant) -> Bool {
@@ -98,7 +98,8 @@ extension Warden {
         }
         for service in wanted { issue(service, to: peer, for: id, at: now) }
         let waitsForElements =
-            exchange.services.contains { $0.open != .never && !isUntouched($0, for: client) } && writer.joins(id)
+            exchange.services.contains { $0.open != .never && !isUnaffectedByPending($0, for: client) }
+            && writer.awaitsElements(id)
         let outstanding = wanted.count + (waitsForElements ? 1 : 0)
         exchanges.change(id) { $0.outstanding = outstanding }
         if outstanding == 0, let result = exchange.result { complete(id, result, at: now, into: &actions) }
@@ -200,9 +201,9 @@ extension Warden {
     }
 
     private mutating func refused(_ outcome: TableWriter.Outcome, at now: Instant, into actions: inout [Action]) {
-        for (followers, failure) in outcome.refused {
+        for (waiters, failure) in outcome.refused {
             let reason: DenialReason = failure.kind == .full ? .grantsFull : .firewallFailed
-            for id in followers {
+            for id in waiters {
                 deny(id, reason, answer: exchanges[id]?.result, detail: failure.message, at: now, into: &actions)
             }
         }
@@ -245,7 +246,7 @@ extension Warden {
         for key in outcome.unstood where services.guarded.contains(key.service) {
             actions.append(.cutFlows(key.clients, key.service))
         }
-        for follower in outcome.followers { acknowledged(follower.id, at: now, into: &actions) }
+        for waiter in outcome.waiters { acknowledged(waiter.id, at: now, into: &actions) }
     }
 
     private mutating func noteIssued(

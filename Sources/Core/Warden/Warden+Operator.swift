@@ -24,7 +24,7 @@ extension Warden {
                     issued: note.issued, expiresNotBefore: now + element.expiresIn,
                     isUnproven: lives.isUnproven(element)))
         }
-        if contents.grantsMayStay, ledger.count == contents.granted.count { writer.leaveGrants() }
+        if contents.grantsMayBeKept, ledger.count == contents.granted.count { writer.keepGrants() }
         for element in contents.remembered {
             guard var note = GrantNote(element.comment) else { continue }
             note.rule = labels.insert(note.rule).memberAfterInsert
@@ -32,7 +32,7 @@ extension Warden {
                 note: note, programs: Programs(note.program), until: now + element.expiresIn)
             _ = memory.remember(element.key, entry, limit: settings.limits.grants)
         }
-        for (client, left) in contents.quarantined where !isSpared(client) {
+        for (client, left) in contents.quarantined where !isExempt(client) {
             _ = quarantines.add(client, until: now + left)
         }
         var elements = elements()
@@ -93,7 +93,7 @@ extension Warden {
     /// A TCP client connected.
     public mutating func connectionOpened(_ peer: Peer, at now: Instant, into actions: inout [Action]) {
         let victims = connections.opened(
-            peer.channel, from: peer.address, isLocal: peer.isLocal, isNamed: policy.names(peer.address), at: now)
+            peer.channel, from: peer.address, isLocal: peer.isLocal, isListed: policy.lists(peer.address), at: now)
         crowdOut(victims, into: &actions)
         if !isKnown(peer) { noteStranger(over: .tcp, at: now, into: &actions) }
     }

@@ -247,8 +247,8 @@ public struct Warden: Sendable {
         _ kind: AuditEvent.Kind, of client: IPAddress?, over transport: Transport?, at now: Instant
     ) -> Bool {
         noteEvent(kind)
-        let isNamed = client.map { policy.names($0) } ?? false
-        let isAdmitted = auditLimiter.admits(kind, of: client, isNamed: isNamed, over: transport, at: now)
+        let isListed = client.map { policy.lists($0) } ?? false
+        let isAdmitted = auditLimiter.admits(kind, of: client, isListed: isListed, over: transport, at: now)
         if !isAdmitted { counters.suppressed += 1 }
         return isAdmitted
     }

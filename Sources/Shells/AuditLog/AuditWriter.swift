@@ -15,15 +15,15 @@ final class AuditWriter: Sendable {
     }
 
     /// For the thread: something is to be done.
-    let bell: Bell
+    let bell: WakeupPipe
     /// For who waits for the thread's end; rings on.
-    private let hasEnded: Bell
+    private let hasEnded: WakeupPipe
     private let format: AuditFormat
     private let state: Mutex<State>
 
     init(_ format: AuditFormat, queueBytesMax: Int) throws(AuditLogError) {
-        bell = try Bell()
-        hasEnded = try Bell()
+        bell = try WakeupPipe()
+        hasEnded = try WakeupPipe()
         self.format = format
         state = Mutex(State(queue: AuditQueue(bytesMax: queueBytesMax)))
     }

@@ -6,7 +6,7 @@ extension Batch {
     mutating func write(_ operation: Operation) {
         switch operation {
         // They need more than the operation tells: NetfilterTable.attempt writes them.
-        case .makeTable, .takeTable: break
+        case .makeTable, .adoptTable: break
         case .deleteTable(let name): deleteTable(name)
         case .guardPort(let service): add(ElementKey(.guarded, service))
         case .unguardPort(let service): remove(ElementKey(.guarded, service))
@@ -19,9 +19,9 @@ extension Batch {
         case .remember(let key, let timeout, let comment):
             replace(ElementKey(remembered: key), timeout: timeout, comment: comment)
         case .forget(let key): remove(ElementKey(remembered: key))
-        case .stand(let key): add(ElementKey(key))
-        case .unstand(let key): remove(ElementKey(key))
-        case .standAnew: for set in TableSet.standing { flush(set) }
+        case .addStanding(let key): add(ElementKey(key))
+        case .removeStanding(let key): remove(ElementKey(key))
+        case .replaceStanding: for set in TableSet.standing { flush(set) }
         case .quarantine(let client, let timeout): replace(ElementKey(quarantined: client), timeout: timeout)
         case .release(let client): remove(ElementKey(quarantined: client))
         case .shield(let transport, let timeout):

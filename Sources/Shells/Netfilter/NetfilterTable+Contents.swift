@@ -11,25 +11,26 @@ extension NetfilterTable {
     /// - Parameters:
     ///   - isShared: the administrator has rules in it (`manage: sets`), and may have declared but those of our sets
     ///     that they use; the others count as empty.
-    ///   - mayStay: whether a grant that lives so long yet may stay in a table that is taken over; `nil`: none may.
+    ///   - mayBeKept: whether a grant that lives so long yet may stay in a table that is taken over; `nil`: none may.
     /// - Throws: ``NetfilterError/foreign(table:missing:)`` if the table there is not ours.
     public func contents(
-        of table: String, isShared: Bool = false, mayStay: ((GrantKey, Duration) -> Bool)? = nil
+        of table: String, isShared: Bool = false, mayBeKept: ((GrantKey, Duration) -> Bool)? = nil
     ) throws(NetfilterError) -> TableContents? {
         found = nil
         var last: TableContents?
         for _ in 0..<Self.attemptsMax {
             guard try exists(table) else { return nil }
-            let parts = mayStay == nil ? nil : try parts(of: table)
+            let parts = mayBeKept == nil ? nil : try parts(of: table)
             let (timeouts, isConsistent) = try sets(of: table, isShared: isShared)
-            guard isConsistent, var reading = try elements(of: table, timeouts, mayStay, parts?.grantCount ?? 0) else {
+            guard isConsistent, var reading = try elements(of: table, timeouts, mayBeKept, parts?.grantCount ?? 0)
+            else {
                 continue
             }
-            if reading.mayStay, let parts, parts.hold(just: reading.contents.granted),
+            if reading.mayBeKept, let parts, parts.hold(just: reading.contents.granted),
                 try self.parts(of: table) == parts
             {
                 found = parts
-                reading.contents.grantsMayStay = true
+                reading.contents.grantsMayBeKept = true
             }
             if !reading.hasRepetitions || last?.hasKeys(of: reading.contents) == true { return reading.contents }
             last = reading.contents
@@ -114,7 +115,7 @@ extension NetfilterTable {
         /// An element was told twice.
         var hasRepetitions = false
         /// All grants may stay, as far as they tell.
-        var mayStay = true
+        var mayBeKept = true
     }
 
     /// One reading of all sets; `nil` if the kernel says that they changed meanwhile.
@@ -124,7 +125,7 @@ extension NetfilterTable {
     /// repetitions is believed only if the next one has the same keys: those are twins, which packets add, see
     /// `revokeForGood`.
     private func elements(
-        of table: String, _ timeouts: [TableSet: Duration], _ mayStay: ((GrantKey, Duration) -> Bool)?,
+        of table: String, _ timeouts: [TableSet: Duration], _ mayBeKept: ((GrantKey, Duration) -> Bool)?,
         _ grantCount: Int
     ) throws(NetfilterError) -> Reading? {
         var reading = Reading()
@@ -141,8 +142,8 @@ extension NetfilterTable {
                     for attribute in list.nested {
                         let element = ElementAttributes(attribute.nested, countingsPerPacket: countings)
                         if reading.contents.add(element, of: set, timeouts[set] ?? .zero) { count += 1 }
-                        if reading.mayStay, TableSet.granted.contains(set) {
-                            reading.mayStay = mayStay.map { element.isGrant(of: set, that: $0) } ?? false
+                        if reading.mayBeKept, TableSet.granted.contains(set) {
+                            reading.mayBeKept = mayBeKept.map { element.isGrant(of: set, that: $0) } ?? false
                         }
                     }
                 }
@@ -167,9 +168,9 @@ extension NetfilterTable {
 
 extension ElementAttributes {
     /// Whether it is a grant, which will end, and may stay until then.
-    fileprivate func isGrant(of set: TableSet, that mayStay: (GrantKey, Duration) -> Bool) -> Bool {
+    fileprivate func isGrant(of set: TableSet, that mayBeKept: (GrantKey, Duration) -> Bool) -> Bool {
         guard case .granted(let key) = key(in: set), let expiresIn else { return false }
-        return mayStay(key, expiresIn)
+        return mayBeKept(key, expiresIn)
     }
 }
 

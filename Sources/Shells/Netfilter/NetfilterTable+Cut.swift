@@ -92,7 +92,7 @@ extension Transaction {
     fileprivate var standing: [ServicePort: [AddressRange]] {
         var ranges: [ServicePort: [AddressRange]] = [:]
         for operation in operations {
-            if case .stand(let key) = operation { ranges[key.service, default: []].append(key.clients) }
+            if case .addStanding(let key) = operation { ranges[key.service, default: []].append(key.clients) }
         }
         return ranges.mapValues { $0.sorted() }
     }

@@ -86,8 +86,8 @@ extension Operation {
     var issued: GrantKey? {
         switch self {
         case .issue(let key, _, _, _), .issueNew(let key, _, _): key
-        case .makeTable, .takeTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget, .stand,
-            .unstand, .standAnew, .quarantine, .release, .shield, .unshield:
+        case .makeTable, .adoptTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget, .addStanding,
+            .removeStanding, .replaceStanding, .quarantine, .release, .shield, .unshield:
             nil
         }
     }

@@ -5,7 +5,7 @@ import Glibc
 /// Taking over the table that an earlier run left, with its grants where they are.
 ///
 /// ```
-/// orphan ──claim──▶ ours, as it was ──contents──▶ may its grants stay? ──takeTable──▶ all but them made anew
+/// orphan ──claim──▶ ours, as it was ──contents──▶ may its grants stay? ──adoptTable──▶ all but them made anew
 ///                                                                     └──makeTable──▶ all made anew
 /// ```
 /// To make 65,536 elements anew takes the kernel 0.4 s. The sets of grants can stay if they are of our kind, which the
@@ -119,7 +119,7 @@ extension Batch {
         }
     }
 
-    mutating func takeTable(_ shape: TableShape, _ parts: NetfilterTable.Parts) {
+    mutating func adoptTable(_ shape: TableShape, _ parts: NetfilterTable.Parts) {
         let table = Self.name(shape.name)
         // flush table inet rpcwarden
         message(NFT_MSG_DELRULE, flags: 0, table: table)

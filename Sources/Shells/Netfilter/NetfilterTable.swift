@@ -130,12 +130,13 @@ public final class NetfilterTable {
                     let revoked = revokedToKeep(in: shape)
                     batch.makeTable(shape)
                     if let revoked { batch.noteRevoked(revoked) } else { batch.settle(.udp, for: Batch.settlingTime) }
-                case .takeTable(let shape):
+                case .adoptTable(let shape):
                     let revoked = revokedToKeep(in: shape)
-                    batch.takeTable(shape, try partsToTake(of: shape.name))
+                    batch.adoptTable(shape, try partsToTake(of: shape.name))
                     batch.noteRevoked(revoked ?? [:])
-                case .deleteTable, .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget, .stand,
-                    .unstand, .standAnew, .quarantine, .release, .shield, .unshield:
+                case .deleteTable, .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget,
+                    .addStanding,
+                    .removeStanding, .replaceStanding, .quarantine, .release, .shield, .unshield:
                     batch.write(operation)
                 }
             }
@@ -222,9 +223,10 @@ extension Operation {
     /// The table that it names, if it isn't the transaction's.
     fileprivate var table: String? {
         switch self {
-        case .makeTable(let shape), .takeTable(let shape): shape.name
+        case .makeTable(let shape), .adoptTable(let shape): shape.name
         case .deleteTable(let name): name
-        case .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget, .stand, .unstand, .standAnew,
+        case .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget, .addStanding, .removeStanding,
+            .replaceStanding,
             .quarantine, .release, .shield, .unshield:
             nil
         }
@@ -233,8 +235,9 @@ extension Operation {
     /// Whether it takes an element away.
     fileprivate var isRemoval: Bool {
         switch self {
-        case .unguardPort, .revoke, .forget, .unstand, .release: true
-        case .makeTable, .takeTable, .deleteTable, .guardPort, .issue, .issueNew, .remember, .stand, .standAnew,
+        case .unguardPort, .revoke, .forget, .removeStanding, .release: true
+        case .makeTable, .adoptTable, .deleteTable, .guardPort, .issue, .issueNew, .remember, .addStanding,
+            .replaceStanding,
             .quarantine, .shield, .unshield:
             false
         }

@@ -20,9 +20,9 @@ final class DatagramHandler: ChannelInboundHandler {
     private let port: UInt16
     private let inbox: OpaquePointer
     /// How often in a row nothing waited behind the first, or that wasn't looked for.
-    private var lonely = 0
+    private var emptyReads = 0
 
-    private static let lonelyMax = 4
+    private static let emptyReadsMax = 4
     private static let lookEvery = 16
     /// Before other events have their turn.
     private static let drainsAtOnce = 2
@@ -50,7 +50,7 @@ final class DatagramHandler: ChannelInboundHandler {
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
-        if lonely < Self.lonelyMax || lonely % Self.lookEvery == 0 { drain() } else { lonely += 1 }
+        if emptyReads < Self.emptyReadsMax || emptyReads % Self.lookEvery == 0 { drain() } else { emptyReads += 1 }
         server.delegate?.callsDelivered()
     }
 
@@ -60,7 +60,7 @@ final class DatagramHandler: ChannelInboundHandler {
         let now = NIODeadline.now()
         for _ in 0..<Self.drainsAtOnce {
             let count = rpcw_inbox_receive(inbox)
-            lonely = count > 0 ? 0 : lonely + 1
+            emptyReads = count > 0 ? 0 : emptyReads + 1
             guard count > 0 else { return }
             var localCount = 0
             server.delegate?.callsReceived { take in

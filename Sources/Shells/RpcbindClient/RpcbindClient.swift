@@ -35,7 +35,7 @@ public final class RpcbindClient {
     private let connected: () -> EventLoopFuture<NIOBSDSocket.Handle>
     private let answered: (Question, Answer) -> Void
     fileprivate let delivered: () -> Void
-    private var pipeline: Pipeline
+    private var pipeline: CallQueue
     private var state = State.idle
     private var isPumpDue = false
     /// The last listing, as it came and as it was decoded: mostly it is the same again.
@@ -58,7 +58,7 @@ public final class RpcbindClient {
         self.clock = clock
         self.answered = answered
         self.delivered = delivered
-        pipeline = Pipeline(timeout: timeout, firstXID: .random(in: .min ... .max))
+        pipeline = CallQueue(timeout: timeout, firstXID: .random(in: .min ... .max))
     }
 
     public func ask(_ question: Question) {

@@ -11,5 +11,5 @@ public enum Memory {
     }
 
     /// Gives back what is free, between what is in use too; takes a millisecond for some megabytes.
-    public static func giveBack() { csb_give_back_memory() }
+    public static func trimHeap() { csb_give_back_memory() }
 }

@@ -28,7 +28,7 @@ extension FakeHostTests {
             let facts = survey.setupFacts()
             let plan = plan(facts)
             #expect(plan.obstacles == [])
-            var carrier = Carrier(survey, facts)
+            var carrier = SetupRunner(survey, facts)
             var left: [String] = []
             for case .act(let action, let entries) in plan.steps {
                 if let rest = try carrier.carryOut(action, recording: entries) { left.append(rest) }
@@ -114,7 +114,7 @@ extension FakeHostTests {
         func umaskOfRoot() throws {
             let host = try host()
             let survey = host.survey()
-            var carrier = Carrier(survey, survey.setupFacts())
+            var carrier = SetupRunner(survey, survey.setupFacts())
             let folder = host.root + SetupFiles.recordFolder
             // From here on the umask is this thread's own: other tests write files meanwhile.
             try #require(unshare(CLONE_FS) == 0)
@@ -188,7 +188,7 @@ extension FakeHostTests {
             let host = try host()
             let before = host.tree()
             try host.put("\(host.state)/fails.restart", "")
-            let error = #expect(throws: Carrier.Failure.self) { try setUp(host) }
+            let error = #expect(throws: SetupRunner.Failure.self) { try setUp(host) }
             #expect(
                 error?.description.contains("`systemctl restart rpcbind.socket` ended with 1: Failed to restart")
                     == true)
@@ -201,7 +201,7 @@ extension FakeHostTests {
             #expect(host.tree()["etc/rpcwarden"] == nil && tree["etc/rpcwarden"] != nil)
 
             try host.put("\(host.state)/fails.restart", "")
-            #expect(throws: Carrier.Failure.self) { try setUp(host) }
+            #expect(throws: SetupRunner.Failure.self) { try setUp(host) }
             try FileManager.default.removeItem(atPath: "\(host.state)/fails.restart")
             try setUp(host)
             #expect(Array(host.changes.suffix(4)) == Array(Self.commands.suffix(4)))
@@ -217,7 +217,7 @@ extension FakeHostTests {
                         "rpcbind runs without -w: it forgets its registrations. To be restarted after it: "
                             + "nfs-server (or nfs-ganesha), rpc-statd")))
             let survey = host.survey()
-            var carrier = Carrier(survey, survey.setupFacts(), patienceForRegistrations: .milliseconds(200))
+            var carrier = SetupRunner(survey, survey.setupFacts(), patienceForRegistrations: .milliseconds(200))
             #expect(try carrier.carryOut(.compareRegistrations, recording: []) == nil)
             try host.serve([.service(100_003, 3)])
             let left = try #require(try carrier.carryOut(.compareRegistrations, recording: []))
@@ -256,7 +256,7 @@ extension FakeHostTests {
                 atPath: host.root + "/etc/systemd", withIntermediateDirectories: true)
             try FileManager.default.createSymbolicLink(
                 atPath: host.root + "/etc/systemd/system", withDestinationPath: host.folder + "/outside")
-            let error = #expect(throws: Carrier.Failure.self) { try setUp(host, isRunning: false) }
+            let error = #expect(throws: SetupRunner.Failure.self) { try setUp(host, isRunning: false) }
             #expect(error?.description.contains("leads out of the image") == true)
             #expect(try FileManager.default.contentsOfDirectory(atPath: host.folder + "/outside") == [])
         }

@@ -112,7 +112,7 @@ extension SeededGenerator {
 
 @Suite("learn from what a Warden logs") struct LearnPropertyTests {
     private func learn(_ calls: [Asked], under policy: Policy, _ aggregation: Aggregation) -> Policy {
-        var lessons = Lessons(listsOverUDP: false)
+        var lessons = ObservedCalls(listsOverUDP: false)
         for event in log(of: calls, under: policy) { lessons.note(event, at: Timestamp(milliseconds: 0)) }
         return Policy(rules: parsed(lessons.draft(aggregation, names: names).policy).rules)
     }
@@ -143,7 +143,7 @@ extension SeededGenerator {
         let clients = SeededGenerator.clients.flatMap { [$0, $0.neighbour] }
         for client in clients {
             let own = calls.filter { $0.peer.address == client && $0.isLearnable }
-            #expect(policy.names(client) == !own.isEmpty)
+            #expect(policy.lists(client) == !own.isEmpty)
             let hasList = if case .permitted = policy.listing(by: client) { true } else { false }
             #expect(hasList == own.contains(where: \.lists))
             for program in SeededGenerator.programs where program != .portmapper {
@@ -165,7 +165,7 @@ extension SeededGenerator {
         let policy = learn(calls, under: Policy(), Aggregation(ipv4Length: 24, ipv6Length: 64))
         for client in SeededGenerator.clients.flatMap({ [$0, $0.neighbour] }) {
             let near = calls.filter { $0.isLearnable && $0.peer.address.site == client.site }
-            if policy.names(client) { #expect(!near.isEmpty) }
+            if policy.lists(client) { #expect(!near.isEmpty) }
             for program in SeededGenerator.programs where program != .portmapper {
                 for transport in Transport.allCases {
                     guard case .permitted = policy.lookup(program, over: transport, by: client) else { continue }

@@ -11,7 +11,7 @@ import Testing
 private func learned(
     _ events: [AuditEvent], _ aggregation: Aggregation = .none, listsOverUDP: Bool = false
 ) -> (policy: Policy, parsed: ParsedPolicy, text: String, warnings: [String]) {
-    var lessons = Lessons(listsOverUDP: listsOverUDP)
+    var lessons = ObservedCalls(listsOverUDP: listsOverUDP)
     for (index, event) in events.enumerated() {
         lessons.note(event, at: Timestamp(milliseconds: 1_795_000_000_000 + Int64(index) * 1000))
     }
@@ -107,7 +107,7 @@ extension AuditEvent {
         let found = learned([
             observed("10.0.0.1", .portmapper, "null", over: nil), observed("10.0.0.2", .portmapper, "getaddr"),
         ])
-        #expect(found.policy.names(ip("10.0.0.1")) && found.policy.names(ip("10.0.0.2")))
+        #expect(found.policy.lists(ip("10.0.0.1")) && found.policy.lists(ip("10.0.0.2")))
         #expect(found.parsed.rules.map(\.to) == [[.portmapper]] && found.parsed.rules.map(\.open) == [.never])
     }
 
@@ -221,7 +221,7 @@ extension AuditEvent {
     @Test("forged sources don't fill the memory, and are told of")
     func bounded() {
         let (room, over) = (1000, 10)
-        var lessons = Lessons(listsOverUDP: false, entriesMax: room)
+        var lessons = ObservedCalls(listsOverUDP: false, entriesMax: room)
         for number in 0..<UInt32(room + over) {
             var event = observed("10.0.0.1", Program(number % 7 + 200_000))
             event.client = .v4(0x0b00_0000 + number)

@@ -138,7 +138,7 @@ extension SeededGenerator {
         let policy = Policy(rules: reference.rules, addresses: reference.addresses)
         for client in reference.probes {
             #expect(policy.rules(naming: client) == reference.naming(client))
-            #expect(policy.names(client) == !reference.naming(client).isEmpty)
+            #expect(policy.lists(client) == !reference.naming(client).isEmpty)
             #expect(policy.listing(by: client) == reference.listing(by: client))
             for program: Program in [.nfs, .mountd, Program(100_010), .status, .portmapper] {
                 for transport in Transport.allCases {

@@ -15,7 +15,7 @@ import Testing
         #expect(policy.lookup(.portmapper, over: .udp, by: address(client)) == .stranger)
         #expect(policy.listing(by: address(client)) == .stranger)
         #expect(!policy.lists(.nfs, over: .tcp, for: address(client)))
-        #expect(!policy.names(address(client)))
+        #expect(!policy.lists(address(client)))
         #expect(policy.rules(naming: address(client)) == [])
         #expect(policy.standing(.nfs, over: .tcp) == [])
     }
@@ -27,7 +27,7 @@ import Testing
         let overNothing = Policy(rules: [rule(from: ["10.0.0.0/8"], over: [], open: .always)])
         #expect(nobody.lookup(.nfs, over: .tcp, by: address("10.0.0.1")) == .stranger)
         for policy in [nothing, overNothing] {
-            #expect(policy.names(address("10.0.0.1")))
+            #expect(policy.lists(address("10.0.0.1")))
             #expect(policy.lookup(.nfs, over: .tcp, by: address("10.0.0.1")) == .noRule)
             #expect(policy.standing(.nfs, over: .tcp) == [])
         }
@@ -63,7 +63,7 @@ import Testing
         let policy = Policy(rules: [rule(from: [prefix])])
         #expect(decisions(policy, outside).allSatisfy { $0 == .stranger })
         #expect(decisions(policy, inside).allSatisfy { $0 == .permitted(rule: 0, open: .onLookup) })
-        #expect(outside.allSatisfy { !policy.names(address($0)) })
+        #expect(outside.allSatisfy { !policy.lists(address($0)) })
         #expect(inside.allSatisfy { policy.rules(naming: address($0)) == [0] })
     }
 

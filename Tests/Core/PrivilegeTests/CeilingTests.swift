@@ -57,8 +57,8 @@ extension Ceiling {
             comment: "")
     }
 
-    private static func stand(_ first: String, _ last: String, _ service: ServicePort = nfs) throws -> Operation {
-        .stand(StandingKey(clients: AddressRange(try address(first), try address(last)), service: service))
+    private static func addStanding(_ first: String, _ last: String, _ service: ServicePort = nfs) throws -> Operation {
+        .addStanding(StandingKey(clients: AddressRange(try address(first), try address(last)), service: service))
     }
 
     @Test("another table is out of reach, whatever is asked of it")
@@ -75,7 +75,7 @@ extension Ceiling {
         let ceiling = try Self.standard()
         var shape = Settings().tableShape
         #expect(ceiling.refusal(of: Self.transaction(.makeTable(shape), .deleteTable(name: "rpcwarden"))) == nil)
-        #expect(ceiling.refusal(of: Self.transaction(.takeTable(shape))) == nil)
+        #expect(ceiling.refusal(of: Self.transaction(.adoptTable(shape))) == nil)
         let changes: [(inout TableShape) -> Void] = [
             { $0.name = "other" }, { $0.observes = true }, { $0.management = .sets }, { $0.mark = 1 },
             { $0.keep = .seconds(86_401) }, { $0.grantsMax += 1 }, { $0.isOwned = false }, { $0.logGroup = 7 },
@@ -85,7 +85,7 @@ extension Ceiling {
             shape = Settings().tableShape
             change(&shape)
             #expect(ceiling.refusal(of: Self.transaction(.makeTable(shape))) != nil, "\(shape)")
-            #expect(ceiling.refusal(of: Self.transaction(.takeTable(shape))) != nil, "\(shape)")
+            #expect(ceiling.refusal(of: Self.transaction(.adoptTable(shape))) != nil, "\(shape)")
         }
     }
 
@@ -100,8 +100,8 @@ extension Ceiling {
             let portmapper = ServicePort(.tcp, 111, at: service.server)
             let operations: [Operation] = [
                 .guardPort(service), .issueNew(key, timeout: .seconds(9), comment: ""),
-                .stand(StandingKey(clients: AddressRange(key.client, key.client), service: service)),
-                .stand(StandingKey(clients: AddressRange(key.client, key.client), service: portmapper)),
+                .addStanding(StandingKey(clients: AddressRange(key.client, key.client), service: service)),
+                .addStanding(StandingKey(clients: AddressRange(key.client, key.client), service: portmapper)),
             ]
             for operation in operations {
                 let refusal = ceiling.refusal(of: Self.transaction(operation))
@@ -118,7 +118,7 @@ extension Ceiling {
         rule.programRanges = ProgramRanges([Program.transient])
         let ceiling = Self.ceiling([rule])
         #expect(ceiling.refusal(of: Self.transaction(try Self.issue("10.1.1.1"))) == nil)
-        #expect(ceiling.refusal(of: Self.transaction(try Self.stand("10.0.0.0", "10.255.255.255"))) == nil)
+        #expect(ceiling.refusal(of: Self.transaction(try Self.addStanding("10.0.0.0", "10.255.255.255"))) == nil)
         #expect(ceiling.refusal(of: Self.transaction(try Self.issue("11.1.1.1"))) != nil)
         #expect(ceiling.refusal(of: Self.transaction(try Self.issue("10.1.1.1", ServicePort(.udp, 2049)))) != nil)
     }
@@ -130,7 +130,7 @@ extension Ceiling {
             let service = ServicePort(transport, port)
             let operations = [
                 .guardPort(service), try Self.issue("10.1.1.1", service),
-                try Self.stand("10.1.1.1", "10.1.1.1", service),
+                try Self.addStanding("10.1.1.1", "10.1.1.1", service),
                 .issueNew(
                     GrantKey(client: try address("10.1.1.1"), service: service), timeout: .seconds(1), comment: ""),
             ]
@@ -159,7 +159,9 @@ extension Ceiling {
         #expect((ceiling.refusal(of: Self.transaction(try Self.issue(client, service))) == nil) == isPermitted)
         let new = Operation.issueNew(key, timeout: .seconds(1), comment: "")
         #expect((ceiling.refusal(of: Self.transaction(new)) == nil) == isPermitted)
-        #expect((ceiling.refusal(of: Self.transaction(try Self.stand(client, client, service))) == nil) == isPermitted)
+        #expect(
+            (ceiling.refusal(of: Self.transaction(try Self.addStanding(client, client, service))) == nil) == isPermitted
+        )
     }
 
     @Test(
@@ -171,16 +173,16 @@ extension Ceiling {
             ("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", false),
         ])
     func ranges(first: String, last: String, isPermitted: Bool) throws {
-        let refusal = try Self.standard().refusal(of: Self.transaction(Self.stand(first, last)))
+        let refusal = try Self.standard().refusal(of: Self.transaction(Self.addStanding(first, last)))
         #expect((refusal == nil) == isPermitted)
     }
 
     @Test("all of both families is permitted where a rule names the whole world")
     func world() throws {
         let ceiling = Self.ceiling([.sample(from: [try term("0.0.0.0/0"), try term("::/0")], open: .always)])
-        #expect(ceiling.refusal(of: Self.transaction(try Self.stand("0.0.0.0", "255.255.255.255"))) == nil)
+        #expect(ceiling.refusal(of: Self.transaction(try Self.addStanding("0.0.0.0", "255.255.255.255"))) == nil)
         let last = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"
-        #expect(ceiling.refusal(of: Self.transaction(try Self.stand("::", last))) == nil)
+        #expect(ceiling.refusal(of: Self.transaction(try Self.addStanding("::", last))) == nil)
     }
 
     @Test("a grant lives no longer than `keep`")
@@ -205,9 +207,9 @@ extension Ceiling {
         ])
         #expect(ceiling.refusal(of: Self.transaction(try Self.issue("203.0.113.9"))) == nil)
         // Next to a prefix, one element holds both.
-        #expect(ceiling.refusal(of: Self.transaction(try Self.stand("10.0.0.0", "10.0.1.127"))) == nil)
-        #expect(ceiling.refusal(of: Self.transaction(try Self.stand("10.0.0.0", "10.0.1.128"))) != nil)
-        #expect(ceiling.refusal(of: Self.transaction(try Self.stand("0.0.0.0", "255.255.255.255"))) != nil)
+        #expect(ceiling.refusal(of: Self.transaction(try Self.addStanding("10.0.0.0", "10.0.1.127"))) == nil)
+        #expect(ceiling.refusal(of: Self.transaction(try Self.addStanding("10.0.0.0", "10.0.1.128"))) != nil)
+        #expect(ceiling.refusal(of: Self.transaction(try Self.addStanding("0.0.0.0", "255.255.255.255"))) != nil)
         let closed = Self.ceiling([.sample(from: [.host("a")], open: .never)])
         #expect(closed.refusal(of: Self.transaction(try Self.issue("203.0.113.9"))) != nil)
     }
@@ -231,17 +233,17 @@ extension Ceiling {
         for number in 0..<32 { #expect(ceiling.commit(Self.issue(Self.key(number))) == true) }
         let standing = StandingKey(
             clients: AddressRange(Self.key(32).client, Self.key(63).client), service: Self.nfs)
-        #expect(ceiling.commit(.stand(standing)) == true)
+        #expect(ceiling.commit(.addStanding(standing)) == true)
         #expect(ceiling.outside.addressCount == 64)
         let refusal = ceiling.refusal(of: Self.transaction(Self.issue(Self.key(0, 1)), Self.issue(Self.key(64))))
         #expect(refusal?.kind == .full && refusal?.operation == 1)
         #expect(refusal?.message.contains("for 64 addresses in all") == true)
         #expect(ceiling.commit(.issueNew(Self.key(64), timeout: .seconds(1), comment: "")) == false)
-        #expect(try ceiling.commit(Self.stand("203.0.113.64", "203.0.113.64")) == false)
+        #expect(try ceiling.commit(Self.addStanding("203.0.113.64", "203.0.113.64")) == false)
         // Who is counted may have more, and those within prefixes are never counted.
         #expect(
             try ceiling.commit(Self.issue(Self.key(0, 1)), Self.issue(Self.key(40)), Self.issue("10.0.0.7")) == true)
-        #expect(try ceiling.commit(Self.stand("10.0.0.0", "10.0.0.255")) == true)
+        #expect(try ceiling.commit(Self.addStanding("10.0.0.0", "10.0.0.255")) == true)
         #expect(ceiling.outside.addressCount == 64)
     }
 
@@ -267,17 +269,17 @@ extension Ceiling {
         var ceiling = try Self.named()
         let all = StandingKey(clients: AddressRange(Self.key(0).client, Self.key(63).client), service: Self.nfs)
         let (first, next) = ("203.0.113.64", "203.0.113.127")
-        #expect(ceiling.commit(.stand(all)) == true)
-        #expect(try ceiling.commit(Self.stand(first, next)) == false)
-        #expect(try ceiling.commit(.unstand(all), Self.stand(first, next)) == true)
-        #expect(ceiling.commit(.stand(all)) == false)
-        #expect(ceiling.commit(.standAnew, .stand(all)) == true)
-        #expect(ceiling.commit(.stand(all)) == true, "it is there already")
+        #expect(ceiling.commit(.addStanding(all)) == true)
+        #expect(try ceiling.commit(Self.addStanding(first, next)) == false)
+        #expect(try ceiling.commit(.removeStanding(all), Self.addStanding(first, next)) == true)
+        #expect(ceiling.commit(.addStanding(all)) == false)
+        #expect(ceiling.commit(.replaceStanding, .addStanding(all)) == true)
+        #expect(ceiling.commit(.addStanding(all)) == true, "it is there already")
         #expect(ceiling.outside.addressCount == 64)
-        #expect(try ceiling.commit(.makeTable(Settings().tableShape), Self.stand(first, next)) == true)
-        #expect(ceiling.commit(.deleteTable(name: "rpcwarden"), .stand(all)) == true)
-        #expect(ceiling.commit(.takeTable(Settings().tableShape), Self.issue(Self.key(200))) == true)
-        #expect(ceiling.commit(.takeTable(Settings().tableShape)) == true)
+        #expect(try ceiling.commit(.makeTable(Settings().tableShape), Self.addStanding(first, next)) == true)
+        #expect(ceiling.commit(.deleteTable(name: "rpcwarden"), .addStanding(all)) == true)
+        #expect(ceiling.commit(.adoptTable(Settings().tableShape), Self.issue(Self.key(200))) == true)
+        #expect(ceiling.commit(.adoptTable(Settings().tableShape)) == true)
         #expect(ceiling.outside.grants == [Self.key(200)], "which a table that is taken over keeps")
     }
 
@@ -373,10 +375,10 @@ extension Ceiling {
         let standing = StandingKey(clients: AddressRange(key.client, key.client), service: ServicePort(.udp, 7))
         contents.standing = [standing]
         ceiling.inherit(contents)
-        #expect(ceiling.refusal(of: Self.transaction(try Self.issue("203.0.113.9"), .stand(standing))) == nil)
+        #expect(ceiling.refusal(of: Self.transaction(try Self.issue("203.0.113.9"), .addStanding(standing))) == nil)
         let other = ServicePort(.tcp, 2050)
         #expect(ceiling.refusal(of: Self.transaction(try Self.issue("203.0.113.9", other))) != nil)
-        #expect(ceiling.refusal(of: Self.transaction(try Self.stand("203.0.113.9", "203.0.113.10"))) != nil)
+        #expect(ceiling.refusal(of: Self.transaction(try Self.addStanding("203.0.113.9", "203.0.113.10"))) != nil)
     }
 
     @Test("what opens nothing is always permitted")
@@ -385,10 +387,11 @@ extension Ceiling {
         let range = StandingKey(clients: .allIPv4, service: ServicePort(.tcp, 22))
         let operations: [Operation] = [
             .unguardPort(key.service), .revoke(key), .remember(key, timeout: .seconds(9_999_999), comment: ""),
-            .forget(key), .unstand(range), .standAnew, .quarantine(key.client, timeout: .seconds(9_999_999)),
+            .forget(key), .removeStanding(range), .replaceStanding,
+            .quarantine(key.client, timeout: .seconds(9_999_999)),
             .release(key.client), .shield(.udp, timeout: .seconds(5)), .unshield,
             // Whom the shield of port 111 lets through.
-            .stand(StandingKey(clients: .allIPv4, service: ServicePort(.udp, 111))),
+            .addStanding(StandingKey(clients: .allIPv4, service: ServicePort(.udp, 111))),
         ]
         #expect(try Self.standard().refusal(of: Transaction(table: "rpcwarden", operations: operations)) == nil)
     }

@@ -74,13 +74,13 @@ struct Dice: RandomNumberGenerator {
         case 6: .revoke(grantKey())
         case 7: .remember(grantKey(), timeout: duration(), comment: comment())
         case 8: .forget(grantKey())
-        case 9: .stand(standingKey())
-        case 10: .unstand(standingKey())
+        case 9: .addStanding(standingKey())
+        case 10: .removeStanding(standingKey())
         case 11: .quarantine(address(), timeout: duration())
         case 12: .shield(flag() ? .tcp : .udp, timeout: duration())
         case 13: .unshield
-        case 14: .standAnew
-        case 15: .takeTable(shape())
+        case 14: .replaceStanding
+        case 15: .adoptTable(shape())
         default: .release(address())
         }
     }
@@ -139,7 +139,7 @@ struct Dice: RandomNumberGenerator {
         contents.remembered = list(5) { $0.grant() }
         contents.standing = Set(list(5) { $0.standingKey() })
         contents.quarantined = Dictionary(list(5) { ($0.address(), $0.duration()) }) { first, _ in first }
-        contents.grantsMayStay = flag()
+        contents.grantsMayBeKept = flag()
         return contents
     }
 }

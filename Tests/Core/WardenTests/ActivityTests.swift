@@ -17,7 +17,7 @@ import Testing
         var next = 0
         var seen: [Int] = []
         for _ in 0..<7 {
-            let piece = warden.someGrants(from: next, limit: limit)
+            let piece = warden.grantPage(from: next, limit: limit)
             #expect(piece.keys.count == limit && Set(piece.keys).count == limit)
             seen += piece.keys.map { Int($0.client.description.dropFirst("10.1.1.".count)) ?? 0 }
             next = piece.next
@@ -29,11 +29,11 @@ import Testing
 
     @Test("all of them are one piece where there is room, wherever it is to begin", arguments: [0, 3, 7, -1, .max])
     func all(start: Int) {
-        let piece = Self.bench.warden.someGrants(from: start, limit: 7)
+        let piece = Self.bench.warden.grantPage(from: start, limit: 7)
         #expect(piece.keys.count == 7 && piece.next == 0)
-        #expect(Self.bench.warden.someGrants(from: start, limit: 0).keys.isEmpty)
-        #expect(Bench.started().warden.someGrants(from: start, limit: 5).keys.isEmpty)
-        #expect(Self.bench.warden.someGrants(from: start, limit: 3).keys.count == 3)
+        #expect(Self.bench.warden.grantPage(from: start, limit: 0).keys.isEmpty)
+        #expect(Bench.started().warden.grantPage(from: start, limit: 5).keys.isEmpty)
+        #expect(Self.bench.warden.grantPage(from: start, limit: 3).keys.count == 3)
     }
 
     @Test("the foremost sources come with what they were denied, and whether they are quarantined")

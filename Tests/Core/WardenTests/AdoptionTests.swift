@@ -20,11 +20,11 @@ import Testing
     static let rules = [Rule.sample(), .sample("nfs", from: ["10.1.0.0/16"], to: [.nfs], over: [.tcp], open: .always)]
 
     static func restarted(
-        _ old: Bench, _ rules: [Rule] = rules, settings: Settings = Settings(), mayStay: Bool = false
+        _ old: Bench, _ rules: [Rule] = rules, settings: Settings = Settings(), mayBeKept: Bool = false
     ) -> Bench {
         var bench = Bench(rules, settings: settings)
         bench.kernel = old.kernel
-        bench.kernel.mayStay = mayStay
+        bench.kernel.mayBeKept = mayBeKept
         bench.kernel.committed = []
         bench.rpcbind = old.rpcbind
         bench.now = old.now
@@ -34,9 +34,9 @@ import Testing
     @Test(
         "a restart keeps guard, standing elements and grants as they are, with rpcbind not up yet, and after",
         arguments: [true, false])
-    func unnoticed(mayStay: Bool) {
+    func unnoticed(mayBeKept: Bool) {
         let old = Self.left()
-        var bench = Self.restarted(old, mayStay: mayStay)
+        var bench = Self.restarted(old, mayBeKept: mayBeKept)
         bench.rpcbind.isDown = true
         bench.start()
         bench.advance(by: .seconds(10))
@@ -53,10 +53,10 @@ import Testing
 
     @Test("grants that may stay where they are are left there, whatever else is made anew")
     func stay() {
-        var bench = Self.restarted(Self.left(), mayStay: true)
+        var bench = Self.restarted(Self.left(), mayBeKept: true)
         bench.start()
         let first = bench.kernel.committed[0].operations
-        #expect(first[0] == .takeTable(Settings().tableShape))
+        #expect(first[0] == .adoptTable(Settings().tableShape))
         #expect(first.contains(.guardPort(.udp(20048))))
         #expect(!first.contains { if case .issue = $0 { true } else { false } })
         bench.kernel.flush()
@@ -69,7 +69,7 @@ import Testing
     @Test("a table that can't be taken over as it is is made anew at once, and nobody is refused for that")
     func changedMeanwhile() {
         let old = Self.left()
-        var bench = Self.restarted(old, mayStay: true)
+        var bench = Self.restarted(old, mayBeKept: true)
         let refusal = CommitFailure(errno: 116, message: "Stale file handle", operation: 0)
         // The second is as the first one of any other start.
         bench.kernel.refusals = [refusal, refusal]
@@ -81,9 +81,9 @@ import Testing
 
     @Test(
         "what an earlier run opened at a port that may never be opened now is not taken over", arguments: [true, false])
-    func neverNow(mayStay: Bool) {
+    func neverNow(mayBeKept: Bool) {
         var bench = Self.restarted(
-            Self.left(), settings: Settings().with { $0.firewall.never.insert(20048) }, mayStay: mayStay)
+            Self.left(), settings: Settings().with { $0.firewall.never.insert(20048) }, mayBeKept: mayBeKept)
         bench.rpcbind.isDown = true
         bench.start()
         #expect(bench.kernel.granted.keys.allSatisfy { $0.service.port != 20048 })
@@ -92,8 +92,8 @@ import Testing
     }
 
     @Test("adopted grants expire when they would have", arguments: [true, false])
-    func expires(mayStay: Bool) {
-        var bench = Self.restarted(Self.left(), mayStay: mayStay)
+    func expires(mayBeKept: Bool) {
+        var bench = Self.restarted(Self.left(), mayBeKept: mayBeKept)
         bench.start()
         bench.advance(by: .seconds(85_399))
         #expect(bench.warden.grantCount == 3)
@@ -102,8 +102,8 @@ import Testing
     }
 
     @Test("an adopted grant that nothing permits any more goes once rpcbind has answered", arguments: [true, false])
-    func baseless(mayStay: Bool) {
-        var bench = Self.restarted(Self.left(), [.sample(from: ["10.1.2.1"])], mayStay: mayStay)
+    func baseless(mayBeKept: Bool) {
+        var bench = Self.restarted(Self.left(), [.sample(from: ["10.1.2.1"])], mayBeKept: mayBeKept)
         bench.rpcbind.isDown = true
         bench.start()
         #expect(bench.kernel.granted.count == 3)
@@ -123,7 +123,7 @@ import Testing
         let add = Operation.issue(.mount, timeout: .seconds(9), expiresIn: nil, comment: comment)
         _ = bench.kernel.commit(Transaction(table: "rpcwarden", operations: [.makeTable(Settings().tableShape), add]))
         bench.rpcbind.registrations = .typical
-        bench.kernel.mayStay = true
+        bench.kernel.mayBeKept = true
         bench.start()
         #expect(bench.kernel.granted.isEmpty)
     }
@@ -163,8 +163,9 @@ import Testing
     }
 
     @Test("a lower limits.grants doesn't keep the daemon from starting", arguments: [true, false])
-    func fewerGrants(mayStay: Bool) {
-        var bench = Self.restarted(Self.left(), settings: Settings().with { $0.limits.grants = 2 }, mayStay: mayStay)
+    func fewerGrants(mayBeKept: Bool) {
+        var bench = Self.restarted(
+            Self.left(), settings: Settings().with { $0.limits.grants = 2 }, mayBeKept: mayBeKept)
         bench.start()
         #expect(bench.warden.isGuarding)
         #expect((bench.kernel.granted.count, bench.warden.grantCount) == (2, 2))

@@ -19,7 +19,7 @@ import Testing
         _ table: inout ConnectionTable, _ id: UInt64, _ client: String, named: Bool = false, local: Bool = false,
         at time: Int64 = 0
     ) -> [UInt64] {
-        table.opened(id, from: ip(client), isLocal: local, isNamed: named, at: at(time))
+        table.opened(id, from: ip(client), isLocal: local, isListed: named, at: at(time))
     }
 
     @Test("a stranger at its limit loses the new connection, and gets a place when one is closed")

@@ -15,10 +15,10 @@ import Testing
     }
 
     private static func add(
-        _ log: inout DenialLog, _ address: String, _ program: UInt32 = 100_003, isNamed: Bool = false, at second: Int64
+        _ log: inout DenialLog, _ address: String, _ program: UInt32 = 100_003, isListed: Bool = false, at second: Int64
     ) {
         _ = log.add(
-            incoming(address, program), .stranger, isNamed: isNamed, within: .seconds(60),
+            incoming(address, program), .stranger, isListed: isListed, within: .seconds(60),
             at: Instant(nanoseconds: second * 1_000_000_000), wallClock: Bench.startOfTime)
     }
 
@@ -26,7 +26,7 @@ import Testing
     func flood() {
         var log = DenialLog()
         for second in 0..<10 { Self.add(&log, "192.0.2.1", at: Int64(second)) }
-        Self.add(&log, "192.0.2.9", isNamed: true, at: 10)
+        Self.add(&log, "192.0.2.9", isListed: true, at: 10)
         for number in 0..<20_000 {
             Self.add(&log, "198.\(18 + number / 65_536).\(number / 256 % 256).\(number % 256)", at: 20)
         }

@@ -22,7 +22,7 @@ struct ModelKernel {
     private(set) var shielded: [Transport: Instant] = [:]
     private(set) var isShieldUp = false
     /// What a reading says of the grants.
-    var mayStay = false
+    var mayBeKept = false
     var committed: [Transaction] = []
     /// The next transactions fail so.
     var refusals: [CommitFailure] = []
@@ -64,8 +64,8 @@ struct ModelKernel {
             granted = [:]
             empty(shape)
             return nil
-        case .takeTable(let shape):
-            guard mayStay else { return (Self.stale, "Stale file handle") }
+        case .adoptTable(let shape):
+            guard mayBeKept else { return (Self.stale, "Stale file handle") }
             empty(shape)
             return nil
         default: break
@@ -78,7 +78,7 @@ struct ModelKernel {
             shielded[transport] = now + timeout
             isShieldUp = true
         case .unshield: isShieldUp = false
-        case .makeTable, .takeTable, .deleteTable: return (Self.notPermitted, "unexpected")
+        case .makeTable, .adoptTable, .deleteTable: return (Self.notPermitted, "unexpected")
         case .guardPort(let service): guarded.insert(service)
         case .unguardPort(let service): guarded.remove(service)
         case .issueNew(let key, let timeout, let comment):
@@ -93,15 +93,15 @@ struct ModelKernel {
         case .remember(let key, let timeout, let comment):
             remembered[key] = Element(timeout: timeout, expires: now + timeout, comment: comment)
         case .forget(let key): remembered[key] = nil
-        case .stand(let key):
+        case .addStanding(let key):
             let overlaps = standing.contains {
                 $0.service == key.service && $0 != key
                     && ($0.clients.contains(key.clients.first) || key.clients.contains($0.clients.first))
             }
             if overlaps { return (17, "File exists") }
             standing.insert(key)
-        case .unstand(let key): standing.remove(key)
-        case .standAnew: standing = []
+        case .removeStanding(let key): standing.remove(key)
+        case .replaceStanding: standing = []
         }
         return nil
     }
@@ -150,7 +150,7 @@ struct ModelKernel {
         contents.guarded = guarded
         contents.standing = standing
         contents.granted = granted.map(told)
-        contents.grantsMayStay = mayStay
+        contents.grantsMayBeKept = mayBeKept
         contents.remembered = remembered.map(told)
         contents.quarantined = quarantined.mapValues { $0 - now }
         return contents

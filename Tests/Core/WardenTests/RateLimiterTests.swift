@@ -53,7 +53,7 @@ import Testing
         #expect(RateLimiter.Key(ip("127.0.0.1"), .udp) == RateLimiter.Key(ip("127.255.0.9"), .udp), "this host's users")
         // Those whom rules name are told apart, and share with no stranger.
         let addresses = ["192.0.2.1", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::"].map { ip($0) }
-        let named = addresses.map { RateLimiter.Key($0, .udp, isNamed: true) } + [RateLimiter.Key.everyoneNamed]
+        let named = addresses.map { RateLimiter.Key($0, .udp, isListed: true) } + [RateLimiter.Key.everyoneListed]
         #expect(Set(named).count == named.count)
         #expect(Set(named).isDisjoint(with: keys + addresses.map { RateLimiter.Key($0, .udp) }))
     }

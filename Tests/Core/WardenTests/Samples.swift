@@ -42,7 +42,7 @@ extension ServicePort {
 
 extension RateLimiter.Key {
     /// Of a stranger.
-    init(_ address: IPAddress, _ transport: Transport) { self.init(address, transport, isNamed: false) }
+    init(_ address: IPAddress, _ transport: Transport) { self.init(address, transport, isListed: false) }
 }
 
 extension Peer {

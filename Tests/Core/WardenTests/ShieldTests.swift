@@ -64,7 +64,7 @@ import Testing
             bench.kernel.committed.map { transaction in
                 transaction.operations.reduce(0) { step, operation in
                     switch operation {
-                    case .stand: step | 1
+                    case .addStanding: step | 1
                     case .shield: step | 2
                     default: step
                     }

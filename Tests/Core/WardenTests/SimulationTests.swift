@@ -222,7 +222,7 @@ private struct Life {
     private static func checkReply(_ reply: Reply, to peer: Peer, _ bench: Bench) {
         let warden = bench.warden
         #expect(!peer.isBroadcast)
-        let isStranger = !peer.isLocal && !warden.policy.names(peer.address)
+        let isStranger = !peer.isLocal && !warden.policy.lists(peer.address)
         if warden.settings.mode == .enforce, peer.transport == .udp { #expect(!isStranger) }
         guard warden.settings.mode == .enforce, !peer.isLocal, case .success(let bytes) = reply.body else { return }
         for port in told(bytes) where port != 111 {
@@ -258,9 +258,10 @@ private struct Life {
             case .issue(let key, _, _, _), .issueNew(let key, _, _):
                 #expect(![22, 111, 4045].contains(key.service.port))
             // To port 111 the shield admits whom policy names.
-            case .stand(let key): #expect(![22, 4045].contains(key.service.port))
+            case .addStanding(let key): #expect(![22, 4045].contains(key.service.port))
             case .remember(let key, _, _): #expect(![22, 111, 4045].contains(key.service.port))
-            case .makeTable, .takeTable, .deleteTable, .unguardPort, .revoke, .unstand, .standAnew, .quarantine,
+            case .makeTable, .adoptTable, .deleteTable, .unguardPort, .revoke, .removeStanding, .replaceStanding,
+                .quarantine,
                 .release,
                 .forget, .shield, .unshield:
                 break

@@ -57,7 +57,7 @@ private func guarding(_ ports: ServicePort..., standing: Set<StandingKey> = []) 
         writer.desire(guarding(.tcp(2), standing: [new]))
         #expect(
             Self.next(&writer) == [
-                .guardPort(.tcp(2)), .unstand(old), .stand(new), .unguardPort(.tcp(1)), .revoke(first),
+                .guardPort(.tcp(2)), .removeStanding(old), .addStanding(new), .unguardPort(.tcp(1)), .revoke(first),
                 .issue(second, timeout: .seconds(60), expiresIn: nil, comment: note().description),
             ])
         let outcome = writer.committed()
@@ -65,14 +65,14 @@ private func guarding(_ ports: ServicePort..., standing: Set<StandingKey> = []) 
     }
 
     @Test("who asks for the same grant meanwhile follows it, and adds its program")
-    func followers() {
+    func waiters() {
         var writer = Self.made()
         writer.issue(first, issue(), for: 1)
         writer.issue(first, issue(.quota), for: 2)
         _ = Self.next(&writer)
         writer.issue(first, issue(.nfs), for: 3)
         let outcome = writer.committed()
-        #expect(outcome.followers.map(\.id) == [1, 2, 3])
+        #expect(outcome.waiters.map(\.id) == [1, 2, 3])
         #expect(outcome.issued.map(\.value.programs.all) == [[.nfs, .mountd, .quota]])
         #expect(writer.grantsUnderWay(of: first.client) == 0)
         #expect(writer.isIdle)
@@ -82,25 +82,25 @@ private func guarding(_ ports: ServicePort..., standing: Set<StandingKey> = []) 
     func elementsWantedNoMore() {
         var writer = Self.made()
         writer.desire(guarding(.tcp(1)))
-        #expect(writer.joins(1) == true)
+        #expect(writer.awaitsElements(1) == true)
         writer.desire(guarding())
         #expect(Self.next(&writer) == [])
-        #expect(writer.committed().followers.map(\.id) == [1])
+        #expect(writer.committed().waiters.map(\.id) == [1])
         #expect(writer.isIdle)
     }
 
     @Test("who comes while a transaction is in flight waits for it, or for the one behind it")
     func joinsInFlight() {
         var writer = Self.made()
-        #expect(writer.joins(0) == false)
+        #expect(writer.awaitsElements(0) == false)
         writer.desire(guarding(.tcp(1)))
         _ = Self.next(&writer)
-        #expect(writer.joins(1) == true)
+        #expect(writer.awaitsElements(1) == true)
         writer.desire(guarding())
-        #expect(writer.joins(2) == true)
-        #expect(writer.committed().followers.map(\.id) == [1])
+        #expect(writer.awaitsElements(2) == true)
+        #expect(writer.committed().waiters.map(\.id) == [1])
         #expect(Self.next(&writer) == [.unguardPort(.tcp(1))])
-        #expect(writer.committed().followers.map(\.id) == [2])
+        #expect(writer.committed().waiters.map(\.id) == [2])
         #expect(writer.isIdle)
     }
 
@@ -155,23 +155,23 @@ private func guarding(_ ports: ServicePort..., standing: Set<StandingKey> = []) 
     @Test("many ranges that go are exchanged with all others, few are taken out, and so are the administrator's")
     func exchange() {
         let (old, new) = (Self.ranges(50, at: 0), Self.ranges(50, at: 200))
-        let stands = new.sorted().map(Operation.stand)
+        let stands = new.sorted().map(Operation.addStanding)
         var writer = Self.made(guarding(.tcp(1), standing: old.union(new)))
         writer.desire(guarding(.tcp(1), standing: new))
-        #expect(Self.next(&writer) == [.standAnew] + stands)
+        #expect(Self.next(&writer) == [.replaceStanding] + stands)
         #expect(writer.committed().unstood == old.sorted())
 
         let few = old.sorted().prefix(3)
         writer = Self.made(guarding(.tcp(1), standing: new.union(few)))
         writer.desire(guarding(.tcp(1), standing: new))
-        #expect(Self.next(&writer) == few.map(Operation.unstand))
+        #expect(Self.next(&writer) == few.map(Operation.removeStanding))
 
         writer = TableWriter(shape: TableShape(management: .sets))
         writer.desire(guarding(.tcp(1), standing: old))
         _ = Self.next(&writer)
         _ = writer.committed()
         writer.desire(guarding(.tcp(1), standing: new))
-        #expect(Self.next(&writer) == old.sorted().map(Operation.unstand) + stands)
+        #expect(Self.next(&writer) == old.sorted().map(Operation.removeStanding) + stands)
     }
 
     @Test("standing elements that a remade table lacks are told of")
@@ -218,13 +218,13 @@ private func guarding(_ ports: ServicePort..., standing: Set<StandingKey> = []) 
         #expect(writer.failed(broken, at: now).refused.isEmpty)
         #expect(Self.next(&writer)?.prefix(2) == [.makeTable(TableShape()), .guardPort(.tcp(1))])
         writer.revoke(second)
-        #expect(writer.failed(broken, at: now).refused.map(\.followers) == [[1]])
+        #expect(writer.failed(broken, at: now).refused.map(\.waiters) == [[1]])
         #expect(Self.next(&writer) == nil)
         #expect(
             Self.next(&writer, at: now + .milliseconds(200)) == [
                 .makeTable(TableShape()), .guardPort(.tcp(1)), .revoke(second),
             ])
-        #expect(writer.failed(broken, at: now + .milliseconds(200)).refused.map(\.followers) == [[]])
+        #expect(writer.failed(broken, at: now + .milliseconds(200)).refused.map(\.waiters) == [[]])
         #expect(writer.grantsUnderWay(of: first.client) == 0)
         #expect(Self.next(&writer, at: now + .milliseconds(400))?.count == 3)
         _ = writer.committed()

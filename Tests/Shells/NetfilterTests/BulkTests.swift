@@ -11,9 +11,9 @@ extension KernelTests {
             try inFreshNamespace {
                 let table = try NetfilterTable.made()
                 let keys = (0..<10_000).map { Example.standing(.v4($0 << 8), .v4($0 << 8 | 127)) }
-                #expect(table.commit(keys.map { .stand($0) }) == nil)
+                #expect(table.commit(keys.map { .addStanding($0) }) == nil)
                 #expect(try table.contents().standing == Set(keys))
-                #expect(table.commit(keys.map { .unstand($0) }) == nil)
+                #expect(table.commit(keys.map { .removeStanding($0) }) == nil)
                 #expect(try table.contents().standing == [])
             }
         }

@@ -14,7 +14,8 @@ extension KernelTests {
                     .revoke(Example.grant(Example.client4)), .revoke(Example.grant(Example.client6)),
                     .forget(Example.grant(Example.client4)), .forget(Example.grant(Example.client6)),
                     .unguardPort(Example.nfs), .release(Example.client4), .release(Example.client6),
-                    .unstand(Example.standing(.v4(1), .v4(9))), .unstand(Example.standing(.v6(1), .v6(9))))
+                    .removeStanding(Example.standing(.v4(1), .v4(9))), .removeStanding(Example.standing(.v6(1), .v6(9)))
+                )
                 #expect(failure == nil)
                 #expect(try table.contents() == TableContents())
             }
@@ -316,7 +317,7 @@ extension KernelTests {
 extension Example {
     static let standingKeys = Set(
         operations.compactMap { operation -> StandingKey? in
-            guard case .stand(let key) = operation else { return nil }
+            guard case .addStanding(let key) = operation else { return nil }
             return key
         })
 }
@@ -325,15 +326,15 @@ extension Operation {
     /// What takes away that which the operation makes.
     var undoing: Operation {
         switch self {
-        case .makeTable(let shape), .takeTable(let shape): .deleteTable(name: shape.name)
+        case .makeTable(let shape), .adoptTable(let shape): .deleteTable(name: shape.name)
         case .guardPort(let service): .unguardPort(service)
         case .issue(let key, _, _, _), .issueNew(let key, _, _): .revoke(key)
         case .remember(let key, _, _): .forget(key)
-        case .stand(let key): .unstand(key)
+        case .addStanding(let key): .removeStanding(key)
         case .quarantine(let client, _): .release(client)
         // It ends by itself.
         case .shield(let transport, _): .shield(transport, timeout: .milliseconds(1))
-        case .deleteTable, .unguardPort, .revoke, .forget, .unstand, .standAnew, .release, .unshield: self
+        case .deleteTable, .unguardPort, .revoke, .forget, .removeStanding, .replaceStanding, .release, .unshield: self
         }
     }
 }

@@ -33,8 +33,9 @@ enum Example {
         issue(grant(client4), comment: "nfs of 192.0.2.7"), issue(grant(client6, mountd), timeout: .seconds(60)),
         .remember(grant(client4), timeout: .seconds(7200), comment: "nfs of 192.0.2.7"),
         .remember(grant(client6, mountd), timeout: .seconds(60), comment: ""),
-        .stand(standing(.v4(0x0a00_0000), .v4(0x0aff_ffff))), .stand(standing(.v4(1), .v4(9), mountd)),
-        .stand(standing(client6, client6)), .stand(standing(.v6(2), .v6(IPv6Bits(UInt128.max - 1)), mountd)),
+        .addStanding(standing(.v4(0x0a00_0000), .v4(0x0aff_ffff))), .addStanding(standing(.v4(1), .v4(9), mountd)),
+        .addStanding(standing(client6, client6)),
+        .addStanding(standing(.v6(2), .v6(IPv6Bits(UInt128.max - 1)), mountd)),
         .quarantine(client4, timeout: .seconds(600)), .quarantine(client6, timeout: .seconds(600)),
     ]
 }

@@ -35,18 +35,19 @@ extension KernelTests {
             shape.isOwned = isOwned && management == .guardPorts && NetfilterTable.supportsOwnedTables()
             try inFreshNamespace {
                 let table = try NetfilterTable.made(shape)
-                let stands = (Self.new + [Self.six]).map(Operation.stand)
+                let stands = (Self.new + [Self.six]).map(Operation.addStanding)
                 #expect(table.commit(stands) == nil)
                 let expected = Self.listing()
-                #expect(table.commit([.makeTable(shape)] + Self.old.map(Operation.stand)) == nil)
+                #expect(table.commit([.makeTable(shape)] + Self.old.map(Operation.addStanding)) == nil)
                 for _ in 0..<2 {
                     #expect(
-                        table.commit([.guardPort(Example.nfs), .standAnew] + stands + [.unguardPort(Example.nfs)])
+                        table.commit(
+                            [.guardPort(Example.nfs), .replaceStanding] + stands + [.unguardPort(Example.nfs)])
                             == nil)
                     #expect(Self.listing() == expected)
                 }
                 #expect(try table.contents().standing == Set(Self.new + [Self.six]))
-                #expect(table.commit(.standAnew) == nil)
+                #expect(table.commit(.replaceStanding) == nil)
                 #expect(try table.contents().standing == [])
             }
         }
@@ -55,12 +56,12 @@ extension KernelTests {
         func refused() throws {
             try inFreshNamespace {
                 let table = try NetfilterTable.made()
-                #expect(table.commit(Self.old.map(Operation.stand)) == nil)
+                #expect(table.commit(Self.old.map(Operation.addStanding)) == nil)
                 let overlapping = Example.standing(.v4(10 << 24 + 60), .v4(10 << 24 + 70))
-                let stands = (Self.new + [overlapping]).map(Operation.stand)
-                #expect(table.commit([.standAnew] + stands)?.operation == stands.count)
+                let stands = (Self.new + [overlapping]).map(Operation.addStanding)
+                #expect(table.commit([.replaceStanding] + stands)?.operation == stands.count)
                 #expect(try table.contents().standing == Set(Self.old))
-                #expect(table.commit([.standAnew] + Self.new.map(Operation.stand)) == nil)
+                #expect(table.commit([.replaceStanding] + Self.new.map(Operation.addStanding)) == nil)
                 #expect(try table.contents().standing == Set(Self.new))
                 #expect(!shell("nft list table inet rpcwarden").text.contains("_next"))
             }
@@ -83,12 +84,12 @@ extension KernelTests {
                     [narrow] + Self.ranges(count, at: 10 << 24, service),
                     [wide] + Self.ranges(count, at: 10 << 24 + 64, service),
                 ]
-                #expect(table.commit([.guardPort(service)] + sides[0].map(Operation.stand)) == nil)
+                #expect(table.commit([.guardPort(service)] + sides[0].map(Operation.addStanding)) == nil)
                 let other = try client.socket(to: service, from: "192.0.2.8")
                 _ = Glibc.send(other.descriptor, "x", 1, 0)
                 let sender = try Sender(client.socket(to: service), pauseMicroseconds: 0)
                 for round in 1...4 {
-                    #expect(table.commit([.standAnew] + sides[round % 2].map(Operation.stand)) == nil)
+                    #expect(table.commit([.replaceStanding] + sides[round % 2].map(Operation.addStanding)) == nil)
                 }
                 #expect(sender.stop() > 100)
                 #expect(try table.drops(of: "rpcwarden").guarded == 1, "that of the other client, before")

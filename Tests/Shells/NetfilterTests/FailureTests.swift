@@ -12,8 +12,8 @@ extension KernelTests {
                 let table = try NetfilterTable.made()
                 // 1–9 and 5–12 overlap: the second is refused.
                 let failure = table.commit(
-                    Example.issue(Example.grant(Example.client4)), .stand(Example.standing(.v4(1), .v4(9))),
-                    .stand(Example.standing(.v4(5), .v4(12))), .guardPort(Example.nfs))
+                    Example.issue(Example.grant(Example.client4)), .addStanding(Example.standing(.v4(1), .v4(9))),
+                    .addStanding(Example.standing(.v4(5), .v4(12))), .guardPort(Example.nfs))
                 #expect(failure?.operation == 2)
                 #expect(failure?.errno == EEXIST)
                 #expect(try table.contents() == TableContents())
@@ -88,8 +88,9 @@ extension KernelTests {
             try inFreshNamespace {
                 let table = try NetfilterTable.made()
                 let kept = Example.standing(.v4(1), .v4(9))
-                #expect(table.commit(.stand(kept)) == nil)
-                #expect(table.commit(.unstand(Example.standing(.v4(5), .v4(12))), .guardPort(Example.nfs)) == nil)
+                #expect(table.commit(.addStanding(kept)) == nil)
+                #expect(
+                    table.commit(.removeStanding(Example.standing(.v4(5), .v4(12))), .guardPort(Example.nfs)) == nil)
                 #expect(try table.contents().standing == [kept])
                 #expect(try table.contents().guarded == [Example.nfs])
             }

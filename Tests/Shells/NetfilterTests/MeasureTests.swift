@@ -55,10 +55,12 @@ extension KernelTests {
                 time("commit of 10k issues again", times: 5) { #expect(table.commit(issues) == nil) }
                 time("commit of 1 issue at 10k", times: 5000) { _ = table.commit(transaction) }
                 try time("contents at 10k", times: 5) { _ = try table.contents() }
-                let stands = (0..<10_000).map { Operation.stand(Example.standing(.v4($0 << 8), .v4($0 << 8 | 127))) }
+                let stands = (0..<10_000).map {
+                    Operation.addStanding(Example.standing(.v4($0 << 8), .v4($0 << 8 | 127)))
+                }
                 time("commit of 10k stands") { #expect(table.commit(stands) == nil) }
                 time("commit of 1 stand at 10k", times: 20) {
-                    _ = table.commit(.stand(Example.standing(.v4(1 << 30), .v4(1 << 30))))
+                    _ = table.commit(.addStanding(Example.standing(.v4(1 << 30), .v4(1 << 30))))
                 }
                 time("commit of makeTable") { _ = table.commit(.makeTable(TableShape(grantsMax: 200_000))) }
                 time("commit of makeTable, empty before", times: 20) {

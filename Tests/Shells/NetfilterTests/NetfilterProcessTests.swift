@@ -343,7 +343,7 @@ extension KernelTests {
             "leaves what an earlier run granted where it is, unless its files permit no such grants any more",
             .enabled(if: NetfilterTable.countsElements()),
             arguments: [("", true), ("firewall: {never: [2049]}", false), ("firewall: {keep: 30m}", false)])
-        func leavesGrants(settings: String, stay: Bool) throws {
+        func keepsGrants(settings: String, stay: Bool) throws {
             let files = try Files(settings)
             try inFreshNamespace {
                 var earlier: NetfilterTable? = try .made(TableShape.owned)
@@ -357,12 +357,12 @@ extension KernelTests {
                     pthread_join(thread, nil)
                 }
                 let client = try NetfilterClient(ends.first)
-                #expect(client.commit(transaction(.takeTable(shape(files, client)))) != nil, "nobody has looked")
-                #expect(try client.contents()?.grantsMayStay == stay)
-                let failure = client.commit(transaction(.takeTable(shape(files, client))))
+                #expect(client.commit(transaction(.adoptTable(shape(files, client)))) != nil, "nobody has looked")
+                #expect(try client.contents()?.grantsMayBeKept == stay)
+                let failure = client.commit(transaction(.adoptTable(shape(files, client))))
                 #expect((failure == nil) == stay, "\(failure as Any)")
                 #expect(try client.contents()?.granted.map(\.comment) == ["kept"])
-                #expect(try client.contents()?.grantsMayStay == false, "but once")
+                #expect(try client.contents()?.grantsMayBeKept == false, "but once")
             }
         }
 

@@ -277,8 +277,8 @@ extension KernelTests {
                 let guards = services.map(Operation.guardPort)
                 let range = Example.standing(.v4(0xc000_0200), .v4(0xc000_02ff), services[0])
                 let key = Example.grant(Example.client4, services[1])
-                #expect(try cut(guards + [.stand(range), Example.issue(key)], Set(services)) == 0)
-                #expect(try cut([.unstand(range)], Set(services)) == 1)
+                #expect(try cut(guards + [.addStanding(range), Example.issue(key)], Set(services)) == 0)
+                #expect(try cut([.removeStanding(range)], Set(services)) == 1)
                 #expect(try cut([.revoke(key)], [services[0]]) == 0, "the other port isn't new")
                 // So many that the kernel tells of all flows.
                 let many = Set((0..<20).map { ServicePort(.udp, 2049 + $0) })

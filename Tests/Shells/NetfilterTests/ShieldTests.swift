@@ -24,7 +24,7 @@ extension KernelTests {
                 #expect(try table.drops(of: "rpcwarden") == DropCounts())
 
                 let admitted = Example.standing(.v4(0xc000_0208), .v4(0xc000_0208), portmapper)
-                #expect(table.commit(.stand(admitted), .shield(.udp, timeout: .seconds(30))) == nil)
+                #expect(table.commit(.addStanding(admitted), .shield(.udp, timeout: .seconds(30))) == nil)
                 for _ in 0..<3 { stranger.send(9) }
                 usleep(100_000)
                 #expect(udp.receiveAll() == 0)

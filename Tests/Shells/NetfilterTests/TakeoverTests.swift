@@ -67,9 +67,9 @@ extension KernelTests {
                 let heir = try NetfilterTable()
                 #expect(try heir.claim("rpcwarden"))
                 let found = try read(heir)
-                #expect(found.grantsMayStay)
+                #expect(found.grantsMayBeKept)
                 let others = operations.filter { !grants.contains($0) }
-                #expect(heir.commit([.takeTable(.owned)] + others) == nil)
+                #expect(heir.commit([.adoptTable(.owned)] + others) == nil)
                 #expect(listing() == wanted)
                 let granted = try heir.contents().granted
                 #expect(granted.first { $0.key == Self.key }?.packets == 4)
@@ -85,9 +85,9 @@ extension KernelTests {
                 try orphan(operations: keys.map { Example.issue($0, comment: "old") })
                 let table = try NetfilterTable()
                 #expect(try table.claim("rpcwarden"))
-                #expect(try read(table).grantsMayStay)
+                #expect(try read(table).grantsMayBeKept)
                 let issue = Example.issue(keys[1], timeout: .seconds(99), comment: "new")
-                #expect(table.commit(.takeTable(.owned), .revoke(keys[0]), issue) == nil)
+                #expect(table.commit(.adoptTable(.owned), .revoke(keys[0]), issue) == nil)
                 let granted = try table.contents().granted.sorted { $0.key < $1.key }
                 #expect(granted.map(\.comment) == ["new", "old"])
                 #expect(granted.map(\.timeout) == [.seconds(99), .seconds(3600)])
@@ -100,10 +100,10 @@ extension KernelTests {
                 try orphan()
                 let table = try NetfilterTable()
                 #expect(try table.claim("rpcwarden"))
-                #expect(try read(table).grantsMayStay)
+                #expect(try read(table).grantsMayBeKept)
                 var shape = TableShape(keep: .seconds(7200), grantsMax: 100)
                 shape.isOwned = true
-                #expect(table.commit(.takeTable(shape)) == nil)
+                #expect(table.commit(.adoptTable(shape)) == nil)
                 let listed = shell("nft list set inet rpcwarden granted4").text
                 #expect(listed.contains("size 100\n") && listed.contains("timeout 2h\n"), "\(listed)")
                 #expect(try table.contents().granted.count == 2)
@@ -124,8 +124,8 @@ extension KernelTests {
                 try orphan(command)
                 let table = try NetfilterTable()
                 #expect(try table.claim("rpcwarden"))
-                #expect(try !read(table).grantsMayStay)
-                #expect(table.commit(.takeTable(.owned))?.errno == ESTALE)
+                #expect(try !read(table).grantsMayBeKept)
+                #expect(table.commit(.adoptTable(.owned))?.errno == ESTALE)
                 #expect(table.commit(.makeTable(.owned)) == nil)
                 #expect(try table.contents() == TableContents())
             }
@@ -136,7 +136,7 @@ extension KernelTests {
             try inFreshNamespace {
                 let table = try NetfilterTable.made(.owned)
                 #expect(table.commit(Example.issue(Self.key, comment: "a")) == nil)
-                #expect(try read(table).grantsMayStay)
+                #expect(try read(table).grantsMayBeKept)
                 // Unless it sweeps just then.
                 for _ in 0..<20 {
                     let brief = Example.issue(Example.grant(.v4(7)), timeout: .milliseconds(20))
@@ -144,7 +144,7 @@ extension KernelTests {
                     usleep(30_000)
                     let contents = try read(table)
                     #expect(contents.granted.map(\.key) == [Self.key])
-                    if !contents.grantsMayStay { return }
+                    if !contents.grantsMayBeKept { return }
                 }
                 Issue.record("they were always swept away")
             }
@@ -159,8 +159,8 @@ extension KernelTests {
                     operations: [])
                 let table = try NetfilterTable()
                 #expect(try table.claim("rpcwarden"))
-                #expect(try read(table).grantsMayStay)
-                #expect(table.commit(.takeTable(.owned))?.errno == EEXIST)
+                #expect(try read(table).grantsMayBeKept)
+                #expect(table.commit(.adoptTable(.owned))?.errno == EEXIST)
                 #expect(table.commit(.makeTable(.owned)) == nil)
             }
         }
@@ -190,17 +190,17 @@ extension KernelTests {
             try inFreshNamespace {
                 try orphan()
                 let table = try NetfilterTable()
-                #expect(table.commit(.takeTable(.owned))?.errno == ESTALE, "not read")
-                #expect(try !read(table).grantsMayStay, "not ours yet")
+                #expect(table.commit(.adoptTable(.owned))?.errno == ESTALE, "not read")
+                #expect(try !read(table).grantsMayBeKept, "not ours yet")
                 #expect(try table.claim("rpcwarden"))
-                #expect(try read(table).grantsMayStay)
-                #expect(try !table.contents().grantsMayStay, "nobody asked")
-                #expect(table.commit(.takeTable(.owned))?.errno == ESTALE, "not the last reading")
-                #expect(try read(table).grantsMayStay)
+                #expect(try read(table).grantsMayBeKept)
+                #expect(try !table.contents().grantsMayBeKept, "nobody asked")
+                #expect(table.commit(.adoptTable(.owned))?.errno == ESTALE, "not the last reading")
+                #expect(try read(table).grantsMayBeKept)
                 #expect(table.commit(.guardPort(Example.nfs)) == nil)
-                #expect(table.commit(.takeTable(.owned))?.errno == ESTALE, "changed since")
-                #expect(try read(table).grantsMayStay)
-                #expect(table.commit(.takeTable(.owned)) == nil)
+                #expect(table.commit(.adoptTable(.owned))?.errno == ESTALE, "changed since")
+                #expect(try read(table).grantsMayBeKept)
+                #expect(table.commit(.adoptTable(.owned)) == nil)
             }
         }
 
@@ -218,8 +218,8 @@ extension KernelTests {
                     let table = try NetfilterTable()
                     #expect(try table.claim("rpcwarden"))
                     let contents = try read(table)
-                    #expect(contents.granted.count == 2_001 && contents.grantsMayStay)
-                    #expect(table.commit(.takeTable(.owned), .guardPort(service)) == nil)
+                    #expect(contents.granted.count == 2_001 && contents.grantsMayBeKept)
+                    #expect(table.commit(.adoptTable(.owned), .guardPort(service)) == nil)
                 }
                 let sent = sender.stop()
                 #expect(sent > 1_000)

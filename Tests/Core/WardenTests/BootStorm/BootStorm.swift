@@ -329,7 +329,7 @@ struct BootStorm {
                     violated("\(key) was issued to a stranger")
                     continue
                 }
-            case .quarantine(let client, _) where warden.policy.names(client): violated("\(client) was quarantined")
+            case .quarantine(let client, _) where warden.policy.lists(client): violated("\(client) was quarantined")
             default: break
             }
         }

@@ -15,11 +15,11 @@ struct StormKernel {
             switch operation {
             case .issue(let key, _, _, _), .issueNew(let key, _, _): grants.insert(key)
             case .revoke(let key): grants.remove(key)
-            case .takeTable: (standing, quarantined) = ([], [])
+            case .adoptTable: (standing, quarantined) = ([], [])
             case .makeTable, .deleteTable: (grants, standing, quarantined) = ([], [], [])
-            case .stand(let key): standing.insert(key)
-            case .unstand(let key): standing.remove(key)
-            case .standAnew: standing = []
+            case .addStanding(let key): standing.insert(key)
+            case .removeStanding(let key): standing.remove(key)
+            case .replaceStanding: standing = []
             case .quarantine(let client, _): quarantined.insert(client)
             case .release(let client): quarantined.remove(client)
             case .shield(_, let timeout): shieldedUntil = time + timeout

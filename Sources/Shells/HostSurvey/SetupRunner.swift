@@ -4,7 +4,7 @@ import Portmapper
 import System
 
 /// Carries out a plan, a step at a time, and remembers each before it is done.
-public struct Carrier {
+public struct SetupRunner {
     public struct Failure: Error, CustomStringConvertible {
         public var description: String
     }

@@ -2,7 +2,7 @@ import Glibc
 import System
 
 /// Wakes a thread that waits in poll(): a pipe with a byte in it.
-final class Bell: Sendable {
+final class WakeupPipe: Sendable {
     let descriptor: Int32
     private let writeEnd: Int32
 

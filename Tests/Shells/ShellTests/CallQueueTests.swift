@@ -8,15 +8,15 @@ import Testing
 @testable import RpcbindClient
 
 @Suite("pipeline to rpcbind")
-struct PipelineTests {
+struct CallQueueTests {
     private let start = Instant(nanoseconds: 1_000_000_000)
 
     private func question(_ program: UInt32) -> Question {
         .port(Mapping(program: Program(program), version: 3, protocolNumber: 6, port: 0))
     }
 
-    private func pipeline() -> Pipeline {
-        Pipeline(timeout: .milliseconds(800), firstXID: 0xffff_fffe)
+    private func pipeline() -> CallQueue {
+        CallQueue(timeout: .milliseconds(800), firstXID: 0xffff_fffe)
     }
 
     private func xid(_ message: [UInt8]) -> UInt32 {
@@ -26,7 +26,7 @@ struct PipelineTests {
     @Test("refuses questions when too many wait")
     func full() {
         var pipeline = pipeline()
-        for index in 0..<Pipeline.waitingMax {
+        for index in 0..<CallQueue.waitingMax {
             let isTaken = pipeline.ask(question(UInt32(index)), at: start)
             #expect(isTaken)
         }
@@ -39,7 +39,7 @@ struct PipelineTests {
         var pipeline = pipeline()
         for index in 0..<UInt32(200) { _ = pipeline.ask(question(index), at: start) }
         let sent = pipeline.takeSendable(at: start)
-        #expect(sent.count == Pipeline.inFlightMax)
+        #expect(sent.count == CallQueue.inFlightMax)
         let isExhausted = pipeline.takeSendable(at: start).isEmpty
         #expect(isExhausted)
         let answered = pipeline.replied(xid: xid(sent[0]))
@@ -101,7 +101,7 @@ struct PipelineTests {
 
         _ = pipeline.ask(.registry, at: start)
         _ = pipeline.takeSendable(at: start)
-        now = start + Pipeline.listingTimeMax
+        now = start + CallQueue.listingTimeMax
         pipeline.partArrived(at: now)
         let tooLong = pipeline.takeLate(at: now).questions
         #expect(tooLong == [.registry])

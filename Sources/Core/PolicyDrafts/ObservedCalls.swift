@@ -7,7 +7,7 @@ import Policy
 ///
 /// Learned from are calls that were permitted, and those that observe mode let pass though enforce would have denied
 /// them. What enforce denied was denied on purpose.
-public struct Lessons: Sendable {
+public struct ObservedCalls: Sendable {
     /// Clients times services; forged sources must not fill the memory.
     public static let entriesMax = 262_144
 

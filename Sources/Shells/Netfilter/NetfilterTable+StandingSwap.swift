@@ -14,7 +14,7 @@ import Glibc
 extension NetfilterTable {
     /// In a table that only has sets, the rules are the administrator's.
     func exchangesRules(_ transaction: Transaction) -> Bool {
-        guard transaction.operations.contains(.standAnew) else { return false }
+        guard transaction.operations.contains(.replaceStanding) else { return false }
         do throws(NetfilterError) {
             return try hasRules(transaction.table)
         } catch {
@@ -26,7 +26,7 @@ extension NetfilterTable {
     /// If it fails, some of it may have been done.
     func exchange(_ transaction: Transaction) -> CommitFailure? {
         let ranges = transaction.operations.enumerated().compactMap { index, operation in
-            if case .stand(let key) = operation { (index: index, element: ElementKey(key)) } else { nil }
+            if case .addStanding(let key) = operation { (index: index, element: ElementKey(key)) } else { nil }
         }
         let table = transaction.table
         return fill(table, ranges) { $0.nextName }
@@ -120,8 +120,8 @@ extension NetfilterTable {
 extension Operation {
     fileprivate var isOfRanges: Bool {
         switch self {
-        case .stand, .unstand, .standAnew: true
-        case .makeTable, .takeTable, .deleteTable, .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember,
+        case .addStanding, .removeStanding, .replaceStanding: true
+        case .makeTable, .adoptTable, .deleteTable, .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember,
             .forget, .quarantine, .release, .shield, .unshield:
             false
         }

@@ -9,7 +9,7 @@ import ONCRPC
 ///              ▲                 │ ├──deadline──▶ late
 ///              └──disconnected───┘ └──disconnected a second time──▶ late
 /// ```
-struct Pipeline {
+struct CallQueue {
     struct Sent {
         var question: Question
         var deadline: Instant

@@ -8,30 +8,30 @@ import Portmapper
 ///
 /// Marks that tools can't help leaving: fixed transaction ids, versions that nobody serves, the procedures in the order
 /// of their source code. Anybody may imitate them; they are told as what the source *looks like*, and decide nothing.
-struct ProbeMarks: OptionSet, Hashable, Sendable {
+struct ScannerFingerprint: OptionSet, Hashable, Sendable {
     var rawValue: UInt16
 
     /// nmap's version scan (its probe `RPCCheck`): always the same transaction id, or version 104316.
-    static let nmapProbe = ProbeMarks(rawValue: 1 << 0)
-    static let listsVersion2 = ProbeMarks(rawValue: 1 << 1)
-    static let listsNewer = ProbeMarks(rawValue: 1 << 2)
-    static let listsOverUDP = ProbeMarks(rawValue: 1 << 3)
-    static let asksStatistics = ProbeMarks(rawValue: 1 << 4)
-    static let asksForRemoteCalls = ProbeMarks(rawValue: 1 << 5)
-    static let registers = ProbeMarks(rawValue: 1 << 6)
+    static let nmapProbe = ScannerFingerprint(rawValue: 1 << 0)
+    static let listsVersion2 = ScannerFingerprint(rawValue: 1 << 1)
+    static let listsNewer = ScannerFingerprint(rawValue: 1 << 2)
+    static let listsOverUDP = ScannerFingerprint(rawValue: 1 << 3)
+    static let asksStatistics = ScannerFingerprint(rawValue: 1 << 4)
+    static let asksForRemoteCalls = ScannerFingerprint(rawValue: 1 << 5)
+    static let registers = ScannerFingerprint(rawValue: 1 << 6)
     /// A transaction id made of the time of day: libtirpc over UDP, which rpcinfo, showmount and mount.nfs use.
-    static let timeAsXID = ProbeMarks(rawValue: 1 << 7)
-    static let walksVersions = ProbeMarks(rawValue: 1 << 8)
-    static let looksUpMountd = ProbeMarks(rawValue: 1 << 9)
-    static let looksUpOthers = ProbeMarks(rawValue: 1 << 10)
+    static let timeAsXID = ScannerFingerprint(rawValue: 1 << 7)
+    static let walksVersions = ScannerFingerprint(rawValue: 1 << 8)
+    static let looksUpMountd = ScannerFingerprint(rawValue: 1 << 9)
+    static let looksUpOthers = ScannerFingerprint(rawValue: 1 << 10)
     /// mountd by GETADDR, as showmount does before anything else; a mount begins with nfs.
-    static let findsMountd = ProbeMarks(rawValue: 1 << 11)
+    static let findsMountd = ScannerFingerprint(rawValue: 1 << 11)
     /// The portmapper itself, or version 0 of a program: rpcinfo's way to find out versions.
-    static let feelsForVersions = ProbeMarks(rawValue: 1 << 12)
-    static let listsAddresses = ProbeMarks(rawValue: 1 << 13)
+    static let feelsForVersions = ScannerFingerprint(rawValue: 1 << 12)
+    static let listsAddresses = ScannerFingerprint(rawValue: 1 << 13)
 
     /// What no client does that means to use a service, each alone.
-    static let enumerating: ProbeMarks = [
+    static let enumerating: ScannerFingerprint = [
         .nmapProbe, .listsVersion2, .listsNewer, .asksStatistics, .asksForRemoteCalls, .walksVersions,
         .feelsForVersions,
     ]
