@@ -281,13 +281,8 @@ extension Warden.Asker {
 extension Exchange.Request {
     /// The netid whose registrations answer; version 2 answers from those of IPv4, whatever it is asked over.
     var answeringNetID: NetID? {
-        switch call {
-        case .getPort(let mapping): mapping.transport.map { NetID($0, isIPv4: true) }
-        case .getAddress, .getVersionAddress, .getAddressList: peer.netID
-        case .null, .setMapping, .unsetMapping, .set, .unset, .dump, .callIt, .broadcast, .indirect, .getTime,
-            .universalToTransportAddress, .transportToUniversalAddress, .getStatistics:
-            nil
-        }
+        if case .getPort(let mapping) = call { return mapping.transport.map { NetID($0, isIPv4: true) } }
+        return call.kind == .lookup ? peer.netID : nil
     }
 
     /// The reply, with an address that the client can use: the one it asked, unless the service has one of its own.

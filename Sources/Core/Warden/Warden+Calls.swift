@@ -50,7 +50,7 @@ extension Warden {
     @inline(__always)
     func isLifted(_ reason: DenialReason, of call: PortmapperCall, from peer: Peer) -> Bool {
         settings.mode == .observe && reason.isLiftedByObserving
-            && !(call.isListing && peer.transport == .udp && !isKnown(peer))
+            && !(call.kind == .listing && peer.transport == .udp && !isKnown(peer))
     }
 
     // Inlined, as are some others: docs/HACKING.md, "Rules of the house".
@@ -233,19 +233,5 @@ extension Warden {
         guard netID.isIPv4, let transport = netID.transport, !isVersion2ListMissing else { return .registry }
         return .port(
             Mapping(program: program, version: version, protocolNumber: UInt32(transport.rawValue), port: 0))
-    }
-}
-
-extension PortmapperCall {
-    /// Its answer is a list, longer than any call.
-    fileprivate var isListing: Bool {
-        switch self {
-        case .dump: true
-        case .getAddressList, .null, .set, .unset, .setMapping, .unsetMapping, .getPort, .getAddress,
-            .getVersionAddress, .callIt,
-            .broadcast, .indirect, .getTime, .universalToTransportAddress, .transportToUniversalAddress,
-            .getStatistics:
-            false
-        }
     }
 }

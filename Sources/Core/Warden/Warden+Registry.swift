@@ -68,13 +68,11 @@ extension Warden {
     private mutating func registryArrived(_ id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
         guard let exchange = exchanges[id] else { return }
         let request = exchange.request
-        switch request.call {
-        case .dump, .getAddressList: list(id, request, at: now, into: &actions)
-        case .getPort, .getAddress, .getVersionAddress:
-            lookUpInRegistry(id, request, exchange.unmatched, at: now, into: &actions)
-        case .null, .setMapping, .unsetMapping, .set, .unset, .callIt, .broadcast, .indirect, .getTime,
-            .universalToTransportAddress, .transportToUniversalAddress, .getStatistics:
-            deny(id, .rpcbindDown, at: now, into: &actions)
+        switch request.call.kind {
+        case .listing: list(id, request, at: now, into: &actions)
+        case .lookup where request.call.procedureName == .getAddressList: list(id, request, at: now, into: &actions)
+        case .lookup: lookUpInRegistry(id, request, exchange.unmatched, at: now, into: &actions)
+        case .null, .registration, .remote, .unserved: deny(id, .rpcbindDown, at: now, into: &actions)
         }
     }
 

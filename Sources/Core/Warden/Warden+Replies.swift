@@ -63,7 +63,7 @@ extension Warden {
             let key = FirstPermissions.Key(
                 client: peer.address, program: request.call.subject?.program ?? .portmapper,
                 over: Self.serviceTransport(of: request.call, askedOver: peer.transport),
-                isListing: request.call.isListing)
+                isListing: request.call.kind == .listing || request.call.procedureName == .getAddressList)
             guard firstPermissions.isDue(key, at: now) else {
                 noteEvent(.permitted)
                 return false
@@ -203,17 +203,11 @@ extension Warden {
         guard isKnown(incoming.peer) else {
             return settings.denial.strangers == .authError ? .reply(.authError(.failed)) : .close
         }
-        if case .call(let call) = incoming.content {
-            switch call {
-            // RFC 1833, 2.2.5 and 3.2: no reply where the call can't be made. A stream's calls each have one.
-            case .callIt where incoming.peer.transport == .udp, .broadcast where incoming.peer.transport == .udp:
-                return .close
-            case .callIt, .broadcast, .null, .set, .unset, .setMapping, .unsetMapping, .getPort, .getAddress,
-                .getVersionAddress, .dump,
-                .getAddressList, .indirect, .getTime, .universalToTransportAddress, .transportToUniversalAddress,
-                .getStatistics:
-                break
-            }
+        // RFC 1833, 2.2.5 and 3.2: no reply where the call can't be made. A stream's calls each have one.
+        if case .call(let call) = incoming.content, incoming.peer.transport == .udp,
+            call.procedureName == .callIt || call.procedureName == .broadcast
+        {
+            return .close
         }
         switch (settings.denial.refuse, incoming.content) {
         case (.silence, _): return .close
@@ -224,14 +218,11 @@ extension Warden {
 
     /// As if nothing were registered.
     private static func notRegisteredBody(_ call: PortmapperCall) -> Reply.Body {
-        switch call {
+        switch call.kind {
         // RFC 1833, 2.2.10: an error tells that the program isn't registered.
-        case .indirect, .callIt, .broadcast: .programUnavailable
-        case .null, .getTime, .universalToTransportAddress, .transportToUniversalAddress, .getStatistics:
-            .procedureUnavailable
-        case .set, .unset, .setMapping, .unsetMapping, .getPort, .getAddress, .getVersionAddress, .dump,
-            .getAddressList:
-            .success(notRegistered(call).encoded)
+        case .remote: .programUnavailable
+        case .null, .unserved: .procedureUnavailable
+        case .lookup, .listing, .registration: .success(notRegistered(call).encoded)
         }
     }
 
@@ -268,13 +259,8 @@ extension Warden {
 
     /// What ``decide(_:from:)`` goes by.
     private static func serviceTransport(of call: PortmapperCall, askedOver transport: Transport) -> Transport? {
-        switch call {
-        case .getPort(let mapping): mapping.transport ?? transport
-        case .getAddress, .getVersionAddress: transport
-        case .null, .setMapping, .unsetMapping, .set, .unset, .dump, .callIt, .broadcast, .indirect, .getAddressList,
-            .getTime, .universalToTransportAddress, .transportToUniversalAddress, .getStatistics:
-            nil
-        }
+        if case .getPort(let mapping) = call { return mapping.transport ?? transport }
+        return call.kind == .lookup && call.procedureName != .getAddressList ? transport : nil
     }
 
     private func describe(_ header: CallHeader, in event: inout AuditEvent) {
@@ -282,17 +268,5 @@ extension Warden {
         event.programName = names.name(of: Program(header.program))
         event.version = header.version
         event.procedure = String(header.procedure)
-    }
-}
-
-extension PortmapperCall {
-    fileprivate var isListing: Bool {
-        switch self {
-        case .dump, .getAddressList: true
-        case .null, .setMapping, .unsetMapping, .getPort, .set, .unset, .getAddress, .getVersionAddress, .callIt,
-            .broadcast, .indirect, .getTime, .universalToTransportAddress, .transportToUniversalAddress,
-            .getStatistics:
-            false
-        }
     }
 }

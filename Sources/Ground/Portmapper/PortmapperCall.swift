@@ -145,6 +145,32 @@ public enum PortmapperCall: Hashable, Sendable {
         }
     }
 
+    /// What the call wants, whichever version and form it has.
+    public enum Kind: Sendable {
+        case null
+        /// Where a program is: one address, or all of one version.
+        case lookup
+        /// All that is registered.
+        case listing
+        /// SET and UNSET.
+        case registration
+        /// Another program's procedure, called through the portmapper.
+        case remote
+        /// Procedures that we don't answer: time, the forms of addresses, statistics.
+        case unserved
+    }
+
+    public var kind: Kind {
+        switch self {
+        case .null: .null
+        case .getPort, .getAddress, .getVersionAddress, .getAddressList: .lookup
+        case .dump: .listing
+        case .set, .unset, .setMapping, .unsetMapping: .registration
+        case .callIt, .broadcast, .indirect: .remote
+        case .getTime, .universalToTransportAddress, .transportToUniversalAddress, .getStatistics: .unserved
+        }
+    }
+
     /// The program and version that the call is about, where it is about one.
     public var subject: (program: Program, version: UInt32)? {
         switch self {
