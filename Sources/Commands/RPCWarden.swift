@@ -22,7 +22,7 @@ struct RPCWarden: ParsableCommand {
             Learn.self, Top.self, Guard.self,
         ])
 
-    /// As ``ParsableCommand/main()``, with the exit codes of interface.md.
+    /// As ``ParsableCommand/main()``, with the exit codes of rpcwarden(8).
     static func main() {
         do {
             var command = try parseAsRoot()
@@ -43,7 +43,7 @@ struct RPCWarden: ParsableCommand {
     }
 }
 
-/// interface.md: exit codes.
+/// Exit codes (rpcwarden(8), EXIT STATUS).
 enum ExitStatus {
     static let denied: Int32 = 1
     static let usage: Int32 = 2

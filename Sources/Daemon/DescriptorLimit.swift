@@ -3,7 +3,7 @@ import Glibc
 
 /// How many descriptors this process may open.
 enum DescriptorLimit {
-    /// Raises the soft limit to the hard one, which is there for who knows that select(2) is out of the game.
+    /// Raises the soft limit to the hard one. This is safe, since nothing here uses select(2).
     static func raise() -> Int {
         var limit = current()
         guard limit.rlim_cur < limit.rlim_max else { return Int(clamping: limit.rlim_cur) }

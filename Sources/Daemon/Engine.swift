@@ -202,7 +202,8 @@ final class Engine {
             ?? loop.makeSucceededVoidFuture()
     }
 
-    /// The kernel's announcements are few, and the tick is short enough: invariant 7 allows a second.
+    /// Reads what the kernel announced. The tick is short enough: a flushed table is to be back within a second (HANDBOOK,
+    /// invariant 7).
     func readKernelEvents() {
         guard !netfilter.isBusy, let events = netfilter.readEvents() else { return }
         if let reading = events.reading { updates.reading = reading }
@@ -394,7 +395,7 @@ final class Engine {
     /// Takes the guard away, on purpose.
     func open() -> CommitFailure? { netfilter.commit(warden.opening) }
 
-    /// Only the process goes; what the kernel holds stays. Said twice, the first counts.
+    /// Ends the process alone: what the kernel holds stays. Idempotent.
     func stop(_ detail: String = Engine.guardStays) {
         guard !isStopped else { return }
         isStopped = true

@@ -28,7 +28,7 @@ final class NetfilterClient {
     /// It has, while something else was asked.
     private var events: NetfilterEvents?
 
-    /// How it ended.
+    /// The result of a commit that was begun.
     struct Outcome {
         /// `nil` if the kernel has done all of it.
         var failure: CommitFailure?

@@ -52,7 +52,7 @@ public func serve(configuration: String?) throws {
     let connector = Reexecution.isNeeded ? nil : try ConnectorProcess.start(user: user)
     let load = PolicyLoader().load(configurationPath: configuration)
     let tell = { for diagnostic in load.diagnostics { writeError(diagnostic.description) } }
-    // Invariant 1: without a policy that can be read whole, nothing starts.
+    // HANDBOOK, invariant 1: without a policy that can be read whole, nothing starts.
     guard !load.hasErrors else {
         tell()
         throw ServeError.configuration([])

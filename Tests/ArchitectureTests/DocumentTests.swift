@@ -52,9 +52,9 @@ import Testing
         #expect(Set(names).count == names.count, "\(names.sorted())")
     }
 
-    @Test("the tests that the threat model names exist")
+    @Test("the tests that the threat model and the handbook name exist")
     func threats() throws {
-        let text = try repository.text("docs/THREAT_MODEL.md")
+        let text = try ["docs/THREAT_MODEL.md", "docs/HANDBOOK.md"].map(repository.text).joined(separator: "\n")
         let named = text.matches(of: /`(\w+)`:? “([^”]+)”/).map { (suite: String($0.1), test: String($0.2)) }
         #expect(named.count > 40)
         var sources: [String] = []
@@ -70,6 +70,30 @@ import Testing
         }
     }
 
+    @Test("each invariant is told with a test that shows it, and has its number")
+    func invariants() throws {
+        let rows = try repository.text("docs/HANDBOOK.md").matches(of: /\n\| (\d+) \| \*\*[^|]+\| `/).map {
+            String($0.1)
+        }
+        #expect(rows == (1...11).map(String.init))
+    }
+
+    @Test("ARCHITECTURE stays a page that can be read at once")
+    func length() throws {
+        #expect(
+            try repository.text("docs/ARCHITECTURE.md").split(separator: "\n", omittingEmptySubsequences: false).count
+                <= 150)
+    }
+
+    @Test("one version: what the program says is what packages, changelogs and the spec say")
+    func version() throws {
+        let source = try repository.text("Sources/Daemon/Serve.swift")
+        let version = try #require(source.firstMatch(of: /static let text = "([^"]+)"/)).1
+        #expect(try repository.text("packaging/debian/changelog").hasPrefix("rpcwarden (\(version)"))
+        #expect(try repository.text("packaging/rpcwarden.spec").contains("Version:        \(version)\n"))
+        #expect(try repository.text("CHANGELOG.md").contains("\n## \(version)"))
+    }
+
     @Test("each threat is told with what stops it, what shows that, and what remains")
     func rows() throws {
         let rows = try repository.text("docs/THREAT_MODEL.md").split(separator: "\n").filter { $0.hasPrefix("| T") }
@@ -81,8 +105,16 @@ import Testing
         }
     }
 
-    @Test("links between documents lead somewhere", arguments: documents + ["docs/THREAT_MODEL.md", "SECURITY.md"])
-    func links(document: String) throws {
+    @Test("links between documents lead somewhere")
+    func links() throws {
+        let documents =
+            try repository.files(of: "", ending: ".md") + repository.files(of: "docs", ending: ".md")
+            + repository.files(of: "docs/decisions", ending: ".md") + ["Sources/README.md"]
+        #expect(documents.count > 20)
+        for document in documents { try expectLinks(of: document) }
+    }
+
+    private func expectLinks(of document: String) throws {
         let text = try repository.text(document)
         let folder = repository.root.appendingPathComponent(document).deletingLastPathComponent()
         for match in text.matches(of: /\]\(([^)#]+)(?:#[^)]*)?\)/) where !match.1.contains("://") {

@@ -13,6 +13,12 @@ struct Repository {
         try String(contentsOf: root.appendingPathComponent(path), encoding: .utf8)
     }
 
+    /// The files of a folder, as paths from the root.
+    func files(of folder: String, ending: String) throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: root.appendingPathComponent(folder).path)
+            .filter { $0.hasSuffix(ending) }.sorted().map { folder.isEmpty ? $0 : "\(folder)/\($0)" }
+    }
+
     /// The Swift files below `folder`, as paths from the root.
     func swiftFiles(below folder: String) -> [String] {
         let names = FileManager.default.enumerator(atPath: root.appendingPathComponent(folder).path)?.compactMap {

@@ -104,7 +104,7 @@ extension Lab {
     }
 }
 
-/// interface.md: `grants`. All keys are there, if only as null.
+/// The JSON of `grants`. All keys are there, if only as null.
 struct GrantRow: Decodable, Equatable {
     var client: String
     var transport: String
@@ -119,7 +119,7 @@ struct GrantRow: Decodable, Equatable {
     var service: String { "\(transport)/\(port)" }
 }
 
-/// interface.md: `registry`.
+/// The JSON of `registry`.
 struct RegistryRow: Decodable, Equatable {
     var program: UInt32
     var program_name: String?
@@ -134,7 +134,7 @@ struct RegistryRow: Decodable, Equatable {
     var guardable: Bool
 }
 
-/// interface.md: `status`.
+/// The JSON of `status`.
 struct StatusReport: Decodable {
     struct Rpcbind: Decodable { var reachable: Bool }
     struct Table: Decodable { var intact: Bool }
@@ -147,7 +147,7 @@ struct StatusReport: Decodable {
     var counts: [String: Int]
 }
 
-/// interface.md: audit events.
+/// rpcwarden-audit(5).
 struct AuditRecord: Decodable {
     enum Kind: String, Decodable {
         case permitted, denied, malformed, granted, renewed, expired, revoked, enumeration, quarantined, released

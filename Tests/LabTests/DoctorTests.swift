@@ -4,7 +4,7 @@ import Testing
 extension LabTests {
     @Suite("Doctor")
     struct DoctorTests {
-        /// interface.md: `doctor`.
+        /// The JSON of `doctor`.
         private struct Finding: Decodable {
             var finding: String
             var severity: String

@@ -147,7 +147,7 @@ extension LabTests {
     }
 }
 
-/// interface.md: `denials`.
+/// The JSON of `denials`.
 struct DenialRow: Decodable {
     var client: String
     var reasons: [String]

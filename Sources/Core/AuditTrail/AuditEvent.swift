@@ -1,6 +1,6 @@
 import Addresses
 
-/// One line of the audit log (interface.md: audit events); the shell adds the time.
+/// One line of the audit log (rpcwarden-audit(5)); the shell adds the time.
 public struct AuditEvent: Hashable, Sendable {
     public enum Kind: String, TableKey, Sendable, CaseIterable, BitwiseCopyable {
         case permitted, denied, malformed, granted, renewed, expired, revoked, enumeration, quarantined, released

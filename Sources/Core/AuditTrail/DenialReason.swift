@@ -1,6 +1,6 @@
 import Addresses
 
-/// Why a call is denied (interface.md: reasons of denial).
+/// Why a call is denied (rpcwarden-audit(5), REASONS).
 public enum DenialReason: String, Error, TableKey, Sendable, CaseIterable, BitwiseCopyable {
     case stranger
     case noRule = "no-rule"

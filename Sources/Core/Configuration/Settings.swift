@@ -1,7 +1,7 @@
 import Addresses
 import Firewall
 
-/// All of rpcwarden.yaml, typed; the defaults are those of the contract (interface.md).
+/// All of rpcwarden.yaml, typed; the defaults are those of rpcwarden.yaml(5).
 public struct Settings: Hashable, Sendable {
     public enum Mode: String, Hashable, Sendable, CaseIterable {
         case enforce

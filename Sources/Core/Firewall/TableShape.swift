@@ -1,4 +1,4 @@
-/// The table apart from its elements: what design.md's model leaves to settings.
+/// The table apart from its elements: what settings decide about it.
 public struct TableShape: Hashable, Sendable {
     public enum Management: String, Hashable, Sendable {
         /// Own chain, which drops.

@@ -1,6 +1,6 @@
 /// Other tables, and what the kernel can.
 extension Examination {
-    /// Where our own chain hooks in (docs/ARCHITECTURE.md).
+    /// Where our own chain hooks in (docs/decisions/007-firewall-table.md).
     private static let ownPriority = -10
 
     var otherTables: [Finding] {

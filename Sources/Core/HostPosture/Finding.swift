@@ -1,4 +1,4 @@
-/// Something about the host that should be otherwise (interface.md: `doctor`).
+/// Something about the host that should be otherwise (rpcwarden(8), doctor).
 public struct Finding: Hashable, Sendable, Codable {
     public enum Severity: String, Hashable, Sendable, Codable {
         case high

@@ -39,7 +39,7 @@ public enum NetfilterReply: Hashable, Sendable {
     case failed(String)
 }
 
-/// How it ended to read the files anew.
+/// The result of re-reading the files.
 public enum FileReading: Hashable, Sendable {
     /// The fingerprint of what was found.
     case done(UInt64)

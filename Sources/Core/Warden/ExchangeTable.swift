@@ -1,4 +1,4 @@
-/// The exchanges under way, in places that are used again: found without hashing, for each call does so many times.
+/// The exchanges under way, in a slot map: an id is a generation and a slot, so that an exchange is found without hashing.
 ///
 /// An ``Exchange/ID`` is a serial number and a place, so that a later exchange in the same place is another one, and
 /// younger ones have larger numbers.

@@ -1,7 +1,7 @@
 import Clock
 import Firewall
 
-/// The grants that have ended without anybody's will: their clients' packets bring them back.
+/// Grants that expired or lost their service; their client's next packet revives them.
 ///
 /// An NFSv3 client never asks the portmapper again after its mount; without this its mount would hang. The kernel holds
 /// the same as the sets `remembered4` and `remembered6`, which outlive the daemon.

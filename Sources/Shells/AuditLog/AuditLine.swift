@@ -1,7 +1,7 @@
 import AuditTrail
 import Clock
 
-/// A field of an audit event, in the order of interface.md.
+/// A field of an audit event, in the order of rpcwarden-audit(5).
 struct AuditField {
     enum Value {
         case text(String)

@@ -44,7 +44,7 @@ public final class AuditLog {
     /// Has the file opened anew, as log rotation asks for; where that fails the old one stays in use.
     public func reopen() { writer.reopen() }
 
-    /// Writes what waits, for so long at the most. Said twice, the first counts.
+    /// Writes what waits, for so long at the most. Idempotent.
     public func close(within limit: Duration = closingTime) {
         guard !isClosed else { return }
         isClosed = true

@@ -68,7 +68,7 @@ public struct ControlReply: Codable, Hashable, Sendable {
     }
 }
 
-/// `status` (interface.md).
+/// `status`.
 public struct StatusReport: Codable, Hashable, Sendable {
     public struct Rpcbind: Codable, Hashable, Sendable {
         public var reachable: Bool
@@ -125,7 +125,7 @@ public struct StatusReport: Codable, Hashable, Sendable {
     }
 }
 
-/// One line of `grants` (interface.md); times are RFC 3339, UTC.
+/// One line of `grants`; times are RFC 3339, UTC.
 public struct GrantRow: Codable, Hashable, Sendable {
     public var client: String
     public var transport: String
@@ -159,7 +159,7 @@ public struct GrantRow: Codable, Hashable, Sendable {
     }
 }
 
-/// One line of `registry` (interface.md).
+/// One line of `registry`.
 public struct RegistryRow: Codable, Hashable, Sendable {
     public var program: UInt32
     public var programName: String?
@@ -202,7 +202,7 @@ public struct RegistryRow: Codable, Hashable, Sendable {
     }
 }
 
-/// One line of `denials` (interface.md); times are RFC 3339, UTC.
+/// One line of `denials`; times are RFC 3339, UTC.
 public struct DenialRow: Codable, Hashable, Sendable {
     public var client: String
     public var reasons: [String]

@@ -15,7 +15,7 @@ struct PacketRate {
     /// Of the strangers whom the kernel drops in front of the portmapper: enough to see who floods, and with what.
     static let strangers = Self(packetsPerSecond: 50, burstPackets: 100)
     /// Of admitted packets, in each address family: each renews its grant and is counted, which is some 0.5 µs of work.
-    /// What comes at once comes in front of all that follows: more than these make a short transfer slower.
+    /// A burst takes the slow path first, so larger bursts slow short transfers.
     static let admitted = Self(packetsPerSecond: 10_000, burstPackets: 200)
 }
 

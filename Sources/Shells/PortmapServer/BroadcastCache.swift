@@ -10,7 +10,7 @@ struct BroadcastCache {
     private var last: (address: UInt32, isBroadcast: Bool)?
     private var forgetAt = NIODeadline.uptimeNanoseconds(0)
 
-    /// A host has few addresses; more are somebody's game.
+    /// A host has few addresses. More distinct ones than this mean probing, and the cache is reset.
     static let addressesMax = 256
     /// Addresses change: what is known is asked anew.
     private static let lifetime: TimeAmount = .seconds(10)
