@@ -59,7 +59,7 @@ struct RootOption: ParsableArguments {
         }
         let path = configuration.path ?? (isImage ? root.path + PolicyLoader.configurationPath : nil)
         // A policy in disorder must not keep anybody from looking.
-        let settings = PolicyLoader().load(configurationPath: path).settings
+        let settings = PolicyLoader().settings(configurationPath: path)
         return HostSurvey(root: root, isRunning: !isImage, expected: Expectations(settings))
     }
 }

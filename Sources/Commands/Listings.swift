@@ -6,9 +6,7 @@ import PolicyFile
 
 /// Asks the daemon that the configuration names.
 func askDaemon(_ call: ControlCall, _ configuration: ConfigurationOption) throws -> ControlReply {
-    let load = PolicyLoader().load(configurationPath: configuration.path)
-    // The control socket is all that is needed: a policy in disorder must not keep an operator from looking.
-    let path = load.settings.controlPath
+    let path = PolicyLoader().settings(configurationPath: configuration.path).controlPath
     do {
         let reply = try ControlClient(path: path).ask(call)
         if let failure = reply.failure { throw CommandFailure(message: failure, code: ExitStatus.usage) }
@@ -196,7 +194,7 @@ struct Stop: ParsableCommand {
         do {
             print((try askDaemon(ControlCall(.stop, opens: opens), configuration).changes ?? []).joined())
         } catch var failure as CommandFailure where failure.code == ExitStatus.unreachable && opens {
-            let table = PolicyLoader().load(configurationPath: configuration.path).settings.firewall.table
+            let table = PolicyLoader().settings(configurationPath: configuration.path).firewall.table
             failure.message = (failure.message ?? "") + "; without one, `nft delete table inet \(table)` opens"
             throw failure
         }

@@ -28,7 +28,7 @@ struct Top: ParsableCommand {
         let interval = try period()
         if let count, count < 1 { throw usage("not a number of intervals: \(count); give 1 or more") }
         var source = ActivitySource(
-            path: PolicyLoader().load(configurationPath: configuration.path).settings.controlPath)
+            path: PolicyLoader().settings(configurationPath: configuration.path).controlPath)
         // Whoever can't be reached at the start is not there: exit 3.
         try source.ask()
         if once || count != nil || !Terminal.isThere {

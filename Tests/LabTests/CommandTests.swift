@@ -19,6 +19,19 @@ extension LabTests {
             }
         }
 
+        @Test("read the configuration alone: a policy that never ends keeps no operator waiting")
+        func configurationAlone() throws {
+            try lab.write("policy: \(lab.state)/never.yaml\n", to: "other.yaml")
+            #expect(try lab.exec(.server, "mkfifo", "\(lab.state)/never.yaml").isSuccess)
+            for command in ["status", "grants", "registry", "denials", "doctor"] {
+                let words = [lab.binary, command, "--json", "--config", "\(lab.state)/other.yaml"]
+                let output = try lab.exec(.server, words, seconds: 10)
+                #expect(
+                    (0...1).contains(output.status) && output.text.hasPrefix(command == "status" ? "{" : "["),
+                    "\(output)")
+            }
+        }
+
         @Test("wrong usage ends with 2, help and version with 0")
         func usage() throws {
             for words in [["nonsense"], ["status", "--nonsense"], ["explain"], ["revoke"], ["revoke", "--client"]] {

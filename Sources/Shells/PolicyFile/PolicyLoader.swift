@@ -71,6 +71,14 @@ public struct PolicyLoader: Sendable {
         return loading.finished()
     }
 
+    /// The configuration's settings, as far as they can be read; for commands that only look for the daemon, and must not
+    /// fail or wait because of a policy.
+    public func settings(configurationPath: String? = nil) -> Settings {
+        var loading = Loading(names: ProgramNames())
+        let path = configurationPath ?? defaultConfigurationPath
+        return loading.source(path, isOptional: true).map { ParsedConfiguration($0).settings } ?? Settings()
+    }
+
     /// Reads files of either kind; all policy files among them make one policy. A folder stands for its `*.yaml`.
     ///
     /// A configuration's own policy is not read.
