@@ -21,12 +21,6 @@ final class NetfilterClient {
     /// The answer to ``begin(_:)`` has not come.
     private var isAwaited = false
     private var outcome: Outcome?
-    /// It reads the files anew, and answers between parts of it.
-    private var isReading = false
-    /// The answer to ``askForEvents()`` has not come.
-    private var areEventsAwaited = false
-    /// It has, while something else was asked.
-    private var events: NetfilterEvents?
 
     /// The result of a commit that was begun.
     struct Outcome {
@@ -71,7 +65,6 @@ final class NetfilterClient {
             outcome = Outcome(failure: commit(transaction))
             return
         }
-        if areEventsAwaited { awaitEvents() }
         do {
             try channel.send(NetfilterCall.commit(transaction).encoded)
             isAwaited = true
@@ -128,38 +121,9 @@ final class NetfilterClient {
         guard case .cut = reply else { throw failure(reply) }
     }
 
-    /// What the kernel announced, and how a reading of the files ended; `nil`: ask again later. It doesn't wait for a
-    /// process that reads, for lookups would wait with it.
+    /// What the kernel announced, and how a reading of the files ended; `nil`: there was no answer.
     func readEvents() -> NetfilterEvents? {
-        if areEventsAwaited, channel.isReadable { awaitEvents() }
-        if let events = events.take() { return events }
-        guard isReading else { return received(ask(.events)) }
-        askForEvents()
-        return nil
-    }
-
-    private func askForEvents() {
-        guard !areEventsAwaited, !isAwaited, loss == nil, !isClosed else { return }
-        do {
-            try channel.send(NetfilterCall.events.encoded)
-            areEventsAwaited = true
-        } catch {
-            _ = lose(error)
-        }
-    }
-
-    private func awaitEvents() {
-        areEventsAwaited = false
-        do {
-            events = received(try Self.reply(from: channel))
-        } catch {
-            _ = lose(error)
-        }
-    }
-
-    private func received(_ reply: NetfilterReply) -> NetfilterEvents? {
-        guard case .events(let events) = reply else { return nil }
-        if events.reading != nil { isReading = false }
+        guard case .events(let events) = ask(.events) else { return nil }
         return events
     }
 
@@ -173,7 +137,6 @@ final class NetfilterClient {
     func reload() throws(Failure) {
         let reply = ask(.reload)
         guard case .reloading = reply else { throw failure(reply) }
-        isReading = true
     }
 
     /// Has it judge by what it read.
@@ -202,7 +165,6 @@ final class NetfilterClient {
         if let loss { return .failed(loss) }
         guard !isClosed else { return .failed("the daemon is stopping") }
         if isAwaited { awaitOutcome() }
-        if areEventsAwaited { awaitEvents() }
         do {
             try channel.send(call.encoded)
             return try Self.reply(from: channel)

@@ -10,10 +10,10 @@ import Sandbox
 
 /// The process that alone may change the firewall: does what the network-facing one asks, within the ``Ceiling``.
 ///
-/// It has one thread, no socket but netlink's, and no capability but CAP_NET_ADMIN; it never sees a stranger's byte.
+/// It has no socket but netlink's, and no capability but CAP_NET_ADMIN; it never sees a stranger's byte. One thread serves;
+/// another reads files, so that nobody waits for it.
 final class NetfilterProcess {
     private let channel: Channel
-    private let configuration: String?
     private var settings: Settings
     private let table: NetfilterTable
     private let flows: Flows
@@ -21,13 +21,9 @@ final class NetfilterProcess {
     private let dropLog: DropLog?
     private let features: KernelFeatures
     private var ceiling: Ceiling
-    private var isReadingDue = false
-    /// How the last reading of the files ended, until it is told.
-    private var reading: FileReading?
-    /// What it found, until it is in force.
+    private let reader: FileReader
+    /// What the last reading of the files found, until it is in force.
     private var fresh: (settings: Settings, ceiling: Ceiling)?
-    /// Why a call could not be answered, or wasn't one, while the files were read.
-    private var fault: (any Error)?
     /// The elements that an earlier run left have been read.
     private var hasInherited = false
     /// Ports of the table that was found, which a table that is taken over guarded all the time.
@@ -69,8 +65,14 @@ final class NetfilterProcess {
             if let user { try Privileges.become(user) }
             try Privileges.keep(only: .netAdmin)
             try Privileges.endWithParent(parent)
-            let process = try NetfilterProcess(load, configuration: configuration, channel)
-            try restrict()
+            let process = try NetfilterProcess(load, configuration: configuration, channel) {
+                try restrictFiles()
+            } restrictCalls: {
+                _ = try Privileges.onlyNetfilterCalls()
+            }
+            if try !Privileges.onlyNetfilterCalls() {
+                writeError("rpcwarden: this kernel has no seccomp filters; going on without")
+            }
             try process.serve()
             return 0
         } catch Channel.Failure.ended {
@@ -90,17 +92,18 @@ final class NetfilterProcess {
         }
     }
 
-    /// From here on it needs no new socket, and of files only to read.
-    private static func restrict() throws(SandboxError) {
-        let readsOnly = try Privileges.onlyReadFiles()
-        let callsFew = try Privileges.onlyNetfilterCalls()
-        if !readsOnly { writeError("rpcwarden: this kernel has no Landlock; going on without") }
-        if !callsFew { writeError("rpcwarden: this kernel has no seccomp filters; going on without") }
+    private static func restrictFiles() throws(SandboxError) {
+        if try !Privileges.onlyReadFiles() { writeError("rpcwarden: this kernel has no Landlock; going on without") }
     }
 
-    init(_ load: LoadResult, configuration: String?, _ channel: Channel) throws {
+    /// - Parameters:
+    ///   - restrictFiles: every socket is made: from here on it needs of files only to read.
+    ///   - restrictCalls: said by the thread that reads them.
+    init(
+        _ load: LoadResult, configuration: String?, _ channel: Channel, restrictFiles: () throws -> Void = {},
+        restrictCalls: @escaping @Sendable () throws -> Void = {}
+    ) throws {
         self.channel = channel
-        self.configuration = configuration
         table = try NetfilterTable()
         flows = try Flows()
         monitor = try TableMonitor(table: load.settings.firewall.table, ownPortID: table.portID)
@@ -110,8 +113,12 @@ final class NetfilterProcess {
             ownsTables: NetfilterTable.supportsOwnedTables(), logsDrops: dropLog != nil)
         settings = load.settings.fitted(to: features)
         ceiling = Ceiling(settings: settings, rules: load.rules)
+        try restrictFiles()
+        reader = try FileReader(configuration: configuration, features, restrict: restrictCalls)
         try followChanges()
     }
+
+    deinit { reader.close() }
 
     /// Without NFLOG the guard works, but expired grants don't come back and probes aren't seen.
     private static func dropLog(_ settings: Settings.Firewall) -> DropLog? {
@@ -127,10 +134,7 @@ final class NetfilterProcess {
     /// Until the other process is gone.
     func serve() throws {
         try channel.send(NetfilterReply.ready(features).encoded)
-        while true {
-            try answerNext()
-            if isReadingDue { try readFiles() }
-        }
+        while true { try answerNext() }
     }
 
     private func answerNext() throws {
@@ -139,14 +143,6 @@ final class NetfilterProcess {
         let reply = answer(call).encoded
         try channel.send(reply)
         if message.count + reply.count > Self.largeMessageBytes { Memory.trimHeap() }
-    }
-
-    private func answerWaiting() {
-        do {
-            while fault == nil, channel.isReadable { try answerNext() }
-        } catch {
-            fault = error
-        }
     }
 
     private func answer(_ call: NetfilterCall) -> NetfilterReply {
@@ -162,7 +158,8 @@ final class NetfilterProcess {
             case .events: return .events(events())
             case .drops: return .drops(try table.drops(of: settings.firewall.table))
             case .reload:
-                isReadingDue = true
+                fresh = nil
+                reader.request(inForce: settings)
                 return .reloading
             case .enforce: return try enforce()
             }
@@ -219,10 +216,11 @@ final class NetfilterProcess {
     }
 
     private func events() -> NetfilterEvents {
-        defer { reading = nil }
+        let result = reader.takeResult()
+        if let result { fresh = result.fresh }
         return NetfilterEvents(
             unsettled: table.settle(), changes: monitor.readEvents(), packets: dropLog?.readEvents() ?? [],
-            reading: reading)
+            reading: result?.reading)
     }
 
     /// Nobody else changes a table that is ours alone.
@@ -239,25 +237,7 @@ final class NetfilterProcess {
         return contents
     }
 
-    /// Nobody's word but the files' raises the ceiling. What is asked meanwhile is answered under the old one: a lookup
-    /// may wait for it.
-    private func readFiles() throws {
-        isReadingDue = false
-        fresh = nil
-        let load = PolicyLoader().load(configurationPath: configuration, pausing: answerWaiting)
-        answerWaiting()
-        if let fault { throw fault }
-        guard !load.hasErrors else {
-            let why = load.diagnostics.first { $0.severity == .error }?.description
-            reading = .refused(why ?? "no reason given")
-            return
-        }
-        let settings = settings.changedLive(to: load.settings.fitted(to: features))
-        fresh = (settings, Ceiling(settings: settings, rules: load.rules, pausing: answerWaiting))
-        if let fault { throw fault }
-        reading = .done(load.fingerprint)
-    }
-
+    /// Nobody's word but the files' raises the ceiling.
     private func enforce() throws(NetfilterError) -> NetfilterReply {
         guard let fresh else { return .failed("nothing was read anew") }
         self.fresh = nil

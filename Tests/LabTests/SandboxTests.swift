@@ -81,7 +81,7 @@ extension LabTests {
             for process in [front, netfilter, connector] {
                 #expect(process["NoNewPrivs"] == "1" && process["Seccomp"] == "2", "\(process)")
             }
-            #expect(netfilter["Threads"] == "1", "\(netfilter)")
+            #expect(netfilter["Threads"] == "2", "one serves, one reads files: \(netfilter)")
             #expect(front["Name"] == "rpcwarden" && netfilter["Name"] == "rpcwarden-nft")
             // Root started it.
             for process in [front, netfilter, connector] {
@@ -91,9 +91,9 @@ extension LabTests {
                 }
                 #expect(process["Groups"] == "")
             }
-            // Standard input, output, error; the channel's two; table, addresses, flows, monitor, drop log.
+            // Standard input, output, error; the channel's two; table, addresses, flows, monitor, drop log; the reader's two.
             let descriptors = try Processes.descriptors(processes.netfilter)
-            #expect(descriptors.count == 10, "\(descriptors)")
+            #expect(descriptors.count == 12, "\(descriptors)")
             // Standard input, output, error; its channel.
             #expect(try Processes.descriptors(processes.connector).count == 4)
             let inet = try lab.exec(.server, "ss", "-lntupH")

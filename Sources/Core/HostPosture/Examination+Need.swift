@@ -106,7 +106,9 @@ extension Examination {
     }
 
     private var idle: Finding {
-        inUse("rpcbind is enabled, but doesn't run now (\(state))", "Nothing registered needs rpcbind; it starts at the next boot.")
+        inUse(
+            "rpcbind is enabled, but doesn't run now (\(state))",
+            "Nothing registered needs rpcbind; it starts at the next boot.")
     }
 
     private func inUse(_ what: String, _ why: String) -> Finding {

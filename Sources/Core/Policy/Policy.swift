@@ -62,11 +62,7 @@ public struct Policy: Sendable {
     private var rangesStanding = StandingRanges([]) { _ in [] }
 
     /// Compiles `rules`; `addresses` holds what each host name of theirs resolves to.
-    ///
-    /// - Parameter pause: called every now and then, by a process that has other work to do meanwhile.
-    public init(
-        rules: [Rule] = [], addresses: [String: [IPAddress]] = [:], pausing pause: () -> Void = {}
-    ) {
+    public init(rules: [Rule] = [], addresses: [String: [IPAddress]] = [:]) {
         self.rules = rules
         var classes = [ClientClass()]
         var numbers: [[Int]: Int] = [[]: 0]
@@ -77,9 +73,7 @@ public struct Policy: Sendable {
             return classes.count - 1
         }
         let boundaries = Self.boundaries(of: rules, addresses)
-        pause()
         ipv4 = IntervalMap(boundaries.ipv4, classOf: classOf)
-        pause()
         ipv6 = IntervalMap(boundaries.ipv6, classOf: classOf)
         self.classes = classes
         for key in Self.standingKeys(of: rules) { standing[key] = standingRanges(of: key) }

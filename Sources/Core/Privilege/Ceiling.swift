@@ -61,21 +61,15 @@ public struct Ceiling: Sendable {
     /// No name has more addresses than this in force: `HostNames.addressesMax`.
     static let addressesOfNameMax = 64
 
-    /// - Parameters:
-    ///   - settings: with what this kernel can't do already taken out.
-    ///   - pause: called every now and then, by a process that has other work to do meanwhile.
-    public init(settings: Settings, rules: [Rule], pausing pause: () -> Void = {}) {
+    /// - Parameter settings: with what this kernel can't do already taken out.
+    public init(settings: Settings, rules: [Rule]) {
         shape = settings.tableShape
         never = settings.firewall.never
         let opening = rules.filter { $0.open != .never }
         // Exceptions of host names aren't known here, so nobody is excepted by them.
-        let policy = Policy(rules: opening.map(\.withoutHostExceptions), pausing: pause)
-        pause()
+        let policy = Policy(rules: opening.map(\.withoutHostExceptions))
         clients = Dictionary(
-            uniqueKeysWithValues: Transport.allCases.map {
-                defer { pause() }
-                return ($0, AddressRanges(policy.clients(over: $0)))
-            })
+            uniqueKeysWithValues: Transport.allCases.map { ($0, AddressRanges(policy.clients(over: $0))) })
         hostAddressesMax = Set(opening.flatMap(\.hostNames)).count * Self.addressesOfNameMax
     }
 

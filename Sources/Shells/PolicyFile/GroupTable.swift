@@ -28,12 +28,10 @@ struct GroupTable<Member: Hashable> {
     private(set) var names: [String] = []
     private var expansions: [String: [Member]] = [:]
     private var expandedCount = 0
-    private let pauses: Pauses
 
-    init(kind: String, literal: Syntax<Member>, _ pauses: Pauses) {
+    init(kind: String, literal: Syntax<Member>) {
         self.kind = kind
         self.literal = literal
-        self.pauses = pauses
     }
 
     mutating func add(_ name: String, _ terms: [Term], at location: Location, _ findings: inout Findings) {
@@ -86,7 +84,6 @@ struct GroupTable<Member: Hashable> {
         seen.reserveCapacity(terms.count)
         members.reserveCapacity(terms.count)
         for term in terms {
-            pauses.step()
             for member in expansion(of: term, within: path, &findings) where seen.insert(member).inserted {
                 members.append(member)
             }

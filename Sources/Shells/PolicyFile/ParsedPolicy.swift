@@ -8,12 +8,10 @@ public struct ParsedPolicy: Sendable {
     public private(set) var rules: [Rule] = []
     public private(set) var diagnostics: [Diagnostic] = []
 
-    public init(_ files: [SourceFile], names: ProgramNames, pausing pause: @escaping () -> Void = {}) {
-        var reader = PolicyReader(names: names, Pauses(pause))
+    public init(_ files: [SourceFile], names: ProgramNames) {
+        var reader = PolicyReader(names: names)
         for file in files { reader.read(file) }
-        pause()
         reader.finish()
-        pause()
         if !reader.findings.diagnostics.hasErrors {
             rules = reader.rules
             reader.warn(of: rules, files)

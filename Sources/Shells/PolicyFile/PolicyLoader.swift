@@ -37,12 +37,8 @@ public struct PolicyLoader: Sendable {
     /// Reads the configuration, and the policy that it names.
     ///
     /// Without a path the default one is read, which may be missing: everything in it is optional. The policy may not.
-    ///
-    /// - Parameter pause: called every now and then, by a process that has other work to do meanwhile.
-    public func load(
-        configurationPath: String? = nil, pausing pause: @escaping () -> Void = {}
-    ) -> LoadResult {
-        var loading = Loading(names: programNames, pause)
+    public func load(configurationPath: String? = nil) -> LoadResult {
+        var loading = Loading(names: programNames)
         let path = configurationPath ?? defaultConfigurationPath
         var policyLocation = Location(file: path, line: 1, column: 1)
         if let source = loading.source(path, isOptional: configurationPath == nil) {
@@ -114,13 +110,9 @@ public struct PolicyLoader: Sendable {
 /// A load under way.
 private struct Loading {
     var result = LoadResult()
-    private let pause: () -> Void
     private var fingerprint = Fingerprint()
 
-    init(names: ProgramNames, _ pause: @escaping () -> Void = {}) {
-        self.pause = pause
-        result.programNames = names
-    }
+    init(names: ProgramNames) { result.programNames = names }
 
     mutating func source(_ path: String, name: String? = nil, isOptional: Bool = false) -> SourceFile? {
         do throws(Errno) {
@@ -171,7 +163,7 @@ private struct Loading {
 
     mutating func parse(_ files: [SourceFile]) {
         guard !files.isEmpty else { return }
-        let policy = ParsedPolicy(files, names: result.programNames, pausing: pause)
+        let policy = ParsedPolicy(files, names: result.programNames)
         result.rules = policy.rules
         result.diagnostics += policy.diagnostics
     }

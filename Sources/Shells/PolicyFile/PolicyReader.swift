@@ -10,7 +10,6 @@ struct PolicyReader {
     }
 
     private let names: ProgramNames
-    private let pauses: Pauses
     private var clients: GroupTable<ClientTerm>
     private var programs: GroupTable<ProgramTerm>
     private var drafts: [Draft] = []
@@ -18,17 +17,15 @@ struct PolicyReader {
     private(set) var findings = Findings()
     private(set) var rules: [Rule] = []
 
-    init(names: ProgramNames, _ pauses: Pauses) {
+    init(names: ProgramNames) {
         self.names = names
-        self.pauses = pauses
-        clients = GroupTable(kind: "clients", literal: .client(groups: []), pauses)
-        programs = GroupTable(kind: "programs", literal: .program(names: names, groups: []), pauses)
+        clients = GroupTable(kind: "clients", literal: .client(groups: []))
+        programs = GroupTable(kind: "programs", literal: .program(names: names, groups: []))
     }
 
     mutating func read(_ file: SourceFile) {
         firstFile = firstFile ?? file
-        guard let root = YAMLDocument.root(of: file, &findings, pauses) else { return }
-        pauses.pause()
+        guard let root = YAMLDocument.root(of: file, &findings) else { return }
         guard case .mapping(let entries) = root.content else {
             findings.error("expected clients, programs and rules, found \(root.kind)", at: root.location)
             return

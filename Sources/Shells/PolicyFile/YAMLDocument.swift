@@ -12,14 +12,11 @@ struct YAMLDocument: ~Copyable {
 
     private var events: YAMLEvents
     private let file: String
-    private let pauses: Pauses
     private var nodes = 0
     private var findings = Findings()
 
     /// The document's root; `nil` if it is empty, or if it was refused as a whole.
-    static func root(
-        of source: SourceFile, _ findings: inout Findings, _ pauses: Pauses = Pauses()
-    ) -> YAMLNode? {
+    static func root(of source: SourceFile, _ findings: inout Findings) -> YAMLNode? {
         guard source.bytes.count <= SourceFile.bytesMax else {
             findings.error(
                 "the file is longer than \(SourceFile.bytesMax >> 20) MiB",
@@ -27,7 +24,7 @@ struct YAMLDocument: ~Copyable {
             return nil
         }
         do throws(YAMLFault) {
-            var document = YAMLDocument(events: try YAMLEvents(source.bytes), file: source.path, pauses)
+            var document = YAMLDocument(events: try YAMLEvents(source.bytes), file: source.path)
             let root = document.read(source.bytes)
             findings.append(document.findings.diagnostics)
             return root
@@ -37,10 +34,9 @@ struct YAMLDocument: ~Copyable {
         }
     }
 
-    private init(events: consuming YAMLEvents, file: String, _ pauses: Pauses) {
+    private init(events: consuming YAMLEvents, file: String) {
         self.events = events
         self.file = file
-        self.pauses = pauses
     }
 
     private mutating func read(_ bytes: [UInt8]) -> YAMLNode? {
@@ -75,7 +71,6 @@ struct YAMLDocument: ~Copyable {
     private mutating func node(from event: YAMLEvent, depth: Int) throws(YAMLFault) -> YAMLNode {
         let place = location(event.line, event.column)
         nodes += 1
-        pauses.step()
         guard nodes <= Self.nodesMax else { throw fault("more than \(Self.nodesMax) values in one file", event) }
         guard depth <= Self.depthMax else { throw fault("nested deeper than \(Self.depthMax) levels", event) }
         if event.hasAnchor { findings.error("anchors (&) are not supported", at: place, hint: "write the value out") }

@@ -21,6 +21,7 @@ extension KernelTests {
         private final class Files {
             let folder = "/tmp/netfilter-process.\(getpid())"
             var configuration: String { folder + "/rpcwarden.yaml" }
+            var policyPath: String { folder + "/policy.yaml" }
 
             init(_ settings: String = "", policy: String = policy) throws {
                 _ = shell("rm -rf \(folder); mkdir \(folder)")
@@ -222,56 +223,26 @@ extension KernelTests {
             }
         }
 
-        /// A client, and the process that it talks to: the answers may be given before they are asked for.
-        private func withAnswers(_ body: (NetfilterClient, (NetfilterReply...) throws -> Void, Channel) throws -> Void)
-            throws
-        {
-            let ends = try Channel.pair(messageBytesMax: MessageLimits.messageBytesMax, waitMax: .seconds(10))
-            defer {
-                ends.first.close()
-                ends.second.close()
-            }
-            let answer = { (replies: NetfilterReply...) in for reply in replies { try ends.second.send(reply.encoded) }
-            }
-            try answer(.ready(KernelFeatures(ownsTables: true, logsDrops: true)), .reloading)
-            let client = try NetfilterClient(ends.first)
-            try client.reload()
-            _ = try ends.second.receive()
-            try body(client, answer, ends.second)
-        }
-
-        @Test("isn't waited for while it reads the files, when it is asked what happened")
-        func isNotWaitedFor() throws {
-            try withAnswers { client, answer, process in
-                #expect(client.readEvents() == nil && client.readEvents() == nil)
-                #expect(try process.receive() == NetfilterCall.events.encoded)
-                #expect(!process.isReadable, "asked once")
-                let told = NetfilterEvents(reading: .done(7))
-                try answer(.events(told))
-                #expect(client.readEvents() == told)
-                try answer(.events(NetfilterEvents()))
-                #expect(client.readEvents() == NetfilterEvents(), "it has read them, and is waited for")
-            }
-        }
-
-        @Test("what happened isn't lost where something else is asked before it is told")
-        func asksMeanwhile() throws {
-            let told = NetfilterEvents(reading: .refused("why"))
-            try withAnswers { client, answer, _ in
-                #expect(client.readEvents() == nil)
-                var drops = DropCounts()
-                drops.strangers = 3
-                try answer(.events(told), .drops(drops))
-                #expect(try client.drops() == drops)
-                #expect(client.readEvents() == told)
-            }
-            try withAnswers { client, answer, _ in
-                #expect(client.readEvents() == nil)
-                try answer(.events(told), .committed(nil))
-                client.begin(transaction(.guardPort(Example.nfs)))
-                #expect(client.isBusy)
-                #expect(try #require(client.takeOutcome()).failure == nil)
-                #expect(client.readEvents() == told && client.loss == nil)
+        @Test("a file that doesn't end keeps nobody waiting, and counts once it has ended")
+        func endlessFile() throws {
+            let files = try Files()
+            try withProcess(files) { client, _ in
+                #expect(client.commit(transaction(.makeTable(shape(files, client)))) == nil)
+                #expect(unlink(files.policyPath) == 0 && mkfifo(files.policyPath, 0o600) == 0)
+                try client.reload()
+                for _ in 0..<20 {
+                    #expect(client.commit(transaction(Example.issue(Self.inPolicy))) == nil)
+                    #expect(try #require(client.readEvents()).reading == nil)
+                }
+                let descriptor = open(files.policyPath, O_WRONLY)
+                let text = "rules: [{name: b, from: [8.8.8.8], to: [mountd]}]"
+                #expect(write(descriptor, text, text.utf8.count) == text.utf8.count)
+                close(descriptor)
+                var reading: FileReading?
+                while reading == nil, client.loss == nil { reading = client.readEvents()?.reading }
+                try client.enforce()
+                #expect(client.commit(transaction(Example.issue(Self.outside))) == nil)
+                #expect(client.commit(transaction(Example.issue(Self.inPolicy))) != nil)
             }
         }
 
