@@ -70,9 +70,8 @@ final class NetfilterProcess {
             } restrictCalls: {
                 _ = try Privileges.onlyNetfilterCalls()
             }
-            if try !Privileges.onlyNetfilterCalls() {
-                writeError("rpcwarden: this kernel has no seccomp filters; going on without")
-            }
+            let callsFew = try Privileges.onlyNetfilterCalls()
+            if !callsFew { writeError("rpcwarden: this kernel has no seccomp filters; going on without") }
             try process.serve()
             return 0
         } catch Channel.Failure.ended {
@@ -93,7 +92,8 @@ final class NetfilterProcess {
     }
 
     private static func restrictFiles() throws(SandboxError) {
-        if try !Privileges.onlyReadFiles() { writeError("rpcwarden: this kernel has no Landlock; going on without") }
+        let readsOnly = try Privileges.onlyReadFiles()
+        if !readsOnly { writeError("rpcwarden: this kernel has no Landlock; going on without") }
     }
 
     /// - Parameters:
