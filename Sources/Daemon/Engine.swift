@@ -49,11 +49,11 @@ final class Engine {
     private var pending: [Action] = []
     /// The memory of actions that were performed, for the next.
     private var spare: [Action] = []
-    /// Whose flows are to be cut when what is under way is done.
+    /// Clients whose flows are cut once the commit under way is done, by service.
     private var cuts: [ServicePort: Set<AddressRange>] = [:]
     /// What would wait for the kernel.
     private var postponed: [Action] = []
-    /// Who waits for the kernel's longest work.
+    /// Those that wait for a long commit.
     private var quiet: [EventLoopPromise<Void>] = []
     private var isRunning = false
     private var isReady = false
@@ -224,7 +224,7 @@ final class Engine {
         kill(getpid(), SIGTERM)
     }
 
-    /// Whom the kernel drops in front of us is denied, and counted.
+    /// Counts strangers that the kernel dropped while the portmapper is shielded: they count as denied.
     private func countDrops() {
         let now = HostClock.now()
         guard warden.isShielded(at: now), now >= nextCount || isStopped, !netfilter.isBusy else { return }

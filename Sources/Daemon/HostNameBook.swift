@@ -9,7 +9,7 @@ import Policy
 /// A name takes half a minute where no name server answers, so several are asked for at once; names that were not resolved
 /// the last time leave some places to the others.
 final class HostNameBook {
-    /// Who is asked; both answer on the book's event loop.
+    /// Asks the connector. Both futures complete on the book's event loop.
     struct Resolver {
         /// Fails with whatever is to be told.
         var addresses: (_ name: String) -> EventLoopFuture<[IPAddress]>
@@ -32,7 +32,7 @@ final class HostNameBook {
     /// The same, to look one up.
     private var queued: Set<String> = []
     private var asking: Set<String> = []
-    /// Whose lifetime is to be asked for, and is asked for.
+    /// Names whose lifetime is unknown, and those whose lifetime is being asked for.
     private var ageless: [String] = []
     private var learning: Set<String> = []
     /// How often in a row a name could not be resolved.

@@ -11,7 +11,7 @@ import Privilege
 /// ```
 /// What is asked for meanwhile follows.
 struct PolicyUpdates {
-    /// Who waits for a reload that has not begun.
+    /// Callers of reloads that have not begun.
     var asked: [EventLoopPromise<[String]>] = []
     /// A host name has other addresses than the policy was compiled with.
     var areNamesStale = false

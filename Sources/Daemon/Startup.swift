@@ -33,7 +33,7 @@ struct Belongings {
 /// From the rights that the daemon is started with to those that it keeps.
 struct Startup {
     let settings: Settings
-    /// Whom the process becomes, if it is root's; otherwise it has been started as the right one.
+    /// The user that the process becomes if root started it; `nil` if it runs as the right user already.
     let user: ServiceUser?
 
     /// As messages name whoever must be able to read and write.

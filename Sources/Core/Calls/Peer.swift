@@ -1,7 +1,7 @@
 import Addresses
 import Portmapper
 
-/// Who asks, how, and at which of our addresses.
+/// The caller: its address and port, the transport, and the address of ours that it asked.
 public struct Peer: Hashable, Sendable {
     public var address: IPAddress
     public var port: UInt16

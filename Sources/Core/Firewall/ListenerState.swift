@@ -2,7 +2,7 @@
 public struct ListenerSocket: Hashable, Sendable {
     /// The kernel's number for the socket: no other of this boot has it.
     public var cookie: UInt64
-    /// Who made it.
+    /// The user that made the socket.
     public var uid: UInt32
     public var ipv4: Bool
     public var ipv6: Bool

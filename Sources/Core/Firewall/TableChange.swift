@@ -10,7 +10,7 @@ public enum TableChange: Hashable, Sendable {
         public var what: What
         /// Whether we did it ourselves.
         public var isOwn: Bool
-        /// Who did it.
+        /// The process that did it.
         public var writer: Writer?
 
         public init(table: String, what: What, isOwn: Bool, writer: Writer? = nil) {

@@ -93,7 +93,7 @@ public struct Policy: Sendable {
         !classes[classNumber(of: client)].rules.isEmpty
     }
 
-    /// Whom the rules name: disjoint, ascending within each family.
+    /// The clients that the rules name: disjoint ranges, ascending within each family.
     public var named: [AddressRange] {
         ranges { !classes[$0].rules.isEmpty }
     }
@@ -210,7 +210,7 @@ extension Policy {
         }
     }
 
-    /// Whom a rule excepts must be known before it permits anybody.
+    /// A rule permits nobody until the clients that it excepts are known.
     private static func canExcept(_ rule: Rule, _ addresses: [String: [IPAddress]]) -> Bool {
         rule.except.allSatisfy { term in
             if case .host(let name) = term { addresses[name] != nil } else { true }

@@ -20,7 +20,7 @@ public enum Opening: String, Hashable, Sendable, Comparable, CaseIterable {
     public static func < (left: Self, right: Self) -> Bool { left.strength < right.strength }
 }
 
-/// Whom a rule names: addresses, or a host name that is resolved outside.
+/// A client that a rule names: addresses, or a host name that is resolved outside.
 public enum ClientTerm: Hashable, Sendable {
     case prefix(Prefix)
     case host(String)

@@ -1,6 +1,6 @@
 import Addresses
 
-/// Whom an entry of exports(5) names (exports(5), Machine Name Formats).
+/// The clients that an entry of exports(5) names (exports(5), Machine Name Formats).
 public enum ExportClient: Hashable, Sendable {
     public enum World: Hashable, Sendable {
         /// `*`.

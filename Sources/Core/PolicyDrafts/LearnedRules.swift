@@ -93,7 +93,7 @@ struct LearnedRules {
         }
     }
 
-    /// Whom the rules so far name, or those of them that list.
+    /// The clients that the rules so far name, or that those of them name which permit listings.
     private func named(byListing: Bool) -> Policy {
         let terms = programs.keys.filter { $0.lists || !byListing }.flatMap(\.prefixes).map(ClientTerm.prefix)
         let place = Location(file: "", line: 1, column: 1)

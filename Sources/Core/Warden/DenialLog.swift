@@ -3,7 +3,7 @@ import AuditTrail
 import Calls
 import Clock
 
-/// Who was denied what: the sources of denials, in bounded memory and without an allocation for each.
+/// The sources of denials and what each was denied, in bounded memory and without an allocation for each.
 ///
 /// When all places are taken, a few neighbours are looked at and the least of them goes: the one with the fewest
 /// denials, the oldest of equals. So a flood from forged addresses, each seen once, doesn't push out who asks on and on.
@@ -110,7 +110,7 @@ struct DenialLog: Sendable {
     static let sourcesMax = 8192
     static let programsOfEnumeration = 4
     static let versionsOfAWalk = 4
-    /// Who has a whole /64 must not fill the kernel's set with it; its rate is limited all the same.
+    /// A source with a whole /64 must not fill the kernel's set with its addresses. Its rate is limited all the same.
     static let quarantinedOfSourceMax = 64
     private static let neighbours = 8
     /// A named client's record is worth more than any stranger's.

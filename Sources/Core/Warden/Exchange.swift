@@ -29,7 +29,7 @@ struct Exchange {
         case service(ServicePort)
     }
 
-    /// Who asked what, and why that is permitted. This is most of an exchange, which changes hands a dozen times: hence
+    /// The caller, the call, and why it is permitted. This is most of an exchange, which changes hands a dozen times: hence
     /// an object. It never changes.
     final class Request: Sendable {
         let peer: Peer

@@ -1,7 +1,7 @@
 import Addresses
 import Clock
 
-/// Whose permissions the log told of within a day, for `audit.permitted: first`.
+/// Permissions that the log told of within a day, for `audit.permitted: first`.
 ///
 /// Two generations: when the younger one is full the older one is forgotten, and what it held is told of once more.
 struct FirstPermissions {

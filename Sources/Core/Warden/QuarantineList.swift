@@ -2,7 +2,7 @@ import Addresses
 import Clock
 import Configuration
 
-/// Who is kept from the portmapper, and until when; the kernel holds the same.
+/// The quarantined clients, with the end of each quarantine; the kernel holds the same.
 struct QuarantineList: Sendable {
     private var due = DueTable<IPAddress>()
 

@@ -88,7 +88,7 @@ struct TableWriter {
     private var revocations: Set<GrantKey> = []
     /// What is to be remembered, or with `nil` forgotten.
     private var memories: [GrantKey: GrantMemory.Entry?] = [:]
-    /// Who is to be quarantined and until when, or with `nil` released.
+    /// Clients to quarantine, with the end of each quarantine; `nil`: to release.
     private var quarantines: [IPAddress: Instant?] = [:]
     /// Over which transports strangers are kept from the portmapper, and until when.
     private var shields: [Transport: Instant] = [:]
@@ -141,7 +141,7 @@ struct TableWriter {
         remake()
     }
 
-    /// The table was changed from outside. Who does it again and again is answered a few times a second.
+    /// The table was changed from outside. It is restored a few times a second at the most.
     mutating func invalidate(at now: Instant) {
         remake()
         notBefore = madeAt + Self.pause > now ? madeAt + Self.pause : now
@@ -259,7 +259,7 @@ struct TableWriter {
         }
         builder.keep(memories, at: now)
         builder.keep(quarantines, at: now)
-        // Whom it lets through must be in force before it is.
+        // The clients that it lets through must be in the sets before it is in force.
         let raised = isTableMade && confirmed == desired ? shields : [:]
         for (transport, end) in raised where end > now {
             builder.operations.append(.shield(transport, timeout: end - now))

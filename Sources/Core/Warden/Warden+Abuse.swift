@@ -137,7 +137,7 @@ extension Warden {
         return true
     }
 
-    /// Whom these settings and this policy don't quarantine, whatever they did.
+    /// Clients that are never quarantined, by settings and policy.
     func isExempt(_ client: IPAddress) -> Bool {
         guard let quarantine = settings.quarantine else { return true }
         return policy.lists(client) && !quarantine.includesListed

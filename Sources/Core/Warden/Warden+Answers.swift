@@ -91,7 +91,7 @@ extension Warden {
         // It may come back as another.
         isVersion2ListMissing = false
         for case .exchange(let id) in askers { deny(id, .rpcbindDown, at: now, into: &actions) }
-        // Who listens is looked at all the same: what was guarded stays so for as long as its socket listens.
+        // The listeners are inspected all the same: a port stays guarded for as long as its socket listens.
         if registry != nil, askers.contains(where: \.isRefresh) { inspectAll() }
     }
 

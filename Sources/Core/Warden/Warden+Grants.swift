@@ -258,7 +258,7 @@ extension Warden {
             programs: issue.programs, rule: issue.note.rule, issued: issue.note.issued,
             expiresNotBefore: now + issue.timeout)
         if let old { grant.programs.formUnion(old.programs) }
-        // Who has used it may be idle for long, and comes back.
+        // A client that has used it may be idle for long, and come back.
         grant.isUnproven = issue.isUnproven && old?.isUnproven != false
         ledger.record(key, grant)
         // A forged call must not cost a client the grant that its own packet would bring back.

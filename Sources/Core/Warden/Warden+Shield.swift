@@ -29,7 +29,7 @@ extension Warden {
         flush(at: now, into: &actions)
     }
 
-    /// Whom the kernel lets through to the portmapper while it drops strangers.
+    /// The clients that the kernel lets through to the portmapper while it drops strangers.
     var admitted: [StandingKey] {
         shield.transports.flatMap { transport in
             policy.named.map { StandingKey(clients: $0, service: ServicePort(transport, Self.portmapperPort)) }

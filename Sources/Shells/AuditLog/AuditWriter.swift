@@ -16,7 +16,7 @@ final class AuditWriter: Sendable {
 
     /// For the thread: something is to be done.
     let bell: WakeupPipe
-    /// For who waits for the thread's end; rings on.
+    /// Rings when the thread has ended, and keeps ringing.
     private let hasEnded: WakeupPipe
     private let format: AuditFormat
     private let state: Mutex<State>

@@ -55,7 +55,7 @@ public final class Flows {
         var key: GrantKey { GrantKey(client: client, service: service) }
     }
 
-    /// Who began a flow to one of the services at one of this host's addresses, this host apart.
+    /// The clients that began a flow to one of the services at one of this host's addresses, without this host.
     func clients(of services: Set<ServicePort>, isOurs: Set<IPAddress>) throws(NetfilterError) -> Set<GrantKey> {
         var keys: Set<GrantKey> = []
         try look(at: services) { flow in
@@ -202,7 +202,7 @@ extension Flows.Flow {
     }
 }
 
-/// Who sends what where, of one direction of a flow.
+/// One direction of a flow: addresses, ports and protocol.
 private struct Tuple {
     private var source: IPAddress?
     private var destination: IPAddress?

@@ -54,12 +54,12 @@ extension NetfilterTable {
         }
     }
 
-    /// Who is in `revoked4` and `revoked6`, and how long yet. A table that is made anew takes them over.
+    /// The clients in `revoked4` and `revoked6`, with the time that each has left. A table that is made anew takes them over.
     func revoked(in table: String) throws(NetfilterError) -> [GrantKey: Duration] {
         var found: [GrantKey: Duration] = [:]
         for set in TableSet.revoked {
             do throws(NetfilterError) {
-                // Who is missed because the set changes meanwhile is one of thousands, and for a while.
+                // The set may change meanwhile; then a client is missed, one of thousands, and only for a while.
                 _ = try ask(
                     "reading set \(set.rawValue) of table inet \(table)", NFT_MSG_GETSETELEM, NetlinkSocket.dump
                 ) {

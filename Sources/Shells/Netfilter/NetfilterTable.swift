@@ -143,7 +143,7 @@ public final class NetfilterTable {
         }
     }
 
-    /// Who was revoked in the guard's table that this one replaces; `nil`: there is none.
+    /// The revoked clients of the guard's table that this one replaces; `nil`: there is no such table.
     private func revokedToKeep(in shape: TableShape) -> [GrantKey: Duration]? {
         switch shape.management {
         case .sets: return [:]

@@ -3,7 +3,7 @@ import CNetfilter
 import Glibc
 import Portmapper
 
-/// Whose socket on this host a message came from, as the kernel's sock_diag tells.
+/// Finds the owner of the socket on this host that a message came from, by sock_diag.
 ///
 /// Of the network namespace of the thread that called `init`.
 public final class SocketOwners {

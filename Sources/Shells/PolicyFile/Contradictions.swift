@@ -40,7 +40,7 @@ extension Settings {
         }
     }
 
-    /// Who was admitted would count as who was asked.
+    /// With one mark for both, a flow that was admitted would count as one that this host began.
     private func findSharedBits(in root: YAMLNode, _ findings: inout Findings) {
         let shared = firewall.flowMark & firewall.ownFlowMark
         guard shared != 0 else { return }

@@ -1,7 +1,7 @@
 import CSandbox
 import Glibc
 
-/// Whom the daemon becomes where root starts it.
+/// The user that the daemon becomes where root starts it.
 public struct ServiceUser: Hashable, Sendable {
     public let name: String
     public let id: UInt32
