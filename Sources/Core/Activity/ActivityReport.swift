@@ -1,6 +1,6 @@
-/// What the daemon tells of its activity at one moment: totals since its start, and the few that matter most.
+/// The daemon's activity at one moment: totals since its start, and the few sources and grants that matter most.
 ///
-/// Its size is bounded, and so is what it costs the daemon, however many sources and grants there are.
+/// Its size and its cost to the daemon are bounded, however many sources and grants there are.
 public struct ActivityReport: Codable, Hashable, Sendable {
     /// One source of denied calls.
     public struct Source: Codable, Hashable, Sendable {
@@ -30,9 +30,9 @@ public struct ActivityReport: Codable, Hashable, Sendable {
     public var isEnforcing = true
     /// RFC 3339, UTC.
     public var time = ""
-    /// Tells one run of the daemon from the next.
+    /// Distinguishes one run of the daemon from the next.
     public var startedAt = ""
-    /// By a clock that never steps back.
+    /// Measured by a clock that never steps back.
     public var uptime: Duration = .zero
 
     /// `nil` until the first attempt has ended.
@@ -48,7 +48,7 @@ public struct ActivityReport: Codable, Hashable, Sendable {
     public var decisions: [String: Int] = [:]
     public var duplicates = 0
     public var denied: [String: Int] = [:]
-    /// Packets by cause; `nil` where the kernel's counters can't be read.
+    /// Packets by cause; `nil` if the kernel's counters can't be read.
     public var dropped: [String: UInt64]?
     public var upstream = LatencyReport()
     public var upstreamFailures = 0
@@ -56,26 +56,26 @@ public struct ActivityReport: Codable, Hashable, Sendable {
     public var commitFailures = 0
     public var auditLost = 0
 
-    /// Those that are denied most at the moment; then those that were denied last.
+    /// The sources with the most denials at the moment, then the ones with the latest denials.
     public var sources: [Source] = []
     public var sourceCount = 0
-    /// Those that were asked for, and the next few of all.
+    /// The grants that were asked for, and the next few of all.
     public var grants: [Grant] = []
     public var grantCount = 0
     public var grantsMax = 0
-    /// Where the next few begin.
+    /// The start of the next few grants.
     public var nextGrant = 0
 
     public init() {}
 
     public static let sourcesMax = 32
-    /// To read one from the kernel takes 4–8 µs, in which the daemon answers nobody.
+    /// Reading one from the kernel takes 4–8 µs, in which the daemon answers no call.
     public static let grantsAtOnce = 192
     /// Grants that may be asked for by name.
     public static let watchedMax = 32
 }
 
-/// Which grant.
+/// The identity of a grant.
 public struct GrantLabel: Codable, Hashable, Sendable, Comparable, CustomStringConvertible {
     public var client: String
     /// `tcp/2049`
@@ -93,9 +93,9 @@ public struct GrantLabel: Codable, Hashable, Sendable, Comparable, CustomStringC
     }
 }
 
-/// How long something took, by buckets: all since the start, or the difference of two such.
+/// Durations by buckets: all since the start, or the difference of two reports.
 public struct LatencyReport: Codable, Hashable, Sendable {
-    /// What each bucket holds at the most; ``counts`` has one bucket more, for what is longer.
+    /// The upper bound of each bucket; ``counts`` has one bucket more, for longer durations.
     public var boundsMicroseconds: [Int64]
     public var counts: [Int]
     public var sum: Duration
@@ -108,7 +108,7 @@ public struct LatencyReport: Codable, Hashable, Sendable {
 
     public var count: Int { counts.reduce(0, +) }
 
-    /// What came since `earlier`; all of it, if that belongs to another run.
+    /// The durations since `earlier`; all of them, if `earlier` belongs to another run.
     func since(_ earlier: Self) -> Self {
         guard earlier.counts.count == counts.count, zip(counts, earlier.counts).allSatisfy({ $0 >= $1 }) else {
             return self
@@ -121,7 +121,7 @@ public struct LatencyReport: Codable, Hashable, Sendable {
 
     var mean: Duration? { count > 0 ? sum / count : nil }
 
-    /// The bound of the bucket that holds this share of all.
+    /// The bound of the bucket that holds this share of all durations.
     func quantile(_ share: Double) -> Quantile? {
         let total = count
         guard total > 0 else { return nil }

@@ -1,11 +1,11 @@
-/// A table that keeps to a width: columns that don't fit are left out, from the right.
+/// A table of bounded width: columns that don't fit are left out, from the right.
 struct Columns {
     struct Column {
         enum Fit {
-            /// Of numbers.
+            /// For numbers.
             case right
             case left
-            /// May be cut to what is left of the line.
+            /// May be cut to the rest of the line.
             case cut
         }
 
@@ -22,7 +22,7 @@ struct Columns {
     var rows: [[Field]]
 
     private static let gap = 2
-    /// What is cut shorter than this tells nothing.
+    /// A column that is cut shorter than this is of no use.
     private static let cutColumnsMin = 10
 
     func lines(columns width: Int) -> [Line] {
@@ -34,7 +34,7 @@ struct Columns {
         [line(columns.map { Field($0.heading, .heading) }, widths)] + rows.map { line($0, widths) }
     }
 
-    /// Where no row has anything to say, there is room for others.
+    /// A column that is empty in every row makes room for others.
     private var withoutEmptyColumns: Columns {
         let kept = columns.indices.filter { index in
             index == 0 || rows.contains { $0[index].text.width > 0 }

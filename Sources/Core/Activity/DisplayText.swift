@@ -1,10 +1,10 @@
-/// Text that a terminal may be given: it moves no cursor, changes no colour, and its width is known.
+/// Text that is safe for a terminal: it moves no cursor, changes no colour, and its width is known.
 public struct DisplayText: Hashable, Sendable, CustomStringConvertible {
     public private(set) var description: String
-    /// In columns.
+    /// The width in columns.
     public private(set) var width: Int
 
-    /// Whatever isn't visible becomes a question mark.
+    /// Replaces every invisible character by a question mark.
     ///
     /// - Parameter isUnicode: whether the terminal shows more than ASCII.
     public init(_ text: some StringProtocol, isUnicode: Bool = true) {
@@ -22,7 +22,7 @@ public struct DisplayText: Hashable, Sendable, CustomStringConvertible {
         self.width = width
     }
 
-    /// The beginning, if all of it is too wide, marked as such.
+    /// The beginning of the text, marked as cut, if the whole text is too wide.
     public func cut(to columns: Int) -> DisplayText {
         guard width > columns else { return self }
         guard columns > 0 else { return DisplayText("") }
@@ -62,7 +62,7 @@ extension Character {
         return Self.wide.contains { $0.contains(scalar.value) } ? 2 : 1
     }
 
-    /// What terminals show in two columns: Unicode's East Asian Width W and F, in large pieces (UAX #11).
+    /// The characters of two columns: Unicode's East Asian Width W and F, in large pieces (UAX #11).
     private static let wide: [ClosedRange<UInt32>] = [
         0x1100...0x115f, 0x2e80...0xa4cf, 0xa960...0xa97c, 0xac00...0xd7a3, 0xf900...0xfaff, 0xfe30...0xfe6f,
         0xff01...0xff60, 0xffe0...0xffe6, 0x1f300...0x1f64f, 0x1f680...0x1f6ff, 0x1f900...0x1f9ff, 0x20000...0x3fffd,

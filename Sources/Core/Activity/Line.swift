@@ -10,7 +10,7 @@ public struct Line: Hashable, Sendable {
     }
 
     public private(set) var pieces: [Piece] = []
-    /// In columns.
+    /// The width in columns.
     public private(set) var width = 0
 
     mutating func append(_ text: DisplayText, _ emphasis: Emphasis = .plain) {
@@ -23,7 +23,7 @@ public struct Line: Hashable, Sendable {
         append(DisplayText(String(repeating: " ", count: count)))
     }
 
-    /// The same words, all of them less important.
+    /// The same words with less emphasis.
     var dimmed: Line {
         var line = self
         for index in line.pieces.indices { line.pieces[index].emphasis = .dim }
@@ -55,10 +55,10 @@ struct Field {
 
 extension Line {
     private static let gap = 3
-    /// So that what follows the labels stands in a column.
+    /// The width of labels, so that the text behind them is aligned.
     private static let labelColumns = 11
 
-    /// As many of the fields as fit, the first ones first; the very first is cut if it must be.
+    /// As many of the fields as fit, the first ones first; the very first is cut if necessary.
     init(_ fields: [Field], label: String? = nil, columns: Int) {
         self.init()
         if let label {

@@ -1,9 +1,9 @@
-/// Report after report, and what changed between the last two.
+/// The latest report, and its changes since the one before.
 public struct Observation: Sendable {
     public private(set) var report: ActivityReport?
-    /// The one before, of the same run of the daemon.
+    /// The report before, of the same run of the daemon.
     private(set) var earlier: ActivityReport?
-    /// Why the daemon did not answer the last time.
+    /// The reason why the daemon did not answer the last time.
     private(set) var failure: String?
     /// The last few intervals' calls a second, oldest first.
     private(set) var callRates: [Double] = []
@@ -16,7 +16,7 @@ public struct Observation: Sendable {
     }
 
     static let callRatesMax = 60
-    /// Of grants that were looked at some time; as many as there may be by default.
+    /// The most readings of grants that are kept; the default limit of grants.
     private static let readingsMax = 65_536
 
     public init() {}
@@ -32,7 +32,7 @@ public struct Observation: Sendable {
         callRates = callRates.suffix(Self.callRatesMax - 1) + [calls]
     }
 
-    /// What was known stays known.
+    /// Earlier reports stay.
     public mutating func failed(_ why: String) { failure = why }
 
     private mutating func measureGrants(_ next: ActivityReport) {
@@ -54,13 +54,13 @@ public struct Observation: Sendable {
         return (report.uptime - earlier.uptime).inSeconds
     }
 
-    /// How much a total grows a second; `nil` before there are two reports.
+    /// The growth of a total per second; `nil` before there are two reports.
     func rate(_ total: (ActivityReport) -> Int) -> Double? {
         guard let report, let earlier, let seconds = secondsBetween else { return nil }
         return Double(max(0, total(report) - total(earlier))) / seconds
     }
 
-    /// The same of the kernel's counters, which begin anew with the table.
+    /// The growth per second of a kernel counter, which begins anew with the table.
     func droppedRate(_ cause: String) -> Double? {
         guard let earlier, let seconds = secondsBetween, let now = report?.dropped?[cause] else { return nil }
         let before = earlier.dropped?[cause] ?? 0
@@ -72,7 +72,7 @@ public struct Observation: Sendable {
         return which(report).since(which(earlier))
     }
 
-    /// `nil` where the source was not known before: it may have been crowded out of the report.
+    /// `nil` if the source was not known before: it may have been crowded out of the report.
     func rate(of source: ActivityReport.Source) -> Double? {
         guard let earlier, let seconds = secondsBetween else { return nil }
         let before = earlier.sources.first { $0.client == source.client }?.count
@@ -83,7 +83,7 @@ public struct Observation: Sendable {
 
     func rate(of grant: ActivityReport.Grant) -> Double? { packetRates[grant.key] }
 
-    /// Those that are denied most now, then those denied last.
+    /// The sources with the most denials now, then the ones with the latest denials.
     var sources: [ActivityReport.Source] {
         let ranked = (report?.sources ?? []).map { (source: $0, rate: rate(of: $0) ?? 0) }
         return ranked.sorted { left, right in
@@ -95,7 +95,7 @@ public struct Observation: Sendable {
         }.map(\.source)
     }
 
-    /// The busiest of those that were looked at.
+    /// The grants in the report, the busiest first.
     var grants: [ActivityReport.Grant] {
         (report?.grants ?? []).sorted { left, right in
             let rates = (rate(of: left) ?? 0, rate(of: right) ?? 0)
@@ -104,7 +104,7 @@ public struct Observation: Sendable {
         }
     }
 
-    /// The grants to ask for next time, whichever else is looked at.
+    /// The grants to ask for next time, whatever others the report has.
     public var watched: [GrantLabel] { grants.prefix(ActivityReport.watchedMax).map(\.key) }
 }
 

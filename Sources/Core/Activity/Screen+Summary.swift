@@ -77,7 +77,7 @@ extension Screen {
                 + rates.map { Field("\($0.0) \(Figures.rate($0.1))") } + [Field("\(Figures.count(all)) in all", .dim)])
     }
 
-    /// Packets.
+    /// The rates of dropped packets.
     private func drops(_ report: ActivityReport) -> Line {
         guard let dropped = report.dropped else { return line("drops/s", [Field("not counted by this table", .dim)]) }
         let causes = [("guarded", "guarded ports"), ("quarantined", "quarantine"), ("shielded", "shield")]

@@ -38,7 +38,8 @@ extension Screen {
             })
     }
 
-    /// `policy.yaml:14 "workstations mount"` → `workstations mount (policy.yaml:14)`: what is cut off is the place.
+    /// `policy.yaml:14 "workstations mount"` → `workstations mount (policy.yaml:14)`, so that the place is cut
+    /// off first.
     private func nameFirst(_ rule: String) -> String {
         guard let quote = rule.firstIndex(of: "\""), rule.last == "\"", quote < rule.index(before: rule.endIndex),
             quote > rule.startIndex
@@ -51,7 +52,7 @@ extension Screen {
         "\(count == 0 ? "NO" : "\(count)") \(noun)\(count == 1 ? "" : "S")"
     }
 
-    /// Names of rules and programs are other people's words.
+    /// Names of rules and programs come from files, so they are made safe to display.
     private func field(_ text: String, _ emphasis: Line.Emphasis = .plain) -> Field {
         Field(DisplayText(text, isUnicode: isUnicode), emphasis)
     }

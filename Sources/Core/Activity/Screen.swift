@@ -1,4 +1,4 @@
-/// What there is to see, the most important on top; nothing is wider or higher than the size given.
+/// The screen's contents, the most important on top; nothing is wider or higher than the size given.
 public struct Screen {
     public struct Size: Hashable, Sendable {
         public var columns: Int
@@ -18,7 +18,7 @@ public struct Screen {
     var interval: Duration
     /// Whether more than ASCII can be shown.
     var isUnicode: Bool
-    /// Someone watches, and can press keys.
+    /// A user watches, and can press keys.
     var isLive: Bool
 
     public init(
@@ -31,11 +31,11 @@ public struct Screen {
         self.isLive = isLive
     }
 
-    /// From here on there is room for empty lines between the parts.
+    /// From this height on there is room for empty lines between the parts.
     private static let airyRows = 20
-    /// The least that both tables need: heading and one row each.
+    /// The least height of both tables: heading and one row each.
     private static let tableRowsMin = 4
-    /// At least who it is, how it is, and what it does.
+    /// The least height of the summary: the daemon's identity, state and activity.
     private static let summaryRowsMin = 3
 
     public var lines: [Line] {
@@ -46,14 +46,14 @@ public struct Screen {
         var lines = summary(report, isAiry: isAiry)
         let room = size.rows - notice.count
         let summaryRows = max(room - Self.tableRowsMin, Self.summaryRowsMin)
-        // An empty line is the last thing to need when rows are few.
+        // Empty lines are left out first if rows are few.
         lines = Array(lines.prefix(summaryRows))
         lines += tables(report, rows: room - lines.count, isAiry: isAiry)
         if !notice.isEmpty { lines = lines.map(\.dimmed) }
         return Array((notice + lines).prefix(size.rows))
     }
 
-    /// That the daemon doesn't answer.
+    /// The message that the daemon doesn't answer.
     private var notice: [Line] {
         guard let failure = observation.failure else { return [] }
         let first = Line(
@@ -83,7 +83,7 @@ public struct Screen {
         return [Line([Field(text, .dim)], columns: size.columns)]
     }
 
-    /// Half for each; what one doesn't need, the other gets.
+    /// Half of the room for each; the rows that one table doesn't need go to the other.
     static func share(_ room: Int, _ first: Int, _ second: Int) -> (Int, Int) {
         guard room >= tableRowsMin else { return (max(0, room), 0) }
         let upper = min(first, max(room - room / 2, room - second))

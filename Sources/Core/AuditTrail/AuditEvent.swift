@@ -17,7 +17,7 @@ public struct AuditEvent: Hashable, Sendable {
         case shielded
         /// A mapping is gone, and its socket still listens.
         case orphaned
-        /// Registered over RDMA.
+        /// A service is registered over RDMA.
         case unguardable
 
         public func hash(into hasher: inout Hasher) { hasher.combine(caseOf: self) }
@@ -33,18 +33,18 @@ public struct AuditEvent: Hashable, Sendable {
     public var programName: String?
     public var version: UInt32?
     public var procedure: String?
-    /// Of a lookup: the transport of the service asked for, which policy decides by; ``transport`` is that of the call.
+    /// For a lookup: the transport of the service, by which policy decides; ``transport`` is the one of the call.
     public var over: Transport?
     public var reason: DenialReason?
     public var rule: String?
     public var xid: UInt32?
-    /// What `audit.host` calls this host; the shell sets it.
+    /// This host's name by `audit.host`; the shell sets it.
     public var host: String?
     public var granted: ServicePort?
     public var count: Int?
     public var window: Duration?
     public var detail: String?
-    /// `false` in observe mode, where enforce would have denied.
+    /// `false` in observe mode, if enforce would have denied the call.
     public var isEnforced = true
 
     public init(_ kind: Kind, detail: String? = nil) {
@@ -52,7 +52,7 @@ public struct AuditEvent: Hashable, Sendable {
         self.detail = detail
     }
 
-    /// What `decision` says, where the event is one.
+    /// The event's `decision`, if it is one.
     public var decision: String? {
         switch kind {
         case .permitted, .denied: kind.rawValue

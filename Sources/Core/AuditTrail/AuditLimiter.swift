@@ -1,14 +1,14 @@
 import Addresses
 import Clock
 
-/// Lets events through up to a rate for each source and in all, and counts exactly what it swallows.
+/// Lets events through up to a rate for each source and in all, and counts exactly the events that it suppresses.
 ///
-/// What any local user can cause by registering has a bucket of its own, and so have findings about a client: what its
-/// calls swallowed must not hide them. Other events without a client are rare and always pass.
+/// Events that any local user can cause by registering have a bucket of their own, and so have findings about a
+/// client: the flood of its calls must not hide them. Other events without a client are rare and always pass.
 public struct AuditLimiter: Sendable {
     /// Full lines a second for one client: enough to read, too few to fill a disk.
     public static let linesPerSecondPerClient = 20
-    /// Of all strangers together, and as many of all clients that a rule names.
+    /// The rate of all strangers together; all clients that a rule names have as much.
     public static let linesPerSecond = 500
     /// A burst passes whole, so that a mount storm or a scan is seen as it was.
     public static let burstSeconds = 10
@@ -22,12 +22,12 @@ public struct AuditLimiter: Sendable {
         perSecond: linesPerSecondPerClient, burst: linesPerSecondPerClient * burstSeconds)
     private var inAll = RateLimiter(perSecond: linesPerSecond, burst: linesPerSecond * burstSeconds)
     private var swallowed = CaseCounts<AuditEvent.Kind>()
-    /// When the first of them was.
+    /// The time of the first suppressed event since the last summary.
     private var firstSwallowed: Instant?
 
     public init() {}
 
-    /// Whether the event may be written in full.
+    /// Whether the event may be logged in full.
     public mutating func admits(_ event: AuditEvent, isListed: Bool = false, at now: Instant) -> Bool {
         admits(event.kind, of: event.client, isListed: isListed, over: event.transport, at: now)
     }
@@ -40,7 +40,7 @@ public struct AuditLimiter: Sendable {
         return false
     }
 
-    /// What the kernel dropped without telling is swallowed as well.
+    /// Counts events as suppressed; packets that the kernel dropped without a report count, too.
     public mutating func swallow(_ kind: AuditEvent.Kind, _ count: Int, at now: Instant) {
         guard count > 0 else { return }
         swallowed[kind] += count
@@ -68,7 +68,7 @@ public struct AuditLimiter: Sendable {
         return lastSummary(at: now)
     }
 
-    /// The same, however short the time since the last.
+    /// The same summary, however short the time since the last one.
     public mutating func lastSummary(at now: Instant) -> [AuditEvent] {
         guard let firstSwallowed else { return [] }
         let window = now - firstSwallowed

@@ -1,7 +1,7 @@
 import Addresses
 import Portmapper
 
-/// What became of a call; every call that is not under way any more has one, but for duplicates.
+/// The outcome of a call; every call that is no longer under way has one, except duplicates.
 public struct CallOutcome: TableKey, Sendable {
     public enum Decision: String, Hashable, Sendable, CaseIterable, BitwiseCopyable {
         case permitted, denied, malformed
@@ -13,7 +13,7 @@ public struct CallOutcome: TableKey, Sendable {
 
     public var decision: Decision
     public var reason: DenialReason?
-    /// `nil` where the call has none that we serve.
+    /// `nil` if the call has no procedure that is served.
     public var procedure: ProcedureName?
     public var transport: Transport
 

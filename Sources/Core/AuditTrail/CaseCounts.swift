@@ -1,7 +1,7 @@
-/// How often each case of an enumeration was seen: counted without hashing, for each call does so.
+/// How often each case of an enumeration was seen; it counts without hashing, because each call counts.
 ///
-/// For enumerations of two cases or more without payloads, whose `allCases` the compiler made: it numbers the cases in
-/// one byte, from 0.
+/// For enumerations of two cases or more without payloads and with a synthesized `allCases`: the compiler numbers
+/// the cases in one byte, from 0.
 public struct CaseCounts<Case: CaseIterable & BitwiseCopyable>: Hashable, Sendable {
     private var counts = [Int](repeating: 0, count: Case.allCases.count)
 

@@ -1,11 +1,11 @@
-/// Totals since the start, for `status` and metrics; nothing that is counted here is ever lost to a rate limit.
+/// Totals since the start, for `status` and metrics; no rate limit affects them.
 public struct Counters: Hashable, Sendable {
     public var calls = 0
     public var permitted = 0
     public var denied: [DenialReason: Int] = [:]
     public var malformed = 0
     public var duplicates = 0
-    /// Connections that had to go for want of a place.
+    /// Connections that were closed to make room.
     public var crowdedOut = 0
     public var granted = 0
     public var renewed = 0
@@ -15,14 +15,14 @@ public struct Counters: Hashable, Sendable {
     public var commitFailures = 0
     /// Audit events that were not written in full.
     public var suppressed = 0
-    /// Calls that ended, duplicates left out.
+    /// Calls that ended, without duplicates.
     public var outcomes: [CallOutcome: Int] = [:]
     /// Audit events by kind, whether or not they were written in full.
     public var events = CaseCounts<AuditEvent.Kind>()
-    /// From when a question was asked until rpcbind's answer, waiting for its turn included.
+    /// The time from a question until rpcbind's answer, including the wait for its turn.
     public var upstreamLatency = LatencyHistogram()
     public var upstreamFailures = 0
-    /// From when a transaction was put together until the kernel acknowledged or refused it.
+    /// The time from the making of a transaction until the kernel acknowledged or refused it.
     public var commitLatency = LatencyHistogram()
 
     public init() {}

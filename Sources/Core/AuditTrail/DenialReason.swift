@@ -1,6 +1,6 @@
 import Addresses
 
-/// Why a call is denied (rpcwarden-audit(5), REASONS).
+/// The reason for a call's denial (rpcwarden-audit(5), REASONS).
 public enum DenialReason: String, Error, TableKey, Sendable, CaseIterable, BitwiseCopyable {
     case stranger
     case noRule = "no-rule"
@@ -22,8 +22,8 @@ public enum DenialReason: String, Error, TableKey, Sendable, CaseIterable, Bitwi
     public func hash(into hasher: inout Hasher) { hasher.combine(caseOf: self) }
     public func combine(into hash: inout TableHash) { hash.combine(caseOf: self) }
 
-    /// Observe mode permits what enforce denies for this reason; registrations, remote calls, and what we can't
-    /// answer stay denied.
+    /// Whether observe mode permits calls that enforce mode denies for this reason. Registrations, remote calls,
+    /// and calls that can't be answered stay denied.
     public var isLiftedByObserving: Bool {
         switch self {
         case .stranger, .noRule, .noList, .listOverUDP, .transport, .untrustedOwner, .notListening, .neverPort, .rate,

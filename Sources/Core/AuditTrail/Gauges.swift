@@ -1,19 +1,19 @@
 import Addresses
 
-/// What there is at the moment, beside the totals of ``Counters``.
+/// The current state, in addition to the totals of ``Counters``.
 public struct Gauges: Hashable, Sendable {
     public var isEnforcing = true
     /// `nil` until the first attempt has ended.
     public var isRpcbindUp: Bool?
     public var registrations = 0
-    /// The table is in place, and not changed from outside as far as we know.
+    /// The table is in place, and no change from outside is known.
     public var isTableInPlace = false
     public var guarded = 0
-    /// Guarded ports whose mapping is gone, and whose socket still listens.
+    /// Guarded ports that have lost their mapping, with a socket that still listens.
     public var orphaned = 0
     /// Registrations over netids that no packet filter sees.
     public var unguardable = 0
-    /// Registrations that rpcbind told and that were not kept.
+    /// Registrations that rpcbind listed and that were not kept.
     public var omitted = 0
     public var standing = 0
     public var grants = 0

@@ -1,12 +1,13 @@
-/// How long something took, in fixed buckets: an observation costs a few comparisons and no memory.
+/// Durations in fixed buckets: an observation costs a few comparisons and no memory.
 public struct LatencyHistogram: Hashable, Sendable {
-    /// What each bucket holds at the most. A commit takes some 10 µs, a lookup 100 µs, and rpcbind's time-out is 800 ms.
+    /// The upper bound of each bucket. A commit takes some 10 µs, a lookup 100 µs, and rpcbind's time-out is 800
+    /// ms.
     public static let boundsMicroseconds: [Int64] = [
         10, 15, 20, 25, 30, 40, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
         1_000_000,
     ]
 
-    /// By bucket, not summed up; the last one holds what is longer than every bound.
+    /// By bucket, not cumulative; the last bucket holds the durations above every bound.
     public private(set) var counts = [Int](repeating: 0, count: boundsMicroseconds.count + 1)
     public private(set) var sum: Duration = .zero
 

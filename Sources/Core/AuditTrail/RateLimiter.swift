@@ -4,8 +4,8 @@ import Clock
 /// A token bucket for each source, in bounded memory.
 ///
 /// A bucket is kept as the instant at which it will be full again (the generic cell rate algorithm, ITU-T I.371).
-/// From then on it says nothing, and is forgotten before the table would grow. Two generations bound the memory: when the
-/// younger is full all the same, the older is forgotten.
+/// From then on it holds no information, and is forgotten before the table would grow. Two generations bound the
+/// memory: when the younger is full all the same, the older is forgotten.
 public struct RateLimiter: Sendable {
     public struct Key: TableKey, Sendable {
         private var high: UInt64
@@ -16,7 +16,7 @@ public struct RateLimiter: Sendable {
         private static let isListed: UInt8 = 0x40
 
         public static let everyone = Key(high: 0, low: 0, kind: 0)
-        /// All clients that a rule names.
+        /// The bucket that all clients named by a rule share.
         public static let everyoneListed = Key(high: 0, low: 0, kind: isListed)
 
         private init(high: UInt64, low: UInt64, kind: UInt8) {
@@ -31,8 +31,9 @@ public struct RateLimiter: Sendable {
             hash.combine(kind)
         }
 
-        /// A client that a rule names counts by its whole address, a stranger over IPv6 by its /64, of which anybody has
-        /// every address; this host's users count together. A named client never shares with a stranger.
+        /// A client that a rule names counts by its whole address. A stranger over IPv6 counts by its /64,
+        /// because one host can have every address in it. This host's users count together. A named client never
+        /// shares a bucket with a stranger.
         public init(_ address: IPAddress, _ transport: Transport, isListed: Bool) {
             let kind = transport.rawValue | (isListed ? Self.isListed : 0)
             switch address {
@@ -57,12 +58,12 @@ public struct RateLimiter: Sendable {
     private let depth: Int64
     private var younger: [Key: Int64] = [:]
     private var older: [Key: Int64] = [:]
-    /// Empty.
+    /// An empty table, kept for its capacity.
     private var spare: [Key: Int64] = [:]
-    /// So many, and buckets that are full again are looked for.
+    /// The number of buckets at which full ones are looked for.
     private var sweepAt = sourcesMin
 
-    /// Buckets that are remembered.
+    /// The number of buckets that are remembered.
     public var count: Int { younger.count + older.count }
 
     public init(perSecond rate: Int, burst: Int) {
@@ -70,7 +71,7 @@ public struct RateLimiter: Sendable {
         depth = interval * Int64(max(1, burst))
     }
 
-    /// - Parameter cost: what is taken from the bucket, in the units of the rate; nothing if it holds less.
+    /// - Parameter cost: the units to take from the bucket; nothing is taken if it holds less.
     public mutating func admits(_ key: Key, cost: Int = 1, at now: Instant) -> Bool {
         let place = younger.index(forKey: key)
         let before = place.map { younger.values[$0] } ?? older[key] ?? now.nanoseconds
@@ -88,7 +89,7 @@ public struct RateLimiter: Sendable {
     private mutating func makeRoom(at now: Instant) {
         swap(&younger, &spare)
         for (key, full) in spare where full > now.nanoseconds { younger[key] = full }
-        // Tables take turns while they are of use, so that a flood of sources asks for no memory.
+        // Tables take turns while they are of use, so that a flood of sources causes no allocation.
         spare.removeAll(keepingCapacity: spare.capacity <= 4 * max(younger.count, Self.sourcesMin))
         if younger.count >= Self.sourcesMax {
             older = younger

@@ -5,13 +5,13 @@ import Portmapper
 public struct IncomingCall: Hashable, Sendable {
     public enum Content: Hashable, Sendable {
         case call(PortmapperCall)
-        /// A sound call of something that we don't serve.
+        /// A well-formed call of a program or procedure that isn't served.
         case undispatchable(CallHeader, DispatchFault)
         case faulty(CallFault)
     }
 
     public var peer: Peer
-    /// 0 where the message is too short to have one.
+    /// 0 if the message is too short to have one.
     public var xid: UInt32
     /// The length of the message, without record marking.
     public var byteCount: Int

@@ -1,11 +1,11 @@
 import Addresses
 import Portmapper
 
-/// The caller: its address and port, the transport, and the address of ours that it asked.
+/// The caller: its address and port, the transport, and the local address that it asked.
 public struct Peer: Hashable, Sendable {
     public var address: IPAddress
     public var port: UInt16
-    /// How the call came.
+    /// The transport of the call.
     public var transport: Transport
     /// The address and port that were asked.
     public var asked: UniversalAddress
@@ -15,10 +15,11 @@ public struct Peer: Hashable, Sendable {
     public var interface: UInt32
     /// The datagram was sent to a broadcast or multicast address.
     public var isBroadcast: Bool
-    /// On this host, at any of its addresses.
+    /// The peer is on this host, at any of its addresses.
     ///
-    /// The kernel says so, never the source address alone, which anybody can write into a datagram. UDP: the interface.
-    /// TCP: the route to the peer, which has completed the handshake, so that what we sent to its address reached it.
+    /// The kernel tells it, never the source address alone, which any sender can forge in a datagram. UDP: by the
+    /// interface. TCP: by the route to the peer, which has completed the handshake and so has received packets at
+    /// its address.
     public var isLocal: Bool
 
     public init(

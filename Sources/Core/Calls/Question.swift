@@ -1,7 +1,7 @@
 import Addresses
 import Portmapper
 
-/// What is asked of the real rpcbind, over its unix socket. Equal questions may share one answer.
+/// A question to the real rpcbind, over its unix socket. Equal questions may share one answer.
 public enum Question: TableKey, Sendable {
     /// GETPORT of version 2, for look-ups over IPv4 netids of every version.
     case port(Mapping)
@@ -29,21 +29,21 @@ public enum Question: TableKey, Sendable {
     }
 }
 
-/// What rpcbind answered.
+/// rpcbind's answer.
 public enum RpcbindAnswer: Hashable, Sendable {
     /// 0: not registered.
     case port(UInt32)
     case registry(Listing)
-    /// Whether SET or UNSET did what it was asked.
+    /// Whether SET or UNSET succeeded.
     case registration(Bool)
 }
 
-/// Why rpcbind gave no usable answer.
+/// The reason for which rpcbind gave no usable answer.
 public enum RpcbindFailure: Error, Hashable, Sendable, CustomStringConvertible {
     case timedOut
     case unreachable(String)
     case refused(String)
-    /// Too many questions wait already.
+    /// Too many questions are waiting already.
     case busy
 
     public var description: String {

@@ -1,14 +1,14 @@
 import Firewall
 
 extension Settings {
-    /// These settings, with what may change while the daemon runs taken from `fresh`.
+    /// These settings, with the ones that may change while the daemon runs taken from `fresh`.
     public func changedLive(to fresh: Settings) -> Settings {
         var settings = self
         settings.mode = fresh.mode
         settings.firewall = fresh.firewall
-        // The table's name is where everything is; it stays for a daemon's life.
+        // The table of this name holds everything; the name stays for a daemon's life.
         settings.firewall.table = firewall.table
-        // The socket is bound to the group that it was bound to.
+        // The socket stays bound to its group.
         settings.firewall.logGroup = firewall.logGroup
         settings.denial = fresh.denial
         settings.limits = fresh.limits
@@ -21,7 +21,7 @@ extension Settings {
         return settings
     }
 
-    /// These settings without what this kernel can't do.
+    /// These settings without features that this kernel lacks.
     public func fitted(to features: KernelFeatures) -> Settings {
         var settings = self
         if !features.logsDrops { settings.firewall.logGroup = 0 }

@@ -1,11 +1,11 @@
 import Addresses
 import Firewall
 
-/// All of rpcwarden.yaml, typed; the defaults are those of rpcwarden.yaml(5).
+/// All of rpcwarden.yaml, typed; the defaults are the ones of rpcwarden.yaml(5).
 public struct Settings: Hashable, Sendable {
     public enum Mode: String, Hashable, Sendable, CaseIterable {
         case enforce
-        /// Answers and opens as usual; only logs what enforce would deny or drop.
+        /// Answers and opens as usual; only logs calls and packets that enforce would deny or drop.
         case observe
     }
 
@@ -59,14 +59,14 @@ public struct Settings: Hashable, Sendable {
         /// How long an expired grant is remembered; `.zero` turns revival off.
         public var revive: Duration = .seconds(30 * 86_400)
         public var mark = TableShape.defaultMark
-        /// Bits of the connection mark: of admitted flows, and of those that this host began from a guarded port.
+        /// Bits of the connection mark: of admitted flows, and of flows that this host began from a guarded port.
         public var flowMark = TableShape.defaultFlowMark
         public var ownFlowMark = TableShape.defaultOwnFlowMark
         public var guardPorts: [PortRange] = []
         public var never: Set<UInt16> = [22, 111]
-        /// The table belongs to the daemon (`flags owner,persist`), where the kernel can do that.
+        /// The table belongs to the daemon (`flags owner,persist`), if the kernel supports that.
         public var ownsTable = true
-        /// The NFLOG group that tells of dropped packets; 0: none.
+        /// The NFLOG group that reports dropped packets; 0: none.
         public var logGroup: UInt16 = 1111
         public init() {}
     }
@@ -87,23 +87,23 @@ public struct Settings: Hashable, Sendable {
     }
 
     public struct Limits: Hashable, Sendable {
-        /// Per client address (strangers of IPv6: per /64) and transport; the burst is four times as much.
+        /// Per client address (strangers of IPv6: per /64) and transport; the burst is four times as large.
         public var callsPerSecond = 50
         public var grants = 65_536
         public var grantsPerClient = 64
         public var tcpConnections = 1024
         public var tcpConnectionsPerClient = 16
-        /// Also the most that a single record may take to arrive.
+        /// Also the longest time that a single record may take to arrive.
         public var tcpIdle: Duration = .seconds(30)
         public var recordBytes = 4096
-        /// Replies that a TCP peer may leave unread; then nothing more is taken from it.
+        /// The bytes of replies that a TCP peer may leave unread; above this its calls are not read.
         public var owedBytes = 262_144
-        /// Calls over UDP, or connections, of all strangers together; beyond it the kernel drops them. 0: it never does.
+        /// Calls over UDP, or connections, of all strangers together; above this the kernel drops them. 0: never.
         public var strangersPerSecond = 2000
         public var listsOverUDP = false
         public init() {}
 
-        /// The rest of `grants` is for calls over TCP: nobody can make those in another's name.
+        /// The rest of `grants` is kept for calls over TCP, which can't be forged.
         public var grantsOverUDP: Int { grants - grants / 4 }
     }
 
@@ -114,7 +114,7 @@ public struct Settings: Hashable, Sendable {
         public var lasts: Duration = .seconds(600)
         /// Clients that a rule names, too; never on the evidence of UDP.
         public var includesListed = false
-        /// More are denied like anybody, and not shut out.
+        /// Further clients are denied like any other, and not shut out.
         public static let clientsMax = 65_536
         public init() {}
     }
@@ -125,7 +125,7 @@ public struct Settings: Hashable, Sendable {
             case stderr
             case file
         }
-        /// Which permitted calls get a line; the counters count all.
+        /// The permitted calls that get a log line; the counters count all.
         public enum Permitted: String, Hashable, Sendable, CaseIterable {
             case all
             /// One for each client, program and transport of its service within a day.
@@ -135,7 +135,7 @@ public struct Settings: Hashable, Sendable {
         public var destination: Destination = .journal
         public var file: String?
         public var permitted: Permitted = .all
-        /// What each line says this host is; `nil`: nothing.
+        /// The host's name in each line; `nil`: none.
         public var host: String?
         public init() {}
     }

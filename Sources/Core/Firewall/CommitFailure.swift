@@ -1,10 +1,10 @@
-/// Why the kernel refused a transaction; nothing of it was done.
+/// The reason why the kernel refused a transaction; nothing of it was done.
 public struct CommitFailure: Error, Hashable, Sendable, CustomStringConvertible {
     /// The kernel's errno.
     public var errno: Int32
-    /// errno's text, and the kernel's extended-ack text where it gave one.
+    /// errno's text, and the kernel's extended-ack text if it gave one.
     public var message: String
-    /// The operation that the kernel refused, where it named one: an index into the transaction.
+    /// The operation that the kernel refused, if it named one: an index into the transaction.
     public var operation: Int?
 
     public init(errno: Int32, message: String, operation: Int? = nil) {
@@ -17,15 +17,15 @@ public struct CommitFailure: Error, Hashable, Sendable, CustomStringConvertible 
 }
 
 extension CommitFailure {
-    /// What the failure means for what to do next.
+    /// The failure's meaning for the next step.
     public enum Kind: Hashable, Sendable {
         /// The set holds as many elements as it may.
         case full
         /// The table, or a chain or set of it, is gone.
         case missing
-        /// We may not: no CAP_NET_ADMIN, or the table is another process's.
+        /// Permission denied: no CAP_NET_ADMIN, or another process owns the table.
         case refused
-        /// Something was in the way for a moment: worth an immediate repetition.
+        /// A momentary conflict: worth an immediate repetition.
         case busy
         case other
     }
@@ -40,14 +40,14 @@ extension CommitFailure {
         }
     }
 
-    // Linux's asm-generic/errno.h, for this target imports no C library.
+    // Linux's asm-generic/errno.h; this target imports no C library.
     private static let notPermitted: Int32 = 1  // EPERM
     private static let noEntry: Int32 = 2  // ENOENT
     private static let interrupted: Int32 = 4  // EINTR
     private static let tryAgain: Int32 = 11  // EAGAIN
     private static let accessDenied: Int32 = 13  // EACCES
     private static let deviceBusy: Int32 = 16  // EBUSY
-    private static let fileTableOverflow: Int32 = 23  // ENFILE: what nftables says of a full set
+    private static let fileTableOverflow: Int32 = 23  // ENFILE: nftables' error for a full set
     private static let noSpace: Int32 = 28  // ENOSPC
     private static let restart: Int32 = 85  // ERESTART
     private static let noBuffers: Int32 = 105  // ENOBUFS

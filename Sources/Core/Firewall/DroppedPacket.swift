@@ -1,13 +1,13 @@
 import Addresses
 
-/// A packet that a guarded port or the portmapper's dropped, as NFLOG told of it.
+/// A packet to a guarded port or to the portmapper that the kernel dropped, as NFLOG reported it.
 public struct DroppedPacket: Hashable, Sendable {
     /// Why the packet was logged; the raw value is the log rule's prefix.
     public enum Kind: String, Hashable, Sendable, CaseIterable {
         /// The client once held the grant.
         case remembered = "rpcwarden remembered"
         case probe = "rpcwarden probe"
-        /// It was for the portmapper, which is shielded from strangers.
+        /// The packet was for the portmapper, which is shielded from strangers.
         case stranger = "rpcwarden stranger"
     }
 
@@ -15,7 +15,7 @@ public struct DroppedPacket: Hashable, Sendable {
     public var clientPort: UInt16
     public var service: ServicePort
     public var kind: Kind
-    /// What a stranger's datagram holds, as far as it was copied; otherwise empty.
+    /// The payload of a stranger's datagram, as far as it was copied; otherwise empty.
     public var payload: [UInt8] = []
 
     public init(client: IPAddress, clientPort: UInt16, service: ServicePort, kind: Kind) {
@@ -27,7 +27,7 @@ public struct DroppedPacket: Hashable, Sendable {
 
     /// Reads the headers of an IP packet, which may be cut off after them.
     ///
-    /// `nil` for what no RPC client sends: fragments, IPv6 extension headers, anything but TCP and UDP.
+    /// `nil` for packets that no RPC client sends: fragments, IPv6 extension headers, anything but TCP and UDP.
     public init?(_ packet: [UInt8], kind: Kind) {
         guard let version = packet.first.map({ $0 >> 4 }) else { return nil }
         switch version {
@@ -50,7 +50,7 @@ public struct DroppedPacket: Hashable, Sendable {
     /// RFC 8200, 3.
     private init?(ipv6 packet: [UInt8], _ kind: Kind) {
         guard packet.count >= 40 else { return nil }
-        // Not made an IPv4 address if it is a mapped one: those are no sources on the wire (RFC 4942, 2.2).
+        // A mapped address isn't made an IPv4 address: it is no source on the wire (RFC 4942, 2.2).
         let client = IPAddress.v6(IPv6Bits(packet[8..<24].reduce(0) { $0 << 8 | UInt128($1) }))
         self.init(client, transport: packet[6], packet.dropFirst(40), kind)
     }

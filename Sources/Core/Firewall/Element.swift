@@ -1,6 +1,6 @@
 import Addresses
 
-/// What a grant opens: one service port, for one client.
+/// The scope of a grant: one service port, for one client.
 public struct GrantKey: TableKey, Sendable, Comparable, CustomStringConvertible {
     public var client: IPAddress
     public var service: ServicePort
@@ -44,12 +44,12 @@ public struct GrantElement: Hashable, Sendable {
     public var key: GrantKey
     /// How long the element lives after its last packet.
     public var timeout: Duration
-    /// What is left of `timeout`.
+    /// The remaining part of `timeout`.
     public var expiresIn: Duration
-    /// Packets that used the grant, since it was last issued; beyond a rate not all of them are counted. `nft list` shows
-    /// twice as many, of `bytes` too: the rules look the element up and renew it, and the kernel counts both. Where the
-    /// administrator's rules use the sets (`manage: sets`) it is the kernel's own number, one for each look-up and renewal
-    /// that those rules do.
+    /// Packets that used the grant since it was last issued; above a rate not all of them are counted. `nft list`
+    /// shows twice as many, and twice the `bytes`: the rules look the element up and renew it, and the kernel
+    /// counts both. If the administrator's rules use the sets (`manage: sets`) it is the kernel's own number, one
+    /// for each look-up and renewal by those rules.
     public var packets: UInt64
     public var bytes: UInt64
     public var comment: String

@@ -1,4 +1,4 @@
-/// What the kernel tells of one grant without reading all of them.
+/// The kernel's figures of one grant, read without reading all grants.
 public struct GrantUse: Hashable, Sendable {
     public var expiresIn: Duration
     public var packets: UInt64

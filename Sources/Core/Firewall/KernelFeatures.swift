@@ -1,7 +1,7 @@
-/// What this kernel can do, where not every kernel can.
+/// Features that not every kernel has.
 public struct KernelFeatures: Hashable, Sendable {
     public var ownsTables: Bool
-    /// NFLOG tells of dropped packets.
+    /// NFLOG reports dropped packets.
     public var logsDrops: Bool
 
     public init(ownsTables: Bool, logsDrops: Bool) {

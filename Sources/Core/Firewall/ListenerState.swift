@@ -1,6 +1,6 @@
-/// A socket that listens at a port, as the kernel tells of it, and the address families of other hosts that reach it.
+/// A listening socket as the kernel reports it, and the address families over which other hosts reach it.
 public struct ListenerSocket: Hashable, Sendable {
-    /// The kernel's number for the socket: no other of this boot has it.
+    /// The kernel's number for the socket, unique within this boot.
     public var cookie: UInt64
     /// The user that made the socket.
     public var uid: UInt32
@@ -23,7 +23,7 @@ public struct ListenerState: Hashable, Sendable {
         self.sockets = sockets
     }
 
-    /// One socket, or none where it is reached over neither family.
+    /// One socket, or none if it is reached over neither family.
     public init(ipv4: Bool, ipv6: Bool = false, uid: UInt32 = 0, cookie: UInt64 = 1) {
         sockets = ipv4 || ipv6 ? [ListenerSocket(cookie: cookie, uid: uid, ipv4: ipv4, ipv6: ipv6)] : []
     }

@@ -1,16 +1,16 @@
 /// A change of nftables that the kernel announced.
 public enum TableChange: Hashable, Sendable {
     case changed(Change)
-    /// More changed than could be told: anything may be different.
+    /// More changes than could be reported: anything may be different.
     case overrun
 
     public struct Change: Hashable, Sendable {
         /// The table of family inet that changed.
         public var table: String
         public var what: What
-        /// Whether we did it ourselves.
+        /// Whether this daemon made the change.
         public var isOwn: Bool
-        /// The process that did it.
+        /// The process that made the change.
         public var writer: Writer?
 
         public init(table: String, what: What, isOwn: Bool, writer: Writer? = nil) {

@@ -4,13 +4,14 @@ import Addresses
 public struct TableContents: Hashable, Sendable {
     public var guarded: Set<ServicePort> = []
     public var granted: [GrantElement] = []
-    /// Expired grants that a packet brings back; their packets aren't counted.
+    /// Expired grants that a packet revives; their packets aren't counted.
     public var remembered: [GrantElement] = []
     public var standing: Set<StandingKey> = []
-    /// Each with the time that is left.
+    /// The quarantined clients, each with the time that is left.
     public var quarantined: [IPAddress: Duration] = [:]
 
-    /// The kernel holds just these grants, in sets that can stay as they are: see ``Operation/adoptTable(_:)``.
+    /// The kernel holds exactly these grants, in sets that can stay as they are: see
+    /// ``Operation/adoptTable(_:)``.
     public var grantsMayBeKept = false
 
     public init() {}

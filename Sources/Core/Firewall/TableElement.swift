@@ -1,6 +1,6 @@
 import Addresses
 
-/// Which element of our table it is.
+/// The identity of an element of our table.
 public enum TableElement: Hashable, Sendable {
     case guarded(ServicePort)
     case granted(GrantKey)
@@ -11,7 +11,7 @@ public enum TableElement: Hashable, Sendable {
 }
 
 extension TableElement: CustomStringConvertible {
-    /// As an operator would say it: `granted 192.0.2.7 tcp/2049`.
+    /// The operator's notation: `granted 192.0.2.7 tcp/2049`.
     public var description: String {
         switch self {
         case .guarded(let service): "guarded \(service)"

@@ -1,21 +1,21 @@
 import Addresses
 
-/// One change of the table. Each is idempotent: the element may be there already, or may have expired.
+/// One change of the table. Each is idempotent: the element may already be there, or may have expired.
 public enum Operation: Hashable, Sendable {
-    /// Makes the table anew, empty, in place of one that may be there; chains that aren't ours stay in a table of sets.
+    /// Makes the table anew, empty, in place of an existing one; chains that aren't ours stay in a table of sets.
     case makeTable(TableShape)
-    /// The same, in place of one that nobody owns, but the grants that were found in it stay where they are.
+    /// Makes the table anew in place of one that no process owns, but the grants that were found in it stay.
     ///
-    /// Fails unless the last reading said that they may (``TableContents/grantsMayBeKept``), or if but packets changed
-    /// anything since.
+    /// Fails unless the last reading permitted it (``TableContents/grantsMayBeKept``), or if anything but packets
+    /// changed the table since.
     case adoptTable(TableShape)
     case deleteTable(name: String)
     case guardPort(ServicePort)
     case unguardPort(ServicePort)
     /// Adds the element, or makes it live for `timeout` from now; `expiresIn` shortens the first life (adoption).
     case issue(GrantKey, timeout: Duration, expiresIn: Duration?, comment: String)
-    /// The same at half the price, for a grant that isn't there as far as one knows; if it is, it is issued all the
-    /// same, but the kernel takes milliseconds for it.
+    /// Like ``issue(_:timeout:expiresIn:comment:)``, at half the price, for a grant that isn't there as far as
+    /// the caller knows. An existing grant is issued all the same, but the kernel takes milliseconds for it.
     case issueNew(GrantKey, timeout: Duration, comment: String)
     case revoke(GrantKey)
     /// Has the client's dropped packets logged as ``DroppedPacket/Kind/remembered``, for `timeout` from now.
@@ -23,18 +23,21 @@ public enum Operation: Hashable, Sendable {
     case forget(GrantKey)
     case addStanding(StandingKey)
     case removeStanding(StandingKey)
-    /// Takes away all that stands, but for what the same transaction stands behind it: that is never missing.
+    /// Removes all standing elements, except the ones that the same transaction adds after it: these are never
+    /// missing.
     case replaceStanding
     case quarantine(IPAddress, timeout: Duration)
     case release(IPAddress)
-    /// Has the kernel drop what comes to port 111 over the transport from clients without a ``addStanding(_:)`` there.
+    /// Has the kernel drop packets to port 111 over the transport from clients without an ``addStanding(_:)``
+    /// there.
     ///
-    /// It does so before it looks at their flows, until ``unshield``; after that too, until the timeout, but at more cost.
+    /// The kernel drops them before it looks at their flows, until ``unshield``; after that too, until the
+    /// timeout, but at more cost.
     case shield(Transport, timeout: Duration)
     case unshield
 }
 
-/// What one netlink batch does: all of it, or nothing.
+/// The contents of one netlink batch, which is done as a whole or not at all.
 public struct Transaction: Hashable, Sendable {
     /// The table that the operations change.
     public var table: String

@@ -2,7 +2,7 @@ import Addresses
 
 /// Maps each number to the class of the interval that holds it; a look-up is a binary search.
 struct IntervalMap<Bits: AddressBits>: Sendable {
-    /// Where each interval starts; it ends before the next one. The first starts at 0.
+    /// The start of each interval; it ends before the next one. The first starts at 0.
     private(set) var starts: [Bits] = [.min]
     private(set) var classes: [Int] = [0]
 
@@ -16,7 +16,7 @@ struct IntervalMap<Bits: AddressBits>: Sendable {
         return classes[low]
     }
 
-    /// From `start` on, everything belongs to `newClass`. Starts arrive in ascending order.
+    /// Assigns all numbers from `start` on to `newClass`. Starts arrive in ascending order.
     mutating func append(start: Bits, class newClass: Int) {
         if starts[starts.count - 1] == start {
             classes[classes.count - 1] = newClass
@@ -41,14 +41,14 @@ struct IntervalMap<Bits: AddressBits>: Sendable {
     }
 }
 
-/// Where a rule begins or ceases to name addresses.
+/// A position at which a rule begins or ceases to name addresses.
 struct Boundary<Bits: AddressBits> {
     var position: Bits
     var rule: Int
     var isException: Bool
     var delta: Int
 
-    /// Adds those of one range to `boundaries`; there is none behind the family's last address.
+    /// Adds the boundaries of one range to `boundaries`; behind the family's last address there is none.
     static func add(
         _ first: Bits, _ last: Bits, rule: Int, isException: Bool, to boundaries: inout [Boundary]
     ) {
@@ -64,7 +64,7 @@ extension IntervalMap {
         let ruleCount = 1 + (boundaries.lazy.map(\.rule).max() ?? -1)
         var named = [Int](repeating: 0, count: ruleCount)
         var excepted = named
-        /// Ascending.
+        /// The active rules, ascending.
         var active: [Int] = []
         let sorted = boundaries.sorted { $0.position < $1.position }
         var index = 0

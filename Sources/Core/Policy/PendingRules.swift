@@ -1,8 +1,9 @@
 import Addresses
 
-/// What rules may permit whose host names have no addresses yet.
+/// The possible permissions by rules with host names that have no addresses yet.
 ///
-/// What an earlier run opened by them is spared: a name server that is slow or dead must not unmount anybody.
+/// Elements that an earlier run opened by these rules are spared: a slow or dead name server must not cost a
+/// client its mounts.
 public struct PendingRules: Sendable {
     public static let none = PendingRules()
     /// No name has more addresses than this in force: `HostNames.addressesMax`.
@@ -10,11 +11,12 @@ public struct PendingRules: Sendable {
 
     /// The host names that have no addresses yet.
     public let names: Set<String>
-    /// The rules as if an unresolved name in `from` were every address; an unresolved exception excepts nobody.
+    /// The rules as if an unresolved name in `from` were every address; an unresolved exception excepts no
+    /// client.
     private let possible: Policy
-    /// The same, without the rules that have an unresolved name in `from`.
+    /// The same rules, without the ones that have an unresolved name in `from`.
     private let certain: Policy
-    /// Addresses that all the unresolved names of `from` may have together.
+    /// The number of addresses that all the unresolved names of `from` may have together.
     private let addressesMax: Int
 
     public init(rules: [Rule] = [], addresses: [String: [IPAddress]] = [:]) {
@@ -39,15 +41,15 @@ public struct PendingRules: Sendable {
 
     public var isEmpty: Bool { names.isEmpty }
 
-    /// Whether the client may turn out to be one that a rule permits the program, and opens its port to.
+    /// Whether a rule may turn out to permit the program to the client, and to open its port.
     public func mayPermit(_ program: Program, over transport: Transport, by client: IPAddress) -> Bool {
         guard case .permitted = possible.lookup(program, over: transport, by: client) else { return false }
         return true
     }
 
-    /// Whether the clients may turn out to be such as the service always stands open for.
+    /// Whether the service may turn out to be always open for these clients.
     ///
-    /// A name has a few addresses, never a prefix: larger ranges than the names can have are none of theirs.
+    /// A name has a few addresses, never a prefix: a range larger than the names can have isn't theirs.
     public func mayStand(_ clients: AddressRange, _ program: Program, over transport: Transport) -> Bool {
         if certain.standing(program, over: transport).cover(clients) { return true }
         return clients.hasAtMost(addressesMax) && possible.standing(program, over: transport).cover(clients)
@@ -67,7 +69,7 @@ extension ClientTerm {
 }
 
 extension [AddressRange] {
-    /// Of disjoint ranges that ascend.
+    /// Whether one of the ranges covers the clients; the ranges are disjoint and ascend.
     fileprivate func cover(_ clients: AddressRange) -> Bool {
         range(holding: clients.first)?.contains(clients.last) ?? false
     }

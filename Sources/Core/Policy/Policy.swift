@@ -15,7 +15,7 @@ public struct ServiceKey: TableKey, Sendable {
     }
 }
 
-/// What the policy says to a lookup.
+/// The policy's decision about a lookup.
 public enum LookupDecision: Hashable, Sendable {
     /// `rule` is an index into ``Policy/rules``.
     case permitted(rule: Int, open: Opening)
@@ -27,20 +27,21 @@ public enum LookupDecision: Hashable, Sendable {
     case transport
 }
 
-/// What the policy says to DUMP and GETADDRLIST.
+/// The policy's decision about DUMP and GETADDRLIST.
 public enum ListDecision: Hashable, Sendable {
     case permitted(rule: Int)
     case stranger
     case noList
 }
 
-/// The policy, compiled: clients that the same rules name share a class, and each class knows its answers.
+/// The policy, compiled: clients that are named by the same rules share a class, and each class knows its
+/// answers.
 public struct Policy: Sendable {
     struct Permission: Sendable {
         var rule: Int
         var open: Opening
 
-        /// Where several rules permit the same, the one that opens most counts, then the first.
+        /// If several rules permit the same, the one that opens most counts, then the first.
         func outdoes(_ other: Permission) -> Bool { open != other.open ? open > other.open : rule < other.rule }
     }
 
@@ -49,7 +50,8 @@ public struct Policy: Sendable {
         var permissions: [ServiceKey: Permission] = [:]
         var listed: Set<ServiceKey> = []
         var listRule: Int?
-        /// `nil` where no rule names a range. Looked at after `permissions`, which knows what the ranges add to its own.
+        /// `nil` if no rule names a range. Consulted after `permissions`, which includes the ranges' share for
+        /// its programs.
         var ranges: RangePermissions?
     }
 
@@ -58,10 +60,10 @@ public struct Policy: Sendable {
     private var ipv4: IntervalMap<UInt32>
     private var ipv6: IntervalMap<IPv6Bits>
     private var standing: [ServiceKey: [AddressRange]] = [:]
-    /// Of programs that no rule with `open: always` names but by a range.
+    /// The services of programs that rules with `open: always` name only by a range.
     private var rangesStanding = StandingRanges([]) { _ in [] }
 
-    /// Compiles `rules`; `addresses` holds what each host name of theirs resolves to.
+    /// Compiles `rules`; `addresses` holds the resolved addresses of their host names.
     public init(rules: [Rule] = [], addresses: [String: [IPAddress]] = [:]) {
         self.rules = rules
         var classes = [ClientClass()]
@@ -80,7 +82,7 @@ public struct Policy: Sendable {
         rangesStanding = standingByRange
     }
 
-    /// All clients of one class are told the same. An index into `classes`.
+    /// An index into `classes`. All clients of one class get the same answers.
     public func classNumber(of client: IPAddress) -> Int {
         switch client {
         case .v4(let bits): ipv4(bits)
@@ -131,12 +133,12 @@ public struct Policy: Sendable {
         return classes[number].listed.contains(key) || (classes[number].ranges?.lists(key) ?? false)
     }
 
-    /// The clients for whom the service is always open: disjoint, ascending.
+    /// The clients for which the service is always open: disjoint, ascending.
     public func standing(_ program: Program, over transport: Transport) -> [AddressRange] {
         standing[ServiceKey(program, transport)] ?? rangesStanding[ServiceKey(program, transport)]
     }
 
-    /// The clients to whom any rule permits anything over the transport: disjoint, ascending.
+    /// The clients to which any rule permits anything over the transport: disjoint, ascending.
     public func clients(over transport: Transport) -> [AddressRange] {
         let isPermitted = classes.map { clients in
             clients.permissions.keys.contains { $0.transport == transport }
@@ -210,7 +212,7 @@ extension Policy {
         }
     }
 
-    /// A rule permits nobody until the clients that it excepts are known.
+    /// A rule permits no client until the clients that it excepts are known.
     private static func canExcept(_ rule: Rule, _ addresses: [String: [IPAddress]]) -> Bool {
         rule.except.allSatisfy { term in
             if case .host(let name) = term { addresses[name] != nil } else { true }

@@ -1,6 +1,6 @@
 import Addresses
 
-/// Something that a policy says and that is probably not what was wanted.
+/// A statement of a policy that is probably a mistake.
 public struct PolicyWarning: Hashable, Sendable {
     public var location: Location
     public var message: String
@@ -10,7 +10,7 @@ public struct PolicyWarning: Hashable, Sendable {
         self.message = message
     }
 
-    /// Each rule by itself and beside the others, in the rules' order.
+    /// The warnings about each rule by itself and beside the others, in the rules' order.
     public static func warnings(of rules: [Rule]) -> [PolicyWarning] {
         let others = Others(rules)
         return rules.flatMap { rule in
@@ -38,7 +38,7 @@ public struct PolicyWarning: Hashable, Sendable {
 
     /// Without nlockmgr and status the first lock of an NFSv3 client fails or hangs. NFSv4 locks through nfs itself.
     private static func nfsWithoutLocks(_ rule: Rule, beside others: Others) -> String? {
-        // With "open: never" nobody mounts through this rule, so nobody locks.
+        // With "open: never" no client mounts through this rule, so none locks.
         guard rule.names(.nfs), rule.open != .never, !isNFSv4Only(rule, beside: others) else { return nil }
         let missing = [("nlockmgr", others.nlockmgr), ("status", others.status)].filter { _, permitting in
             !permitting.reach(clientsOf: rule) { !$0.over.isDisjoint(with: rule.over) }
@@ -54,7 +54,7 @@ public struct PolicyWarning: Hashable, Sendable {
     }
 }
 
-/// The rules that the warnings look for beside a rule.
+/// The rules that the warnings take into account beside a rule.
 private struct Others {
     let standingNFS: RuleIndex
     let nlockmgr: RuleIndex
@@ -75,7 +75,7 @@ private struct Others {
 
 /// Rules by the terms of their `from`: a policy may have ten thousand, and each is looked for among all others.
 ///
-/// The terms are put in order when they are needed first: mostly another rule has the same group of clients.
+/// The index is built when it is first needed: mostly another rule has the same group of clients.
 private final class RuleIndex {
     private let rules: [Rule]
     private lazy var rulesByTerm: [ClientTerm: [Int]] = {
@@ -90,7 +90,7 @@ private final class RuleIndex {
     /// The prefix lengths that occur in any rule of the policy.
     private let lengths: Set<Int>
 
-    /// Rules whose clients are compared one by one.
+    /// The number of rules that are compared one by one with a rule's clients.
     private static let comparedMax = 16
 
     init(_ rules: [Rule], lengths: Set<Int>) {
@@ -98,10 +98,11 @@ private final class RuleIndex {
         self.lengths = lengths
     }
 
-    /// Every term of the rule's `from` lies within a term of one of these rules, which doesn't except it again.
+    /// Whether every term of the rule's `from` lies within a term of one of these rules that doesn't except it
+    /// again.
     func reach(clientsOf rule: Rule, where isFit: (Rule) -> Bool) -> Bool {
         let own = Set(rule.except)
-        // Arrays of one group share their memory, and are compared at once.
+        // Arrays of one group share their memory, and compare in constant time.
         if rules.prefix(Self.comparedMax).contains(where: {
             isFit($0) && $0.from == rule.from && own.isSuperset(of: $0.except)
         }) {
@@ -117,7 +118,7 @@ private final class RuleIndex {
         }
     }
 
-    /// Some term of the rule's `from` has addresses in common with a term of one of these rules.
+    /// Whether a term of the rule's `from` has addresses in common with a term of one of these rules.
     func touch(clientsOf rule: Rule) -> Bool {
         rule.from.contains { term in
             termsAround.contains(term) || outerTerms(of: term).contains { rulesByTerm[$0] != nil }

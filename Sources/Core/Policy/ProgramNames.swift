@@ -7,7 +7,7 @@ public struct ProgramNames: Sendable {
 
     public init() {}
 
-    /// Parses rpc(5): `name number alias…`, `#` starts a comment; a line that isn't so is passed over.
+    /// Parses rpc(5): `name number alias…`, `#` starts a comment; any other line is skipped.
     public init(etcRPC text: some StringProtocol) {
         for line in text.split(whereSeparator: \.isNewline) {
             let words = line.prefix { $0 != "#" }.split(whereSeparator: \.isWhitespace)
@@ -22,7 +22,7 @@ public struct ProgramNames: Sendable {
 
     public func program(named name: String) -> Program? { numbers[name] }
 
-    /// The first name in `/etc/rpc`, or `nil` where the number has none.
+    /// The first name in `/etc/rpc`, or `nil` if the number has none.
     public func name(of program: Program) -> String? { firstNames[program] }
 
     /// Every name and alias, for suggestions.

@@ -1,6 +1,6 @@
 import Addresses
 
-/// What one class of clients may do with the programs that its rules name by ranges.
+/// The permissions of one class of clients for the programs that its rules name by ranges.
 struct RangePermissions: Sendable {
     private struct Entry: Sendable {
         var permission: Policy.Permission
@@ -8,10 +8,10 @@ struct RangePermissions: Sendable {
     }
 
     private var intervals: [Transport: IntervalMap<UInt32>] = [:]
-    /// By the intervals' classes; the first is that of the numbers in no range.
+    /// Entries by the intervals' classes; the first is for the numbers in no range.
     private var entries: [Entry?] = [nil]
 
-    /// `nil` where none of the rules names a range.
+    /// `nil` if none of the rules names a range.
     init?(_ members: [Int], of rules: [Rule]) {
         guard members.contains(where: { !rules[$0].programRanges.isEmpty }) else { return nil }
         var entries: [Entry?] = [nil]
@@ -29,7 +29,7 @@ struct RangePermissions: Sendable {
         self.entries = entries
     }
 
-    /// Where each of the rules begins or ceases to name programs over the transport.
+    /// The positions at which each of the rules begins or ceases to name programs over the transport.
     static func boundaries(of rules: [Rule], over transport: Transport) -> [Boundary<UInt32>] {
         var boundaries: [Boundary<UInt32>] = []
         for (index, rule) in rules.enumerated() where rule.over.contains(transport) {
@@ -65,12 +65,12 @@ struct RangePermissions: Sendable {
     }
 }
 
-/// For whom services are always open whose programs are named by ranges alone.
+/// The clients for which services are always open if their programs are named only by ranges.
 struct StandingRanges: Sendable {
     private var intervals: [Transport: IntervalMap<UInt32>] = [:]
     private var clients: [[AddressRange]] = [[]]
 
-    /// - Parameter clientsOf: whom any of these rules names.
+    /// - Parameter clientsOf: the clients that any of these rules names.
     init(_ rules: [Rule], clientsOf: ([Int]) -> [AddressRange]) {
         let standing = rules.indices.filter { rules[$0].open == .always && !rules[$0].programRanges.isEmpty }
         guard !standing.isEmpty else { return }

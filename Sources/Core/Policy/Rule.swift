@@ -2,11 +2,11 @@ import Addresses
 
 /// When a rule's service ports are open to its clients.
 public enum Opening: String, Hashable, Sendable, Comparable, CaseIterable {
-    /// Looked up, but never opened by us.
+    /// The port may be looked up, but rpcwarden never opens it.
     case never
-    /// Opened for the client that looked the port up.
+    /// Opened for a client that looked the port up.
     case onLookup = "on-lookup"
-    /// Open whether or not anyone asks; follows the registration.
+    /// Open without any look-up; follows the registration.
     case always
 
     private var strength: Int {
@@ -41,16 +41,16 @@ public struct Location: Hashable, Sendable, CustomStringConvertible {
     public var description: String { "\(file):\(line):\(column)" }
 }
 
-/// One rule of the policy: it permits; nothing denies. Groups are already expanded.
+/// One rule of the policy. Rules only permit; none denies. Groups are already expanded.
 public struct Rule: Hashable, Sendable {
     public var name: String { didSet { label = Self.label(name, location) } }
     public var location: Location { didSet { label = Self.label(name, location) } }
-    /// `policy.yaml:14 "workstations mount NFSv3"`, as `explain` and the audit events name a rule.
+    /// `policy.yaml:14 "workstations mount NFSv3"`, the rule's name in `explain` and the audit events.
     public private(set) var label: String
     public var from: [ClientTerm]
     public var except: [ClientTerm]
     public var to: Set<Program>
-    /// Programs that are named by ranges, beside those of ``to``.
+    /// Programs that are named by ranges, in addition to ``to``.
     public var programRanges: ProgramRanges
     /// The transports of the service, not of the question.
     public var over: Set<Transport>
@@ -76,7 +76,7 @@ public struct Rule: Hashable, Sendable {
 
     public func names(_ program: Program) -> Bool { to.contains(program) || programRanges.contains(program) }
 
-    /// Put together once: each lookup tells of its rule.
+    /// Made once, because each lookup tells its rule.
     private static func label(_ name: String, _ location: Location) -> String {
         let file = location.file.split(separator: "/").last.map(String.init) ?? location.file
         return "\(file):\(location.line) \"\(name)\""

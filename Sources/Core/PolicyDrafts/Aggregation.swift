@@ -1,6 +1,6 @@
 import Addresses
 
-/// How wide a prefix may get that stands for several clients.
+/// The largest size of a prefix that stands for several clients.
 public struct Aggregation: Hashable, Sendable {
     /// Prefix lengths; 32 and 128 let every address stand for itself.
     public var ipv4Length: Int
@@ -13,9 +13,10 @@ public struct Aggregation: Hashable, Sendable {
         self.ipv6Length = ipv6Length
     }
 
-    /// The narrowest prefixes that hold the addresses: one for all that lie within a prefix of the length allowed.
+    /// The narrowest prefixes that hold the addresses: one for all addresses within a prefix of the length
+    /// allowed.
     ///
-    /// An address that is alone there stays alone.
+    /// An address that is alone in such a prefix stays alone.
     public func prefixes(holding addresses: some Collection<IPAddress>) -> [Prefix] {
         var spans: [Prefix: (first: IPAddress, last: IPAddress)] = [:]
         for address in addresses {

@@ -1,9 +1,9 @@
-/// exports(5) of the BSDs and macOS, as far as to know a line of it and to tell what it would be in ours.
+/// exports(5) of the BSDs and macOS, as far as needed to recognize a line of it and to translate it.
 enum BSDExports {
-    /// Of a line that are looked at.
+    /// The number of words of a line that are read.
     static let wordsMax = 64
 
-    /// Those that the exports(5) of nfs-utils doesn't have.
+    /// The options that the exports(5) of nfs-utils doesn't have.
     private static let options: Set<String> = [
         "network", "mask", "alldirs", "maproot", "mapall", "index", "public", "webnfs", "offline", "32bitclients",
         "fspath", "noresvport", "quiet", "tls", "tlscert", "tlscertuser",
@@ -16,7 +16,7 @@ enum BSDExports {
         return names.contains { options.contains(String(decoding: $0, as: UTF8.self)) }
     }
 
-    /// What such words are, and what to write in their place.
+    /// The meaning of such words, and their replacement.
     static func advice(_ words: [[UInt8]]) -> String {
         let what = "this is the exports(5) of the BSDs and macOS, which nfs-utils does not read; nobody is let in by it"
         guard let network = value(of: "-network", in: words) else {
@@ -29,7 +29,7 @@ enum BSDExports {
         return "\(what); write \(prefix)(rw) for this -network"
     }
 
-    /// Behind `=`, or the next word.
+    /// The value behind `=`, or the next word.
     private static func value(of option: String, in words: [[UInt8]]) -> String? {
         let texts = words.map { String(decoding: $0, as: UTF8.self) }
         for (index, text) in texts.enumerated() {

@@ -1,7 +1,7 @@
 import Addresses
 import Policy
 
-/// A policy that is yet to be looked at by a person: rules and why they are there, as YAML.
+/// A policy that a person has yet to review: rules and the reasons for them, as YAML.
 public struct DraftPolicy: Hashable, Sendable {
     public struct Member: Hashable, Sendable {
         public var term: ClientTerm
@@ -22,12 +22,12 @@ public struct DraftPolicy: Hashable, Sendable {
         public var to: [Program]
         public var over: Set<Transport> = [.tcp, .udp]
         public var lists = false
-        /// Lines within the rule, commented out: what a person may want.
+        /// Lines within the rule, commented out, that a person may want.
         public var hints: [String] = []
         public var open: Opening = .onLookup
     }
 
-    /// Tells editors with yaml-language-server what a policy may hold.
+    /// The schema of a policy, for editors with yaml-language-server.
     static let schemaLine = "# yaml-language-server: $schema=/usr/share/rpcwarden/schema/rpcwarden-policy.schema.json"
 
     /// Lines at the top.
@@ -44,7 +44,7 @@ public struct DraftPolicy: Hashable, Sendable {
         members[name, default: []] += added
     }
 
-    /// The YAML text; programs by their names where `names` knows them.
+    /// The YAML text; programs by their names if `names` knows them.
     public func text(names: ProgramNames) -> String {
         var lines = [Self.schemaLine] + comments.map(Self.comment)
         if !groupNames.isEmpty { lines += ["", "clients:"] }
@@ -78,7 +78,7 @@ public struct DraftPolicy: Hashable, Sendable {
 
     private static func comment(_ text: String) -> String { text.isEmpty ? "#" : "# \(text)" }
 
-    /// `key: [a, b]`, broken where a line would get too long to read.
+    /// `key: [a, b]`, broken before a line gets too long to read.
     private static func list(_ key: String, _ words: [String]) -> [String] {
         let columnsMax = 100
         let indent = String(repeating: " ", count: key.count + 7)

@@ -1,10 +1,10 @@
 import AuditTrail
 import Clock
 
-/// What a permission was learned from.
+/// The evidence for a permission.
 struct Evidence: Hashable, Sendable {
     var calls = 0
-    /// Of these, observe mode let pass what enforce would have denied.
+    /// The calls among these that observe mode let pass and enforce would have denied.
     var denied = 0
     var cameOverTCP = false
     /// Packets to the port without a look-up.
@@ -36,9 +36,9 @@ struct Evidence: Hashable, Sendable {
     }
 }
 
-/// What the log tells and no policy can permit, or should.
+/// Log entries that no policy can permit, or should.
 enum Remark: Hashable, Sendable, Comparable {
-    /// Denied in enforce mode, by a policy that somebody wanted.
+    /// Denied in enforce mode, by the policy in force.
     case enforced
     case listingOverUDP
     case rate
@@ -48,9 +48,9 @@ enum Remark: Hashable, Sendable, Comparable {
     /// Packets to guarded ports of services that the client never looked up.
     case probed
     case numberZero
-    /// More clients and programs than are kept.
+    /// More clients and programs than the memory holds.
     case tooMany
-    /// Lines that the log's own limits left out.
+    /// Lines that the log's own limits suppressed.
     case suppressed
 
     private var order: String { "\(self)" }

@@ -14,10 +14,10 @@ public enum ExportClient: Hashable, Sendable {
     case everyone(World)
     /// A client on this host needs no rule.
     case thisHost
-    /// Why no policy can say this, and what to do.
+    /// The reason why no policy can express the client, and the remedy.
     case inexpressible(String)
 
-    /// The client, and what a person should know of how its name was read.
+    /// The client, and a note for people about the reading of its name.
     static func read(_ name: ArraySlice<UInt8>) -> (client: Self, note: String?) {
         let text = String(decoding: name, as: UTF8.self)
         if text == "*" { return (.everyone(.written), nil) }
@@ -74,7 +74,7 @@ public enum ExportClient: Hashable, Sendable {
         return nil
     }
 
-    /// `192.168.1.*` as the prefix that is meant: nfs-utils compares it with names.
+    /// `192.168.1.*` as the prefix that is meant; nfs-utils compares the pattern with names.
     private static func prefix(of text: String) -> String? {
         let parts = text.split(separator: ".", omittingEmptySubsequences: false)
         let octets = parts.prefix { $0 != "*" }
@@ -85,7 +85,7 @@ public enum ExportClient: Hashable, Sendable {
         return IPAddress(address).map { "\($0)/\(octets.count * 8) if these addresses are meant" }
     }
 
-    /// An address, or a network with a length or a netmask; nfs-utils ignores the bits beyond it.
+    /// An address, or a network with a length or a netmask; nfs-utils ignores the bits beyond the mask.
     private static func numeric(_ text: String) -> Self? {
         let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
         guard let address = IPAddress(parts[0]) else {
@@ -130,14 +130,14 @@ public enum ExportClient: Hashable, Sendable {
         guard labels.count > 1 else {
             return .inexpressible("a name without its domain; write the whole name or the address (getent hosts)")
         }
-        // RFC 3696, 2: a last label of digits is part of an address, which the C library may read in its own way.
+        // RFC 3696, 2: a last label of digits belongs to an address, which the C library may read in another way.
         guard let last = labels.last, !last.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else {
             return .inexpressible("no address that we know")
         }
         return .host(name)
     }
 
-    /// RFC 1123, 2.1, and the underscores that some sites have.
+    /// A label by RFC 1123, 2.1, or with the underscores that some sites have.
     private static func isLabel(_ label: Substring) -> Bool {
         (1...63).contains(label.utf8.count) && label.first != "-" && label.last != "-"
             && label.utf8.allSatisfy { byte in

@@ -1,4 +1,4 @@
-/// The options of exports(5), as far as a mistake goes: exportfs exports nothing for an entry that has one.
+/// The options of exports(5), to find mistakes: exportfs exports nothing for an entry with a mistake.
 enum ExportOptions {
     private static let words: Set<String> = [
         "ro", "rw", "secure", "insecure", "sync", "async", "nordirplus", "security_label", "hide", "nohide", "crossmnt",
@@ -7,18 +7,18 @@ enum ExportOptions {
         "no_acl", "pnfs", "no_pnfs", "mountpoint", "mp",
     ]
 
-    /// With a value behind `=`.
+    /// Options with a value behind `=`.
     private static let keys: Set<String> = [
         "anonuid", "anongid", "squash_uids", "squash_gids", "fsid", "mountpoint", "mp", "refer", "replicas", "sec",
         "xprtsec", "reexport",
     ]
 
-    /// What is wrong with a list of options; `nil` where nothing is. None of them says who may reach the server.
+    /// The mistake in a list of options, or `nil`. No option affects the clients that may reach the server.
     static func mistake(in list: some Collection<UInt8>) -> String? {
         var isNumberList = false
         for option in list.split(separator: UInt8(ascii: ",")) {
             let text = String(decoding: option.drop { $0 == UInt8(ascii: " ") }, as: UTF8.self)
-            // squash_uids=0-15,20: the commas are part of its value.
+            // In `squash_uids=0-15,20` the commas are part of the value.
             if isNumberList, text.utf8.allSatisfy({ (0x30...0x39).contains($0) || $0 == UInt8(ascii: "-") }) {
                 continue
             }

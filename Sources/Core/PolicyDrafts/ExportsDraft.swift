@@ -1,9 +1,9 @@
 import Addresses
 import Policy
 
-/// exports(5) → a policy that lets the same clients in, and nobody else.
+/// Turns exports(5) into a policy that lets exactly the same clients in.
 public struct ExportsDraft: Sendable {
-    /// A file, and what it is called.
+    /// A file and its name.
     public struct Source: Sendable {
         public var name: String
         public var file: ExportsFile
@@ -17,9 +17,9 @@ public struct ExportsDraft: Sendable {
     public private(set) var policy = DraftPolicy()
     /// `file:line: what is not in the policy, and why`, for people.
     public var warnings: [String] { remarks.filter { !$0.isError }.map(\.text) }
-    /// `file:line:column: error: what can't be read`; the policy lacks what these lines say.
+    /// `file:line:column: error: what can't be read`; the policy lacks the contents of these lines.
     public var errors: [String] { remarks.filter(\.isError).map(\.text) }
-    /// False where a file can't be read to its end: then the policy is no draft of it.
+    /// False if a file can't be read to its end: then the policy is no draft of it.
     public let isWhole: Bool
 
     private struct Remark {
@@ -29,9 +29,9 @@ public struct ExportsDraft: Sendable {
         var text: String
     }
 
-    /// Clients in the order in which the exports name them, and why each is there.
+    /// Clients in the order in which the exports name them, with their reasons.
     private struct Clients {
-        /// Of the exports that brought a client in; more are counted.
+        /// The number of exports that are shown as a client's reasons; further ones are only counted.
         static let reasonsMax = 2
 
         private(set) var terms: [ClientTerm] = []
@@ -52,7 +52,8 @@ public struct ExportsDraft: Sendable {
     }
 
     private static let group = "nfs-clients"
-    /// Apart from the others: who narrows or widens what the clients may do means those that the exports name.
+    /// Kept apart from the others: a person who changes the clients' permissions means the clients that the
+    /// exports name.
     private static let worldGroup = "everyone"
 
     private var remarks: [Remark] = []

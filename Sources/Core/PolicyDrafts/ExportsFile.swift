@@ -1,22 +1,22 @@
-/// What an exports(5) file says, client by client.
+/// The contents of an exports(5) file, client by client.
 public struct ExportsFile: Hashable, Sendable {
     /// A path exported to a client.
     public struct Entry: Hashable, Sendable {
         public var path: ShownText
-        /// As the file has it, without its options.
+        /// The client as the file has it, without its options.
         public var written: ShownText
         public var client: ExportClient
-        /// What a person should know of how it was read.
+        /// A note for people about the reading of the client.
         public var note: String?
         public var line: Int
     }
 
-    /// What could not be read, and is therefore exported to nobody.
+    /// A part that could not be read, and is therefore exported to no client.
     public struct Problem: Hashable, Sendable {
         public enum Severity: String, Hashable, Sendable {
-            /// The file is not what exports(5) says.
+            /// The file violates exports(5).
             case error
-            /// It may be right, but not for us.
+            /// The part may be valid, but rpcwarden doesn't take it.
             case warning
         }
 
@@ -27,14 +27,14 @@ public struct ExportsFile: Hashable, Sendable {
         public var message: String
     }
 
-    /// Ten times what a large site has; each costs a line of policy at most.
+    /// Ten times the entries of a large site; each costs a line of policy at most.
     public static let entriesMax = 65_536
-    /// Nobody reads more.
+    /// More problems than a person reads.
     static let problemsMax = 1000
 
     public private(set) var entries: [Entry] = []
     public private(set) var problems: [Problem] = []
-    /// False where the rest of the file couldn't be read: whom it names is not known.
+    /// False if the rest of the file couldn't be read: its clients are not known.
     public private(set) var isWhole = true
 
     public init(_ bytes: [UInt8]) {
@@ -66,7 +66,7 @@ public struct ExportsFile: Hashable, Sendable {
         return path.first == UInt8(ascii: "/") ? nil : Mistake("\(ShownText(path).quoted) is no absolute path")
     }
 
-    /// The rest of a line; false where the file can't be followed any further.
+    /// Reads the rest of a line; false if the file can't be followed any further.
     private mutating func readClients(
         of path: ShownText, _ pathPlace: ExportsScanner.Place, _ scanner: inout ExportsScanner
     ) -> Bool {
@@ -90,7 +90,7 @@ public struct ExportsFile: Hashable, Sendable {
         return true
     }
 
-    /// `client`, `client(options)`, or `-options` for those that follow; what is wrong with it.
+    /// Reads `client`, `client(options)`, or `-options` for the clients that follow. Returns the mistake in it.
     private mutating func read(_ word: [UInt8], of path: ShownText, _ line: Int, _ isExported: inout Bool) -> Mistake? {
         if word.first == UInt8(ascii: "-") { return Self.mistake(inOptions: word.dropFirst()) }
         isExported = true
@@ -107,7 +107,7 @@ public struct ExportsFile: Hashable, Sendable {
         return nil
     }
 
-    /// A newer nfs-utils may know more options than we do.
+    /// A warning, because a newer nfs-utils may have more options.
     private static func mistake(inOptions list: ArraySlice<UInt8>) -> Mistake? {
         ExportOptions.mistake(in: list).map { Mistake($0, .warning) }
     }
@@ -123,7 +123,7 @@ public struct ExportsFile: Hashable, Sendable {
         entries.append(Entry(path: path, written: ShownText(written), client: client, note: note, line: line))
     }
 
-    /// What is wrong with a line.
+    /// A mistake in a line.
     private struct Mistake {
         var message: String
         var severity: Problem.Severity
@@ -140,7 +140,7 @@ public struct ExportsFile: Hashable, Sendable {
                 message: mistake.message))
     }
 
-    /// False where the file can't be followed any further.
+    /// Skips the line; false if the file can't be followed any further.
     private mutating func skipLine(
         _ mistake: Mistake, _ place: ExportsScanner.Place, _ scanner: inout ExportsScanner
     ) -> Bool {
@@ -151,7 +151,7 @@ public struct ExportsFile: Hashable, Sendable {
         return false
     }
 
-    /// A line that another system's exports(5) tells of; false where the file can't be followed any further.
+    /// Skips a line of another system's exports(5); false if the file can't be followed any further.
     private mutating func skipForeignLine(
         _ word: [UInt8], _ place: ExportsScanner.Place, _ scanner: inout ExportsScanner
     ) -> Bool {
@@ -184,10 +184,10 @@ public struct ExportsFile: Hashable, Sendable {
     }
 }
 
-/// Bytes that somebody else chose, fit for a comment and a terminal: printable ASCII, cut.
+/// Bytes from an untrusted file, made fit for a comment and a terminal: printable ASCII, cut.
 public struct ShownText: Hashable, Sendable, CustomStringConvertible, ExpressibleByStringLiteral {
     static let bytesMax = 80
-    /// PATH_MAX: the name of a file is told whole.
+    /// PATH_MAX: the name of a file is shown whole.
     static let fileBytesMax = 4096
 
     public let description: String
@@ -210,7 +210,7 @@ public struct ShownText: Hashable, Sendable, CustomStringConvertible, Expressibl
 
     public init(stringLiteral text: String) { self.init(text.utf8) }
 
-    /// Between quotes, for a message.
+    /// The text between quotes, for a message.
     var quoted: String { "\"\(description)\"" }
 
     private static func octal(_ byte: UInt8) -> String {

@@ -1,15 +1,15 @@
 /// Cuts an exports(5) file into words as nfs-utils does: quotes, octal escapes, continuation lines, comments.
 ///
-/// What nfs-utils reads in a way that nobody would expect is an error here: it must not become a permission.
+/// Text that nfs-utils reads in an unexpected way is an error here: it must not become a permission.
 struct ExportsScanner {
     enum Token: Hashable {
-        /// The word's bytes, unquoted, and where it begins.
+        /// The word's bytes, unquoted, and the place where it begins.
         case word([UInt8], Place)
         case lineEnd
         case fileEnd
-        /// What follows in this line has no meaning.
+        /// The rest of this line has no meaning.
         case mistake(String, Place)
-        /// What follows in the file has no meaning that we could be sure of.
+        /// The rest of the file has no certain meaning.
         case breakdown(String, Place)
     }
 
@@ -37,11 +37,12 @@ struct ExportsScanner {
         var index = position + 2
         while index < bytes.count, Self.blanks.contains(bytes[index]) { index += 1 }
         guard index < bytes.count else { return nil }
-        // Two continuations in a row: the second backslash stands for itself in nfs-utils, and ends no line there.
+        // Two continuations in a row: the second backslash stands for itself in nfs-utils, and ends no line
+        // there.
         return (bytes[index], index + 1, 1 + (bytes[index] == Self.newline ? 1 : 0))
     }
 
-    /// Where the byte that was found stands.
+    /// The place of the byte that was found.
     private func place(of found: (byte: UInt8, next: Int, lines: Int)) -> Place {
         Place(line: line + found.lines - (found.byte == Self.newline ? 1 : 0), offset: found.next - 1)
     }
@@ -55,7 +56,7 @@ struct ExportsScanner {
         return place.offset - lineStart + 1
     }
 
-    /// The file is at its end, and its last line was to go on.
+    /// The file is at its end, and its last line ends in a continuation.
     var endsInContinuation: Bool { peek() == nil && position < bytes.count }
 
     private mutating func take(_ found: (byte: UInt8, next: Int, lines: Int)) {
@@ -82,12 +83,12 @@ struct ExportsScanner {
         return .fileEnd
     }
 
-    /// Up to the line's end, which stays.
+    /// Skips up to the line's end, which stays.
     private mutating func skipComment() {
         while let found = peek(), found.byte != Self.newline { take(found) }
     }
 
-    /// Up to the line's end or what breaks the file, word by word: a quote may go on in the next line.
+    /// Skips up to the line's end or an error of the file, word by word: a quote may go on in the next line.
     mutating func skipLine() -> Token {
         while true {
             switch next() {
@@ -101,7 +102,7 @@ struct ExportsScanner {
 
     private mutating func word(from start: Place) -> Token {
         var text: [UInt8] = []
-        /// The quote that is open.
+        /// The opening quote of the current quotation.
         var opening: Place?
         var mistake: String?
         while let found = peek(), opening != nil || !Self.ends(found.byte) {
@@ -127,14 +128,15 @@ struct ExportsScanner {
             }
         }
         if let opening { return .breakdown("a quote without its end", opening) }
-        // An empty word ends the line for nfs-utils, and what follows is another path.
+        // An empty word ends the line for nfs-utils, and the rest becomes another path.
         if text.isEmpty { mistake = mistake ?? "an empty word" }
-        // A zero that was written as \000 ends the word for a C program.
+        // A zero byte written as \000 ends the word for a C program.
         if text.contains(0) { mistake = "a NUL byte" }
         return mistake.map { .mistake($0, start) } ?? .word(text, start)
     }
 
-    /// After a backslash: nothing but a carriage return and blanks is left of the line, which people don't see.
+    /// Whether, after a backslash, the line holds nothing but a carriage return and blanks, which people don't
+    /// see.
     private var continuesNothing: Bool {
         let rest = bytes[position...].prefix { $0 != Self.newline }
         return !rest.isEmpty && rest.allSatisfy { $0 == Self.carriageReturn || Self.blanks.contains($0) }
@@ -144,7 +146,7 @@ struct ExportsScanner {
         found.byte == Self.carriageReturn && (found.next >= bytes.count || bytes[found.next] == Self.newline)
     }
 
-    /// `\040` at the end of the word becomes the byte that it stands for; false where there is none such.
+    /// Replaces `\040` at the end of the word by its byte; false if there is no such byte.
     private static func decodeOctal(at text: inout [UInt8]) -> Bool {
         guard text.count >= 4, text[text.count - 4] == backslash else { return true }
         let digits = text.suffix(3).map { Int($0) - 0x30 }

@@ -1,7 +1,7 @@
 import Addresses
 import Policy
 
-/// The smallest policy that would have permitted what the log tells of.
+/// The smallest policy that would have permitted the calls in the log.
 struct LearnedRules {
     private struct Grouping: Hashable {
         var lists: Bool
@@ -18,7 +18,7 @@ struct LearnedRules {
     private var programs: [Grouping: [Program]] = [:]
     private var evidence: [Grouping: [IPAddress: Evidence]] = [:]
     private(set) var unexplainedProbes = 0
-    /// Whoever asked anything over TCP answered a handshake: the address is their own.
+    /// Clients that called over TCP: they answered a handshake, so their addresses are not forged.
     private let proven: Set<IPAddress>
 
     init(_ lessons: ObservedCalls, _ aggregation: Aggregation, names: ProgramNames) {
@@ -35,14 +35,14 @@ struct LearnedRules {
             let part = asked.mapValues { $0.filter { (listers[$0.key] != nil) == lists } }
             group(part.filter { !$0.value.isEmpty }, lists: lists)
         }
-        // Whoever only listed, or only greeted, needs to be named by some rule; that permits nothing else.
+        // A client that only listed, or only greeted, must be named by some rule; that permits nothing else.
         let listing = named(byListing: true)
         nameOnly(listers.filter { !listing.lists($0.key) }, lists: true)
         let all = named(byListing: false)
         nameOnly(lessons.greetings.filter { isAsker($0) && !all.lists($0.key) }, lists: false)
     }
 
-    /// NFSv4 clients never ask: they are known by their packets to port 2049.
+    /// NFSv4 clients never look a port up: they are known by their packets to port 2049.
     private static func asked(_ lessons: ObservedCalls, _ unexplained: inout Int) -> Asked {
         var asked = lessons.lookups
         for (key, probes) in lessons.probes {
@@ -93,14 +93,14 @@ struct LearnedRules {
         }
     }
 
-    /// The clients that the rules so far name, or that those of them name which permit listings.
+    /// The clients that the rules so far name, or, with `byListing`, only the ones that rules with listings name.
     private func named(byListing: Bool) -> Policy {
         let terms = programs.keys.filter { $0.lists || !byListing }.flatMap(\.prefixes).map(ClientTerm.prefix)
         let place = Location(file: "", line: 1, column: 1)
         return Policy(rules: [Rule(name: "", location: place, from: terms, to: [])])
     }
 
-    /// nfs first, then what opens on lookup, then what only names; in the order of programs.
+    /// nfs first, then rules that open on lookup, then rules that only name clients; in the order of programs.
     var rules: [DraftPolicy.Rule] {
         let ordered = programs.sorted { left, right in
             if left.key.open != right.key.open { return left.key.open > right.key.open }
@@ -160,7 +160,7 @@ extension LearnedRules {
         return lines
     }
 
-    /// NFSv3 clients that never looked up what locks need.
+    /// NFSv3 clients that never looked up the programs that locks need.
     private func lockless(_ clients: [IPAddress: Evidence]) -> [IPAddress] {
         let asked = { (program: Program, client: IPAddress) in
             Transport.allCases.contains { lessons.lookups[ServiceKey(program, $0)]?[client] != nil }
@@ -178,7 +178,7 @@ extension LearnedRules {
 }
 
 extension ObservedCalls {
-    /// The smallest policy that would have permitted it all, and what a person should know of it.
+    /// The smallest policy that would have permitted all calls, and warnings for people.
     public func draft(_ aggregation: Aggregation, names: ProgramNames) -> (policy: DraftPolicy, warnings: [String]) {
         let learned = LearnedRules(self, aggregation, names: names)
         var remarks = remarks

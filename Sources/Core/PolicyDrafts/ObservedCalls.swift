@@ -3,24 +3,24 @@ import AuditTrail
 import Clock
 import Policy
 
-/// Gathers from the audit log what clients asked for; says then which policy would have permitted it.
+/// Gathers the clients' calls from the audit log, and derives the policy that would have permitted them.
 ///
-/// Learned from are calls that were permitted, and those that observe mode let pass though enforce would have denied
-/// them. What enforce denied was denied on purpose.
+/// It learns from calls that were permitted, and from calls that observe mode let pass though enforce would have
+/// denied them. Calls that enforce denied were denied on purpose.
 public struct ObservedCalls: Sendable {
-    /// Clients times services; forged sources must not fill the memory.
+    /// Clients times services. It is bounded because forged sources must not fill the memory.
     public static let entriesMax = 262_144
 
-    /// DUMP over UDP is answered where a rule lists (`limits.udp-list`).
+    /// Whether DUMP over UDP is answered if a rule lists (`limits.udp-list`).
     private let listsOverUDP: Bool
     private let entriesMax: Int
 
     private(set) var lookups: [ServiceKey: [IPAddress: Evidence]] = [:]
     private(set) var listings: [IPAddress: Evidence] = [:]
-    /// NULL, or the portmapper's own place: answered to whom any rule names.
+    /// NULL, or a look-up of the portmapper itself, which is answered to every client that a rule names.
     private(set) var greetings: [IPAddress: Evidence] = [:]
     private(set) var probes: [ServiceKey: [IPAddress: Evidence]] = [:]
-    /// Addresses of this host: they need no rule.
+    /// Addresses of this host, which need no rule.
     private(set) var ownAddresses: Set<IPAddress> = []
     private(set) var suspects: Set<IPAddress> = []
     private(set) var remarks: [Remark: Int] = [:]
@@ -52,7 +52,8 @@ public struct ObservedCalls: Sendable {
         }
     }
 
-    /// Only this host is permitted something without a rule, but for what everyone gets whom a rule names.
+    /// A call that is permitted without a rule is from this host, except greetings, which any named client may
+    /// send.
     private mutating func notePermitted(_ event: AuditEvent, _ client: IPAddress, _ time: Timestamp) {
         guard event.rule == nil, !Self.isGreeting(event) else { return learn(event, client, time) }
         if ownAddresses.count < entriesMax { ownAddresses.insert(client) }
@@ -70,7 +71,7 @@ public struct ObservedCalls: Sendable {
 
     private mutating func noteObserved(_ event: AuditEvent, _ client: IPAddress, _ time: Timestamp) {
         switch event.reason {
-        // The last three hold only for a while, and only for what the policy had permitted.
+        // The last three reasons hold only for a while, and only for calls that the policy had permitted.
         case .stranger?, .noRule?, .noList?, .transport?, .listOverUDP?, .notListening?, .grantsFull?, .firewallFailed?:
             learn(event, client, time)
         // Such a call went on, and left another line.
@@ -88,7 +89,7 @@ public struct ObservedCalls: Sendable {
         case "null"?: keep(Self.add(event, client, time, to: &greetings, &entries, max: entriesMax))
         case "getport"?, "getaddr"?, "getversaddr"?, "getaddrlist"?: learnLookup(event, client, time)
         case "dump"?: learnListing(event, client, time)
-        // To a client that a rule names they are denied as well.
+        // These calls are denied also to a client that a rule names.
         case "gettime"?, "uaddr2taddr"?, "taddr2uaddr"?, "getstat"?: remark(.unservable(.notServed))
         default: break
         }
@@ -117,7 +118,7 @@ public struct ObservedCalls: Sendable {
         keep(Self.add(event, client, time, to: &probes[key, default: [:]], &entries, max: entriesMax))
     }
 
-    /// False where there is no room for one more.
+    /// False if there is no room for one more.
     private static func add(
         _ event: AuditEvent, _ client: IPAddress, _ time: Timestamp, to table: inout [IPAddress: Evidence],
         _ entries: inout Int, max entriesMax: Int
@@ -145,8 +146,8 @@ public struct ObservedCalls: Sendable {
 
     private mutating func remark(_ remark: Remark, _ count: Int = 1) { remarks[remark, default: 0] += count }
 
-    /// The transports of the service that was asked for. GETADDRLIST asks for all. Version 2 names one apart from that of the call; logs of
-    /// before it was written down don't tell.
+    /// The transports of the service that was asked for. GETADDRLIST asks for all. Version 2 names one, apart
+    /// from the transport of the call; older logs, without `over`, don't tell it.
     private static func transports(asked event: AuditEvent) -> [Transport] {
         if let over = event.over { return [over] }
         if event.procedure != "getport", event.procedure != "getaddrlist", let transport = event.transport {

@@ -3,21 +3,24 @@ import Configuration
 import Firewall
 import Policy
 
-/// The most that the network-facing process may have done to the firewall, whoever speaks through it.
+/// The most that the network-facing process may have done to the firewall, even if an attacker controls it.
 ///
-/// The netfilter process derives it from the files, by itself. What opens nothing and closes nothing of others is always
-/// permitted: to revoke, to forget, to remember (dropped packets are logged), to keep an address from port 111.
+/// The netfilter process derives the ceiling from the files, by itself. Operations that open nothing, and that
+/// close nothing of others, are always permitted: revoking, forgetting, remembering (dropped packets are logged),
+/// and keeping an address from port 111.
 public struct Ceiling: Sendable {
-    /// The table as the settings ask for it, and no other.
+    /// The only table that is permitted: the one that the settings ask for.
     private let shape: TableShape
     private let never: Set<UInt16>
     private let clients: [Transport: AddressRanges]
-    /// Addresses beyond the prefixes of policy for which there may be elements, all together: those of its host names,
-    /// which are resolved by the other process, for to resolve is to read what strangers send.
+    /// The number of addresses outside the prefixes of policy that may have elements, all together: the addresses
+    /// of policy's host names. The other process resolves these, because resolving means reading data from
+    /// strangers.
     private let hostAddressesMax: Int
-    /// What the kernel held when the netfilter process started: to make the table anew with it opens nothing.
+    /// The kernel's elements at the start of the netfilter process: making the table anew with them opens
+    /// nothing.
     private var inherited = Inherited()
-    /// What was done for addresses beyond the prefixes.
+    /// The elements for addresses outside the prefixes.
     public var outside = OutsideElements()
 
     /// The elements of an earlier run.
@@ -45,7 +48,7 @@ public struct Ceiling: Sendable {
             }
         }
 
-        /// What was taken away on purpose is inherited no longer.
+        /// An element that was removed on purpose is no longer inherited.
         mutating func remove(_ operation: Operation) {
             switch operation {
             case .revoke(let key): granted.remove(key)
@@ -61,19 +64,19 @@ public struct Ceiling: Sendable {
     /// No name has more addresses than this in force: `HostNames.addressesMax`.
     static let addressesOfNameMax = 64
 
-    /// - Parameter settings: with what this kernel can't do already taken out.
+    /// - Parameter settings: the settings without features that this kernel lacks.
     public init(settings: Settings, rules: [Rule]) {
         shape = settings.tableShape
         never = settings.firewall.never
         let opening = rules.filter { $0.open != .never }
-        // Exceptions of host names aren't known here, so nobody is excepted by them.
+        // Exceptions by host names aren't known here, so they except no client.
         let policy = Policy(rules: opening.map(\.withoutHostExceptions))
         clients = Dictionary(
             uniqueKeysWithValues: Transport.allCases.map { ($0, AddressRanges(policy.clients(over: $0))) })
         hostAddressesMax = Set(opening.flatMap(\.hostNames)).count * Self.addressesOfNameMax
     }
 
-    /// What the kernel was found with, at the start.
+    /// Takes over the elements that the kernel held at the start.
     public mutating func inherit(_ contents: TableContents) {
         inherited = Inherited(contents)
         for key in inherited.granted where isOutside(key) { outside.grant(key) }
@@ -82,7 +85,7 @@ public struct Ceiling: Sendable {
         }
     }
 
-    /// The files were read anew: what was done so far stays counted, as far as it lies outside now.
+    /// The files were read anew: elements that lie outside the new prefixes stay counted.
     public mutating func succeed(_ old: Ceiling) {
         inherited = old.inherited
         for key in old.outside.grants where isOutside(key) { outside.grant(key) }
@@ -91,10 +94,10 @@ public struct Ceiling: Sendable {
         }
     }
 
-    /// Judges what is asked. All of it is done at once, so what counts is what there is in the end.
+    /// Judges a transaction. All of it is done at once, so only its final state counts.
     ///
-    /// - Returns: what there is outside then, for ``done(_:_:)``.
-    /// - Throws: why it may not be done.
+    /// - Returns: the outside elements after the transaction, for ``done(_:_:)``.
+    /// - Throws: the reason for which the transaction isn't permitted.
     public func judge(_ transaction: Transaction) throws(CommitFailure) -> OutsideElements {
         guard transaction.table == shape.name else {
             throw Self.failure("the table is \(shape.name), not \(transaction.table)", at: nil)
@@ -113,17 +116,18 @@ public struct Ceiling: Sendable {
             operation: latestOutside)
     }
 
-    /// The kernel has done it.
+    /// The kernel has committed the transaction.
     public mutating func done(_ transaction: Transaction, _ outside: OutsideElements) {
         self.outside = outside
         guard !inherited.isEmpty else { return }
         for operation in transaction.operations { inherited.remove(operation) }
     }
 
-    /// Why the flows may not be ended, or `nil`.
+    /// The reason for which the flows may not be cut, or `nil`.
     public func refusal(toCut service: ServicePort) -> String? { refusal(ofPort: service).map(Self.text) }
 
-    /// Whether a grant that was found may stay, as one that is issued may be; policy doesn't count, for it is inherited.
+    /// Whether a grant that was found may stay, by the same limits of port and life as a new grant. Policy
+    /// doesn't count, because the grant is inherited.
     public func permits(staying grant: GrantKey, for left: Duration) -> Bool {
         refusal(ofPort: grant.service) == nil && refusal(ofTimeout: left) == nil
     }
@@ -186,11 +190,12 @@ public struct Ceiling: Sendable {
     }
 
     private func refusal(of key: StandingKey, _ outside: inout OutsideElements) -> String? {
-        // Nobody guards it: this only lets clients through to the one that asks, while it is shielded from strangers.
+        // Port 111 isn't guarded: the element only lets clients through to the portmapper while it is shielded
+        // from strangers.
         if key.service.port == Self.portmapperPort, key.service.server == .thisHost { return nil }
         if let why = refusal(ofPort: key.service) { return why }
         guard let addresses = addresses(outside: key) else {
-            // Too many to be counted one by one.
+            // The range has too many addresses to be counted one by one.
             guard inherited.standing.contains(key) else {
                 return "no rule opens anything over \(key.service.transport) for all of \(key.clients)"
             }
@@ -204,7 +209,7 @@ public struct Ceiling: Sendable {
         clients[key.service.transport]?.uncovered(AddressRange(key.client, key.client), limit: 1)?.isEmpty != true
     }
 
-    /// `nil`: more than all host names can have.
+    /// `nil`: more addresses than all host names can have.
     private func addresses(outside key: StandingKey) -> [IPAddress]? {
         clients[key.service.transport]?.uncovered(key.clients, limit: hostAddressesMax)
     }

@@ -1,16 +1,17 @@
 import Addresses
 import ONCRPC
 
-/// All that the network-facing process can ask of the connector, which alone may make unix sockets.
+/// A request of the network-facing process to the connector, which alone may make unix sockets.
 ///
-/// Each but the first has a number of the asker's, which its answer repeats; answers come in any order.
+/// Each request but the first has a number that the caller chose, which the answer repeats; answers come in any
+/// order.
 public enum ConnectorCall: Hashable, Sendable {
-    /// Where rpcbind's socket is: said once, before a stranger's first byte.
+    /// The path of rpcbind's socket: sent once, before a stranger's first byte.
     case begin(rpcbindPath: String)
-    /// A stream to rpcbind.
+    /// Asks for a stream to rpcbind.
     case connect(UInt32)
     case resolve(UInt32, name: String)
-    /// How long the name's addresses may be used.
+    /// Asks how long the name's addresses may be used.
     case lifetime(UInt32, name: String)
 }
 
@@ -18,9 +19,9 @@ public enum ConnectorCall: Hashable, Sendable {
 public enum ConnectorReply: Hashable, Sendable {
     /// The answer to `begin`.
     case ready
-    /// The connector can't begin, and why; it has ended.
+    /// The reason for which the connector can't begin; it has ended.
     case failed(String)
-    /// Zero, and the stream comes with the message; or an errno.
+    /// An errno. If it is zero, the stream comes with the message.
     case connected(UInt32, errno: Int32)
     case resolved(UInt32, [IPAddress])
     /// The name has no address: a code of getaddrinfo(3).
@@ -30,12 +31,12 @@ public enum ConnectorReply: Hashable, Sendable {
 
 extension ConnectorCall {
     public static let messageBytesMax = 4096
-    /// Of a path in `sockaddr_un`.
+    /// The longest path in `sockaddr_un`.
     private static let pathBytesMax = 107
-    /// Of a domain name (RFC 1035, 2.3.4), with some to spare.
+    /// The longest domain name (RFC 1035, 2.3.4), with some to spare.
     static let nameBytesMax = 255
 
-    /// As XDR (RFC 4506).
+    /// The call as XDR (RFC 4506).
     public var encoded: [UInt8] {
         var encoder = XDREncoder()
         switch self {
@@ -78,7 +79,7 @@ extension ConnectorReply {
     /// `HostNames.addressesMax`.
     static let addressesMax = 64
 
-    /// As XDR (RFC 4506).
+    /// The reply as XDR (RFC 4506).
     public var encoded: [UInt8] {
         var encoder = XDREncoder()
         switch self {

@@ -2,7 +2,7 @@ import Addresses
 import Firewall
 import ONCRPC
 
-/// The least bytes that each takes, for the lists of them.
+/// The least number of bytes of each item, to bound the lists of them.
 enum ItemBytes {
     static let service = 12
     static let address = 8
@@ -10,7 +10,7 @@ enum ItemBytes {
     static let grantKey = address + service
     static let standingKey = range + service
     static let grant = grantKey + 4 * 8 + 4
-    /// The kind.
+    /// Only the kind.
     static let operation = 4
     static let change = 4
     static let packet = address + 4 + service + 4 + 4

@@ -2,7 +2,7 @@ import Firewall
 import ONCRPC
 
 extension NetfilterCall {
-    /// As XDR (RFC 4506), without the length that goes before it.
+    /// The call as XDR (RFC 4506), without the length that precedes it.
     public var encoded: [UInt8] {
         var encoder = XDREncoder()
         switch self {

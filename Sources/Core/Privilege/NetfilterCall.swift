@@ -1,27 +1,27 @@
 import Addresses
 import Firewall
 
-/// All that the network-facing process can ask of the netfilter process, which alone may change the firewall.
+/// A request of the network-facing process to the netfilter process, which alone may change the firewall.
 public enum NetfilterCall: Hashable, Sendable {
-    /// The netfilter process refuses what its ``Ceiling`` doesn't permit.
+    /// Asks for a transaction; the netfilter process refuses operations that its ``Ceiling`` doesn't permit.
     case commit(Transaction)
     case contents
     case lifetimes([GrantKey])
     case uses([GrantKey])
     /// End the flows of these clients to the service.
     case cut(Set<AddressRange>, ServicePort)
-    /// What happened since the last time.
+    /// Asks for the events since the last time.
     case events
-    /// How many packets the table has dropped.
+    /// Asks how many packets the table has dropped.
     case drops
-    /// Read configuration and policy anew, from the files; `events` tells of the end, and other calls are answered
-    /// until then.
+    /// Reads configuration and policy anew, from the files; `events` reports the end, and other calls are
+    /// answered until then.
     case reload
-    /// Judge by what was read last, from now on.
+    /// Judges by the files that were read last, from now on.
     case enforce
 }
 
-/// The answer to a ``NetfilterCall``, but for `ready`, which comes first and unasked.
+/// The answer to a ``NetfilterCall``, except `ready`, which comes first and without a call.
 public enum NetfilterReply: Hashable, Sendable {
     case ready(KernelFeatures)
     /// `nil`: all of it was done.
@@ -35,13 +35,13 @@ public enum NetfilterReply: Hashable, Sendable {
     case drops(DropCounts)
     case reloading
     case enforced
-    /// What was asked could not be done, and why.
+    /// The reason for which the request failed.
     case failed(String)
 }
 
 /// The result of re-reading the files.
 public enum FileReading: Hashable, Sendable {
-    /// The fingerprint of what was found.
+    /// The fingerprint of the files.
     case done(UInt64)
     case refused(String)
 }
@@ -51,7 +51,7 @@ public struct NetfilterEvents: Hashable, Sendable {
     public var unsettled: CommitFailure?
     public var changes: [TableChange] = []
     public var packets: [DroppedPacket] = []
-    /// What was asked for by `reload` has ended, since the last time.
+    /// The result of a reading that `reload` asked for and that has ended since the last time.
     public var reading: FileReading?
 
     public init(

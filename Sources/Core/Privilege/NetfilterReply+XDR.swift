@@ -2,7 +2,7 @@ import Firewall
 import ONCRPC
 
 extension NetfilterReply {
-    /// As XDR (RFC 4506), without the length that goes before it.
+    /// The reply as XDR (RFC 4506), without the length that precedes it.
     public var encoded: [UInt8] {
         var encoder = XDREncoder(reserving: grantCount * Self.grantBytes + 64)
         switch self {
@@ -47,13 +47,13 @@ extension NetfilterReply {
         return encoder.bytes
     }
 
-    /// How many grants it tells of.
+    /// The number of grants in the reply.
     private var grantCount: Int {
         guard case .contents(let contents?) = self else { return 0 }
         return contents.granted.count + contents.remembered.count
     }
 
-    /// A guess, for memory that needn't grow.
+    /// An estimate, so that the memory needn't grow.
     private static let grantBytes = 128
 
     public init(decoding bytes: UnsafeRawBufferPointer) throws(XDRError) {
@@ -101,7 +101,7 @@ extension XDREncoder {
 
     fileprivate mutating func events(_ events: NetfilterEvents) {
         optional(events.unsettled) { $0.failure($1) }
-        // Whoever is told that anything may be different needs no more.
+        // After `overrun` anything may be different, so the reader needs no single change.
         list(events.changes.count > MessageLimits.changesMax ? [.overrun] : events.changes) { $0.change($1) }
         list(events.packets.prefix(MessageLimits.packetsMax)) { $0.packet($1) }
         optional(events.reading) { $0.reading($1) }

@@ -1,22 +1,24 @@
 import Addresses
 import Firewall
 
-/// The elements for addresses that lie in no prefix of policy: those of its host names, as the other process says.
+/// The elements for addresses that lie in no prefix of policy: the addresses of its host names, as the other
+/// process reports them.
 ///
-/// They are counted by address, in all: one host name must not be worth any port for anybody, one element at a time. An
-/// address counts until the last of its elements was taken away, or the kernel was found not to hold it any more.
+/// They are counted by address, in all: one host name must not suffice to open any port to any address, one
+/// element at a time. An address counts until the last of its elements is removed, or the kernel is found not to
+/// hold it any more.
 public struct OutsideElements: Hashable, Sendable {
     private var granted: [IPAddress: Set<ServicePort>] = [:]
-    /// Each with those of its addresses that lie outside.
+    /// The standing elements, each with its addresses that lie outside.
     private var standing: [StandingKey: [IPAddress]] = [:]
-    /// How many elements each address has.
+    /// The number of elements of each address.
     private var counts: [IPAddress: Int] = [:]
 
     public init() {}
 
     public var addressCount: Int { counts.count }
 
-    /// Those that the kernel may have let expire.
+    /// The grants that the kernel may have let expire.
     public var grants: [GrantKey] {
         granted.flatMap { client, services in services.map { GrantKey(client: client, service: $0) } }
     }
@@ -33,7 +35,7 @@ public struct OutsideElements: Hashable, Sendable {
     }
 
     mutating func revoke(_ key: GrantKey) {
-        // Asked first: to change what isn't there would copy all of it.
+        // Checked first: changing a missing entry would copy the whole dictionary.
         guard granted[key.client]?.contains(key.service) == true else { return }
         granted[key.client]?.remove(key.service)
         if granted[key.client]?.isEmpty == true { granted[key.client] = nil }
@@ -50,7 +52,7 @@ public struct OutsideElements: Hashable, Sendable {
         for key in standing.keys { removeStanding(key) }
     }
 
-    /// The kernel holds no other grants than these any more.
+    /// Keeps only the grants that the kernel still holds.
     public mutating func keep(_ isHeld: (GrantKey) -> Bool) {
         for key in grants where !isHeld(key) { revoke(key) }
     }

@@ -6,7 +6,7 @@ extension XDREncoder {
         uint32(UInt32(truncatingIfNeeded: value))
     }
 
-    /// In nanoseconds, up to 292 years.
+    /// A duration in nanoseconds, up to 292 years.
     mutating func duration(_ duration: Duration) {
         let (seconds, attoseconds) = duration.components
         let (scaled, isOver) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
@@ -14,7 +14,7 @@ extension XDREncoder {
         uint64(UInt64(bitPattern: isOver || isSumOver ? (seconds < 0 ? .min : .max) : sum))
     }
 
-    /// Cut between characters to what the reader takes.
+    /// The text, cut between characters to the length that the reader takes.
     mutating func string(_ text: String, max bytesMax: Int) {
         guard text.utf8.count > bytesMax else { return self.text(text) }
         var cut = String.UnicodeScalarView()
@@ -54,7 +54,8 @@ extension XDRDecoder {
         return text
     }
 
-    /// How many items follow, of at least `itemBytesMin` each; so no number makes us allocate more than what came.
+    /// The number of items that follow, each of at least `itemBytesMin`; so no number causes an allocation larger
+    /// than the message.
     private mutating func count(max: Int, itemBytesMin: Int) throws(XDRError) -> Int {
         let count = try uint32()
         guard count <= UInt32(clamping: max) else { throw .tooLong(length: count, limit: max) }

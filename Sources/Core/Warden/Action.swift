@@ -4,15 +4,15 @@ import Calls
 import Firewall
 import ONCRPC
 
-/// What the daemon is to do; the shells do it and report back as events.
+/// A task for the daemon; the shells perform it and report back by events.
 public enum Action: Hashable, Sendable {
     case sendReply(Reply, to: Peer)
     case closeConnection(ConnectionID)
     /// Ask rpcbind; ends in ``Warden/answered(_:with:at:into:)``.
     case ask(Question)
-    /// Look up who listens; ends in ``Warden/listenersInspected(_:at:into:)``.
+    /// Look up the listeners; ends in ``Warden/listenersInspected(_:at:into:)``.
     case inspectListeners(Set<ServicePort>)
-    /// Ask the kernel whose socket this peer's is; ends in ``Warden/ownerInspected(_:_:at:into:)``.
+    /// Ask the kernel for the owner of this peer's socket; ends in ``Warden/ownerInspected(_:_:at:into:)``.
     case inspectOwner(Peer, exchange: Int)
     /// Commit, and report by ``Warden/committed(_:at:into:)``.
     case commit(Transaction)

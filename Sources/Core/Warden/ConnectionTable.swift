@@ -3,7 +3,7 @@ import Calls
 import Clock
 import Configuration
 
-/// Which TCP connections there are, and which must go.
+/// The TCP connections, and the choice of the ones that must go.
 ///
 /// ```
 /// opened ──▶ idle ⇄ inside a record        closed by the peer, by tcp-idle, or to make room
@@ -12,21 +12,22 @@ import Configuration
 /// ```
 public struct ConnectionTable: Sendable {
     private struct Connection {
-        /// The address; for strangers over IPv6 their /64, of which anybody has every address.
+        /// The address; for strangers over IPv6 their /64, because one host can have every address in it.
         var source: IPAddress
         var isLocal: Bool
         var isListed: Bool
-        /// When it last became idle, or when its unfinished record began.
+        /// When the connection last became idle, or when its unfinished record began.
         var waitingSince: Instant
         var isInsideRecord = false
-        /// Nothing has come yet.
+        /// No bytes have come yet.
         var isSilent = true
         var callsUnderWay = 0
 
         var isStranger: Bool { !isLocal && !isListed }
         var isAnswered: Bool { callsUnderWay == 0 }
 
-        /// Nobody loses a call by its end: what was sent right behind the handshake has been read by now.
+        /// Whether no call is lost if the connection ends: bytes sent right behind the handshake have been read
+        /// by now.
         func isIdle(at now: Instant) -> Bool {
             isAnswered && !(isSilent && now - waitingSince < ConnectionTable.patience)
         }
@@ -38,7 +39,7 @@ public struct ConnectionTable: Sendable {
     private var localCount = 0
     /// Clients that have more connections than `tcp-connections-per-client`.
     private var overLimit: Set<IPAddress> = []
-    /// By when they began to wait.
+    /// The connections of strangers, by the time at which they began to wait.
     private var strangers = DueTable<ConnectionID>(staleEntriesMax: victimsAtOnce)
 
     public init(limits: Settings.Limits) {
@@ -52,18 +53,19 @@ public struct ConnectionTable: Sendable {
         self.limits = limits
     }
 
-    /// What a client has sent right behind the handshake is read within this time.
+    /// Bytes that a client sends right behind the handshake are read within this time.
     static let patience: Duration = .milliseconds(250)
-    /// So many times its places a client has while all its connections have calls under way: nodes mount some hundred
-    /// file systems at once, each by a connection of its own.
+    /// A client has so many times its places while all its connections have calls under way: a node mounts some
+    /// hundred file systems at once, each over a connection of its own.
     static let placesMax = 8
 
-    /// Takes a connection in; returns those that must be closed, which may be the new one.
+    /// Takes a connection in; returns the connections that must be closed, which may include the new one.
     ///
-    /// At its own limit, a client that a rule names loses its longest idle connection. If none is idle, it gets some more,
-    /// and loses what is too much when it has been answered (``surplus(at:)``). A stranger loses the new one. When all
-    /// places are taken, the longest waiting stranger goes, then a connection of the client that has the most. Local
-    /// connections have as many places of their own, which they take from each other.
+    /// At its own limit, a client that a rule names loses its longest idle connection. If none is idle, it gets
+    /// some more, and loses the surplus when its calls have been answered (``surplus(at:)``). A stranger loses
+    /// the new connection. When all places are taken, the longest waiting stranger goes, then a connection of the
+    /// client that has the most. Local connections have as many places of their own, which they take from each
+    /// other.
     public mutating func opened(
         _ id: ConnectionID, from client: IPAddress, isLocal: Bool, isListed: Bool, at now: Instant
     ) -> [ConnectionID] {
@@ -92,7 +94,7 @@ public struct ConnectionTable: Sendable {
         return victims
     }
 
-    /// Connections that their clients have beyond their limit, and that have been answered.
+    /// The connections in excess of their client's limit that have been answered.
     public mutating func surplus(at now: Instant) -> [ConnectionID] {
         var victims: [ConnectionID] = []
         for source in overLimit.sorted() {
@@ -117,10 +119,11 @@ public struct ConnectionTable: Sendable {
         return victims
     }
 
-    /// Enough to let those in who wait, few enough to look for at once.
+    /// Enough to let waiting connections in, few enough to be found at once.
     static let victimsAtOnce = 16
 
-    /// A stranger never takes the place of a client that a rule names, nor a client that of its own call under way.
+    /// The connection to close for a newcomer. A stranger never takes the place of a client that a rule names,
+    /// and a client never takes the place of its own call under way.
     private mutating func victim(for newcomer: Connection, at now: Instant) -> ConnectionID? {
         if let stranger = longestWaitingStranger() { return stranger }
         guard newcomer.isListed, let most = mostOfOneClient() else { return nil }
@@ -136,7 +139,8 @@ public struct ConnectionTable: Sendable {
         longestWaiting { $0.isLocal && $0.isIdle(at: now) } ?? longestWaiting { $0.isLocal && $0.isAnswered }
     }
 
-    /// Found without a look at all connections: in a flood each new one asks for it.
+    /// The longest waiting stranger, found without a look at all connections: in a flood, each new one asks for
+    /// it.
     private mutating func longestWaitingStranger() -> ConnectionID? {
         strangers.popFirst(until: .distantFuture)?.key
     }
@@ -179,7 +183,8 @@ public struct ConnectionTable: Sendable {
 
     mutating func callEnded(_ id: ConnectionID) { connections[id]?.callsUnderWay -= 1 }
 
-    /// The connections that have waited longer than `tcp-idle`, which none does while its call is under way.
+    /// The connections that have waited longer than `tcp-idle`; a connection doesn't wait while its call is under
+    /// way.
     public mutating func expired(at now: Instant) -> [ConnectionID] {
         for (id, connection) in connections where !connection.isAnswered && !connection.isInsideRecord {
             connections[id]?.waitingSince = now

@@ -3,10 +3,11 @@ import AuditTrail
 import Calls
 import Clock
 
-/// The sources of denials and what each was denied, in bounded memory and without an allocation for each.
+/// The sources of denials and the calls that each was denied, in bounded memory and without an allocation for
+/// each.
 ///
-/// When all places are taken, a few neighbours are looked at and the least of them goes: the one with the fewest
-/// denials, the oldest of equals. So a flood from forged addresses, each seen once, doesn't push out who asks on and on.
+/// When all places are taken, the least of a few neighbours goes: the one with the fewest denials, the oldest of
+/// equals. So a flood from forged addresses, each seen once, doesn't push out a source that keeps asking.
 struct DenialLog: Sendable {
     /// Addresses that belong together: IPv6 strangers own a /64 at least.
     struct Source: Hashable, Sendable {
@@ -17,7 +18,7 @@ struct DenialLog: Sendable {
 
     struct Record: Sendable {
         fileprivate(set) var source: Source
-        /// The last one, where a source has several.
+        /// The last address, if the source has several.
         fileprivate(set) var client: IPAddress
         fileprivate(set) var isListed: Bool
         fileprivate(set) var count = 0
@@ -35,12 +36,12 @@ struct DenialLog: Sendable {
         private var versionsOf: UInt32 = 0
         fileprivate var inAll = SlidingCount()
         fileprivate var overTCP = SlidingCount()
-        /// When it first looked like enumeration, in this episode.
+        /// When the source first looked like enumeration, in this episode.
         fileprivate(set) var suspectedAt: Instant?
         fileprivate(set) var isReported = false
-        /// How many addresses of the source were quarantined in this episode.
+        /// The number of addresses of the source that were quarantined in this episode.
         fileprivate(set) var quarantinedCount = 0
-        /// What was denied in this episode.
+        /// The number of denials in this episode.
         fileprivate(set) var episodeCount = 0
         fileprivate(set) var episodeTransport = Transport.udp
 
@@ -55,14 +56,14 @@ struct DenialLog: Sendable {
             DenialLog.reasons.enumerated().filter { reasonBits & 1 << UInt32($0.offset) != 0 }.map(\.element)
         }
 
-        /// Those that found a slot, ascending.
+        /// The programs that found a slot, ascending.
         var programs: [Program] { (0..<slotsTaken).map { Program(programSlots[$0]) }.sorted() }
 
         var episodePrograms: [Program] {
             (0..<slotsTaken).filter { episodeSlots & 1 << UInt32($0) != 0 }.map { Program(programSlots[$0]) }.sorted()
         }
 
-        /// Distinct programs of this episode; of those without a slot each call counts.
+        /// Distinct programs of this episode; of programs without a slot each call counts.
         var episodeProgramCount: Int { episodeSlots.nonzeroBitCount + episodeOverflow }
 
         fileprivate mutating func add(_ reason: DenialReason) {
@@ -85,7 +86,7 @@ struct DenialLog: Sendable {
             }
         }
 
-        /// A listing, many programs, a walk through versions, or what only scanners ask.
+        /// A listing, many programs, a walk through versions, or a call that only scanners make.
         var looksLikeEnumeration: Bool {
             episodeProgramCount >= DenialLog.programsOfEnumeration || marks.isEnumerating
         }
@@ -96,21 +97,21 @@ struct DenialLog: Sendable {
         }
     }
 
-    /// What one denial adds, and what it leads to.
+    /// The figures after a denial, and its consequence.
     struct Finding {
         /// Denials within `quarantine.within`, over either transport and over TCP alone, which can't be forged.
         var inAll = 0
         var overTCP = 0
-        /// The source begins to look like enumeration.
+        /// The source begins to look like enumeration with this denial.
         var isSuspectedNow = false
     }
 
-    /// Made once: `allCases` makes an array each time that it is asked.
+    /// Made once: `allCases` makes an array at each call.
     private static let reasons = DenialReason.allCases
     static let sourcesMax = 8192
     static let programsOfEnumeration = 4
     static let versionsOfAWalk = 4
-    /// A source with a whole /64 must not fill the kernel's set with its addresses. Its rate is limited all the same.
+    /// A source with a whole /64 must not fill the kernel's set with its addresses. Its rate is limited anyway.
     static let quarantinedOfSourceMax = 64
     private static let neighbours = 8
     /// A named client's record is worth more than any stranger's.
@@ -123,14 +124,15 @@ struct DenialLog: Sendable {
     subscript(source: Source) -> Record? { places[source].map { records[$0] } }
     var count: Int { records.count }
 
-    /// The records that saw a denial since then, the latest first.
+    /// The records with a denial since then, the latest first.
     func records(since: Instant) -> [Record] {
         records.filter { $0.last >= since }.sorted { $0.last > $1.last }
     }
 
-    /// A few records: those with a denial since then by how many this episode has, then the others by their last one.
+    /// A few records: first the ones with a denial since then, by their number of denials in this episode, then
+    /// the others by their last denial.
     ///
-    /// One pass over all of them that copies no record, for this is asked every second or so.
+    /// One pass over all records that copies none, because it runs every second or so.
     func foremost(_ limit: Int, activeSince: Instant) -> [Record] {
         guard limit > 0 else { return [] }
         var best: [(rank: Rank, place: Int)] = []
@@ -183,7 +185,7 @@ struct DenialLog: Sendable {
         return finding
     }
 
-    /// What it did is forgiven; that it was denied stays known.
+    /// Forgets the source's offences; the record of its denials stays.
     mutating func forgive(_ source: Source) {
         guard let place = places[source] else { return }
         records[place].inAll = SlidingCount()
@@ -195,7 +197,8 @@ struct DenialLog: Sendable {
         if let place = places[source] { records[place].isReported = true }
     }
 
-    /// There was no room among the suspects: it may become one later.
+    /// The source is no suspect any more, for example because there was no room among the suspects; it may become
+    /// one later.
     mutating func unsuspect(_ source: Source) {
         if let place = places[source] { records[place].suspectedAt = nil }
     }
@@ -241,7 +244,7 @@ struct DenialLog: Sendable {
 }
 
 extension DenialReason {
-    /// The client asked for it; the others are the server's state.
+    /// Whether the client caused the denial; the other reasons are the server's state.
     var isOfItsOwnDoing: Bool {
         switch self {
         case .stranger, .noRule, .noList, .listOverUDP, .transport, .remoteRegistration, .remoteCall, .notServed,

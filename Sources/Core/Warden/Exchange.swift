@@ -15,7 +15,7 @@ import Portmapper
 struct Exchange {
     typealias ID = Int
 
-    /// A service that the reply tells of, and what that opens.
+    /// A service in the reply, and the opening that it needs.
     struct Service: Hashable {
         var program: Program
         var port: ServicePort
@@ -23,14 +23,14 @@ struct Exchange {
         var open: Opening
     }
 
-    /// What rpcbind answered.
+    /// rpcbind's answer that matched no registration.
     enum Unmatched: Hashable {
         case notRegistered
         case service(ServicePort)
     }
 
-    /// The caller, the call, and why it is permitted. This is most of an exchange, which changes hands a dozen times: hence
-    /// an object. It never changes.
+    /// The caller, the call, and the permission. This is most of an exchange, which changes hands a dozen times:
+    /// hence an object. It never changes.
     final class Request: Sendable {
         let peer: Peer
         let xid: UInt32
@@ -53,7 +53,7 @@ struct Exchange {
     }
 
     var request: Request
-    /// rpcbind's answer, for which the registry is being read anew: the snapshot had another.
+    /// rpcbind's answer that the snapshot didn't have; the registry is being read anew for it.
     var unmatched: Unmatched?
     /// The reply, once it is known.
     var result: PortmapperResult?
@@ -62,12 +62,12 @@ struct Exchange {
     var outstanding = 0
 }
 
-/// Why a call is permitted, and what that opens.
+/// The reason why a call is permitted, and the opening that it gets.
 public struct Permission: Hashable, Sendable {
     /// The rule's label; `nil` for calls of this host, and of clients that only observe mode permits.
     public var rule: String?
     public var open: Opening
-    /// Observe mode answers although enforce would deny for this reason.
+    /// The reason for which enforce mode would deny the call that observe mode answers.
     var liftedDenial: DenialReason?
 
     static let local = Permission(rule: nil, open: .never)

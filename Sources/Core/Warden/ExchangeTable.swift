@@ -23,7 +23,7 @@ struct ExchangeTable: Sendable {
 
     var isEmpty: Bool { count == 0 }
 
-    /// The caller sees to it that there are at most 65,536.
+    /// The caller ensures that there are at most 65,536 exchanges.
     mutating func insert(_ exchange: consuming Exchange) -> Exchange.ID {
         serial += 1
         count += 1
@@ -46,7 +46,7 @@ struct ExchangeTable: Sendable {
 
     func request(of id: Exchange.ID) -> Exchange.Request? { number(of: id).flatMap { places[$0].exchange?.request } }
 
-    /// Changes an exchange that is there, and no other.
+    /// Changes the exchange with this id, if it still exists.
     mutating func change(_ id: Exchange.ID, _ body: (inout Exchange) -> Void) {
         guard let number = number(of: id) else { return }
         places[number].change(body)

@@ -1,14 +1,15 @@
 import Addresses
 import Clock
 
-/// Permissions that the log told of within a day, for `audit.permitted: first`.
+/// Permissions that were logged within a day, for `audit.permitted: first`.
 ///
-/// Two generations: when the younger one is full the older one is forgotten, and what it held is told of once more.
+/// Two generations: when the younger one is full the older one is forgotten, and its permissions are logged once
+/// more.
 struct FirstPermissions {
     struct Key: Hashable {
         var client: IPAddress
         var program: Program
-        /// Of the service, where a lookup asks for one.
+        /// The transport of the service, if a lookup asks for one.
         var over: Transport?
         var isListing: Bool
     }
@@ -21,7 +22,7 @@ struct FirstPermissions {
 
     var count: Int { young.count + old.count }
 
-    /// Whether a line is due; what was told within the period stays among the young.
+    /// Whether a line is due; a permission that was logged within the period stays in the young generation.
     mutating func isDue(_ key: Key, at now: Instant) -> Bool {
         if let told = young[key] { return now - told >= Self.period }
         guard let told = old[key] else { return true }

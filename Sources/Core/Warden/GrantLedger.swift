@@ -4,21 +4,21 @@ import Firewall
 
 /// A grant that the kernel has acknowledged.
 public struct Grant: Hashable, Sendable {
-    /// For whose sake the port is open; several programs may share a port.
+    /// The programs for which the port is open; several may share a port.
     public var programs: Programs
-    /// The label of the rule that permitted it.
+    /// The label of the rule that permitted the grant.
     public var rule: String
     public var issued: Timestamp
-    /// The kernel keeps the element at least this long; packets prolong it without our knowing.
+    /// The kernel keeps the element at least this long; packets prolong it without the daemon's knowledge.
     public var expiresNotBefore: Instant
-    /// A call over UDP asked for it, and no packet of the client has used it, as far as we know.
+    /// A call over UDP asked for the grant, and no packet of the client is known to have used it.
     public var isUnproven = false
 }
 
-/// The grants that the kernel holds, as far as we know: it expires and prolongs them by itself.
+/// The grants that the kernel holds, as far as the daemon knows: the kernel expires and prolongs them by itself.
 ///
-/// Each has a place; those of one client are linked, the latest first. So one look-up finds a client with all that it
-/// has, of which there are few (`limits.grants-per-client`).
+/// Each grant has a place; the places of one client are linked, the latest first. So one look-up finds a client
+/// with all its grants, which are few (`limits.grants-per-client`).
 struct GrantLedger: Sendable {
     private typealias Number = Int32
 
@@ -38,11 +38,11 @@ struct GrantLedger: Sendable {
     private(set) var count = 0
 
     private static let none: Number = -1
-    /// What a place holds that isn't taken.
+    /// The grant in a place that isn't taken.
     private static let vacant = Grant(
         programs: Programs(.portmapper), rule: "", issued: Timestamp(milliseconds: 0), expiresNotBefore: .zero)
 
-    /// In no order.
+    /// All grants, in no order.
     var all: some Sequence<(key: GrantKey, grant: Grant)> {
         places.lazy.filter(\.isTaken).map { ($0.key, $0.grant) }
     }
@@ -73,7 +73,7 @@ struct GrantLedger: Sendable {
 
     subscript(key: GrantKey) -> Grant? { number(of: key).map { places[$0].grant } }
 
-    /// Until when the kernel holds the grant at least, if it is there and for this program.
+    /// The time until which the kernel holds the grant at least; `nil` without a grant for this program.
     func expiry(of key: GrantKey, for program: Program) -> Instant? {
         guard let number = number(of: key), places[number].grant.programs.contains(program) else { return nil }
         return places[number].grant.expiresNotBefore
@@ -91,7 +91,7 @@ struct GrantLedger: Sendable {
         return count
     }
 
-    /// That many grants are about to be recorded.
+    /// Makes room for that many grants that are about to be recorded.
     mutating func reserve(_ count: Int) {
         places.reserveCapacity(count)
         firstOfClient.reserveCapacity(count)
@@ -140,7 +140,8 @@ struct GrantLedger: Sendable {
         places[Int(before)].next = next
     }
 
-    /// The kernel keeps it longer than we knew: if not just by the inaccuracy of clocks, packets have used it.
+    /// The kernel keeps the grant longer than was known: if by more than the inaccuracy of clocks, packets have
+    /// used it.
     mutating func prolong(_ key: GrantKey, notBefore instant: Instant) {
         guard let number = number(of: key) else { return }
         if instant > places[number].grant.expiresNotBefore + GrantLives.tolerance {
@@ -149,7 +150,7 @@ struct GrantLedger: Sendable {
         begin(key, notBefore: instant)
     }
 
-    /// The grant is what it was, with another end.
+    /// Begins the grant's life anew, with another end.
     mutating func begin(_ key: GrantKey, notBefore instant: Instant) {
         guard let number = number(of: key) else { return }
         places[number].grant.expiresNotBefore = instant
@@ -169,7 +170,7 @@ struct GrantLedger: Sendable {
     mutating func takeDue(at now: Instant, limit: Int) -> [GrantKey] {
         var keys: [GrantKey] = []
         while keys.count < limit, let (number, at) = due.popFirst(until: now) {
-            // Renewed since, or another's place now: a later entry stands for it.
+            // The grant was renewed, or the place has another grant now: a later entry stands for it.
             let place = places[Int(number)]
             if place.isTaken, place.grant.expiresNotBefore <= at { keys.append(place.key) }
         }

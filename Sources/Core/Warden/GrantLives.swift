@@ -2,18 +2,19 @@ import Addresses
 import Configuration
 import Firewall
 
-/// How long grants live that nobody uses, and how much of that must be left for a look-up to change nothing.
+/// How long unused grants live, and how much of that must be left for a look-up to change nothing.
 ///
-/// Anybody can ask over UDP in anybody's name. What such a call opens lives for two minutes; the client's first packet
-/// makes the kernel keep it as long as any other, and so does a look-up over TCP.
+/// A call over UDP may be forged. The grant that it opens lives for two minutes; the client's first packet makes
+/// the kernel keep the grant as long as any other, and so does a look-up over TCP.
 struct GrantLives: Sendable {
-    /// Until the first packet, after a call over UDP. Clients send that within seconds.
+    /// The life of a grant after a call over UDP, until the first packet. Clients send that within seconds.
     static let unprovenMax: Duration = .seconds(120)
-    /// The kernel's clock and ours tell an end apart by less than this.
+    /// The largest difference between the kernel's clock and ours about one end.
     static let tolerance: Duration = .seconds(1)
 
     let keep: Duration
-    /// Where the administrator's rules use the sets they may not renew what they let pass: there a call is a call.
+    /// False if the administrator's rules use the sets: these rules may not renew grants, so calls over UDP count
+    /// in full.
     private let isUDPDoubted: Bool
     /// Half of `keep`, in nanoseconds.
     private let fresh: Int64
@@ -28,19 +29,20 @@ struct GrantLives: Sendable {
 
     func whole(isUnproven: Bool) -> Duration { isUnproven ? min(keep, Self.unprovenMax) : keep }
 
-    /// What a call over the transport doesn't prove: that the client itself asked.
+    /// Whether a call over the transport may be forged, so that it doesn't prove its sender.
     func isDoubted(over transport: Transport) -> Bool { transport == .udp && isUDPDoubted }
 
-    /// What is left of a grant suffices, in nanoseconds.
+    /// Whether the grant's remaining life, in nanoseconds, is long enough.
     @inline(__always)
     func suffices(_ left: Int64, over transport: Transport) -> Bool {
         left > (transport == .udp ? freshOverUDP : fresh)
     }
 
-    /// The short life is no shorter than half of `keep`: its rest alone doesn't tell it from another one's.
+    /// The short life is at least half of `keep`: a grant's remaining life doesn't tell whether the grant is
+    /// unproven.
     var isUnprovenHidden: Bool { isUDPDoubted && Self.unprovenMax.nanoseconds > fresh }
 
-    /// The element was issued on the word of a call over UDP, and no packet has used it.
+    /// Whether a call over UDP alone issued the element, and no packet has used it.
     func isUnproven(_ element: GrantElement) -> Bool {
         isUDPDoubted && element.packets == 0 && element.timeout <= Self.unprovenMax
     }

@@ -19,14 +19,14 @@ struct GrantMemory: Sendable {
     var count: Int { entries.count }
     var dueCount: Int { due.count }
 
-    /// Remembers; returns what had to be forgotten to make room: what would have been forgotten first.
+    /// Remembers a grant; returns the grants that were forgotten to make room, the first to end first.
     mutating func remember(_ key: GrantKey, _ entry: Entry, limit: Int) -> [GrantKey] {
         entries[key] = entry
         look(after: key, at: entry.until)
         return trim(to: limit)
     }
 
-    /// Makes room; returns what had to be forgotten for it: what would have been forgotten first.
+    /// Makes room; returns the grants that were forgotten, the first to end first.
     mutating func trim(to limit: Int) -> [GrantKey] {
         var forgotten: [GrantKey] = []
         while entries.count > limit, let (oldest, at) = due.popFirst(until: .distantFuture) {
@@ -46,7 +46,7 @@ struct GrantMemory: Sendable {
         entries.removeValue(forKey: key) != nil
     }
 
-    /// Drops what is remembered no longer; the kernel does the same by itself.
+    /// Drops entries that have ended; the kernel does the same by itself.
     mutating func timeAdvanced(to now: Instant) {
         while let (key, at) = due.popFirst(until: now) {
             if entries[key]?.until == at { entries[key] = nil }

@@ -2,9 +2,9 @@ import Addresses
 import Clock
 import Firewall
 
-/// What a grant's element carries as its comment: enough to adopt it after a restart.
+/// The comment of a grant's element: enough to adopt the grant after a restart.
 ///
-/// Of the rule's label, which is only for people, characters that a comment must not hold become `?`.
+/// Characters of the rule's label that a comment must not hold become `?`; the label is only for people.
 public struct GrantNote: Hashable, Sendable, CustomStringConvertible {
     public static let bytesMax = ElementComment.bytesMax
 
@@ -37,7 +37,7 @@ public struct GrantNote: Hashable, Sendable, CustomStringConvertible {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// Whoever may write to the table may have written anything.
+    /// Returns `nil` for any other text: every process that may change the table may have written it.
     public init?(_ comment: String) {
         let bytes = Array(comment.utf8)
         guard let space = bytes.firstIndex(of: UInt8(ascii: " ")), let number = Self.program(bytes[..<space]) else {

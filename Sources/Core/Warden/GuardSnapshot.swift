@@ -3,7 +3,7 @@ import Clock
 import Configuration
 import Firewall
 
-/// What the Warden knows of the guard at one moment, cheaply; it is turned into a ``SavedGuard`` elsewhere.
+/// The Warden's state of the guard at one moment, made cheaply; ``saved(at:)`` turns it into a ``SavedGuard``.
 public struct GuardSnapshot: Sendable {
     let settings: Settings
     let programs: [ServicePort: Set<Program>]
@@ -24,8 +24,8 @@ public struct GuardSnapshot: Sendable {
             saved.remembered[key] = SavedGuard.Memory(
                 note: entry.note, programs: entry.programs, until: wallClock + (entry.until - now))
         }
-        // A boot ends them: from then on they are remembered as if they had expired.
-        // Whether those over UDP were used is learnt late; they leave room to the others.
+        // A boot ends the grants: they are saved as memories, as if they had expired. The daemon learns late
+        // whether grants over UDP were used; these leave room to the others.
         for (key, grant) in ledger.all
         where !grant.isUnproven || saved.remembered.count < settings.limits.grantsOverUDP {
             saved.remembered[key] = SavedGuard.Memory(
@@ -37,7 +37,7 @@ public struct GuardSnapshot: Sendable {
 }
 
 extension Warden {
-    /// What to save of the guard; `nil` as long as the registry isn't known, for then what is saved knows more.
+    /// The guard to save; `nil` as long as the registry isn't known, because then the saved guard knows more.
     public func guardToSave(at now: Instant) -> GuardSnapshot? {
         guard registry != nil else { return nil }
         let guarded = services.guarded

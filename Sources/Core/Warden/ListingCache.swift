@@ -1,18 +1,18 @@
-/// Listings as they were sent: who sees the same is sent the same, until registry or policy change.
+/// Listings as they were sent: readers with the same view get the same listing, until registry or policy change.
 struct ListingCache: Sendable {
     enum Reader: Hashable {
-        /// Sees all.
+        /// Sees all registrations.
         case thisHost
-        /// Sees all that can be reached.
+        /// Sees all registrations that can be reached.
         case observed
-        /// Of this class of the policy.
+        /// Sees the registrations for this class of clients in the policy.
         case clients(Int)
     }
 
     struct View: Hashable {
         var reader: Reader
         var isVersion2: Bool
-        /// Where the portmapper was asked, as it tells.
+        /// The port at which the portmapper was asked, which the listing tells.
         var port: UInt16
     }
 

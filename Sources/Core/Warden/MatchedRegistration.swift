@@ -5,12 +5,12 @@ import Portmapper
 /// The registration that answers a look-up.
 final class MatchedRegistration: Sendable {
     let program: Program
-    /// What rpcbind's answer named; the registration's own may be another, see ``Warden/match(_:at:over:)``.
+    /// The service in rpcbind's answer; the registration's own may be another, see ``Warden/match(_:at:over:)``.
     let answered: ServicePort
     let netID: NetID
     let service: ServicePort
     let registration: Registration
-    /// The owner's word is good.
+    /// Whether the owner is trusted.
     let isTrusted: Bool
 
     init?(_ registration: Registration, answered: ServicePort?, isTrusted: Bool) {
@@ -35,7 +35,8 @@ extension Registration {
 }
 
 extension Sequence<Registration> {
-    /// The one that rpcbind chooses for a look-up of this version: the same version's, else the last one.
+    /// The registration that rpcbind chooses for a look-up of this version: the same version's, else the last
+    /// one.
     func chosen(for version: UInt32) -> Registration? {
         var choice: Registration?
         for registration in self {

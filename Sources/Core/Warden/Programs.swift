@@ -1,6 +1,6 @@
 import Addresses
 
-/// For whose sake a port is open: one program, as a rule; others may share the port.
+/// The programs for which a port is open: one program, as a rule; others may share the port.
 public struct Programs: Hashable, Sendable {
     public private(set) var least: Program
     /// Ascending.

@@ -18,10 +18,10 @@ struct QuarantineList: Sendable {
         return true
     }
 
-    /// - Returns: whether it was there.
+    /// - Returns: whether the client was quarantined.
     mutating func remove(_ client: IPAddress) -> Bool { due.remove(client) }
 
-    /// Those whose time is up.
+    /// Removes and returns the clients with an ended quarantine.
     mutating func takeDue(at now: Instant) -> [IPAddress] {
         var ended: [IPAddress] = []
         while let (client, _) = due.popFirst(until: now) { ended.append(client) }

@@ -3,11 +3,12 @@ import Clock
 import Configuration
 import Firewall
 
-/// What outlives the host's boot: which ports were guarded last and for whose sake, and the memory of grants.
+/// The state that outlives the host's boot: the ports that were guarded last, their programs, and the memory of
+/// grants.
 ///
-/// It opens nothing: what it holds closes ports, and lets a client's own packet bring back a grant that policy permits.
+/// It opens nothing: it closes ports, and lets a client's own packet revive a grant that policy permits.
 public struct SavedGuard: Hashable, Sendable {
-    /// Where the sockets' cookies mean something: one boot, one network namespace.
+    /// The scope of the sockets' cookies: one boot, one network namespace.
     public struct Place: Hashable, Sendable {
         /// The kernel's boot_id.
         public var boot: String
@@ -20,7 +21,7 @@ public struct SavedGuard: Hashable, Sendable {
         }
     }
 
-    /// The settings that were in force, for the day that the configuration can't be read.
+    /// The settings that were in force, for a start at which the configuration can't be read.
     public struct Firewall: Hashable, Sendable {
         public var table: String
         public var management: TableShape.Management
@@ -37,7 +38,7 @@ public struct SavedGuard: Hashable, Sendable {
         }
     }
 
-    /// A grant that was held, or is.
+    /// A grant that was held, or still is.
     public struct Memory: Hashable, Sendable {
         public var note: GrantNote
         public var programs: Programs
@@ -51,7 +52,7 @@ public struct SavedGuard: Hashable, Sendable {
         }
     }
 
-    /// `nil` if the kernel didn't tell.
+    /// `nil` if the kernel didn't tell it.
     public var place: Place?
     public var firewall: Firewall
     /// The guarded ports, and the programs that were registered there.
@@ -65,15 +66,15 @@ public struct SavedGuard: Hashable, Sendable {
         firewall = Firewall(settings)
     }
 
-    /// Ports beyond these are not saved, nor programs and sockets of one port.
+    /// Ports in excess of this are not saved, and neither are programs and sockets of one port.
     public static let portsMax = 8192
     public static let programsMax = 64
     public static let socketsMax = 64
-    /// As many as `limits.grants` is by default.
+    /// The default of `limits.grants`.
     public static let rememberedMax = 65_536
 
-    /// What the guard is worth here: after a boot the sockets are others. `nil` if a daemon of another network namespace
-    /// saved it, whose ports are none of ours.
+    /// The guard as far as it is valid here: after a boot the sockets are others. `nil` if a daemon of another
+    /// network namespace saved it; its ports don't belong to this one.
     public func found(at place: Place?) -> SavedGuard? {
         guard let place, let own = self.place, place.boot == own.boot else {
             var found = self
@@ -83,8 +84,8 @@ public struct SavedGuard: Hashable, Sendable {
         return place.network == own.network ? self : nil
     }
 
-    /// Settings for a configuration that can't be read: those that were in force last, and never fewer ports spared than
-    /// by default, for what saved this isn't trusted with the host's other ports.
+    /// Settings for a configuration that can't be read: the ones that were in force last. They spare at least the
+    /// ports that the defaults spare, because the saving process isn't trusted with the host's other ports.
     public var lastSettings: Settings {
         var settings = Settings()
         settings.mode = firewall.mode
@@ -95,9 +96,10 @@ public struct SavedGuard: Hashable, Sendable {
         return settings
     }
 
-    /// What puts the guard into the kernel, before there is a daemon: ports and memory, and nothing that opens.
+    /// The transaction that puts the guard into the kernel before the daemon runs: ports and memory, and nothing
+    /// that opens.
     ///
-    /// - Parameter settings: with what this kernel can't do already taken out.
+    /// - Parameter settings: the settings without features that this kernel lacks.
     public func transaction(for settings: Settings, at now: Timestamp) -> Transaction {
         let firewall = settings.firewall
         var ports = Set(programs.keys)
@@ -117,7 +119,8 @@ public struct SavedGuard: Hashable, Sendable {
         return transaction
     }
 
-    /// What is remembered still, and for how long: no longer than from now on, whatever the clocks said.
+    /// The memories that are still valid, each with its time left: at most `revive` from now on, whatever the
+    /// clocks said.
     func memories(
         for settings: Settings, at now: Timestamp
     ) -> [(key: GrantKey, memory: Memory, left: Duration)] {

@@ -3,7 +3,7 @@ import Clock
 import Configuration
 import Firewall
 
-/// The saved guard as text, a line for each thing; people may read it.
+/// The saved guard as text, one line for each entry, also for people to read.
 ///
 ///     rpcwarden-guard 1
 ///     boot 5e1b2c0a-… network 4026531840
@@ -14,23 +14,24 @@ import Firewall
 ///     remembered 10.1.2.3 tcp/20048 until 2026-12-21T11:40:03Z programs 100005 note 100005 since 2026-11-21T11:40:03Z by …
 ///     end 7
 ///
-/// `-` stands for an empty list. The last line counts those before it, so a file that was cut short is no shorter guard.
+/// `-` stands for an empty list. The last line counts the lines before it, so a truncated file isn't taken for a
+/// shorter guard.
 public enum SavedGuardText {
     public static let version = "rpcwarden-guard 1"
-    /// More than the limits of ``SavedGuard`` come to.
+    /// More than the limits of ``SavedGuard`` allow.
     public static let bytesMax = 32 << 20
     static let lineBytesMax = 4096
 
-    /// Why the text is none.
+    /// The reason why the text is no saved guard.
     public struct Fault: Error, Hashable, Sendable, CustomStringConvertible {
-        /// From 1.
+        /// The line's number, from 1.
         public var line: Int
         public var what: String
 
         public var description: String { "line \(line): \(what)" }
     }
 
-    /// Printable ASCII, without what would end or escape a comment's quotes.
+    /// Whether the byte is printable ASCII that neither ends nor escapes a comment's quotes.
     static func isPlain(_ byte: UInt8) -> Bool {
         (0x20...0x7e).contains(byte) && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "\\")
     }
@@ -39,7 +40,7 @@ public enum SavedGuardText {
 // MARK: Writing
 
 extension SavedGuard {
-    /// The text; what is beyond a limit is left out, of memories those that end first.
+    /// The text. Entries beyond a limit are left out; of the memories, these are the ones that end first.
     public var text: [UInt8] {
         var lines = [SavedGuardText.version]
         if let place { lines.append("boot \(place.boot) network \(place.network)") }
@@ -84,7 +85,7 @@ extension SavedGuardText {
     static let newline = UInt8(ascii: "\n")
     private static let space = UInt8(ascii: " ")
 
-    /// - Parameter memory: whether what is remembered is wanted; its lines are passed over otherwise.
+    /// - Parameter memory: whether memories are wanted; their lines are skipped otherwise.
     public static func read(_ bytes: [UInt8], memory: Bool = true) throws(Fault) -> SavedGuard {
         guard bytes.count <= bytesMax else { throw Fault(line: 1, what: "more than \(bytesMax) bytes") }
         var reader = Reader(readsMemory: memory)
@@ -179,7 +180,7 @@ extension SavedGuardText {
             saved.firewall.mode = mode
         }
 
-        /// As the configuration takes them.
+        /// Whether the configuration would accept the name.
         private func isTableName(_ name: Substring) -> Bool {
             let bytes = Array(name.utf8)
             guard (1...tableNameBytesMax).contains(bytes.count), isLetter(bytes[0]) else { return false }
@@ -250,7 +251,7 @@ extension SavedGuardText {
 
         // MARK: Words
 
-        /// Decimal, as it is written: without a sign, or zeros before it.
+        /// A decimal number in its only form: without a sign or leading zeros.
         private func number(_ text: some StringProtocol) -> UInt64? {
             guard let number = UInt64(text), "\(number)" == text else { return nil }
             return number
@@ -268,7 +269,7 @@ extension SavedGuardText {
             return ServicePort(transport, port)
         }
 
-        /// Each number once.
+        /// A list in which each number occurs once.
         private func list(_ text: Substring, max countMax: Int) throws(Fault) -> [UInt64] {
             if text == "-" { return [] }
             let words = text.split(separator: ",", maxSplits: countMax, omittingEmptySubsequences: false)

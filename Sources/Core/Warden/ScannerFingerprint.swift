@@ -4,10 +4,11 @@ import Clock
 import ONCRPC
 import Portmapper
 
-/// What a source's denied calls have in common with those of known tools.
+/// The features that a source's denied calls share with the calls of known tools.
 ///
-/// Marks that tools can't help leaving: fixed transaction ids, versions that nobody serves, the procedures in the order
-/// of their source code. Anybody may imitate them; they are told as what the source *looks like*, and decide nothing.
+/// These are marks that the tools can't avoid: fixed transaction ids, versions that no server serves, the
+/// procedures in the order of their source code. Any source may imitate them. They are told as the tool that the
+/// source *looks like*, and decide nothing.
 struct ScannerFingerprint: OptionSet, Hashable, Sendable {
     var rawValue: UInt16
 
@@ -19,18 +20,18 @@ struct ScannerFingerprint: OptionSet, Hashable, Sendable {
     static let asksStatistics = ScannerFingerprint(rawValue: 1 << 4)
     static let asksForRemoteCalls = ScannerFingerprint(rawValue: 1 << 5)
     static let registers = ScannerFingerprint(rawValue: 1 << 6)
-    /// A transaction id made of the time of day: libtirpc over UDP, which rpcinfo, showmount and mount.nfs use.
+    /// A transaction id made from the time of day: libtirpc over UDP, which rpcinfo, showmount and mount.nfs use.
     static let timeAsXID = ScannerFingerprint(rawValue: 1 << 7)
     static let walksVersions = ScannerFingerprint(rawValue: 1 << 8)
     static let looksUpMountd = ScannerFingerprint(rawValue: 1 << 9)
     static let looksUpOthers = ScannerFingerprint(rawValue: 1 << 10)
-    /// mountd by GETADDR, as showmount does before anything else; a mount begins with nfs.
+    /// Looks up mountd by GETADDR, as showmount does before anything else; a mount begins with nfs.
     static let findsMountd = ScannerFingerprint(rawValue: 1 << 11)
-    /// The portmapper itself, or version 0 of a program: rpcinfo's way to find out versions.
+    /// Looks up the portmapper itself, or version 0 of a program: rpcinfo's way to find out versions.
     static let feelsForVersions = ScannerFingerprint(rawValue: 1 << 12)
     static let listsAddresses = ScannerFingerprint(rawValue: 1 << 13)
 
-    /// What no client does that means to use a service, each alone.
+    /// Marks of calls that no client makes to use a service; each alone suffices.
     static let enumerating: ScannerFingerprint = [
         .nmapProbe, .listsVersion2, .listsNewer, .asksStatistics, .asksForRemoteCalls, .walksVersions,
         .feelsForVersions,
@@ -42,7 +43,7 @@ struct ScannerFingerprint: OptionSet, Hashable, Sendable {
 
     private static let nmapXID: UInt32 = 0x72FE_1D13
     private static let nmapVersion: UInt32 = 104_316
-    /// pid, seconds and microseconds, or'ed exclusively; then counted down: the seconds' upper bits stay.
+    /// pid, seconds and microseconds, combined by exclusive or, then counted down: the seconds' upper bits stay.
     private static let tirpcBits: UInt32 = 24
 
     init(rawValue: UInt16) { self.rawValue = rawValue }
@@ -82,7 +83,7 @@ struct ScannerFingerprint: OptionSet, Hashable, Sendable {
         if case .getAddress = call, program == .mountd, version != 0 { insert(.findsMountd) }
     }
 
-    /// The tool that leaves such marks; `nil` where none is known.
+    /// The tool that leaves such marks; `nil` if none is known.
     func tool(programs: Int) -> String? {
         if contains(.nmapProbe) { return "nmap's version scan" }
         if contains([.asksStatistics, .listsVersion2, .listsNewer, .listsOverUDP]) {
@@ -97,7 +98,7 @@ struct ScannerFingerprint: OptionSet, Hashable, Sendable {
         return nil
     }
 
-    /// It tries version 4, 3 and 2 of DUMP, each on a connection of its own.
+    /// The script tries versions 4, 3 and 2 of DUMP, each on a connection of its own.
     private static let nmapScript = "nmap's rpcinfo script, or the like"
     private static let programsOfAWalk = 8
 }

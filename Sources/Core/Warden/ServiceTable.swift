@@ -12,29 +12,30 @@ import Portmapper
 ///                           └──mapping gone, nothing listens──▶ forgotten
 /// ```
 struct ServiceTable {
-    /// A guarded port whose mapping is gone.
+    /// A guarded port that has lost its mapping.
     struct Orphan: Hashable, Sendable {
-        /// For whose sake it was guarded last.
+        /// The programs for which the port was guarded last.
         var programs: Set<Program>
-        /// The sockets that were guarded; `nil`: not known, any trusted one will do.
+        /// The sockets that were guarded; `nil`: not known, any trusted socket will do.
         var sockets: Set<UInt64>?
         var registrations: [Registration] = []
-        /// It stays until then, whoever listens: the guard of an earlier run, whose services may be yet to come.
+        /// The orphan stays until then, whatever listens: it is the guard of an earlier run, and its services may
+        /// be yet to come.
         var lingersUntil: Instant?
         /// Its socket has been seen to listen since the mapping went.
         var isConfirmed = false
-        /// Nothing listens: it lingers, and opens nothing.
+        /// No socket listens: the orphan lingers, and opens nothing.
         var isDead = false
     }
 
-    /// What is known of a port that an earlier run guarded.
+    /// The known facts of a port that an earlier run guarded.
     struct Adopted: Hashable, Sendable {
         var programs: Set<Program> = []
-        /// The sockets that listened; `nil`: not known. None: they were of an earlier boot, say.
+        /// The sockets that listened; `nil`: not known. Empty, for example, if they were of an earlier boot.
         var sockets: Set<UInt64>?
     }
 
-    /// A port's sockets, and over which families trusted ones are reached.
+    /// A port's sockets, and the address families over which trusted ones are reached.
     private struct Listening {
         var state: ListenerState
         var ipv4: Bool
@@ -43,15 +44,15 @@ struct ServiceTable {
         var isTrusted: Bool { ipv4 || ipv6 }
     }
 
-    /// Trusted registrations' ports, and for whose sake.
+    /// The ports of trusted registrations, with their programs.
     private(set) var programs: [ServicePort: Set<Program>] = [:]
     private(set) var orphans: [ServicePort: Orphan] = [:]
     private(set) var guarded: Set<ServicePort> = []
     private var listening: [ServicePort: Listening] = [:]
     private var registrations: [ServicePort: [Registration]] = [:]
-    /// Over which transports trusted owners have registered each program.
+    /// The transports over which trusted owners have registered each program.
     private var registered: [Program: Set<Transport>] = [:]
-    /// For whose sake each port was guarded last, also while it isn't.
+    /// The programs for which each port was guarded last, kept also while it isn't guarded.
     private var lastPrograms: [ServicePort: Set<Program>] = [:]
     private let owners: Set<UInt32>?
 
@@ -60,27 +61,27 @@ struct ServiceTable {
     /// How long the guard of an earlier run waits for its services.
     static let lingers: Duration = .seconds(120)
 
-    /// - Parameter owners: whose sockets are trusted, as uids; `nil`: anybody's.
+    /// - Parameter owners: the uids of the users that own trusted sockets; `nil`: any user's sockets are trusted.
     init(owners: Set<UInt32>? = [0]) {
         self.owners = owners
     }
 
-    /// The ports whose listeners matter.
+    /// The ports of registrations and orphans, where listeners matter.
     var watched: [ServicePort] { Array(programs.keys) + orphans.keys }
 
-    /// For whose sake the port is, or may be, open.
+    /// The programs for which the port is, or may be, open.
     func programs(at service: ServicePort) -> Set<Program> {
         if let programs = programs[service] {
-            // Whoever took the port after its service went must not be reached by those who may reach the service.
+            // The clients of a service that went must not reach the untrusted process that took its port.
             if let there = listening[service], !there.state.sockets.isEmpty, !there.isTrusted { return [] }
             return programs
         }
         guard let orphan = orphans[service], !orphan.isDead else { return [] }
-        // What has registered at another port has moved.
+        // A program that has registered at another port has moved.
         return orphan.programs.filter { registered[$0]?.contains(service.transport) != true }
     }
 
-    /// For whose sake the port is guarded, also where nothing is open any more.
+    /// The programs for which the port is guarded, also if nothing is open any more.
     func lastPrograms(at service: ServicePort) -> Set<Program> {
         programs[service] ?? orphans[service]?.programs ?? []
     }
@@ -114,8 +115,8 @@ struct ServiceTable {
         return true
     }
 
-    /// Only a survey told of the mapping, which tells no owner: a listing that lacks it tells that it was another user's,
-    /// who named a trusted user's socket.
+    /// Whether only a survey told of the mapping. A survey tells no owner: if a listing lacks the mapping,
+    /// another user made it, and named a trusted user's socket.
     private func isOnlySurveyed(_ service: ServicePort) -> Bool {
         guard let registrations = registrations[service], !registrations.isEmpty else { return false }
         return registrations.allSatisfy { $0.owner == Survey.owner }
@@ -165,10 +166,11 @@ struct ServiceTable {
         return true
     }
 
-    /// Guards what is alive, or was when its mapping appeared, and what lost but its mapping.
+    /// Guards the ports that are alive, that were alive when their mapping appeared, or that lost only their
+    /// mapping.
     ///
-    /// - Returns: the ports that belong to others than before, and the programs that they have kept. What was admitted
-    ///   to them is not meant for the new ones.
+    /// - Returns: the ports that belong to other programs than before, each with the programs that it has kept.
+    ///   Clients that were admitted to the former programs are not meant for the new ones.
     mutating func updateGuards(never: Set<UInt16>) -> [ServicePort: Set<Program>] {
         guarded = Set(
             programs.keys.filter {
@@ -197,16 +199,16 @@ struct ServiceTable {
         }
     }
 
-    /// Whether a client of that family reaches a trusted user's listening socket.
+    /// Whether a client of that address family reaches a trusted user's listening socket.
     func isAlive(_ service: ServicePort, ipv4: Bool) -> Bool {
         guard let there = listening[service] else { return false }
         return ipv4 ? there.ipv4 : there.ipv6
     }
 
-    /// Whether a trusted user's socket listens; `nil`: not looked at.
+    /// Whether a trusted user's socket listens; `nil`: the port was not inspected.
     func isListening(_ service: ServicePort) -> Bool? { listening[service]?.isTrusted }
 
-    /// The users whose sockets listen at the port, and who are not trusted.
+    /// The untrusted users that have sockets listening at the port.
     func foreignOwners(at service: ServicePort) -> [UInt32] {
         Set((listening[service]?.state.sockets ?? []).filter { !isTrusted($0) }.map(\.uid)).sorted()
     }
@@ -218,7 +220,7 @@ struct ServiceTable {
 }
 
 extension ServiceTable.Adopted {
-    /// As far as an earlier run saved it.
+    /// The port as an earlier run saved it.
     init(of service: ServicePort, _ saved: SavedGuard?) {
         guard let programs = saved?.programs[service] else { return }
         self.programs = programs

@@ -3,7 +3,7 @@ import Calls
 import Clock
 import Portmapper
 
-/// Shares one answer among those who ask the same, never an answer that is older than the question.
+/// Shares one answer among askers of the same question, never an answer that is older than the question.
 ///
 /// ```
 /// nobody asks ──join──▶ sent ──join──▶ sent, and others wait ──answered──▶ sent (for those who waited)
@@ -12,16 +12,16 @@ import Portmapper
 struct SharedQuestions<Asker: Sendable> {
     private struct Sent {
         var askers: [Asker]
-        /// Those who came after it was sent.
+        /// Askers that came after the question was sent.
         var waiting: [Asker] = []
         var since: Instant
     }
 
-    /// Of version 2, most questions are the same few: they are found without a copy of the question.
+    /// Questions of version 2, most of which are the same few: they are found without a copy of the question.
     private var ports: [Mapping: Sent] = [:]
     private var others: [Question: Sent] = [:]
 
-    /// Different questions that are sent, or wait in a channel to be.
+    /// The number of different questions that are sent, or wait in a channel to be sent.
     var count: Int { ports.count + others.count }
 
     /// Whether the question has to be sent now.
@@ -44,7 +44,8 @@ struct SharedQuestions<Asker: Sendable> {
         return true
     }
 
-    /// Those whom the answer serves, whether the question has to be sent again for others, and how long it took.
+    /// The askers that the answer serves, whether the question has to be sent again for others, and how long it
+    /// took.
     mutating func answered(
         _ question: Question, at now: Instant
     ) -> (served: [Asker], isAskedAgain: Bool, latency: Duration?) {

@@ -1,7 +1,7 @@
 import Addresses
 import Clock
 
-/// Counts strangers, and says when there are too many of them for user space.
+/// Counts strangers, and tells when there are too many of them for user space.
 struct StrangerShield: Sendable {
     private struct Second {
         var start = Instant.zero
@@ -9,25 +9,26 @@ struct StrangerShield: Sendable {
     }
 
     private var seconds: [Transport: Second] = [:]
-    /// Over which transports the kernel drops them, and until when.
+    /// The transports over which the kernel drops strangers, each with its end.
     private(set) var ends: [Transport: Instant] = [:]
-    /// The kernel has yet to be told that the last of them is over.
+    /// The kernel has yet to be told that the last shield has ended.
     private var isRaised = false
-    /// Of the packets that the kernel dropped, those that were counted, and those that it told.
+    /// The kernel's counter of dropped packets at its last reading, and the packets that the kernel reported
+    /// since.
     private var counted: UInt64 = 0
     private var told = 0
 
-    /// Then they are let through again, to see whether there are still as many.
+    /// Afterwards strangers are let through again, to see whether there are still as many.
     static let duration: Duration = .seconds(30)
 
-    /// Whether the kernel drops them, or did a moment ago, so that its counter has something to tell.
+    /// Whether the kernel drops strangers, or did a moment ago, so that its counter may have changed.
     func isUp(at now: Instant) -> Bool { ends.values.contains { $0 + .seconds(2) > now } }
 
-    /// The transports over which whom policy names must be let through first.
+    /// The transports over which the clients that policy names must be let through first.
     var transports: Set<Transport> { Set(ends.keys) }
 
-    /// One more stranger.
-    /// - Returns: until when the kernel shall drop them, if it shall do so from now on.
+    /// Counts one more stranger.
+    /// - Returns: until when the kernel has to drop strangers, if it has to begin now.
     mutating func add(_ transport: Transport, limit: Int, at now: Instant) -> Instant? {
         var second = seconds[transport] ?? Second(start: now)
         if now - second.start >= .seconds(1) { second = Second(start: now) }
@@ -39,7 +40,7 @@ struct StrangerShield: Sendable {
         return now + Self.duration
     }
 
-    /// Whether the last of them is over, told once.
+    /// Whether the last shield has ended; true only once.
     mutating func takeEnd(at now: Instant) -> Bool {
         guard isRaised, ends.values.allSatisfy({ $0 <= now }) else { return false }
         isRaised = false
@@ -52,7 +53,7 @@ struct StrangerShield: Sendable {
     mutating func noteTold() { told += 1 }
 
     /// The kernel's counter was read; it begins anew with the table.
-    /// - Returns: how many packets were dropped since the last time, and of how many of them nothing was told.
+    /// - Returns: how many packets were dropped since the last time, and how many of them were not reported.
     mutating func dropped(total: UInt64) -> (all: Int, untold: Int) {
         let all = Int(clamping: total >= counted ? total - counted : total)
         counted = total

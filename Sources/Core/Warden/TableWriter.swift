@@ -2,14 +2,14 @@ import Addresses
 import Clock
 import Firewall
 
-/// Brings the kernel's table to what it should be, one transaction at a time.
+/// Keeps the kernel's table as it should be, one transaction at a time.
 ///
 /// ```
 /// settled ──change──▶ dirty ──nextTransaction──▶ in flight ──committed──▶ settled, or dirty again
 ///                       ▲                            │
 ///                       └───────── failed ───────────┘
 /// ```
-/// What arrives while a transaction is in flight shares the next one.
+/// Changes that arrive while a transaction is in flight share the next one.
 struct TableWriter {
     /// The elements that follow registry and policy.
     struct Elements: Hashable {
@@ -19,17 +19,17 @@ struct TableWriter {
 
     struct Issue {
         var note: GrantNote
-        /// For whose sake; several programs may share a port.
+        /// The programs that use the port; several programs may share one.
         var programs: Programs
         var timeout: Duration
-        /// The kernel doesn't hold it, as far as we know: that is cheaper.
+        /// The kernel doesn't hold the element, as far as the daemon knows; adding a new element is cheaper.
         var isNew = false
-        /// The client's own packet brought it back.
+        /// The client's dropped packet revived the grant.
         var isRevival = false
-        /// A call over UDP asked for it, which anybody may have sent.
+        /// A call over UDP asked for the grant; its source address may be forged.
         var isUnproven = false
 
-        /// One issue does for both: the longer life counts.
+        /// Merges two issues of one grant; the longer life counts.
         mutating func join(_ other: Issue) {
             programs.formUnion(other.programs)
             guard other.timeout > timeout else { return }
@@ -37,17 +37,17 @@ struct TableWriter {
         }
     }
 
-    /// What a transaction that ended has done, or not.
+    /// The effects of a transaction that was committed or refused.
     struct Outcome {
         var isTableMade = false
         var issued: [GrantKey: Issue] = [:]
         var revoked: [GrantKey] = []
-        /// Their life begins anew, with a table that was made anew.
+        /// Restored grants; their life begins anew in a table that was made anew.
         var restored: [GrantKey] = []
-        /// The kernel wouldn't take them back.
+        /// Grants that the kernel refused to restore.
         var lost: [(key: GrantKey, failure: CommitFailure)] = []
         var unstood: [StandingKey] = []
-        /// They have what they waited for.
+        /// Waiters of a committed transaction; their grants and elements are in place.
         var waiters: [Waiter] = []
         var refused: [(waiters: [Exchange.ID], failure: CommitFailure)] = []
     }
@@ -72,27 +72,27 @@ struct TableWriter {
         var waiters: [Waiter]
         var operations: [Operation]
         var putTogetherAt: Instant
-        /// The table was changed from outside, or is to be another one, since the transaction was put together.
+        /// The table was changed from outside, or its shape was replaced, since the transaction was put together.
         var isOutdated = false
     }
 
     private(set) var shape: TableShape
     private var desired = Elements()
-    /// What the kernel acknowledged last.
+    /// The elements that the kernel acknowledged last.
     private var confirmed = Elements()
-    /// Otherwise it has to be made, whatever the kernel acknowledged.
+    /// Whether the table is in place. If not, it has to be made, whatever the kernel acknowledged.
     private(set) var isTableMade = false
     private var issues: [GrantKey: Issue] = [:]
-    /// Issues that wait or are in flight, of each client.
+    /// The number of issues that wait or are in flight, by client.
     private var issuesOfClient: [IPAddress: Int] = [:]
     private var revocations: Set<GrantKey> = []
-    /// What is to be remembered, or with `nil` forgotten.
+    /// Entries to remember in the kernel, or with `nil` to forget.
     private var memories: [GrantKey: GrantMemory.Entry?] = [:]
     /// Clients to quarantine, with the end of each quarantine; `nil`: to release.
     private var quarantines: [IPAddress: Instant?] = [:]
-    /// Over which transports strangers are kept from the portmapper, and until when.
+    /// The transports over which strangers are kept from the portmapper, each with its end.
     private var shields: [Transport: Instant] = [:]
-    /// None of them is left.
+    /// Whether the next transaction removes all shields.
     private var unshields = false
     private var waiters: [Waiter] = []
     private var inFlight: Batch?
@@ -100,7 +100,7 @@ struct TableWriter {
     /// The table was found with the ledger's grants in it, which may stay.
     private var keepsGrants = false
     private var failuresInARow = 0
-    /// After failures that an immediate repetition can't mend.
+    /// The earliest time of the next transaction, after a failure that an immediate retry can't mend.
     private var notBefore = Instant.zero
     private var madeAt = Instant(nanoseconds: .min / 2)
 
@@ -114,9 +114,10 @@ struct TableWriter {
     var guarded: Set<ServicePort> { isTableMade ? confirmed.guarded : [] }
     var desiredStanding: Set<StandingKey> { desired.standing }
     private var isDirty: Bool { !isTableMade || confirmed != desired }
-    /// Guard and standing elements are in place: nobody has to wait for them.
+    /// Guard and standing elements are in place; no exchange has to wait for them.
     var isSettled: Bool { inFlight == nil && !isDirty }
-    /// Whatever is under way, the service is guarded as it should be, and its range, if it has one, stands all the while.
+    /// Whether the service is guarded as it should be, and its range, if it has one, stays in place, whatever is
+    /// under way.
     func isUnaffectedByPending(_ service: ServicePort, standing range: StandingKey?) -> Bool {
         guard isTableMade, inFlight?.makesTable != true,
             confirmed.guarded.contains(service) == desired.guarded.contains(service)
@@ -132,7 +133,8 @@ struct TableWriter {
             && shields.isEmpty && !unshields && waiters.isEmpty && inFlight == nil
     }
 
-    /// The table that was found holds the ledger's grants and no others, and they may stay: it is taken over with them.
+    /// The table that was found holds exactly the ledger's grants, and they may stay: the table is adopted with
+    /// them.
     mutating func keepGrants() { keepsGrants = true }
 
     mutating func shapeReplaced(_ shape: TableShape) {
@@ -141,7 +143,7 @@ struct TableWriter {
         remake()
     }
 
-    /// The table was changed from outside. It is restored a few times a second at the most.
+    /// The table was changed from outside. It is restored a few times a second at most.
     mutating func invalidate(at now: Instant) {
         remake()
         notBefore = madeAt + Self.pause > now ? madeAt + Self.pause : now
@@ -153,11 +155,11 @@ struct TableWriter {
     }
 
     mutating func desire(_ elements: Elements) {
-        // Equal sets that share their storage are compared at once, and they are at every lookup.
+        // Sets that share their storage compare in constant time; this runs at every lookup.
         if elements != desired { desired = elements }
     }
 
-    /// A revocation that waits goes first: the flows that it cuts are cut.
+    /// A pending revocation of the grant precedes its issue, so that the flows are cut.
     mutating func issue(_ key: GrantKey, _ issue: Issue, for exchange: Exchange.ID? = nil) {
         let waiter = exchange.map { Waiter(id: $0, key: key) }
         var issue = issue
@@ -223,7 +225,7 @@ struct TableWriter {
         return true
     }
 
-    /// Grants that wait or are in flight, for the limits.
+    /// The number of grants that wait or are in flight, for the limits.
     var grantsUnderWay: Int { issues.count + (inFlight?.issues.count ?? 0) }
     func grantsUnderWay(of client: IPAddress) -> Int { issuesOfClient[client] ?? 0 }
     // docs/HACKING.md, "Rules of the house".
@@ -233,13 +235,13 @@ struct TableWriter {
     }
     func isUnderWay(_ key: GrantKey) -> Bool { issues[key] != nil || inFlight?.issues[key] != nil }
 
-    /// The next transaction, unless one is in flight or nothing is to be done.
+    /// The next transaction, unless one is in flight or there is nothing to do.
     mutating func nextTransaction(
         restoring ledger: GrantLedger, _ memory: GrantMemory = GrantMemory(),
         _ quarantined: QuarantineList = QuarantineList(), at now: Instant
     ) -> Transaction? {
         guard inFlight == nil, now >= notBefore else { return nil }
-        // Those who wait for elements that are no longer wanted are let go by a transaction without operations.
+        // A transaction without operations releases exchanges that wait for elements that are no longer wanted.
         guard
             isDirty || !issues.isEmpty || !revocations.isEmpty || !waiters.isEmpty || !memories.isEmpty
                 || !quarantines.isEmpty || !shields.isEmpty || unshields
@@ -259,7 +261,7 @@ struct TableWriter {
         }
         builder.keep(memories, at: now)
         builder.keep(quarantines, at: now)
-        // The clients that it lets through must be in the sets before it is in force.
+        // The clients that a shield lets through must be in the sets before the shield is in force.
         let raised = isTableMade && confirmed == desired ? shields : [:]
         for (transport, end) in raised where end > now {
             builder.operations.append(.shield(transport, timeout: end - now))
@@ -308,12 +310,13 @@ struct TableWriter {
             restored: batch.makesTable ? batch.restored : [], unstood: batch.unstood, waiters: batch.waiters)
     }
 
-    /// Nothing of the transaction was done: drops what the kernel named, and tries the rest again.
+    /// Nothing of the transaction was done: drops the grant that the kernel named, and tries the rest again.
     mutating func failed(_ failure: CommitFailure, at now: Instant) -> Outcome {
         guard var batch = inFlight else { return Outcome() }
         inFlight = nil
         var outcome = Outcome()
-        // The table may be gone or changed, whatever is named: it is made anew, once, before anybody is refused.
+        // The table may be gone or changed, whatever the kernel named: it is made anew, once, before any exchange
+        // is refused.
         if batch.keepsGrants {
             isTableMade = false
         } else if failure.kind == .full || failuresInARow > 0, let named = batch.named(by: failure) {
@@ -353,14 +356,14 @@ struct TableWriter {
         return outcome
     }
 
-    /// To take one range out of a set takes the kernel up to 3 µs for each that is in it; of more than this all are
-    /// exchanged, which nobody waits for.
+    /// Removing one range from a set costs the kernel up to 3 µs for each range in the set. Above this product,
+    /// all ranges are replaced instead, and no exchange waits for that.
     static let unstoodTimesStandingMax = 2000
 
     private struct BatchBuilder {
         var operations: [Operation] = []
         var unstood: [StandingKey] = []
-        /// The last note with its text: those of one second are nearly always the same.
+        /// The last note with its text; the notes of one second are nearly always equal.
         var last: (note: GrantNote, comment: String)?
 
         private mutating func comment(_ note: GrantNote) -> String {
@@ -370,9 +373,9 @@ struct TableWriter {
             return comment
         }
 
-        /// Closes before it opens.
+        /// Appends the operations that close ports before the ones that open them.
         ///
-        /// - Parameter exchanging: whether many ranges may be exchanged at once, for which our own rules are needed.
+        /// - Parameter exchanging: whether many ranges may be replaced at once, which needs our own rules.
         mutating func change(from old: Elements, to new: Elements, exchanging: Bool = false) {
             guard old != new else { return }
             unstood = old.standing.subtracting(new.standing).sorted()
@@ -437,7 +440,7 @@ extension TableWriter.Batch {
         case restoration(GrantKey)
     }
 
-    /// The one grant that the kernel refused, where it named one.
+    /// The one grant that the kernel refused, if it named one.
     fileprivate func named(by failure: CommitFailure) -> Grant? {
         guard let index = failure.operation, operations.indices.contains(index) else { return nil }
         switch operations[index] {

@@ -1,9 +1,9 @@
 import Addresses
 import Firewall
 
-/// What an earlier run opened, or remembered, by rules whose host names are not all resolved yet.
+/// Elements that an earlier run opened, or remembered, by rules with host names that are not all resolved yet.
 ///
-/// Kept until they are; then it is judged like the rest.
+/// They are kept until the names are resolved, and judged like the rest then.
 struct Unjudged: Sendable {
     var grants: Set<GrantKey> = []
     private(set) var standing: [ServicePort: [AddressRange]] = [:]

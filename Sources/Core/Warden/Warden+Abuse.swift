@@ -7,7 +7,7 @@ import ONCRPC
 import Policy
 
 extension Warden {
-    /// A call was denied, or made no sense: remembers it, and sees what the source is up to.
+    /// A call was denied or malformed: remembers it, and judges its source.
     mutating func noteDenial(
         _ incoming: IncomingCall, _ reason: DenialReason?, isOwnDoing: Bool = true, at now: Instant,
         into actions: inout [Action]
@@ -22,7 +22,7 @@ extension Warden {
         let source = DenialLog.Source(peer.address, isListed: isListed)
         if finding.isSuspectedNow { suspect(source, at: now) }
         guard let quarantine = settings.quarantine, quarantines[peer.address] == nil else { return }
-        // Anybody can send UDP in a named client's name.
+        // A UDP call in a named client's name may be forged.
         guard (isListed ? finding.overTCP : finding.inAll) >= quarantine.after else { return }
         if isListed && !quarantine.includesListed {
             warnOnce(source, at: now, into: &actions)
@@ -38,16 +38,17 @@ extension Warden {
 
     /// Suspects that wait for their report at once; there are no more reports than lines for them.
     private static let suspectsMax = 1024
-    /// How long a suspect is watched before it is reported: one event tells all that it asked.
+    /// How long a suspect is watched before it is reported: one event tells all its calls.
     static let watch: Duration = .seconds(3)
-    /// What belongs together where no quarantine says so.
+    /// The time within which denials belong together, if no quarantine setting says so.
     private static let episode: Duration = .seconds(60)
 
-    /// Reports those who were watched for long enough, and releases those whose time is up.
+    /// Reports the suspects that were watched for long enough, and releases the clients that have served their
+    /// quarantine.
     mutating func lookAfterSources(at now: Instant, into actions: inout [Action]) {
         while let (source, at) = suspects.popFirst(until: now) {
             guard let record = denials[source], record.suspectedAt.map({ $0 + Self.watch }) == at else { continue }
-            // What looked like showmount was a mount after all.
+            // The calls that looked like showmount were a mount after all.
             guard record.looksLikeEnumeration else {
                 denials.unsuspect(source)
                 continue
@@ -87,7 +88,7 @@ extension Warden {
         return parts.joined(separator: "; ")
     }
 
-    /// A client that a rule names is only warned about, once in a while.
+    /// Warns about a client that a rule names, once in a while; it is not quarantined.
     private mutating func warnOnce(_ source: DenialLog.Source, at now: Instant, into actions: inout [Action]) {
         guard let record = denials[source] else { return }
         denials.forgive(source)
@@ -143,7 +144,7 @@ extension Warden {
         return policy.lists(client) && !quarantine.includesListed
     }
 
-    /// A new policy may name who is quarantined, and new settings may have none.
+    /// Releases clients that a new policy names or new settings don't quarantine.
     mutating func releaseUnfit(at now: Instant, into actions: inout [Action]) {
         for client in quarantines.clients.keys.sorted() {
             guard isExempt(client), quarantines.remove(client) else { continue }
@@ -165,7 +166,7 @@ extension Warden {
         public var isQuarantined: Bool
     }
 
-    /// The sources that were denied anything since then, the latest first.
+    /// The sources with a denial since then, the latest first.
     public func denialEntries(since: Instant) -> [DenialEntry] {
         denials.records(since: since).map(entry)
     }

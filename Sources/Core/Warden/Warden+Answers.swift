@@ -56,12 +56,12 @@ extension Warden {
         }
     }
 
-    /// rpcbind answers nobody else while it lists, and local users make the list as long as they like: of its time, no
-    /// more than one part in so many is taken for the snapshot.
+    /// The snapshot takes no more than one part in so many of rpcbind's time: rpcbind answers no other call while
+    /// it lists, and local users can make the list as long as they like.
     private static let listingTimeShare = 8
 
     private mutating func spareRpcbind(after latency: Duration?, for askers: [Asker], at now: Instant) {
-        // Clients' listings must not put the snapshot off.
+        // Listings for clients must not delay the snapshot.
         guard let latency, askers.contains(where: \.isRefresh) else { return }
         nextRefresh = max(nextRefresh, now + latency * Self.listingTimeShare)
     }
@@ -88,10 +88,10 @@ extension Warden {
             audit(AuditEvent(.rpcbindDown, detail: detail), at: now, into: &actions)
         }
         isRpcbindUp = false
-        // It may come back as another.
+        // rpcbind may come back as another process, with a list of version 2.
         isVersion2ListMissing = false
         for case .exchange(let id) in askers { deny(id, .rpcbindDown, at: now, into: &actions) }
-        // The listeners are inspected all the same: a port stays guarded for as long as its socket listens.
+        // The listeners are inspected even so: a port stays guarded for as long as its socket listens.
         if registry != nil, askers.contains(where: \.isRefresh) { inspectAll() }
     }
 
@@ -112,13 +112,15 @@ extension Warden {
         matchAnswer(id, request, at: ServicePort(transport, port), at: now, into: &actions)
     }
 
-    /// Finds the registration that answered, whose owner must be trusted; reads the registry anew where it isn't known.
+    /// Finds the registration that answered, which must have a trusted owner. Reads the registry anew if the
+    /// registration isn't known.
     private mutating func matchAnswer(
         _ id: Exchange.ID, _ request: Exchange.Request, at service: ServicePort, at now: Instant,
         into actions: inout [Action]
     ) {
         guard let matched = match(request, at: service) ?? substitute(for: id, request) else {
-            // What rpcbind says goes to this host as it is: local services need each other whoever owns them.
+            // A peer on this host gets rpcbind's answer as it is: local services need each other, whatever their
+            // owners.
             if request.peer.isLocal {
                 return complete(id, request.result(at: service, nil), at: now, into: &actions)
             }
@@ -131,8 +133,9 @@ extension Warden {
         answer(id, request, by: matched, at: now, into: &actions)
     }
 
-    /// Where the registry doesn't know the registration that answered, though it was read anew: it is one of very many
-    /// that untrusted users made, or lived for a moment. It must not hide a trusted owner's.
+    /// A trusted owner's registration, for the case that the registry, though read anew, lacks the registration
+    /// that answered: that one is among very many that untrusted users made, or it lived for a moment. It must
+    /// not hide a trusted owner's.
     private func substitute(for id: Exchange.ID, _ request: Exchange.Request) -> MatchedRegistration? {
         guard exchanges[id]?.unmatched != nil, !request.peer.isLocal, let netID = request.answeringNetID,
             let (program, version) = request.call.subject,
@@ -152,18 +155,18 @@ extension Warden {
         guard let (program, version) = request.call.subject, let netID = request.answeringNetID,
             let matched = match(program, version, over: netID, for: request)
         else { return complete(id, Self.notRegistered(request.call), at: now, into: &actions) }
-        // GETPORT has just said that there is none.
+        // GETPORT has just answered that there is no such registration.
         if case .notRegistered? = unmatched {
             ask(.port(Self.ownPlace), for: .version2Check, at: now, into: &actions)
         }
         answer(id, request, by: matched, at: now, into: &actions)
     }
 
-    /// Where rpcbind keeps a list of version 2, it is in it itself.
+    /// rpcbind's own mapping, which is in its list of version 2 if it keeps one.
     private static let ownPlace = Mapping(
         program: .portmapper, version: 2, protocolNumber: UInt32(Transport.tcp.rawValue), port: 0)
 
-    /// Opens what the registration names, if its owner is trusted, and answers.
+    /// Opens the registration's port, if its owner is trusted, and answers.
     private mutating func answer(
         _ id: Exchange.ID, _ request: Exchange.Request, by matched: MatchedRegistration, at now: Instant,
         into actions: inout [Action]
@@ -181,7 +184,7 @@ extension Warden {
         }
         let opened = Exchange.Service(
             program: matched.program, port: service, rule: request.permission.rule, open: request.permission.open)
-        // What most calls come to: somebody asked before.
+        // The usual case: an earlier call has opened the port.
         if isOpen(opened, for: request.peer.address, over: request.peer.transport, at: now) {
             return complete(id, result, at: now, into: &actions)
         }
@@ -191,8 +194,8 @@ extension Warden {
 
     /// The registration at the port that rpcbind answered with: a trusted owner's, if there is one.
     ///
-    /// Any user may register another version of root's program. Where the answer is such a one, the registration of a
-    /// trusted owner for the same program and netid answers instead, so that nobody hides root's.
+    /// Any user may register another version of root's program. If rpcbind answers with such a registration, a
+    /// trusted owner's registration for the same program and netid answers instead, so that no user hides root's.
     private mutating func match(_ request: Exchange.Request, at service: ServicePort) -> MatchedRegistration? {
         guard let (program, version) = request.call.subject, let netID = request.answeringNetID else { return nil }
         if let last = lastMatch, last.program == program, last.answered == service, last.netID == netID {
@@ -216,15 +219,15 @@ extension Warden {
             ?? MatchedRegistration(first, answered: service, isTrusted: false)
     }
 
-    /// The registration that answers a look-up of this program, version and netid: as rpcbind would choose it, among
-    /// those of trusted owners if there are any.
+    /// The registration that answers a look-up of this program, version and netid. It is chosen as rpcbind would
+    /// choose it, from the registrations of trusted owners if there are any.
     private func match(
         _ program: Program, _ version: UInt32, over netID: NetID, for request: Exchange.Request
     ) -> MatchedRegistration? {
         let isLocal = request.peer.isLocal
         var candidates = (registry?.registrations(of: program) ?? [])
             .filter { $0.netID == netID && (isLocal || !$0.isForThisHostOnly) }
-        // GETVERSADDR names the very version.
+        // GETVERSADDR asks for exactly this version.
         if case .getVersionAddress = request.call { candidates.removeAll { $0.version != version } }
         if !isLocal, let trusted = candidates.filter(isTrusted).chosen(for: version) {
             return MatchedRegistration(trusted, answered: nil, isTrusted: true)
@@ -236,7 +239,7 @@ extension Warden {
 
     func isTrusted(_ registration: Registration) -> Bool { trustedOwners.contains(registration.owner) }
 
-    /// The reply is known and nothing has to be opened for it.
+    /// Sends the reply, for which nothing has to be opened.
     mutating func complete(
         _ id: Exchange.ID, _ result: PortmapperResult, at now: Instant, into actions: inout [Action]
     ) {
@@ -279,13 +282,14 @@ extension Warden.Asker {
 }
 
 extension Exchange.Request {
-    /// The netid whose registrations answer; version 2 answers from those of IPv4, whatever it is asked over.
+    /// The netid of the registrations that answer; version 2 answers from the ones of IPv4, whatever it is asked
+    /// over.
     var answeringNetID: NetID? {
         if case .getPort(let mapping) = call { return mapping.transport.map { NetID($0, isIPv4: true) } }
         return call.kind == .lookup ? peer.netID : nil
     }
 
-    /// The reply, with an address that the client can use: the one it asked, unless the service has one of its own.
+    /// The reply, with an address that the client can use: the one that it asked, unless the service has its own.
     func result(at service: ServicePort, _ registration: Registration?) -> PortmapperResult {
         if case .getPort = call { return .port(UInt32(service.port)) }
         let host = registration?.host(asked: peer) ?? peer.asked.host

@@ -17,7 +17,7 @@ extension Warden {
         if !peer.isLocal {
             let isListed = policy.lists(peer.address)
             if !rates.admits(RateLimiter.Key(peer.address, peer.transport, isListed: isListed), at: now) {
-                // Observing lifts the rate of clients that a rule names. What strangers cost stays bounded.
+                // Observe mode lifts the rate of clients that a rule names. The cost of strangers stays bounded.
                 guard settings.mode == .observe, isListed else { return deny(incoming, .rate, at: now, into: &actions) }
                 auditDenial(incoming, .rate, isEnforced: false, at: now, into: &actions)
             }
@@ -45,8 +45,8 @@ extension Warden {
         }
     }
 
-    /// Whether observe mode answers what enforce denies: nothing that is sure to be longer than its call to a stranger over
-    /// UDP, whose address may be forged.
+    /// Whether observe mode answers a call that enforce mode denies. A stranger over UDP, whose address may be
+    /// forged, gets nothing that is sure to be longer than its call.
     @inline(__always)
     func isLifted(_ reason: DenialReason, of call: PortmapperCall, from peer: Peer) -> Bool {
         settings.mode == .observe && reason.isLiftedByObserving
@@ -54,7 +54,7 @@ extension Warden {
     }
 
     // Inlined, as are some others: docs/HACKING.md, "Rules of the house".
-    /// Whether the call may go on, by policy alone: the same for registered and unregistered programs.
+    /// Decides by policy alone whether the call may go on: the same for registered and unregistered programs.
     @inline(__always)
     public func decide(_ call: PortmapperCall, from peer: Peer) -> Result<Permission, DenialReason> {
         switch call {
@@ -74,7 +74,7 @@ extension Warden {
         }
     }
 
-    /// On this host, or named by a rule.
+    /// Whether the peer is on this host, or named by a rule.
     @inline(__always)
     func isKnown(_ peer: Peer) -> Bool { peer.isLocal || policy.lists(peer.address) }
 
@@ -93,7 +93,8 @@ extension Warden {
         }
     }
 
-    /// GETADDRLIST names one program, over all netids: it is a look-up of what the client may use over any transport.
+    /// GETADDRLIST names one program, over all netids: it looks up the services that the client may use over any
+    /// transport.
     private func decideLookup(of program: Program, from peer: Peer) -> Result<Permission, DenialReason> {
         let decisions = Transport.allCases.map { decideLookup(of: program, over: $0, from: peer) }
         for case .success(let permission) in decisions { return .success(permission) }
@@ -112,7 +113,7 @@ extension Warden {
         }
     }
 
-    /// Answers at once what needs nobody else; asks rpcbind for the rest.
+    /// Answers a call at once if rpcbind isn't needed for it; asks rpcbind otherwise.
     private mutating func begin(
         _ call: PortmapperCall, _ incoming: IncomingCall, _ permission: consuming Permission, at now: Instant,
         into actions: inout [Action]
@@ -126,7 +127,7 @@ extension Warden {
         guard let question = question(for: call, from: peer) else {
             return finish(request, Self.notRegistered(call), at: now, into: &actions)
         }
-        // The same but for what it asks is another call: sockets may share a port.
+        // A call that has the same key but asks another question is another call: sockets may share a port.
         if peer.transport == .udp, let id = underWay[CallKey(request)], let first = exchanges.request(of: id),
             first.call == call
         {
@@ -146,7 +147,7 @@ extension Warden {
         ask(question, for: .exchange(id), at: now, into: &actions)
     }
 
-    /// Counts the client's call, if there is a place for it.
+    /// Counts the client's call if there is a place for it, and returns whether there is.
     private mutating func takesPlace(for peer: Peer) -> Bool {
         guard isAnyPlaceLeft(for: peer) else { return false }
         guard !peer.isLocal else {
@@ -163,7 +164,7 @@ extension Warden {
         return true
     }
 
-    /// The call has ended.
+    /// Frees the place of a call that has ended.
     mutating func givePlaceBack(of peer: Peer) {
         guard !peer.isLocal else {
             localExchanges[peer.transport] -= 1
@@ -190,7 +191,7 @@ extension Warden {
             && questions.count - local < Self.questionsMax - (isForgeable ? Self.questionsTCPReserve : 0)
     }
 
-    /// NULL, and the portmapper's own place: the address and port that were asked.
+    /// The answer to NULL, and to a look-up of the portmapper itself: the address and port that were asked.
     private func ownAnswer(to call: PortmapperCall, asked: UniversalAddress) -> PortmapperResult? {
         switch call {
         case .null: .void
@@ -211,7 +212,7 @@ extension Warden {
         }
     }
 
-    /// What is asked of rpcbind: nothing that the peer chose goes there but program, version and protocol.
+    /// The question for rpcbind: of a look-up, only program, version and protocol go there.
     private func question(for call: PortmapperCall, from peer: Peer) -> Question? {
         switch call {
         case .getPort(let mapping):
@@ -219,7 +220,7 @@ extension Warden {
             guard let transport = mapping.transport else { return nil }
             return lookup(mapping.program, mapping.version, over: NetID(transport, isIPv4: true))
         case .getAddress(_, let rpcb): return lookup(rpcb.program, rpcb.version, over: peer.netID)
-        // GETPORT falls back to other versions.
+        // GETPORT is of no use for GETVERSADDR: it falls back to other versions.
         case .getVersionAddress, .dump, .getAddressList: return .registry
         case .set, .unset, .setMapping, .unsetMapping: return .registration(call)
         case .null, .callIt, .broadcast, .indirect, .getTime, .universalToTransportAddress,

@@ -8,12 +8,12 @@ import Policy
 import Portmapper
 
 extension Warden {
-    /// Makes sure that what is to be opened listens, right now.
+    /// Inspects the listeners of the services that are to open, unless an earlier look suffices.
     mutating func inspect(_ id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
         guard let exchange = exchanges[id] else { return }
         let (client, transport) = (exchange.request.peer.address, exchange.request.peer.transport)
         var isLookNeeded = false
-        // It may have come alive since the last look.
+        // The service may have come alive since the last look.
         for service in exchange.services where !needsNoLook(service, client, over: transport, at: now) {
             nextInspection.services.insert(service.port)
             isLookNeeded = true
@@ -23,7 +23,7 @@ extension Warden {
         nextInspection.isDue = true
     }
 
-    /// Those whom one event makes look share one look.
+    /// Starts the look that is due. Exchanges that one event makes look share it.
     mutating func startInspection(into actions: inout [Action]) {
         guard nextInspection.isDue else { return }
         actions.append(.inspectListeners(nextInspection.services))
@@ -31,8 +31,8 @@ extension Warden {
         nextInspection = Inspection()
     }
 
-    /// The grant is there, for this program, and the kernel keeps it for long enough: who asks over TCP and will never
-    /// ask again has half of `keep` at least.
+    /// Whether the grant exists for this program, and the kernel keeps it for long enough: a client that asks
+    /// over TCP and never asks again has at least half of `keep`.
     @inline(__always)
     private func isFresh(
         _ service: Exchange.Service, _ client: IPAddress, over transport: Transport, at now: Instant
@@ -45,7 +45,7 @@ extension Warden {
     }
 
     // Mutating, though it changes nothing: docs/HACKING.md, "Rules of the house".
-    /// The service listens, its port is open to the client, and no change waits for the kernel.
+    /// Whether the service listens, its port is open to the client, and no change waits for the kernel.
     mutating func isOpen(
         _ service: Exchange.Service, for client: IPAddress, over transport: Transport, at now: Instant
     ) -> Bool {
@@ -54,7 +54,7 @@ extension Warden {
             && (service.open == .never || writer.isSettled || isUnaffectedByPending(service, for: client))
     }
 
-    /// Nothing that waits for the kernel concerns the service and the client.
+    /// Whether no change that waits for the kernel concerns the service and the client.
     private func isUnaffectedByPending(_ service: Exchange.Service, for client: IPAddress) -> Bool {
         if writer.isSettled { return true }
         guard service.open == .always else { return writer.isUnaffectedByPending(service.port, standing: nil) }
@@ -69,7 +69,7 @@ extension Warden {
         service.open == .onLookup && !isFresh(service, peer.address, over: peer.transport, at: now)
     }
 
-    /// It listened when it was looked at last, and the grant that it takes is there.
+    /// Whether the service listened at the last look, and the grant that it takes exists.
     @inline(__always)
     private func needsNoLook(
         _ service: Exchange.Service, _ client: IPAddress, over transport: Transport, at now: Instant
@@ -80,7 +80,7 @@ extension Warden {
 
     /// Issues the grants that the reply needs, and waits for the kernel.
     ///
-    /// - Parameter hasLooked: the kernel was asked for what it has left of them.
+    /// - Parameter hasLooked: whether the kernel has told the remaining lives of the grants.
     mutating func open(_ id: Exchange.ID, hasLooked: Bool = false, at now: Instant, into actions: inout [Action]) {
         guard let exchange = exchanges[id] else { return }
         let peer = exchange.request.peer
@@ -118,7 +118,8 @@ extension Warden {
         deny(id, .untrustedOwner, answer: answer, detail: detail, at: now, into: &actions)
     }
 
-    /// A call over UDP gives a grant a short life, and the kernel may keep it for longer than we know: it is asked first.
+    /// A call over UDP gives a grant a short life, and the kernel may keep the grant for longer than the daemon
+    /// knows: the kernel is asked first.
     ///
     /// - Returns: whether there is anything to ask.
     private mutating func looks(
@@ -133,7 +134,7 @@ extension Warden {
         return true
     }
 
-    /// The kernel told of these grants: who waited for that goes on.
+    /// The kernel told the remaining lives of these grants: the exchanges that waited for that go on.
     private mutating func goOn(after keys: [GrantKey], at now: Instant, into actions: inout [Action]) {
         let openers = grantLooks.filter { $0.keys == keys }.map(\.opener)
         guard !openers.isEmpty else { return }
@@ -141,7 +142,7 @@ extension Warden {
         for id in openers { open(id, hasLooked: true, at: now, into: &actions) }
     }
 
-    /// A new grant must fit within the limits; what is there may always be renewed.
+    /// Whether the new grants fit within the limits; an existing grant may always be renewed.
     func hasRoom(
         for wanted: some Collection<ServicePort>, client: IPAddress, over transport: Transport
     ) -> Bool {
@@ -165,7 +166,7 @@ extension Warden {
         let isUnproven = lives.isDoubted(over: peer.transport)
         let issued = ledger[key]?.issued
         var life = isUnproven ? GrantLives.unprovenMax : lives.keep
-        // A table that is made anew must not shorten what the old one held.
+        // In a table that is made anew, a grant must not live shorter than in the old table.
         if isUnproven, let old = ledger[key], !writer.isRevoking(key) {
             life = min(max(life, old.expiresNotBefore - now), lives.keep)
         }
@@ -179,7 +180,7 @@ extension Warden {
             for: id)
     }
 
-    /// One acknowledgement fewer to wait for; the last one lets the reply go.
+    /// Counts one acknowledgement; the last one lets the reply go.
     private mutating func acknowledged(_ id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
         guard let exchange = exchanges[id], let result = exchange.result else { return }
         exchanges.change(id) { $0.outstanding -= 1 }
@@ -213,12 +214,12 @@ extension Warden {
     private mutating func noteRevoked(
         _ key: GrantKey, _ cause: String?, at now: Instant, into actions: inout [Action]
     ) {
-        // Also of a grant that has expired meanwhile: its flows may live on.
+        // The flows of a grant that has expired meanwhile are cut, too: they may live on.
         actions.append(.cutFlows(AddressRange(key.client, key.client), key.service))
         guard let grant = ledger.remove(key) else { return }
         counters.revoked += 1
         savingMark += 1
-        // A service that comes back to its port finds the clients that it had.
+        // A service that comes back to its port finds its clients again.
         if cause == Self.noLongerRegistered {
             remember(key, grant, at: now)
         } else {
@@ -238,7 +239,7 @@ extension Warden {
             shield.tableMade()
             noteRestored(at: now, into: &actions)
         }
-        // In the order of the transaction: what was revoked may have been issued anew.
+        // In the order of the transaction: a revoked grant may have been issued anew.
         for key in outcome.revoked {
             noteRevoked(key, revocationCauses.removeValue(forKey: key), at: now, into: &actions)
         }
@@ -258,10 +259,10 @@ extension Warden {
             programs: issue.programs, rule: issue.note.rule, issued: issue.note.issued,
             expiresNotBefore: now + issue.timeout)
         if let old { grant.programs.formUnion(old.programs) }
-        // A client that has used it may be idle for long, and come back.
+        // A client that has used the grant may be idle for long, and come back.
         grant.isUnproven = issue.isUnproven && old?.isUnproven != false
         ledger.record(key, grant)
-        // A forged call must not cost a client the grant that its own packet would bring back.
+        // A forged call must not cost a client the grant that its own packet would revive.
         if !grant.isUnproven { forget(key) }
         let isRenewal = old != nil || issue.isRevival
         if isRenewal { counters.renewed += 1 } else { counters.granted += 1 }
@@ -286,7 +287,8 @@ extension Warden {
         return event
     }
 
-    /// What the kernel holds of the grants that may have expired; those that it doesn't hold have.
+    /// The remaining lives that the kernel reports for grants that may have expired; a grant without one has
+    /// expired.
     public mutating func grantsInspected(
         _ keys: [GrantKey], _ found: [GrantKey: Duration], at now: Instant, into actions: inout [Action]
     ) {
@@ -296,7 +298,7 @@ extension Warden {
             } else if let grant = ledger.remove(key) {
                 counters.expired += 1
                 var event = event(.expired, key, grant, grant.programs.least)
-                // What nobody used is no client's to come back to, and forged calls must not fill the memory.
+                // No client comes back to a grant that was never used, and forged calls must not fill the memory.
                 if grant.isUnproven {
                     event.detail = "asked for over UDP, and never used"
                 } else {
@@ -309,13 +311,13 @@ extension Warden {
         flush(at: now, into: &actions)
     }
 
-    /// Revokes every grant whose mapping is gone, or that policy no longer permits.
+    /// Revokes every grant that has lost its mapping, or that policy no longer permits.
     mutating func revokeBaseless() {
         for (key, grant) in ledger.all { revokeIfBaseless(key, grant) }
     }
 
     private mutating func revokeIfBaseless(_ key: GrantKey, _ grant: Grant) {
-        // What was adopted is judged once there is something to judge it by.
+        // Adopted grants are judged once the registry is known.
         guard registry != nil else { return }
         let registered = services.programs(at: key.service)
         let isPermitted = grant.programs.contains { program in
@@ -326,7 +328,7 @@ extension Warden {
         revoke(key, isRegistered ? Self.noLongerPermitted : Self.noLongerRegistered)
     }
 
-    /// Policy lets the client have the program's port opened.
+    /// Whether policy lets the client have the program's port opened.
     func opens(_ program: Program, _ key: GrantKey) -> Bool {
         guard case .permitted(_, let open) = policy.lookup(program, over: key.service.transport, by: key.client) else {
             return false
@@ -334,7 +336,8 @@ extension Warden {
         return open != .never
     }
 
-    /// An earlier run opened it, perhaps to a client that policy names by a host name which isn't resolved yet.
+    /// Whether an earlier run opened the port, perhaps to a client that policy names by a host name which isn't
+    /// resolved yet.
     func mayOpen(_ program: Program, _ key: GrantKey) -> Bool {
         unjudged.grants.contains(key) && pending.mayPermit(program, over: key.service.transport, by: key.client)
     }
@@ -347,7 +350,7 @@ extension Warden {
         writer.revoke(key)
     }
 
-    /// The table holds no more than `limits.grants`: those go that would expire first.
+    /// Revokes the grants in excess of `limits.grants`, beginning with the ones that would expire first.
     mutating func revokeExcess() {
         let excess = ledger.count - settings.limits.grants
         guard excess > 0 else { return }

@@ -27,7 +27,7 @@ extension Warden {
         return version == .v2 ? .mappings(visible.compactMap(\.mapping)) : .registrations(visible.map(\.rpcb))
     }
 
-    /// All that ``shown(_:to:)`` and the list's form go by.
+    /// All inputs of ``shown(_:to:)`` and of the list's form.
     private func view(of request: Exchange.Request, _ version: PortmapperVersion) -> ListingCache.View {
         let reader: ListingCache.Reader =
             if request.peer.isLocal {
@@ -40,7 +40,8 @@ extension Warden {
         return ListingCache.View(reader: reader, isVersion2: version == .v2, port: request.peer.asked.port)
     }
 
-    /// Whether UDP may carry the listing; denies it where not, also in observe mode: its peer's address may be forged.
+    /// Whether UDP may carry the listing. If not, denies it, also in observe mode: the peer's address may be
+    /// forged.
     private mutating func isAffordable(
         _ resultBytes: Int, _ id: Exchange.ID, _ request: Exchange.Request, at now: Instant,
         into actions: inout [Action]
@@ -59,14 +60,14 @@ extension Warden {
         return true
     }
 
-    /// The registration as this client may see it: rpcbind's own place is ours, and what the client can't reach or
-    /// may not look up is left out.
+    /// The registration as this client may see it. rpcbind's own place is replaced by ours; services that the
+    /// client can't reach or may not look up are left out.
     private func shown(_ registration: Registration, to request: Exchange.Request) -> Registration? {
         if registration.program == .portmapper, let host = registration.address?.host {
             var own = registration
             let wildcard: IPAddress = host.isIPv4 ? .v4(0) : .v6(0)
             own.address = UniversalAddress(host: wildcard, port: request.peer.asked.port)
-            // Version 2 tells ports only.
+            // Version 2 tells only ports.
             if request.call != .dump(.v2) { own.addressText = own.address?.description ?? "" }
             return own
         }
@@ -78,9 +79,9 @@ extension Warden {
             ? registration : nil
     }
 
-    /// GETADDRLIST is a look-up of several services at once: some clients connect to what it tells.
+    /// GETADDRLIST is a look-up of several services at once: some clients connect to the addresses in its reply.
     ///
-    /// It names the very version, and is answered with the netids of the family that it came over.
+    /// It asks for exactly one version, and is answered with the netids of the family that it came over.
     private mutating func listAddresses(
         of rpcb: RPCB, for id: Exchange.ID, _ request: Exchange.Request, at now: Instant,
         into actions: inout [Action]
@@ -97,7 +98,7 @@ extension Warden {
                 continue
             }
             if isOpened {
-                // What can't be opened is left out, as GETADDR would deny it.
+                // A service that can't be opened is left out; GETADDR would deny it.
                 guard trustedOwners.contains(registration.owner), services.isAlive(service, ipv4: client.isIPv4),
                     !settings.firewall.never.contains(service.port),
                     case .permitted(let rule, let open) = policy.lookup(

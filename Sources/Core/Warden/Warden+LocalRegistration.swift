@@ -3,12 +3,12 @@ import Portmapper
 
 // SET and UNSET over loopback, with `local-registration`.
 //
-// rpcbind records the owner of our unix socket for them, which is our user: a mapping of ours counts as root's, for we
-// send no other user's, and nobody else runs as our user.
+// rpcbind records the owner of our unix socket as the registration's owner, which is our user. A mapping of ours
+// counts as root's, because we send no other user's and no other process runs as our user.
 extension Warden {
     private static let root: UInt32 = 0
 
-    /// The kernel was asked whose socket the call came from; `nil`: it can't tell.
+    /// The kernel was asked for the owner of the call's socket; `nil`: the owner isn't known.
     public mutating func ownerInspected(
         _ id: Int, _ uid: UInt32?, at now: Instant, into actions: inout [Action]
     ) {
@@ -23,18 +23,18 @@ extension Warden {
         ask(.registration(call), for: .exchange(id), at: now, into: &actions)
     }
 
-    /// rpcbind did, or refused to do, what it was asked.
+    /// rpcbind made the change, or refused it.
     mutating func registrationAnswered(
         _ askers: [Asker], _ isDone: Bool, at now: Instant, into actions: inout [Action]
     ) {
-        // What was registered is guarded before the next snapshot is due.
+        // A new registration is guarded before the next snapshot is due.
         if isDone { ask(.registry, for: .refresh, at: now, into: &actions) }
         for case .exchange(let id) in askers { complete(id, .boolean(isDone), at: now, into: &actions) }
     }
 }
 
 extension PortmapperCall {
-    /// The registration built anew; `nil` for what can't be: the portmapper's own place, other netids, no port.
+    /// The registration built anew; `nil` if it can't be: the portmapper's own place, other netids, no port.
     ///
     /// A universal address of the other family (`tcp` at `::`) becomes one that rpcbind's version 2 list can hold.
     var rebuiltRegistration: PortmapperCall? {
@@ -44,7 +44,7 @@ extension PortmapperCall {
             guard mapping.transport != nil, let port = UInt16(exactly: mapping.port), port != 0 else { return nil }
             return self
         case .unsetMapping(let mapping):
-            // rpcbind withdraws both protocols, whatever is written there.
+            // rpcbind withdraws both protocols, whatever protocol the call names.
             return .unsetMapping(
                 Mapping(
                     program: mapping.program, version: mapping.version,
@@ -53,7 +53,7 @@ extension PortmapperCall {
             guard let registration = Registration(rpcb), let address = registration.address else { return nil }
             return .set(version, rebuilt(rpcb, netID: registration.netID.rawValue, address.description))
         case .unset(let version, let rpcb):
-            // All netids, where none is named.
+            // An empty netid stands for all netids.
             guard rpcb.netID.isEmpty || NetID(rawValue: rpcb.netID)?.transport != nil else { return nil }
             return .unset(version, rebuilt(rpcb, netID: rpcb.netID, ""))
         case .null, .getPort, .getAddress, .getVersionAddress, .dump, .callIt, .broadcast, .indirect, .getAddressList,

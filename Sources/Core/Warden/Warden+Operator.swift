@@ -8,11 +8,11 @@ import Portmapper
 extension Warden {
     /// The kernel's table as an earlier run left it; its grants are adopted, and checked once rpcbind has answered.
     ///
-    /// - Parameter saved: what that run knew of the guarded ports, with sockets of this boot only.
+    /// - Parameter saved: the guarded ports as that run knew them, with sockets of this boot only.
     public mutating func tableFound(_ contents: TableContents, saved: SavedGuard? = nil, at now: Instant) {
         adoptGuard(contents, saved, at: now)
         let never = settings.firewall.never
-        // Few rules made all of them.
+        // All grants were made by few rules.
         var labels: Set<String> = []
         ledger.reserve(contents.granted.count)
         for element in contents.granted where !never.contains(element.key.service.port) {
@@ -48,7 +48,7 @@ extension Warden {
 
     private mutating func adoptGuard(_ contents: TableContents, _ saved: SavedGuard?, at now: Instant) {
         var adopted: [ServicePort: ServiceTable.Adopted] = [:]
-        // Ports that the settings guard, or guarded when that run ended, are no services by that.
+        // A port that the settings guard, or guarded when that run ended, is no service for that reason.
         let settled = settings.firewall.guardPorts + (saved?.firewall.guardPorts ?? [])
         for service in contents.guarded
         where saved?.programs[service] != nil || !settled.contains(where: { $0.covers(service) }) {
@@ -61,7 +61,8 @@ extension Warden {
         services.adopt(guarded: adopted, at: now)
     }
 
-    /// There is no table yet: what was guarded last is guarded until the registry is known, and what was remembered is.
+    /// There is no table yet: the ports that were guarded last stay guarded until the registry is known, and the
+    /// memories are kept.
     public mutating func tableMissing(saved: SavedGuard? = nil, at now: Instant) {
         if let saved {
             services.adopt(
@@ -74,13 +75,14 @@ extension Warden {
             }
             if !pending.isEmpty { unjudged = Unjudged(grants: Set(memory.entries.keys), standing: []) }
         }
-        // What is saved opens nothing: nobody has seen yet who listens there.
+        // The saved guard opens nothing: the listeners have not been inspected yet.
         var elements = elements()
         elements.standing = Set(admitted)
         writer.desire(elements)
     }
 
-    /// What takes the guard away. The chains of `manage: sets` are the administrator's, so its table stays.
+    /// The transaction that takes the guard away. The chains of `manage: sets` are the administrator's, so its
+    /// table stays.
     public var opening: Transaction {
         let firewall = settings.firewall
         return switch firewall.management {
@@ -103,7 +105,7 @@ extension Warden {
         crowdOut(connections.crowded(), into: &actions)
     }
 
-    /// TCP peers leave more replies unread than all together may.
+    /// All TCP peers together leave more replies unread than they may.
     public mutating func repliesOverflowed(_ greediest: ConnectionID, into actions: inout [Action]) {
         crowdOut([greediest], into: &actions)
     }
@@ -125,7 +127,7 @@ extension Warden {
     public var grantCount: Int { ledger.count }
     public var guardedServices: Set<ServicePort> { writer.guarded }
 
-    /// What the ledger knows of a grant that the kernel lists.
+    /// The ledger's entry of a grant that the kernel lists.
     public func grant(_ key: GrantKey) -> Grant? { ledger[key] }
 
     /// One line of `registry`.
@@ -135,14 +137,14 @@ extension Warden {
         public var netID: String
         public var address: String
         public var owner: String
-        /// `nil` where no packet filter sees it.
+        /// `nil` if no packet filter sees the netid.
         public var service: ServicePort?
         public var isTrusted: Bool
         public var isAlive: Bool
         public var isGuarded: Bool
         public var isOrphaned = false
         public var isGuardable = true
-        /// Other programs at its port, ascending: who opens the one opens them too.
+        /// Other programs at its port, ascending: they are opened along with this one.
         public var sharesPortWith: [Program] = []
     }
 
@@ -179,7 +181,8 @@ extension Warden {
             isGuarded: service.map(writer.guarded.contains) ?? false)
     }
 
-    /// The services whose mappings are gone, as they were registered last; where that isn't known, a line a program.
+    /// The services that lost their mappings, as they were registered last; if that isn't known, one line a
+    /// program.
     private var orphanEntries: [RegistryEntry] {
         services.orphans.filter(\.value.isConfirmed).sorted { $0.key < $1.key }.flatMap { service, orphan in
             var entries = orphan.registrations.map { entry($0) }

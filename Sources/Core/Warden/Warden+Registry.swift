@@ -11,7 +11,7 @@ extension Warden {
     mutating func registryRead(
         _ listing: Listing, for askers: [Asker], at now: Instant, into actions: inout [Action]
     ) {
-        // Mostly it is the same again, and needn't be parsed.
+        // Most listings equal the last one, and needn't be parsed.
         var isDue = registry == nil || listing != registryListing
         if isDue { registryReplaced(by: listing, at: now, into: &actions) }
         for asker in askers {
@@ -19,7 +19,7 @@ extension Warden {
             case .refresh: isDue = true
             case .survey, .version2Check: break
             case .exchange(let id):
-                // A list opens nothing: it needn't know who listens.
+                // A list opens nothing, so the listeners needn't be known.
                 if case .dump? = exchanges.request(of: id)?.call {
                     registryArrived(id, at: now, into: &actions)
                 } else {
@@ -31,7 +31,7 @@ extension Warden {
         if isDue { inspectAll() }
     }
 
-    /// Whoever listens at a port that matters is looked at next.
+    /// Adds the listeners of all watched ports to the next look.
     mutating func inspectAll() {
         nextInspection.services.formUnion(services.watched)
         nextInspection.isDue = true
@@ -46,7 +46,7 @@ extension Warden {
         if services.registryRead(fresh, trusted: trustedOwners, at: now) { areServicesSettled = false }
     }
 
-    /// The listeners were looked up, as the first of the looks under way asked for; `nil`: they couldn't be.
+    /// The result of the first of the looks under way; `nil`: the listeners couldn't be inspected.
     public mutating func listenersInspected(
         _ states: [ServicePort: ListenerState]?, at now: Instant, into actions: inout [Action]
     ) {
@@ -115,8 +115,8 @@ extension Warden {
         orphansLogged = Set(orphans.keys)
     }
 
-    /// The clients whose flows to the port end, as it belongs to others now: all but those that a program which it has
-    /// kept admits.
+    /// The clients that lose their flows to the port, as it belongs to other programs now: all except the ones
+    /// that a kept program admits.
     private func clientsLosing(_ service: ServicePort, keeping kept: Set<Program>) -> [AddressRange] {
         let all = [AddressRange.allIPv4, .allIPv6]
         guard !kept.isEmpty else { return all }
@@ -190,7 +190,7 @@ extension Warden {
         unguardableLogged = Set(registry.unguardable)
     }
 
-    /// What would make the owner trusted: a uid can be. `unknown`, who came over loopback, is whoever did.
+    /// The way to make the owner trusted, which a uid can be. `unknown` is any user that came over loopback.
     private static func remedy(_ owner: String) -> String {
         UInt32(owner) == nil ? "" : "; trusted if rpcbind.owners has \"\(owner)\""
     }

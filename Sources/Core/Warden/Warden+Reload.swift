@@ -5,9 +5,10 @@ import Firewall
 import Policy
 
 extension Warden {
-    /// Policy, or the settings that may change while we run, were read anew; host names may have new addresses.
+    /// Policy, or the settings that may change at run time, were read anew; host names may have new addresses.
     ///
-    /// What the new policy no longer permits is revoked with the next transaction; the rest lives on untouched.
+    /// Grants and elements that the new policy doesn't permit are revoked with the next transaction; the rest
+    /// lives on untouched.
     public mutating func policyReplaced(
         _ policy: Policy, pending: PendingRules = .none, settings: Settings, at now: Instant,
         into actions: inout [Action]
@@ -33,7 +34,8 @@ extension Warden {
         flush(at: now, into: &actions)
     }
 
-    /// Without a registry what an earlier run opened stays, as far as policy permits it; ports to guard may be new.
+    /// Without a registry, the elements of an earlier run stay as far as policy permits them; ports to guard may
+    /// be new.
     private mutating func keepAdopted() {
         var elements = elements()
         elements.standing = Set(keptStanding.flatMap(permitted)).union(admitted)
@@ -44,7 +46,7 @@ extension Warden {
         }
     }
 
-    /// What policy permits of it; all of it where nobody knows for which programs it stands.
+    /// The part of the element that policy permits; all of it if its programs aren't known.
     private func permitted(_ element: StandingKey) -> [StandingKey] {
         let (programs, transport) = (services.lastPrograms(at: element.service), element.service.transport)
         let mayStand = programs.contains { pending.mayStand(element.clients, $0, over: transport) }
@@ -53,7 +55,7 @@ extension Warden {
         return [element.clients].subtracting(denied).map { StandingKey(clients: $0, service: element.service) }
     }
 
-    /// Calls under way are answered by the policy that is in force when they are answered.
+    /// Calls under way are answered by the policy that is in force at the answer.
     private mutating func decideAnew(at now: Instant, into actions: inout [Action]) {
         for (id, exchange) in exchanges.all {
             let request = exchange.request

@@ -7,7 +7,7 @@ import Policy
 import Portmapper
 
 extension PortmapperResult {
-    /// Not what rpcbind answers to a lookup of what nobody registered.
+    /// False for the answers that rpcbind gives to the lookup of an unregistered program.
     fileprivate var isRegistered: Bool {
         switch self {
         case .port(let port): port != 0
@@ -18,21 +18,21 @@ extension PortmapperResult {
 }
 
 extension Warden {
-    /// The permitted call's reply.
+    /// Sends the reply of a permitted call, and audits the call.
     mutating func finish(
         _ request: Exchange.Request, _ result: PortmapperResult, at now: Instant, into actions: inout [Action]
     ) {
         finish(request, encoded(result), isRegistered: result.isRegistered, at: now, into: &actions)
     }
 
-    /// Calls that share an answer are mostly sent the same port.
+    /// Calls that share an answer mostly get the same port, so the last encoding is kept.
     private mutating func encoded(_ result: PortmapperResult) -> [UInt8] {
         guard case .port(let port) = result else { return result.encoded }
         if lastPort.port != port { lastPort = (port, result.encoded) }
         return lastPort.results
     }
 
-    /// - Parameter results: the procedure's, as XDR.
+    /// - Parameter results: the procedure's results, as XDR.
     mutating func finish(
         _ request: Exchange.Request, _ results: consuming [UInt8], isRegistered: Bool, at now: Instant,
         into actions: inout [Action]
@@ -53,7 +53,7 @@ extension Warden {
         actions.append(.audit(event))
     }
 
-    /// Counts a permitted call, and tells whether it may be written.
+    /// Counts a permitted call, and returns whether its event may be logged.
     private mutating func admitsPermitted(_ request: Exchange.Request, at now: Instant) -> Bool {
         let peer = request.peer
         switch settings.audit.permitted {
@@ -75,12 +75,13 @@ extension Warden {
         return false
     }
 
-    /// To a stranger, whom observe mode answers, nothing goes over UDP that is longer than the call.
+    /// Whether the reply may be sent: over UDP, a stranger that observe mode answers gets no reply longer than
+    /// its call.
     private func isHeard(_ request: Exchange.Request, _ byteCount: Int) -> Bool {
         request.peer.transport == .tcp || byteCount <= request.byteCount || isKnown(request.peer)
     }
 
-    /// What rpcbind answers about a program that nobody registered.
+    /// rpcbind's answer about a program that isn't registered.
     static func notRegistered(_ call: PortmapperCall) -> PortmapperResult {
         switch call {
         case .getPort: .port(0)
@@ -95,7 +96,7 @@ extension Warden {
         }
     }
 
-    /// Denies an exchange that policy permitted, for what came to light since; observe mode lets it pass.
+    /// Denies an exchange that policy permitted, for a reason that was found later; observe mode lets it pass.
     mutating func deny(
         _ request: Exchange.Request, _ reason: DenialReason, answer: PortmapperResult? = nil, detail: String? = nil,
         at now: Instant, into actions: inout [Action]
@@ -155,7 +156,7 @@ extension Warden {
         }
     }
 
-    /// A message that can't be served: the error that RFC 5531 asks for, to those whom a rule names.
+    /// A message that can't be served: a client that a rule names gets the error that RFC 5531 asks for.
     mutating func malformed(
         _ incoming: IncomingCall, owed: Reply?, at now: Instant, into actions: inout [Action]
     ) {
@@ -179,7 +180,7 @@ extension Warden {
         refuse(incoming, with: isAnswered ? owed.map { .reply($0.body) } ?? .close : .close, into: &actions)
     }
 
-    /// A stream that can't be followed any further.
+    /// A stream's records can't be followed any further: closes the connection.
     public mutating func recordRefused(
         _ peer: Peer, _ fault: RecordFault, at now: Instant, into actions: inout [Action]
     ) {
@@ -192,10 +193,10 @@ extension Warden {
         actions.append(.closeConnection(peer.channel))
     }
 
-    /// What a denied peer is sent.
+    /// The response to a denied call.
     private enum Refusal {
         case reply(Reply.Body)
-        /// Nothing over UDP; over TCP the connection ends.
+        /// No reply over UDP; over TCP the connection is closed.
         case close
     }
 
@@ -203,7 +204,7 @@ extension Warden {
         guard isKnown(incoming.peer) else {
             return settings.denial.strangers == .authError ? .reply(.authError(.failed)) : .close
         }
-        // RFC 1833, 2.2.5 and 3.2: no reply where the call can't be made. A stream's calls each have one.
+        // RFC 1833, 2.2.5 and 3.2: no reply if the call can't be made. Over a stream, each call gets a reply.
         if case .call(let call) = incoming.content, incoming.peer.transport == .udp,
             call.procedureName == .callIt || call.procedureName == .broadcast
         {
@@ -216,17 +217,17 @@ extension Warden {
         }
     }
 
-    /// As if nothing were registered.
+    /// The reply as if nothing were registered.
     private static func notRegisteredBody(_ call: PortmapperCall) -> Reply.Body {
         switch call.kind {
-        // RFC 1833, 2.2.10: an error tells that the program isn't registered.
+        // RFC 1833, 2.2.10: an error tells the caller that the program isn't registered.
         case .remote: .programUnavailable
         case .null, .unserved: .procedureUnavailable
         case .lookup, .listing, .registration: .success(notRegistered(call).encoded)
         }
     }
 
-    /// Sends the refusal, or nothing; never more over UDP than came in.
+    /// Sends the refusal, or nothing; over UDP a refusal is never longer than the call.
     private func refuse(_ incoming: IncomingCall, with refusal: Refusal, into actions: inout [Action]) {
         switch (incoming.peer.transport, refusal) {
         case (_, .reply(let body)):
@@ -249,7 +250,7 @@ extension Warden {
         guard let call else { return event }
         event.procedure = call.procedureName.rawValue
         event.over = Self.serviceTransport(of: call, askedOver: peer.transport)
-        // A call that is about no other program is about the portmapper itself.
+        // A call that names no other program concerns the portmapper itself.
         let subject = call.subject ?? (.portmapper, call.version.rawValue)
         event.program = subject.program
         event.version = subject.version
@@ -257,7 +258,7 @@ extension Warden {
         return event
     }
 
-    /// What ``decide(_:from:)`` goes by.
+    /// The transport that ``decide(_:from:)`` uses.
     private static func serviceTransport(of call: PortmapperCall, askedOver transport: Transport) -> Transport? {
         if case .getPort(let mapping) = call { return mapping.transport ?? transport }
         return call.kind == .lookup && call.procedureName != .getAddressList ? transport : nil

@@ -5,10 +5,11 @@ import Firewall
 import Policy
 
 extension Warden {
-    /// A grant has ended, but not because anybody wanted it to.
+    /// Remembers a grant that expired or lost its service, so that its client's next packet revives it.
     mutating func remember(_ key: GrantKey, _ grant: Grant, at now: Instant) {
         guard settings.firewall.revive > .zero else { return }
-        // Whether it was used is learnt late. Forged calls must not take the places of what others held.
+        // The daemon learns late whether a grant was used. Forged calls must not take the places of grants that
+        // were held.
         if grant.isUnproven, memory.count >= settings.limits.grantsOverUDP { return }
         let entry = GrantMemory.Entry(
             note: GrantNote(program: grant.programs.least, issued: grant.issued, rule: grant.rule),
@@ -19,21 +20,21 @@ extension Warden {
         savingMark += 1
     }
 
-    /// Whatever ended the grant, its client's packets don't bring it back.
+    /// Forgets the grant, whatever ended it: its client's packets don't revive it.
     mutating func forget(_ key: GrantKey) {
         guard memory.forget(key) else { return }
         writer.forget(key)
         savingMark += 1
     }
 
-    /// Ends what an expired grant has left: its memory, and the flows that outlived it.
+    /// Ends the remains of an expired grant: its memory, and the flows that outlived it.
     mutating func forgetAndCut(_ key: GrantKey, into actions: inout [Action]) {
         forget(key)
         unjudged.grants.remove(key)
         actions.append(.cutFlows(AddressRange(key.client, key.client), key.service))
     }
 
-    /// A new policy ends also what lives on without a grant.
+    /// Ends the memories and flows that a new policy doesn't permit and that have no grant.
     mutating func forgetUnpermitted(into actions: inout [Action]) {
         for (key, entry) in memory.entries {
             let isPermitted = entry.programs.contains { opens($0, key) || mayOpen($0, key) }
@@ -41,7 +42,7 @@ extension Warden {
         }
     }
 
-    /// A guarded port dropped a packet, and the kernel told a sample of it.
+    /// A guarded port dropped a packet; the kernel reports a sample of such packets.
     public mutating func packetDropped(_ packet: DroppedPacket, at now: Instant, into actions: inout [Action]) {
         if packet.kind == .stranger { return strangerDropped(packet, at: now, into: &actions) }
         let key = GrantKey(client: packet.client, service: packet.service)
@@ -59,9 +60,9 @@ extension Warden {
 
     /// Issues the grant again if its client held it, and policy, owner and listener agree.
     private mutating func revives(_ key: GrantKey, at now: Instant) -> Bool {
-        // The kernel lets a grant expire a moment before we learn of it.
+        // The kernel lets a grant expire a moment before the daemon learns of it.
         if let grant = ledger[key], grant.expiresNotBefore <= now, !writer.isUnderWay(key) {
-            // Long before, if the daemon was stopped.
+            // Or long before, if the daemon was stopped.
             guard settings.firewall.revive > .zero else { return false }
             issueAgain(key, grant.programs, grant.rule, grant.issued)
             return true
@@ -85,7 +86,8 @@ extension Warden {
                 timeout: settings.firewall.keep, isRevival: true))
     }
 
-    /// A program of these that a trusted owner registers at the port, and that the client may still look up.
+    /// One of these programs that a trusted owner has registered at the port, and that the client may still look
+    /// up.
     private func permittedProgram(of programs: Programs, _ key: GrantKey) -> (Program, rule: String)? {
         let registered = services.programs(at: key.service)
         for program in programs.all where registered.contains(program) {

@@ -3,11 +3,11 @@ import Clock
 import Firewall
 import Policy
 
-/// What an operator's `revoke` did, and what it can't do.
+/// The result of an operator's `revoke`, and the limits of it.
 public struct Revocation: Hashable, Sendable {
-    /// They will be revoked, and their flows cut.
+    /// Grants that will be revoked, and their flows cut.
     public var grants: [GrantKey] = []
-    /// Rules with `open: always` that let the client in all the same; its flows there were cut.
+    /// Rules with `open: always` that still let the client in; its flows there were cut.
     public var admissions: [Admission] = []
 
     public init() {}
@@ -21,7 +21,7 @@ public struct Revocation: Hashable, Sendable {
 }
 
 extension Warden {
-    /// An operator ends a client's grants and flows; `nil` stands for any.
+    /// An operator ends a client's grants and flows; a `nil` port or transport stands for any.
     public mutating func revoke(
         client: IPAddress, port: UInt16?, transport: Transport?, at now: Instant, into actions: inout [Action]
     ) -> Revocation {
@@ -31,7 +31,7 @@ extension Warden {
         var revocation = Revocation()
         revocation.grants = ledger.keys.filter { $0.client == client && matches($0.service) }.sorted()
         for key in revocation.grants { revoke(key, "by the operator") }
-        // What the client only held once must not come back either.
+        // Grants that the client once held must not come back either.
         for key in memory.entries.keys where key.client == client && matches(key.service) {
             forgetAndCut(key, into: &actions)
         }

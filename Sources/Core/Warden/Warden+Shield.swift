@@ -15,7 +15,7 @@ extension Warden {
             settings.firewall.management == .guardPorts,
             let end = shield.add(transport, limit: limit, at: now)
         else { return }
-        // Those who may ask are let through by the same transaction.
+        // The same transaction lets the clients through that may ask.
         var elements = elements()
         if registry == nil { elements.standing = keptStanding.union(admitted) }
         writer.desire(elements)
@@ -36,14 +36,14 @@ extension Warden {
         }
     }
 
-    /// What an earlier run left to stand. At port 111 the policy has another say now.
+    /// The standing elements of an earlier run, except at port 111, where the policy decides anew.
     var keptStanding: Set<StandingKey> {
         writer.desiredStanding.filter { $0.service.port != Self.portmapperPort }
     }
 
     static let portmapperPort: UInt16 = 111
 
-    /// The kernel dropped a stranger's packet, and tells a sample of it.
+    /// The kernel dropped a stranger's packet; it reports a sample of such packets.
     mutating func strangerDropped(_ packet: DroppedPacket, at now: Instant, into actions: inout [Action]) {
         shield.noteTold()
         let peer = Peer(
@@ -58,7 +58,7 @@ extension Warden {
             return audit(event, at: now, into: &actions)
         }
         let incoming = packet.payload.withUnsafeBytes { IncomingCall(decoding: $0, from: peer) }
-        // It is counted with the others that the kernel dropped.
+        // The packet is counted with the others that the kernel dropped.
         auditDenial(
             incoming, .stranger, detail: Self.droppedByKernel, isEnforced: true, isCounted: false, at: now,
             into: &actions)
@@ -66,7 +66,7 @@ extension Warden {
 
     private static let droppedByKernel = "dropped by the kernel"
 
-    /// Whether ``strangersDropped(total:at:)`` is to be told how many.
+    /// Whether the shield is up, so that the dropped packets must be counted by ``strangersDropped(total:at:)``.
     public func isShielded(at now: Instant) -> Bool { shield.isUp(at: now) }
 
     /// The kernel's counter of dropped strangers was read.

@@ -4,28 +4,28 @@ import Clock
 import Policy
 import Portmapper
 
-/// The registry can't be read though rpcbind may live: local users made it too long, say. Policy's programs are asked
-/// one by one.
+/// A replacement for a registry that can't be read though rpcbind may live, for example because local users made
+/// it too long. Policy's programs are asked for one by one.
 ///
-/// GETPORT tells no owner. So whose a port is, is told by its socket: a service is guarded and opened only where a
-/// trusted user's socket listens (``ServiceTable``).
+/// GETPORT tells no owner, so the port's socket tells it: a service is guarded and opened only if a trusted
+/// user's socket listens (``ServiceTable``).
 struct Survey {
-    /// What rpcbind has yet to answer.
+    /// The questions that rpcbind has yet to answer.
     var waiting: Set<Mapping> = []
     var found: [RPCB] = []
-    /// rpcbind answered something.
+    /// Whether rpcbind has answered any question.
     var isAnswered = false
 
-    /// Of the registrations that a survey found; rpcbind itself shows nobody so.
+    /// The owner of registrations that a survey found; rpcbind itself shows no owner like this.
     static let owner = "superuser (by its socket)"
-    /// Programs that are asked for.
+    /// The number of programs that are asked for.
     static let programsMax = 64
-    /// Where the last snapshot knows none: mountd's and nfs's, and any other is fallen back to.
+    /// Used if the last snapshot knows no version: it is mountd's and nfs's, and rpcbind falls back to any other.
     static let versionUnknown: UInt32 = 3
 }
 
 extension Warden {
-    /// - Returns: whether rpcbind may live all the same, and is asked.
+    /// - Returns: whether rpcbind may live nevertheless, and is asked.
     mutating func startSurvey(after failure: RpcbindFailure, at now: Instant, into actions: inout [Action]) -> Bool {
         switch failure {
         case .timedOut, .refused: break
@@ -65,7 +65,7 @@ extension Warden {
             }
         }
         guard let survey, survey.waiting.isEmpty, survey.isAnswered else { return }
-        // What the last snapshot knew stays: that it isn't told any more proves nothing.
+        // Registrations of the last snapshot stay: a missing answer proves nothing.
         let known = registry?.registrations ?? []
         let new = survey.found.filter { found in
             !known.contains {

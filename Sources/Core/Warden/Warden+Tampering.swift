@@ -4,10 +4,10 @@ import Configuration
 import Firewall
 
 extension Warden {
-    /// Somebody changed nftables. What they did to our table is undone: it is made anew, with every live grant.
+    /// Another process changed nftables. Changes to our table are undone: it is made anew, with every live grant.
     public mutating func tableChanged(_ changes: [TableChange], at now: Instant, into actions: inout [Action]) {
         let describe = Self.describe(in: settings.firewall)
-        // A table that goes announces thousands of elements first, which must not hide that it went.
+        // A deleted table announces thousands of elements first, which must not hide the deletion.
         let foreign =
             changes.filter { !$0.isOfAnElement }.compactMap(describe)
             + changes.filter(\.isOfAnElement).compactMap(describe)
@@ -26,7 +26,7 @@ extension Warden {
         return texts.filter { seen.insert($0).inserted }
     }
 
-    /// More would be cut by the log anyway.
+    /// The log would cut a longer list anyway.
     private static let changesShownMax = 8
 
     /// The table has been made anew.
@@ -38,7 +38,8 @@ extension Warden {
             into: &actions)
     }
 
-    /// What somebody else did to our table, in words; `nil` for what is none of our business.
+    /// The change to our table, in words; `nil` for our own change, another table's, and one that `manage: sets`
+    /// permits.
     private static func describe(in settings: Settings.Firewall) -> (TableChange) -> String? {
         { change in
             guard case .changed(let change) = change else { return "more changes than could be followed" }

@@ -8,22 +8,23 @@ import ONCRPC
 import Policy
 import Portmapper
 
-/// The heart: events in, actions out; no clock and no I/O.
+/// The state machine that decides: events in, actions out; no clock and no I/O.
 ///
-/// Each event appends what is to be done. Events are processed in order, on one thread. After a group of events that
-/// arrived together, ``flush(at:into:)`` commits what they need of the kernel in one transaction.
+/// Each event appends the actions to take. Events are processed in order, on one thread. After a group of events
+/// that arrived together, ``flush(at:into:)`` commits the changes that they need of the kernel in one
+/// transaction.
 public struct Warden: Sendable {
     public internal(set) var settings: Settings
     var lives: GrantLives
     public internal(set) var policy: Policy { didSet { listings.clear() } }
-    /// The rules of the policy whose host names are not resolved yet.
+    /// The rules of the policy with host names that are not resolved yet.
     public internal(set) var pending: PendingRules
     var unjudged = Unjudged()
-    /// Grows with each change of what is worth saving.
+    /// Grows with each change that is worth saving.
     public internal(set) var savingMark: UInt64 = 0
     public internal(set) var counters = Counters()
     let names: ProgramNames
-    /// As rpcbind shows owners: `superuser`, or a uid in decimal.
+    /// Trusted owners as rpcbind shows them: `superuser`, or a uid in decimal.
     let trustedOwners: Set<String>
     /// Wall-clock time at ``Instant/zero``, for people only.
     var epoch = Timestamp(milliseconds: 0)
@@ -35,32 +36,32 @@ public struct Warden: Sendable {
             lastMatch = nil
         }
     }
-    /// What it was made of.
+    /// The listing that ``registry`` was made from.
     var registryListing = Listing()
     /// Calls that share an answer share the registration that it came from.
     var lastMatch: MatchedRegistration?
-    /// rpcbind keeps no list of version 2 (it does so where /etc/services lacks sunrpc): GETPORT says 0 for everything,
-    /// so look-ups are answered from DUMP.
+    /// rpcbind keeps no list of version 2, which happens where /etc/services lacks sunrpc. GETPORT then answers 0
+    /// for every program, so look-ups are answered from DUMP.
     var isVersion2ListMissing = false
-    /// The registry can't be read though rpcbind lives: policy's programs are asked one by one.
+    /// Set while the registry can't be read though rpcbind lives: policy's programs are asked for one by one.
     var survey: Survey?
-    /// The last port that was told, and how it is told.
+    /// The last port that was answered, and its encoding.
     var lastPort = (port: UInt32(0), results: PortmapperResult.port(0).encoded)
     /// `nil` until the first attempt has ended.
     public internal(set) var isRpcbindUp: Bool?
     var services: ServiceTable
-    /// Looks at the listeners that are under way, in the order in which they will be reported.
+    /// The looks at listeners that are under way, in the order in which their results will be reported.
     var inspections: [Inspection] = []
-    /// The look that the event at hand will ask for.
+    /// The look that the current event will ask for.
     var nextInspection = Inspection()
-    /// Exchanges that wait to hear what the kernel has left of grants, with the grants.
+    /// Exchanges that wait until the kernel tells the remaining lives of grants, with these grants.
     var grantLooks: [(keys: [GrantKey], opener: Exchange.ID)] = []
     var nextRefresh = Instant.zero
 
     var exchanges = ExchangeTable()
-    /// Of other hosts' clients.
+    /// The number of exchanges under way of each caller on another host.
     var exchangesOfClient: [Caller: Int] = [:]
-    /// Of this host, which has places of its own.
+    /// The exchanges of this host, which has places of its own.
     var localExchanges = CaseCounts<Transport>()
     /// UDP calls under way, so that a retransmission is not asked and answered twice.
     var underWay: [CallKey: Exchange.ID] = [:]
@@ -70,15 +71,15 @@ public struct Warden: Sendable {
     var listings = ListingCache()
     var listingBudget = ListingBudget()
     var auditLimiter = AuditLimiter()
-    /// Empty but with `audit.permitted: first`.
+    /// Empty except with `audit.permitted: first`.
     var firstPermissions = FirstPermissions()
 
-    /// Guard, standing elements and grants are what registry, listeners and policy ask for.
+    /// Whether guard, standing elements and grants are as registry, listeners and policy ask for.
     var areServicesSettled = false
     var staleLogged: Set<ServicePort> = []
-    /// Orphans that were told of.
+    /// Orphans that were logged.
     var orphansLogged: Set<ServicePort> = []
-    /// Registrations over netids that no packet filter sees, which were told of.
+    /// Logged registrations over netids that no packet filter sees.
     var unguardableLogged: Set<RPCB> = []
     var ledger = GrantLedger()
     var memory = GrantMemory()
@@ -89,34 +90,34 @@ public struct Warden: Sendable {
     var shield = StrangerShield()
     /// The table was changed from outside, and is not yet restored.
     var isTamperedWith = false
-    /// Why revocations under way were asked for.
+    /// The causes of the revocations under way.
     var revocationCauses: [GrantKey: String] = [:]
     var writer: TableWriter
 
-    /// Calls of other hosts under way; beyond it the newest are dropped.
+    /// Calls of other hosts under way; above this number the newest are dropped.
     static let exchangesMax = 16_384
-    /// Calls of one client and transport under way: what it pipelines must not take the places of others, and what is
-    /// sent in its name over UDP not those of its own connections.
+    /// Calls of one client and transport under way. Pipelined calls must not take the places of other clients,
+    /// and UDP calls forged in a client's name must not take the places of its TCP connections.
     static let exchangesPerClientMax = 1024
-    /// Calls of this host's users under way. Over TCP: one for each of its connections by default, so that what one user
-    /// floods leaves lockd its place (the portmap server takes one call of such a connection at a time).
+    /// Calls of this host's users under way. Over TCP: one for each of its connections by default, so that one
+    /// user's flood leaves lockd its place (the portmap server takes one call of such a connection at a time).
     static let exchangesLocalOverTCPMax = 1024
     static let exchangesLocalOverUDPMax = 512
-    /// Different questions of other hosts' calls. With those of this host they are no more than the 4096 that a channel
-    /// to rpcbind takes: whatever this host's users ask, others' questions have their places.
+    /// Different questions of other hosts' calls. With the questions of this host they are no more than the 4096
+    /// that a channel to rpcbind takes: whatever this host's users ask, other hosts' questions have their places.
     static let questionsMax = 4096 - exchangesLocalOverTCPMax - exchangesLocalOverUDPMax
-    /// Of these, and of the exchanges, places that calls over UDP don't get: anybody can send them in anybody's name.
+    /// The part of these, and of the exchanges, that is kept for TCP: calls over UDP may be forged.
     static let questionsTCPReserve = 1024
     static let exchangesTCPReserve = 4096
 
-    /// A look at the listeners, and who waits for it.
+    /// A look at the listeners, and the exchanges that wait for it.
     struct Inspection {
         var services: Set<ServicePort> = []
-        /// They asked for the registry, which was read just before.
+        /// Exchanges that asked for the registry, which was read just before.
         var readers: [Exchange.ID] = []
-        /// They wait to know whether their services listen.
+        /// Exchanges that wait to know whether their services listen.
         var openers: [Exchange.ID] = []
-        /// The registry was read, whether or not it has any services.
+        /// Whether a look is due, whether or not it has any services.
         var isDue = false
     }
 
@@ -172,8 +173,8 @@ public struct Warden: Sendable {
         writer = TableWriter(shape: settings.tableShape)
     }
 
-    /// rpcbind shows root as `superuser`, and any other by uid. `nil`: one who is trusted is neither, so it can't be told
-    /// whose sockets are.
+    /// rpcbind shows root as `superuser`, and any other user by uid. `nil`: a trusted owner is neither, so its
+    /// sockets can't be recognized.
     private static func uids(of owners: Set<String>) -> Set<UInt32>? {
         let uids = owners.map { $0 == "superuser" ? 0 : UInt32($0) }
         return uids.contains(nil) ? nil : Set(uids.compactMap(\.self))
@@ -191,12 +192,13 @@ public struct Warden: Sendable {
 
     public func wallClock(at now: Instant) -> Timestamp { epoch + (now - .zero) }
 
-    /// The wall clock was read; it may have been set since.
+    /// The wall clock was read; it may have been set since the last reading.
     public mutating func wallClockRead(_ time: Timestamp, at now: Instant) {
         epoch = time + (.zero - now)
     }
 
-    /// Time passes: refresh what is due, look after grants, sum up what the log swallowed.
+    /// Time passes: refreshes the registry if that is due, looks after grants, sums up the events that the log
+    /// suppressed.
     public mutating func timeAdvanced(to now: Instant, into actions: inout [Action]) {
         if now >= nextRefresh {
             nextRefresh = now + settings.rpcbind.refresh
@@ -216,15 +218,15 @@ public struct Warden: Sendable {
         flush(at: now, into: &actions)
     }
 
-    /// The last that is heard of time: what the log swallowed is summed up.
+    /// The last event: sums up the events that the log suppressed.
     public mutating func stopping(at now: Instant, into actions: inout [Action]) {
         for event in auditLimiter.lastSummary(at: now) { actions.append(.audit(event)) }
     }
 
-    /// Bounds the time that one round of looking after grants takes.
+    /// The grants to inspect in one round; it bounds the round's time.
     static let inspectionsAtOnce = 512
 
-    /// Commits what has gathered, in one transaction.
+    /// Commits the gathered changes in one transaction.
     public mutating func flush(at now: Instant, into actions: inout [Action]) {
         if !writer.isTableMade { for (transport, end) in shield.ends { writer.shield(transport, until: end) } }
         guard let transaction = writer.nextTransaction(restoring: ledger, memory, quarantines, at: now) else { return }
@@ -235,14 +237,15 @@ public struct Warden: Sendable {
         if questions.join(asker, question, at: now) { actions.append(.ask(question)) }
     }
 
-    /// The daemon has something to tell that is none of the Warden's business.
+    /// Counts an event that the daemon logs by itself, without the Warden.
     public mutating func noteEvent(_ kind: AuditEvent.Kind) { counters.events[kind] += 1 }
 
     mutating func audit(_ event: AuditEvent, at now: Instant, into actions: inout [Action]) {
         if admitsEvent(event.kind, of: event.client, over: event.transport, at: now) { actions.append(.audit(event)) }
     }
 
-    /// Counts an event, and tells whether it may be written: an event that will not be needn't be put together.
+    /// Counts an event, and returns whether it may be logged; an event that won't be logged needn't be put
+    /// together.
     mutating func admitsEvent(
         _ kind: AuditEvent.Kind, of client: IPAddress?, over transport: Transport?, at now: Instant
     ) -> Bool {
