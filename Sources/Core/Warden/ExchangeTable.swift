@@ -1,7 +1,7 @@
-/// The exchanges under way, in a slot map: an id is a generation and a slot, so that an exchange is found without hashing.
+/// The exchanges under way, in a slot map: an exchange is found by its slot, without hashing.
 ///
-/// An ``Exchange/ID`` is a serial number and a place, so that a later exchange in the same place is another one, and
-/// younger ones have larger numbers.
+/// An ``Exchange/ID`` is a serial number and a slot. A later exchange in the same slot has another id, and younger exchanges
+/// have larger serial numbers.
 struct ExchangeTable: Sendable {
     private struct Place {
         var id: Exchange.ID

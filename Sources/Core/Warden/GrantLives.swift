@@ -13,8 +13,8 @@ struct GrantLives: Sendable {
     static let tolerance: Duration = .seconds(1)
 
     let keep: Duration
-    /// False if the administrator's rules use the sets: these rules may not renew grants, so calls over UDP count
-    /// in full.
+    /// False if the administrator's rules use the sets, since these rules may not renew grants, and if `keep` is no longer
+    /// than the short life. Then calls over UDP count in full.
     private let isUDPDoubted: Bool
     /// Half of `keep`, in nanoseconds.
     private let fresh: Int64
