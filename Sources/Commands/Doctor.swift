@@ -48,7 +48,7 @@ struct RootOption: ParsableArguments {
         completion: .directory)
     var root: String?
 
-    /// - Throws: a failure of usage for a folder that isn't there.
+    /// - Throws: a usage failure if the folder doesn't exist.
     func survey(_ configuration: ConfigurationOption) throws -> HostSurvey {
         let root = HostRoot(self.root ?? "/")
         let isImage = !root.path.isEmpty
@@ -58,7 +58,7 @@ struct RootOption: ParsableArguments {
                 code: ExitStatus.usage)
         }
         let path = configuration.path ?? (isImage ? root.path + PolicyLoader.configurationPath : nil)
-        // A policy in disorder must not keep anybody from looking.
+        // An error in the policy must not prevent the survey.
         let settings = PolicyLoader().settings(configurationPath: path)
         return HostSurvey(root: root, isRunning: !isImage, expected: Expectations(settings))
     }

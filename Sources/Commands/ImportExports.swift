@@ -45,12 +45,12 @@ struct ImportExports: ParsableCommand {
             return try files.flatMap { InputFile.isFolder($0) ? try Self.exports(in: $0) : [$0] }
         }
         let folder = InputFile.isFolder(Self.defaultFolder) ? try Self.exports(in: Self.defaultFolder) : []
-        // nfs-utils does without either.
+        // nfs-utils works without either.
         let file = InputFile.exists(Self.defaultFile) || folder.isEmpty ? [Self.defaultFile] : []
         return file + folder
     }
 
-    /// exports(5): what doesn't end in `.exports`, or begins with a dot, is passed over.
+    /// exports(5): names that don't end in `.exports`, or begin with a dot, are ignored.
     private static func exports(in folder: String) throws -> [String] {
         do throws(InputError) {
             let names = try InputFile.names(in: folder).filter { $0.hasSuffix(".exports") }
@@ -76,7 +76,7 @@ struct ImportExports: ParsableCommand {
     }
 }
 
-/// Prints a draft that `check` takes, and on stderr what a person must know of it.
+/// Prints a draft that `check` accepts, and warnings for the reader on stderr.
 func printPolicy(_ draft: DraftPolicy, warnings: [String]) throws {
     let names = PolicyLoader().programNames
     let text = draft.text(names: names)
@@ -86,7 +86,7 @@ func printPolicy(_ draft: DraftPolicy, warnings: [String]) throws {
                 + " clients, or wider prefixes (learn --aggregate /24 --aggregate-ipv6 /64)", code: ExitStatus.usage)
     }
     let parsed = ParsedPolicy([SourceFile(name: "draft", text: text)], names: names)
-    // A draft that can't be read would be our own mistake; better none.
+    // An invalid draft would be an error of rpcwarden; none is printed then.
     guard !parsed.diagnostics.contains(where: { $0.severity == .error }) else {
         for diagnostic in parsed.diagnostics { writeError(diagnostic.description) }
         throw CommandFailure(

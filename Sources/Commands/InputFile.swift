@@ -1,11 +1,11 @@
 import Glibc
 import System
 
-/// Bytes of a file, or of what a command prints.
+/// The bytes of a file, or of a command's output.
 final class InputFile {
     private let descriptor: Int32
     private let name: String
-    /// Of the command, until it has been waited for.
+    /// Process ID of the command, until it has been waited for.
     private var pid: pid_t?
 
     init(path: String) throws(InputError) {
@@ -14,7 +14,7 @@ final class InputFile {
         guard descriptor >= 0 else { throw InputError(subject: path, code: errno) }
     }
 
-    /// What the command prints; its complaints go where ours do.
+    /// Reads the command's output; its errors go to this process's stderr.
     init(command words: [String]) throws(InputError) {
         name = words.first ?? ""
         do throws(Errno) {
@@ -37,7 +37,7 @@ final class InputFile {
         _ = wait()
     }
 
-    /// The command's exit status as wait(2) has it; 0 where there is none.
+    /// The command's exit status as wait(2) returns it; 0 without a command.
     private func wait() -> Int32 {
         guard let pid else { return 0 }
         self.pid = nil
@@ -46,7 +46,7 @@ final class InputFile {
         return status
     }
 
-    /// The next bytes; none at the end.
+    /// The next bytes; empty at the end.
     func read(_ countMax: Int = 65_536) throws(InputError) -> [UInt8] {
         var chunk = [UInt8](repeating: 0, count: countMax)
         while true {
@@ -70,7 +70,7 @@ final class InputFile {
         }
     }
 
-    /// Calls `body` for each line; true for one of more than `bytesMax` bytes, which comes empty.
+    /// Calls `body` for each line; a line of more than `bytesMax` bytes is passed as empty, with `isTooLong` set.
     func forEachLine(max bytesMax: Int = 65_536, _ body: ([UInt8], _ isTooLong: Bool) -> Void) throws(InputError) {
         var line: [UInt8] = []
         var isTooLong = false
@@ -93,7 +93,7 @@ final class InputFile {
         if !line.isEmpty || isTooLong { body(line, isTooLong) }
     }
 
-    /// The names in a folder but for hidden ones, in the order of their bytes.
+    /// The names in a folder except hidden ones, sorted by their bytes.
     static func names(in folder: String) throws(InputError) -> [String] {
         do {
             return try Folder.names(in: folder)

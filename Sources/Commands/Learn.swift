@@ -69,7 +69,7 @@ struct Learn: ParsableCommand {
 
     private func settings() throws -> Settings {
         let load = PolicyLoader().load(configurationPath: configuration.path)
-        // The policy may be in disorder: one is being made.
+        // The policy may have errors, since a new one is being made.
         guard let path = configuration.path, !load.filesRead.contains(path) else { return load.settings }
         for diagnostic in load.diagnostics { writeError(diagnostic.description) }
         throw CommandFailure(message: nil, code: ExitStatus.usage)
@@ -99,7 +99,7 @@ struct Learn: ParsableCommand {
     }
 }
 
-/// Where audit events are read from.
+/// The source of audit events.
 enum AuditSource: CustomStringConvertible {
     case file(String)
     case compressed(String)
@@ -126,7 +126,7 @@ enum AuditSource: CustomStringConvertible {
         path.hasSuffix(".gz") ? .compressed(path) : .file(path)
     }
 
-    /// The file, and what logrotate(8) made of it: `FILE.1`, `FILE.2.gz`, `FILE-20261121`.
+    /// The file, and its rotated versions by logrotate(8): `FILE.1`, `FILE.2.gz`, `FILE-20261121`.
     private static func rotated(_ path: String) throws -> [String] {
         guard path != "-" else { return [path] }
         let slash = path.lastIndex(of: "/")
@@ -161,8 +161,8 @@ enum AuditSource: CustomStringConvertible {
         }
     }
 
-    /// Only the unit's own entries: anybody may write fields of any name to the journal, but for those that begin
-    /// with an underscore.
+    /// Reads only the unit's own entries: any process may write fields of any name to the journal, except names
+    /// that begin with an underscore.
     func input() throws(InputError) -> InputFile {
         switch self {
         case .file(let path): return try InputFile(path: path)
@@ -174,7 +174,7 @@ enum AuditSource: CustomStringConvertible {
     }
 }
 
-/// Feeds lines to the lessons.
+/// Parses lines of the audit log, and adds their events to the lessons.
 struct AuditReading {
     var lessons: ObservedCalls
     let since: Timestamp?

@@ -4,7 +4,7 @@ import Daemon
 import FoundationEssentials
 import PolicyFile
 
-/// Asks the daemon that the configuration names.
+/// Calls the daemon that the configuration names.
 func askDaemon(_ call: ControlCall, _ configuration: ConfigurationOption) throws -> ControlReply {
     let path = PolicyLoader().settings(configurationPath: configuration.path).controlPath
     do {
@@ -100,7 +100,7 @@ struct Registry: ParsableCommand {
         return (row.guarded ? "yes" : "no") + (row.orphaned ? ", orphaned" : "")
     }
 
-    /// What else is at the port, and open to whom it is opened.
+    /// The other programs at the port, which are opened to the same clients.
     private static func others(_ row: RegistryRow, _ names: [UInt32: String]) -> String {
         guard let others = row.sharesPortWith, !others.isEmpty else { return "-" }
         return others.map { names[$0] ?? "\($0)" }.joined(separator: ", ")

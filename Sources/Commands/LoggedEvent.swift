@@ -4,7 +4,7 @@ import Clock
 import FoundationEssentials
 import Policy
 
-/// A line of the audit log, read back: our own JSON lines, or what `journalctl -o json` prints.
+/// A line of the audit log, parsed: one of rpcwarden's JSON lines, or a line of `journalctl -o json`.
 struct LoggedEvent: Decodable {
     private struct Key: CodingKey {
         var stringValue: String
@@ -14,7 +14,7 @@ struct LoggedEvent: Decodable {
         init?(intValue: Int) { return nil }
     }
 
-    /// A number may come as text: the journal knows nothing else.
+    /// A number may be text: the journal has no other type.
     private struct Value: Decodable {
         var text: String?
 
@@ -71,7 +71,7 @@ struct LoggedEvent: Decodable {
 }
 
 extension Timestamp {
-    /// As the audit log has it, with or without milliseconds, which are left out.
+    /// The time in the audit log's format, with or without milliseconds, which are dropped.
     init?(logged text: String) {
         self.init(text.prefix(19) + "Z")
     }

@@ -22,7 +22,7 @@ struct RPCWarden: ParsableCommand {
             Learn.self, Top.self, Guard.self,
         ])
 
-    /// As ``ParsableCommand/main()``, with the exit codes of rpcwarden(8).
+    /// Like ``ParsableCommand/main()``, with the exit codes of rpcwarden(8).
     static func main() {
         do {
             var command = try parseAsRoot()
@@ -50,7 +50,7 @@ enum ExitStatus {
     static let unreachable: Int32 = 3
 }
 
-/// A command that ends with a message and a code other than 0.
+/// The failure of a command, with a message and a nonzero exit code.
 struct CommandFailure: Error {
     var message: String?
     var code: Int32

@@ -40,7 +40,7 @@ struct Setup: ParsableCommand {
         try carryOut(plan, SetupRunner(survey, facts))
     }
 
-    /// In the files that are there; those that setup writes are missing still.
+    /// Errors in existing files; files that setup will write don't exist yet.
     private static func errors(_ facts: SetupFacts) -> [String] {
         var files = facts.policies.isEmpty ? [] : [facts.root + SetupFiles.policyFolder]
         if facts.files[SetupFiles.configuration] != nil { files.append(facts.root + SetupFiles.configuration) }

@@ -1,7 +1,7 @@
 import Glibc
 import System
 
-/// Signals as bytes of a pipe, so that `poll` waits for them beside other things.
+/// Turns signals into bytes of a pipe, so that `poll` waits for them together with other events.
 struct SignalPipe {
     let descriptor: Int32
     private let numbers: [Int32]
@@ -18,20 +18,20 @@ struct SignalPipe {
         for number in numbers { Self.catchSignal(number) }
     }
 
-    /// The next one that has come, if any.
+    /// The next signal received, if any.
     func next() -> Int32? {
         var byte: UInt8 = 0
         return read(descriptor, &byte, 1) == 1 ? Int32(byte) : nil
     }
 
-    /// Runs `body` while that signal has its usual effect.
+    /// Runs `body` while the signal has its default effect.
     func withDefault(_ number: Int32, _ body: () -> Void) {
         signal(number, SIG_DFL)
         body()
         Self.catchSignal(number)
     }
 
-    /// Without SA_RESTART: a signal is also to end the waiting in `read` and `write`.
+    /// Without SA_RESTART, so that a signal also interrupts `read` and `write`.
     private static func catchSignal(_ number: Int32) {
         var action = sigaction()
         action.__sigaction_handler.sa_handler = { number in
@@ -44,5 +44,5 @@ struct SignalPipe {
     }
 }
 
-/// For the handler, which can hold nothing; written once, before there is a handler.
+/// For the signal handler, which can't capture anything; written once, before a handler is installed.
 private nonisolated(unsafe) var writingEnd: Int32 = -1

@@ -1,6 +1,6 @@
 import Activity
 
-/// Rows of text in aligned columns, free of what a terminal would obey.
+/// Rows of text in aligned columns, without characters that a terminal would interpret.
 struct Table {
     private var rows: [[DisplayText]]
 

@@ -1,15 +1,15 @@
 import Activity
 import Glibc
 
-/// The terminal that a person watches: while it is open, the screen, the cursor and the keys are ours.
+/// The interactive terminal: while it is open, this process controls the screen, the cursor and the keys.
 struct Terminal {
-    /// Pressed, or sent by others; each shows up once.
+    /// Keys and signals are each reported once.
     enum Event: Hashable {
         case key(UInt8)
         case signal(Int32)
-        /// Nothing happened for as long as was asked.
+        /// Nothing happened within the requested time.
         case timeout
-        /// Nobody is there any more.
+        /// The terminal is gone.
         case hangup
     }
 
@@ -18,7 +18,7 @@ struct Terminal {
     private var original = termios()
     private var signals: SignalPipe
 
-    /// Output that isn't for a person, or for a terminal that only prints line after line, is not drawn on.
+    /// `false` if the output isn't a terminal, or is one that only prints line after line.
     static var isThere: Bool { isatty(STDOUT_FILENO) == 1 && !["", "dumb"].contains(variable("TERM")) }
 
     /// https://no-color.org
@@ -33,12 +33,12 @@ struct Terminal {
         signals = try SignalPipe([SIGWINCH, SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCONT])
     }
 
-    /// Whether it shows more than ASCII.
+    /// Whether the terminal shows more than ASCII.
     static var isUnicode: Bool {
         setlocale(LC_CTYPE, "") != nil && String(cString: nl_langinfo(Int32(CODESET))) == "UTF-8"
     }
 
-    /// A terminal that doesn't know its size, as a serial line, has the classic one.
+    /// The terminal's size; 80 × 24 if it is unknown, as on a serial line.
     var size: Screen.Size {
         var size = winsize()
         guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0, size.ws_row > 0 else {
@@ -52,7 +52,7 @@ struct Terminal {
     func open() {
         if hasKeys {
             var raw = original
-            // ISIG stays: Ctrl-C and Ctrl-Z are signals, as everywhere.
+            // ISIG stays set: Ctrl-C and Ctrl-Z send signals, as usual.
             raw.c_lflag &= ~tcflag_t(ICANON | ECHO)
             raw.c_iflag &= ~tcflag_t(IXON)
             tcsetattr(STDIN_FILENO, TCSANOW, &raw)
@@ -66,7 +66,7 @@ struct Terminal {
         if hasKeys { tcsetattr(STDIN_FILENO, TCSANOW, &original) }
     }
 
-    /// Does to this process what the signal does to those that don't catch it; returns if it was only stopped.
+    /// Applies the signal's default effect to this process; returns if the process was only stopped and continued.
     func yield(to signal: Int32) {
         close()
         signals.withDefault(signal) { _ = raise(signal) }
@@ -75,12 +75,12 @@ struct Terminal {
 
     // MARK: Drawing
 
-    /// In one write, over what is there: nothing flickers.
+    /// Draws over the old frame in one write, so that nothing flickers.
     ///
-    /// - Returns: whether the terminal took it.
+    /// - Returns: whether the terminal took the output.
     @discardableResult
     func draw(_ lines: [Line]) -> Bool {
-        // What is erased is erased before a line is written: behind a full line the cursor stands on its last column.
+        // Each line is erased before it is written: after a full line the cursor still is on the last column.
         let text = lines.enumerated().map { index, line in
             (index + 1 < lines.count ? "\u{1b}[K" : "\u{1b}[J") + coloured(line)
         }
@@ -99,7 +99,7 @@ struct Terminal {
         var rest = Array(text.utf8)[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { Glibc.write(STDOUT_FILENO, $0.baseAddress, $0.count) }
-            // A signal ends the waiting for a terminal that takes nothing; the next frame is whole again.
+            // A signal interrupts the wait for a blocked terminal; the next frame is drawn completely.
             guard count > 0 else { return count < 0 && errno == EINTR }
             rest = rest.dropFirst(count)
         }
@@ -122,7 +122,7 @@ struct Terminal {
 }
 
 extension Line.Emphasis {
-    /// SGR parameters (ECMA-48, 8.3.117); the terminal's own colours, so that they fit its background.
+    /// SGR parameters (ECMA-48, 8.3.117); the terminal's own colours, so that they match its background.
     fileprivate var code: String? {
         switch self {
         case .plain: nil

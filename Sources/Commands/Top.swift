@@ -29,7 +29,7 @@ struct Top: ParsableCommand {
         if let count, count < 1 { throw usage("not a number of intervals: \(count); give 1 or more") }
         var source = ActivitySource(
             path: PolicyLoader().settings(configurationPath: configuration.path).controlPath)
-        // Whoever can't be reached at the start is not there: exit 3.
+        // A daemon that can't be reached at the start ends the command with exit code 3.
         try source.ask()
         if once || count != nil || !Terminal.isThere {
             try printPlainly(&source, interval, count: once ? 1 : count ?? 1)
@@ -97,12 +97,12 @@ struct Top: ParsableCommand {
     }
 }
 
-/// Asks the daemon again and again.
+/// Polls the daemon.
 private struct ActivitySource {
     private let client: ControlClient
     private(set) var observation = Observation()
 
-    /// As long as a key may have to wait for its effect.
+    /// Also the longest time that a key may wait for its effect.
     private static let patience: Duration = .seconds(1)
 
     init(path: String) {
@@ -123,7 +123,7 @@ private struct ActivitySource {
         observation.reported(report)
     }
 
-    /// A daemon that restarts is worth waiting for.
+    /// Retries a daemon that doesn't answer, since it may be restarting.
     mutating func askPatiently() {
         do {
             try ask()

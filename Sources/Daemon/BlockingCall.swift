@@ -1,8 +1,8 @@
 import Glibc
 
-/// Runs what may block for long, and can't be cut short, on a thread that ends with it.
+/// Runs a call that may block for long and can't be interrupted, on a thread of its own.
 enum BlockingCall {
-    /// - Returns: 0, or errno's number if there is no thread to be had.
+    /// - Returns: 0, or an errno if no thread can be made.
     static func start(_ body: @escaping @Sendable () -> Void) -> Int32 {
         let work = Unmanaged.passRetained(Work(body))
         var thread = pthread_t()
@@ -15,14 +15,14 @@ enum BlockingCall {
         return 0
     }
 
-    /// What pthread_create passes on.
+    /// The context that pthread_create passes to the thread.
     private final class Work: Sendable {
         let body: @Sendable () -> Void
         init(_ body: @escaping @Sendable () -> Void) { self.body = body }
 
         static func run(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
             guard let context else { return nil }
-            // Signals are for the main thread, which waits for them.
+            // Signals are blocked here: the main thread waits for them.
             var signals = sigset_t()
             sigfillset(&signals)
             pthread_sigmask(SIG_BLOCK, &signals, nil)

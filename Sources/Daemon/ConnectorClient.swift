@@ -8,9 +8,10 @@ import Privilege
 import Sandbox
 import System
 
-/// The connector, as the network-facing process knows it. Belongs to one event loop; a thread reads its answers.
+/// The network-facing process's end of the channel to the connector. Belongs to one event loop; a thread reads the
+/// replies.
 final class ConnectorClient {
-    /// What was asked could not be done.
+    /// A request to the connector that failed.
     struct Failure: Error, CustomStringConvertible {
         var description: String
     }
@@ -37,12 +38,12 @@ final class ConnectorClient {
     private var lastNumber: UInt32 = 0
     private let readerEnded: EventLoopPromise<Void>
     private var isClosed = false
-    /// Why it can't be asked any more. Without it nothing may go on.
+    /// Why the connector can't be asked any more. Without it the daemon must stop.
     private(set) var loss: String?
-    /// Called once, at the loss.
+    /// Called once, when the connector is lost.
     var lost: () -> Void = {}
 
-    /// Waits for the connector to be ready.
+    /// Waits until the connector is ready.
     init(_ channel: PacketChannel, _ rpcbind: Settings.Rpcbind, on loop: any EventLoop) throws {
         self.channel = channel
         self.loop = loop
@@ -64,7 +65,7 @@ final class ConnectorClient {
         do {
             try channel.send(ConnectorCall.begin(rpcbindPath: rpcbindPath).encoded, mayWait: true)
         } catch Sandbox.Channel.Failure.ended {
-            // It has said why.
+            // The connector has reported the reason.
         }
         switch try nextReply(from: channel).0 {
         case .ready: return
@@ -73,7 +74,7 @@ final class ConnectorClient {
         }
     }
 
-    /// A new stream to rpcbind, or none within `rpcbind.timeout`; whoever gets it closes it.
+    /// A new stream to rpcbind, or an error after `rpcbind.timeout`. The caller closes the descriptor.
     func connect() -> EventLoopFuture<Int32> {
         let promise = loop.makePromise(of: Int32.self)
         guard let number = ask(.connection(promise), { .connect($0) }) else { return promise.futureResult }
@@ -98,19 +99,19 @@ final class ConnectorClient {
         return promise.futureResult
     }
 
-    /// - Returns: the number that the answer will have; `nil`: there will be none.
+    /// - Returns: the number that the reply will have; `nil`: there will be no reply.
     @discardableResult
     private func ask(_ waiter: Waiter, _ call: (UInt32) -> ConnectorCall) -> UInt32? {
         guard loss == nil, !isClosed else {
             let why = loss ?? "the daemon is stopping"
-            // Later: whoever asked may ask for the next at once.
+            // Fails the waiter later: its callback may ask for the next thing at once.
             loop.execute { waiter.fail(why) }
             return nil
         }
         lastNumber &+= 1
         waiters[lastNumber] = waiter
         do {
-            // It takes what is asked at once; where it doesn't, nobody shall wait for it.
+            // The connector reads requests at once; if it doesn't, the daemon must not wait for it.
             try channel.send(call(lastNumber).encoded, mayWait: false)
             return lastNumber
         } catch {
@@ -120,9 +121,9 @@ final class ConnectorClient {
         }
     }
 
-    // MARK: Answers
+    // MARK: Replies
 
-    /// - Returns: 0, or errno's number.
+    /// - Returns: 0, or an errno.
     private func startReading() -> Int32 {
         let this = NIOLoopBound(self, eventLoop: loop)
         let (channel, loop, readerEnded) = (channel, loop, readerEnded)
@@ -135,7 +136,7 @@ final class ConnectorClient {
             } catch {
                 loop.execute { this.value.lose("\(error)") }
             }
-            // The last that this thread has to do with the loop.
+            // The thread's last use of the event loop.
             readerEnded.succeed()
         }
     }
@@ -191,7 +192,7 @@ final class ConnectorClient {
         for waiter in failed { waiter.fail(why) }
     }
 
-    /// The connector ends. When the future ends, no thread uses the loop any more.
+    /// Ends the connector. Once the future completes, no thread uses the event loop any more.
     func close() -> EventLoopFuture<Void> {
         isClosed = true
         failWaiters("the daemon is stopping")

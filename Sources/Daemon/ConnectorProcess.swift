@@ -6,20 +6,20 @@ import Sandbox
 import Synchronization
 import System
 
-/// The process that makes the connections that the network-facing one may not make: to rpcbind's socket, and to no other
-/// that it could be asked for; and to those who resolve host names, whose answers it reads.
+/// The process that makes the connections that the network-facing process may not make: to rpcbind's socket, and
+/// to no other that could be requested; and to resolvers of host names, including parsing their replies.
 ///
-/// It has no capability, and no policy; a thread for each name that is being resolved, which may take half a minute.
+/// It has no capability, and no policy. Each name under way has a thread, since resolving may take half a minute.
 final class ConnectorProcess: Sendable {
     private let channel: PacketChannel
     private let underWay = Mutex(0)
 
-    /// As many as a ``HostNameBook`` asks for, and some more.
+    /// The most requests under way: as many as a ``HostNameBook`` makes, and some more.
     private static let underWayMax = 64
 
-    /// Forks it off, before this process has any other thread, and before it has read anything.
+    /// Forks the connector off, before this process has any other thread, and before it has read anything.
     ///
-    /// - Parameter user: whom it becomes; `nil`: it is the right one.
+    /// - Parameter user: the user that the connector becomes; `nil`: it runs as the right user already.
     static func start(user: ServiceUser?) throws(SandboxError) -> ChildProcess<PacketChannel> {
         let parent = getpid()
         return try ChildProcess.fork(messageBytesMax: ConnectorCall.messageBytesMax) { channel in
@@ -35,7 +35,7 @@ final class ConnectorProcess: Sendable {
             if let user { try Privileges.become(user) }
             try Privileges.keep(only: nil)
             try Privileges.endWithParent(parent)
-            // Where either is missing, the netfilter process says so.
+            // If either is missing, the netfilter process reports it.
             _ = try Privileges.onlyWriteFiles(beneath: [])
             _ = try Privileges.noUnneededCalls(makesUnixSockets: true)
         } catch {
@@ -56,13 +56,13 @@ final class ConnectorProcess: Sendable {
         self.channel = channel
     }
 
-    /// Until the other process is gone.
+    /// Serves until the other process is gone.
     func serve() throws -> Never {
         guard case .begin(let rpcbindPath) = try nextCall() else { throw XDRError.invalid(0) }
         answer(.ready)
         while true {
             switch try nextCall() {
-            // Said once: whoever takes the other process over can't have another socket.
+            // The path is set once: an attacker in the other process can't have another socket.
             case .begin: throw XDRError.invalid(0)
             case .connect(let number): connect(to: rpcbindPath, for: number)
             case .resolve(let number, let name):
@@ -85,11 +85,11 @@ final class ConnectorProcess: Sendable {
         do {
             try channel.send(reply.encoded, with: descriptor, mayWait: true)
         } catch {
-            // Whoever asked is gone; then the next look at the channel ends this process.
+            // The other process is gone; the next read of the channel ends this process.
         }
     }
 
-    /// Waits for nobody. EAGAIN: others, who aren't taken yet, fill the listener's queue.
+    /// Connects without waiting. EAGAIN: the listener's queue is full of connections that rpcbind has not accepted yet.
     private func connect(to path: String, for number: UInt32) {
         do throws(Errno) {
             let descriptor = try UnixSocket.stream(to: path, waits: false)
@@ -108,7 +108,7 @@ final class ConnectorProcess: Sendable {
         }
     }
 
-    /// - Parameter excuse: the answer where there is no thread for it.
+    /// - Parameter excuse: the reply if no thread can be made.
     private func start(or excuse: ConnectorReply, _ work: @escaping @Sendable () -> ConnectorReply) {
         let hasRoom = underWay.withLock { count in
             guard count < Self.underWayMax else { return false }

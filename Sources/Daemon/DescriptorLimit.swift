@@ -1,14 +1,14 @@
 import Configuration
 import Glibc
 
-/// How many descriptors this process may open.
+/// The limit of descriptors that this process may open.
 enum DescriptorLimit {
     /// Raises the soft limit to the hard one. This is safe, since nothing here uses select(2).
     static func raise() -> Int {
         var limit = current()
         guard limit.rlim_cur < limit.rlim_max else { return Int(clamping: limit.rlim_cur) }
         limit.rlim_cur = limit.rlim_max
-        // Where a filter forbids it, the soft limit stays.
+        // If a system-call filter forbids it, the soft limit stays.
         guard setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {
             return Int(clamping: current().rlim_cur)
         }
@@ -23,7 +23,7 @@ enum DescriptorLimit {
 }
 
 extension Settings {
-    /// The settings with no more connections than there are descriptors for.
+    /// The settings, with the connection limits reduced to the available descriptors.
     func fittedToDescriptors() -> Settings {
         var settings = self
         let count = DescriptorLimit.raise()

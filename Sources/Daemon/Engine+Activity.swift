@@ -7,7 +7,7 @@ import Firewall
 import Warden
 
 extension Engine {
-    /// What `top` shows. It is asked again and again, so its cost is bounded: the kernel is asked for some grants by
+    /// The report that `top` shows. `top` polls it, so its cost is bounded: the kernel is asked for some grants by
     /// their keys and for the rules' counters, never for whole sets.
     func activity(_ call: ControlCall) -> ControlReply {
         let now = HostClock.now()
@@ -97,7 +97,7 @@ extension LatencyReport {
 }
 
 extension GrantKey {
-    /// `nil` if it can't be read: the control socket's caller chose it.
+    /// `nil` if the label can't be parsed: it comes from the control socket's client.
     fileprivate init?(_ label: GrantLabel) {
         let words = label.service.split(separator: "/", maxSplits: 1)
         guard words.count == 2, let transport = Transport(name: String(words[0])), let port = UInt16(words[1]),

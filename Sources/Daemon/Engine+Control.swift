@@ -8,7 +8,7 @@ import NIOCore
 import Warden
 
 extension Engine {
-    /// Answers the control socket.
+    /// Answers a call on the control socket.
     func answer(_ call: ControlCall) -> EventLoopFuture<ControlReply> {
         let reply: ControlReply
         switch call.command {
@@ -26,7 +26,7 @@ extension Engine {
         return loop.makeSucceededFuture(reply)
     }
 
-    /// The reply leaves before the signal is seen to: that waits for the event loop.
+    /// The reply leaves before the signal is handled, since the handler waits for the event loop.
     private func stop(opening: Bool) -> ControlReply {
         var change = Self.guardStays
         if opening {
@@ -62,7 +62,7 @@ extension Engine {
             policy: .init(path: warden.settings.policyPath, rules: warden.policy.rules.count), counts: counts)
     }
 
-    /// What we acknowledged is what the kernel holds.
+    /// Whether the table exists and guards exactly the ports that the Warden guards.
     private func isTableIntact() -> Bool {
         do {
             guard let contents = try tableContents() else { return false }
@@ -94,10 +94,10 @@ extension Engine {
             expires: (now + element.expiresIn).description, packets: element.packets)
     }
 
-    /// Listeners of registrations that aren't trusted are looked up here and now.
+    /// Listeners of untrusted registrations are looked up when the listing is requested.
     private func registry() -> ControlReply {
         let entries = warden.registryEntries
-        // Of those the Warden knows itself whether a trusted user's socket listens.
+        // For trusted registrations the Warden itself knows whether a socket listens.
         let others = entries.filter { !$0.isTrusted }.compactMap(\.service)
         let states = inspect(Set(others)) ?? [:]
         return ControlReply(

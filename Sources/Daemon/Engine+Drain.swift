@@ -3,12 +3,12 @@ import NIOCore
 import PortmapServer
 
 extension Engine {
-    /// For what rpcbind has been asked, and for connections that were accepted and have asked nothing yet.
+    /// Time limit of draining: for calls that wait for rpcbind, and for accepted connections without a call yet.
     private static let drainMax: Duration = .seconds(1)
     private static let drainPeriod: TimeAmount = .milliseconds(5)
 
-    /// Takes no more calls, and answers those that it took; what waits in the sockets is the next daemon's, if the service
-    /// manager keeps them.
+    /// Takes no more calls, and answers those that it took. Calls that still wait in the sockets are answered by
+    /// the next daemon, if the service manager keeps the sockets.
     func drain() -> EventLoopFuture<Void> {
         guard !isStopped, let server else { return loop.makeSucceededVoidFuture() }
         server.stopListening()
@@ -17,7 +17,7 @@ extension Engine {
         return promise.futureResult
     }
 
-    /// Looked at later, not at once: NIO registers a connection that it has accepted by a task of the loop.
+    /// Checks after a pause, not at once: NIO registers an accepted connection in a task of the event loop.
     private func drain(until deadline: Instant, _ promise: EventLoopPromise<Void>) {
         let this = NIOLoopBound(self, eventLoop: loop)
         loop.scheduleTask(in: Self.drainPeriod) {
@@ -26,7 +26,7 @@ extension Engine {
         }
     }
 
-    /// Lets go who has been answered.
+    /// Closes connections that were answered; returns whether none is left.
     private func hasDrained() -> Bool {
         guard !warden.isAnswering else { return false }
         server?.closeAnswered()

@@ -2,7 +2,7 @@ import Firewall
 import Metrics
 
 extension Engine {
-    /// What a scrape is told.
+    /// The values for a scrape.
     func snapshot() -> MetricsSnapshot {
         let now = HostClock.now()
         return MetricsSnapshot(
@@ -10,7 +10,8 @@ extension Engine {
             gauges: warden.gauges(at: now), drops: dropsIfReadable(), auditLost: auditLost)
     }
 
-    /// `manage: sets` has no counters of ours. A table that is gone is told of by other means.
+    /// The drop counts; `nil` if they can't be read. `manage: sets` has no counters of rpcwarden's. A missing
+    /// table is reported elsewhere.
     func dropsIfReadable() -> DropCounts? {
         guard warden.settings.firewall.management == .guardPorts, warden.isGuarding, !netfilter.isBusy else {
             return nil

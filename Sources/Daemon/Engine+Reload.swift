@@ -6,8 +6,8 @@ import PolicyFile
 import Privilege
 
 extension Engine {
-    /// Reads configuration and policy anew, once what is under way is done; refuses the whole if anything is wrong.
-    /// - Returns: what changed, a line each, or a ``ReloadRefusal``.
+    /// Reads configuration and policy again, after the update under way; refuses both if either has an error.
+    /// - Returns: the changes, a line each, or a ``ReloadRefusal``.
     func reload() -> EventLoopFuture<[String]> {
         guard !isStopped else { return loop.makeFailedFuture(ReloadRefusal.stopping) }
         let promise = loop.makePromise(of: [String].self)
@@ -16,7 +16,7 @@ extension Engine {
         return promise.futureResult
     }
 
-    /// A host name has other addresses, or can't be resolved.
+    /// Called when a host name has other addresses, or can't be resolved.
     func hostNamesChanged(_ failure: String?) {
         if let failure { return failed(failure) }
         updates.areNamesStale = true
@@ -33,9 +33,9 @@ extension Engine {
         }
     }
 
-    /// Both processes read the files, one after the other; somebody may write them in between.
+    /// Both processes read the files, one after the other; the files may be written in between.
     private static let readingsMax = 3
-    /// A reload asks for all its host names anew; whom it has no answer from by then follows later.
+    /// A reload resolves all its host names again; names without an answer by then follow later.
     private static let namesAwaitedMax: TimeAmount = .seconds(2)
 
     private func readFiles(attempts: Int) -> EventLoopFuture<[String]> {
@@ -59,10 +59,10 @@ extension Engine {
         // The old rules' names are watched too until the new rules are in force.
         hosts?.watch(ruleNames.union(fresh.names))
         let this = NIOLoopBound(self, eventLoop: loop)
-        // Once is enough, and answers take time.
+        // Names are resolved again only in the first attempt, since answers take time.
         let names = attempts == Self.readingsMax ? fresh.names : []
         let resolved = hosts?.resolveAnew(names, within: Self.namesAwaitedMax) ?? loop.makeSucceededVoidFuture()
-        // One after the other: where there are two processors, lookups have one.
+        // One after the other: with two processors, calls keep one of them.
         return resolved.flatMap { this.value.compile(fresh.load.rules) }.flatMap { compiled in
             this.value.readInNetfilterProcess().flatMap {
                 this.value.enforce(compiled, of: fresh, $0, attempts: attempts)
@@ -70,7 +70,7 @@ extension Engine {
         }
     }
 
-    /// The netfilter process has read the same files, and from now on lets us do what they newly permit.
+    /// The netfilter process has read the same files; from here on it permits what they newly allow.
     private func enforce(
         _ compiled: CompiledPolicy, of fresh: FreshPolicy, _ reading: FileReading, attempts: Int
     ) -> EventLoopFuture<[String]> {
@@ -110,7 +110,7 @@ extension Engine {
     }
 
     private func compile(_ rules: [Rule]) -> EventLoopFuture<CompiledPolicy> {
-        // What changes from here on makes another update.
+        // Later changes start another update.
         updates.areNamesStale = false
         let addresses = hosts?.addresses ?? [:]
         return updates.run {
@@ -132,7 +132,7 @@ extension Engine {
         }
     }
 
-    /// The netfilter process serves while it reads, and tells of the end when it is asked for events.
+    /// The netfilter process keeps serving while it reads; the end is reported with its events.
     private func readInNetfilterProcess() -> EventLoopFuture<FileReading> {
         do {
             try netfilter.reload()
@@ -174,16 +174,16 @@ extension Engine {
     }
 }
 
-/// What was read, and what follows from it alone.
+/// The policy as read, and the values derived only from it.
 private struct FreshPolicy: Sendable {
     var load: LoadResult
     /// The host names that the rules mention.
     var names: Set<String>
-    /// A line each.
+    /// The changes, a line each.
     var changes: [String]
 }
 
-/// With the addresses that the host names have at the time.
+/// The policy compiled with the current addresses of its host names.
 private struct CompiledPolicy: Sendable {
     var policy: Policy
     var pending: PendingRules
@@ -199,7 +199,7 @@ struct ReloadRefusal: Error, CustomStringConvertible {
 }
 
 extension Rule {
-    /// The same but for where it stands.
+    /// Whether the rules are equal except for their location in the file.
     fileprivate func means(the other: Rule) -> Bool {
         var moved = other
         moved.location = location

@@ -18,7 +18,7 @@ import RpcbindClient
 import Sandbox
 import Warden
 
-/// Wires the shells to the Warden: takes their events to it, and does what it says. Belongs to one event loop.
+/// Connects the shells to the Warden: passes their events to it, and performs its actions. Belongs to one event loop.
 final class Engine {
     let loop: any EventLoop
     let configuration: String?
@@ -28,10 +28,10 @@ final class Engine {
     let processes: Processes
     var netfilter: NetfilterClient { processes.netfilter }
     private let belongings: Belongings
-    /// Processes that may not control this one.
+    /// Processes that may not use the control socket.
     private let refusedPeers: Set<Int32>
     private let listeners: Listeners
-    /// With `rpcbind.local-registration`.
+    /// Set with `rpcbind.local-registration`.
     private let owners: SocketOwners?
     private let audit: AuditLog
     private var watchdog = Watchdog()
@@ -42,30 +42,31 @@ final class Engine {
     private var metrics: MetricsServer?
     var hosts: HostNameBook?
     var rules: [Rule]
-    /// The host names that they mention.
+    /// The host names that the rules mention.
     var ruleNames: Set<String>
     var updates: PolicyUpdates
     private var tick: RepeatedTask?
     private var pending: [Action] = []
-    /// The memory of actions that were performed, for the next.
+    /// The array of the actions performed last; its memory is reused.
     private var spare: [Action] = []
-    /// Clients whose flows are cut once the commit under way is done, by service.
+    /// Clients by service; their flows are cut once the commit under way is done.
     private var cuts: [ServicePort: Set<AddressRange>] = [:]
-    /// What would wait for the kernel.
+    /// Actions that would wait for the kernel.
     private var postponed: [Action] = []
-    /// Those that wait for a long commit.
+    /// Promises that wait for a long commit to end.
     private var quiet: [EventLoopPromise<Void>] = []
     private var isRunning = false
     private var isReady = false
     private(set) var isStopped = false
     private var nextCount = Instant.zero
 
-    /// How often time is looked at; every deadline is late by this at the most.
+    /// Period of the timer; every deadline is late by this at the most.
     private static let tickPeriod: TimeAmount = .milliseconds(50)
-    /// A megabyte or two; a reload may revoke all grants.
+    /// A megabyte or two; larger arrays are not kept. A reload may revoke all grants.
     private static let actionsKeptMax = 8192
 
-    /// Names of /etc/hosts are known within it, so nobody is denied for want of them; a name server may take longer.
+    /// Names in /etc/hosts are resolved within this time, so no client is denied because of them; a name server
+    /// may take longer.
     private static let namesAwaitedMax: Duration = .milliseconds(200)
 
     init(
@@ -92,7 +93,7 @@ final class Engine {
         processes.whenLost { [unowned self] loss in processLost(loss) }
     }
 
-    /// Puts the guard in place, then answers at the sockets.
+    /// Installs the guard, then starts answering at the sockets.
     func start() throws -> EventLoopFuture<Void> {
         if owners != nil, Owners.isOwnUserShared {
             failed(
@@ -147,7 +148,7 @@ final class Engine {
         let now = HostClock.now()
         warden.wallClockRead(HostClock.wallClock(), at: now)
         if let contents = try tableContents() {
-            // The kernel remembers by itself.
+            // The table found has the remembered grants.
             warden.tableFound(contents, saved: savedGuard(memory: false), at: now)
         } else {
             warden.tableMissing(saved: savedGuard(memory: true), at: now)
@@ -157,7 +158,7 @@ final class Engine {
         guard warden.isGuarding else { throw ServeError.tableRefused(lastFailure ?? "no reason given") }
     }
 
-    /// What the kernel said of the last transaction that it refused.
+    /// The message of the last transaction that the kernel refused.
     private var lastFailure: String?
 
     private func startTicking() {
@@ -177,7 +178,7 @@ final class Engine {
         reportReadiness()
     }
 
-    /// The guard as an earlier run saved it.
+    /// The guard that an earlier run saved.
     private func savedGuard(memory: Bool) -> SavedGuard? {
         do {
             return try belongings.state?.file.read(memory: memory)?.found(at: .here())
@@ -195,19 +196,19 @@ final class Engine {
         }
     }
 
-    /// The last time that the guard is saved, for a daemon that ends.
+    /// Saves the guard for the last time, before the daemon ends.
     func saveGuard() -> EventLoopFuture<Void> {
         let now = HostClock.now()
         return keeper?.close(at: now, mark: warden.savingMark, snapshot: warden.guardToSave(at: now))
             ?? loop.makeSucceededVoidFuture()
     }
 
-    /// Reads what the kernel announced. The tick is short enough: a flushed table is to be back within a second (HANDBOOK,
-    /// invariant 7).
+    /// Reads the kernel's announcements. The tick is short enough: a flushed table must be restored within a
+    /// second (HANDBOOK, invariant 7).
     func readKernelEvents() {
         guard !netfilter.isBusy, let events = netfilter.readEvents() else { return }
         if let reading = events.reading { updates.reading = reading }
-        // A packet may bring back an element in the very moment that it is revoked.
+        // A packet may bring back an element at the very moment of its revocation.
         if let failure = events.unsettled { failed("a revoked grant came back, and stays: \(failure.message)") }
         if !events.changes.isEmpty { handle { $0.tableChanged(events.changes, at: $1, into: &$2) } }
         countDrops()
@@ -218,7 +219,8 @@ final class Engine {
         }
     }
 
-    /// Without one of the others nothing can be opened, or rpcbind not be asked; the service manager starts all anew.
+    /// Without the other processes nothing can be opened, and rpcbind can't be asked; the service manager restarts
+    /// everything.
     private func processLost(_ loss: String) {
         failed(loss)
         kill(getpid(), SIGTERM)
@@ -249,7 +251,7 @@ final class Engine {
         hosts?.isComplete != false && updates.isSettled || HostClock.now() >= startedAt + Self.namesAwaitedMax
     }
 
-    /// Feeds one event to the Warden, and does all that follows.
+    /// Feeds one event to the Warden, and performs all resulting actions.
     func handle(_ event: (inout Warden, Instant, inout [Action]) -> Void) {
         event(&warden, HostClock.now(), &pending)
         guard !isRunning else { return }
@@ -259,7 +261,7 @@ final class Engine {
         swap(&actions, &spare)
         while !pending.isEmpty {
             swap(&actions, &pending)
-            // In place: an iterator would hand out a copy of each.
+            // Performed in place: an iterator would copy each action.
             actions.withUnsafeBufferPointer { for index in $0.indices { perform($0[index]) } }
             actions.removeAll(keepingCapacity: true)
         }
@@ -291,7 +293,8 @@ final class Engine {
     }
 
     private func committed(_ failure: CommitFailure?) {
-        // It is tried several times a second, for hours if need be: the same is told once.
+        // A refused transaction is retried several times a second, for hours if need be; the same message is
+        // written once.
         if let failure, failure.message != lastFailure {
             failed("the kernel refused a transaction: \(failure.message)")
         }
@@ -317,7 +320,7 @@ final class Engine {
         }
     }
 
-    /// When nothing that takes the kernel long is under way.
+    /// Completes when no long kernel transaction is under way.
     func awaitLongCommit() -> EventLoopFuture<Void> {
         guard netfilter.isBusy else { return loop.makeSucceededVoidFuture() }
         let promise = loop.makePromise(of: Void.self)
@@ -334,7 +337,7 @@ final class Engine {
         }
     }
 
-    /// The uid of who sent from there to us, on this host; `nil` where that can't be told.
+    /// The uid of the sender of a message from this host; `nil` if it can't be determined.
     private func owner(of peer: Peer) -> UInt32? {
         do {
             let source = UniversalAddress(host: peer.address, port: peer.port)
@@ -350,14 +353,14 @@ final class Engine {
             let found = try netfilter.lifetimes(of: keys)
             handle { $0.grantsInspected(keys, found, at: $1, into: &$2) }
         } catch {
-            // They stay in the ledger, and are asked for again.
+            // The grants stay in the ledger, and are asked for again.
             failed("\(error)")
             let later = Dictionary(keys.map { ($0, Duration.seconds(1)) }) { first, _ in first }
             handle { $0.grantsInspected(keys, later, at: $1, into: &$2) }
         }
     }
 
-    /// The kernel looks through all its flows for each look, so those who lose the same port share one.
+    /// The kernel searches all its flows for each request, so clients that lose the same port share one.
     private func cutFlows() {
         let due = cuts
         cuts = [:]
@@ -370,7 +373,7 @@ final class Engine {
         }
     }
 
-    /// Of what the Warden tells, it has kept count already.
+    /// The Warden has already counted the events that it reports.
     func record(_ event: AuditEvent) {
         warden.noteEvent(event.kind)
         write(event)
@@ -382,7 +385,7 @@ final class Engine {
         audit.write(event, at: HostClock.wallClock())
     }
 
-    /// Something of ours went wrong; the operator reads it on stderr, beside the audit log.
+    /// Reports an error of the daemon itself: the operator reads it on stderr, beside the audit log.
     func failed(_ detail: String) {
         writeError("rpcwarden: \(detail)")
     }
@@ -392,10 +395,10 @@ final class Engine {
     static let guardStays = "guard and grants stay in the kernel"
     static let nothingGuarded = "nothing is guarded any more"
 
-    /// Takes the guard away, on purpose.
+    /// Removes the guard on purpose.
     func open() -> CommitFailure? { netfilter.commit(warden.opening) }
 
-    /// Ends the process alone: what the kernel holds stays. Idempotent.
+    /// Ends only the process: the kernel keeps the guard. Idempotent.
     func stop(_ detail: String = Engine.guardStays) {
         guard !isStopped else { return }
         isStopped = true
@@ -416,20 +419,21 @@ final class Engine {
         netfilter.close()
     }
 
-    /// SIGHUP or `reload`: the log file is opened anew, configuration and policy are read.
-    /// - Returns: what changed, a line each, or a ``ReloadRefusal``.
+    /// SIGHUP or `reload`: reopens the log file, and reads configuration and policy.
+    /// - Returns: the changes, a line each, or a ``ReloadRefusal``.
     @discardableResult
     func refresh() -> EventLoopFuture<[String]> {
         audit.reopen()
         return reload()
     }
 
-    /// Events that the log did not take, beside those that a rate limit swallowed.
+    /// Events that the log lost, in addition to those that a rate limit suppressed.
     var auditLost: Int { audit.lost }
 }
 
 extension Transaction {
-    /// Nobody shall wait for so many ranges, but where the table itself is made: without it nothing can go on.
+    /// Whether the transaction has so many ranges that calls must not wait for it. A transaction that makes the
+    /// table is always waited for: without the table nothing can go on.
     fileprivate var takesLong: Bool {
         var ranges = 0
         for operation in operations {
@@ -445,7 +449,7 @@ extension Transaction {
         return ranges > Self.rangesMax
     }
 
-    /// Some milliseconds' worth.
+    /// Ranges that take the kernel some milliseconds.
     private static let rangesMax = 256
 }
 

@@ -8,7 +8,7 @@ import PolicyFile
 import Portmapper
 import Warden
 
-/// Why the policy decides as it does about one client; decided by the daemon's own code.
+/// The reason for the policy's decision about one client; the daemon's own code decides.
 public struct Explanation {
     public struct Verdict: Hashable, Sendable {
         public var isPermitted: Bool
@@ -21,7 +21,7 @@ public struct Explanation {
     private let client: IPAddress
     private let unresolved: [String]
 
-    /// Resolves the policy's host names, which may take a while.
+    /// Resolves the policy's host names, which may take some time.
     public init(of load: LoadResult, client: IPAddress) {
         var addresses: [String: [IPAddress]] = [:]
         var unresolved: [String] = []
@@ -39,7 +39,7 @@ public struct Explanation {
         self.unresolved = unresolved
     }
 
-    /// May the client look up the program, and reach its service over that transport?
+    /// Whether the client may look up the program, and reach its service over that transport.
     public func lookup(_ program: Program, over transport: Transport) -> Verdict {
         let mapping = Mapping(
             program: program, version: 0, protocolNumber: UInt32(transport.rawValue), port: 0)
@@ -54,7 +54,7 @@ public struct Explanation {
         }
     }
 
-    /// May the client list the registrations?
+    /// Whether the client may list the registrations.
     public func listing() -> Verdict {
         switch warden.decide(.dump(.v4), from: peer) {
         case .success(let permission):
@@ -65,7 +65,7 @@ public struct Explanation {
     }
 
     private var peer: Peer {
-        // No client has it: one that asks its own address would be on this host.
+        // An address that no client has: a client that asks its own address would be on this host.
         let asked: IPAddress = client.isIPv4 ? .v4(0) : .v6(0)
         return Peer(
             address: client, port: 1023, transport: .tcp, asked: UniversalAddress(host: asked, port: 111), channel: 0)
@@ -93,7 +93,7 @@ public struct Explanation {
         }
     }
 
-    /// What a rule would have to say for the call to be permitted.
+    /// The rule that is missing for the call to be permitted.
     private func missing(_ program: Program?, _ transport: Transport, _ reason: DenialReason) -> String {
         let rules = policy.rules(naming: client).map { "  \(policy.rules[$0].label)" }.joined(separator: "\n")
         switch reason {

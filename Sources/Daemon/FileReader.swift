@@ -7,11 +7,11 @@ import Sandbox
 import Synchronization
 import System
 
-/// Reads configuration and policy for the netfilter process, which serves meanwhile, on a thread of its own.
+/// Reads configuration and policy for the netfilter process on a separate thread, while the process serves.
 ///
-/// The thread is made once: later the process may make none.
+/// The thread is made at the start, since the process can't make threads later.
 final class FileReader: Sendable {
-    /// What the files say, and what may be done by them.
+    /// The result of a reading, and the ceiling that follows from the files.
     struct Result: Sendable {
         var reading: FileReading
         /// `nil`: the files were refused.
@@ -19,7 +19,7 @@ final class FileReader: Sendable {
     }
 
     private struct State {
-        /// What is in force, for whoever asks for a reading.
+        /// The settings in force when the reading was requested.
         var settings: Settings?
         var result: Result?
     }
@@ -27,10 +27,10 @@ final class FileReader: Sendable {
     private let configuration: String?
     private let features: KernelFeatures
     private let state = Mutex(State())
-    /// A byte is a request.
+    /// Each byte is a request.
     private let requests: Pipe
 
-    /// - Parameter restrict: what the thread gives up before it reads anything. An error of it ends the start.
+    /// - Parameter restrict: gives up rights of the thread before it reads anything. Its error ends the start.
     init(
         configuration: String?, _ features: KernelFeatures, restrict: @escaping @Sendable () throws -> Void
     ) throws {
@@ -50,16 +50,16 @@ final class FileReader: Sendable {
         if let error = failure.withLock({ $0 }) { throw error }
     }
 
-    /// Asks for a reading; ``takeResult()`` tells of its end. One that is asked for meanwhile follows.
+    /// Requests a reading; ``takeResult()`` returns its result. A request during a reading starts another one after it.
     func request(inForce settings: Settings) {
         state.withLock { $0.settings = settings }
         _ = write(requests.writeEnd, [UInt8](repeating: 0, count: 1), 1)
     }
 
-    /// `nil`: it is not at its end.
+    /// `nil`: the reading has not ended.
     func takeResult() -> Result? { state.withLock { $0.result.take() } }
 
-    /// The thread ends once it has read what was asked for.
+    /// The thread ends after the requested reading.
     func close() { Glibc.close(requests.writeEnd) }
 
     private func serve() {

@@ -2,7 +2,7 @@ import Glibc
 import System
 import Warden
 
-/// Why the file of the saved guard can't be read or written.
+/// An error reading or writing the file of the saved guard.
 struct GuardFileError: Error, CustomStringConvertible {
     var doing: String
     var path: String
@@ -11,14 +11,14 @@ struct GuardFileError: Error, CustomStringConvertible {
     var description: String { "\(doing) \(path): \(Errno(errno))" }
 }
 
-/// The file that holds the saved guard; it is replaced whole, or stays as it was.
+/// The file that holds the saved guard; it is replaced as a whole, or stays as it was.
 struct GuardFile: Sendable {
     var folder: String
 
     var path: String { "\(folder)/guard" }
     private var temporaryPath: String { "\(folder)/guard.new" }
 
-    /// Why there is no saved guard to be had.
+    /// Why the saved guard can't be read.
     enum Unreadable: Error, CustomStringConvertible {
         case file(GuardFileError)
         case text(path: String, SavedGuardText.Fault)
@@ -31,7 +31,7 @@ struct GuardFile: Sendable {
         }
     }
 
-    /// - Returns: `nil` if there is none yet.
+    /// - Returns: `nil` if there is no saved guard yet.
     func read(memory: Bool = true) throws(Unreadable) -> SavedGuard? {
         let bytes: [UInt8]?
         do {
@@ -48,7 +48,7 @@ struct GuardFile: Sendable {
     }
 
     private func contents() throws(GuardFileError) -> [UInt8]? {
-        // Nothing here may make a boot wait: no pipe, and no link to somewhere else.
+        // Nothing here may block a boot: pipes and symbolic links are refused.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
         guard descriptor >= 0 else {
             if errno == ENOENT { return nil }
@@ -62,7 +62,7 @@ struct GuardFile: Sendable {
         }
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 1 << 16)
-        // One byte more tells that there are too many.
+        // One byte more than the limit shows that the file is too long.
         while bytes.count <= SavedGuardText.bytesMax {
             let count = Glibc.read(descriptor, &chunk, chunk.count)
             if count == 0 { break }
@@ -75,7 +75,7 @@ struct GuardFile: Sendable {
         return bytes
     }
 
-    /// Writes it beside, and puts it in its place once it is on the disk.
+    /// Writes a temporary file, and renames it once it is on the disk.
     func write(_ bytes: [UInt8]) throws(GuardFileError) {
         let flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW
         let descriptor = open(temporaryPath, flags, 0o600)
@@ -104,7 +104,7 @@ struct GuardFile: Sendable {
         }
     }
 
-    /// The new name, too, is to be there after a crash.
+    /// Syncs the folder, so that the new name survives a crash.
     private func syncFolder() throws(GuardFileError) {
         let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { throw failure("opening", folder) }

@@ -3,23 +3,25 @@ import NIOCore
 import NIOPosix
 import Warden
 
-/// Keeps the saved guard up to date: some time after a change, on a thread of its own, so that no disk holds up a call.
+/// Keeps the saved guard up to date: some time after a change, on a separate thread, so that a slow disk delays no
+/// call.
 ///
 /// ```
 /// saved ──change──▶ due ──settled, and some time since the last──▶ writing ──▶ saved, or due again
 /// ```
 final class GuardKeeper {
-    /// What belongs together changes within it.
+    /// Changes within this time are saved together.
     static let settlingTime: Duration = .seconds(1)
     static let pauseMin: Duration = .seconds(5)
-    /// A slow disk, or a long file, is written to for one part in so many of the time.
+    /// The pause after a writing is this many times its duration, for slow disks and long files.
     static let pausePerWriting = 100
-    /// Grants that live on are remembered from the last writing on.
+    /// After this time the guard is saved again even without a change, so that grants that live on are remembered
+    /// from then on.
     static let ageMax: Duration = .seconds(43_200)
-    /// For the last writing, at the end.
+    /// Time limit of the last writing, when the daemon ends.
     static let lastWritingMax: TimeAmount = .seconds(2)
 
-    /// Writes, and tells why it couldn't.
+    /// Writes the snapshot; returns the error, if any.
     typealias Writing = @Sendable (GuardSnapshot) -> String?
 
     private let loop: any EventLoop
@@ -34,7 +36,7 @@ final class GuardKeeper {
     private var savedAt = Instant.zero
     private var hasComplained = false
 
-    /// - Parameter told: is told once of a disk that can't be written to, until it can.
+    /// - Parameter told: called once when the disk can't be written to, and again only after a writing succeeded.
     init(on loop: any EventLoop, write: @escaping Writing, told: @escaping (String) -> Void) {
         self.loop = loop
         self.write = write
@@ -66,8 +68,8 @@ final class GuardKeeper {
         save(snapshot, mark, at: now)
     }
 
-    /// What has changed since the last writing, if anything; the daemon ends then.
-    /// - Returns: when it is written, or was tried for long enough.
+    /// Writes the changes since the last writing, if any, before the daemon ends.
+    /// - Returns: completes when they are written, or after ``lastWritingMax``.
     func close(at now: Instant, mark: UInt64, snapshot: GuardSnapshot?) -> EventLoopFuture<Void> {
         guard let snapshot, mark != savedMark || isWriting else { return loop.makeSucceededVoidFuture() }
         let promise = loop.makePromise(of: Void.self)
@@ -77,7 +79,7 @@ final class GuardKeeper {
             isOver.value = true
             promise.succeed()
         }
-        // Behind the one that is under way, for there is one thread.
+        // Queued behind the writing under way, since there is one thread.
         save(snapshot, mark, at: now).whenComplete { _ in end() }
         loop.scheduleTask(in: Self.lastWritingMax) { end() }
         return promise.futureResult

@@ -6,20 +6,20 @@ import PolicyFile
 import Privilege
 import Warden
 
-/// How `guard load` ended.
+/// The result of `guard load`.
 public struct GuardLoading: Sendable {
-    /// What was done, a line each.
+    /// The steps that were done, a line each.
     public var lines: [String] = []
-    /// What was wrong, though the rest was done.
+    /// Errors that did not stop the other steps.
     public var complaints: [String] = []
 }
 
-/// Puts the last guard into the kernel, without a daemon: what the early unit of a boot runs.
+/// Puts the saved guard into the kernel, without a daemon; run by the early unit at boot.
 ///
-/// Nothing is opened, for policy isn't asked: clients wait until the daemon has adopted the guard.
+/// Nothing is opened, since policy isn't evaluated: clients wait until the daemon has adopted the guard.
 ///
 /// - Parameter configuration: `nil`: the default path, which may be missing.
-/// - Throws: ``ServeError/tableRefused(_:)`` if the kernel doesn't take it.
+/// - Throws: ``ServeError/tableRefused(_:)`` if the kernel refuses the table.
 public func loadGuard(configuration: String?) throws -> GuardLoading {
     var loading = GuardLoading()
     let saved = loading.read(StateFolder().file)
@@ -75,7 +75,7 @@ extension GuardLoading {
         }
     }
 
-    /// The policy isn't read: with a mistake in it, too, the guard is loaded.
+    /// The policy isn't read, so the guard is loaded even if the policy has an error.
     fileprivate mutating func settings(_ configuration: String?, _ saved: SavedGuard?) -> Settings {
         let load = PolicyLoader().loadSettings(configurationPath: configuration)
         guard load.hasErrors else { return load.settings }
@@ -87,7 +87,7 @@ extension GuardLoading {
 }
 
 extension Settings {
-    /// Nobody listens to what is dropped yet, and the kernel may lack NFLOG; the daemon adds the rules.
+    /// No process reads the log group yet, and the kernel may lack NFLOG; the daemon adds the log rules.
     fileprivate var fittedToLoading: Settings {
         fitted(to: KernelFeatures(ownsTables: NetfilterTable.supportsOwnedTables(), logsDrops: false))
     }

@@ -3,7 +3,7 @@ import Glibc
 
 /// The host's clocks.
 enum HostClock {
-    /// The clock that the kernel's set time-outs run by: it stands still while the host is suspended.
+    /// The clock that the kernel's set timeouts use: it stops while the host is suspended.
     static func now() -> Instant {
         let time = read(CLOCK_MONOTONIC)
         return Instant(nanoseconds: Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec))

@@ -4,48 +4,48 @@ import HostNames
 import NIOCore
 import Policy
 
-/// What the host names of the policy resolve to, kept fresh.
+/// The addresses of the policy's host names, resolved again as they expire.
 ///
-/// A name takes half a minute where no name server answers, so several are asked for at once; names that were not resolved
-/// the last time leave some places to the others.
+/// Resolving a name takes half a minute if no name server answers, so several names are resolved at once; names
+/// whose last attempt failed leave some places to the others.
 final class HostNameBook {
     /// Asks the connector. Both futures complete on the book's event loop.
     struct Resolver {
-        /// Fails with whatever is to be told.
+        /// Fails with the error to report.
         var addresses: (_ name: String) -> EventLoopFuture<[IPAddress]>
         var lifetime: (_ name: String) -> EventLoopFuture<Duration>
     }
 
-    /// Names that are asked for at once; the others wait.
+    /// Names resolved at once; the others wait.
     static let questionsMax = 32
-    /// Of these, places for names without an answer yet, or without one the last time: a dead server holds them long.
+    /// Of these, places for names that have no answer yet or failed the last time: a dead server holds them for long.
     static let doubtfulMax = 24
-    /// Names whose lifetime is asked for at once.
+    /// Requests for a name's lifetime under way at once.
     static let lifetimesMax = 4
-    /// A name that can't be resolved is asked for again after so long, then after twice as long, and so on.
+    /// The delay before a name that can't be resolved is tried again; it doubles with each failure.
     static let retryMin: Duration = .seconds(1)
 
     private(set) var addresses: [String: [IPAddress]] = [:]
-    /// When to ask next; `.zero`: there was no answer yet.
+    /// When to resolve each name next; `.zero`: there was no answer yet.
     private var due: [String: Instant] = [:]
     private var waiting: [String] = []
-    /// The same, to look one up.
+    /// The names in `waiting`, as a set for look-ups.
     private var queued: Set<String> = []
     private var asking: Set<String> = []
-    /// Names whose lifetime is unknown, and those whose lifetime is being asked for.
+    /// Names with unknown lifetime; `learning` has the names with a request for the lifetime under way.
     private var ageless: [String] = []
     private var learning: Set<String> = []
-    /// How often in a row a name could not be resolved.
+    /// Failed attempts in a row, by name.
     private var failures: [String: Int] = [:]
     private var rounds: [Int: Round] = [:]
     private var lastRound = 0
     private let loop: any EventLoop
     private let resolver: Resolver
     private var isClosed = false
-    /// A name resolves to something else, or can't be resolved any more.
+    /// Called when a name resolves to other addresses, or can't be resolved any more.
     private let changed: (_ failure: String?) -> Void
 
-    /// Names whose answers somebody waits for.
+    /// Names that a reload waits for.
     private struct Round {
         var waiting: Set<String>
         var promise: EventLoopPromise<Void>
@@ -76,16 +76,16 @@ final class HostNameBook {
         for name in names where due[name] == nil { due[name] = .zero }
     }
 
-    /// Resolves what has grown old.
+    /// Resolves the names with expired addresses again.
     func timeAdvanced(to now: Instant) {
         for (name, at) in due where at <= now { ask(name) }
         startNext()
     }
 
-    /// Every name has had an answer, if only that it can't be resolved.
+    /// Whether every name has had an answer, even if it couldn't be resolved.
     var isComplete: Bool { due.values.allSatisfy { $0 != .zero } }
 
-    /// Asks for all of these names; the future ends when each has its answer, or the time is over.
+    /// Resolves all of these names; the future completes when each has an answer, or after `limit`.
     func resolveAnew(_ names: Set<String>, within limit: TimeAmount) -> EventLoopFuture<Void> {
         let names = names.filter { due[$0] != nil }
         guard !names.isEmpty else { return loop.makeSucceededVoidFuture() }
@@ -100,7 +100,7 @@ final class HostNameBook {
         return promise.futureResult
     }
 
-    /// What is to be told of these names: those without addresses, and those whose addresses are old ones. A line each.
+    /// Problems of these names to report, a line each: names without addresses, and names with outdated addresses.
     func shortcomings(of names: Set<String>) -> [String] {
         let isOpen = { (name: String) in
             self.asking.contains(name) || self.queued.contains(name) || self.failures[name] != nil
@@ -124,7 +124,7 @@ final class HostNameBook {
 
     // MARK: Asking
 
-    /// What is being asked for isn't asked for twice.
+    /// A name that is being resolved or queued isn't queued again.
     private func ask(_ name: String) {
         guard !asking.contains(name), queued.insert(name).inserted else { return }
         waiting.append(name)
@@ -150,7 +150,7 @@ final class HostNameBook {
         resolver.addresses(name).whenComplete { this.value.found(name, $0) }
     }
 
-    /// The TTL is asked for behind the answer's back: a DNS server may take long to say that it knows none.
+    /// The TTL is requested after the answer is used: a DNS server may take long to reply that it knows none.
     private func learnLifetime(of name: String) {
         learning.insert(name)
         let this = NIOLoopBound(self, eventLoop: loop)
@@ -165,7 +165,7 @@ final class HostNameBook {
         startNext()
     }
 
-    /// A name that can't be resolved keeps the addresses that it had: a resolver's fault must not unmount anybody.
+    /// A name that can't be resolved keeps its earlier addresses: a resolver's failure must not cut off any client.
     private func found(_ name: String, _ finding: Result<[IPAddress], any Error>) {
         guard !isClosed else { return }
         asking.remove(name)
@@ -201,7 +201,7 @@ final class HostNameBook {
         return min(retryMin * (1 << doublings), HostNames.lifetimeUnknown)
     }
 
-    /// What is still answered counts for nothing.
+    /// Ends all rounds; later answers are ignored.
     func close() {
         isClosed = true
         for round in rounds.values { round.promise.succeed() }

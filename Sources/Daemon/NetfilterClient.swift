@@ -4,33 +4,34 @@ import ONCRPC
 import Privilege
 import Sandbox
 
-/// The firewall, as the network-facing process knows it: asks the netfilter process, and waits for the answer.
+/// The network-facing process's end of the channel to the netfilter process: sends a request, and waits for the reply.
 ///
-/// That it waits is on purpose: a port is told only after the kernel acknowledged it, and the kernel takes microseconds.
+/// It waits on purpose: a port is told to a client only after the kernel acknowledged the grant, and the kernel
+/// takes microseconds.
 final class NetfilterClient {
-    /// What was asked could not be done.
+    /// A request to the netfilter process that failed.
     struct Failure: Error, CustomStringConvertible {
         var description: String
     }
 
     private let channel: Channel
     let features: KernelFeatures
-    /// Why the netfilter process can't be asked any more. Without it nothing may go on.
+    /// Why the netfilter process can't be asked any more. Without it the daemon must stop.
     private(set) var loss: String?
     private var isClosed = false
-    /// The answer to ``begin(_:)`` has not come.
+    /// Whether the reply to ``begin(_:)`` is outstanding.
     private var isAwaited = false
     private var outcome: Outcome?
 
     /// The result of a commit that was begun.
     struct Outcome {
-        /// `nil` if the kernel has done all of it.
+        /// `nil` if the kernel has done the whole transaction.
         var failure: CommitFailure?
     }
-    /// Called once, at the first loss.
+    /// Called once, when the netfilter process is lost.
     var lost: () -> Void = {}
 
-    /// Waits for the netfilter process to be ready.
+    /// Waits until the netfilter process is ready.
     init(_ channel: Channel) throws {
         self.channel = channel
         let first: NetfilterReply
@@ -46,7 +47,7 @@ final class NetfilterClient {
         }
     }
 
-    /// - Returns: `nil` if the kernel has done all of it.
+    /// - Returns: `nil` if the kernel has done the whole transaction.
     func commit(_ transaction: Transaction) -> CommitFailure? {
         switch ask(.commit(transaction)) {
         case .committed(let failure): failure
@@ -59,7 +60,7 @@ final class NetfilterClient {
         return CommitFailure(errno: Self.brokenPipe, message: why.description)
     }
 
-    /// Has it do what takes long; ``takeOutcome()`` tells of the end. Whatever else is asked waits until then.
+    /// Starts a transaction that takes long; ``takeOutcome()`` returns its outcome. Other requests wait until then.
     func begin(_ transaction: Transaction) {
         guard loss == nil, !isClosed else {
             outcome = Outcome(failure: commit(transaction))
@@ -73,10 +74,10 @@ final class NetfilterClient {
         }
     }
 
-    /// What was begun has not ended, or nobody was told.
+    /// Whether a transaction that was begun has not ended, or its outcome was not taken yet.
     var isBusy: Bool { isAwaited || outcome != nil }
 
-    /// `nil`: it is not at its end.
+    /// `nil`: the transaction has not ended.
     func takeOutcome() -> Outcome? {
         if isAwaited, channel.isReadable { awaitOutcome() }
         defer { outcome = nil }
@@ -121,7 +122,7 @@ final class NetfilterClient {
         guard case .cut = reply else { throw failure(reply) }
     }
 
-    /// What the kernel announced, and how a reading of the files ended; `nil`: there was no answer.
+    /// The kernel's announcements, and the result of a reading of the files; `nil`: there was no reply.
     func readEvents() -> NetfilterEvents? {
         guard case .events(let events) = ask(.events) else { return nil }
         return events
@@ -133,19 +134,19 @@ final class NetfilterClient {
         return counts
     }
 
-    /// Has it read configuration and policy anew; ``readEvents()`` tells of the end.
+    /// Starts a reading of configuration and policy; ``readEvents()`` reports its end.
     func reload() throws(Failure) {
         let reply = ask(.reload)
         guard case .reloading = reply else { throw failure(reply) }
     }
 
-    /// Has it judge by what it read.
+    /// Puts the configuration and policy that the netfilter process read last into force there.
     func enforce() throws(Failure) {
         let reply = ask(.enforce)
         guard case .enforced = reply else { throw failure(reply) }
     }
 
-    /// The netfilter process ends; nothing is asked any more.
+    /// Ends the netfilter process; no more requests are sent.
     func close() {
         isClosed = true
         channel.close()

@@ -8,10 +8,11 @@ import PolicyFile
 import Privilege
 import Sandbox
 
-/// The process that alone may change the firewall: does what the network-facing one asks, within the ``Ceiling``.
+/// The only process that may change the firewall: performs the requests of the network-facing process, within the
+/// ``Ceiling``.
 ///
-/// It has no socket but netlink's, and no capability but CAP_NET_ADMIN; it never sees a stranger's byte. One thread serves;
-/// another reads files, so that nobody waits for it.
+/// It has only netlink sockets, no capability but CAP_NET_ADMIN, and never handles a byte from a stranger. One
+/// thread serves; another reads files, so that requests don't wait for it.
 final class NetfilterProcess {
     private let channel: Channel
     private var settings: Settings
@@ -22,29 +23,30 @@ final class NetfilterProcess {
     private let features: KernelFeatures
     private var ceiling: Ceiling
     private let reader: FileReader
-    /// What the last reading of the files found, until it is in force.
+    /// The result of the last reading of the files, until it is put into force.
     private var fresh: (settings: Settings, ceiling: Ceiling)?
-    /// The elements that an earlier run left have been read.
+    /// Whether the elements that an earlier run left have been read.
     private var hasInherited = false
-    /// Ports of the table that was found, which a table that is taken over guarded all the time.
+    /// Guarded ports of the table that was found; a table that is taken over guarded them all the time.
     private var guarded: Set<ServicePort> = []
 
-    /// For any one call: to make a table anew with a million grants takes the kernel some seconds.
+    /// Time limit for any one request: to make a table anew with a million grants takes the kernel some seconds.
     private static let replyWaitMax: Duration = .seconds(60)
 
-    /// Behind such messages there is much to give back.
+    /// After a message of this size the heap is trimmed.
     private static let largeMessageBytes = 1 << 20
 
-    /// Forks it off, before this process has any other thread.
+    /// Forks the netfilter process off, before this process has any other thread.
     ///
-    /// - Parameter user: whom it becomes; `nil`: it is the right one. It is the one that the other process becomes: so the
-    ///   kernel may end it with that one, and of files it reads no more than under the unit.
+    /// - Parameter user: the user that it becomes; `nil`: it runs as the right user already. The network-facing
+    ///   process becomes the same user: so the kernel may end this process with that one, and this process can
+    ///   read no more files than under the unit.
     static func start(
         _ load: LoadResult, configuration: String?, user: ServiceUser? = nil
     ) throws(SandboxError) -> ChildProcess<Channel> {
         let bytesMax = MessageLimits.messageBytesMax
         if let child = try Reexecution.child(messageBytesMax: bytesMax, waitMax: replyWaitMax) {
-            // Its name is now that of the link in /proc.
+            // After the execution the process's name is that of the link in /proc.
             try Privileges.rename("rpcwarden")
             return child
         }
@@ -77,7 +79,8 @@ final class NetfilterProcess {
         } catch Channel.Failure.ended {
             return 0
         } catch {
-            // Before the first reply the other process tells of it, later it has none to wait for.
+            // Before the first reply the other process reports this failure; later it waits for no reply that
+            // could carry it.
             tell(.failed("\(error)"), channel)
             return 1
         }
@@ -97,8 +100,8 @@ final class NetfilterProcess {
     }
 
     /// - Parameters:
-    ///   - restrictFiles: every socket is made: from here on it needs of files only to read.
-    ///   - restrictCalls: said by the thread that reads them.
+    ///   - restrictFiles: called once every socket is made: from here on the process only reads files.
+    ///   - restrictCalls: called by the thread that reads the files.
     init(
         _ load: LoadResult, configuration: String?, _ channel: Channel, restrictFiles: () throws -> Void = {},
         restrictCalls: @escaping @Sendable () throws -> Void = {}
@@ -120,7 +123,7 @@ final class NetfilterProcess {
 
     deinit { reader.close() }
 
-    /// Without NFLOG the guard works, but expired grants don't come back and probes aren't seen.
+    /// Without NFLOG the guard works, but expired grants aren't revived and probes aren't seen.
     private static func dropLog(_ settings: Settings.Firewall) -> DropLog? {
         guard settings.logGroup != 0, settings.management == .guardPorts else { return nil }
         do {
@@ -131,7 +134,7 @@ final class NetfilterProcess {
         }
     }
 
-    /// Until the other process is gone.
+    /// Serves until the other process is gone.
     func serve() throws {
         try channel.send(NetfilterReply.ready(features).encoded)
         while true { try answerNext() }
@@ -181,18 +184,18 @@ final class NetfilterProcess {
         }
     }
 
-    /// Flows to ports that are newly guarded began without us, whatever mark they have.
+    /// Flows to newly guarded ports began without a grant, whatever mark they have.
     private func cutUnmarkable(_ transaction: Transaction) {
         do throws(NetfilterError) {
             let newly = transaction.newlyGuarded(in: settings.tableShape, inherited: guarded)
             try table.cutFlows(flows, to: newly, unless: transaction)
         } catch {
-            // The guard is in force; what it doesn't stop are flows that others marked.
+            // The guard is in force; it only fails to stop flows that other software marked.
             writeError("rpcwarden: flows that began before their ports were guarded were not cut: \(error)")
         }
     }
 
-    /// Grants that expired are still counted: where that makes the difference, the kernel is asked.
+    /// The ledger still counts expired grants: if the ceiling is exceeded because of them, the kernel is asked.
     private func judge(_ transaction: Transaction) throws(CommitFailure) -> OutsideElements {
         do throws(CommitFailure) {
             return try ceiling.judge(transaction)
@@ -209,7 +212,7 @@ final class NetfilterProcess {
         }
     }
 
-    /// Also told here: the one that asked may not be itself any more.
+    /// Written to stderr here too: the requesting process may be compromised.
     private func refused(_ why: String) -> String {
         writeError("rpcwarden: \(why)")
         return why
@@ -223,7 +226,7 @@ final class NetfilterProcess {
             reading: result?.reading)
     }
 
-    /// Nobody else changes a table that is ours alone.
+    /// Announcements are turned off for a table that this process owns, since no other process can change it.
     private func followChanges() throws(NetfilterError) { try monitor.follow(!settings.tableShape.isOwned) }
 
     private func contents() throws(NetfilterError) -> TableContents? {
@@ -237,7 +240,7 @@ final class NetfilterProcess {
         return contents
     }
 
-    /// Nobody's word but the files' raises the ceiling.
+    /// Only the files can raise the ceiling.
     private func enforce() throws(NetfilterError) -> NetfilterReply {
         guard let fresh else { return .failed("nothing was read anew") }
         self.fresh = nil
@@ -249,7 +252,7 @@ final class NetfilterProcess {
     }
 }
 
-/// Another rpcwarden that was killed, perhaps: what it held is freed a moment later.
+/// Waits for resources of another rpcwarden, perhaps one just killed: the kernel frees them a moment later.
 private enum Predecessor {
     private static let attemptsMax = 100
     private static let pauseMicroseconds: UInt32 = 10_000
@@ -263,7 +266,8 @@ private enum Predecessor {
         return try body()
     }
 
-    /// Or until it is clear that it won't: then the first transaction is refused, and says by whom.
+    /// Waits until the earlier owner is gone, or the attempts are used up: then the first transaction is refused,
+    /// with the owner's name.
     static func awaitEnd(of name: String, _ table: NetfilterTable) throws(NetfilterError) {
         for _ in 0..<attemptsMax {
             guard let owner = try table.owner(of: name), owner != table.portID else { return }
@@ -273,7 +277,7 @@ private enum Predecessor {
 }
 
 extension Transaction {
-    /// What nobody guarded a moment ago; nothing where the guard drops nothing.
+    /// The ports that the transaction guards and that were not guarded before; empty where the guard drops nothing.
     fileprivate func newlyGuarded(in current: TableShape, inherited: Set<ServicePort>) -> Set<ServicePort> {
         var shape = current
         var guarded: Set<ServicePort> = []

@@ -1,9 +1,10 @@
 import Glibc
 import System
 
-/// Tells the service manager how the daemon fares (sd_notify(3)); silent where nobody listens.
+/// Reports the daemon's state to the service manager (sd_notify(3)); does nothing without one.
 ///
-/// Its socket is made once, for later this process makes none; it stays open for as long as the process runs.
+/// The socket is made once at the start, since the process can't make sockets later; it stays open until the
+/// process ends.
 struct Notifier: Sendable {
     private let path: String?
     private let descriptor: Int32?
@@ -13,7 +14,7 @@ struct Notifier: Sendable {
         do { descriptor = path == nil ? nil : try UnixSocket.make(.datagram) } catch { descriptor = nil }
     }
 
-    /// It has no place in the file system.
+    /// Whether the socket's address is abstract, without a place in the file system.
     var isAbstract: Bool { path?.utf8.first == UInt8(ascii: "@") }
 
     func notify(_ state: String) {
@@ -21,7 +22,7 @@ struct Notifier: Sendable {
         do {
             try UnixSocket.send(Array(state.utf8), from: descriptor, to: path)
         } catch {
-            // Nobody listens.
+            // No process reads the socket.
         }
     }
 }

@@ -1,16 +1,16 @@
 import Configuration
 import Glibc
 
-/// The owners of registrations that are trusted, as rpcbind shows them.
+/// The trusted owners of registrations, as rpcbind shows them.
 public enum Owners {
-    /// The user that the unit and the package have for us.
+    /// The user that the unit and the package create for rpcwarden.
     private static let ownName = "rpcwarden"
-    /// Many run as nobody, and anybody's daemon may.
+    /// Users that many services share.
     private static let shared = ["nobody", "65534"]
 
-    /// rpcbind names root `superuser`, and anybody else by uid; names that this host lacks are passed over.
+    /// rpcbind shows root as `superuser`, and other owners by uid; names that this host lacks are ignored.
     ///
-    /// With `local-registration` ours are among them: what we register we register for root.
+    /// With `local-registration` rpcwarden's own user is among them: its registrations are made for root.
     public static func trusted(_ rpcbind: Settings.Rpcbind) -> Set<String> {
         let others = Set(rpcbind.owners.compactMap(shown))
         return rpcbind.permitsLocalRegistration ? others.union(own) : others
@@ -20,7 +20,7 @@ public enum Owners {
         Set(["\(geteuid())", ownName].compactMap(shown)).subtracting(shared.compactMap(shown))
     }
 
-    /// Others run as our user: nothing that we register counts as root's.
+    /// Whether rpcwarden runs as a shared user: then its registrations don't count as root's.
     static var isOwnUserShared: Bool { shared.compactMap(shown).contains("\(geteuid())") }
 
     private static func shown(_ name: String) -> String? {

@@ -2,20 +2,20 @@ import NIOCore
 import NIOPosix
 import Privilege
 
-/// What is to become of the policy: one update at a time, whose reading and compiling have a thread of their own.
+/// The queue of policy updates: one update at a time; reading and compiling run on a separate thread.
 ///
 /// ```
 /// settled ──reload─▶ reading ─▶ names asked, for a while ─▶ compiling, the netfilter process reads too ─▶ in force
 ///    │                  └─ refused
 ///    └──other addresses─▶ compiling ─▶ in force
 /// ```
-/// What is asked for meanwhile follows.
+/// Requests during an update are handled by the next one.
 struct PolicyUpdates {
-    /// Callers of reloads that have not begun.
+    /// Promises of reloads that have not begun.
     var asked: [EventLoopPromise<[String]>] = []
-    /// A host name has other addresses than the policy was compiled with.
+    /// Whether a host name has other addresses than the policy was compiled with.
     var areNamesStale = false
-    /// How the netfilter process's reading ended.
+    /// The result of the netfilter process's reading.
     var reading: FileReading?
     private(set) var isUnderWay = false
     private var waiting: [EventLoopPromise<[String]>] = []
@@ -25,10 +25,10 @@ struct PolicyUpdates {
 
     init(on loop: any EventLoop) { self.loop = loop }
 
-    /// Nothing is under way, and nothing is asked for.
+    /// Whether no update is under way or requested.
     var isSettled: Bool { !isUnderWay && asked.isEmpty && !areNamesStale }
 
-    /// - Returns: whether it is a reload.
+    /// - Returns: whether the update is a reload.
     mutating func begin() -> Bool {
         isUnderWay = true
         reading = nil
@@ -36,7 +36,7 @@ struct PolicyUpdates {
         return !waiting.isEmpty
     }
 
-    /// - Returns: who is to be told how it ended.
+    /// - Returns: the promises to complete with the result.
     mutating func end() -> [EventLoopPromise<[String]>] {
         defer { waiting = [] }
         isUnderWay = false
@@ -56,8 +56,8 @@ struct PolicyUpdates {
         return pool.runIfActive(eventLoop: loop, work)
     }
 
-    /// Whatever the thread is still doing ends with the process.
-    /// - Returns: who waits in vain.
+    /// Work that is still on the thread ends with the process.
+    /// - Returns: the promises to fail.
     mutating func close() -> [EventLoopPromise<[String]>] {
         defer { (waiting, asked) = ([], []) }
         if isStarted { pool.shutdownGracefully { _ in } }

@@ -1,9 +1,9 @@
-/// The other processes of the daemon, as the network-facing one knows them.
+/// The other processes of the daemon, as seen by the network-facing process.
 struct Processes {
     let connector: ConnectorClient
     let netfilter: NetfilterClient
 
-    /// Why one of them can't be asked any more.
+    /// Why one of the processes can't be asked any more.
     var loss: String? { netfilter.loss ?? connector.loss }
 
     func whenLost(_ tell: @escaping (_ loss: String) -> Void) {

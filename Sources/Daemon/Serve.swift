@@ -47,7 +47,7 @@ public enum ServeError: Error, CustomStringConvertible {
 ///
 /// - Parameter configuration: `nil`: the default path, which may be missing.
 public func serve(configuration: String?) throws {
-    // Before there is anything in memory, for the connector keeps what there is.
+    // The connector is forked before anything is in memory, since it inherits a copy.
     let user = ServiceUser.needed()
     let connector = Reexecution.isNeeded ? nil : try ConnectorProcess.start(user: user)
     let load = PolicyLoader().load(configurationPath: configuration)
@@ -58,11 +58,11 @@ public func serve(configuration: String?) throws {
         throw ServeError.configuration([])
     }
     try Memory.returnsLargeBlocks()
-    // What reading took, before there are two processes that have it.
+    // Returns the memory used for reading, before the fork duplicates it.
     Memory.trimHeap()
     let startup = Startup(settings: load.settings, user: user)
     let netfilter = try NetfilterProcess.start(load, configuration: configuration, user: user)
-    // It has executed the program anew otherwise.
+    // Otherwise `NetfilterProcess.start` has executed the program anew.
     guard let connector else { throw ServeError.processLost("the connector was not started") }
     tell()
     let signals = blockedSignals()
@@ -94,7 +94,7 @@ public func serve(configuration: String?) throws {
     if let loss { throw ServeError.processLost(loss) }
 }
 
-/// Sockets and folders, as who the daemon was started as; then it is no more than it needs to be.
+/// Opens sockets and folders with the rights at the start, then drops all rights that aren't needed.
 private func takePlaces(_ startup: Startup) throws -> Belongings {
     let state = startup.makeStateFolder()
     do {
@@ -115,10 +115,10 @@ private func listeningSockets(_ settings: Settings) throws -> [ListeningSocket] 
     }
 }
 
-/// Blocks the signals that we wait for, before any thread starts.
+/// Blocks the signals that the main thread waits for, before any thread starts.
 private func blockedSignals() -> sigset_t {
     signal(SIGPIPE, SIG_IGN)
-    // A limit on the log file's size is an error of its writer (EFBIG), not the daemon's end.
+    // A limit on the log file's size becomes a write error (EFBIG), and doesn't end the daemon.
     signal(SIGXFSZ, SIG_IGN)
     var set = sigset_t()
     sigemptyset(&set)
@@ -137,7 +137,7 @@ private func wait(for signals: sigset_t, onHangup: () -> Void) {
     }
 }
 
-/// Writes a line to stderr, without ever waiting for its reader.
+/// Writes a line to stderr without waiting for its reader.
 func writeError(_ line: String) {
     StandardError.write(line)
 }

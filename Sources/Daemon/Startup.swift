@@ -6,7 +6,7 @@ import PortmapServer
 import Sandbox
 import System
 
-/// A setting that can't be followed: what it says, why not, and what to do.
+/// A setting that can't be followed: its value, the error, and the remedy.
 public struct SettingFault: Error, Hashable, Sendable, CustomStringConvertible {
     public var setting: String
     public var value: String
@@ -18,34 +18,35 @@ public struct SettingFault: Error, Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// What the daemon has opened, or asked about, while it still might.
+/// Resources that the daemon opened, and facts that it queried, while it had the rights.
 struct Belongings {
     var listening: [ListeningSocket]
-    /// Where the guard is kept; `nil`: nowhere.
+    /// The folder for the saved guard; `nil`: the guard is not saved.
     var state: StateFolder?
     var audit: AuditDestination
     var control: ControlSocket
     var notifier: Notifier
-    /// Of registrations, as rpcbind shows them: who is who may be asked by a socket.
+    /// Trusted owners of registrations, as rpcbind shows them; looked up early, since user names may be resolved
+    /// over a socket.
     var trustedOwners: Set<String>
 }
 
-/// From the rights that the daemon is started with to those that it keeps.
+/// The way from the rights that the daemon is started with to those that it keeps.
 struct Startup {
     let settings: Settings
     /// The user that the process becomes if root started it; `nil` if it runs as the right user already.
     let user: ServiceUser?
 
-    /// As messages name whoever must be able to read and write.
+    /// The user that must be able to read and write, as named in messages.
     private var userName: String { user?.name ?? "uid \(geteuid())" }
-    /// As commands name it.
+    /// The same user, as written in commands.
     private var owner: String { user?.name ?? "\(geteuid())" }
 
     private static let logFolder = "/var/log/rpcwarden"
 
     // MARK: With all rights
 
-    /// The folder of the control socket; only its last part is ours to make.
+    /// Makes the folder of the control socket; only the last component of its path is made.
     func makeRunDirectory() throws(SettingFault) {
         let directory = folder(of: settings.controlPath)
         let isMade = mkdir(directory, 0o755) == 0
@@ -54,13 +55,14 @@ struct Startup {
                 setting: "control", value: settings.controlPath, code: errno,
                 remedy: "make its folder, or name another place")
         }
-        // The default one is ours whoever made it, as an earlier version did; others may be somebody else's.
+        // The default folder is rpcwarden's even if an earlier version made it; other existing folders may belong
+        // to other software.
         guard let user, isMade || directory == folder(of: Settings().controlPath) else { return }
-        // Where it can't be done, and makes a difference, `checkRunDirectory` tells of it.
+        // If this fails and matters, `checkRunDirectory` reports it.
         _ = chown(directory, user.id, user.group)
     }
 
-    /// Where the guard is kept; without the folder the daemon runs all the same.
+    /// Makes the folder for the saved guard; without it the daemon runs all the same.
     func makeStateFolder() -> StateFolder? {
         let state = StateFolder(isOfUser: user != nil)
         do {
@@ -73,12 +75,12 @@ struct Startup {
         }
     }
 
-    // MARK: As the one that strangers talk to
+    // MARK: As the user that serves strangers
 
-    /// Every socket below 1024 is bound: from here on this process has no capability at all, is not root's, and makes no
-    /// unix socket but those that it makes here.
+    /// Drops the rights once every socket below 1024 is bound: from here on this process has no capability,
+    /// doesn't run as root, and makes no unix sockets except those made here.
     ///
-    /// - Parameter state: the state folder; left out if it can't be reached as the one that the process has become.
+    /// - Parameter state: the state folder; not used if the new user can't reach it.
     func giveUpRights(_ listening: [ListeningSocket], _ state: StateFolder?) throws -> Belongings {
         if let user {
             do throws(SandboxError) { try Privileges.become(user) } catch { throw ServeError.user(error) }
@@ -89,7 +91,7 @@ struct Startup {
             listening: listening, state: reachable(state), audit: try auditDestination(),
             control: try ControlSocket(at: settings.controlPath), notifier: Notifier(),
             trustedOwners: Owners.trusted(settings.rpcbind))
-        // Where either is missing, the netfilter process says so.
+        // If either is missing, the netfilter process reports it.
         _ = try Privileges.onlyWriteFiles(
             beneath: Set(([settings.controlPath] + auditPaths).map(folder) + (belongings.state.map { [$0.path] } ?? []))
                 .sorted(),
@@ -98,7 +100,7 @@ struct Startup {
         return belongings
     }
 
-    /// A guard that can't be saved keeps nobody from being served.
+    /// If the guard can't be saved, clients are served all the same.
     func reachable(_ state: StateFolder?) -> StateFolder? {
         guard let state else { return nil }
         do {
@@ -116,14 +118,14 @@ struct Startup {
         throw SettingFault(setting: "control", value: settings.controlPath, code: errno, remedy: controlRemedy)
     }
 
-    /// Others' folders stay theirs: in /run and /var/log more than our own files lie.
+    /// Suggests a folder of rpcwarden's own, never a change to others: /run and /var/log hold files of other software.
     var controlRemedy: String {
         let path = Settings().controlPath
         return "\(userName) must be able to write to its folder; make one of its own: "
             + "install -d -o \(owner) \(folder(of: path)), and write control: \(path)"
     }
 
-    /// A file will be opened again, by this user: at each SIGHUP.
+    /// The file is opened here as the user that will reopen it at each SIGHUP.
     private func auditDestination() throws -> AuditDestination {
         do throws(AuditLogError) {
             return try AuditDestination(settings.audit)
@@ -150,7 +152,7 @@ struct Startup {
         }
     }
 
-    /// What a `reload` will not be able to read, as this user.
+    /// A warning if a file that `reload` needs can't be read by this user.
     func unreadable(_ files: [String]) -> String? {
         guard user != nil, let file = files.first(where: { access($0, R_OK) != 0 }) else { return nil }
         let code = errno
@@ -158,7 +160,7 @@ struct Startup {
             + " become: `reload` will be refused; chgrp \(userName) the file and its folder, and let the group read them"
     }
 
-    /// Where the audit log's file is named, and where a symbolic link in its path leads to.
+    /// The path of the audit log's file as named, and its real path if it has a symbolic link.
     private var auditPaths: [String] {
         guard settings.audit.destination == .file, let path = settings.audit.file else { return [] }
         guard let target = realpath(path, nil) else { return [path] }

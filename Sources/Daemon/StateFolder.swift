@@ -1,41 +1,42 @@
 import Glibc
 import Warden
 
-/// Where the guard is kept from one boot to the next: STATE_DIRECTORY, as systemd sets it.
+/// The folder that keeps the guard from one boot to the next: STATE_DIRECTORY, as systemd sets it.
 struct StateFolder: Sendable {
     static let path = "/var/lib/rpcwarden"
-    /// The unit's StateDirectory: the folder above it holds setup's record, which is root's alone.
+    /// The unit's StateDirectory: the folder above it holds setup's record, which only root may change.
     static let unitPath = "/var/lib/rpcwarden/daemon"
 
     var path: String
     var file: GuardFile { GuardFile(folder: path) }
 
-    /// The folder, whether or not it is there.
+    /// The path of the folder, whether or not it exists.
     ///
-    /// - Parameter isOfUser: the daemon becomes another user, whose own the folder has to be: the one above it is root's.
+    /// - Parameter isOfUser: the daemon becomes another user, which must own the folder: the one above it is root's.
     init(
         isOfUser: Bool = false, environment: (String) -> String? = { name in getenv(name).map { String(cString: $0) } }
     ) {
-        // There may be several, with colons between them.
+        // systemd separates several paths with colons.
         let named = environment("STATE_DIRECTORY")?.split(separator: ":").first.map(String.init)
         if let named, named.hasPrefix("/") {
-            // That one stays root's, for setup's record.
+            // That folder stays root's, for setup's record.
             path = Self.isSame(named, Self.path) ? Self.unitPath : named
         } else {
             path = isOfUser || Self.isFolder(Self.unitPath) ? Self.unitPath : Self.path
         }
     }
 
-    /// Only its last part is ours to make, or of our own place both.
+    /// Makes the last component of the path; of rpcwarden's own folder also the one above.
     func make() throws(GuardFileError) {
         if path == Self.unitPath { _ = Self.make(Self.path, mode: 0o755) }
-        // Setup's record and the unit's folder are to be found in the one above; what we write is for us alone.
+        // Setup's record and the unit's folder must be reachable in the folder above; the saved guard is only for
+        // rpcwarden's user.
         guard Self.make(path, mode: path == Self.unitPath ? 0o700 : 0o755) else {
             throw GuardFileError(doing: "making", path: path, errno: errno)
         }
     }
 
-    /// - Throws: if the user that this process is doesn't get as far as the folder.
+    /// - Throws: if the user of this process can't reach the folder.
     func reach() throws(GuardFileError) {
         var status = stat()
         guard stat(path, &status) == 0 else { throw GuardFileError(doing: "reaching", path: path, errno: errno) }
@@ -44,13 +45,13 @@ struct StateFolder: Sendable {
         }
     }
 
-    /// With this mode whatever the umask; one that is there stays as it is.
+    /// Makes the folder with this mode whatever the umask; an existing folder stays as it is.
     private static func make(_ folder: String, mode: mode_t) -> Bool {
         guard mkdir(folder, mode) == 0 else { return errno == EEXIST }
         return chmod(folder, mode) == 0
     }
 
-    /// By name, or by what is found there.
+    /// Whether both paths are equal, or lead to the same folder.
     private static func isSame(_ folder: String, _ other: String) -> Bool {
         let plain = folder.split(separator: "/").filter { $0 != "." }.joined(separator: "/")
         if "/" + plain == other { return true }
@@ -67,9 +68,10 @@ struct StateFolder: Sendable {
 }
 
 extension SavedGuard.Place {
-    /// This boot of this host, and the network namespace of this process; `nil` if the kernel doesn't tell.
+    /// The boot of this host, and the network namespace of this process; `nil` if the kernel doesn't show them.
     ///
-    /// Under the unit's `ProcSubset=pid` it doesn't: there systemd does, by the unit's `%b`.
+    /// Under the unit's `ProcSubset=pid` the kernel doesn't show the boot ID; there systemd passes it, by the
+    /// unit's `%b`.
     static func here(environment: (String) -> String? = { name in getenv(name).map { String(cString: $0) } }) -> Self? {
         guard let boot = environment("RPCWARDEN_BOOT_ID").map(hyphenated) ?? bootID() else { return nil }
         var status = stat()
@@ -87,7 +89,7 @@ extension SavedGuard.Place {
         return hyphenated(String(decoding: bytes[..<count], as: UTF8.self))
     }
 
-    /// systemd writes the same 32 digits without hyphens; what isn't 32 digits is no boot's.
+    /// The boot ID with hyphens: systemd writes the same 32 digits without them. `nil` if the text hasn't 32 digits.
     static func hyphenated(_ text: String) -> String? {
         let digits = Array(text.lowercased().utf8.filter { $0 != UInt8(ascii: "-") && $0 != UInt8(ascii: "\n") })
         let isDigit = { (byte: UInt8) in

@@ -16,7 +16,7 @@ public struct Prefix: Hashable, Sendable, Comparable, CustomStringConvertible {
         self.length = length
     }
 
-    /// The single address.
+    /// The prefix of a single address.
     public init(_ address: IPAddress) {
         self.address = address
         length = address.isIPv4 ? 32 : 128
@@ -39,7 +39,7 @@ public struct Prefix: Hashable, Sendable, Comparable, CustomStringConvertible {
     public var description: String { "\(address)/\(length)" }
 }
 
-/// All addresses from `first` to `last`, both of one family and both included.
+/// All addresses from `first` to `last`, inclusive; both are of one family.
 public struct AddressRange: Hashable, Sendable, Comparable, CustomStringConvertible {
     public let first: IPAddress
     public let last: IPAddress
@@ -65,7 +65,7 @@ public struct AddressRange: Hashable, Sendable, Comparable, CustomStringConverti
 }
 
 extension AddressRange {
-    /// Whether `later`, which starts no earlier, overlaps this range or follows it without a gap.
+    /// Whether `later`, which doesn't start before this range, overlaps it or follows it without a gap.
     fileprivate func reaches(_ later: AddressRange) -> Bool {
         guard let next = last.successor else { return later.first.isIPv4 == first.isIPv4 }
         return later.first.isIPv4 == first.isIPv4 && later.first <= next
@@ -73,7 +73,7 @@ extension AddressRange {
 }
 
 extension IPAddress {
-    /// The next address of the family; `nil` behind the last.
+    /// The next address of the family; `nil` after the last.
     var successor: IPAddress? {
         switch self {
         case .v4(let bits): bits == .max ? nil : .v4(bits + 1)
@@ -90,7 +90,7 @@ extension IPAddress {
 }
 
 extension [AddressRange] {
-    /// The same addresses as disjoint ranges, ascending; adjacent ones are merged.
+    /// The same addresses as disjoint ranges in ascending order; adjacent ranges are merged.
     public var union: [AddressRange] {
         var result: [AddressRange] = []
         for range in sorted() {
@@ -103,7 +103,7 @@ extension [AddressRange] {
         return result
     }
 
-    /// The addresses of these disjoint ranges that lie in none of the others: disjoint, in the order of these.
+    /// The addresses of these disjoint ranges without those of `others`: disjoint ranges, in the same order.
     public func subtracting(_ others: [AddressRange]) -> [AddressRange] {
         let others = others.union
         return flatMap { range in
@@ -121,7 +121,7 @@ extension [AddressRange] {
         }
     }
 
-    /// The range with this address, of ranges that are disjoint and ascend; a binary search.
+    /// The range that holds the address, by binary search; the ranges must be disjoint and ascending.
     public func range(holding address: IPAddress) -> AddressRange? {
         var (low, high) = (0, count)
         while low < high {

@@ -1,4 +1,4 @@
-/// Disjoint ranges, ascending.
+/// Disjoint ranges in ascending order.
 public struct AddressRanges: Hashable, Sendable {
     private let ranges: [AddressRange]
 
@@ -6,7 +6,7 @@ public struct AddressRanges: Hashable, Sendable {
         self.ranges = ranges
     }
 
-    /// The addresses of `range` that lie in none of these; `nil` if they are more than `limit`. A binary search.
+    /// The addresses of `range` outside all of these ranges; `nil` if there are more than `limit`. A binary search.
     public func uncovered(_ range: AddressRange, limit: Int) -> [IPAddress]? {
         var uncovered: [IPAddress] = []
         var next: IPAddress? = range.first

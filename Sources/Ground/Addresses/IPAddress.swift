@@ -1,4 +1,4 @@
-/// An IPv4 or IPv6 address, without zone; an IPv4-mapped IPv6 address is kept as IPv4.
+/// An IPv4 or IPv6 address, without zone; an IPv4-mapped IPv6 address is stored as IPv4.
 public enum IPAddress: TableKey, Sendable {
     case v4(UInt32)
     case v6(IPv6Bits)
@@ -13,7 +13,7 @@ public enum IPAddress: TableKey, Sendable {
         }
     }
 
-    /// The address whose 128 bits are `bits`; `::ffff:a.b.c.d` becomes the IPv4 address that it stands for.
+    /// The address with these 128 bits; `::ffff:a.b.c.d` becomes the IPv4 address `a.b.c.d`.
     public init(v6Bits bits: UInt128) {
         self = bits >> 32 == 0xffff ? .v4(UInt32(truncatingIfNeeded: bits)) : .v6(IPv6Bits(bits))
     }
@@ -52,7 +52,7 @@ public enum IPAddress: TableKey, Sendable {
         }
     }
 
-    /// Multicast, or IPv4's limited broadcast; a subnet's broadcast address can't be told without its mask.
+    /// Multicast, or IPv4's limited broadcast; a subnet's broadcast address can't be recognized without the netmask.
     public var isMulticastOrBroadcast: Bool {
         switch self {
         case .v4(let bits): bits >> 28 == 0xe || bits == UInt32.max
@@ -68,7 +68,7 @@ public enum IPAddress: TableKey, Sendable {
         }
     }
 
-    /// The address in `bytes`, network byte order; `nil` unless there are 4 or 16.
+    /// The address in `bytes`, in network byte order; `nil` unless there are 4 or 16 bytes.
     @inlinable
     public init?(networkBytes bytes: some Collection<UInt8>) {
         switch bytes.count {
@@ -80,7 +80,7 @@ public enum IPAddress: TableKey, Sendable {
 }
 
 extension IPAddress {
-    /// In one pass and without memory: policies hold ten thousand of them.
+    /// Parses in one pass, without allocation: policies hold ten thousand addresses.
     static func dottedQuad(_ bytes: ArraySlice<UInt8>) -> UInt32? {
         var value: UInt32 = 0
         var octets = 0
@@ -95,7 +95,7 @@ extension IPAddress {
         return value
     }
 
-    /// A decimal number without sign or superfluous zeros, as `inet_pton` takes it.
+    /// A decimal number without sign or leading zeros, as `inet_pton` accepts it.
     public static func decimal(_ digits: ArraySlice<UInt8>, max: UInt32) -> UInt32? {
         guard (1...5).contains(digits.count), digits.count == 1 || digits.first != UInt8(ascii: "0") else { return nil }
         var value: UInt32 = 0
@@ -116,7 +116,7 @@ extension IPAddress {
             tail = [UInt16(quad >> 16), UInt16(truncatingIfNeeded: quad)]
             fields.removeLast()
         }
-        // "::" leaves an empty field; at either end it leaves two, and a single colon there is none of RFC 4291's forms.
+        // "::" leaves an empty field; at either end it leaves two, and a single colon there is invalid by RFC 4291.
         if fields[0].isEmpty {
             guard fields[1].isEmpty else { return nil }
             fields.removeFirst()
@@ -161,7 +161,7 @@ extension IPAddress {
 }
 
 extension IPAddress: CustomStringConvertible {
-    /// Dotted quad, or the text of RFC 5952.
+    /// Dotted quad, or the canonical text of RFC 5952.
     public var description: String {
         switch self {
         case .v4(let bits): "\(bits >> 24).\(bits >> 16 & 255).\(bits >> 8 & 255).\(bits & 255)"
@@ -189,7 +189,7 @@ extension IPAddress: CustomStringConvertible {
 }
 
 extension IPAddress: Comparable {
-    /// IPv4 before IPv6, then by number.
+    /// Orders IPv4 before IPv6, then by number.
     public static func < (left: Self, right: Self) -> Bool {
         switch (left, right) {
         case (.v4(let left), .v4(let right)): left < right
@@ -201,7 +201,8 @@ extension IPAddress: Comparable {
 }
 
 extension IPAddress {
-    /// The smallest prefix that one subscriber has: an IPv4 address, an IPv6 /64, of which anybody has every address.
+    /// The smallest prefix assigned to one subscriber: an IPv4 address, or an IPv6 /64, in which the subscriber
+    /// can use every address.
     public var subscriberPrefix: IPAddress {
         switch self {
         case .v4: self

@@ -13,7 +13,7 @@ public struct IPv6Bits: Hashable, Sendable {
 
     public var value: UInt128 { UInt128(high) << 64 | UInt128(low) }
 
-    /// The first 64 bits: what a site is given at least.
+    /// The first 64 bits: the smallest prefix that a site is assigned.
     public var subnet: UInt64 { high }
 }
 
@@ -21,13 +21,13 @@ extension IPv6Bits: ExpressibleByIntegerLiteral {
     public init(integerLiteral value: UInt128) { self.init(value) }
 }
 
-/// Numbers that addresses are, in ascending order and without gaps.
+/// The bits of addresses as numbers, in ascending order and without gaps.
 public protocol AddressBits: Hashable, Comparable, Sendable {
     static var min: Self { get }
     static var max: Self { get }
     /// The next number; there must be one.
     var successor: Self { get }
-    /// The number before; there must be one.
+    /// The previous number; there must be one.
     var predecessor: Self { get }
 }
 

@@ -12,7 +12,7 @@ public struct Program: RawRepresentable, Hashable, Sendable, Comparable, CustomS
     public static let nlockmgr = Program(100_021)
     public static let status = Program(100_024)
 
-    /// Numbers that a service takes for as long as it runs (RFC 5531, 8.1: transient), as yppush does.
+    /// Numbers that a service uses only while it runs (RFC 5531, 8.1: transient), as yppush does.
     public static let transient = Program(0x4000_0000)...Program(0x5fff_ffff)
 
     public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }

@@ -1,6 +1,6 @@
-/// A host whose services policy is about: this one, or one behind this one.
+/// A host with services that policy is about: this host, or one behind it.
 ///
-/// A number by which keys tell servers apart; the configuration says which host it stands for.
+/// The number distinguishes servers in keys; the configuration assigns it to a host.
 public struct ServerID: Hashable, Sendable, Comparable, BitwiseCopyable {
     public var rawValue: UInt16
 

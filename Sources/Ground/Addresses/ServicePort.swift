@@ -19,6 +19,6 @@ public struct ServicePort: TableKey, Sendable, Comparable, CustomStringConvertib
         (left.server, left.transport.rawValue, left.port) < (right.server, right.transport.rawValue, right.port)
     }
 
-    /// Without the server: whoever tells of several names it beside.
+    /// Without the server, which callers that list several servers print separately.
     public var description: String { "\(transport)/\(port)" }
 }

@@ -1,8 +1,8 @@
-/// Hashes the keys of tables that each call looks into several times: some 3 ns, where Swift's `Hasher` (SipHash) takes
-/// 30.
+/// Hashes the keys of tables that each call looks up several times: some 3 ns, where Swift's `Hasher` (SipHash)
+/// takes 30.
 ///
-/// Words are folded in by multiplication with secrets of this process, to 128 bits whose halves are combined (as in wyhash
-/// and aHash), so that nobody who doesn't know the secrets can choose keys that fall into one place.
+/// Words are folded in by multiplication with secrets of this process, to 128 bits, and both halves are combined
+/// (as in wyhash and aHash); so without knowing the secrets, an attacker can't choose keys that collide.
 public struct TableHash {
     @usableFromInline static let secrets = (
         start: UInt64.random(in: .min ... .max), multiplier: UInt64.random(in: .min ... .max) | 1
@@ -24,7 +24,7 @@ public struct TableHash {
         state = high ^ low
     }
 
-    /// Feeds which case it is.
+    /// Hashes the case's byte.
     @inlinable
     public mutating func combine(caseOf value: some CaseIterable & BitwiseCopyable) {
         combine(withUnsafeBytes(of: value) { $0.reduce(0) { $0 << 8 | UInt64($1) } })
@@ -37,9 +37,9 @@ public struct TableHash {
     }
 }
 
-/// A key of `Dictionary` and `Set` that is hashed by ``TableHash``; in all other respects as any `Hashable`.
+/// A key of `Dictionary` and `Set` that is hashed by ``TableHash``; otherwise an ordinary `Hashable`.
 public protocol TableKey: Hashable {
-    /// Feeds what `==` compares, or a part of it.
+    /// Hashes the values that `==` compares, or a part of them.
     func combine(into hash: inout TableHash)
 }
 
@@ -51,13 +51,13 @@ extension TableKey {
         return hash.value
     }
 
-    /// What the standard library's tables call.
+    /// Called by the standard library's tables.
     @inlinable
     public func _rawHashValue(seed: Int) -> Int { tableHash(seed: seed) }
 }
 
 extension TableKey where Self: RawRepresentable, RawValue: Hashable {
-    /// In place of that of `RawRepresentable`, which hashes the raw value.
+    /// Replaces the implementation of `RawRepresentable`, which hashes the raw value.
     @inlinable
     public func _rawHashValue(seed: Int) -> Int { tableHash(seed: seed) }
 }

@@ -1,4 +1,4 @@
-/// The transport of a service: what `prot` of a mapping names, and what a netid implies.
+/// The transport of a service: named by `prot` of a mapping, and implied by a netid.
 public enum Transport: UInt8, Hashable, Sendable, CaseIterable, BitwiseCopyable, CustomStringConvertible {
     case tcp = 6  // RFC 1833, 3.1: PMAP_IPPROTO_TCP
     case udp = 17  // RFC 1833, 3.1: PMAP_IPPROTO_UDP

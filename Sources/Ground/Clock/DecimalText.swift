@@ -1,5 +1,5 @@
 extension [UInt8] {
-    /// The number's decimal digits, with zeros before them up to `width`.
+    /// Appends the number's decimal digits, padded with zeros to `width`.
     public mutating func append(decimal number: Int64, width: Int = 1) {
         if number < 0 { append(UInt8(ascii: "-")) }
         var unit: UInt64 = 1
@@ -12,7 +12,7 @@ extension [UInt8] {
 }
 
 extension Int64 {
-    /// Digits alone, 18 at the most.
+    /// Parses decimal digits, at most 18, without a sign.
     public init?(decimal digits: ArraySlice<UInt8>) {
         guard (1...18).contains(digits.count) else { return nil }
         self = 0

@@ -1,10 +1,10 @@
-/// Items by the instant at which they are due: a binary heap.
+/// Items ordered by the instant at which they are due: a binary heap.
 ///
-/// An item that came again, or went, leaves its old entry until that is due: whoever takes an entry asks whether it still
-/// stands. When old entries outnumber what lives, they are thrown out.
+/// An item that was inserted again, or removed, leaves its old entry until that is due: the caller checks whether
+/// a popped entry is still valid. When too many entries are stale, the heap is rebuilt from the living items.
 public struct DueQueue<Item: Sendable>: Sendable {
     private var heap: [(at: Instant, item: Item)] = []
-    /// That many entries more than twice what lives.
+    /// Entries beyond twice the living items at which the heap is rebuilt.
     public let staleEntriesMax: Int
 
     public init(staleEntriesMax: Int = 1024) { self.staleEntriesMax = staleEntriesMax }
@@ -12,8 +12,8 @@ public struct DueQueue<Item: Sendable>: Sendable {
     public var count: Int { heap.count }
 
     /// - Parameters:
-    ///   - livingCount: the number of items that live, the new one among them.
-    ///   - living: each of them, once, with its instant.
+    ///   - livingCount: the number of living items, the new one included.
+    ///   - living: each living item once, with its instant.
     public mutating func insert<Living: Sequence>(
         _ item: Item, at instant: Instant, among livingCount: Int, _ living: @autoclosure () -> Living
     ) where Living.Element == (Item, Instant) {
@@ -30,7 +30,7 @@ public struct DueQueue<Item: Sendable>: Sendable {
         }
     }
 
-    /// Removes the item that is due first, unless that is later than `now`.
+    /// Removes and returns the item that is due first, unless it is due later than `now`.
     public mutating func popFirst(until now: Instant) -> (item: Item, at: Instant)? {
         guard let first = heap.first, first.at <= now else { return nil }
         heap.swapAt(0, heap.count - 1)

@@ -8,20 +8,20 @@ public struct DueTable<Key: Hashable & Sendable>: Sendable {
 
     public subscript(key: Key) -> Instant? { instants[key] }
     public var count: Int { instants.count }
-    /// What it takes of memory, in entries.
+    /// The memory used, in entries.
     public var queuedCount: Int { queue.count }
 
-    /// In place of the instant that the key had, if it had one.
+    /// Replaces the key's earlier instant, if there is one.
     public mutating func insert(_ key: Key, at instant: Instant) {
         instants[key] = instant
         let instants = instants
         queue.insert(key, at: instant, among: instants.count, instants.lazy.map { ($0.key, $0.value) })
     }
 
-    /// - Returns: whether it was there.
+    /// - Returns: whether the key was present.
     public mutating func remove(_ key: Key) -> Bool { instants.removeValue(forKey: key) != nil }
 
-    /// Removes the key that is due first, unless that is later than `now`.
+    /// Removes and returns the key that is due first, unless it is due later than `now`.
     public mutating func popFirst(until now: Instant) -> (key: Key, at: Instant)? {
         while let (key, at) = queue.popFirst(until: now) {
             guard instants[key] == at else { continue }

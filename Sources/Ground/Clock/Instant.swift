@@ -1,4 +1,4 @@
-/// A point of time that never steps back: nanoseconds of the host's monotonic clock.
+/// A point of time on the host's monotonic clock, in nanoseconds; it never steps back.
 public struct Instant: Hashable, Sendable, Comparable {
     public var nanoseconds: Int64
 
@@ -8,7 +8,8 @@ public struct Instant: Hashable, Sendable, Comparable {
     public static let distantFuture = Instant(nanoseconds: .max)
 
     public static func < (left: Self, right: Self) -> Bool { left.nanoseconds < right.nanoseconds }
-    // All three saturate: the kernel takes timeouts of up to 584 years, and anyone who may write to the table can give one.
+    // All three saturate: the kernel accepts timeouts of up to 584 years, and any process that may write to the
+    // table can set one.
     public static func + (instant: Self, duration: Duration) -> Self {
         let (sum, overflow) = instant.nanoseconds.addingReportingOverflow(duration.nanoseconds)
         return Instant(nanoseconds: overflow ? (duration < .zero ? .min : .max) : sum)
@@ -24,7 +25,7 @@ public struct Instant: Hashable, Sendable, Comparable {
 }
 
 extension Duration {
-    /// The whole duration; more than 292 years saturate.
+    /// The duration in nanoseconds; more than 292 years saturate.
     public var nanoseconds: Int64 {
         let (seconds, attoseconds) = components
         let (scaled, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)

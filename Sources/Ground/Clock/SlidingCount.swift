@@ -1,5 +1,5 @@
-/// Counts events within a window that slides, in sixteen steps: an event counts for the window at least, and for a
-/// fifteenth of it more at most.
+/// Counts events within a sliding window, in sixteen steps: an event counts for the window's length, and for up to
+/// a fifteenth of it longer.
 public struct SlidingCount: Hashable, Sendable {
     private var counts = SIMD16<UInt16>()
     /// The step of the newest event, in steps since time zero.
@@ -9,7 +9,7 @@ public struct SlidingCount: Hashable, Sendable {
 
     public init() {}
 
-    /// - Returns: how many there are now.
+    /// - Returns: the count of events within the window.
     public mutating func add(at now: Instant, within window: Duration) -> Int {
         let step = now.nanoseconds / max(1, window.nanoseconds / (Self.steps - 1))
         let passed = step &- newest

@@ -1,4 +1,4 @@
-/// Wall-clock time, for people and logs only; nothing is decided by it.
+/// Wall-clock time, only for display and logs; no decision depends on it.
 public struct Timestamp: Hashable, Sendable, Comparable, CustomStringConvertible {
     /// Since 1970-01-01T00:00:00Z.
     public var milliseconds: Int64
@@ -47,7 +47,7 @@ public struct Timestamp: Hashable, Sendable, Comparable, CustomStringConvertible
         bytes.append(UInt8(ascii: "Z"))
     }
 
-    /// The Gregorian date, by counting in eras of 400 years that begin on 1 March.
+    /// The Gregorian date, computed in eras of 400 years that begin on 1 March.
     private static func civil(fromDays days: Int64) -> (year: Int64, month: Int64, day: Int64) {
         let shifted = days + 719_468
         let era = shifted.flooredQuotient(146_097)
@@ -59,7 +59,7 @@ public struct Timestamp: Hashable, Sendable, Comparable, CustomStringConvertible
         return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * shiftedMonth + 2) / 5 + 1)
     }
 
-    /// Parses what ``description`` gives.
+    /// Parses the format of ``description``.
     public init?(_ text: some StringProtocol) {
         self.init(bytes: Array(text.utf8)[...])
     }
@@ -81,7 +81,7 @@ public struct Timestamp: Hashable, Sendable, Comparable, CustomStringConvertible
         let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
         let dayOfEra = yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear
         let days = era * 146_097 + dayOfEra - 719_468
-        // 30 February comes out as another day.
+        // An invalid date, such as 30 February, results in another day.
         guard Self.civil(fromDays: days) == (year, month, day) else { return nil }
         milliseconds = (days * 86_400 + hour * 3600 + minute * 60 + second) * 1000
     }

@@ -7,7 +7,7 @@ enum MessageType {
 /// The version of the RPC protocol itself (RFC 5531, 9).
 let rpcVersion: UInt32 = 2
 
-/// Limits on what a peer may put into a message.
+/// Limits for fields of a peer's message.
 public enum RPCLimits {
     /// RFC 5531, 8.2: an authentication body is at most 400 bytes.
     public static let authenticationBytesMax = 400
@@ -15,7 +15,7 @@ public enum RPCLimits {
     static let systemCredentialBytesMin = 20
 }
 
-/// The header of a call message; its arguments follow it.
+/// The header of a call message, which the arguments follow.
 public struct CallHeader: Hashable, Sendable {
     public var xid: UInt32
     public var program: UInt32
@@ -30,18 +30,18 @@ public struct CallHeader: Hashable, Sendable {
     }
 }
 
-/// Why a message is not a call that can be dispatched, with what its sender is owed.
+/// Why a message is not a call that can be dispatched, with the data for its reply.
 public enum CallFault: Error, Hashable, Sendable {
-    /// Too short, a length out of bounds, or not a call at all: nothing can be answered.
+    /// Too short, a length out of bounds, or no call at all: there is no reply.
     case undecodable
-    /// Another version of RPC than 2.
+    /// A version of RPC other than 2.
     case rpcMismatch(xid: UInt32)
     /// An AUTH_SYS body that is too short for any `authsys_parms`.
     case badCredential(CallHeader)
-    /// A flavour of authentication that we don't serve.
+    /// An authentication flavour that rpcwarden doesn't serve.
     case rejectedCredential(CallHeader)
 
-    /// The reply that RFC 5531, 9 asks for, or `nil` for silence.
+    /// The reply that RFC 5531, 9 requires, or `nil` for none.
     public var owed: Reply? {
         switch self {
         case .undecodable: nil
@@ -53,10 +53,10 @@ public enum CallFault: Error, Hashable, Sendable {
 }
 
 extension CallHeader {
-    /// Decodes a call up to its arguments, where it leaves the decoder.
+    /// Decodes a call up to its arguments, and leaves the decoder there.
     ///
-    /// Nothing of a credential is used, for nobody can verify AUTH_SYS. So any body that can be one is taken: clients send
-    /// empty machine names, and bytes behind the last group.
+    /// Credentials are not used, since AUTH_SYS can't be verified. So any body that can be a credential is
+    /// accepted: clients send empty machine names, and bytes after the last group.
     public init(from decoder: inout XDRDecoder) throws(CallFault) {
         do {
             let xid = try decoder.uint32()
@@ -95,7 +95,7 @@ extension CallHeader {
     }
 }
 
-/// The flavours of authentication that are served (RFC 5531, 8.2).
+/// The authentication flavours that are served (RFC 5531, 8.2).
 public enum AuthenticationFlavor: UInt32, Sendable {
     case none = 0
     case sys = 1

@@ -1,9 +1,9 @@
-/// Cuts a TCP stream into records (RFC 5531, 11) without keeping them: their bytes are handed on as they come.
+/// Cuts a TCP stream into records (RFC 5531, 11) without storing them: their bytes are passed on as they arrive.
 ///
 /// ```
 /// header ──4 bytes──▶ fragment ──its bytes──▶ header
 /// ```
-/// For streams whose sender is trusted to end its records; a reader that keeps a record must bound it by itself.
+/// For streams from a sender that is trusted to end its records; a reader that keeps a record must bound it by itself.
 public struct FragmentReader: Sendable {
     private static let lastFragmentBit: UInt32 = 0x8000_0000
 
@@ -15,7 +15,7 @@ public struct FragmentReader: Sendable {
 
     /// Takes the next bytes of the stream.
     ///
-    /// - Parameter part: is handed bytes of the record at hand, and whether they are its last. They may be none.
+    /// - Parameter part: gets bytes of the current record, and whether they are its last. There may be no bytes.
     public mutating func feed(_ bytes: UnsafeRawBufferPointer, _ part: (UnsafeRawBufferPointer, _ isLast: Bool) -> Void)
     {
         var offset = 0

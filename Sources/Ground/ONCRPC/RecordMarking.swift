@@ -1,6 +1,6 @@
 /// Why a stream can't be followed any further.
 public enum RecordFault: Error, Hashable, Sendable {
-    /// A record, or the fragment that is announced, exceeds the limit.
+    /// A record, or its announced fragment, exceeds the limit.
     case tooLong(bytes: Int, limit: Int)
     /// A record of empty fragments: their headers alone exceed the limit.
     case endless(limit: Int)
@@ -31,7 +31,8 @@ public struct RecordReader: Sendable {
     private var headerBytes = 0
     private var fragmentLeft = 0
     private var hasFragment = false
-    /// A fragment with content costs what it holds; empty ones cost their headers, so that they can't go on for ever.
+    /// A fragment with content is limited by its content; for empty ones the headers count, so that they can't go
+    /// on for ever.
     private var emptyBytes = 0
     private var record: [UInt8] = []
 
@@ -39,10 +40,10 @@ public struct RecordReader: Sendable {
         self.recordBytesMax = recordBytesMax
     }
 
-    /// A record has begun and is not yet complete.
+    /// Whether a record has begun and is incomplete.
     public var isInsideRecord: Bool { headerBytes > 0 || hasFragment }
 
-    /// Takes the next bytes of the stream; returns the records that they complete. After a fault it takes none.
+    /// Takes the next bytes of the stream; returns the records that they complete. After a fault it takes no bytes.
     public mutating func feed(_ bytes: UnsafeRawBufferPointer) -> [[UInt8]] {
         var records: [[UInt8]] = []
         var rest = bytes[...]
@@ -50,8 +51,8 @@ public struct RecordReader: Sendable {
         return records
     }
 
-    /// Takes the next bytes of the stream up to the end of a record, and returns it; `nil` if they complete none.
-    /// - Parameter rest: the bytes; those that were not taken are left.
+    /// Takes the next bytes of the stream up to the end of a record, and returns it; `nil` if they complete no record.
+    /// - Parameter rest: the bytes; those not taken remain in it.
     public mutating func takeRecord(from rest: inout UnsafeRawBufferPointer.SubSequence) -> [UInt8]? {
         while fault == nil, !rest.isEmpty {
             if headerBytes < Self.headerBytesMax {
@@ -94,7 +95,7 @@ public struct RecordReader: Sendable {
         return record
     }
 
-    /// The header for a record that is sent as one fragment.
+    /// The header of a record that is sent as one fragment.
     public static func header(forRecordBytes count: Int) -> UInt32 {
         lastFragmentBit | UInt32(count)
     }

@@ -1,4 +1,4 @@
-/// Why a call's authentication was not accepted (RFC 5531, 9: auth_stat).
+/// Why a call's authentication was refused (RFC 5531, 9: auth_stat).
 public enum AuthStatus: UInt32, Hashable, Sendable {
     case badCredential = 1
     case rejectedCredential = 2
@@ -33,7 +33,7 @@ public struct Reply: Hashable, Sendable {
 }
 
 extension Reply {
-    /// What precedes the results of a call that succeeded: xid, type, status, verifier, status.
+    /// Bytes before the results of a successful call: xid, type, status, verifier, status.
     public static let successHeaderBytes = 24
 
     private static let accepted: UInt32 = 0
@@ -77,8 +77,8 @@ extension Reply {
         body = try decoder.bool() ? Self.deniedBody(&decoder) : Self.acceptedBody(&decoder)
     }
 
-    /// The xid of a reply whose call succeeded, and where its results begin; `nil` for any other message. The results
-    /// may be incomplete.
+    /// The xid of the reply to a successful call, and the offset of its results; `nil` for any other message. The
+    /// results may be incomplete.
     public static func successHeader(_ bytes: UnsafeRawBufferPointer) -> (xid: UInt32, byteCount: Int)? {
         var decoder = XDRDecoder(bytes)
         do {

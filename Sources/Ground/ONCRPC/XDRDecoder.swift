@@ -1,20 +1,20 @@
-/// Why bytes are not the XDR that was expected.
+/// Why bytes are not the expected XDR.
 public enum XDRError: Error, Hashable, Sendable {
     /// Fewer bytes are left than the item needs.
     case truncated
     /// A length exceeds the limit for its item.
     case tooLong(length: UInt32, limit: Int)
-    /// A Boolean or a union's discriminant has a value that its type lacks.
+    /// A Boolean or a union's discriminant has a value outside its type.
     case invalid(UInt32)
     /// A string holds bytes other than printable ASCII.
     case notText
-    /// Bytes are left over behind the last item.
+    /// Bytes remain after the last item.
     case trailing(Int)
 }
 
-/// Reads XDR (RFC 4506) from bytes that must outlive it.
+/// Reads XDR (RFC 4506) from bytes that must outlive the decoder.
 ///
-/// Every length is checked against what is left before anything is read or allocated.
+/// Every length is checked against the remaining bytes before anything is read or allocated.
 public struct XDRDecoder {
     private let bytes: UnsafeRawBufferPointer
     private var offset = 0
@@ -25,7 +25,7 @@ public struct XDRDecoder {
 
     public var remaining: Int { bytes.count - offset }
 
-    // A call has fourteen of them.
+    // Inlined, since a call has fourteen of them.
     @inline(__always)
     public mutating func uint32() throws(XDRError) -> UInt32 {
         guard remaining >= 4 else { throw .truncated }
@@ -58,20 +58,20 @@ public struct XDRDecoder {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// Whatever string there is, cut to `kept` bytes; bytes other than printable ASCII become `?`.
+    /// Any string, cut to `kept` bytes; bytes other than printable ASCII become `?`.
     public mutating func repairedText(keeping kept: Int) throws(XDRError) -> String {
         let bytes = try opaque(max: Int.max)
         let repaired = bytes.prefix(kept).map { (0x20...0x7e).contains($0) ? $0 : UInt8(ascii: "?") }
         return String(decoding: repaired, as: UTF8.self)
     }
 
-    /// Everything that is left, as it is.
+    /// All remaining bytes, undecoded.
     public mutating func rest() -> [UInt8] {
         defer { offset = bytes.count }
         return Array(bytes[offset...])
     }
 
-    /// - Throws: ``XDRError/trailing(_:)`` unless everything has been read.
+    /// - Throws: ``XDRError/trailing(_:)`` if bytes remain.
     public func finish() throws(XDRError) {
         guard remaining == 0 else { throw .trailing(remaining) }
     }

@@ -7,14 +7,14 @@ public struct XDREncoder {
         bytes.reserveCapacity(capacity)
     }
 
-    /// Begins anew, in the memory that it has.
+    /// Empties the encoder, and keeps its memory.
     public mutating func clear() { bytes.removeAll(keepingCapacity: true) }
 
     public mutating func uint32(_ value: UInt32) {
         withUnsafeBytes(of: value.bigEndian) { bytes.append(contentsOf: $0) }
     }
 
-    /// What each message begins with, at once: each word by itself would take three times as long.
+    /// Appends the first words of a message at once: one by one they would take three times as long.
     mutating func words(_ a: UInt32, _ b: UInt32, _ c: UInt32, _ d: UInt32, _ e: UInt32, _ f: UInt32) {
         withUnsafeBytes(of: (a.bigEndian, b.bigEndian, c.bigEndian, d.bigEndian, e.bigEndian, f.bigEndian)) {
             bytes.append(contentsOf: $0)
@@ -35,7 +35,7 @@ public struct XDREncoder {
         opaque(text.utf8)
     }
 
-    /// Appends bytes that are XDR already.
+    /// Appends bytes that are already XDR.
     public mutating func raw(_ data: some Collection<UInt8>) {
         bytes.append(contentsOf: data)
     }

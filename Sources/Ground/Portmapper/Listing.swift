@@ -1,10 +1,10 @@
 import Addresses
 
-/// What rpcbind has registered (DUMP of version 4), as far as it was kept.
+/// The registrations of rpcbind (DUMP of version 4), as far as they were kept.
 public struct Listing: Hashable, Sendable {
     /// In rpcbind's order.
     public var registrations: [RPCB]
-    /// Registrations that were left out: beyond ``PortmapperLimits/untrustedRegistrationsMax`` or
+    /// The count of registrations left out: beyond ``PortmapperLimits/untrustedRegistrationsMax`` or
     /// ``PortmapperLimits/registrationsMax``.
     public var omitted: Int
 
@@ -14,10 +14,11 @@ public struct Listing: Hashable, Sendable {
     }
 }
 
-/// Decodes the results of a DUMP of versions 3 and 4 as they come.
+/// Decodes the results of a DUMP of versions 3 and 4 as they arrive.
 ///
-/// Any local user may register without end, and with strings of any length. So memory is bounded by what is kept, never
-/// by what is told: strings are cut, and registrations of owners that are not trusted beyond a number are only counted.
+/// Any local user may register without end, and with strings of any length. So memory is bounded by the kept data,
+/// not by the length of the listing: strings are cut, and beyond a limit registrations of untrusted owners are
+/// only counted.
 ///
 /// ```
 /// more? ──TRUE──▶ program ─▶ version ─▶ netid ─▶ address ─▶ owner ─▶ more?
@@ -26,14 +27,15 @@ public struct Listing: Hashable, Sendable {
 public struct ListingDecoder: Sendable {
     private enum State {
         case more, program, version
-        /// The string's length comes.
+        /// The string's length is next.
         case length(Int)
-        /// The string's bytes come: so many are kept yet, and so many of its own and of padding are left.
+        /// The string's bytes are next: `kept` of them are still to be kept, and `left` bytes of the string and
+        /// its padding remain.
         case text(Int, kept: Int, left: Int)
         case done, faulty
     }
 
-    /// The limits of netid, address and owner, in their order.
+    /// The limits of netid, address and owner, in this order.
     private static let textBytesMax = [
         PortmapperLimits.netIDBytesMax, PortmapperLimits.addressBytesMax, PortmapperLimits.ownerBytesMax,
     ]
@@ -48,12 +50,12 @@ public struct ListingDecoder: Sendable {
     private var listing = Listing()
     private var trustedCount = 0
 
-    /// - Parameter trusted: the owners whose registrations are kept first.
+    /// - Parameter trusted: owners; their registrations are kept first.
     public init(trusted: Set<String>) {
         self.trusted = trusted
     }
 
-    /// The whole listing; `nil` until its end, and for bytes that are none.
+    /// The whole listing; `nil` before its end, and for bytes that are no listing.
     public var result: Listing? {
         guard case .done = state else { return nil }
         return listing
@@ -65,7 +67,7 @@ public struct ListingDecoder: Sendable {
         while offset < bytes.count {
             switch state {
             case .done, .faulty:
-                // Bytes behind the end.
+                // Bytes after the end.
                 state = .faulty
                 return
             case .text(let index, let kept, let left):

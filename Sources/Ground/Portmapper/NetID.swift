@@ -1,6 +1,6 @@
 import Addresses
 
-/// The netids that are served (RFC 5665, 5.1.3); any other registration is passed over.
+/// The netids that are served (RFC 5665, 5.1.3); registrations with any other netid are ignored.
 public enum NetID: String, Hashable, Sendable, CaseIterable, BitwiseCopyable {
     case udp
     case tcp

@@ -8,7 +8,7 @@ public enum DispatchFault: Error, Hashable, Sendable {
     case procedureUnavailable
     case garbageArguments
 
-    /// The body that RFC 5531, 9 asks for.
+    /// The reply body that RFC 5531, 9 requires.
     public var owed: Reply.Body {
         switch self {
         case .programUnavailable: .programUnavailable
@@ -21,7 +21,7 @@ public enum DispatchFault: Error, Hashable, Sendable {
 }
 
 extension PortmapperCall {
-    /// Decodes the arguments that `header` announces, to the last byte.
+    /// Decodes the arguments of the procedure in `header`, up to the last byte.
     public init(_ header: CallHeader, arguments decoder: inout XDRDecoder) throws(DispatchFault) {
         guard header.program == Program.portmapper.rawValue else { throw .programUnavailable }
         guard let version = PortmapperVersion(rawValue: header.version) else { throw .programMismatch }
@@ -91,7 +91,8 @@ extension PortmapperCall {
         }
     }
 
-    /// The call as a message; CALLIT and its kin go without arguments, and only the test tools send them.
+    /// Encodes the call as a message; CALLIT, BCAST and INDIRECT are encoded without arguments, and only the test
+    /// tools send them.
     public func encoded(xid: UInt32) -> [UInt8] {
         var encoder = XDREncoder(reserving: 128)
         let header = CallHeader(
@@ -135,7 +136,8 @@ extension RPCB {
             owner: try decoder.text(max: PortmapperLimits.ownerBytesMax))
     }
 
-    /// What rpcbind lists: any local user chose these strings, so none may make the list undecodable.
+    /// Decodes a registration listed by rpcbind: any local user chose these strings, so none may make the listing
+    /// undecodable.
     init(repairing decoder: inout XDRDecoder) throws(XDRError) {
         self.init(
             program: Program(try decoder.uint32()), version: try decoder.uint32(),

@@ -7,16 +7,16 @@ public enum PortmapperVersion: UInt32, Hashable, Sendable, CaseIterable {
     case v4 = 4
 }
 
-/// Limits on strings and lists of RFC 1833, where it has none.
+/// Limits for the strings and lists for which RFC 1833 has none.
 public enum PortmapperLimits {
     /// The longest netid in use is `udplite6`.
     public static let netIDBytesMax = 64
-    /// A universal address, or a unix socket's path (sun_path: 108).
+    /// Enough for a universal address, or a unix socket's path (sun_path: 108).
     public static let addressBytesMax = 256
     public static let ownerBytesMax = 256
-    /// Registrations of trusted owners; those beyond are the newest, and are left out.
+    /// Limit for registrations of trusted owners; those beyond it are the newest, and are left out.
     public static let registrationsMax = 16_384
-    /// Registrations of all other owners: any local user may make as many as memory holds.
+    /// Limit for registrations of all other owners: any local user may make as many as memory holds.
     public static let untrustedRegistrationsMax = 4096
 }
 
@@ -61,7 +61,8 @@ public struct RPCB: Hashable, Sendable {
     }
 }
 
-/// What CALLIT, BCAST and INDIRECT ask to be called; the arguments are not kept (RFC 1833, 2.1: rpcb_rmtcallargs).
+/// The procedure that CALLIT, BCAST and INDIRECT request; the arguments are not kept (RFC 1833, 2.1:
+/// rpcb_rmtcallargs).
 public struct RemoteCall: Hashable, Sendable {
     public var program: Program
     public var version: UInt32
@@ -74,7 +75,7 @@ public struct RemoteCall: Hashable, Sendable {
     }
 }
 
-/// A call of program 100000, decoded whole.
+/// A call of program 100000, completely decoded.
 public enum PortmapperCall: Hashable, Sendable {
     case null(PortmapperVersion)
     case setMapping(Mapping)
@@ -124,7 +125,7 @@ public enum PortmapperCall: Hashable, Sendable {
         }
     }
 
-    /// What it is called, in whichever version.
+    /// The procedure's name, the same in all versions.
     public var procedureName: ProcedureName {
         switch self {
         case .null: .null
@@ -145,18 +146,18 @@ public enum PortmapperCall: Hashable, Sendable {
         }
     }
 
-    /// What the call wants, whichever version and form it has.
+    /// The purpose of the call, whatever its version and form.
     public enum Kind: Sendable {
         case null
-        /// Where a program is: one address, or all of one version.
+        /// A look-up of a program: one address, or all addresses of one version.
         case lookup
-        /// All that is registered.
+        /// A listing of all registrations.
         case listing
         /// SET and UNSET.
         case registration
-        /// Another program's procedure, called through the portmapper.
+        /// A call of another program's procedure through the portmapper.
         case remote
-        /// Procedures that we don't answer: time, the forms of addresses, statistics.
+        /// Procedures that rpcwarden doesn't serve: time, address conversion, statistics.
         case unserved
     }
 
@@ -171,7 +172,7 @@ public enum PortmapperCall: Hashable, Sendable {
         }
     }
 
-    /// The program and version that the call is about, where it is about one.
+    /// The program and version that the call is about; `nil` if it is about none.
     public var subject: (program: Program, version: UInt32)? {
         switch self {
         case .setMapping(let mapping), .unsetMapping(let mapping), .getPort(let mapping):

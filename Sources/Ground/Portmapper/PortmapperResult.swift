@@ -1,6 +1,6 @@
 import ONCRPC
 
-/// One line of GETADDRLIST (RFC 1833, 2.1: rpcb_entry).
+/// One entry of GETADDRLIST (RFC 1833, 2.1: rpcb_entry).
 public struct AddressEntry: Hashable, Sendable {
     public var address: String
     public var netID: String
@@ -17,7 +17,7 @@ public struct AddressEntry: Hashable, Sendable {
     }
 }
 
-/// What a procedure of program 100000 returns.
+/// The result of a procedure of program 100000.
 public enum PortmapperResult: Hashable, Sendable {
     case void
     case boolean(Bool)
@@ -49,12 +49,12 @@ public enum PortmapperResult: Hashable, Sendable {
         return encoder.bytes
     }
 
-    /// The reply that carries this result.
+    /// The reply with this result.
     public func reply(xid: UInt32) -> Reply {
         Reply(xid: xid, body: .success(encoded))
     }
 
-    /// Decodes what the call `call` returns.
+    /// Decodes the result of `call`.
     public init(decoding bytes: UnsafeRawBufferPointer, of call: PortmapperCall) throws(XDRError) {
         var decoder = XDRDecoder(bytes)
         switch call {
@@ -97,7 +97,7 @@ extension AddressEntry {
     }
 }
 
-/// RFC 1833's lists are linked: each item behind a TRUE, a FALSE at the end (RFC 4506, 4.19).
+/// RFC 1833's lists are linked: a TRUE before each item, a FALSE at the end (RFC 4506, 4.19).
 extension XDREncoder {
     mutating func linked<Item>(_ items: [Item], _ encode: (inout XDREncoder, Item) -> Void) {
         for item in items {
@@ -109,7 +109,7 @@ extension XDREncoder {
 }
 
 extension XDRDecoder {
-    /// Keeps the first ``PortmapperLimits/registrationsMax`` items, and reads on to the end.
+    /// Keeps the first ``PortmapperLimits/registrationsMax`` items, and reads the others to the end.
     mutating func linked<Item>(
         _ decode: (inout XDRDecoder) throws(XDRError) -> Item
     ) throws(XDRError) -> [Item] {

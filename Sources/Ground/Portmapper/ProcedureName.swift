@@ -1,4 +1,4 @@
-/// The procedures of the portmapper, as the audit log and the metrics name them.
+/// The names of the portmapper's procedures in the audit log and the metrics.
 public enum ProcedureName: String, Hashable, Sendable, CaseIterable, BitwiseCopyable {
     case null, set, unset
     case getPort = "getport"

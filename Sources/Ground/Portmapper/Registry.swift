@@ -5,14 +5,14 @@ public struct Registration: Hashable, Sendable {
     public var program: Program
     public var version: UInt32
     public var netID: NetID
-    /// `nil` for `local`, whose address is a path.
+    /// `nil` for `local`, which has a path as its address.
     public var address: UniversalAddress?
-    /// The address in its canonical form and the netid's family, a path for `local`.
+    /// The address in canonical form, fitted to the netid's family; a path for `local`.
     public var addressText: String
     /// `superuser`, a uid in decimal, or `unknown`.
     public var owner: String
 
-    /// `nil` for a netid that is not served, or an address that is none.
+    /// `nil` for a netid that is not served, or an invalid address.
     public init?(_ rpcb: RPCB) {
         guard let netID = NetID(rawValue: rpcb.netID) else { return nil }
         if netID != .local {
@@ -26,20 +26,20 @@ public struct Registration: Hashable, Sendable {
         owner = rpcb.owner
     }
 
-    /// Where the service listens; `nil` for `local`.
+    /// The port that the service listens at; `nil` for `local`.
     public var service: ServicePort? {
         guard let transport = netID.transport, let port = address?.port else { return nil }
         return ServicePort(transport, port)
     }
 
-    /// No client but one on this host can reach the service.
+    /// Whether only clients on this host can reach the service.
     public var isForThisHostOnly: Bool { address?.host.isLoopback ?? true }
 }
 
-/// What rpcbind has registered, in its order.
+/// The registrations of rpcbind, in its order.
 public struct Registry: Hashable, Sendable {
     public let registrations: [Registration]
-    /// What is registered over RDMA: its packets pass by every packet filter.
+    /// Registrations over RDMA: packet filters don't see their packets.
     public let unguardable: [RPCB]
     private let byProgram: [Program: [Registration]]
 

@@ -1,6 +1,6 @@
 import Addresses
 
-/// An address and port as rpcbind writes them.
+/// An address and port in rpcbind's notation.
 public struct UniversalAddress: Hashable, Sendable, CustomStringConvertible {
     public var host: IPAddress
     public var port: UInt16
@@ -26,9 +26,10 @@ public struct UniversalAddress: Hashable, Sendable, CustomStringConvertible {
         port = UInt16(high << 8 | low)
     }
 
-    /// The same port in the netid's family: some stacks register `tcp` at `::`, which listens for IPv4 too.
+    /// The same port with an address of the netid's family: some stacks register `tcp` at `::`, which listens for
+    /// IPv4, too.
     ///
-    /// Of a host in the other family only the port counts, and whether it is loopback.
+    /// For a host of the other family, only the port is kept, and whether the host is loopback.
     public func fitted(to netID: NetID) -> UniversalAddress {
         guard host.isIPv4 != netID.isIPv4 else { return self }
         let fitted: IPAddress =

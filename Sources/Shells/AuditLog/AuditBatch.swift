@@ -1,7 +1,8 @@
-/// Messages in the order of their events: JSON lines, or datagrams for the journal; and how far they are written.
+/// Messages in the order of their events: JSON lines, or datagrams for the journal; with the position up to which
+/// they are written.
 struct AuditBatch {
     private var bytes: [UInt8] = []
-    /// Where each message ends.
+    /// The end offset of each message.
     private var ends: [Int] = []
     private var messagesWritten = 0
     private var bytesWritten = 0
@@ -10,9 +11,9 @@ struct AuditBatch {
     var messagesLeft: Int { ends.count - messagesWritten }
     var bytesLeft: Int { bytes.count - bytesWritten }
 
-    /// What is left of the message under way.
+    /// Bytes left of the current message.
     var messageBytesLeft: Int { isWritten ? 0 : ends[messagesWritten] - bytesWritten }
-    /// What is written of it.
+    /// Bytes written of the current message.
     var messageBytesWritten: Int { bytesWritten - (messagesWritten == 0 ? 0 : ends[messagesWritten - 1]) }
 
     mutating func append(_ message: [UInt8]) {
@@ -25,10 +26,10 @@ struct AuditBatch {
         while !isWritten, ends[messagesWritten] <= bytesWritten { messagesWritten += 1 }
     }
 
-    /// The message under way is written again from its start, as another file will need it.
+    /// Starts the current message again, since a new file needs it whole.
     mutating func restartMessage() { bytesWritten -= messageBytesWritten }
 
-    /// As many whole messages as fit; of one that is longer, what fits.
+    /// The length of as many whole messages as fit; if even one doesn't fit, `limit`.
     func length(fittingIn limit: Int) -> Int {
         guard bytesLeft > limit else { return bytesLeft }
         let end = ends[messagesWritten...].prefix { $0 - bytesWritten <= limit }.last

@@ -4,19 +4,21 @@ import Configuration
 import Glibc
 import System
 
-/// The journal's socket, stderr, or a file, opened. A write takes what there is room for; only a file's disk can make it wait.
+/// The opened destination: the journal's socket, stderr, or a file. A write only takes as much as there is room
+/// for; only the disk of a file can block it.
 public struct AuditDestination: Sendable {
     enum Outcome: Equatable {
         case wrote(Int)
-        /// Its descriptor tells when there is room.
+        /// No room at present; the descriptor becomes writable when there is.
         case busy
-        /// An errno. Nothing tells when it will be better.
+        /// An errno. No event announces the recovery.
         case failed(Int32)
     }
 
     private enum Kind {
         case file(path: String)
-        /// Pipes, terminals, devices: shared, so they stay as blocking as they are, and are asked first.
+        /// Pipes, terminals, devices: shared with other processes, so their blocking mode isn't changed; they are
+        /// polled before a write.
         case stream
         case streamSocket
         case journal(path: String)
@@ -24,7 +26,7 @@ public struct AuditDestination: Sendable {
 
     private let kind: Kind
     private(set) var descriptor: Int32
-    /// As messages call it.
+    /// The name in messages.
     let name: String
 
     private static let journalPath = "/run/systemd/journal/socket"
@@ -37,7 +39,7 @@ public struct AuditDestination: Sendable {
         switch (settings.destination, settings.file) {
         case (.file, let path?): try self.init(path: path)
         case (.journal, _):
-            // Without systemd there is no journal: stderr is where a supervisor looks.
+            // Without systemd there is no journal; supervisors read stderr.
             guard let journal = try Self(journalPath: journalPath) else { fallthrough }
             self = journal
         case (.stderr, _), (.file, nil):
@@ -50,7 +52,7 @@ public struct AuditDestination: Sendable {
     }
 
     private init(path: String) throws(AuditLogError) {
-        // O_NONBLOCK is for what is no regular file: a FIFO nobody reads.
+        // O_NONBLOCK is for files that aren't regular: opening a FIFO without a reader would block.
         let flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK
         let descriptor = Glibc.open(path, flags, 0o640)
         guard descriptor >= 0 else { throw AuditLogError(destination: path, code: errno) }
@@ -82,7 +84,7 @@ public struct AuditDestination: Sendable {
         if descriptor != STDERR_FILENO { Glibc.close(descriptor) }
     }
 
-    /// Writes what is left of the batch, or the first part of it.
+    /// Writes the rest of the batch, or the first part of it.
     func write(_ batch: AuditBatch) -> Outcome {
         batch.withBytesLeft { bytes in
             switch kind {
@@ -110,7 +112,7 @@ public struct AuditDestination: Sendable {
         }
     }
 
-    /// A journal that was started again has another socket.
+    /// Reconnects after a failure: a restarted journal has another socket.
     private func reconnecting(to path: String, _ outcome: Outcome) -> Outcome {
         if case .failed = outcome { _ = connect(to: path) }
         return outcome
@@ -125,7 +127,7 @@ public struct AuditDestination: Sendable {
         }
     }
 
-    /// Opens the file anew; the old one keeps whole lines only. Other destinations stay as they are.
+    /// Opens the file again; the old file keeps only whole lines. Other destinations stay as they are.
     mutating func reopen(_ batch: inout AuditBatch) throws(AuditLogError) {
         guard case .file(let path) = kind else { return }
         let fresh = try Self(path: path)
@@ -135,7 +137,7 @@ public struct AuditDestination: Sendable {
         self = fresh
     }
 
-    /// Takes back what a full disk let in of a line.
+    /// Truncates a partly written line, such as one that a full disk cut off.
     func cutTornLine(of batch: AuditBatch) {
         var status = stat()
         guard batch.messageBytesWritten > 0, fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG
@@ -150,7 +152,7 @@ public struct AuditDestination: Sendable {
     }
 }
 
-/// How an event is told to its destination.
+/// The format of events at their destination.
 enum AuditFormat {
     case line
     case journal

@@ -43,9 +43,9 @@ struct AuditField {
     }
 }
 
-/// One JSON object on one line; text from peers is escaped, and cut.
+/// One JSON object on one line; text from peers is escaped and truncated.
 struct AuditLine {
-    /// No field holds more of what somebody else chose.
+    /// Limit for field values chosen by peers.
     static let textBytesMax = 512
 
     private(set) var bytes: [UInt8] = []
@@ -77,7 +77,7 @@ struct AuditLine {
         }
     }
 
-    /// RFC 8259, 7; whatever isn't printable ASCII is shown by number, so that no terminal obeys it.
+    /// RFC 8259, 7; bytes other than printable ASCII are written by number, so that terminals don't interpret them.
     private mutating func escape(_ byte: UInt8) {
         switch byte {
         case UInt8(ascii: "\""), UInt8(ascii: "\\"):

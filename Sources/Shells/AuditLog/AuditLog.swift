@@ -11,12 +11,12 @@ public struct AuditLogError: Error, Hashable, Sendable, CustomStringConvertible 
     public var description: String { "can't write the audit log to \(destination): \(Errno(code))" }
 }
 
-/// Writes audit events to the journal, to stderr, or to a file, by a thread of its own: who logs never waits.
+/// Writes audit events to the journal, to stderr, or to a file, on a thread of its own: the caller never waits.
 ///
-/// A destination that takes nothing for long loses events, newest first; a `suppressed` event in their place tells how
-/// many.
+/// If a destination blocks for long, events are lost, newest first; a `suppressed` event in their place has their
+/// count.
 public final class AuditLog {
-    /// What a stuck destination may cost at the end.
+    /// The longest time that a blocked destination delays closing.
     public static let closingTime: Duration = .seconds(2)
 
     private let writer: AuditWriter
@@ -34,17 +34,17 @@ public final class AuditLog {
 
     deinit { close() }
 
-    /// Events that are not in the log: they found no room, or there was no time left to write them.
+    /// Events missing from the log: there was no room for them, or no time left to write them.
     public var lost: Int { writer.missed + (isClosed ? writer.unwritten : 0) }
 
     private var isClosed = false
 
     public func write(_ event: AuditEvent, at time: Timestamp) { writer.write(event, at: time) }
 
-    /// Has the file opened anew, as log rotation asks for; where that fails the old one stays in use.
+    /// Opens the file again, as log rotation requires; if that fails, the old file stays in use.
     public func reopen() { writer.reopen() }
 
-    /// Writes what waits, for so long at the most. Idempotent.
+    /// Writes the waiting events, for `limit` at the most. Idempotent.
     public func close(within limit: Duration = closingTime) {
         guard !isClosed else { return }
         isClosed = true

@@ -1,12 +1,13 @@
 import AuditTrail
 import Clock
 
-/// What waits for the writer, bounded; what finds no room is counted, and told of where it is missing.
+/// The bounded queue of messages for the writer; events without room are counted, and reported at their place in
+/// the order.
 struct AuditQueue {
-    /// Some ten thousand lines: minutes of the audit limiter's rate, and little memory.
+    /// Some ten thousand lines: minutes at the audit limiter's rate, and little memory.
     static let bytesMax = 4 << 20
 
-    /// Events that found no room since the writer took the last batch.
+    /// Events without room since the writer took the last batch.
     private struct Missing {
         var count = 0
         var first: Timestamp
@@ -24,11 +25,11 @@ struct AuditQueue {
 
     private let bytesMax: Int
     private var waiting = AuditBatch()
-    /// What the writer took and has not yet written.
+    /// Bytes and messages that the writer took and has not written yet.
     private var bytesTaken = 0
     private var messagesTaken = 0
     private var missing: Missing?
-    /// Events that found no room, ever.
+    /// The total of events without room.
     private(set) var missed = 0
 
     init(bytesMax: Int = Self.bytesMax) { self.bytesMax = bytesMax }
@@ -36,20 +37,20 @@ struct AuditQueue {
     /// Messages that are not written yet.
     var unwritten: Int { messagesTaken + waiting.messagesLeft }
 
-    /// Nothing is left to be written, or to be told.
+    /// Whether no message is left to write, and no loss to report.
     var isEmpty: Bool { unwritten == 0 && missing == nil }
 
-    /// Once an event is missing all are until the next batch, so that what is missing has one place in the order.
+    /// Once an event is lost, all further events are until the next batch, so that the loss has one place in the order.
     var isFull: Bool { missing != nil }
 
-    /// - Returns: false when there is no room: ``miss(_:at:)`` is due.
+    /// - Returns: `false` if there is no room: the caller must call ``miss(_:at:)``.
     mutating func append(_ message: [UInt8]) -> Bool {
         guard !isFull, bytesTaken + waiting.bytesLeft + message.count <= bytesMax else { return false }
         waiting.append(message)
         return true
     }
 
-    /// A sum of events that is lost loses them all.
+    /// Counts a lost event; a lost `suppressed` event counts as the events that it sums up.
     mutating func miss(_ event: AuditEvent, at time: Timestamp) {
         let count = event.kind == .suppressed ? event.count ?? 1 : 1
         missed += count
@@ -58,7 +59,7 @@ struct AuditQueue {
         missing?.last = time
     }
 
-    /// All that waits, for the writer, and behind it what is missing.
+    /// All waiting messages for the writer, followed by the report of lost events.
     mutating func take(_ encode: (AuditEvent, Timestamp) -> [UInt8]) -> AuditBatch {
         var batch = AuditBatch()
         swap(&batch, &waiting)
@@ -68,7 +69,7 @@ struct AuditQueue {
         return batch
     }
 
-    /// The writer has come so far with what it took.
+    /// Notes how much of its batch the writer has written.
     mutating func progressed(to batch: AuditBatch) {
         (bytesTaken, messagesTaken) = (batch.bytesLeft, batch.messagesLeft)
     }

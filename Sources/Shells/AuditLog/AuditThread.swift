@@ -1,17 +1,17 @@
 import Glibc
 import System
 
-/// The one thread that writes the log: takes what waits, and tries until it is written.
+/// The only thread that writes the log: takes the waiting messages, and retries until they are written.
 struct AuditThread: Sendable {
     private let writer: AuditWriter
     private var destination: AuditDestination
     private var batch = AuditBatch()
-    /// When stderr may be told again.
+    /// Earliest time of the next complaint on stderr.
     private var nextComplaint: ContinuousClock.Instant?
 
-    /// How soon a destination that failed is tried again.
+    /// The delay before a destination that failed is tried again.
     static let retryPeriod: Duration = .milliseconds(100)
-    /// A destination that takes nothing for so long is worth a complaint.
+    /// A destination that is blocked for so long is reported on stderr.
     static let patience: Duration = .seconds(1)
     static let complaintPeriod: Duration = .seconds(60)
 
@@ -30,7 +30,7 @@ struct AuditThread: Sendable {
         pthread_detach(thread)
     }
 
-    /// What pthread_create passes on.
+    /// The context that pthread_create passes to the thread.
     private final class Start: Sendable {
         let thread: AuditThread
         init(thread: AuditThread) { self.thread = thread }
@@ -81,9 +81,9 @@ struct AuditThread: Sendable {
         }
     }
 
-    /// Also ends when the bell rings, or the log's time is up.
+    /// Waits for the descriptor; also returns when the bell rings, or after the log's deadline.
     private func wait(or descriptor: Int32 = -1, within limit: Duration?) {
-        // The end rings the bell, so who waits without a limit has no deadline yet.
+        // Closing sets the deadline and rings the bell, so a wait without limit needs no deadline.
         let left = writer.deadline.map { max(.zero, $0 - .now) }
         writer.bell.wait(or: descriptor, within: left.map { min($0, limit ?? $0) } ?? limit)
         writer.bell.silence()

@@ -3,20 +3,20 @@ import Clock
 import Glibc
 import Synchronization
 
-/// What the event loop and the writer thread share.
+/// State shared by the event loop and the writer thread.
 final class AuditWriter: Sendable {
     private struct State {
         var queue: AuditQueue
-        /// The thread sleeps until the bell rings.
+        /// Whether the thread sleeps until the bell rings.
         var isIdle = false
         var wantsReopening = false
-        /// When to give up what is not written; set: the log ends.
+        /// Set when the log is closing: the time after which unwritten messages are given up.
         var deadline: ContinuousClock.Instant?
     }
 
-    /// For the thread: something is to be done.
+    /// Wakes the thread when there is work.
     let bell: WakeupPipe
-    /// Rings when the thread has ended, and keeps ringing.
+    /// Rings once the thread has ended, and keeps ringing.
     private let hasEnded: WakeupPipe
     private let format: AuditFormat
     private let state: Mutex<State>
@@ -53,7 +53,7 @@ final class AuditWriter: Sendable {
     var missed: Int { state.withLock { $0.queue.missed } }
     var unwritten: Int { state.withLock { $0.queue.unwritten } }
 
-    /// Has the thread end when all is written, or the time is up; waits for that.
+    /// Ends the thread when all is written, or after `limit`; waits for its end.
     func close(within limit: Duration) {
         state.withLock { state in
             if state.deadline == nil { state.deadline = .now + limit }
@@ -62,7 +62,7 @@ final class AuditWriter: Sendable {
         hasEnded.wait(within: limit + Self.endingTime)
     }
 
-    /// What the thread may take to notice.
+    /// Extra time for the thread to notice the deadline.
     private static let endingTime: Duration = .milliseconds(100)
 
     // MARK: The thread's side
@@ -70,7 +70,7 @@ final class AuditWriter: Sendable {
     var deadline: ContinuousClock.Instant? { state.withLock { $0.deadline } }
     var isEmpty: Bool { state.withLock { $0.queue.isEmpty } }
 
-    /// What waits; when that is nothing the next event rings the bell.
+    /// The waiting messages; if there are none, the next event rings the bell.
     func take() -> AuditBatch {
         state.withLock { state in
             let batch = state.queue.take(format.message)

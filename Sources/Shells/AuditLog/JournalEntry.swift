@@ -17,7 +17,7 @@ struct JournalEntry {
     private mutating func add(_ key: String, _ value: String) {
         bytes.append(contentsOf: key.utf8)
         bytes.append(UInt8(ascii: "="))
-        // A newline would begin another field.
+        // A newline would start another field.
         bytes.append(
             contentsOf: value.utf8.prefix(AuditLine.textBytesMax).map {
                 (0x20...0x7e).contains($0) ? $0 : UInt8(ascii: "?")
@@ -33,7 +33,7 @@ struct JournalEntry {
         }
     }
 
-    /// syslog's levels: what an operator must see, should see, may see.
+    /// syslog's levels: 4 for events that an operator must see, then those that one should see or may see.
     private static func priority(of kind: AuditEvent.Kind) -> Int {
         switch kind {
         case .tampered, .rpcbindDown, .reloadRefused, .untrustedRegistration, .orphaned, .unguardable: 4

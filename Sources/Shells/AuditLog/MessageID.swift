@@ -1,7 +1,7 @@
 import AuditTrail
 
 extension AuditEvent.Kind {
-    /// What the journal's catalog knows the event by: systemd/rpcwarden.catalog explains each. They never change.
+    /// The event's ID in the journal's catalog, systemd/rpcwarden.catalog. IDs never change.
     var messageID: String {
         switch self {
         case .permitted: "f1528614627a4dabadb50e88ab2ad1d4"

@@ -52,7 +52,7 @@ extension AuditEvent {
     /// `getport of mountd v3 over udp`.
     private var asked: String {
         guard let procedure else { return "a call\(over)" }
-        // Where we don't serve the program all that we know of the procedure is its number.
+        // For programs that rpcwarden doesn't serve, only the procedure's number is known.
         let name = procedure.first?.isNumber == true ? "procedure \(procedure)" : procedure
         return "\(name) of \(service)\(over)"
     }

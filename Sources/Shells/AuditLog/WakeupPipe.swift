@@ -1,7 +1,7 @@
 import Glibc
 import System
 
-/// Wakes a thread that waits in poll(): a pipe with a byte in it.
+/// Wakes a thread that waits in poll(), with a byte in a pipe.
 final class WakeupPipe: Sendable {
     let descriptor: Int32
     private let writeEnd: Int32
@@ -20,7 +20,7 @@ final class WakeupPipe: Sendable {
         close(writeEnd)
     }
 
-    /// Where the pipe is full it rings already.
+    /// Rings; if the pipe is full, it rings already.
     func ring() {
         var byte: UInt8 = 0
         _ = write(writeEnd, &byte, 1)
@@ -31,9 +31,9 @@ final class WakeupPipe: Sendable {
         while read(descriptor, &bytes, bytes.count) == bytes.count {}
     }
 
-    /// Waits until it rings, or until `other` takes bytes again.
+    /// Waits until the pipe rings, or until `other` is writable.
     func wait(or other: Int32 = -1, within limit: Duration?) {
-        // poll passes over descriptors below zero.
+        // poll ignores descriptors below zero.
         var polled = [
             pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
             pollfd(fd: other, events: Int16(POLLOUT), revents: 0),
@@ -41,7 +41,7 @@ final class WakeupPipe: Sendable {
         _ = poll(&polled, 2, limit.map(Self.milliseconds) ?? -1)
     }
 
-    /// Rounded up: who waits for a deadline shall not wake just before it.
+    /// Rounded up, so that a wait doesn't end just before its deadline.
     private static func milliseconds(_ duration: Duration) -> Int32 {
         let (seconds, attoseconds) = duration.components
         guard seconds >= 0, attoseconds >= 0 else { return 0 }

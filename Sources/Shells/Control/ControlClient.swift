@@ -20,14 +20,15 @@ public enum ControlError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// Asks a running daemon, and waits for its answer.
+/// Sends a call to a running daemon, and waits for its reply.
 public struct ControlClient: Sendable {
     public let path: String
 
-    /// For each step: to connect, to send, and until more of the answer is there.
+    /// Time limit for each step: connecting, sending, and each further part of the reply.
     private let patience: Duration
 
-    /// - Parameter patience: a reload of a large policy takes a while; a daemon that needs longer is stuck.
+    /// - Parameter patience: time limit for each step; a reload of a large policy takes some time, and a daemon
+    ///   that needs longer is stuck.
     public init(path: String, patience: Duration = .seconds(30)) {
         self.path = path
         self.patience = patience

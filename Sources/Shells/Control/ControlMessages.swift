@@ -1,6 +1,6 @@
 import Activity
 
-/// What the control socket is asked: one JSON object on one line.
+/// A call on the control socket: one JSON object on one line.
 public struct ControlCall: Codable, Hashable, Sendable {
     public enum Command: String, Codable, Sendable {
         case status
@@ -18,13 +18,13 @@ public struct ControlCall: Codable, Hashable, Sendable {
     public var client: String?
     public var port: UInt16?
     public var transport: String?
-    /// `stop`: nothing is to stay guarded.
+    /// `stop`: whether the guard is removed.
     public var opens: Bool?
     /// `denials`: how far back, in seconds.
     public var since: Int?
-    /// `activity`: grants to look at, ``ActivityReport/watchedMax`` of them at the most.
+    /// `activity`: grants to report on, ``ActivityReport/watchedMax`` of them at the most.
     public var watched: [GrantLabel]?
-    /// `activity`: which other grants to look at, as ``ActivityReport/nextGrant`` said.
+    /// `activity`: where to go on with the other grants, taken from ``ActivityReport/nextGrant``.
     public var nextGrant: Int?
 
     public init(
@@ -42,16 +42,16 @@ public struct ControlCall: Codable, Hashable, Sendable {
     }
 }
 
-/// What the control socket answers: one JSON object on one line. Just one of its parts is there.
+/// The reply on the control socket: one JSON object on one line, with exactly one of these parts.
 public struct ControlReply: Codable, Hashable, Sendable {
     public var status: StatusReport?
     public var grants: [GrantRow]?
     public var registry: [RegistryRow]?
     public var denials: [DenialRow]?
     public var activity: ActivityReport?
-    /// What was changed, in plain words, a line each.
+    /// The changes in plain words, a line each.
     public var changes: [String]?
-    /// What failed, with which value, and what to do.
+    /// The failed step with its value, and the remedy.
     public var failure: String?
 
     public init(
@@ -103,7 +103,7 @@ public struct StatusReport: Codable, Hashable, Sendable {
     }
 
     public var mode: String
-    /// Seconds.
+    /// In seconds.
     public var uptime: Int
     public var version: String
     public var rpcbind: Rpcbind
@@ -170,11 +170,11 @@ public struct RegistryRow: Codable, Hashable, Sendable {
     public var trusted: Bool
     public var alive: Bool
     public var guarded: Bool
-    /// No longer registered, and the same socket still listens.
+    /// The registration is gone, and its socket still listens.
     public var orphaned: Bool
-    /// `false` where no packet filter sees the service's packets (RDMA).
+    /// `false` if no packet filter sees the service's packets (RDMA).
     public var guardable: Bool
-    /// Other programs at the same port; `nil` for none.
+    /// The other programs at the same port; `nil` if there are none.
     public var sharesPortWith: [UInt32]?
 
     enum CodingKeys: String, CodingKey {

@@ -12,8 +12,8 @@ struct PeerCredentials {
 
 /// Serves the control socket: one call and one reply for each connection.
 ///
-/// The socket's mode lets in its owner and group; the peer's credentials must agree: root, the daemon's own user, or
-/// the daemon's own group; where the daemon is `nobody`, root alone.
+/// The socket's mode admits its owner and group; the peer's credentials are checked, too: root, the daemon's own
+/// user, or the daemon's own group. If the daemon runs as `nobody`, only root is admitted.
 public final class ControlServer {
     private let loop: any EventLoop
     private let socket: ControlSocket
@@ -22,12 +22,12 @@ public final class ControlServer {
     private var channel: (any Channel)?
     fileprivate var connections = 0
 
-    /// Operators and monitoring; more are refused.
+    /// Enough for operators and monitoring; further connections are refused.
     fileprivate static let connectionsMax = 32
     fileprivate static let callBytesMax = 4096
     fileprivate static let patience: TimeAmount = .seconds(5)
 
-    /// - Parameter refusing: processes of the daemon's own user that are to do other things.
+    /// - Parameter refusing: processes of the daemon's own user that may not use the socket.
     public init(
         on loop: any EventLoop, socket: ControlSocket, refusing: Set<Int32> = [],
         answer: @escaping (ControlCall) -> EventLoopFuture<ControlReply>
@@ -72,7 +72,8 @@ public final class ControlServer {
         loop.makeSucceededFuture(ControlReply(failure: why))
     }
 
-    /// Root, and whoever the daemon is, or its group; but nobody is other daemons, too.
+    /// Whether the peer is root, or has the daemon's user or group; these don't count for `nobody`, a user that
+    /// other daemons share.
     static func admits(
         _ peer: PeerCredentials, user: uid_t = geteuid(), group: gid_t = getegid(), nobody: uid_t = ControlServer.nobody
     ) -> Bool {
@@ -89,7 +90,7 @@ private final class ControlHandler: ChannelInboundHandler {
     private let server: ControlServer
     private var line: [UInt8] = []
     private var isDone = false
-    /// Ours to write; a reload takes a while.
+    /// Whether the call is being answered; a reload takes some time.
     private var isAnswering = false
 
     init(server: ControlServer) {

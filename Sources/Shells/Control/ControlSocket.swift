@@ -1,7 +1,7 @@
 import Glibc
 import System
 
-/// The control socket can't be made.
+/// An error making the control socket.
 public struct ControlServerError: Error, Hashable, Sendable, CustomStringConvertible {
     public var path: String
     public var detail: String
@@ -12,12 +12,12 @@ public struct ControlServerError: Error, Hashable, Sendable, CustomStringConvert
     }
 }
 
-/// The control socket, bound to its path; it takes connections once a ``ControlServer`` listens.
+/// The control socket, bound to its path; it accepts connections once a ``ControlServer`` listens.
 public struct ControlSocket: Sendable {
     public let path: String
     let descriptor: Int32
 
-    /// Makes the socket, with mode 0660, in the place of one that nobody serves any more.
+    /// Makes the socket, with mode 0660; replaces one that no process serves any more.
     public init(at path: String) throws(ControlServerError) {
         self.path = path
         do throws(Errno) {
@@ -25,7 +25,7 @@ public struct ControlSocket: Sendable {
             do throws(Errno) {
                 try Self.makeRoom(at: path)
                 try UnixSocket.bind(descriptor, to: path)
-                // Nobody connects before: it doesn't listen yet.
+                // No client can connect before this: the socket doesn't listen yet.
                 guard chmod(path, 0o660) == 0 else { throw Errno() }
             } catch {
                 close(descriptor)
@@ -36,10 +36,11 @@ public struct ControlSocket: Sendable {
         }
     }
 
-    /// A daemon that was killed may hold it for a moment.
+    /// A killed daemon may hold the socket for a moment.
     private static let patience = (attempts: 100, pauseMicroseconds: UInt32(10_000))
 
-    /// What is no socket stays; then bind says that the place is taken. So does one that another daemon serves.
+    /// Removes a socket that no process serves. A file that is no socket stays, and so does a served socket; then
+    /// bind fails, since the path is taken.
     private static func makeRoom(at path: String) throws(Errno) {
         var status = stat()
         guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return }
@@ -57,7 +58,7 @@ public struct ControlSocket: Sendable {
             close(try UnixSocket.stream(to: path, waits: false))
             return true
         } catch {
-            // It is, and busy.
+            // EAGAIN: the socket is served, and its queue is full.
             return error.code == EAGAIN
         }
     }

@@ -2,12 +2,12 @@ import Addresses
 import CHostNames
 import Glibc
 
-/// Resolves host names as the system does (nsswitch.conf): blocks, so never on an event loop.
+/// Resolves host names as the system does (nsswitch.conf). It blocks, so never call it on an event loop.
 public enum HostNames {
-    /// A name that can't be resolved, in the resolver's words.
+    /// A name that can't be resolved, with the resolver's error.
     public struct Failure: Error, Hashable, Sendable, CustomStringConvertible {
         public var name: String
-        /// Of getaddrinfo(3), EAI_….
+        /// An error of getaddrinfo(3), EAI_….
         public var code: Int32
 
         public init(name: String, code: Int32) { (self.name, self.code) = (name, code) }
@@ -15,10 +15,10 @@ public enum HostNames {
         public var description: String { "can't resolve \"\(name)\": \(String(cString: gai_strerror(code)))" }
     }
 
-    /// A policy names hosts, not services with hundreds of addresses.
+    /// Enough for hosts; services with hundreds of addresses are not what a policy names.
     public static let addressesMax = 64
 
-    /// The name's addresses, IPv4 and IPv6, ascending and without repetition.
+    /// The name's addresses, IPv4 and IPv6, in ascending order, each once.
     public static func resolve(_ name: String) throws(Failure) -> [IPAddress] {
         var hints = addrinfo()
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
@@ -41,12 +41,12 @@ public enum HostNames {
         return seconds == 0 ? lifetimeUnknown : bounded(.seconds(seconds))
     }
 
-    /// To what we take from others.
+    /// The lifetime within rpcwarden's bounds.
     public static func bounded(_ lifetime: Duration) -> Duration { min(max(lifetime, lifetimeMin), lifetimeMax) }
 
-    /// Names from /etc/hosts and the like have no TTL.
+    /// The lifetime of names without a TTL, such as those in /etc/hosts.
     public static let lifetimeUnknown: Duration = .seconds(60)
-    /// Shorter TTLs are for balancing load; each change here is a change of policy.
+    /// Shorter TTLs serve load balancing; here each change of addresses is a change of policy.
     public static let lifetimeMin: Duration = .seconds(10)
     public static let lifetimeMax: Duration = .seconds(3600)
 

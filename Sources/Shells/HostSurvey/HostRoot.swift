@@ -1,9 +1,9 @@
 import Glibc
 import System
 
-/// The files of a host, below `/` or below the folder of `--root`.
+/// The files of a host, beneath `/` or beneath the folder of `--root`.
 public struct HostRoot: Sendable {
-    /// Without a slash at its end; empty for `/`.
+    /// Without a trailing slash; empty for `/`.
     public let path: String
 
     /// dpkg's status of a large host has 10 MB.
@@ -39,7 +39,8 @@ public struct HostRoot: Sendable {
 
     func text(_ file: String) -> String? { bytes(file).map { String(decoding: $0, as: UTF8.self) } }
 
-    /// Of a file that root owns, or whoever runs this (images are made without root, too); `nil` for others' and for links.
+    /// The text of a file owned by root, or by the current user (images are made without root, too); `nil` for
+    /// files of other users and for links.
     func ownText(_ file: String) -> String? {
         let descriptor = open(path + file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW)
         guard descriptor >= 0 else { return nil }
@@ -56,14 +57,14 @@ public struct HostRoot: Sendable {
         return stat(path + file, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }
 
-    /// Where a link points, such as `socket:[525]`.
+    /// The target of a link, such as `socket:[525]`.
     func link(_ file: String) -> String? {
         var buffer = [CChar](repeating: 0, count: 4096)
         let count = readlink(path + file, &buffer, buffer.count)
         return count > 0 ? String(decoding: buffer[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self) : nil
     }
 
-    /// In the order of their bytes; empty for a folder that can't be read.
+    /// The names in a folder, sorted by their bytes; empty if the folder can't be read.
     func names(_ folder: String) -> [String] {
         do { return try Folder.names(in: path + folder) } catch { return [] }
     }

@@ -2,12 +2,12 @@ import Glibc
 import HostPosture
 import Portmapper
 
-/// Looks at a host: files below a root, a few commands, and rpcbind itself.
+/// Examines a host: files beneath a root, the output of a few commands, and rpcbind's registrations.
 public struct HostSurvey: Sendable {
     public var root: HostRoot
-    /// False: the root is an image, of which nothing runs.
+    /// `false`: the root is an image, and nothing in it runs.
     public var isRunning: Bool
-    /// Where systemctl, nft and their like are found.
+    /// The search path for systemctl, nft and other commands.
     public var searchPath: String
     public var expected: Expectations
 
@@ -39,7 +39,7 @@ public struct HostSurvey: Sendable {
         facts.nfs = NFSConfiguration(nfsTexts)
         facts.rpcbindOptions = unitOptions
         guard isRunning else { return facts }
-        // First, for a socket that systemd holds starts rpcbind at the question.
+        // Asked first: if systemd holds rpcbind's socket, the question starts rpcbind.
         let list = RegistrationQuestion(path: root.path + expected.rpcbindSocket).ask()
         facts.registrations = list?.compactMap(Registration.init)
         facts.rdmaRegistrations = Self.rdma(list ?? [])
@@ -72,7 +72,7 @@ public struct HostSurvey: Sendable {
     }
 
     private var serviceManager: HostFacts.ServiceManager {
-        // sd_booted(3); an image has no /run, but the program.
+        // sd_booted(3); an image has no /run, but has the program.
         let isSystemd =
             isRunning
             ? root.isFolder("/run/systemd/system")
@@ -151,7 +151,7 @@ public struct HostSurvey: Sendable {
         Self.unitFolders.lazy.compactMap { root.text("\($0)/\(name)") }.first
     }
 
-    /// By name; of two folders that have the same, the first counts.
+    /// The drop-ins, sorted by name; if two folders have the same name, the first counts.
     private func dropIns(_ name: String) -> [(name: String, text: String)] {
         var dropIns: [String: String] = [:]
         for folder in Self.unitFolders.map({ "\($0)/\(name).d" }) {
@@ -199,12 +199,12 @@ public struct HostSurvey: Sendable {
         }
     }
 
-    /// Where nsswitch's `files` and `usrfiles` look.
+    /// The files that nsswitch's `files` and `usrfiles` read.
     private var servicesTexts: [String] {
         ["/etc/services", "/usr/etc/services"].compactMap { root.text($0) }
     }
 
-    /// As systemd looks for it; and it may be switched off in a kernel that has it.
+    /// Checks for IPv6 as systemd does; a kernel that has it may have it switched off.
     private var hasIPv6: Bool {
         guard root.exists("/proc/net/if_inet6") else { return false }
         return root.text("/proc/sys/net/ipv6/conf/all/disable_ipv6")?.hasPrefix("1") != true

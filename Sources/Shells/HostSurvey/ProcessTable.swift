@@ -1,14 +1,14 @@
 import Addresses
 import HostPosture
 
-/// Which processes of this network namespace hold which sockets; of rpcbind and rpcwarden only. And the rpcbind that serves
-/// this host from a network namespace of its own.
+/// The sockets that rpcbind and rpcwarden hold in this network namespace. Also finds the rpcbind that serves this
+/// host from a network namespace of its own.
 struct ProcessTable {
     private let root: HostRoot
     private var held: [UInt64: Set<String>] = [:]
-    /// The options of the rpcbind that runs.
+    /// The options of the running rpcbind.
     private(set) var optionsOfRpcbind: [String]?
-    /// `nil`: none runs.
+    /// `nil`: no rpcbind runs.
     private(set) var networkOfRpcbind: HostFacts.Network?
 
     private static let names: Set<String> = ["rpcbind", "portmap", "rpcwarden"]
@@ -31,13 +31,14 @@ struct ProcessTable {
         }
     }
 
-    /// Containers have their own, with files of their own. systemd makes ours's socket, where /proc shows it to us.
+    /// Whether this rpcbind serves this host: a container's rpcbind has a mount namespace of its own. This host's
+    /// rpcbind may have one, too, but holds the socket that systemd made, if /proc shows it to this process.
     private func servesThisHost(_ process: String, at sockets: Set<UInt64>) -> Bool {
         let files = root.link("/proc/\(process)/ns/mnt")
         return files == root.link("/proc/self/ns/mnt") || !self.sockets(of: process).isDisjoint(with: sockets)
     }
 
-    /// Inodes in the last column but one of `/proc/net/unix`, which a path ends.
+    /// Inodes of listeners, from the last column but one of `/proc/net/unix`, in lines that end with the path.
     private static func listeners(at path: String, _ root: HostRoot) -> Set<UInt64> {
         let lines = (root.text("/proc/net/unix") ?? "").split(separator: "\n")
         return Set(
@@ -48,7 +49,7 @@ struct ProcessTable {
             })
     }
 
-    /// Beside loopback; two lines of headings precede.
+    /// Whether the process has interfaces besides loopback; the first two lines are headings.
     private func hasInterfaces(_ process: String) -> Bool {
         let lines = (root.text("/proc/\(process)/net/dev") ?? "").split(separator: "\n").dropFirst(2)
         return lines.contains { line in line.drop { $0 == " " }.prefix { $0 != ":" } != "lo" }

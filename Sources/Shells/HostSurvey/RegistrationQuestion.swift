@@ -3,15 +3,15 @@ import ONCRPC
 import Portmapper
 import System
 
-/// Asks rpcbind for all that is registered: version 4 DUMP over its unix socket, which alone tells owners.
+/// Asks rpcbind for all registrations: version 4 DUMP over its unix socket, the only transport that reports owners.
 struct RegistrationQuestion {
     var path: String
 
     private static let patience: Duration = .seconds(2)
-    /// 20,000 registrations and more.
+    /// Enough for 20,000 registrations.
     private static let replyBytesMax = 4 << 20
 
-    /// `nil`: nobody answered, or not in the way of rpcbind.
+    /// `nil`: no reply, or none in rpcbind's format.
     func ask() -> [RPCB]? {
         let descriptor: Int32
         do { descriptor = try UnixSocket.stream(to: path, patience: Self.patience) } catch { return nil }

@@ -3,7 +3,7 @@ import HostPosture
 import Portmapper
 import System
 
-/// Carries out a plan, a step at a time, and remembers each before it is done.
+/// Carries out a plan step by step, and records each step before it is done.
 public struct SetupRunner {
     public struct Failure: Error, CustomStringConvertible {
         public var description: String
@@ -17,7 +17,7 @@ public struct SetupRunner {
     private static let patience: Duration = .seconds(120)
     private let patienceForRegistrations: Duration
 
-    /// - Parameter patience: services register anew some time after their restart.
+    /// - Parameter patience: services register again some time after their restart.
     public init(_ survey: HostSurvey, _ facts: SetupFacts, patienceForRegistrations patience: Duration = .seconds(5)) {
         patienceForRegistrations = patience
         self.survey = survey
@@ -25,7 +25,7 @@ public struct SetupRunner {
         before = facts.host.registrations
     }
 
-    /// - Returns: what has to be done besides; `nil` if nothing.
+    /// - Returns: steps left to the user; `nil` if there are none.
     public mutating func carryOut(_ action: SetupPlan.Action, recording entries: [SetupRecord.Entry]) throws(Failure)
         -> String?
     {
@@ -88,7 +88,7 @@ public struct SetupRunner {
 
     // MARK: Files
 
-    /// An image's absolute links would lead to this host's own files.
+    /// Refuses links out of an image: its absolute links would lead to this host's own files.
     private func stayInside(_ action: SetupPlan.Action) throws(Failure) {
         guard !survey.root.path.isEmpty else { return }
         var path: String
@@ -98,7 +98,7 @@ public struct SetupRunner {
         case .run, .compareRegistrations: return
         }
         let inside = Self.resolved(survey.root.path) ?? survey.root.path
-        // What isn't there yet is made below the nearest folder that is.
+        // A missing path is made beneath its nearest existing folder.
         while path.count > survey.root.path.count {
             if let real = Self.resolved(path) {
                 guard real.hasPrefix(inside + "/") else {
@@ -117,12 +117,12 @@ public struct SetupRunner {
     }
 
     private func makeFolder(_ path: String) throws(Failure) {
-        // Each folder above it that is missing, too: an image may lack /var/lib.
+        // Makes each missing folder above it, too: an image may lack /var/lib.
         var end = path.index(after: path.startIndex)
         while end <= path.endIndex {
             let next = path[end...].firstIndex(of: "/") ?? path.endIndex
             let part = String(path[..<next])
-            // Whatever the umask: the daemon, which isn't root, finds its own folder below.
+            // Mode 0755 whatever the umask: the daemon doesn't run as root, and must reach its own folder beneath.
             let isMade = mkdir(part, 0o755) == 0 && chmod(part, 0o755) == 0
             guard isMade || errno == EEXIST else { throw Self.failure("make folder", part) }
             guard next != path.endIndex else { return }
@@ -130,7 +130,7 @@ public struct SetupRunner {
         }
     }
 
-    /// In one go: whoever reads meanwhile sees the old file or the new one.
+    /// Replaces the file in one step: a reader sees either the old file or the new one.
     private static func write(_ text: String, to path: String) throws(Failure) {
         let draft = path + ".new"
         unlink(draft)

@@ -1,7 +1,7 @@
 import HostPosture
 
 extension HostSurvey {
-    /// The posture, and what setup changes.
+    /// The posture, and the current state of the files that setup changes.
     public func setupFacts() -> SetupFacts {
         var facts = SetupFacts()
         facts.host = self.facts()
@@ -20,7 +20,7 @@ extension HostSurvey {
         return facts
     }
 
-    /// The active units that a restart of rpcbind.socket restarts.
+    /// The active units that restart with rpcbind.socket.
     private var dependents: [String] {
         let shown = command("systemctl", "show", "rpcbind.socket", "-p", "RequiredBy,BoundBy,ConsistsOf", "--value")
         let names = Set(shown.output.split { $0 == "\n" || $0 == " " }.map(String.init)).sorted()

@@ -1,20 +1,21 @@
 import Glibc
 import System
 
-/// Another program, run to its end or to the end of our patience.
+/// Runs another program until its end, or until a time limit.
 struct Subcommand {
     struct Result {
-        /// What it printed, at most ``Subcommand/outputBytesMax`` bytes of each.
+        /// The program's output, at most ``Subcommand/outputBytesMax`` bytes of each stream.
         var output: String
         var errors: String
-        /// 127 if it can't be started, 124 if its time was up, 128 and the signal if one ended it.
+        /// The exit status; 127 if the program can't be started, 124 after the time limit, 128 plus the signal's
+        /// number if a signal ended it.
         var status: Int32
 
         var isSuccess: Bool { status == 0 }
     }
 
     var words: [String]
-    /// Where to look for it.
+    /// The folders to search for the program.
     var searchPath: String
     var patience: Duration = .seconds(10)
 
@@ -29,7 +30,7 @@ struct Subcommand {
             defer { output.close() }
             let errors = try Pipe()
             defer { errors.close() }
-            // Texts are compared and read, so they must not depend on the caller's language; nor may a pager wait.
+            // The output is compared and parsed, so it must not depend on the caller's language; nor may a pager wait.
             let environment = ["PATH=\(searchPath)", "LC_ALL=C", "SYSTEMD_PAGER=", "SYSTEMD_COLORS=0"]
             let child = try ChildProgram.start(
                 program, words: words, environment: environment, input: "/dev/null", output: output.writeEnd,
@@ -40,14 +41,14 @@ struct Subcommand {
         }
     }
 
-    /// As execvp(3), but in a path of our own choice.
+    /// Searches as execvp(3) does, but in the given path.
     static func find(_ name: String, in path: String) -> String? {
         if name.contains("/") { return access(name, X_OK) == 0 ? name : nil }
         return path.split(separator: ":").map { "\($0)/\(name)" }.first { access($0, X_OK) == 0 }
     }
 }
 
-/// Reads what a child prints, and waits for its end; not for those that it left behind with its pipes.
+/// Reads a child's output, and waits for its end; doesn't wait for background processes that hold its pipes.
 private struct Watch {
     let child: pid_t
     let output: Int32
@@ -74,7 +75,7 @@ private struct Watch {
                 waitpid(child, &status, 0)
                 return result(124)
             }
-            // Both pipes' writing ends stay open here, so poll ends by what is printed, or by its time.
+            // The writing ends of both pipes stay open here, so poll ends only by output or by its time limit.
             var waiting = [pollfd(fd: output, events: Int16(POLLIN), revents: 0)]
             waiting.append(pollfd(fd: errors, events: Int16(POLLIN), revents: 0))
             poll(&waiting, nfds_t(waiting.count), 10)
@@ -98,7 +99,7 @@ private struct Watch {
             status: status)
     }
 
-    /// WIFEXITED and its kin are macros.
+    /// In place of WIFEXITED and related macros, which Swift can't import.
     private static func exitStatus(_ status: Int32) -> Int32 {
         status & 0x7f == 0 ? status >> 8 & 0xff : 128 + status & 0x7f
     }

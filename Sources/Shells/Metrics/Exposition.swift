@@ -25,7 +25,7 @@ public enum Exposition: Hashable, Sendable {
     private func append(_ family: MetricFamily, to text: inout String) {
         let name = Self.prefix + family.name
         let sampleName = family.kind == .counter ? name + "_total" : name
-        // The older format knows counters by their samples' name.
+        // The older format names a counter like its samples.
         let title = self == .openMetrics ? name : sampleName
         text += "# HELP \(title) \(escape(family.help, quotes: self == .openMetrics))\n"
         text += "# TYPE \(title) \(family.kind.rawValue)\n"

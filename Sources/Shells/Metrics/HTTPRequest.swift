@@ -1,7 +1,7 @@
-/// The head of an HTTP request (RFC 9112), as far as who serves one page has to know it.
+/// The head of an HTTP request (RFC 9112), as far as a server of one page needs it.
 struct HTTPRequest: Equatable {
     var method: String
-    /// Without its query.
+    /// The path without its query.
     var path: String
     /// The Accept fields, joined by commas.
     var accept: String
@@ -9,16 +9,16 @@ struct HTTPRequest: Equatable {
     /// Prometheus sends some 300 bytes; browsers with their cookies a few thousand.
     static let headBytesMax = 8192
 
-    /// Why there is no request.
+    /// Why the bytes are no request.
     enum Fault: Error, Equatable {
-        /// Not all of it has arrived.
+        /// The head has not arrived completely.
         case incomplete
         case malformed
         case tooLong
         case otherVersion
     }
 
-    /// Reads the head that `bytes` begin with.
+    /// Parses the head at the beginning of `bytes`.
     init(reading bytes: [UInt8]) throws(Fault) {
         let lines = try Self.headLines(of: bytes)
         let words = lines[0].split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
@@ -42,7 +42,7 @@ struct HTTPRequest: Equatable {
         accept = ranges.joined(separator: ",")
     }
 
-    /// The lines before the empty one, ended by CRLF; no other control character is in them.
+    /// The lines before the empty one, each ended by CRLF; other control characters are refused.
     private static func headLines(of bytes: [UInt8]) throws(Fault) -> [ArraySlice<UInt8>] {
         var lines: [ArraySlice<UInt8>] = []
         var start = 0
@@ -67,7 +67,7 @@ struct HTTPRequest: Equatable {
         throw bytes.count >= headBytesMax ? .tooLong : .incomplete
     }
 
-    /// `name: value`; the name in lower case.
+    /// Parses `name: value`; the name is returned in lower case.
     private static func field(_ line: ArraySlice<UInt8>) throws(Fault) -> (name: String, value: String) {
         guard let colon = line.firstIndex(of: UInt8(ascii: ":")), isToken(line[..<colon]) else { throw .malformed }
         let isBlank = { (byte: UInt8) in byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") }
@@ -92,7 +92,7 @@ struct HTTPRequest: Equatable {
 }
 
 extension HTTPRequest {
-    /// OpenMetrics where it is asked for by name, and at least as much as plain text is.
+    /// OpenMetrics, if it is accepted by name, with at least the quality of plain text.
     var exposition: Exposition {
         var openMetrics = 0.0
         var plain = 0.0

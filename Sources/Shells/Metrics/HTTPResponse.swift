@@ -1,10 +1,10 @@
-/// What is answered; the connection ends with it.
+/// The response to a request; the connection ends after it.
 struct HTTPResponse {
     var status: String
     var contentType = "text/plain; charset=utf-8"
     var body: [UInt8]
     var allow: String?
-    /// HEAD: the fields of GET, and nothing else.
+    /// `false` for HEAD: the same fields as for GET, without the body.
     var hasBody = true
 
     init(_ status: String, _ body: [UInt8]) {
@@ -21,7 +21,7 @@ struct HTTPResponse {
         return Array(head.utf8) + (hasBody ? body : [])
     }
 
-    /// The answer to what has arrived, `nil` while more is to come.
+    /// The response to the bytes that have arrived; `nil` while the request is incomplete.
     static func answer(to bytes: [UInt8], page: (Exposition) -> [UInt8]) -> HTTPResponse? {
         do {
             return answer(to: try HTTPRequest(reading: bytes), page: page)

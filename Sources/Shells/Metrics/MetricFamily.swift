@@ -1,13 +1,13 @@
 import AuditTrail
 
-/// One metric with all its label values.
+/// One metric with the samples for all its label values.
 struct MetricFamily {
     enum Kind: String {
         case counter, gauge, histogram
     }
 
     struct Sample {
-        /// `_bucket`, `_count`, `_sum`; a counter's `_total` is not told here.
+        /// `_bucket`, `_count` or `_sum`; a counter's `_total` is added elsewhere.
         var suffix = ""
         var labels: [(name: String, value: String)] = []
         var value: Value
@@ -18,7 +18,7 @@ struct MetricFamily {
         case seconds(Double)
     }
 
-    /// Without `rpcwarden_`, and without the `_total` of counters.
+    /// The name without `rpcwarden_`, and without the `_total` of counters.
     var name: String
     var kind: Kind
     var unit: String?
@@ -41,7 +41,7 @@ struct MetricFamily {
         gauge(name, help, [Sample(value: .count(count))])
     }
 
-    /// A claim: 1 or 0.
+    /// A gauge for a condition: 1 or 0.
     static func gauge(_ name: String, _ help: String, _ holds: Bool) -> Self {
         gauge(name, help, holds ? 1 : 0)
     }
@@ -52,7 +52,7 @@ struct MetricFamily {
         for (index, inBucket) in histogram.counts.enumerated() {
             count += inBucket
             let bounds = LatencyHistogram.boundsMicroseconds
-            // A Double's description is what OpenMetrics calls canonical: 1e-05, 0.0001, 1.0.
+            // A Double's description has the form that OpenMetrics calls canonical: 1e-05, 0.0001, 1.0.
             let bound = index < bounds.count ? "\(Double(bounds[index]) / 1_000_000)" : "+Inf"
             samples.append(Sample(suffix: "_bucket", labels: [("le", bound)], value: .count(count)))
         }

@@ -3,7 +3,7 @@ import NIOCore
 import NIOPosix
 import System
 
-/// The metrics' socket can't be made.
+/// An error making the metrics' socket.
 public struct MetricsServerError: Error, Hashable, Sendable, CustomStringConvertible {
     public var place: String
     public var detail: String
@@ -13,26 +13,27 @@ public struct MetricsServerError: Error, Hashable, Sendable, CustomStringConvert
     }
 }
 
-/// Serves `GET /metrics`: one request for each connection.
+/// Serves `GET /metrics`: one request per connection.
 ///
-/// Whoever can reach it shares our event loop, so all is bounded: bytes, connections, time, and pages rendered.
+/// Its clients share the daemon's event loop, so everything is bounded: bytes, connections, time, and rendered pages.
 public final class MetricsServer {
     private let loop: any EventLoop
     private let snapshot: () -> MetricsSnapshot
     private var channel: (any Channel)?
-    /// The longest waiting first.
+    /// Oldest first.
     private var connections: [any Channel] = []
     private var pages: [Exposition: (text: [UInt8], at: NIODeadline)] = [:]
 
-    /// A few Prometheus servers and people; beyond it the longest waiting goes, for it is the slow one.
+    /// Enough for a few Prometheus servers and browsers; beyond it the oldest connection is closed, since it is
+    /// the slow one.
     public static let connectionsMax = 8
-    /// From a connection's beginning to its end.
+    /// Time limit of a connection.
     static let patience: TimeAmount = .seconds(5)
-    /// Scrapes that follow each other sooner get the same page.
+    /// Scrapes within this time get the same page.
     static let pageLife: TimeAmount = .milliseconds(100)
-    /// Bytes that are read behind the request, so that the reply isn't lost to a reset.
+    /// Bytes read after the request, so that a reset doesn't destroy the reply.
     fileprivate static let bytesIgnoredMax = 64 << 10
-    /// NIO would try at once and without end to accept what there is no descriptor for.
+    /// The pause after a failed accept: without descriptors NIO would retry at once and without end.
     fileprivate static let pause: TimeAmount = .milliseconds(100)
 
     public init(on loop: any EventLoop, snapshot: @escaping () -> MetricsSnapshot) {
@@ -71,7 +72,7 @@ public final class MetricsServer {
             .map { this.value.channel = $0 }
     }
 
-    /// We start before the network is up: the address may be none of this host's yet.
+    /// The daemon starts before the network is up, when the address may not be assigned to this host yet.
     private static func freeBind(_ address: SocketAddress) -> ChannelOptions.Types.SocketOption {
         switch address {
         // IPV6_FREEBIND, which Glibc's module lacks.
@@ -90,7 +91,7 @@ public final class MetricsServer {
         for connection in connections { connection.close(promise: nil) }
     }
 
-    /// Where it listens, for tests that leave the port to the kernel.
+    /// The port in use, for tests that let the kernel choose it.
     var port: Int? { channel?.localAddress?.port }
 
     fileprivate func opened(_ connection: any Channel) {
@@ -147,7 +148,8 @@ private final class RequestHandler: ChannelInboundHandler {
             return
         }
         head += bytes
-        // Only a line's end, or too much, can end the head: who sends byte by byte doesn't have us read it over and over.
+        // Only a line's end, or too many bytes, can end the head: a client that sends byte by byte causes no
+        // repeated parsing.
         guard bytes.contains(UInt8(ascii: "\n")) || head.count >= HTTPRequest.headBytesMax else { return }
         guard let response = HTTPResponse.answer(to: head, page: server.page) else { return }
         isAnswered = true
@@ -163,7 +165,7 @@ private final class RequestHandler: ChannelInboundHandler {
     }
 }
 
-/// Pauses the listener that finds no descriptor for a connection.
+/// Pauses a listener that can't accept a connection for want of descriptors.
 private final class AcceptPause: ChannelInboundHandler {
     typealias InboundIn = any Channel
 

@@ -2,7 +2,7 @@ import Addresses
 import AuditTrail
 import Firewall
 
-// Labels hold words of ours alone: never a peer's address, or anything else that a peer chose.
+// Labels only hold rpcwarden's own words: never a peer's address, or anything else that a peer chose.
 
 extension MetricsSnapshot {
     var families: [MetricFamily] {
@@ -93,7 +93,7 @@ extension MetricsSnapshot {
         ]
     }
 
-    /// The kernel counts from when the table was made: a table made anew is a counter's reset.
+    /// The kernel counts since the table was made: a table made anew resets the counters.
     private var droppedPackets: [MetricFamily] {
         guard let drops else { return [] }
         let count = { (count: UInt64) in Int(clamping: count) }

@@ -2,15 +2,15 @@ import AuditTrail
 import Clock
 import Firewall
 
-/// All that a scrape tells, read at one moment.
+/// The values for one scrape, all read at one moment.
 public struct MetricsSnapshot: Sendable {
     public var version: String
     public var startedAt: Timestamp
     public var counters: Counters
     public var gauges: Gauges
-    /// `nil` where the kernel's counters can't be read.
+    /// `nil` if the kernel's counters can't be read.
     public var drops: DropCounts?
-    /// Audit events that the log did not take.
+    /// Audit events that the log lost.
     public var auditLost: Int
 
     public init(

@@ -1,7 +1,7 @@
-/// The netlink attributes in some bytes; ends at the first that isn't whole.
+/// Iterates over the netlink attributes in a buffer; stops at the first incomplete one.
 struct Attributes: Sequence, IteratorProtocol {
     struct Attribute {
-        /// Without the flags for nesting and byte order.
+        /// The attribute's type without the flags for nesting and byte order.
         let type: UInt32
         let payload: UnsafeRawBufferPointer
 
@@ -23,7 +23,7 @@ struct Attributes: Sequence, IteratorProtocol {
     }
 }
 
-/// Reading what the kernel sent: too short is `nil`, never a trap.
+/// Accessors for data from the kernel: a buffer that is too short gives `nil`, never a trap.
 extension UnsafeRawBufferPointer {
     func dropping(_ count: Int) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(rebasing: dropFirst(count))
@@ -37,7 +37,7 @@ extension UnsafeRawBufferPointer {
         native(Value.self).map(Value.init(bigEndian:))
     }
 
-    /// The text up to the first zero; what isn't UTF-8 becomes U+FFFD.
+    /// The text up to the first zero byte; invalid UTF-8 becomes U+FFFD.
     var text: String {
         String(decoding: prefix { $0 != 0 }, as: UTF8.self)
     }

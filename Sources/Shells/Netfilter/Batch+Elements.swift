@@ -5,7 +5,7 @@ import Firewall
 extension Batch {
     mutating func write(_ operation: Operation) {
         switch operation {
-        // They need more than the operation tells: NetfilterTable.attempt writes them.
+        // Making and adopting a table need more than the operation holds: NetfilterTable.attempt writes them.
         case .makeTable, .adoptTable: break
         case .deleteTable(let name): deleteTable(name)
         case .guardPort(let service): add(ElementKey(.guarded, service))
@@ -31,7 +31,7 @@ extension Batch {
         }
     }
 
-    /// What this host sends the client from the service's port is no flow of its own, for so long.
+    /// For `time`, packets that this host sends to the client from the service's port don't mark their flow as its own.
     mutating func noteRevoked(_ key: GrantKey, for time: Duration) {
         replace(ElementKey(revoked: key), timeout: time)
     }
@@ -40,12 +40,12 @@ extension Batch {
         for (key, left) in keys { noteRevoked(key, for: left) }
     }
 
-    /// Nothing that this host sends over the transport is a flow of its own, for so long, unless TCP's flags say so.
+    /// For `time`, no packet that this host sends over the transport marks its flow as its own, except by TCP's flags.
     mutating func settle(_ transport: Transport, for time: Duration) {
         replace(ElementKey(settling: transport), timeout: time)
     }
 
-    /// - Parameter name: of the set, if it isn't the one that is named for its kind.
+    /// - Parameter name: name of the set, if it isn't the default name of the set's kind.
     mutating func add(_ element: ElementKey, toSet name: String? = nil) {
         message(NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE) { $0.put(element, inSet: name) }
     }
@@ -54,14 +54,14 @@ extension Batch {
         message(NFT_MSG_DELSETELEM, flags: 0) { $0.put(element) }
     }
 
-    /// Adds it first: deleting what isn't there would fail the batch.
+    /// Adds the element before deleting it: deleting an element that doesn't exist would fail the batch.
     private mutating func remove(_ element: ElementKey) {
         add(element)
         delete(element)
     }
 
-    /// Kernels before 6.12 ignore the new timeout of an element that is there: so add, delete, add.
-    /// In a table made by the same batch the add alone will do, once.
+    /// Adds, deletes and adds the element: kernels before 6.12 ignore the new timeout of an existing element. In a
+    /// table made by the same batch, the first addition of an element is enough.
     private mutating func replace(
         _ element: ElementKey, timeout: Duration, expiresIn: Duration? = nil, comment: String = ""
     ) {
@@ -81,7 +81,7 @@ extension Batch {
             message.put(element) { attributes in
                 attributes.put(NFTA_SET_ELEM_TIMEOUT.rawValue, bigEndian: timeout)
                 if let expiresIn {
-                    // ERANGE if it were longer.
+                    // The kernel refuses an expiration beyond the timeout (ERANGE).
                     let expiration = min(expiresIn.kernelMilliseconds, timeout)
                     attributes.put(NFTA_SET_ELEM_EXPIRATION.rawValue, bigEndian: expiration)
                 }
@@ -92,7 +92,7 @@ extension Batch {
 }
 
 extension MessageBuffer {
-    /// The set and the element; the message starts with the table.
+    /// Writes the set and the element; the caller has written the table.
     mutating func put(
         _ element: ElementKey, inSet name: String? = nil, _ more: (inout MessageBuffer) -> Void = { _ in }
     ) {
@@ -113,12 +113,12 @@ extension MessageBuffer {
         }
     }
 
-    /// Each field in network byte order, padded to whole registers of 4 bytes.
+    /// Writes each field in network byte order, padded to whole registers of 4 bytes.
     private mutating func putKey(
         _ attribute: UInt32, _ address: IPAddress?, _ service: ServicePort?, _ transport: Transport? = nil
     ) {
         nest(attribute) { key in
-            // Alone it is a byte.
+            // A key that is only a transport is a single byte.
             if let transport { return key.put(NFTA_DATA_VALUE.rawValue, bigEndian: transport.rawValue) }
             key.put(NFTA_DATA_VALUE.rawValue) { value in
                 switch address {

@@ -1,7 +1,7 @@
 import CNetfilter
 import Firewall
 
-/// The rules that tell the daemon of what the guard drops; none of them decides about a packet.
+/// The rules that report packets dropped by the guard to the daemon; none of them decides about a packet.
 extension Batch {
     mutating func addLogRules(_ shape: TableShape) {
         guard shape.logGroup != 0 else { return }
@@ -13,7 +13,7 @@ extension Batch {
             addRule("guarded_port", shape) {
                 $0.isFamily(family)
                 $0.load(set.fields)
-                // The element's own limit ends the rule, too.
+                // When the element's own limit doesn't match, the rule ends here, too.
                 $0.lookup(set.rawValue)
                 $0.limit(.remembered)
                 $0.log(.remembered, group: shape.logGroup)

@@ -1,17 +1,18 @@
 import CNetfilter
 import Firewall
 
-/// What this host begins itself hears its replies, also when it does so from a guarded port.
+/// Replies to flows that this host begins are accepted, even if it begins them from a guarded port.
 ///
-/// A reply is told from a client's packet by the flow's direction; but a server that keeps sending after its client's
-/// flow was cut makes a new one, of which it is the originator (loose pickup). So flows are marked that begin as only
-/// one's own do: by TCP's SYN, or by a first datagram to somebody whose flow to that port was not cut a while ago.
-/// docs/decisions/010-own-flows.md.
+/// The flow's direction tells a reply from a client's packet. But a server that keeps sending after its client's
+/// flow was cut makes a new flow, with the server as originator (loose pickup). So a flow gets the mark only if it
+/// begins as a flow of this host's own does: with TCP's SYN, or with a first datagram to an address whose flow to
+/// that port was not cut recently. docs/decisions/010-own-flows.md.
 extension Batch {
-    /// With the guard's first table conntrack may begin, and doesn't know who asked what was asked a moment ago. A service
-    /// takes a few ms for its answer; who begins a flow of UDP in this time waits in vain.
+    /// With the guard's first table conntrack may begin, and it doesn't know the direction of exchanges under way.
+    /// A service takes a few ms to answer; a flow of UDP that this host begins within this time gets no replies.
     static let settlingTime: Duration = .milliseconds(200)
-    /// Longer than conntrack keeps a flow of UDP (nf_conntrack_udp_timeout_stream: 120 s); a server that sends renews it.
+    /// Longer than conntrack keeps a flow of UDP (nf_conntrack_udp_timeout_stream: 120 s); each packet that the
+    /// server sends renews it.
     static let revokedTime: Duration = .seconds(600)
 
     private static let families = [(TableSet.revoked4, NFPROTO_IPV4), (.revoked6, NFPROTO_IPV6)]

@@ -1,10 +1,10 @@
 import CNetfilter
 import Firewall
 
-/// While the shield is up strangers' packets are dropped before conntrack, which costs most of what they cost.
+/// While the shield is up, strangers' packets are dropped before conntrack, which saves most of their cost.
 ///
-/// A base chain there is a price for every packet, so it exists only that long. Rules of the input hook drop whom it lets
-/// through by mistake: who sends to a broadcast address, or to one of a VRF.
+/// A base chain at this hook costs time for every packet, so it exists only while the shield is up. Packets to a
+/// broadcast address or to an address of a VRF pass it by mistake; the rules of the input hook drop them.
 extension Batch {
     private static let chain = "shield"
 
@@ -23,7 +23,7 @@ extension Batch {
         }
     }
 
-    /// Made first: deleting what isn't there would fail the batch.
+    /// Adds the chain before deleting it: deleting a chain that doesn't exist would fail the batch.
     mutating func deleteShieldChain() {
         addChain(Self.chain, tableName, at: NF_INET_PRE_ROUTING, priority: NF_IP_PRI_RAW.rawValue)
         flushRules(Self.chain)
@@ -35,7 +35,7 @@ extension Batch {
         message(NFT_MSG_DELRULE, flags: 0) { $0.put(NFTA_RULE_CHAIN.rawValue, chain) }
     }
 
-    /// What the shield's chain and the input hook's `portmapper` both ask.
+    /// The rules shared by the shield's chain and the input hook's chain `portmapper`.
     mutating func addShieldRules(_ shape: TableShape) {
         // ip  saddr . meta l4proto . th dport @standing4 accept
         // ip6 saddr . meta l4proto . th dport @standing6 accept

@@ -1,13 +1,13 @@
 import CNetfilter
 import Firewall
 
-/// Renewal and look-ups cost a packet more than all else that a firewall does with it. So beyond a rate grants are
-/// renewed once in a while, and the packets between go a short way.
+/// Renewing a grant and looking it up cost more per packet than all else that a firewall does. So beyond a packet
+/// rate, grants are renewed only now and then, and the packets in between take a short path.
 ///
-/// The flow's bit in `ct mark` is what opens it: a revocation deletes it with the conntrack entry, a new flow has yet to
-/// get it. Others may set the bit too; so the packet must be of who began the flow, and not the flow's first: neither
-/// can be had again after a revocation. `recent4` and `recent6` only say that the long way was gone a moment ago, and
-/// renewed the grant.
+/// The flow's bit in `ct mark` opens the short path: a revocation deletes it with the conntrack entry, and a new
+/// flow doesn't have it yet. Other software may set the bit too. So the packet must also come from the flow's
+/// originator and must not be the flow's first: neither can hold again after a revocation. `recent4` and `recent6`
+/// only say that a packet took the long path a moment ago and renewed the grant.
 extension Batch {
     private static let families = [
         (TableSet.recent4, NFPROTO_IPV4), (.recent6, NFPROTO_IPV6),
@@ -35,7 +35,8 @@ extension Batch {
         }
     }
 
-    /// Before the flow gets the bit: the first packet of a flow neither waits for the limit's lock nor adds anything.
+    /// Added before the flow gets the bit: the first packet of a flow neither waits for the limit's lock nor adds
+    /// an element.
     mutating func addRecentRules(_ shape: TableShape) {
         // meta nfproto ipv4 ct mark and BIT == BIT limit rate over … add @recent4 { ip  saddr . … timeout 1s }
         // meta nfproto ipv6 ct mark and BIT == BIT limit rate over … add @recent6 { ip6 saddr . … timeout 1s }
@@ -52,6 +53,6 @@ extension Batch {
 }
 
 extension TableShape {
-    /// How much shorter than `keep` a grant may live after a packet that went the short way.
+    /// How much shorter than `keep` a grant may live after a packet that took the short path.
     var renewalPause: Duration { min(.seconds(1), keep / 4) }
 }

@@ -1,7 +1,7 @@
 import CNetfilter
 import Firewall
 
-/// What our table is made of, apart from its elements; above each group of calls stands the nft line that it means.
+/// The contents of rpcwarden's table, except its elements. Each group of calls has the equivalent nft line above it.
 extension Batch {
     mutating func makeTable(_ shape: TableShape) {
         switch shape.management {
@@ -12,7 +12,7 @@ extension Batch {
         fillTable(shape)
     }
 
-    /// - Parameter leaving: the sets that are there, with elements.
+    /// - Parameter leaving: the sets that exist already, with elements.
     mutating func fillTable(_ shape: TableShape, leaving: [TableSet] = []) {
         tableIsNew(Self.name(shape.name), but: leaving)
         for (index, set) in TableSet.allCases.enumerated() { add(set, id: UInt32(index + 1), shape) }
@@ -29,9 +29,9 @@ extension Batch {
         }
     }
 
-    /// `add table inet …; delete table inet …`: works whether there is one or not.
+    /// `add table inet …; delete table inet …`: works whether or not the table exists.
     mutating func deleteTable(_ name: String) {
-        // Without flags: those of a table that is there stay as they are.
+        // Without flags: those of an existing table stay as they are.
         message(NFT_MSG_NEWTABLE, flags: NLM_F_CREATE, table: Self.name(name))
         message(NFT_MSG_DELTABLE, flags: 0, table: Self.name(name))
     }
@@ -59,7 +59,7 @@ extension Batch {
         add(description, table: shape.name)
     }
 
-    /// Of this kind, but for what settings say.
+    /// The description of a set of this kind, without the settings of the table's shape.
     private static func description(of set: TableSet, named name: String, id: UInt32, table: String) -> SetDescription {
         let description = SetDescription(table: table, name: name, id: id, fields: set.fields, flags: set.flags)
         // 0: mixed or none; 2: big endian, as nft notes it (BYTEORDER_BIG_ENDIAN).
@@ -75,7 +75,7 @@ extension Batch {
         return description
     }
 
-    /// A set of ranges beside the table's own.
+    /// Adds a set of ranges beside the table's own.
     mutating func add(_ set: TableSet, named name: String, id: UInt32, table: String) {
         add(Self.description(of: set, named: name, id: id, table: table), table: table)
     }
@@ -149,7 +149,7 @@ extension Batch {
         }
     }
 
-    /// The anonymous set `{ tcp, udp }`, which its rule names by its number within the batch.
+    /// The anonymous set `{ tcp, udp }`; its rule refers to it by its number within the batch.
     private mutating func addTransports(_ transports: (name: String, id: UInt32), _ shape: TableShape) {
         let set = SetDescription(
             table: shape.name, name: transports.name, id: transports.id, fields: [.transport],

@@ -1,13 +1,14 @@
 import CNetfilter
 
-/// One netlink batch being written: all of its messages are done, or none.
+/// One netlink batch under construction: the kernel applies all of its messages, or none.
 ///
 /// start ─▶ message… (of operation 0, 1, …) ─▶ finish
 struct Batch: ~Copyable {
-    /// No message that libnftnl writes for us is longer, the table's name apart; the longest is a rule of some 700 bytes.
+    /// No message that libnftnl writes for this batch is longer, not counting the table's name; the longest is a
+    /// rule of some 700 bytes.
     private static let libraryMessageBytesMax = 1 << 13
 
-    /// The operation that the messages written from now on belong to.
+    /// The operation that the following messages belong to.
     var operation = 0
     private(set) var messages = MessageBuffer()
     private var firstSequence: UInt32 = 0
@@ -15,16 +16,16 @@ struct Batch: ~Copyable {
     private var lastMessageStart = 0
     private var table: [UInt8] = []
     private(set) var tableName = ""
-    /// The elements put into a table that this batch makes; `nil` if it makes none.
+    /// The elements added to a table that this batch makes; `nil` if it makes no table.
     private var elements: Set<ElementKey>?
-    /// The sets that were in it.
+    /// The sets that the table had before.
     private var oldSets: [TableSet] = []
 
     var bytes: UnsafeRawBufferPointer { messages.bytes }
-    /// The sequence number of the one message that asks for an acknowledgement.
+    /// The sequence number of the only message that requests an acknowledgement.
     var lastSequence: UInt32 { firstSequence &+ UInt32(operations.count) }
 
-    /// - Parameter sequence: of the batch's begin; the messages count on from it.
+    /// - Parameter sequence: sequence number of the batch's begin; the messages count on from it.
     mutating func start(table: String, sequence: UInt32) {
         clear()
         self.table = Self.name(table)
@@ -36,14 +37,14 @@ struct Batch: ~Copyable {
         messages.end()
     }
 
-    /// What a large batch took is not kept.
+    /// Releases the memory of a large batch.
     mutating func clear() {
         messages.clear()
         operations.removeAll(keepingCapacity: operations.capacity < 1 << 16)
         elements = nil
     }
 
-    /// Closes the batch; the kernel acknowledges its last message, and names every one that fails without being asked.
+    /// Closes the batch. The kernel acknowledges its last message, and reports every failed message unasked.
     mutating func finish() {
         guard !operations.isEmpty else { return }
         messages.addFlags(NLM_F_ACK, toMessageAt: lastMessageStart)
@@ -53,7 +54,7 @@ struct Batch: ~Copyable {
         messages.end()
     }
 
-    /// The operation whose message has this number; `nil` for the batch's own begin and end.
+    /// The operation that the message with this sequence number belongs to; `nil` for the batch's own begin and end.
     func operation(ofSequence sequence: UInt32) -> Int? {
         let index = Int(sequence &- firstSequence) - 1
         return operations.indices.contains(index) ? Int(operations[index]) : nil
@@ -61,10 +62,10 @@ struct Batch: ~Copyable {
 
     var isEmpty: Bool { operations.isEmpty }
 
-    /// Whether the number is one of the batch's, its begin and end included.
+    /// Whether the sequence number belongs to the batch, its begin and end included.
     func contains(sequence: UInt32) -> Bool { sequence &- firstSequence < sequencesUsed }
 
-    /// How many sequence numbers the batch took.
+    /// The count of sequence numbers that the batch used.
     var sequencesUsed: UInt32 { UInt32(operations.count) + 2 }
 
     /// A message about an element of the transaction's table.
@@ -72,7 +73,7 @@ struct Batch: ~Copyable {
         message(type, flags: flags, table: table, body)
     }
 
-    /// A message about a table, which its attributes start by naming; every NFTA_*_TABLE, and NFTA_TABLE_NAME, is 1.
+    /// A message about a table; its first attribute is the table's name. Every NFTA_*_TABLE, and NFTA_TABLE_NAME, is 1.
     mutating func message(
         _ type: nf_tables_msg_types, flags: Int32, table: [UInt8], _ body: (inout MessageBuffer) -> Void = { _ in }
     ) {
@@ -85,7 +86,7 @@ struct Batch: ~Copyable {
         messages.end()
     }
 
-    /// A message whose payload libnftnl writes.
+    /// A message with a payload written by libnftnl.
     mutating func message(
         _ type: nf_tables_msg_types, flags: Int32, table: String, payload: (UnsafeMutablePointer<nlmsghdr>) -> Void
     ) {
@@ -103,14 +104,15 @@ struct Batch: ~Copyable {
 
     static func name(_ table: String) -> [UInt8] { Array(table.utf8) + [0] }
 
-    /// - Parameter sets: those that are in it already.
+    /// - Parameter sets: the sets that the table has already.
     mutating func tableIsNew(_ name: [UInt8], but sets: [TableSet]) {
         guard name == table else { return }
         elements = []
         oldSets = sets
     }
 
-    /// Whether an element with this key can't be there, because the batch makes the table; true but once.
+    /// Whether an element with this key can't exist yet, because the batch makes the table; true only once for
+    /// each key.
     mutating func isNew(_ element: ElementKey) -> Bool {
         guard elements != nil, !oldSets.contains(element.set) else { return false }
         return elements?.insert(element).inserted ?? false

@@ -2,33 +2,34 @@ import CNetfilter
 import Firewall
 import Glibc
 
-/// What the table's log rules tell of dropped packets; never blocks.
+/// Reads the reports of the table's log rules about dropped packets; never blocks.
 ///
-/// Of the network namespace of the thread that called `init`.
+/// Works in the network namespace of the thread that called `init`.
 public final class DropLog {
     /// The longest IPv4 header and the ports need 64 bytes.
     static let headerBytesMax: UInt32 = 96
-    /// And most calls as much again; a longer credential is cut off.
+    /// Most calls need about as much again; a longer credential is truncated.
     static let packetBytesMax: UInt32 = 256
-    /// One call reads no more than this often; the descriptor stays readable.
+    /// Upper bound of receives per call of ``readEvents()``; after that the descriptor stays readable.
     private static let receivesMax = 1024
     private static let receiveBufferBytes: Int32 = 1 << 20
     private static let nextAtOnce: (count: UInt32, centiseconds: UInt32) = (1, 1)
 
-    /// Packets of which the kernel could not tell, because nobody read for too long; known when a later one is read.
+    /// Packets that the kernel couldn't report because the socket was not read for too long; counted when a later
+    /// packet is read.
     public private(set) var lost = 0
 
     private let socket: NetlinkSocket
     private var nextNumber: UInt32 = 0
 
-    /// - Parameter group: ``TableShape/logGroup``; one process alone can read a group.
+    /// - Parameter group: ``TableShape/logGroup``; only one process can read a group.
     public convenience init(group: UInt16) throws(NetfilterError) {
         try self.init(group: group, receiveBufferBytes: Self.receiveBufferBytes)
     }
 
     init(group: UInt16, receiveBufferBytes: Int32) throws(NetfilterError) {
         socket = try NetlinkSocket(bus: NETLINK_NETFILTER, isBlocking: false)
-        // Without it packets are lost sooner, no more.
+        // Without the larger buffer packets are lost sooner; nothing else depends on it.
         socket.setOption(SOL_SOCKET, SO_RCVBUFFORCE, receiveBufferBytes)
         let doing = "listening to NFLOG group \(group)"
         do throws(NetfilterError) {
@@ -43,10 +44,10 @@ public final class DropLog {
         }
     }
 
-    /// Readable when there is something for ``readEvents()``.
+    /// Readable when ``readEvents()`` has events to return.
     public var descriptor: Int32 { socket.descriptor }
 
-    /// The packets that were logged since the last time; those whose headers say nothing useful are left out.
+    /// The packets logged since the last call; packets without usable headers are left out.
     public func readEvents() -> [DroppedPacket] {
         var packets: [DroppedPacket] = []
         for _ in 0..<Self.receivesMax {
@@ -57,7 +58,7 @@ public final class DropLog {
                     if let number { count(number) }
                     if let packet { packets.append(packet) }
                 }
-            // The numbers tell how many.
+            // The sequence numbers tell how many packets were lost.
             case .failed(ENOBUFS): continue
             case .failed, .nothing: return packets
             }
@@ -69,7 +70,7 @@ public final class DropLog {
 
     private static func configure(_ request: inout MessageBuffer) {
         request.put(NFULA_CFG_CMD.rawValue, bigEndian: UInt8(NFULNL_CFG_CMD_BIND.rawValue))
-        // struct nfulnl_msg_config_mode: the bytes of each packet, what to copy, padding.
+        // struct nfulnl_msg_config_mode: the bytes to copy of each packet, the copy mode, padding.
         let mode = UInt64(packetBytesMax) << 16 | UInt64(NFULNL_COPY_PACKET) << 8
         withUnsafeBytes(of: mode.bigEndian) { request.put(NFULA_CFG_MODE.rawValue, $0.dropping(2)) }
         request.put(NFULA_CFG_QTHRESH.rawValue, bigEndian: nextAtOnce.count)
@@ -89,11 +90,11 @@ public final class DropLog {
             default: break
             }
         }
-        // Another prefix: not of our rules.
+        // Another prefix: the packet was not logged by rpcwarden's rules.
         return (kind.flatMap { DroppedPacket(bytes, kind: $0) }, number)
     }
 
-    /// The kernel numbers the packets, those too that it then can't send.
+    /// The kernel's numbers include packets that it then fails to send.
     private func count(_ number: UInt32) {
         lost += Int(number &- nextNumber)
         nextNumber = number &+ 1

@@ -1,8 +1,8 @@
 extension Duration {
-    /// Longest time that is handed to the kernel: 100 years; its own limit lies far above.
+    /// The longest time passed to the kernel: 100 years; the kernel's own limit is far higher.
     private static let kernelSecondsMax: Int64 = 100 * 365 * 86_400
 
-    /// For the kernel, to which 0 means "never expires": at least 1.
+    /// The duration for the kernel: at least 1, since 0 means "never expires" there.
     var kernelMilliseconds: UInt64 {
         let (seconds, attoseconds) = components
         if seconds >= Self.kernelSecondsMax { return UInt64(Self.kernelSecondsMax) * 1000 }

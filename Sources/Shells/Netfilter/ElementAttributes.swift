@@ -2,7 +2,7 @@ import Addresses
 import CNetfilter
 import Firewall
 
-/// An element as the kernel describes it; whoever may write to the table may have put anything into it.
+/// An element as the kernel describes it; not trusted, since any process that may write to the table can add elements.
 struct ElementAttributes {
     private(set) var timeout: Duration?
     private(set) var expiresIn: Duration?
@@ -13,7 +13,8 @@ struct ElementAttributes {
     private var comment = ""
     private let countingsPerPacket: UInt64
 
-    /// - Parameter countingsPerPacket: our own rules count a packet of a grant by the look-up and by the update.
+    /// - Parameter countingsPerPacket: rpcwarden's own rules count a packet of a grant twice, in the look-up and
+    ///   in the update.
     init(_ attributes: Attributes, countingsPerPacket: UInt64 = 1) {
         self.countingsPerPacket = countingsPerPacket
         for attribute in attributes {
@@ -29,7 +30,7 @@ struct ElementAttributes {
         }
     }
 
-    /// What the element stands for; `nil` if its key isn't one of `set`'s.
+    /// The table element that these attributes describe; `nil` if the key isn't one of `set`'s.
     func key(in set: TableSet) -> TableElement? {
         guard let first, let fields = KeyFields(first, set.fields) else { return nil }
         switch set {
@@ -43,7 +44,7 @@ struct ElementAttributes {
         }
     }
 
-    /// Of a set that tells of clients and services, and of nothing that the daemon keeps account of.
+    /// Client and service of an element in a set that the daemon keeps no account of.
     func client(in set: TableSet) -> GrantKey? { first.flatMap { KeyFields($0, set.fields) }?.grant }
 
     private func standing(_ low: KeyFields, _ set: TableSet) -> TableElement? {
@@ -54,7 +55,7 @@ struct ElementAttributes {
         return .standing(StandingKey(clients: AddressRange(from, to), service: service))
     }
 
-    /// One without timeout stays until it is taken away.
+    /// Time left until the element expires; an element without timeout stays until it is deleted.
     var lifetime: Duration { expiresIn ?? .seconds(Int64.max) }
 
     var use: GrantUse { GrantUse(expiresIn: lifetime, packets: packets / countingsPerPacket) }
@@ -62,7 +63,8 @@ struct ElementAttributes {
     func grant(_ key: GrantKey, setTimeout: Duration) -> GrantElement {
         let timeout = timeout ?? setTimeout
         let expiresIn = expiresIn ?? timeout
-        // Renewal by packets moves the end only; the kernel goes on telling the timeout that it was issued with.
+        // Renewal by packets moves only the expiration; the kernel still reports the timeout that the grant was
+        // issued with.
         return GrantElement(
             key: key, timeout: max(timeout, expiresIn), expiresIn: expiresIn, packets: packets / countingsPerPacket,
             bytes: bytes / countingsPerPacket, comment: comment)
@@ -89,7 +91,7 @@ struct ElementAttributes {
     }
 }
 
-/// A key taken apart.
+/// The fields of an element's key.
 private struct KeyFields {
     private(set) var address: IPAddress?
     private(set) var service: ServicePort?

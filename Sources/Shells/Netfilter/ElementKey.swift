@@ -1,12 +1,13 @@
 import Addresses
 import Firewall
 
-/// An element of one of our sets, apart from what the kernel keeps with it.
+/// The key of an element in one of rpcwarden's sets, without the timeout, counters and comment that the kernel
+/// keeps with it.
 struct ElementKey: Hashable {
     let set: TableSet
     let addresses: AddressRange?
     let service: ServicePort?
-    /// Where the key holds no port.
+    /// For keys without a port.
     let transport: Transport?
 
     init(_ set: TableSet, _ service: ServicePort) {

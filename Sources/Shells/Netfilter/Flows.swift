@@ -3,13 +3,13 @@ import CNetfilter
 import Firewall
 import Glibc
 
-/// The flows that the kernel's connection tracking knows of.
+/// The flows in the kernel's connection tracking.
 ///
-/// Of the network namespace of the thread that called `init`.
+/// Works in the network namespace of the thread that called `init`.
 public final class Flows {
-    /// So many of each family are held in memory: then they are cut, and it is looked for more.
+    /// Flows of each family held in memory at once; they are cut before the next round looks for more.
     private let roundMax: Int
-    /// A server that goes on sending to more clients than that makes flows as fast as they are cut.
+    /// Bounds the rounds: a server that keeps sending to more clients than this makes flows as fast as they are cut.
     private static let roundsMax = 32
 
     private let socket: NetlinkSocket
@@ -21,11 +21,13 @@ public final class Flows {
         socket = try NetlinkSocket(bus: NETLINK_NETFILTER)
     }
 
-    /// Forgets every flow between the clients and the service, and says how many those were: those that a client began,
-    /// and of UDP, where nothing tells an answer from a question, also those that the service seems to have begun.
+    /// Deletes every flow between the clients and the service, and returns their count: the flows that a client
+    /// began, and for UDP, where requests and replies look the same, also the flows that the service seems to have
+    /// begun.
     ///
-    /// The kernel looks through all its flows for it, so the time is that of the whole table.
-    /// - Parameter note: gets the clients before their flows are forgotten; once a round, and again whoever has more.
+    /// The kernel searches all its flows, so the time depends on the size of the whole table.
+    /// - Parameter note: gets the clients before their flows are deleted; called once a round, and again for
+    ///   clients with more flows.
     public func cut(
         clients: Set<AddressRange>, service: ServicePort,
         noting note: (Set<IPAddress>) throws(NetfilterError) -> Void = { (_: Set<IPAddress>) throws(NetfilterError) in }
@@ -41,11 +43,12 @@ public final class Flows {
         try cut(clients: [AddressRange(client, client)], service: service)
     }
 
-    /// What names an entry: its original tuple, its zone, and its id, which no later flow of the same tuple has.
+    /// The identity of a conntrack entry: its original tuple, its zone, and its id, which no later flow of the
+    /// same tuple has.
     struct Flow {
         var client: IPAddress
         var service: ServicePort
-        /// The service's.
+        /// The service's address.
         var server: IPAddress
         var isTranslated = false
         var tuple: [UInt8]
@@ -55,7 +58,8 @@ public final class Flows {
         var key: GrantKey { GrantKey(client: client, service: service) }
     }
 
-    /// The clients that began a flow to one of the services at one of this host's addresses, without this host.
+    /// The clients that began a flow to one of the services at one of this host's addresses; this host itself is
+    /// left out.
     func clients(of services: Set<ServicePort>, isOurs: Set<IPAddress>) throws(NetfilterError) -> Set<GrantKey> {
         var keys: Set<GrantKey> = []
         try look(at: services) { flow in
@@ -64,7 +68,7 @@ public final class Flows {
         return keys
     }
 
-    /// Forgets the flows that these clients began to these services at this host's addresses.
+    /// Deletes the flows that these clients began to these services at this host's addresses.
     func cut(_ keys: Set<GrantKey>, isOurs: Set<IPAddress>) throws(NetfilterError) -> Int {
         try cutAll { () throws(NetfilterError) -> [Flow] in
             var found: [Flow] = []
@@ -75,7 +79,7 @@ public final class Flows {
         }
     }
 
-    /// Round by round: a flow that was left would go on, for its mark admits it.
+    /// Cuts round by round until none is found: a remaining flow would stay admitted by its mark.
     private func cutAll(_ find: () throws(NetfilterError) -> [Flow]) throws(NetfilterError) -> Int {
         var count = 0
         for _ in 0..<Self.roundsMax {
@@ -87,7 +91,7 @@ public final class Flows {
         return count
     }
 
-    /// So many services are looked for one by one, which the kernel does faster than to tell of all flows.
+    /// Up to this many services are queried one by one, which is faster than a dump of all flows.
     private static let looksMax = 8
 
     private func look(at services: Set<ServicePort>, each: (Flow) -> Void) throws(NetfilterError) {
@@ -155,13 +159,13 @@ public final class Flows {
             }
             return true
         } catch {
-            // It ended by itself.
+            // The flow has ended by itself.
             guard case .failed(_, ENOENT, _) = error else { throw error }
             return false
         }
     }
 
-    /// - Parameter begunThere: whether to take the service for the one that began it.
+    /// - Parameter begunThere: whether the service counts as the flow's originator.
     static func flow(
         _ message: NetlinkMessage, begunThere: Bool = false, with isService: (ServicePort) -> Bool
     ) -> Flow? {
@@ -188,7 +192,7 @@ public final class Flows {
         _ doing: String, _ type: cntl_msg_types, _ flags: Int32, _ family: Int,
         _ body: (inout MessageBuffer) -> Void, each: (NetlinkMessage) -> Void = { _ in }
     ) throws(NetfilterError) {
-        // A flow that came meanwhile is stopped by the rules.
+        // The rules stop flows that appear while the kernel answers.
         _ = try socket.askNetfilter(
             doing, subsystem: NFNL_SUBSYS_CTNETLINK, message: type.rawValue, flags: flags,
             family: family, body, each: each)
@@ -196,7 +200,7 @@ public final class Flows {
 }
 
 extension Flows.Flow {
-    /// Its packets come to this host's input, from another one.
+    /// Whether the flow comes from another host to one of this host's addresses.
     fileprivate func isIncoming(_ isOurs: Set<IPAddress>) -> Bool {
         !isTranslated && isOurs.contains(server) && !isOurs.contains(client) && !client.isLoopback
     }
@@ -243,10 +247,10 @@ private struct Tuple {
 }
 
 extension MessageBuffer {
-    /// Has the kernel tell of flows to the service alone, or from it.
+    /// Restricts the kernel's answer to flows to the service, or from it.
     ///
-    /// Kernels before 5.8 don't know the filter, and tell of all flows. All of them, up to 6.18 at least, compare IPv6
-    /// addresses the wrong way round: so `client` is one of IPv4.
+    /// Kernels before 5.8 don't know the filter and report all flows. All kernels, up to 6.18 at least, compare
+    /// IPv6 addresses the wrong way round, so `client` must be an IPv4 address.
     fileprivate mutating func putFilter(_ service: ServicePort, of client: IPAddress? = nil, begunThere: Bool) {
         nest(CTA_TUPLE_ORIG.rawValue) { tuple in
             if case .v4(let bits) = client {

@@ -1,6 +1,6 @@
 import CNetfilter
 
-/// A field of a set's key, with what the kernel and `nft` must know of it.
+/// A field of a set's key, with its properties for the kernel and for `nft`.
 enum KeyField {
     case address4, address6, transport, port
 

@@ -3,9 +3,9 @@ import CNetfilter
 import Firewall
 import Glibc
 
-/// Which sockets listen, as the kernel's sock_diag tells.
+/// Queries the kernel's sock_diag for listening sockets.
 ///
-/// Of the network namespace of the thread that called `init`.
+/// Works in the network namespace of the thread that called `init`.
 public final class Listeners {
     private let diagnosis: SocketDiagnosis
 
@@ -13,7 +13,7 @@ public final class Listeners {
         diagnosis = try SocketDiagnosis()
     }
 
-    /// Whether packets of other hosts to this port find a socket; one bound to loopback alone doesn't count.
+    /// Whether packets of other hosts to this port reach a socket; a socket bound only to loopback doesn't count.
     public func isListening(_ service: ServicePort, ipv4: Bool) throws(NetfilterError) -> Bool {
         var state = ListenerState()
         if ipv4 {
@@ -24,10 +24,10 @@ public final class Listeners {
         return ipv4 ? state.ipv4 : state.ipv6
     }
 
-    /// The same for many ports; a port without any listener is in the answer too.
+    /// The listeners of many ports; the result also contains ports without any listener.
     ///
-    /// A dump looks through all sockets of the host, whichever port is asked for, so a few ports are looked for one by one
-    /// first. That finds whoever listens at all addresses; only dumps tell of others.
+    /// A dump searches all sockets of the host, whichever port is asked for. So a few ports are looked up one by
+    /// one first. Such a look-up finds sockets that listen at all addresses; only dumps find the others.
     public func listening(_ services: Set<ServicePort>) throws(NetfilterError) -> [ServicePort: ListenerState] {
         var states: [ServicePort: ListenerState] = [:]
         for service in services {
@@ -45,15 +45,16 @@ public final class Listeners {
         return states
     }
 
-    /// A look costs a tenth of a dump.
+    /// A look-up costs a tenth of a dump.
     private static let looksMax = 4
 
-    /// The socket to which the kernel would give a packet to any address, if there is one for each family.
+    /// The socket that would receive a packet to any address, if each family has one.
     private func listenerAtAllAddresses(_ service: ServicePort) throws(NetfilterError) -> ListenerState {
         var state = ListenerState()
         for family in [AF_INET, AF_INET6] where !(family == AF_INET ? state.ipv4 : state.ipv6) {
             var query = query(service.transport, family, port: service.port)
-            // The kernel takes this look for one at a packet, whose destination it reads here for UDP.
+            // For UDP the kernel reads this request as if it were a packet, and takes the port from the
+            // destination field.
             if service.transport == .udp { swap(&query.id.idiag_sport, &query.id.idiag_dport) }
             do throws(NetfilterError) {
                 try ask(query, flags: 0) { listener in
@@ -66,11 +67,11 @@ public final class Listeners {
         return state
     }
 
-    /// - Parameter port: 0 for all.
+    /// - Parameter port: 0 for all ports.
     private func dump(
         _ transport: Transport, _ family: Int32, port: UInt16, each: (UInt16, ListenerSocket) -> Void
     ) throws(NetfilterError) {
-        // A socket that came or went meanwhile may be missed, as by a look a moment earlier or later.
+        // A socket that opens or closes during the dump may be missed, as by a dump a moment earlier or later.
         try ask(query(transport, family, port: port), flags: NetlinkSocket.dump) { listener in
             if port == 0 || listener.port == port { each(listener.port, listener.socket) }
         }
@@ -88,7 +89,7 @@ public final class Listeners {
         }
     }
 
-    /// TCP listens in TCP_LISTEN; UDP that is bound but not connected is in TCP_CLOSE.
+    /// TCP listens in TCP_LISTEN; a UDP socket that is bound but not connected is in TCP_CLOSE.
     private static func listeningState(_ transport: Transport) -> UInt32 {
         switch transport {
         case .tcp: 10
@@ -98,15 +99,15 @@ public final class Listeners {
 }
 
 extension ListenerState {
-    /// One that no other host reaches doesn't count.
+    /// Adds the socket, unless no other host can reach it.
     fileprivate mutating func add(_ socket: ListenerSocket) {
         if socket.ipv4 || socket.ipv6 { sockets.insert(socket) }
     }
 }
 
-/// A socket that the kernel told of.
+/// A socket that the kernel reported.
 struct Listener {
-    /// LOOPBACK_IFINDEX of net/flow.h: "lo", to which SO_BINDTODEVICE may have bound it.
+    /// LOOPBACK_IFINDEX of net/flow.h: the interface "lo", which SO_BINDTODEVICE may have bound the socket to.
     private static let loopbackInterface: UInt32 = 1
 
     let port: UInt16
@@ -122,7 +123,7 @@ struct Listener {
         socket = ListenerSocket(cookie: cookie, uid: message.idiag_uid, ipv4: ipv4, ipv6: ipv6)
     }
 
-    /// Over which families other hosts reach it; `nil`: its address can't be read.
+    /// The families over which other hosts reach the socket; `nil`: its address can't be read.
     private static func families(
         _ message: inet_diag_msg, _ attributes: UnsafeRawBufferPointer
     ) -> (ipv4: Bool, ipv6: Bool)? {
@@ -131,7 +132,7 @@ struct Listener {
         guard message.idiag_family == UInt8(AF_INET6) else {
             return IPAddress(networkBytes: bytes.prefix(4)).map { (!$0.isLoopback, false) }
         }
-        // IPAddress keeps ::ffff:a.b.c.d as IPv4, and to such an address only IPv4 comes.
+        // IPAddress stores ::ffff:a.b.c.d as IPv4, and a socket at such an address only receives IPv4.
         let isV6Only = Attributes(attributes).contains {
             $0.type == UInt32(INET_DIAG_SKV6ONLY) && $0.payload.first == 1
         }

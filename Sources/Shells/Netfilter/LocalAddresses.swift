@@ -3,7 +3,7 @@ import CNetfilter
 
 /// The addresses of this host's interfaces.
 ///
-/// Of the network namespace of the thread that called `init`.
+/// Works in the network namespace of the thread that called `init`.
 final class LocalAddresses {
     private let socket: NetlinkSocket
 
@@ -18,7 +18,7 @@ final class LocalAddresses {
         request.begin(type: UInt16(CNF_RTM_GETADDR), flags: NetlinkSocket.dump, sequence: sequence)
         request.append(ifaddrmsg())
         request.end()
-        // One that comes or goes meanwhile may be missed, as by a look a moment earlier or later.
+        // An address added or removed during the dump may be missed, as by a dump a moment earlier or later.
         _ = try socket.ask("reading this host's addresses", request, sequence: sequence) { message in
             guard message.type == CNF_RTM_NEWADDR, let address = Self.address(message.payload) else { return }
             found.insert(address)
@@ -31,7 +31,7 @@ final class LocalAddresses {
         for attribute in Attributes(payload.dropping(MemoryLayout<ifaddrmsg>.size)) {
             switch attribute.type {
             case UInt32(IFA_LOCAL): local = IPAddress(networkBytes: Array(attribute.payload))
-            // On a point-to-point link it is the other end's.
+            // On a point-to-point link this is the address of the other end.
             case UInt32(IFA_ADDRESS): any = IPAddress(networkBytes: Array(attribute.payload))
             default: break
             }

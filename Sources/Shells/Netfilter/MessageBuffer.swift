@@ -1,10 +1,10 @@
 import CNetfilter
 
-/// Netlink messages, written one behind the other into one buffer, which is kept for the next time.
+/// Netlink messages, written one after the other into one buffer, which is reused.
 ///
 /// begin ─▶ put…, nest… ─▶ end ─▶ begin …
 struct MessageBuffer: ~Copyable {
-    /// More than this isn't kept after use.
+    /// A larger buffer is released after use.
     private static let keptBytesMax = 1 << 20
 
     private(set) var count = 0
@@ -57,7 +57,7 @@ struct MessageBuffer: ~Copyable {
         pad()
     }
 
-    /// A field of the message's fixed part, as it is in memory.
+    /// Appends a field of the message's fixed part, in host byte order.
     mutating func append<Value: BitwiseCopyable>(_ value: Value) {
         let size = MemoryLayout<Value>.size
         reserve(size)
@@ -77,7 +77,7 @@ struct MessageBuffer: ~Copyable {
         pad()
     }
 
-    /// A string with its final zero.
+    /// Appends a string with its final zero.
     mutating func put(_ attribute: UInt32, _ text: String) {
         var text = text
         text.withUTF8 { utf8 in
@@ -88,12 +88,12 @@ struct MessageBuffer: ~Copyable {
         pad()
     }
 
-    /// An attribute that holds attributes.
+    /// Appends an attribute that holds attributes.
     mutating func nest(_ attribute: UInt32, _ body: (inout MessageBuffer) -> Void) {
         put(attribute | UInt32(NLA_F_NESTED), writing: body)
     }
 
-    /// An attribute whose value `body` appends, in multiples of 4 bytes.
+    /// Appends an attribute; `body` appends its value, in multiples of 4 bytes.
     mutating func put(_ attribute: UInt32, writing body: (inout MessageBuffer) -> Void) {
         let start = count
         header(attribute, length: 0)

@@ -1,10 +1,11 @@
 import CNetfilter
 
-/// Why something asked of the kernel could not be had.
+/// Why a request to the kernel failed.
 public enum NetfilterError: Error, Hashable, Sendable, CustomStringConvertible {
-    /// A call failed, or the kernel refused a request; `detail` is errno's text and the kernel's own, if any.
+    /// A call failed, or the kernel refused a request; `detail` is the text of errno and the kernel's own text, if any.
     case failed(doing: String, errno: Int32, detail: String)
-    /// A table of our name exists that isn't ours: `missing` of our sets aren't in it, or are of another kind.
+    /// A table with rpcwarden's name exists that rpcwarden didn't make: the sets in `missing` are absent, or of
+    /// another kind.
     case foreign(table: String, missing: [String])
     /// The table kept changing while it was read.
     case unsettled(table: String)
@@ -21,7 +22,7 @@ public enum NetfilterError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// `errno`'s text, followed by what the kernel says about it.
+/// `errno`'s text, followed by the kernel's own text about the error.
 func errorText(_ number: Int32, _ extended: String? = nil) -> String {
     let text = cnf_errno_text(number).map { String(cString: $0) } ?? "error \(number)"
     guard let extended, !extended.isEmpty else { return text }

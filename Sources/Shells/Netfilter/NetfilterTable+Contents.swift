@@ -3,16 +3,17 @@ import Firewall
 import Glibc
 
 extension NetfilterTable {
-    /// How often a table is read in all, until a reading can be believed.
+    /// How often the table is read until a reading is consistent.
     private static let attemptsMax = 8
 
     /// The elements of the table; `nil` if there is no such table.
     ///
     /// - Parameters:
-    ///   - isShared: the administrator has rules in it (`manage: sets`), and may have declared but those of our sets
-    ///     that they use; the others count as empty.
-    ///   - mayBeKept: whether a grant that lives so long yet may stay in a table that is taken over; `nil`: none may.
-    /// - Throws: ``NetfilterError/foreign(table:missing:)`` if the table there is not ours.
+    ///   - isShared: the administrator has rules in the table (`manage: sets`), and may have declared only those
+    ///     of rpcwarden's sets that these rules use; the others count as empty.
+    ///   - mayBeKept: whether a grant with so much time left may stay in a table that is taken over; `nil`: no
+    ///     grant may.
+    /// - Throws: ``NetfilterError/foreign(table:missing:)`` if the table isn't rpcwarden's.
     public func contents(
         of table: String, isShared: Bool = false, mayBeKept: ((GrantKey, Duration) -> Bool)? = nil
     ) throws(NetfilterError) -> TableContents? {
@@ -38,8 +39,8 @@ extension NetfilterTable {
         throw .unsettled(table: table)
     }
 
-    /// The netlink port of the process that alone may change the table, ``portID`` if that's us; `nil` if there is no
-    /// such process (any more), or no such table.
+    /// The netlink port of the table's owner, the only process that may change it; ``portID`` if this process is
+    /// the owner; `nil` if the table has no owner (any more), or doesn't exist.
     public func owner(of table: String) throws(NetfilterError) -> UInt32? {
         try number(NFTA_TABLE_OWNER, of: table)
     }
@@ -48,7 +49,7 @@ extension NetfilterTable {
         try exists("table inet \(table)", NFT_MSG_GETTABLE) { $0.put(NFTA_TABLE_NAME.rawValue, table) }
     }
 
-    /// Whether our own rules are in the table: what guard management makes.
+    /// Whether the table has rpcwarden's own rules, which guard management makes.
     func hasRules(_ table: String) throws(NetfilterError) -> Bool {
         try exists("chain guarded_port of table inet \(table)", NFT_MSG_GETCHAIN) {
             $0.put(NFTA_CHAIN_TABLE.rawValue, table)
@@ -69,7 +70,8 @@ extension NetfilterTable {
         }
     }
 
-    /// The default timeout of each of our sets, which elements with the same don't repeat.
+    /// The default timeout of each of rpcwarden's sets; the kernel leaves it out of elements that have the same
+    /// timeout.
     private func sets(
         of table: String, isShared: Bool
     ) throws(NetfilterError) -> (timeouts: [TableSet: Duration], isConsistent: Bool) {
@@ -82,7 +84,7 @@ extension NetfilterTable {
             named.insert(set)
             timeouts[set] = timeout
         }
-        // An earlier version of ours knew but the sets that are adopted.
+        // An earlier version of rpcwarden made only the sets that are adopted.
         let missing = TableSet.allCases.filter {
             timeouts[$0] == nil && (named.contains($0) || !isShared && $0.isAdopted)
         }
@@ -90,7 +92,7 @@ extension NetfilterTable {
         return (timeouts, isConsistent)
     }
 
-    /// The set, if its name is that of one of ours, and its timeout, if key and flags are too.
+    /// The set, if it has the name of one of rpcwarden's sets; and its timeout, if key and flags match, too.
     static func ourSet(_ attributes: Attributes) -> (TableSet, timeout: Duration?)? {
         var set: TableSet?
         var flags: UInt32 = 0
@@ -112,18 +114,18 @@ extension NetfilterTable {
 
     private struct Reading {
         var contents = TableContents()
-        /// An element was told twice.
+        /// Whether the kernel reported an element twice.
         var hasRepetitions = false
-        /// All grants may stay, as far as they tell.
+        /// Whether all grants that were read may stay.
         var mayBeKept = true
     }
 
-    /// One reading of all sets; `nil` if the kernel says that they changed meanwhile.
+    /// One reading of all sets; `nil` if the kernel says that they changed during the reading.
     ///
-    /// It doesn't say so of a hash table that it makes larger or smaller, which it does some time after elements came or
-    /// went: then some elements are told twice, and as many not at all (95,723 of 100,000 seen). So a reading with
-    /// repetitions is believed only if the next one has the same keys: those are twins, which packets add, see
-    /// `revokeForGood`.
+    /// The kernel doesn't report the resizing of a hash table, which happens some time after elements were added
+    /// or deleted: then some elements are reported twice, and as many not at all (95,723 of 100,000 seen). So a
+    /// reading with repetitions is accepted only if the next one has the same keys: then the repetitions are twins
+    /// added by packets, see `revokeForGood`.
     private func elements(
         of table: String, _ timeouts: [TableSet: Duration], _ mayBeKept: ((GrantKey, Duration) -> Bool)?,
         _ grantCount: Int
@@ -167,7 +169,7 @@ extension NetfilterTable {
 }
 
 extension ElementAttributes {
-    /// Whether it is a grant, which will end, and may stay until then.
+    /// Whether the element is a grant with an expiration that may stay until then.
     fileprivate func isGrant(of set: TableSet, that mayBeKept: (GrantKey, Duration) -> Bool) -> Bool {
         guard case .granted(let key) = key(in: set), let expiresIn else { return false }
         return mayBeKept(key, expiresIn)
@@ -185,7 +187,7 @@ extension TableContents {
             && Set(remembered.map(\.key)) == Set(other.remembered.map(\.key))
     }
 
-    /// `false` if the element isn't one of the set's kind.
+    /// Returns `false` if the element isn't of the set's kind.
     fileprivate mutating func add(_ element: ElementAttributes, of set: TableSet, _ timeout: Duration) -> Bool {
         switch element.key(in: set) {
         case .guarded(let service): guarded.insert(service)
@@ -193,7 +195,7 @@ extension TableContents {
         case .remembered(let key): remembered.append(element.grant(key, setTimeout: timeout))
         case .standing(let key): standing.insert(key)
         case .quarantined(let client): quarantined[client] = element.lifetime
-        // It lasts for seconds; whoever starts meanwhile finds out anew.
+        // The shield lasts for seconds; a daemon that starts meanwhile detects the flood again.
         case .shielded, nil: return false
         }
         return true
@@ -201,7 +203,7 @@ extension TableContents {
 }
 
 extension [GrantElement] {
-    /// One for each key.
+    /// The elements with twins merged: one for each key.
     fileprivate func merged() -> Self {
         var keys: Set<GrantKey> = []
         keys.reserveCapacity(count)
@@ -223,7 +225,7 @@ extension [GrantElement] {
 }
 
 extension GrantElement {
-    /// - Parameter twin: the one that packets added has no comment.
+    /// - Parameter twin: an element that a packet added has no comment.
     fileprivate mutating func merge(_ twin: Self) {
         timeout = max(timeout, twin.timeout)
         expiresIn = max(expiresIn, twin.expiresIn)

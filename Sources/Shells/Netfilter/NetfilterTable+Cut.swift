@@ -3,10 +3,10 @@ import CNetfilter
 import Firewall
 import Glibc
 
-/// Ends flows for good: nothing that the server still sends brings them back.
+/// Ends flows for good: later packets of the server don't bring them back.
 ///
-/// Of TCP the missing bit in `ct mark` is enough. Of UDP a server's late answer looks like a question of its own, so who
-/// loses a flow is kept in `revoked4` or `revoked6` for a while, and first of all.
+/// For TCP the missing bit in `ct mark` is enough. For UDP a server's late reply looks like a request of its own,
+/// so the client of a flow is added to `revoked4` or `revoked6` for a while, before its flow is cut.
 extension NetfilterTable {
     public func cut(
         _ flows: Flows, of clients: Set<AddressRange>, to service: ServicePort, in table: String
@@ -18,10 +18,10 @@ extension NetfilterTable {
         }
     }
 
-    /// Ends the flows to newly guarded ports that nothing admits. They began when nobody asked for a grant, and a bit that
-    /// others set in their mark would go on admitting them.
+    /// Ends flows to newly guarded ports that neither a grant nor a standing element admits. They began before the
+    /// ports were guarded, and a bit that other software set in their mark would keep admitting them.
     ///
-    /// - Parameter transaction: was committed just now.
+    /// - Parameter transaction: the transaction committed just before.
     public func cutFlows(_ flows: Flows, to services: Set<ServicePort>, unless transaction: Transaction)
         throws(NetfilterError)
     {
@@ -32,14 +32,15 @@ extension NetfilterTable {
         let standing = transaction.standing
         strangers = strangers.filter { standing[$0.service]?.range(holding: $0.client) == nil }
         guard !strangers.isEmpty else { return }
-        // Of grants that stayed, or were issued before.
+        // Clients with grants that stayed, or were issued before.
         strangers.subtract(try lifetimes(of: Array(strangers), in: transaction.table).keys)
         guard !strangers.isEmpty else { return }
         try noteRevoked(Array(strangers), in: transaction.table)
         _ = try flows.cut(strangers, isOurs: ours)
     }
 
-    /// If there are too many, nobody's first datagram counts as a question for as long.
+    /// If there are too many clients for the set, no first UDP datagram marks a flow as this host's own for the
+    /// same time.
     private func noteRevoked(_ keys: [GrantKey], in table: String) throws(NetfilterError) {
         let keys = keys.filter { $0.service.transport == .udp }
         guard !keys.isEmpty, try hasRules(table) else { return }
@@ -54,12 +55,13 @@ extension NetfilterTable {
         }
     }
 
-    /// The clients in `revoked4` and `revoked6`, with the time that each has left. A table that is made anew takes them over.
+    /// The clients in `revoked4` and `revoked6`, with the time left for each. A table that is made anew takes them
+    /// over.
     func revoked(in table: String) throws(NetfilterError) -> [GrantKey: Duration] {
         var found: [GrantKey: Duration] = [:]
         for set in TableSet.revoked {
             do throws(NetfilterError) {
-                // The set may change meanwhile; then a client is missed, one of thousands, and only for a while.
+                // The set may change during the dump; then a few clients of thousands are missed, and only for a while.
                 _ = try ask(
                     "reading set \(set.rawValue) of table inet \(table)", NFT_MSG_GETSETELEM, NetlinkSocket.dump
                 ) {
@@ -77,7 +79,7 @@ extension NetfilterTable {
                     }
                 }
             } catch {
-                // There is no table, or one of an earlier version.
+                // There is no table, or it is one of an earlier version.
                 guard case .failed(_, ENOENT, _) = error else { throw error }
             }
         }
@@ -88,7 +90,7 @@ extension NetfilterTable {
 extension Transaction {
     fileprivate var issued: Set<GrantKey> { Set(operations.compactMap(\.issued)) }
 
-    /// In ascending order.
+    /// The standing ranges of each service, in ascending order.
     fileprivate var standing: [ServicePort: [AddressRange]] {
         var ranges: [ServicePort: [AddressRange]] = [:]
         for operation in operations {

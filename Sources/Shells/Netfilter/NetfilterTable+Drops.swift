@@ -3,7 +3,7 @@ import Firewall
 import Glibc
 
 extension NetfilterTable {
-    /// What our rules have dropped since the table was made.
+    /// The counts of packets dropped by rpcwarden's rules since the table was made.
     ///
     /// - Throws: ``NetfilterError/failed(doing:errno:detail:)``, with ENOENT if there is no such table.
     public func drops(of table: String) throws(NetfilterError) -> DropCounts {
@@ -30,7 +30,7 @@ extension NetfilterTable {
         return counts
     }
 
-    /// What the rule's counter has counted.
+    /// The packet count of the rule's counter.
     private static func packets(of expressions: Attributes) -> UInt64 {
         var packets: UInt64 = 0
         for expression in expressions {

@@ -3,12 +3,12 @@ import Firewall
 import Glibc
 
 extension NetfilterTable {
-    /// Questions that are sent at once; their answers must fit the receive buffer.
+    /// Requests that are sent at once; their replies must fit the receive buffer.
     private static let questionsMax = 128
 
-    /// What is left of each grant's life; a grant that the kernel doesn't hold is absent.
+    /// The time left for each grant; a grant that the kernel doesn't hold is absent.
     ///
-    /// Asks for these elements alone, so the time doesn't depend on how many the table has.
+    /// Requests only these elements, so the time doesn't depend on the size of the table.
     /// - Throws: ``NetfilterError/failed(doing:errno:detail:)``, with ENOENT if the table is gone, or its set.
     public func lifetimes(
         of keys: [GrantKey], in table: String
@@ -16,7 +16,7 @@ extension NetfilterTable {
         try elements(of: keys, in: table) { $0.lifetime }
     }
 
-    /// The same, with the packets that each has let in.
+    /// The time left for each grant, and the count of packets that it admitted.
     public func uses(of keys: [GrantKey], in table: String) throws(NetfilterError) -> [GrantKey: GrantUse] {
         let countings: UInt64 = try hasRules(table) ? 2 : 1
         return try elements(of: keys, in: table, countingsPerPacket: countings) { $0.use }
@@ -36,7 +36,7 @@ extension NetfilterTable {
         return found
     }
 
-    /// One message for each key: the kernel stops a message's reading at the first element that is missing.
+    /// Sends one message for each key: the kernel stops reading a message at the first missing element.
     private func ask(
         for keys: ArraySlice<GrantKey>, in table: String, each: (GrantKey, Attributes) -> Void
     ) throws(NetfilterError) {
@@ -58,7 +58,7 @@ extension NetfilterTable {
         }
         let sent = socket.send(questions.bytes)
         guard sent == 0 else { throw .failed(doing: doing, errno: sent, detail: errorText(sent)) }
-        // Each question has one answer: the element, or an error.
+        // Each request has one reply: the element, or an error.
         while !asked.isEmpty {
             switch socket.receive(waits: true) {
             case .failed(let number): throw .failed(doing: doing, errno: number, detail: errorText(number))
@@ -80,7 +80,8 @@ extension NetfilterTable {
             return list?.nested.first { _ in true }?.nested
         }
         let answer = Acknowledgement(error: message)
-        // The kernel points at what it doesn't find: the element, or table or set, which stand before it.
+        // The error's offset shows the missing object: the element, or the table or set, which come
+        // before it.
         let isElement = answer.attributeOffset.map { $0 > setOffset } ?? true
         guard answer.errno == ENOENT, isElement else {
             throw .failed(doing: doing, errno: answer.errno, detail: answer.text)

@@ -2,23 +2,24 @@ import CNetfilter
 import Firewall
 import Glibc
 
-/// A packet can bring a grant back that is being revoked.
+/// A packet can bring back a grant while it is being revoked.
 ///
-/// `@granted4 update @granted4 {…}` looks twice: the look-up sees the elements of the generation in force, the update only
-/// those that are in both. While a transaction deletes an element, it is in force still, but not in both: the update
-/// adds another with the same key, which the transaction knows nothing of. The kernel has no "update, never add", so
-/// what is left is looked for after the transaction, and revoked again. (Kernel 6.18, nft_rhash_update; seen after a
-/// fifth of all single revokes while the client sent as fast as it could, and after each one in a batch of 300.)
+/// `@granted4 update @granted4 {…}` searches the set twice: the look-up sees the elements of the generation in
+/// force, the update only elements in both generations. While a transaction deletes an element, it is still in the
+/// generation in force, but not in both: so the update adds another element with the same key, unknown to the
+/// transaction. The kernel has no "update, never add", so remaining elements are looked for after the transaction
+/// and revoked again. (Kernel 6.18, nft_rhash_update; seen after a fifth of all single revokes while the client
+/// sent as fast as it could, and after each one in a batch of 300.)
 extension NetfilterTable {
-    /// So few in a batch that a packet rarely comes between.
+    /// Small batches, so that packets rarely arrive during a transaction.
     private static let revocationsAtOnceMax = 8
-    /// How often, before it is given up, which is told.
+    /// Rounds before revoking is given up, which is reported.
     private static let revocationRoundsMax = 32
 
-    /// Looks once more whether everything that was revoked is gone, and revokes the rest.
+    /// Checks once more that every revoked grant is gone, and revokes the remaining ones.
     ///
-    /// A packet may have found the grant before the transaction and bring it back when `commit` has looked already: it
-    /// takes the kernel some µs, and more if its processor is taken away meanwhile. So call it some time after each
+    /// A packet may have found the grant before the transaction and bring it back after `commit` checked: this
+    /// takes the kernel some µs, and more if its processor is preempted. So call this some time after each
     /// `commit`; 50 ms are plenty.
     public func settle() -> CommitFailure? {
         let due = unsettled
@@ -29,9 +30,10 @@ extension NetfilterTable {
         return nil
     }
 
-    /// Revokes again, until they are gone, the grants that a transaction revoked.
+    /// Revokes again the grants that a transaction revoked, until they are gone.
     ///
-    /// - Parameter isFirst: whether to look again later, which else is done for those alone that came back.
+    /// - Parameter isFirst: whether to check all of them again later; otherwise only those that came back are
+    ///   checked again.
     func revokeForGood(_ revoked: Set<GrantKey>, in table: String, isFirst: Bool = true) -> CommitFailure? {
         guard !revoked.isEmpty else { return nil }
         if isFirst { unsettled[table, default: []].formUnion(revoked) }
@@ -71,7 +73,7 @@ extension NetfilterTable {
 }
 
 extension Transaction {
-    /// The grants that it revokes, and that shall not be there when it is done.
+    /// The grants that the transaction revokes and doesn't issue again.
     var revoked: Set<GrantKey> {
         var keys: Set<GrantKey> = []
         for operation in operations {

@@ -2,28 +2,30 @@ import CNetfilter
 import Firewall
 import Glibc
 
-/// Exchanges all ranges that stand.
+/// Replaces all standing ranges.
 ///
-/// The kernel takes some µs to add a range, but milliseconds to take one out of thousands (measured). So the new ones are
-/// put into another set, to which the rules are turned then; and since people know the set by its name, the same again:
+/// The kernel takes some µs to add a range, but milliseconds to delete one of thousands (measured). So a second
+/// set is filled with the new ranges, and the rules are repointed to it. Then the same is done back to the
+/// original set, since administrators know the set by its name:
 ///
 ///     standing4 ──rules──▶ standing4_next, filled before ──rules──▶ standing4, made anew and filled before
 ///
-/// The rules are turned by a transaction that adds no range: one that does has its rules in force a moment earlier than
-/// its ranges (nf_tables_commit), and clients would be shut out.
+/// The transaction that repoints the rules adds no range: in one that does, the rules come into force a moment
+/// earlier than the ranges (nf_tables_commit), and clients would be shut out.
 extension NetfilterTable {
-    /// In a table that only has sets, the rules are the administrator's.
+    /// Whether the transaction replaces ranges in a table with rpcwarden's rules; in a table with only sets, the
+    /// rules are the administrator's.
     func exchangesRules(_ transaction: Transaction) -> Bool {
         guard transaction.operations.contains(.replaceStanding) else { return false }
         do throws(NetfilterError) {
             return try hasRules(transaction.table)
         } catch {
-            // The transaction itself will fail, and say so.
+            // The transaction itself will fail and report the error.
             return false
         }
     }
 
-    /// If it fails, some of it may have been done.
+    /// If it fails, a part of it may have been done.
     func exchange(_ transaction: Transaction) -> CommitFailure? {
         let ranges = transaction.operations.enumerated().compactMap { index, operation in
             if case .addStanding(let key) = operation { (index: index, element: ElementKey(key)) } else { nil }
@@ -38,7 +40,7 @@ extension NetfilterTable {
             ?? turn(table, to: { $0.rawValue }, emptying: false)
     }
 
-    /// No rule looks at the sets yet. Of an attempt that failed there may be some.
+    /// Fills sets that no rule refers to yet. A failed attempt may have left elements in them.
     private func fill(
         _ table: String, _ ranges: [(index: Int, element: ElementKey)], _ name: (TableSet) -> String
     ) -> CommitFailure? {
@@ -57,7 +59,7 @@ extension NetfilterTable {
         }
     }
 
-    /// Has the rules look at these sets, and deletes the others, or makes them anew.
+    /// Repoints the rules to these sets, and deletes the other sets or makes them anew.
     private func turn(_ table: String, to name: (TableSet) -> String, emptying: Bool) -> CommitFailure? {
         repeating {
             send(of: table) { batch throws(NetfilterError) in
@@ -74,7 +76,7 @@ extension NetfilterTable {
         Self.repeatingWhileBusy(attempt).first
     }
 
-    /// A rule of ours that looks for ranges.
+    /// One of rpcwarden's rules that look up standing ranges.
     fileprivate struct RangeRule {
         var chain: String
         var handle: UInt64
@@ -101,7 +103,7 @@ extension NetfilterTable {
         return rules
     }
 
-    /// The set of ranges that a rule looks at, or that stands in for it.
+    /// The set of ranges that a rule looks up, also if the rule refers to its temporary substitute.
     private static func rangeSet(_ expressions: Attributes) -> TableSet? {
         for expression in expressions {
             for attribute in expression.nested where attribute.type == NFTA_EXPR_DATA.rawValue {
@@ -138,7 +140,7 @@ extension Batch {
         message(NFT_MSG_NEWRULE, flags: NLM_F_REPLACE, table: table) { nftnl_rule_nlmsg_build_payload($0, pointer) }
     }
 
-    /// Of the rules that look for ranges.
+    /// The verdict of the rules in this chain that look up standing ranges.
     private static func verdict(in chain: String) -> Verdict {
         switch chain {
         case "shielded_portmapper": .accept

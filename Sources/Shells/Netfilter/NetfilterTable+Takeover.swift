@@ -2,37 +2,39 @@ import CNetfilter
 import Firewall
 import Glibc
 
-/// Taking over the table that an earlier run left, with its grants where they are.
+/// Takes over the table of an earlier run, and leaves its grants in place.
 ///
 /// ```
 /// orphan ──claim──▶ ours, as it was ──contents──▶ may its grants stay? ──adoptTable──▶ all but them made anew
 ///                                                                     └──makeTable──▶ all made anew
 /// ```
-/// To make 65,536 elements anew takes the kernel 0.4 s. The sets of grants can stay if they are of our kind, which the
-/// kernel looks at when they are declared once more, and if nothing is in them but what was read. The kernel passes over
-/// elements while a hash table grows, or while expired ones are swept away; so it must count as many, before and after,
-/// as it told. It says so since 6.16 or so (seen with 6.18); where it doesn't, everything is made anew.
+/// Making 65,536 elements anew takes the kernel 0.4 s. The sets of grants can stay if they are of the right kind,
+/// which the kernel checks when they are declared again, and if they hold no elements other than those read. The
+/// kernel skips elements while a hash table grows, or while expired ones are swept; so its element count must
+/// equal the number read, before and after. Kernels report the count since 6.16 or so (seen with 6.18); with
+/// others, everything is made anew.
 extension NetfilterTable {
-    /// What a table of ours consists of, its elements apart.
+    /// The parts of one of rpcwarden's tables, without the elements.
     struct Parts: Equatable {
         var table: String
         var chains: [String]
         fileprivate var sets: [String] = []
-        /// How many elements each set of grants has, those included that have expired.
+        /// The element count of each set of grants, expired elements included.
         fileprivate var grants: [TableSet: Int] = [:]
     }
 
-    /// Makes the table ours if it has no owner: from then on nobody else changes it. Nothing else about it changes.
+    /// Makes this process the owner of the table if it has none: from then on no other process can change it.
+    /// Nothing else about the table changes.
     ///
-    /// A transaction of its own, for the kernel lets none that changes a table's flags add a chain.
-    /// - Returns: whether it is ours now; not if it never had an owner, or there is no table.
+    /// This is a separate transaction, since the kernel refuses to add a chain in one that changes a table's flags.
+    /// - Returns: whether this process owns the table now; `false` if the table never had an owner, or doesn't exist.
     public func claim(_ table: String) throws(NetfilterError) -> Bool {
-        // The kernel takes 8–24 ms for a batch that it refuses.
+        // Checked first: the kernel takes 8–24 ms for a batch that it refuses.
         guard try number(NFTA_TABLE_FLAGS, of: table) == UInt32(CNF_TABLE_F_PERSIST) else { return false }
         return send(of: table) { $0.claimTable() }.isEmpty
     }
 
-    /// `nil` if the table isn't ours alone, has more to it than chains and sets, or its elements aren't counted.
+    /// `nil` if this process doesn't own the table, it has more than chains and sets, or its elements aren't counted.
     func parts(of table: String) throws(NetfilterError) -> Parts? {
         guard try owner(of: table) == portID else { return nil }
         var parts = Parts(table: table, chains: try chains(of: table))
@@ -41,12 +43,12 @@ extension NetfilterTable {
         } each: { message in
             parts.add(set: message.netfilterAttributes)
         }
-        // What else counts: objects and flow tables.
+        // The use count also includes objects and flow tables.
         let count = UInt32(parts.chains.count + parts.sets.count)
         return try number(NFTA_TABLE_USE, of: table) == count ? parts : nil
     }
 
-    /// What the table to take over had when it was read.
+    /// The parts of the table to take over, as they were when it was read.
     func partsToTake(of table: String) throws(NetfilterError) -> Parts {
         guard let found, found.table == table else {
             throw .failed(
@@ -55,7 +57,7 @@ extension NetfilterTable {
         return found
     }
 
-    /// What the kernel says of the table; `nil` if there is none.
+    /// A numeric attribute of the table; `nil` if the table doesn't exist.
     func number(_ attribute: nft_table_attributes, of table: String) throws(NetfilterError) -> UInt32? {
         var number: UInt32?
         _ = try exists("table inet \(table)", NFT_MSG_GETTABLE) {
@@ -96,7 +98,7 @@ extension NetfilterTable.Parts {
             default: break
             }
         }
-        // Anonymous ones go with their rules.
+        // The kernel deletes anonymous sets with their rules.
         guard flags & NFT_SET_ANONYMOUS.rawValue == 0 else { return }
         sets.append(name)
         if let set = TableSet(rawValue: name), TableSet.granted.contains(set) { grants[set] = count.map(Int.init) }
@@ -104,7 +106,7 @@ extension NetfilterTable.Parts {
 
     var grantCount: Int { grants.values.reduce(0, +) }
 
-    /// Whether the kernel holds as many grants as these.
+    /// Whether the kernel holds exactly as many grants as these.
     func hold(just granted: [GrantElement]) -> Bool {
         let ofIPv4 = granted.count { $0.key.client.isIPv4 }
         return grants == [.granted4: ofIPv4, .granted6: granted.count - ofIPv4]

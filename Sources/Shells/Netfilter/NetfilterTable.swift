@@ -2,9 +2,9 @@ import CNetfilter
 import Firewall
 import Glibc
 
-/// Our table in the kernel; everything happens before a call returns, on the caller's thread.
+/// rpcwarden's table in the kernel. Every call completes on the caller's thread before it returns.
 ///
-/// The calling thread's network namespace at `init` is the one whose table it is.
+/// The table is in the network namespace of the thread that called `init`.
 public final class NetfilterTable {
     /// How often a transaction is tried while the kernel is busy.
     static let commitAttemptsMax = 4
@@ -12,27 +12,27 @@ public final class NetfilterTable {
     let socket: NetlinkSocket
     let localAddresses: LocalAddresses
     private var batch = Batch()
-    /// By table: grants of which ``settle()`` has yet to see that they are gone.
+    /// By table: revoked grants that ``settle()`` has yet to check.
     var unsettled: [String: Set<GrantKey>] = [:]
-    /// The table whose grants may stay, until the first transaction.
+    /// The table that may keep its grants; `nil` after the first transaction.
     var found: Parts?
 
     public init() throws(NetfilterError) {
         socket = try NetlinkSocket(bus: NETLINK_NETFILTER)
         localAddresses = try LocalAddresses()
-        // Of the answers to a transaction that fails a thousandfold the first ones must fit, at least.
+        // If thousands of messages of a transaction fail, at least the first errors must fit the buffer.
         socket.setOption(SOL_SOCKET, SO_RCVBUFFORCE, 1 << 20)
     }
 
-    /// The netlink port id, which marks our own changes in what ``TableMonitor`` reads.
+    /// The netlink port id, by which ``TableMonitor`` recognizes the changes of this process.
     public var portID: UInt32 { socket.portID }
 
-    /// Whether the kernel has tables that only their owner changes and that outlive it (6.9).
+    /// Whether the kernel has tables that only their owner can change and that outlive the owner (6.9).
     public static func supportsOwnedTables() -> Bool { cnf_kernel_version() >= 6009 }
 
-    /// Does all of the transaction, as one batch that the kernel has acknowledged, or nothing and says why.
+    /// Commits the whole transaction as one batch, acknowledged by the kernel; or does nothing and returns the failure.
     ///
-    /// If a revoked grant can't be got rid of, that is the failure, and all else is done. Call ``settle()`` later.
+    /// If a revoked grant keeps coming back, that is the failure, and everything else is done. Call ``settle()`` later.
     public func commit(_ transaction: Transaction) -> CommitFailure? {
         defer { found = nil }
         if let failure = exchangesRules(transaction) ? exchange(transaction) : commitOnce(transaction) {
@@ -44,7 +44,7 @@ public final class NetfilterTable {
         return revokeForGood(transaction.revoked, in: transaction.table)
     }
 
-    /// - Parameter others: operations that are somebody else's to do.
+    /// - Parameter others: operations that are left out, since another transaction does them.
     func commitOnce(_ transaction: Transaction, without others: Set<Int> = []) -> CommitFailure? {
         guard !transaction.isEmpty else { return nil }
         var transaction = transaction
@@ -52,7 +52,7 @@ public final class NetfilterTable {
         while true {
             let failures = Self.repeatingWhileBusy { attempt(transaction, without: absent) }
             guard !failures.isEmpty else { return nil }
-            // What goes another way next time; several messages of one operation may have failed.
+            // Operations that the next attempt skips or replaces; several messages of one operation may have failed.
             var settled: Set<Int> = []
             for failure in failures {
                 guard let index = failure.operation else { continue }
@@ -68,9 +68,9 @@ public final class NetfilterTable {
         }
     }
 
-    /// Tries once more, and again, as long as nothing but a busy kernel was in the way.
+    /// Repeats the attempt while all of its failures are of kind `busy`.
     ///
-    /// Safe even if a batch was done whose answer was lost: every operation is idempotent.
+    /// Safe even if a batch was done and its answer was lost: every operation is idempotent.
     static func repeatingWhileBusy(_ attempt: () -> [CommitFailure]) -> [CommitFailure] {
         for _ in 1..<commitAttemptsMax {
             let failures = attempt()
@@ -79,7 +79,7 @@ public final class NetfilterTable {
         return attempt()
     }
 
-    /// The failure, with what "Operation not permitted" means here.
+    /// The failure, with an explanation of "Operation not permitted".
     private func explained(_ failure: CommitFailure, _ transaction: Transaction) -> CommitFailure {
         guard failure.errno == EPERM else { return failure }
         var explained = failure
@@ -87,7 +87,7 @@ public final class NetfilterTable {
         return explained
     }
 
-    /// The kernel looks at capabilities before it takes a batch, and at a table's owner in each message.
+    /// The kernel checks capabilities before it takes a batch, and a table's owner at each message.
     private func reason(_ failure: CommitFailure, _ transaction: Transaction) -> String {
         guard let operation = failure.operation else { return "CAP_NET_ADMIN is missing" }
         let table = transaction.operations[operation].table ?? transaction.table
@@ -101,25 +101,26 @@ public final class NetfilterTable {
             guard let portID = try owner(of: table) else { return "another process" }
             return "another process (netlink port \(portID), as a rule its process id)"
         } catch {
-            // The failure itself is told in any case.
+            // The failure itself is reported in any case.
             return "another process"
         }
     }
 
-    /// Whether it failed because what it shall take away isn't there and can't be added either.
+    /// Whether the operation failed because the element to delete doesn't exist and can't be added either.
     ///
-    /// Adding what is there succeeds. ENFILE: it isn't there, and the set is full. EEXIST: a range is that overlaps it.
+    /// Adding an existing element succeeds. ENFILE: it doesn't exist, and the set is full. EEXIST: another range
+    /// overlaps it.
     private static func isAbsent(_ failure: CommitFailure, _ operation: Operation) -> Bool {
         (failure.errno == ENFILE || failure.errno == EEXIST) && operation.isRemoval
     }
 
-    /// What to do in place of an `issueNew` whose grant is there.
+    /// The operation that replaces an `issueNew` if its grant exists already.
     private static func reissue(_ failure: CommitFailure, _ operation: Operation) -> Operation? {
         guard failure.errno == EEXIST, case .issueNew(let key, let timeout, let comment) = operation else { return nil }
         return .issue(key, timeout: timeout, expiresIn: nil, comment: comment)
     }
 
-    /// One batch; why it failed, in the order of its messages, or nothing.
+    /// Sends one batch; returns the failures in the order of its messages, or an empty array.
     private func attempt(_ transaction: Transaction, without absent: Set<Int>) -> [CommitFailure] {
         send(of: transaction.table) { batch throws(NetfilterError) in
             for (index, operation) in transaction.operations.enumerated() where !absent.contains(index) {
@@ -143,7 +144,7 @@ public final class NetfilterTable {
         }
     }
 
-    /// The revoked clients of the guard's table that this one replaces; `nil`: there is no such table.
+    /// The revoked clients of the guard's table that the new one replaces; `nil`: there is no such table.
     private func revokedToKeep(in shape: TableShape) -> [GrantKey: Duration]? {
         switch shape.management {
         case .sets: return [:]
@@ -152,12 +153,12 @@ public final class NetfilterTable {
         do throws(NetfilterError) {
             return try hasRules(shape.name) ? try revoked(in: shape.name) : nil
         } catch {
-            // The transaction itself will fail, and say so.
+            // The transaction itself will fail and report the error.
             return nil
         }
     }
 
-    /// One batch with what `write` puts into it.
+    /// Sends one batch with the messages that `write` puts into it.
     func send(of table: String, _ write: (inout Batch) throws(NetfilterError) -> Void) -> [CommitFailure] {
         batch.start(table: table, sequence: socket.nextSequence())
         do throws(NetfilterError) {
@@ -175,21 +176,23 @@ public final class NetfilterTable {
         return failures
     }
 
-    /// Where only sets are to be kept, the table of a guard that was there before has to go; any other stays.
+    /// The name of an earlier guard's table, which must be deleted where only sets are managed; `nil` for any
+    /// other table.
     private func guardTable(inTheWayOf operation: Operation) throws(NetfilterError) -> String? {
         guard case .makeTable(let shape) = operation, shape.management == .sets else { return nil }
         return try hasRules(shape.name) ? shape.name : nil
     }
 
-    /// Reads what the kernel has answered by the time that it took the batch.
+    /// Reads the kernel's answers, which are all there once it has taken the batch.
     ///
-    /// Messages that fail are named, and the last message answers in any case, unless the whole batch was refused.
+    /// The kernel reports failed messages, and acknowledges the last message in any case, unless it refused the
+    /// whole batch.
     private func acknowledgements() -> [CommitFailure] {
         var failures: [CommitFailure] = []
         var silence = EPROTO
         while true {
             switch socket.receive(waits: false) {
-            // So much failed that not all answers fit; the first ones did, and follow.
+            // So many messages failed that not all errors fit; the first ones did, and follow.
             case .failed(ENOBUFS): silence = ENOBUFS
             case .failed(let number):
                 return failures + [Self.failure("reading the kernel's answer", number)]
@@ -213,14 +216,14 @@ public final class NetfilterTable {
     }
 
     private func failure(_ answer: Acknowledgement, _ sequence: UInt32) -> CommitFailure {
-        // The text of ENFILE, "Too many open files in system", misleads here.
+        // The text of ENFILE, "Too many open files in system", is misleading here.
         let text = answer.errno == ENFILE ? "the set is full (ENFILE)" : answer.text
         return CommitFailure(errno: answer.errno, message: text, operation: batch.operation(ofSequence: sequence))
     }
 }
 
 extension Operation {
-    /// The table that it names, if it isn't the transaction's.
+    /// The table that the operation names, if it isn't the transaction's.
     fileprivate var table: String? {
         switch self {
         case .makeTable(let shape), .adoptTable(let shape): shape.name
@@ -232,7 +235,7 @@ extension Operation {
         }
     }
 
-    /// Whether it takes an element away.
+    /// Whether the operation deletes an element.
     fileprivate var isRemoval: Bool {
         switch self {
         case .unguardPort, .revoke, .forget, .removeStanding, .release: true

@@ -1,7 +1,7 @@
 import CNetfilter
 import Glibc
 
-/// One message that the kernel sent; valid until the socket receives again.
+/// One message from the kernel; valid until the socket receives again.
 struct NetlinkMessage {
     let type: Int32
     let flags: Int32
@@ -9,11 +9,11 @@ struct NetlinkMessage {
     let portID: UInt32
     let payload: UnsafeRawBufferPointer
 
-    /// nfnetlink's attributes: what follows `struct nfgenmsg`.
+    /// nfnetlink's attributes, which follow `struct nfgenmsg`.
     var netfilterAttributes: Attributes { Attributes(payload.dropping(MemoryLayout<nfgenmsg>.size)) }
 }
 
-/// The messages in what one `recv` gave; ends at the first that isn't whole.
+/// Iterates over the messages of one `recv`; stops at the first incomplete one.
 struct NetlinkMessages: Sequence, IteratorProtocol {
     private var rest: UnsafeRawBufferPointer
 
@@ -33,12 +33,12 @@ struct NetlinkMessages: Sequence, IteratorProtocol {
     }
 }
 
-/// What an NLMSG_ERROR message, or the end of a dump, says.
+/// The content of an NLMSG_ERROR message, or of the end of a dump.
 struct Acknowledgement {
-    /// 0: done.
+    /// 0: success.
     let errno: Int32
     let text: String
-    /// Where in the request the attribute is that the kernel objects to, counted from the header's start.
+    /// Offset of the attribute that the kernel objects to, from the start of the request's header.
     let attributeOffset: Int?
 
     init(error message: NetlinkMessage) {

@@ -1,11 +1,11 @@
 import CNetfilter
 import Glibc
 
-/// A netlink socket, with the kernel's error texts switched on.
+/// A netlink socket with the kernel's extended error texts enabled.
 final class NetlinkSocket {
     enum Received {
         case bytes(UnsafeRawBufferPointer)
-        /// Nothing is there yet.
+        /// No message has arrived yet.
         case nothing
         case failed(errno: Int32)
     }
@@ -37,10 +37,10 @@ final class NetlinkSocket {
             throw .failed(doing: "netlink bind", errno: number, detail: errorText(number))
         }
         portID = mnl_socket_get_portid(socket)
-        // Both only make errors tell more; a kernel without them still works.
+        // Both options only add detail to errors; the socket works without them on kernels that lack them.
         setOption(SOL_NETLINK, NETLINK_EXT_ACK, 1)
         setOption(SOL_NETLINK, NETLINK_CAP_ACK, 1)
-        // The kernel answers at once or says ENOBUFS; should it do neither, nobody waits for ever.
+        // The kernel answers at once or fails with ENOBUFS; the timeout prevents waiting for ever if it does neither.
         var patience = timeval(tv_sec: Self.answerSecondsMax, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
     }
@@ -52,12 +52,12 @@ final class NetlinkSocket {
 
     func nextSequence() -> UInt32 {
         lastSequence &+= 1
-        // 0 marks events.
+        // Events have the sequence number 0.
         if lastSequence == 0 { lastSequence = 1 }
         return lastSequence
     }
 
-    /// For a batch that numbered its messages itself, from the last number given on.
+    /// Skips the numbers of a batch that counted its messages itself, from the last number handed out.
     func skipSequences(_ count: UInt32) {
         let (next, isOver) = lastSequence.addingReportingOverflow(count)
         lastSequence = isOver ? 0 : next
@@ -69,7 +69,7 @@ final class NetlinkSocket {
         return setsockopt(descriptor, level, option, &value, socklen_t(MemoryLayout<Int32>.size)) == 0 ? 0 : errno
     }
 
-    /// Hands all of `bytes` to the kernel, which has done with them when this returns; errno, or 0.
+    /// Sends all of `bytes` to the kernel, which has processed them when this returns. Returns errno, or 0.
     func send(_ bytes: UnsafeRawBufferPointer) -> Int32 {
         growSendBuffer(bytes.count)
         let sent = Glibc.send(descriptor, bytes.baseAddress, bytes.count, 0)
@@ -94,16 +94,16 @@ final class NetlinkSocket {
     private func growSendBuffer(_ bytes: Int) {
         guard bytes > sendBufferBytes, bytes > 1 << 16 else { return }
         sendBufferBytes = max(bytes, 1 << 20)
-        // The kernel doubles the value for its own bookkeeping; if it is refused, send() says EMSGSIZE.
+        // The kernel doubles the value for its own bookkeeping; if the option is refused, send() fails with EMSGSIZE.
         setOption(SOL_SOCKET, SO_SNDBUFFORCE, Int32(clamping: sendBufferBytes))
     }
 }
 
 extension NetlinkSocket {
-    /// Sends a request and calls `each` for every message of its answer; `false` if the kernel says that the
-    /// answer is inconsistent because things changed meanwhile.
+    /// Sends a request and calls `each` for every message of the answer. Returns `false` if the kernel says that
+    /// the answer is inconsistent because of changes during the dump.
     ///
-    /// - Parameter isSingle: whether the answer is one message, or an error, without an acknowledgement behind it.
+    /// - Parameter isSingle: whether the answer is one message, or an error, without an acknowledgement after it.
     func ask(
         _ doing: String, _ request: borrowing MessageBuffer, sequence: UInt32, isSingle: Bool = false,
         each: (NetlinkMessage) -> Void
@@ -130,7 +130,7 @@ extension NetlinkSocket {
         }
     }
 
-    /// The same, for nfnetlink; `body` writes the request's attributes.
+    /// The same for nfnetlink; `body` writes the request's attributes.
     func askNetfilter(
         _ doing: String, subsystem: Int32, message: UInt32, flags: Int32, family: Int, resource: UInt16 = 0,
         _ body: (inout MessageBuffer) -> Void, each: (NetlinkMessage) -> Void = { _ in }
@@ -145,7 +145,7 @@ extension NetlinkSocket {
         return try ask(doing, request, sequence: sequence, each: each)
     }
 
-    /// NLM_F_DUMP, of which Swift can't see the macro.
+    /// NLM_F_DUMP; the macro isn't visible in Swift.
     static let dump = NLM_F_ROOT | NLM_F_MATCH
 
     private static func end(_ message: NetlinkMessage) -> Acknowledgement? {

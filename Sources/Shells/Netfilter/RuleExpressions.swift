@@ -2,7 +2,7 @@ import Addresses
 import CNetfilter
 import Firewall
 
-/// A register of 4 bytes; fields that follow each other form one key.
+/// A register of 4 bytes; fields in consecutive registers form one key.
 struct Register {
     static let first = Register(number: NFT_REG32_00.rawValue)
 
@@ -13,14 +13,14 @@ struct Register {
     }
 }
 
-/// What ends a rule.
+/// The verdict at the end of a rule.
 enum Verdict {
     case accept, drop
     case jump(String)
     case goTo(String)
 }
 
-/// One rule, put together expression by expression, in the order in which the kernel runs them.
+/// One rule, built expression by expression in the order in which the kernel evaluates them.
 struct RuleExpressions: ~Copyable {
     let rule: OpaquePointer
 
@@ -66,7 +66,7 @@ struct RuleExpressions: ~Copyable {
         }
     }
 
-    /// `ct state STATE`: goes on only for packets whose flow is in it.
+    /// `ct state STATE`: goes on only for packets of flows in this state.
     func isState(_ bit: UInt32) {
         ct(NFT_CT_STATE)
         bitwise(mask: bit, xor: 0)
@@ -80,7 +80,7 @@ struct RuleExpressions: ~Copyable {
         compare(NFT_CMP_NEQ, UInt32(0))
     }
 
-    /// `ct direction original`: the packet is of who began the flow; `ct direction reply`: of the other one.
+    /// `ct direction original`: the packet comes from the flow's originator; `ct direction reply`: from the other end.
     func isReply(_ isIt: Bool) {
         ct(NFT_CT_DIRECTION)
         compare(NFT_CMP_EQ, UInt8(isIt ? IP_CT_DIR_REPLY.rawValue : IP_CT_DIR_ORIGINAL.rawValue))
@@ -109,7 +109,7 @@ struct RuleExpressions: ~Copyable {
         compare(isIt ? NFT_CMP_EQ : NFT_CMP_NEQ, UInt32(1))
     }
 
-    /// Goes on only for packets of this family; in an inet table nft puts it before every `ip saddr`.
+    /// Goes on only for packets of this family; in an inet table nft puts this test before every `ip saddr`.
     func isFamily(_ family: Int) {
         meta(NFT_META_NFPROTO)
         compare(NFT_CMP_EQ, UInt8(family))
@@ -121,7 +121,7 @@ struct RuleExpressions: ~Copyable {
         compare(NFT_CMP_EQ, transport.rawValue)
     }
 
-    /// `tcp flags & (syn | ack) == syn`: who sends it begins the flow.
+    /// `tcp flags & (syn | ack) == syn`: the sender begins the flow.
     func beginsConnection() {
         isTransport(.tcp)
         payload(NFT_PAYLOAD_TRANSPORT_HEADER, offset: 13, bytes: 1, into: .first)
@@ -129,7 +129,8 @@ struct RuleExpressions: ~Copyable {
         compare(NFT_CMP_EQ, UInt8(0x02))
     }
 
-    /// The fields of a set's key, side by side from the first register: of a packet to the service, or of one from it.
+    /// Loads the fields of a set's key, side by side from the first register: of a packet to the service, or of
+    /// one from it.
     func load(_ fields: [KeyField], ofReply: Bool = false) {
         var register = Register.first
         for field in fields {
@@ -176,7 +177,7 @@ struct RuleExpressions: ~Copyable {
         }
     }
 
-    /// `@set`: goes on only if the set holds what is in the registers; `!= @set`, if it doesn't.
+    /// `@set`: goes on only if the set holds the key in the registers; `!= @set`: only if it doesn't.
     func lookup(_ set: String, id: UInt32? = nil, isInverted: Bool = false) {
         add("lookup") {
             nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_LOOKUP_SREG), Register.first.number)
@@ -186,7 +187,7 @@ struct RuleExpressions: ~Copyable {
         }
     }
 
-    /// `update @set { … timeout … }`, or `add`, which leaves alone what is there.
+    /// `update @set { … timeout … }`, or `add`, which doesn't change an existing element.
     func update(_ set: TableSet, _ operation: nft_dynset_ops = NFT_DYNSET_OP_UPDATE, timeout: Duration) {
         add("dynset") {
             nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_DYNSET_SREG_KEY), Register.first.number)
@@ -196,7 +197,7 @@ struct RuleExpressions: ~Copyable {
         }
     }
 
-    /// `fib daddr type local`: this host's own addresses, those of broadcasts and groups apart.
+    /// `fib daddr type local`: this host's own addresses, without broadcast and multicast addresses.
     func isToThisHost() {
         add("fib") {
             nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_FIB_DREG), Register.first.number)
@@ -206,9 +207,9 @@ struct RuleExpressions: ~Copyable {
         compare(NFT_CMP_EQ, UInt32(RTN_LOCAL))
     }
 
-    /// `ip  saddr . meta l4proto . th dport @standing4 …`, or the same of IPv6.
+    /// `ip  saddr . meta l4proto . th dport @standing4 …`, or the same for IPv6.
     ///
-    /// - Parameter name: of the set, if it isn't the one that is named for its kind.
+    /// - Parameter name: name of the set, if it isn't the default name of the set's kind.
     func admit(_ set: TableSet, named name: String? = nil, _ verdict: Verdict) {
         isFamily(set == .standing4 ? NFPROTO_IPV4 : NFPROTO_IPV6)
         load(set.fields)
@@ -220,12 +221,13 @@ struct RuleExpressions: ~Copyable {
         add("counter") { _ in }
     }
 
-    /// `limit rate …/second burst … packets`: goes on until the rate is reached; `limit rate over …`, from then on.
+    /// `limit rate …/second burst … packets`: goes on below the rate; `limit rate over …`: above the rate.
     func limit(_ rate: PacketRate, isOver: Bool = false) {
         add("limit") { rate.describe($0, isOver: isOver) }
     }
 
-    /// `log prefix "…" group … snaplen … queue-threshold 1`: each at once, the headers alone; of strangers also the call.
+    /// `log prefix "…" group … snaplen … queue-threshold 1`: reports each packet at once, with its headers; for
+    /// strangers also with the call.
     func log(_ kind: DroppedPacket.Kind, group: UInt16) {
         add("log") {
             nftnl_expr_set_str($0, UInt16(NFTNL_EXPR_LOG_PREFIX), kind.rawValue)

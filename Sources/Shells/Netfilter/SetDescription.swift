@@ -1,7 +1,7 @@
 import CNetfilter
 import Firewall
 
-/// A set to be made, in libnftnl's hands.
+/// A set to be made, as a libnftnl object.
 struct SetDescription: ~Copyable {
     let set: OpaquePointer
 

@@ -2,7 +2,8 @@ import Addresses
 import CNetfilter
 import Glibc
 
-/// Questions to the kernel's sock_diag, about the sockets of the network namespace of the thread that called `init`.
+/// Requests to the kernel's sock_diag, about the sockets in the network namespace of the thread that called
+/// `init`.
 struct SocketDiagnosis {
     private let socket: NetlinkSocket
 
@@ -11,7 +12,7 @@ struct SocketDiagnosis {
     }
 
     /// - Parameters:
-    ///   - port: the sockets' own; 0 for all.
+    ///   - port: local port of the sockets; 0 for all.
     ///   - states: a bit for each of the kernel's TCP states.
     static func query(_ transport: Transport, _ family: Int32, port: UInt16, states: UInt32) -> inet_diag_req_v2 {
         var query = inet_diag_req_v2()
@@ -24,8 +25,8 @@ struct SocketDiagnosis {
     }
 
     /// - Parameters:
-    ///   - flags: `NetlinkSocket.dump` for all that match; none for one.
-    ///   - each: takes what the kernel tells of a socket, an `inet_diag_msg` and attributes.
+    ///   - flags: `NetlinkSocket.dump` for all sockets that match; none for one socket.
+    ///   - each: takes the kernel's description of a socket, an `inet_diag_msg` and attributes.
     func ask(
         _ doing: String, _ query: inet_diag_req_v2, flags: Int32, each: (UnsafeRawBufferPointer) -> Void
     ) throws(NetfilterError) {
@@ -34,7 +35,7 @@ struct SocketDiagnosis {
         request.begin(type: UInt16(SOCK_DIAG_BY_FAMILY), flags: flags, sequence: sequence)
         request.append(query)
         request.end()
-        // A look is answered by one socket or ENOENT, a dump by many and DONE.
+        // A look-up is answered by one socket or ENOENT, a dump by many sockets and DONE.
         _ = try socket.ask(doing, request, sequence: sequence, isSingle: flags == 0) { each($0.payload) }
     }
 }

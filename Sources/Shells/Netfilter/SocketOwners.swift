@@ -3,9 +3,9 @@ import CNetfilter
 import Glibc
 import Portmapper
 
-/// Finds the owner of the socket on this host that a message came from, by sock_diag.
+/// Finds the owner of the socket on this host that sent a message, with sock_diag.
 ///
-/// Of the network namespace of the thread that called `init`.
+/// Works in the network namespace of the thread that called `init`.
 public final class SocketOwners {
     private let diagnosis: SocketDiagnosis
 
@@ -13,7 +13,7 @@ public final class SocketOwners {
         diagnosis = try SocketDiagnosis()
     }
 
-    /// A socket that the kernel told of; what its user closed has no inode, and then no user either: it shows uid 0.
+    /// A socket that the kernel reported. After its user closed it, it has no inode and shows uid 0.
     private struct Found {
         var message: inet_diag_msg
         var source: UniversalAddress
@@ -34,21 +34,22 @@ public final class SocketOwners {
             self.destination = UniversalAddress(host: destination, port: UInt16(bigEndian: message.id.idiag_dport))
         }
 
-        /// `nil`: nobody holds it any more.
+        /// `nil`: no process holds the socket any more.
         var owner: UInt32? { message.idiag_inode == 0 ? nil : message.idiag_uid }
     }
 
     private static let root: UInt32 = 0
-    /// LOOPBACK_IFINDEX of net/flow.h: a socket that is bound to another interface didn't send it.
+    /// LOOPBACK_IFINDEX of net/flow.h: a socket bound to another interface can't have sent the message.
     private static let loopbackInterface: UInt32 = 1
     /// TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_CLOSE_WAIT: a peer may have shut down its sending side.
     private static let openStates: Set<UInt8> = [1, 4, 5, 8]
 
-    /// The user that made the socket which sends from `source` to `destination`.
+    /// The user that made the socket that sends from `source` to `destination`.
     ///
-    /// TCP: the one socket at the other end of our connection. UDP: anybody may share a port (SO_REUSEADDR), and name any
-    /// of this host's addresses as the source (IP_PKTINFO); so all sockets at that port have to be of one user.
-    /// - Returns: `nil` where there is no such socket, its user has closed it, or there are several.
+    /// TCP: the one socket at the other end of the connection. UDP: any process may share a port (SO_REUSEADDR),
+    /// and set any of this host's addresses as the source (IP_PKTINFO); so all sockets at that port must belong to
+    /// one user.
+    /// - Returns: `nil` if there is no such socket, its user has closed it, or there are several users.
     public func owner(
         of transport: Transport, from source: UniversalAddress, to destination: UniversalAddress
     ) throws(NetfilterError) -> UInt32? {
@@ -59,17 +60,17 @@ public final class SocketOwners {
             return isTheirs && Self.openStates.contains(first.message.idiag_state) ? first.owner : nil
         case .udp:
             guard first.source.port == source.port, let owner = first.owner else { return nil }
-            // Only root's word is worth the dump.
+            // Only a claim to be root justifies the cost of a dump.
             guard owner == Self.root else { return owner }
             return try owners(atUDPPort: source.port) == [owner] ? owner : nil
         }
     }
 
-    /// The socket to which the kernel would give a packet from `destination` to `source`.
+    /// The socket that would receive a packet from `destination` to `source`.
     private func look(
         _ transport: Transport, _ source: UniversalAddress, _ destination: UniversalAddress
     ) throws(NetfilterError) -> Found? {
-        // Of UDP the kernel takes the question for one at a packet: its source is the other end.
+        // For UDP the kernel reads the request as if it were a packet: its source is the other end.
         let (near, far) = transport == .tcp ? (source, destination) : (destination, source)
         var query = SocketDiagnosis.query(
             transport, source.host.isIPv4 ? AF_INET : AF_INET6, port: near.port, states: .max)
@@ -86,7 +87,8 @@ public final class SocketOwners {
         return found
     }
 
-    /// Of the sockets at a UDP port, connected ones too; `nil` among them for one that nobody holds.
+    /// The owners of the sockets at a UDP port, connected sockets included; `nil` among them for a socket that no
+    /// process holds.
     private func owners(atUDPPort port: UInt16) throws(NetfilterError) -> Set<UInt32?> {
         var owners: Set<UInt32?> = []
         for family in [AF_INET, AF_INET6] {

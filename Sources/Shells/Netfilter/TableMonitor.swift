@@ -2,26 +2,26 @@ import CNetfilter
 import Firewall
 import Glibc
 
-/// What the kernel announces of changes to one table of nftables; never blocks.
+/// Reads the kernel's announcements of changes to one nftables table; never blocks.
 ///
-/// Expiry, and renewal by packets, are announced by no kernel.
+/// The kernel doesn't announce expiry, nor renewal by packets.
 public final class TableMonitor {
-    /// Changes that wait for the end of their transaction; one with more is told as `overrun`.
+    /// Changes held until the end of their transaction; a transaction with more is reported as `overrun`.
     private static let pendingMax = 16_384
-    /// One call reads no more than this often; the descriptor stays readable.
+    /// Upper bound of receives per call of ``readEvents()``; after that the descriptor stays readable.
     private static let receivesMax = 65_536
 
     private let socket: NetlinkSocket
     private let ownPortID: UInt32
     private let table: String
-    /// Of the transaction whose NEWGEN, which names the writer, hasn't come yet.
+    /// Changes of a transaction before its NEWGEN, which identifies the writer, has arrived.
     private var pending: [TableChange.Change] = []
-    /// Something was lost, and not all is read yet.
+    /// Whether messages were lost and the rest has not been read yet.
     private var isOverrun = false
     private var isFollowing = true
 
-    /// - Parameter table: of family inet; the changes of others are none of ours, however large their sets.
-    /// - Parameter ownPortID: ``NetfilterTable/portID`` of the one whose changes are our own.
+    /// - Parameter table: a table of family inet; changes of other tables are ignored, however large their sets.
+    /// - Parameter ownPortID: ``NetfilterTable/portID`` of the ``NetfilterTable`` whose changes count as own ones.
     public convenience init(table: String, ownPortID: UInt32) throws(NetfilterError) {
         try self.init(table: table, ownPortID: ownPortID, receiveBufferBytes: 4 << 20)
     }
@@ -30,12 +30,13 @@ public final class TableMonitor {
         self.table = table
         self.ownPortID = ownPortID
         socket = try NetlinkSocket(bus: NETLINK_NETFILTER, isBlocking: false)
-        // Without it an overrun comes sooner, no more.
+        // Without the larger buffer an overrun comes sooner; nothing else depends on it.
         socket.setOption(SOL_SOCKET, SO_RCVBUFFORCE, receiveBufferBytes)
         try subscribe(NETLINK_ADD_MEMBERSHIP)
     }
 
-    /// Changes that nobody else can make needn't be announced, which costs the kernel as much as it takes to make them.
+    /// Turns announcements on or off. A table that no other process can change needs none, and announcing costs
+    /// the kernel as much as the changes themselves.
     public func follow(_ isNeeded: Bool) throws(NetfilterError) {
         guard isNeeded != isFollowing else { return }
         try subscribe(isNeeded ? NETLINK_ADD_MEMBERSHIP : NETLINK_DROP_MEMBERSHIP)
@@ -49,19 +50,19 @@ public final class TableMonitor {
         throw .failed(doing: "subscribing to changes of nftables", errno: number, detail: errorText(number, reason))
     }
 
-    /// Readable when there is something for ``readEvents()``.
+    /// Readable when ``readEvents()`` has events to return.
     public var descriptor: Int32 { socket.descriptor }
 
-    /// What was announced since the last time, transaction by transaction.
+    /// The changes announced since the last call, by transaction.
     ///
-    /// Elements that we changed ourselves aren't listed.
+    /// Elements changed by this process aren't listed.
     public func readEvents() -> [TableChange] {
         var changes: [TableChange] = []
         for _ in 0..<Self.receivesMax {
             switch socket.receive(waits: false) {
             case .bytes(let bytes):
                 for message in NetlinkMessages(bytes) { read(message, into: &changes) }
-            // Until all is read the kernel drops what comes, and doesn't say so again.
+            // Until everything is read the kernel drops further messages, and doesn't report it again.
             case .failed(ENOBUFS): isOverrun = true
             case .failed: return changes + [.overrun]
             case .nothing: return changes + overrun()
@@ -70,7 +71,7 @@ public final class TableMonitor {
         return changes
     }
 
-    /// Told when everything was read, once.
+    /// Reports the overrun, once, after everything was read.
     private func overrun() -> [TableChange] {
         guard isOverrun else { return [] }
         pending = []
@@ -109,7 +110,7 @@ public final class TableMonitor {
         case NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM:
             if isOwn { return nil }
             what = Self.elementChange(message.netfilterAttributes, isAdded: type == NFT_MSG_NEWSETELEM.rawValue)
-        default: return nil  // objects and flowtables: we have none
+        default: return nil  // objects and flowtables: the table has none
         }
         return TableChange.Change(table: table, what: what, isOwn: isOwn)
     }
@@ -130,7 +131,7 @@ public final class TableMonitor {
             default: break
             }
         }
-        // The administrator's own set, or `{ tcp, udp }` in a rule of theirs.
+        // The administrator's own set, or `{ tcp, udp }` in one of the administrator's rules.
         guard let set else { return .definition }
         let element = list?.next().flatMap { ElementAttributes($0.nested).key(in: set) }
         return isAdded ? .elementAdded(element) : .elementDeleted(element)

@@ -2,20 +2,20 @@ import Addresses
 import CNetfilter
 import Firewall
 
-/// The sets of our table; the raw value is the set's name.
+/// The sets of rpcwarden's table; the raw value is the set's name.
 enum TableSet: String, CaseIterable {
     case guarded, granted4, granted6, remembered4, remembered6, standing4, standing6, recent4, recent6
     case quarantined4, quarantined6, shielded, revoked4, revoked6, settling
 
-    /// Beyond them packets go the long way.
+    /// Beyond this size packets take the long path.
     private static let recentMax = 32_768
 
-    /// Beyond them nobody's datagrams count as answers for a while: see `NetfilterTable.cut`.
+    /// Beyond this size no first datagrams mark a flow as this host's own for a while: see `NetfilterTable.cut`.
     private static let revokedMax = 65_536
 
     static let granted: [Self] = [.granted4, .granted6]
     static let standing: [Self] = [.standing4, .standing6]
-    /// While ranges are exchanged.
+    /// The set's name while ranges are exchanged.
     var nextName: String { rawValue + "_next" }
 
     static func granted(_ client: IPAddress) -> Self { client.isIPv4 ? .granted4 : .granted6 }
@@ -24,7 +24,8 @@ enum TableSet: String, CaseIterable {
     static let revoked: [Self] = [.revoked4, .revoked6]
     static func revoked(_ client: IPAddress) -> Self { client.isIPv4 ? .revoked4 : .revoked6 }
 
-    /// Whether its elements outlive a daemon; the others' find their way back, or are carried over unseen.
+    /// Whether a new daemon adopts the set's elements; those of other sets are restored by packets, or copied
+    /// without being read.
     var isAdopted: Bool {
         switch self {
         case .guarded, .granted4, .granted6, .remembered4, .remembered6, .standing4, .standing6, .quarantined4,
@@ -36,7 +37,7 @@ enum TableSet: String, CaseIterable {
 
     static func quarantined(_ client: IPAddress) -> Self { client.isIPv4 ? .quarantined4 : .quarantined6 }
 
-    /// The fields that the key is concatenated of.
+    /// The fields that make up the key.
     var fields: [KeyField] {
         switch self {
         case .guarded: [.transport, .port]
@@ -60,7 +61,7 @@ enum TableSet: String, CaseIterable {
         }
     }
 
-    /// What each look-up does with the element that it finds.
+    /// The statement that each look-up runs on the element that it finds.
     enum ElementStatement {
         case count
         case limit(PacketRate)

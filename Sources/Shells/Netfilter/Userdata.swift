@@ -1,4 +1,4 @@
-/// nft's notes to itself, kept by the kernel: records of a type byte, a length byte and a value.
+/// nft's userdata, which the kernel stores unread: records of a type byte, a length byte and a value.
 enum Userdata {
     /// Longer comments are cut: the length byte's limit is 255, nft's own is 128 with the final zero.
     static let commentBytesMax = 127
@@ -28,7 +28,8 @@ enum Userdata {
         return record
     }
 
-    /// As much of `text` as fits in ``commentBytesMax``, without zeros, line ends and quotes: nft could not read them back.
+    /// The longest prefix of `text` that fits in ``commentBytesMax``, without zeros, line ends and quotes, which
+    /// nft can't read back.
     static func cut(_ text: String) -> String {
         let isPlain = text.utf8.allSatisfy { (0x20..<0x7f).contains($0) && $0 != UInt8(ascii: "\"") }
         if isPlain && text.utf8.count <= commentBytesMax { return text }
@@ -43,7 +44,7 @@ enum Userdata {
         return String(kept)
     }
 
-    /// The comment in what the kernel gave back.
+    /// The comment in userdata read from the kernel.
     static func comment(in bytes: UnsafeRawBufferPointer, type: UInt8 = 0) -> String? {
         var rest = bytes
         while rest.count >= 2, rest.count >= 2 + Int(rest[1]) {

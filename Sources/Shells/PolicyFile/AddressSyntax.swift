@@ -2,7 +2,7 @@ import Addresses
 import Configuration
 
 extension Syntax where Value == IPAddress {
-    /// A numeric address. An IPv4-mapped one is refused: written so, it would never match.
+    /// A numeric address. An IPv4-mapped address is refused, since it would never match.
     static var address: Self {
         Self { text throws(Mistake) in
             if let zone = text.firstIndex(of: "%"), IPAddress(text[..<zone]) != nil {
@@ -41,7 +41,7 @@ extension Syntax where Value == Settings.Endpoint {
 }
 
 extension Syntax where Value == Prefix {
-    /// An address, or a prefix whose bits beyond its length are zero.
+    /// An address, or a prefix with zero bits beyond its length.
     static var prefix: Self {
         Self { text throws(Mistake) in
             let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
@@ -77,7 +77,7 @@ extension Syntax where Value == Prefix {
         return Int(text)
     }
 
-    /// The length that a netmask such as `255.255.0.0` stands for.
+    /// The prefix length of a netmask such as `255.255.0.0`.
     private static func netmaskLength(_ text: Substring) -> Int? {
         guard let mask = IPAddress(text), mask.isIPv4 else { return nil }
         return (0...32).first { Prefix(.v4(.max), length: $0)?.address == mask }

@@ -1,7 +1,7 @@
 import Policy
 
 extension ProgramNames {
-    /// What rpcwarden's users need of rpc(5), for hosts without `/etc/rpc`.
+    /// The part of rpc(5) that rpcwarden's users need, for hosts without `/etc/rpc`.
     static let builtIn = ProgramNames(
         etcRPC: """
             portmapper 100000 portmap sunrpc rpcbind

@@ -2,7 +2,7 @@ import Addresses
 import Policy
 
 extension Syntax where Value == ClientTerm {
-    /// An address, a prefix or a host name: what a client term is when it names no group.
+    /// An address, a prefix or a host name: a client term that is no group name.
     static func client(groups: [String]) -> Self {
         Self { text throws(Mistake) in
             if let prefix = plainIPv4(text) { return .prefix(prefix) }
@@ -19,7 +19,7 @@ extension Syntax where Value == ClientTerm {
         }
     }
 
-    /// What nearly all terms are: `nil` leaves it to those who can tell what is wrong.
+    /// A fast path for the form of nearly all terms: `nil` leaves the term to the parsers that report mistakes.
     private static func plainIPv4(_ text: String) -> Prefix? {
         guard let first = text.utf8.first, isDigit(first) else { return nil }
         let slash = text.utf8.firstIndex(of: UInt8(ascii: "/"))
@@ -31,7 +31,7 @@ extension Syntax where Value == ClientTerm {
         return prefix
     }
 
-    /// Can only have been meant as an address or a prefix: a host name's last label is never a number (RFC 3696, 2).
+    /// Whether the text can only be an address or a prefix: a host name's last label is never a number (RFC 3696, 2).
     private static func looksNumeric(_ text: String) -> Bool {
         if text.contains(":") || IPAddress(text) != nil { return true }
         let address = text.prefix { $0 != "/" }
@@ -49,7 +49,7 @@ extension Syntax where Value == ClientTerm {
         }
     }
 
-    /// RFC 1123, 2.1, and the underscores that some sites have; lower case, without the final dot.
+    /// A host name by RFC 1123, 2.1, or with underscores, as some sites use; in lower case, without the final dot.
     private static func hostName(_ text: String) -> String? {
         let name = (text.hasSuffix(".") ? text.dropLast() : text[...]).lowercased()
         let isPart = { (byte: UInt8) in isLetterOrDigit(byte) || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")

@@ -1,8 +1,8 @@
 import Configuration
 import Firewall
 
-// rpcwarden.yaml as tables: a key, where its value goes, and what it may be. Each range's bounds are limits of
-// ours unless a comment names another source.
+// rpcwarden.yaml as tables: each key with its target and its syntax. The bounds of ranges are rpcwarden's own
+// limits unless a comment names another source.
 
 extension Array where Element == Field<Settings> {
     static var configuration: Self {

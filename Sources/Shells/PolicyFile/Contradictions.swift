@@ -2,7 +2,7 @@ import Configuration
 import Policy
 
 extension Settings {
-    /// What is wrong only together; each is reported at the key that is likelier to be mended.
+    /// Finds values that are only wrong in combination; each is reported at the key that more likely needs the change.
     func findContradictions(in root: YAMLNode, _ findings: inout Findings) {
         findListenClashes(in: root, &findings)
         findPortClashes(in: root, &findings)
@@ -40,7 +40,7 @@ extension Settings {
         }
     }
 
-    /// With one mark for both, a flow that was admitted would count as one that this host began.
+    /// With one mark for both, an admitted flow would count as one that this host began.
     private func findSharedBits(in root: YAMLNode, _ findings: inout Findings) {
         let shared = firewall.flowMark & firewall.ownFlowMark
         guard shared != 0 else { return }
@@ -69,7 +69,7 @@ extension Settings {
         }
     }
 
-    /// One client's share above the whole lets it take everything.
+    /// A share of one client above the total lets that client take everything.
     private func findShares(in root: YAMLNode, _ findings: inout Findings) {
         let shares = [
             ("grants-per-client", limits.grantsPerClient, "grants", limits.grants),
@@ -85,7 +85,7 @@ extension Settings {
 }
 
 extension Settings.Endpoint {
-    /// The same port, at the same address or at every address.
+    /// Whether both bind the same port, at the same address or at every address.
     fileprivate func clashes(with other: Self) -> Bool {
         guard port == other.port else { return false }
         if address == other.address { return true }
@@ -94,7 +94,7 @@ extension Settings.Endpoint {
 }
 
 extension YAMLNode {
-    /// Where a list's item with this value stands.
+    /// The location of a list's item with this value.
     fileprivate func location<Value: Equatable>(of value: Value, _ syntax: Syntax<Value>) -> Location? {
         items?.first { item in
             guard case .scalar(let scalar) = item.content else { return false }

@@ -5,14 +5,14 @@ public struct Diagnostic: Hashable, Sendable, CustomStringConvertible {
     public enum Severity: String, Hashable, Sendable {
         /// The file can't be used.
         case error
-        /// The file means what it says, which is probably not what was wanted.
+        /// The file is valid, but probably doesn't mean what its author wanted.
         case warning
     }
 
     public var location: Location
     public var severity: Severity
     public var message: String
-    /// What to do about it.
+    /// The suggested correction.
     public var hint: String?
 
     public init(_ severity: Severity, at location: Location, _ message: String, hint: String? = nil) {
@@ -28,7 +28,7 @@ public struct Diagnostic: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// Why a piece of text is not the value it should be; whoever knows the place makes a ``Diagnostic`` of it.
+/// Why a text is not a valid value; the caller adds the location to make a ``Diagnostic``.
 struct Mistake: Error, Hashable {
     var message: String
     var hint: String?

@@ -18,7 +18,8 @@ private enum DurationUnit: String, CaseIterable {
 }
 
 extension Syntax where Value == Duration {
-    /// A number and a unit, such as `800ms`, `30s`, `10m`, `1h` or `30d`; `0` too where it turns something off.
+    /// A number and a unit, such as `800ms`, `30s`, `10m`, `1h` or `30d`; also `0` if `zeroIsAllowed`, where it
+    /// turns something off.
     static func duration(_ range: ClosedRange<Duration>, orZero zeroIsAllowed: Bool = false) -> Self {
         Self { text throws(Mistake) in
             let digits = text.prefix { $0.isASCII && $0.isNumber }
@@ -47,7 +48,7 @@ extension Syntax where Value == Duration {
         Mistake("\(quoted(text)) is no duration", hint: "write a number and one of ms, s, m, h, d, such as 30s")
     }
 
-    /// In the largest unit that gives a whole number.
+    /// The duration in the largest unit that gives a whole number.
     private static func text(of duration: Duration) -> String {
         for unit in DurationUnit.allCases.reversed() {
             let count = Int((duration / unit.duration).rounded())
@@ -58,7 +59,7 @@ extension Syntax where Value == Duration {
 }
 
 extension Duration {
-    /// A duration as configuration writes it, such as `90s` or `1h`; `nil` if it is none.
+    /// A duration in the configuration's syntax, such as `90s` or `1h`; `nil` for other text.
     public init?(configurationText text: String) {
         do throws(Mistake) {
             self = try Syntax<Duration>.duration(.zero ... .seconds(365 * 86_400)).parse(text)

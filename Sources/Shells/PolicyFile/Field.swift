@@ -1,10 +1,10 @@
 import Policy
 
-/// One key of a mapping: how its value is read, and where it goes. Null leaves the default.
+/// One key of a mapping: how its value is read, and where it is stored. Null leaves the default.
 struct Field<Root> {
     let key: String
     let read: (YAMLNode, inout Root, inout Findings) -> Void
-    /// False for a key that is taken and told nobody of.
+    /// `false` for a key that is accepted, but not suggested or listed.
     var isOfUse = true
 
     /// A key with one value.
@@ -15,7 +15,7 @@ struct Field<Root> {
         }
     }
 
-    /// A key with one value, whose absence is a value too.
+    /// A key with one optional value.
     static func optional<Value>(_ key: String, _ path: WritableKeyPath<Root, Value?>, _ syntax: Syntax<Value>) -> Self {
         Self(key: key) { node, root, findings in
             guard !node.isNull else { return }
@@ -23,7 +23,7 @@ struct Field<Root> {
         }
     }
 
-    /// A key with a list; one value stands for a list of itself.
+    /// A key with a list; a single value counts as a list of one.
     static func list<Item: Hashable>(
         _ key: String, _ path: WritableKeyPath<Root, [Item]>, _ syntax: Syntax<Item>, isNeeded: Bool = false
     ) -> Self {
@@ -39,7 +39,7 @@ struct Field<Root> {
         }
     }
 
-    /// A key of an earlier version, which is passed over.
+    /// A key of an earlier version: it is ignored, with a warning.
     static func withoutUse(_ key: String, _ why: String) -> Self {
         Self(
             key: key,
@@ -58,7 +58,7 @@ struct Field<Root> {
 }
 
 extension Array {
-    /// Reads a mapping; keys without a field are errors. For those of `elsewhere` it is known where they belong.
+    /// Reads a mapping; keys without a field are errors. Keys in `elsewhere` get a message with their right place.
     func read<Root>(
         _ node: YAMLNode, _ name: String, into root: inout Root, _ findings: inout Findings,
         elsewhere: (keys: [String], message: String)? = nil
@@ -88,7 +88,7 @@ extension Findings {
 }
 
 extension YAMLNode {
-    /// The value of a scalar; `nil` if there is a mistake, which is then recorded.
+    /// The value of a scalar; `nil` after a mistake, which is recorded.
     func parsed<Value>(by syntax: Syntax<Value>, _ key: String, _ findings: inout Findings) -> Value? {
         guard case .scalar(let scalar) = content else {
             findings.error("\(key): expected one value, found \(kind)", at: location)
@@ -102,7 +102,7 @@ extension YAMLNode {
         }
     }
 
-    /// The items without mistakes; one that occurs twice is a mistake.
+    /// The items without mistakes; a repeated item is a mistake.
     func parsedItems<Item: Hashable>(by syntax: Syntax<Item>, _ key: String, _ findings: inout Findings) -> [Item] {
         guard let nodes = items else {
             findings.error("\(key): expected a list, found \(kind)", at: location)

@@ -1,9 +1,9 @@
 import Glibc
 import System
 
-/// What is asked of the file system.
+/// File system access for reading configuration and policy.
 public enum FileSystem {
-    /// The file's bytes; one byte more than `bytesMax` tells that there are too many.
+    /// The file's bytes; one byte more than `bytesMax` shows that the file is too long.
     static func bytes(of path: String, max bytesMax: Int = SourceFile.bytesMax) throws(Errno) -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw Errno() }
@@ -28,13 +28,13 @@ public enum FileSystem {
         return status.st_mode & S_IFMT == S_IFDIR
     }
 
-    /// `path` as seen from `folder`; an absolute one as it is.
+    /// `path` relative to `folder`; an absolute path stays as it is.
     static func join(_ folder: String, _ path: String) -> String {
         if path.hasPrefix("/") || folder.isEmpty { return path }
         return folder.hasSuffix("/") ? folder + path : "\(folder)/\(path)"
     }
 
-    /// What stands before the last slash; empty where there is none.
+    /// The part before the last slash; empty without a slash.
     static func folder(of path: String) -> String {
         guard let slash = path.lastIndex(of: "/") else { return "" }
         return slash == path.startIndex ? "/" : String(path[..<slash])

@@ -2,13 +2,14 @@ import Policy
 
 /// The problems found so far.
 struct Findings {
-    /// Of each severity. More than anyone reads; a file of garbage must not become a hundred times as much output.
+    /// Limit for each severity: more than anyone reads; a file of garbage must not produce a hundred times as much
+    /// output.
     static let diagnosticsMax = 500
 
     private(set) var diagnostics: [Diagnostic] = []
     private var counts: [Diagnostic.Severity: Int] = [:]
 
-    /// No further error is kept, so none needs to be worked out.
+    /// Whether no further error is kept, so that the caller can stop looking.
     var hasAllErrors: Bool { counts[.error, default: 0] > Self.diagnosticsMax }
 
     mutating func error(_ message: String, at location: Location, hint: @autoclosure () -> String? = nil) {
@@ -45,7 +46,7 @@ struct Findings {
 extension Sequence<Diagnostic> {
     public var hasErrors: Bool { contains { $0.severity == .error } }
 
-    /// In the files' order, and within a file by place.
+    /// Sorted by the order of the files, and within a file by position.
     func inReadingOrder(of files: [String]) -> [Diagnostic] {
         let order = Dictionary(files.enumerated().map { ($1, $0) }) { first, _ in first }
         let key = { (location: Location) in (order[location.file] ?? files.count, location.line, location.column) }

@@ -1,4 +1,4 @@
-/// Tells whether two readings found the same files with the same bytes (FNV-1a, 64 bits); it keeps out no forger.
+/// Shows whether two readings found the same files with the same bytes (FNV-1a, 64 bits); not safe against forgery.
 struct Fingerprint {
     private(set) var value: UInt64 = 0xcbf2_9ce4_8422_2325
 

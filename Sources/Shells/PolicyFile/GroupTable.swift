@@ -6,9 +6,9 @@ struct Term: Hashable {
     var location: Location
 }
 
-/// The groups of one kind, clients or programs, of a whole policy; expands what names them.
+/// The groups of one kind, clients or programs, of a whole policy; expands the terms that name groups.
 struct GroupTable<Member: Hashable> {
-    /// Expansion recurses; nobody nests four deep.
+    /// Bounds the recursion of expansion; real policies nest less than four deep.
     static var nestingMax: Int { 16 }
     /// Ten thousand prefixes in each of a hundred rules.
     static var expandedMax: Int { 1_000_000 }
@@ -21,10 +21,10 @@ struct GroupTable<Member: Hashable> {
 
     /// `clients` or `programs`, as the key in the file.
     let kind: String
-    /// What a term means that names no group.
+    /// The syntax of a term that is no group name.
     var literal: Syntax<Member>
     private var groups: [String: Group] = [:]
-    /// In the files' order, so that diagnostics come in it.
+    /// In the order of the files, which is also the order of diagnostics.
     private(set) var names: [String] = []
     private var expansions: [String: [Member]] = [:]
     private var expandedCount = 0
@@ -47,12 +47,12 @@ struct GroupTable<Member: Hashable> {
 
     func contains(_ name: String) -> Bool { groups[name] != nil }
 
-    /// What a rule's terms stand for, each member once.
+    /// The members that a rule's terms expand to, each once.
     mutating func members(of terms: [Term], _ findings: inout Findings) -> [Member] {
         united(terms, within: [], &findings)
     }
 
-    /// The term that brought a member in.
+    /// The term that a member comes from.
     func term(of terms: [Term], for member: Member) -> Term? {
         terms.first { term in
             if let expansion = expansions[term.text] { return expansion.contains(member) }
@@ -64,7 +64,7 @@ struct GroupTable<Member: Hashable> {
         }
     }
 
-    /// Looks at the groups that no rule reached: their mistakes count as well.
+    /// Expands the groups that no rule uses, to report their mistakes, too.
     mutating func finish(_ findings: inout Findings) {
         let unused = names.filter { groups[$0]?.isUsed == false }
         for name in unused {
@@ -75,7 +75,7 @@ struct GroupTable<Member: Hashable> {
     }
 
     private mutating func united(_ terms: [Term], within path: [String], _ findings: inout Findings) -> [Member] {
-        // A group by itself holds each of its members once already.
+        // A single group's members are distinct already.
         if terms.count == 1, contains(terms[0].text) {
             return counted(expansion(of: terms[0], within: path, &findings), at: terms[0].location, &findings)
         }

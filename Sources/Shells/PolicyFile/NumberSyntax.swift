@@ -47,7 +47,7 @@ extension Syntax where Value == UInt32 {
         }
     }
 
-    /// Bits of a connection mark, by which flows are known again: at least one.
+    /// Bits of a connection mark that identify flows: at least one.
     static var flowMark: Self {
         Self { text throws(Mistake) in
             let mark = try Self.mark.parse(text)

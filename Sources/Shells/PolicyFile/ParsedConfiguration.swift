@@ -1,12 +1,12 @@
 import Configuration
 import Policy
 
-/// What rpcwarden.yaml says.
+/// The content of rpcwarden.yaml.
 public struct ParsedConfiguration: Sendable {
-    /// Defaults stand in for what is missing and for what is wrong.
+    /// Missing and invalid values are replaced by the defaults.
     public private(set) var settings = Settings()
     public private(set) var diagnostics: [Diagnostic] = []
-    /// The `policy` key's value; the file's beginning where it has none.
+    /// Location of the `policy` key's value; without the key, the beginning of the file.
     public private(set) var policyLocation: Location
 
     public init(_ source: SourceFile) {

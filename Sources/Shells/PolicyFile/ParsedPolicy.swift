@@ -1,6 +1,6 @@
 import Policy
 
-/// What a policy's files say; their groups and rules count as if they stood in one file.
+/// The content of a policy's files; their groups and rules count as if they were in one file.
 public struct ParsedPolicy: Sendable {
     static let keys = ["clients", "programs", "rules"]
 

@@ -3,7 +3,7 @@ import Glibc
 import Policy
 import System
 
-/// What was read, and everything that is wrong with it.
+/// The settings and rules that were read, and all problems found.
 public struct LoadResult: Sendable {
     public var settings = Settings()
     /// Empty if there is any error.
@@ -12,16 +12,16 @@ public struct LoadResult: Sendable {
     public var diagnostics: [Diagnostic] = []
     /// The paths of the YAML files that were read, in order.
     public var filesRead: [String] = []
-    /// Two readings with the same one found the same.
+    /// Two readings with the same fingerprint found the same files.
     public var fingerprint: UInt64 = Fingerprint().value
 
     public var hasErrors: Bool { diagnostics.hasErrors }
 }
 
-/// Reads the configuration and the policy from where they lie.
+/// Reads the configuration and the policy from their files.
 public struct PolicyLoader: Sendable {
     public static let configurationPath = "/etc/rpcwarden/rpcwarden.yaml"
-    /// A policy by tenant has one file each.
+    /// Enough for one file per tenant.
     static let policyFilesMax = 1024
 
     private let defaultConfigurationPath: String
@@ -36,7 +36,8 @@ public struct PolicyLoader: Sendable {
 
     /// Reads the configuration, and the policy that it names.
     ///
-    /// Without a path the default one is read, which may be missing: everything in it is optional. The policy may not.
+    /// Without a path the default configuration is read; it may be missing, since everything in it is optional.
+    /// The policy may not be missing.
     public func load(configurationPath: String? = nil) -> LoadResult {
         var loading = Loading(names: programNames)
         let path = configurationPath ?? defaultConfigurationPath
@@ -47,7 +48,7 @@ public struct PolicyLoader: Sendable {
             loading.result.diagnostics += configuration.diagnostics
             policyLocation = configuration.policyLocation
         }
-        // Which policy a configuration means that can't be read, nobody knows.
+        // A configuration that can't be read doesn't say which policy it means.
         guard !loading.result.hasErrors || !loading.result.filesRead.isEmpty else { return loading.finished() }
         let policyPath = loading.result.settings.policyPath
         let files = loading.policy(policyPath, in: FileSystem.folder(of: path), namedAt: policyLocation)
@@ -55,7 +56,7 @@ public struct PolicyLoader: Sendable {
         return loading.finished()
     }
 
-    /// Reads the configuration alone; with an error in it, the settings that could be read count for nothing.
+    /// Reads only the configuration; with an error in it, the result has the default settings.
     public func loadSettings(configurationPath: String? = nil) -> LoadResult {
         var loading = Loading(names: ProgramNames())
         let path = configurationPath ?? defaultConfigurationPath
@@ -67,17 +68,17 @@ public struct PolicyLoader: Sendable {
         return loading.finished()
     }
 
-    /// The configuration's settings, as far as they can be read; for commands that only look for the daemon, and must not
-    /// fail or wait because of a policy.
+    /// The configuration's settings, as far as they can be read; for commands that only need to find the daemon,
+    /// and must not fail or wait because of a policy.
     public func settings(configurationPath: String? = nil) -> Settings {
         var loading = Loading(names: ProgramNames())
         let path = configurationPath ?? defaultConfigurationPath
         return loading.source(path, isOptional: true).map { ParsedConfiguration($0).settings } ?? Settings()
     }
 
-    /// Reads files of either kind; all policy files among them make one policy. A folder stands for its `*.yaml`.
+    /// Reads files of either kind; all policy files among them make one policy. A folder means its `*.yaml` files.
     ///
-    /// A configuration's own policy is not read.
+    /// The policy that a configuration names is not read.
     public func check(files paths: [String]) -> LoadResult {
         var loading = Loading(names: programNames)
         var policy: [SourceFile] = []
@@ -97,7 +98,7 @@ public struct PolicyLoader: Sendable {
         return loading.finished()
     }
 
-    /// `/etc/rpc`, or what stands in for it.
+    /// `/etc/rpc`, or the built-in names if it can't be read.
     public var programNames: ProgramNames {
         do throws(Errno) {
             return ProgramNames(etcRPC: String(decoding: try FileSystem.bytes(of: programNamesPath), as: UTF8.self))
@@ -128,7 +129,7 @@ private struct Loading {
         }
     }
 
-    /// The files of a policy; what is wrong with its path is reported where the path is named.
+    /// The files of a policy; problems with its path are reported at the place that names it.
     mutating func policy(_ path: String, in folder: String, namedAt place: Location) -> [SourceFile] {
         let whole = FileSystem.join(folder, path)
         do throws(Errno) {
@@ -180,12 +181,12 @@ private struct Loading {
     }
 }
 
-/// Which of the two a file is, by its keys.
+/// Whether a file is a policy or a configuration, judged by its keys.
 private enum FileKind {
     case policy
     case configuration
 
-    /// Whichever has more of its keys there; then whichever has a key that one of the file's is close to.
+    /// The kind with more of its keys in the file; failing that, the kind with a key similar to one of the file's.
     init(of source: SourceFile) {
         var findings = Findings()
         guard case .mapping(let entries)? = YAMLDocument.root(of: source, &findings)?.content else {

@@ -1,7 +1,7 @@
 import Addresses
 import Policy
 
-/// Collects groups and rules file by file, then looks the rules' terms up: a group may stand after its use.
+/// Collects groups and rules file by file, then resolves the rules' terms: a group may be defined after its use.
 struct PolicyReader {
     private struct Draft {
         var draft: RuleDraft
@@ -92,7 +92,7 @@ struct PolicyReader {
             && name.unicodeScalars.allSatisfy { isPrintable($0) && !$0.properties.isWhitespace }
     }
 
-    /// Whether a term of this name could mean something other than the group.
+    /// Whether a term with this name could mean something other than the group.
     private func isLiteral<Value>(_ text: String, _ syntax: Syntax<Value>) -> Bool {
         do throws(Mistake) {
             _ = try syntax.parse(text)
@@ -158,7 +158,7 @@ struct PolicyReader {
             open: source.open)
     }
 
-    /// Rules carry their file's name, diagnostics its path.
+    /// Rules hold their file's name, diagnostics its path.
     mutating func warn(of rules: [Rule], _ files: [SourceFile]) {
         let paths = Dictionary(files.map { ($0.name, $0.path) }) { first, _ in first }
         for warning in PolicyWarning.warnings(of: rules) {

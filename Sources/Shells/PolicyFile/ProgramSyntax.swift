@@ -1,7 +1,7 @@
 import Addresses
 import Policy
 
-/// What a term of `to:` or of a group of programs stands for.
+/// The meaning of a term of `to:` or of a group of programs.
 enum ProgramTerm: Hashable {
     case program(Program)
     case range(ClosedRange<Program>)
@@ -22,7 +22,7 @@ enum ProgramTerm: Hashable {
 }
 
 extension Syntax where Value == ProgramTerm {
-    /// A name of rpc(5), a number, or a range of numbers: what a program term is when it names no group.
+    /// A name of rpc(5), a number, or a range of numbers: a program term that is no group name.
     static func program(names: ProgramNames, groups: [String]) -> Self {
         Self { text throws(Mistake) in
             if let program = names.program(named: text) { return .program(program) }
@@ -39,7 +39,7 @@ extension Syntax where Value == ProgramTerm {
         }
     }
 
-    /// `0x40000000-0x5fffffff`, `536870912-536870999`; `nil` for what was hardly meant so.
+    /// `0x40000000-0x5fffffff`, `536870912-536870999`; `nil` for text that was hardly meant as a range.
     private static func range(_ text: String) throws(Mistake) -> ProgramTerm? {
         let ends = text.split(separator: "-", omittingEmptySubsequences: false)
         let beginsWithDigit = { (end: Substring) in end.utf8.first.map(isDigit) ?? false }
@@ -67,11 +67,11 @@ extension Syntax where Value == ProgramTerm {
         return [below, above].compactMap { $0 }.joined(separator: ", ")
     }
 
-    /// In decimal without a leading zero, or in hexadecimal; 0 is no program.
+    /// Decimal without a leading zero, or hexadecimal; 0 is no program.
     private static func number(_ text: Substring) -> Program? {
         let isHex = text.lowercased().hasPrefix("0x")
         let digits = isHex ? text.dropFirst(2) : text
-        // UInt32 would take a sign.
+        // Checked first: UInt32 would accept a sign.
         guard digits.utf8.allSatisfy(isLetterOrDigit), isHex || !digits.hasPrefix("0"),
             let number = UInt32(digits, radix: isHex ? 16 : 10), number > 0
         else { return nil }

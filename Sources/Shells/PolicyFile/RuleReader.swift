@@ -1,7 +1,7 @@
 import Addresses
 import Policy
 
-/// A rule as the file has it: typed, but its terms not yet looked up.
+/// A rule as written in the file: typed, but with unresolved terms.
 struct RuleDraft {
     static let nameCharactersMax = 100
 
@@ -13,7 +13,7 @@ struct RuleDraft {
     var lists = false
     var open: Opening = .onLookup
 
-    /// `nil` if the node is no mapping; other mistakes are recorded and leave their key out.
+    /// `nil` if the node is no mapping; other mistakes are recorded, and their keys left out.
     init?(_ node: YAMLNode, _ findings: inout Findings) {
         guard case .mapping(let entries) = node.content else {
             findings.error("expected a rule, found \(node.kind)", at: node.location, hint: "write \"- name: …\"")
@@ -66,7 +66,7 @@ extension Field where Root == RuleDraft {
 }
 
 extension YAMLNode {
-    /// A list of words; one word stands for a list of itself.
+    /// A list of words; a single word counts as a list of one.
     func terms(_ key: String, _ findings: inout Findings) -> [Term] {
         guard let items else {
             findings.error("\(key): expected a list, found \(kind)", at: location)

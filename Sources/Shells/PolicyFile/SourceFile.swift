@@ -1,11 +1,11 @@
-/// The bytes of a YAML file, and what it is called.
+/// The bytes of a YAML file, and its name and path.
 public struct SourceFile: Hashable, Sendable {
-    /// Ten thousand prefixes take a tenth of it; libyaml needs about ten times the size while it reads.
+    /// Ten thousand prefixes take a tenth of this; libyaml needs about ten times the size while it reads.
     public static let bytesMax = 4 << 20
 
-    /// As rules are labelled: `policy.d/nfs.yaml`.
+    /// The name in rules' labels: `policy.d/nfs.yaml`.
     public var name: String
-    /// As diagnostics name it, so that an editor can open it: `/etc/rpcwarden/policy.d/nfs.yaml`.
+    /// The path in diagnostics, so that an editor can open it: `/etc/rpcwarden/policy.d/nfs.yaml`.
     public var path: String
     public var bytes: [UInt8]
 

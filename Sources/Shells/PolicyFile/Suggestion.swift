@@ -1,6 +1,6 @@
-/// The texts that messages are made of: quoted input, and what may have been meant.
+/// Parts of messages: quoted input, and suggested corrections.
 enum Suggestion {
-    /// Longer words are not compared: the time is their product.
+    /// Longer words are not compared: the time is the product of the lengths.
     static let comparedLengthMax = 64
 
     /// `did you mean "mountd"?`, or `nil` if no candidate is close.
@@ -8,7 +8,7 @@ enum Suggestion {
         closest(to: word, among: candidates).map { "did you mean \(quoted($0))?" }
     }
 
-    /// The candidate that takes the fewest edits; a third of the word's letters may be wrong, and one in short words.
+    /// The candidate with the fewest edits; up to a third of the word's letters may differ, and one in short words.
     static func closest(to word: String, among candidates: some Sequence<String>) -> String? {
         let letters = Array(word.lowercased().utf8)
         guard (1...comparedLengthMax).contains(letters.count) else { return nil }
@@ -19,14 +19,14 @@ enum Suggestion {
             guard abs(others.count - letters.count) <= editsMax, others.count <= comparedLengthMax else { continue }
             let edits = edits(from: letters, to: others)
             guard edits <= editsMax, edits < max(letters.count, others.count) else { continue }
-            // Candidates may come in any order; of equally close ones always take the same.
+            // Candidates may come in any order; of equally close ones the same is always chosen.
             if let best, (best.edits, best.candidate) <= (edits, candidate) { continue }
             best = (edits, candidate)
         }
         return best?.candidate
     }
 
-    /// Insertions, deletions, replacements and swaps of neighbours.
+    /// The count of insertions, deletions, replacements and swaps of neighbours.
     private static func edits(from left: [UInt8], to right: [UInt8]) -> Int {
         var beforeLast: [Int] = []
         var last = Array(0...right.count)
@@ -47,7 +47,7 @@ enum Suggestion {
     }
 }
 
-/// Input as messages show it: in quotes, cut to 60 characters, control characters escaped.
+/// Input for messages: in quotes, cut to 60 characters, with control characters escaped.
 func quoted(_ text: some StringProtocol) -> String {
     let shownMax = 60
     var shown = ""
@@ -57,9 +57,9 @@ func quoted(_ text: some StringProtocol) -> String {
     return "\"\(shown)\(text.unicodeScalars.count > shownMax ? "…" : "")\""
 }
 
-/// False for what would change the look of a line: control characters, and marks of writing direction.
+/// `false` for characters that change the look of a line: control characters, and marks of writing direction.
 func isPrintable(_ scalar: Unicode.Scalar) -> Bool {
-    // The tables of Unicode are slow, and nearly everything is ASCII.
+    // Unicode's property tables are slow, and nearly all text is ASCII.
     if scalar.isASCII { return scalar.value >= 0x20 && scalar.value != 0x7f }
     return switch scalar.properties.generalCategory {
     case .control, .format, .lineSeparator, .paragraphSeparator: false

@@ -1,4 +1,4 @@
-/// How a scalar's text becomes a value.
+/// Parses a scalar's text into a value.
 struct Syntax<Value> {
     let parse: (String) throws(Mistake) -> Value
 
@@ -6,7 +6,7 @@ struct Syntax<Value> {
 }
 
 extension Syntax where Value == Bool {
-    /// `true` or `false`; YAML 1.1's other spellings are refused, with the one to write.
+    /// `true` or `false`; YAML 1.1's other spellings are refused, with a hint.
     static var flag: Self {
         Self { text throws(Mistake) in
             switch text {
@@ -52,7 +52,7 @@ extension Syntax where Value == String {
         }
     }
 
-    /// What audit lines call this host: a host name (RFC 1035, 2.3.4), or what people choose.
+    /// The name of this host in audit lines: a host name (RFC 1035, 2.3.4), or any other text.
     static var hostLabel: Self {
         Self { text throws(Mistake) in
             let bytesMax = 253
@@ -86,7 +86,7 @@ extension Syntax where Value == String {
         }
     }
 
-    /// An identifier of nft(8), so that people can name the table.
+    /// An identifier of nft(8), so that administrators can name the table there.
     static var tableName: Self {
         Self { text throws(Mistake) in
             let lengthMax = 64

@@ -1,13 +1,13 @@
 import Policy
 
-/// Builds the tree of a file's one document.
+/// Builds the tree of a file's only document.
 ///
 ///     start ─▶ document ─▶ node… ─▶ end
-///                            └─ anything out of the ordinary: recorded; where no value is left, the end
+///                            └─ anything unusual: recorded; if no value is left, the end
 struct YAMLDocument: ~Copyable {
-    /// Ours need five levels.
+    /// rpcwarden's own files need five levels.
     static let depthMax = 16
-    /// A policy of a hundred thousand prefixes, with room.
+    /// Enough for a policy of a hundred thousand prefixes.
     static let nodesMax = 250_000
 
     private var events: YAMLEvents
@@ -15,7 +15,7 @@ struct YAMLDocument: ~Copyable {
     private var nodes = 0
     private var findings = Findings()
 
-    /// The document's root; `nil` if it is empty, or if it was refused as a whole.
+    /// The document's root; `nil` if it is empty, or was refused as a whole.
     static func root(of source: SourceFile, _ findings: inout Findings) -> YAMLNode? {
         guard source.bytes.count <= SourceFile.bytesMax else {
             findings.error(
@@ -58,7 +58,7 @@ struct YAMLDocument: ~Copyable {
         }
     }
 
-    /// What libyaml's words come from, in files like ours.
+    /// The likely cause of libyaml's message in rpcwarden's files.
     private static func hint(for fault: YAMLFault, in bytes: [UInt8]) -> String? {
         let lines = bytes.split(separator: UInt8(ascii: "\n"), maxSplits: fault.line, omittingEmptySubsequences: false)
         let line = lines.dropFirst(fault.line - 1).first ?? []

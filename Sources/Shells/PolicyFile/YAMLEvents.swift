@@ -1,6 +1,6 @@
 import CYAML
 
-/// What libyaml saw, copied out of its structures.
+/// An event of libyaml's parser, copied out of its structures.
 struct YAMLEvent {
     enum Kind {
         case scalar(text: String, isPlain: Bool)
@@ -12,14 +12,14 @@ struct YAMLEvent {
     }
 
     var kind: Kind
-    /// From 1; columns count characters.
+    /// Counted from 1; columns count characters.
     var line: Int
     var column: Int
     var hasAnchor = false
     var hasTag = false
 }
 
-/// What libyaml refused.
+/// A syntax error reported by libyaml.
 struct YAMLFault: Error {
     var message: String
     var line: Int
@@ -93,7 +93,7 @@ struct YAMLEvents: ~Copyable {
     private var fault: YAMLFault {
         let problem = parser.pointee.problem.map { String(cString: $0) } ?? "not YAML"
         guard parser.pointee.error != YAML_READER_ERROR else {
-            // The reader fails before there are marks: count up to its offset.
+            // libyaml's reader fails before it has a position: count lines and columns up to its offset.
             let before = input.prefix(parser.pointee.problem_offset)
             let line = before.count { $0 == UInt8(ascii: "\n") } + 1
             let lineStart = before.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0

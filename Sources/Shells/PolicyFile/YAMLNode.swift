@@ -1,10 +1,10 @@
 import Policy
 
-/// A node of a YAML document. Scalars are text: what they mean is for the reader of the key to say, never for YAML.
+/// A node of a YAML document. Scalars are text: the key's reader interprets them, never YAML's type rules.
 struct YAMLNode: Hashable, Sendable {
     struct Scalar: Hashable, Sendable {
         var text: String
-        /// Written without quotes, and not as a block.
+        /// Whether it was written without quotes, and not as a block.
         var isPlain: Bool
     }
 
@@ -24,7 +24,7 @@ struct YAMLNode: Hashable, Sendable {
     var content: Content
     var location: Location
 
-    /// Nothing, `~` or `null` without quotes: the same as leaving the key out.
+    /// Nothing, or `~` or `null` without quotes: the same as leaving the key out.
     var isNull: Bool {
         switch content {
         case .scalar(let scalar): scalar.isPlain && ["", "~", "null", "Null", "NULL"].contains(scalar.text)
@@ -32,7 +32,7 @@ struct YAMLNode: Hashable, Sendable {
         }
     }
 
-    /// What was found, for "expected …, found …".
+    /// A description of the node, for "expected …, found …".
     var kind: String {
         if isNull { return "nothing" }
         return switch content {
@@ -54,7 +54,7 @@ struct YAMLNode: Hashable, Sendable {
         return node
     }
 
-    /// A list's items; one value stands for a list of itself; `nil` for a mapping.
+    /// A list's items; a single value counts as a list of one; `nil` for a mapping.
     var items: [YAMLNode]? {
         switch content {
         case .scalar: isNull ? [] : [self]

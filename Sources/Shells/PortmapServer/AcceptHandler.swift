@@ -1,9 +1,9 @@
 import Glibc
 import NIOCore
 
-/// Pauses a listener that finds no descriptor for a connection.
+/// Pauses a listener that can't accept a connection for want of descriptors.
 ///
-/// NIO would try again at once and without end: the connection that waits keeps the socket readable.
+/// NIO would retry at once and without end: the waiting connection keeps the socket readable.
 /// ```
 /// accepting ──EMFILE, ENFILE, ENOBUFS, ENOMEM──▶ paused ──pause──▶ accepting
 /// ```
@@ -32,7 +32,7 @@ final class AcceptHandler: ChannelInboundHandler {
     }
 
     private func setReading(_ isReading: Bool, _ channel: any Channel) {
-        // It fails only on a channel that is closed.
+        // This fails only on a closed channel.
         channel.setOption(.autoRead, value: isReading).whenFailure { _ in }
     }
 }

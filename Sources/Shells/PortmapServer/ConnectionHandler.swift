@@ -4,7 +4,7 @@ import NIOCore
 import ONCRPC
 import Portmapper
 
-/// Cuts a connection's bytes into records, and these into calls; takes no more of them than may be under way at once.
+/// Cuts a connection's bytes into records, and these into calls; bounds the calls under way at once.
 ///
 /// ```
 /// reading ──too many calls under way, or replies unread──▶ waiting ──answered, or read──▶ reading
@@ -17,7 +17,7 @@ final class ConnectionHandler: ChannelInboundHandler {
     private var reader: RecordReader
     private var peer: Peer?
     private var channel: (any Channel)?
-    /// What came while no more calls could be taken.
+    /// Bytes that arrived while no more calls could be taken.
     private var waiting = ByteBuffer()
     private var callsUnderWay = 0
     private var isTaking = false
@@ -55,7 +55,7 @@ final class ConnectionHandler: ChannelInboundHandler {
         server.delegate?.callsDelivered()
     }
 
-    /// Replies were sent, and left, or wait for the peer.
+    /// Continues after replies were sent, which have left or wait for the peer.
     /// - Returns: whether calls were taken.
     func goOn() -> Bool {
         let hadCalls = waiting.readableBytes > 0
@@ -76,7 +76,7 @@ final class ConnectionHandler: ChannelInboundHandler {
                 for record in records { take(record.withUnsafeBytes { IncomingCall(decoding: $0, from: peer) }) }
             }
         }
-        // Closed for what it asked.
+        // The connection was closed because of its calls.
         guard channel != nil else { return }
         if let fault = reader.fault { return refuse(peer, fault) }
         if isInsideRecord || hasWaiting {
@@ -88,7 +88,7 @@ final class ConnectionHandler: ChannelInboundHandler {
         setReading()
     }
 
-    /// The stream can't be followed: what comes yet is not looked at.
+    /// Refuses a stream that can't be followed any further; the rest of its bytes is ignored.
     private func refuse(_ peer: Peer, _ fault: RecordFault) {
         waiting.clear()
         guard !isRefused else { return }
@@ -97,7 +97,7 @@ final class ConnectionHandler: ChannelInboundHandler {
     }
 
     private var hasWaiting: Bool { waiting.readableBytes > 0 }
-    /// What waits for its turn is no fault of the peer.
+    /// Whether the peer owes the rest of a record; records that wait in `waiting` are not the peer's delay.
     private var isInsideRecord: Bool { reader.isInsideRecord && !hasWaiting }
 
     private func nextRecords() -> [[UInt8]] {
@@ -112,13 +112,13 @@ final class ConnectionHandler: ChannelInboundHandler {
         return records
     }
 
-    /// A peer that doesn't read its replies, or has enough calls under way, is not read meanwhile.
+    /// A peer that doesn't read its replies, or has enough calls under way, is not read until that changes.
     private func setReading() {
         guard let channel, !hasInputEnded else { return }
         let shallRead = !hasWaiting && channel.isWritable
         guard shallRead != isReading else { return }
         isReading = shallRead
-        // It fails only on a channel that is closed.
+        // This fails only on a closed channel.
         channel.setOption(.autoRead, value: shallRead).whenFailure { _ in }
     }
 
@@ -131,13 +131,13 @@ final class ConnectionHandler: ChannelInboundHandler {
 
     func flush() { channel?.flush() }
 
-    /// Behind the replies that were sent.
+    /// Closes the connection after the replies that were sent.
     func close() {
         channel?.flush()
         channel?.close(promise: nil)
     }
 
-    /// Bytes that the peer has yet to take.
+    /// Bytes of replies that the peer has yet to take.
     var owedBytes: Int { channel?.unsentBytes ?? 0 }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
@@ -157,7 +157,7 @@ final class ConnectionHandler: ChannelInboundHandler {
         context.fireUserInboundEventTriggered(event)
     }
 
-    /// A peer that said that it sends no more gets the replies that it is owed, and then the end.
+    /// A peer that closed its sending side gets the outstanding replies; then the connection is closed.
     private func endIfDone() {
         guard hasInputEnded, callsUnderWay == 0, !hasWaiting, let channel else { return }
         guard owedBytes > 0 else { return channel.close(promise: nil) }
@@ -179,7 +179,7 @@ final class ConnectionHandler: ChannelInboundHandler {
 }
 
 extension Channel {
-    /// Written, and not yet taken by the kernel.
+    /// Bytes written that the kernel has not taken yet.
     fileprivate var unsentBytes: Int {
         do {
             return try syncOptions?.getOption(.bufferedWritableBytes) ?? 0

@@ -6,8 +6,8 @@ import Portmapper
 
 /// Turns datagrams into calls.
 ///
-/// NIO tells that there are some, and reads the first. The others are taken by one system call, which costs a third of
-/// what NIO needs for them; where they come one by one, that call would find nothing, and is left out.
+/// NIO reports that datagrams arrived, and reads the first. The others are read by one system call, which costs a
+/// third of NIO's reads; where datagrams arrive one by one, that call would find nothing, and is left out.
 ///
 /// ```
 /// single ──every 16th time, another waits──▶ draining ──nothing more, 4 times in a row──▶ single
@@ -19,12 +19,12 @@ final class DatagramHandler: ChannelInboundHandler {
     private let listener: UInt64
     private let port: UInt16
     private let inbox: OpaquePointer
-    /// How often in a row nothing waited behind the first, or that wasn't looked for.
+    /// Reads in a row after which no further datagram waited, or was looked for.
     private var emptyReads = 0
 
     private static let emptyReadsMax = 4
     private static let lookEvery = 16
-    /// Before other events have their turn.
+    /// Upper bound of drains before other events are handled.
     private static let drainsAtOnce = 2
 
     init(server: PortmapServer, listener: UInt64, _ socket: ListeningSocket) {
@@ -55,7 +55,7 @@ final class DatagramHandler: ChannelInboundHandler {
     }
 
     private func drain() {
-        // Once: each look at an unowned reference counts it.
+        // Copied once: each use of an unowned reference counts it.
         let server = server
         let now = NIODeadline.now()
         for _ in 0..<Self.drainsAtOnce {

@@ -4,7 +4,7 @@ import Configuration
 import Glibc
 import System
 
-/// A socket that calls arrive at: bound here, or passed by systemd.
+/// A socket that receives calls: bound by the daemon, or passed by systemd.
 public struct ListeningSocket: Hashable, Sendable {
     public var descriptor: Int32
     public var transport: Transport
@@ -23,7 +23,7 @@ public struct SocketError: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 extension ListeningSocket {
-    /// Binds UDP and TCP at the address; IPv6 sockets take IPv6 only.
+    /// Binds UDP and TCP at the address; IPv6 sockets receive only IPv6.
     public static func bind(_ address: IPAddress, port: UInt16) throws(SocketError) -> [ListeningSocket] {
         var sockets: [ListeningSocket] = []
         for transport in [Transport.udp, .tcp] {
@@ -40,8 +40,8 @@ extension ListeningSocket {
         return sockets
     }
 
-    /// Binds UDP and TCP at each address. One of a family that the kernel lacks is left out, and told of, unless it is the
-    /// last.
+    /// Binds UDP and TCP at each address. An address of a family that the kernel lacks is left out and reported,
+    /// unless no other is left.
     public static func bind(
         _ endpoints: [Settings.Endpoint], leavingOut tell: (SocketError) -> Void,
         by bind: (IPAddress, UInt16) throws(SocketError) -> [ListeningSocket] = { (address, port) throws(SocketError) in
@@ -66,12 +66,12 @@ extension ListeningSocket {
         return sockets
     }
 
-    /// IPv6 may be missing in the kernel, or switched off: `[::]` is no address then.
+    /// The kernel may lack IPv6, or have it switched off: then `[::]` can't be bound.
     private static func lacksFamily(_ address: IPAddress, _ code: Int32) -> Bool {
         code == EAFNOSUPPORT || code == EADDRNOTAVAIL && address == .v6(0)
     }
 
-    /// The sockets that systemd passed (sd_listen_fds(3)), none where there are none for this process.
+    /// The sockets that systemd passed (sd_listen_fds(3)); empty if it passed none to this process.
     public static func passed() throws(SocketError) -> [ListeningSocket] {
         let number = { (name: String) in getenv(name).flatMap { Int32(String(cString: $0)) } }
         defer { for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] { unsetenv(name) } }

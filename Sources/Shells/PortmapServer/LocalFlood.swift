@@ -1,11 +1,12 @@
-/// How many of this host's own datagrams the kernel lets through to port 111.
+/// Limits the datagrams from this host itself that the kernel lets through to port 111.
 ///
-/// Local users share the socket's buffer with remote clients, whose datagrams are lost when it is full. So while local ones
-/// come faster than ``perLookMax``, they are thinned out in front of it: one in 2, 4, 8 … is let through.
+/// Local users share the socket's buffer with remote clients, and these lose datagrams when it is full. So while
+/// local datagrams arrive faster than ``perLookMax``, they are thinned out before they reach the buffer: one in 2,
+/// 4, 8 … is let through.
 struct LocalFlood {
-    /// Ten thousand a second: more than any service asks, a tenth of what can be answered.
+    /// Ten thousand a second: more than any service sends, a tenth of the rate that can be answered.
     static let perLookMax = 1000
-    /// Looks a second.
+    /// Looks per second.
     static let looksPerSecond = 10
     static let thinningMax: UInt32 = 10
 
@@ -15,7 +16,7 @@ struct LocalFlood {
 
     mutating func received(_ count: Int) { self.count += count }
 
-    /// A tenth of a second has passed.
+    /// Called every tenth of a second.
     /// - Returns: whether ``thinning`` has changed.
     mutating func looked() -> Bool {
         defer { count = 0 }

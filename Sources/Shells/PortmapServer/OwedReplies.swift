@@ -1,28 +1,29 @@
-/// What TCP peers are owed, in all.
+/// Bounds the replies owed to all TCP peers.
 ///
-/// Of one connection, no more calls are under way than it may have at once, and nothing more is read while replies of
-/// `limits.owed-bytes` wait for its peer to read them. All together may be owed ``bytesMax``; beyond it the greediest is
-/// closed.
+/// The calls under way of one connection are bounded, and the connection isn't read while replies of
+/// `limits.owed-bytes` wait for its peer to read them. All connections together may be owed ``bytesMax``; beyond
+/// that the connection owed most is closed.
 struct OwedReplies {
-    /// Calls of one connection under way; the next wait with the connection, not with the Warden.
+    /// Calls of one connection under way; further calls wait with the connection, not with the Warden.
     static let callsMax = 64
-    /// Those of this host's users, who have as many places as connections: each has its turn, whatever others send.
+    /// The same for connections of this host's users, who can open many connections: each has its turn, whatever
+    /// the others send.
     static let callsOfThisHostMax = 1
-    /// A long listing to each of a thousand peers that read slowly: more are peers that don't read.
+    /// Enough for a long listing to each of a thousand peers that read slowly; more means peers that don't read.
     static let bytesMax = 64 << 20
 
     private static let lookEvery = 8 << 20
 
-    /// What was written since the last look: at the most as much is owed in addition.
+    /// Bytes written since the last look; at most so much is owed in addition to that look's result.
     private var written = 0
 
     mutating func wrote(_ count: Int) { written += count }
 
-    /// So much was written that it is worth a look at what connections really owe.
+    /// Whether enough was written to justify a look at the bytes really owed.
     var isLookDue: Bool { written > Self.lookEvery }
 
-    /// - Parameter owed: what each connection's peer has not taken yet.
-    /// - Returns: the connections that must go, so that all are within the limit until the next look.
+    /// - Parameter owed: bytes that each connection's peer has not taken yet.
+    /// - Returns: the connections to close, so that the total stays within the limit until the next look.
     mutating func looked<ID: Comparable>(_ owed: [ID: Int]) -> [ID] {
         written = 0
         var excess = owed.values.reduce(0, +) - (Self.bytesMax - Self.lookEvery)

@@ -2,34 +2,36 @@ import Addresses
 import CPortmapServer
 import Glibc
 
-/// Tells whose calls are this host's own, which are always answered.
+/// Recognizes calls from this host itself, which are always answered.
 ///
-/// The kernel loops what a host sends to itself through its loopback interface, whichever of its addresses are source and
-/// destination; what comes from outside never has that one. But IP_PKTINFO and IPV6_PKTINFO tell the interface of the
-/// address that was asked instead. So a filter in the kernel drops what claims to come from one of our addresses and
-/// didn't come by loopback; what is left of these is ours.
+/// The kernel sends a host's packets to itself through the loopback interface, whichever of its addresses are
+/// source and destination; packets from outside never arrive at that interface. But IP_PKTINFO and IPV6_PKTINFO
+/// report the interface of the destination address instead. So a filter in the kernel drops datagrams that claim
+/// one of this host's addresses as source and didn't arrive by loopback; the others with such a source come from
+/// this host.
 ///
-/// A TCP peer has completed a handshake: what we sent to its address reached it. Where the route to it ends here, it is
-/// here, even with `accept_local`, which lets others send (but not receive) in our name.
+/// A TCP peer has completed a handshake: this host's packets to its address reached it. If the route to that
+/// address is local, the peer is on this host, even with `accept_local`, which lets others send (but not receive)
+/// with this host's addresses.
 final class OwnAddresses {
     struct Address: Hashable {
         var host: IPAddress
-        /// Link-local addresses may be another host's behind another interface.
+        /// A link-local address may belong to another host behind another interface.
         var interface: UInt32
 
-        /// All of 127/8 are one.
+        /// All addresses of 127/8 count as one.
         static let loopback = Address(host: .v4(0x7f00_0001), interface: 0)
     }
 
-    /// The addresses of one family: what fails for one is none of the other's business.
+    /// The addresses of one family; a failure for one family doesn't affect the other.
     private struct Family {
         let isIPv6: Bool
         let addressesMax: Int
         var addresses: [rpcw_own_address] = []
-        /// Why the filters don't know them; it is told once.
+        /// Why the filters don't have the addresses; it is reported once.
         var failure: String?
 
-        /// Those that the filters know.
+        /// The addresses that the filters have.
         var filtered: [Address] {
             guard failure == nil else { return [] }
             return addresses.map(Address.init) + (isIPv6 ? [] : [.loopback])
@@ -46,13 +48,13 @@ final class OwnAddresses {
         Family(isIPv6: false, addressesMax: Int(RPCW_OWN_ADDRESSES_IPV4)),
         Family(isIPv6: true, addressesMax: Int(RPCW_OWN_ADDRESSES_IPV6)),
     ]
-    /// Of this host's datagrams, one in 2 to the power of this is let through.
+    /// One in 2 to the power of this of this host's datagrams is let through.
     private var thinning: UInt32 = 0
-    /// Those of which all datagrams that may still wait in a socket have passed the filter.
+    /// Addresses for which all datagrams that may still wait in a socket have passed the filter.
     private(set) var proven: Set<Address> = []
     private var looksUntilProven = 0
 
-    /// So many looks after a filter was put in place, what waited before has been read.
+    /// After so many looks, datagrams that waited before a filter was installed have been read.
     private static let looksMax = 10
 
     deinit {
@@ -68,7 +70,7 @@ final class OwnAddresses {
         }
     }
 
-    /// - Parameter interface: what the connection is bound to, 0 for none.
+    /// - Parameter interface: the interface that the connection is bound to, 0 for none.
     func isLocal(connectionFrom address: IPAddress, to asked: IPAddress, by interface: @autoclosure () -> UInt32)
         -> Bool
     {
@@ -79,14 +81,14 @@ final class OwnAddresses {
     }
 
     /// Filters the datagrams of a socket from now on.
-    /// - Returns: what goes wrong since now; meanwhile no datagram of that family but those by the loopback interface
-    ///   count as this host's.
+    /// - Returns: new failures; until they are resolved, only datagrams of that family that arrive by the loopback
+    ///   interface count as this host's.
     func filter(_ socket: ListeningSocket) -> [String] {
         if !sockets.contains(socket) { sockets.append(socket) }
         return readAddresses()
     }
 
-    /// Time has passed: addresses may have changed.
+    /// Called periodically, since addresses may have changed.
     func looked(thinning: UInt32) -> [String] {
         if looksUntilProven > 0 {
             looksUntilProven -= 1
@@ -114,7 +116,7 @@ final class OwnAddresses {
         guard count >= 0 else {
             return failed(index, "this host's \(isIPv6 ? "IPv6" : "IPv4") addresses can't be read", -count)
         }
-        // A kernel without IPv6 tells of those of IPv4 instead.
+        // A kernel without IPv6 returns the IPv4 addresses instead.
         families[index].addresses = buffer.prefix(Int(count)).filter { $0.address.is_ipv6 == isIPv6 }
         return putFilters(of: index)
     }
@@ -146,7 +148,7 @@ final class OwnAddresses {
         looksUntilProven = 0
     }
 
-    /// - Returns: what is to be told; `nil` if it was.
+    /// - Returns: the failure to report; `nil` if it was reported before.
     private func failed(_ index: Int, _ what: String, _ code: Int32) -> String? {
         let failure = "\(SocketError(operation: what, code: code)); this host's datagrams count as any other's"
         defer { families[index].failure = failure }

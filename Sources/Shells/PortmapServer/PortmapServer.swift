@@ -5,35 +5,36 @@ import NIOCore
 import NIOPosix
 import ONCRPC
 
-/// What the server tells of; always on its event loop.
+/// The events of the server; always called on its event loop.
 public protocol PortmapServerDelegate: AnyObject {
-    /// Calls arrived together. `calls` hands each to its argument; it is to be called once, and until it returns the
-    /// delegate is told nothing else.
+    /// Calls arrived together. `calls` passes each to its argument; the delegate must call it once, and gets no
+    /// other event until it returns.
     func callsReceived(_ calls: (_ take: (IncomingCall) -> Void) -> Void)
-    /// All that arrived together have been told of.
+    /// All calls that arrived together have been delivered.
     func callsDelivered()
     func connectionOpened(_ peer: Peer)
     func connectionReceived(_ id: ConnectionID, isInsideRecord: Bool)
     func connectionClosed(_ id: ConnectionID)
-    /// TCP peers leave more replies unread than all together may, this one most.
+    /// TCP peers leave more replies unread than the total limit; this connection has the most.
     func repliesOverflowed(_ greediest: ConnectionID)
-    /// A connection could not be accepted for want of descriptors or memory; the server tries again.
+    /// A connection could not be accepted for want of descriptors or memory; the server retries.
     func connectionsExhausted()
     /// The connection's stream can't be followed any further.
     func recordRefused(_ peer: Peer, _ fault: RecordFault)
-    /// Something is wrong with a socket; the server goes on.
+    /// A socket failed; the server goes on.
     func serverFailed(_ detail: String)
 }
 
-/// UDP and TCP listeners; all on one event loop, to which it and its delegate belong.
+/// The UDP and TCP listeners. The server, its delegate and all listeners belong to one event loop.
 public final class PortmapServer {
     let loop: any EventLoop
     let recordBytesMax: Int
     private let owedBytesMax: Int
-    /// Until ``close()``. A weak reference would slow down each use of what it refers to.
+    /// Set until ``close()``. A weak reference would slow down each use.
     private(set) var delegate: (any PortmapServerDelegate)?
     var connections: [ConnectionID: ConnectionHandler] = [:]
-    /// Replies of each UDP socket that wait for ``flush()``. There are a few listeners: to search costs less than to hash.
+    /// Replies of each UDP socket that wait for ``flush()``. There are few listeners, so a linear search is
+    /// cheaper than hashing.
     private var outboxes: [(listener: UInt64, outbox: OpaquePointer)] = []
     /// Connections with replies that wait for ``flush()``.
     private var unflushed: Set<ConnectionID> = []
@@ -41,7 +42,7 @@ public final class PortmapServer {
     private var encoder = XDREncoder(reserving: 512)
     private var records = ReplyRecords()
     private var owed = OwedReplies()
-    /// Those whose first call, or the rest of one, is to come.
+    /// Connections that owe their first call, or the rest of one.
     var awaited: Set<ConnectionID> = []
     /// The listeners.
     private(set) var channels: [any Channel] = []
@@ -52,16 +53,17 @@ public final class PortmapServer {
     var localFlood = LocalFlood()
     private var looking: RepeatedTask?
 
-    /// Connections that are accepted before other events are looked at.
+    /// Connections accepted in a row before other events are handled.
     static let connectionsAtOnce: UInt = 16
-    /// Before a listener that NIO gave up is taken up again, or one that found no descriptor tries again.
+    /// The delay before a listener that NIO closed is opened again, or one without descriptors retries.
     static let pause: TimeAmount = .milliseconds(100)
 
-    /// Calls take some hundred bytes: what the kernel keeps of a peer that sends on and on.
+    /// The receive buffer of a connection: calls take some hundred bytes, so this bounds the kernel's memory for a
+    /// peer that keeps sending.
     private static let receiveBufferBytes = 16 << 10
     private static let readBytes = (least: 512, first: 2048, most: 16 << 10)
 
-    /// - Parameter owedBytesMax: replies that a TCP peer may leave unread; then nothing more is taken from it.
+    /// - Parameter owedBytesMax: unread replies of a TCP peer beyond which its connection isn't read.
     public init(
         on loop: any EventLoop, recordBytesMax: Int, owedBytesMax: Int, delegate: any PortmapServerDelegate
     ) {
@@ -80,7 +82,7 @@ public final class PortmapServer {
         return nextID
     }
 
-    /// Takes the sockets over and starts to read.
+    /// Takes over the sockets and starts reading.
     public func listen(at sockets: [ListeningSocket]) -> EventLoopFuture<Void> {
         loop.preconditionInEventLoop()
         let started = sockets.map { socket in
@@ -95,7 +97,7 @@ public final class PortmapServer {
         return EventLoopFuture.andAllSucceed(started, on: loop)
     }
 
-    /// A tenth of a second has passed.
+    /// Called every tenth of a second.
     private func look() {
         if localFlood.looked(), localFlood.thinning == 1 {
             delegate?.serverFailed("local users flood port 111 over UDP; their datagrams are thinned out meanwhile")
@@ -111,7 +113,7 @@ public final class PortmapServer {
         let this = NIOLoopBound(self, eventLoop: loop)
         let bootstrap = DatagramBootstrap(group: loop)
             .channelOption(.receivePacketInfo, value: true)
-            // NIO reads the first; what waits behind it, the handler takes.
+            // NIO reads the first datagram; the handler reads those behind it.
             .channelOption(.maxMessagesPerRead, value: 1)
             .channelOption(
                 .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: Int(RPCW_DATAGRAM_BYTES))
@@ -127,7 +129,7 @@ public final class PortmapServer {
         }
     }
 
-    /// NIO closes the descriptor with the channel: the socket itself stays ours.
+    /// NIO closes its descriptor with the channel: a duplicate keeps the server's own descriptor open.
     private func bound(
         _ socket: ListeningSocket, _ bind: (NIOBSDSocket.Handle) -> EventLoopFuture<any Channel>
     ) -> EventLoopFuture<any Channel> {
@@ -136,7 +138,7 @@ public final class PortmapServer {
         return bind(descriptor)
     }
 
-    /// NIO gives a listener up for errors that are no fault of the socket: it is taken up again.
+    /// NIO closes a listener after errors that aren't the socket's fault: it is opened again.
     private func opened(
         _ channel: any Channel, _ socket: ListeningSocket, again: @escaping @Sendable () -> EventLoopFuture<Void>
     ) {
@@ -176,7 +178,7 @@ public final class PortmapServer {
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(.writeBufferWaterMark, value: .init(low: owedBytesMax / 2, high: owedBytesMax))
             .childChannelOption(.allowRemoteHalfClosure, value: true)
-            // Then the others have their turn.
+            // After each read other connections have their turn.
             .childChannelOption(.maxMessagesPerRead, value: 1)
             .childChannelOption(
                 .recvAllocator,
@@ -194,15 +196,15 @@ public final class PortmapServer {
         }
     }
 
-    /// NIO has called listen(2) anew with 128: a flood fills such a queue at once, and whoever comes then waits a second
-    /// for his SYN to be sent again.
+    /// NIO has called listen(2) with a backlog of 128: a flood fills that queue at once, and later clients wait a
+    /// second until they send their SYN again.
     private func lengthenQueue(_ socket: ListeningSocket) {
         let code = rpcw_listen(socket.descriptor)
         if code != 0 { delegate?.serverFailed("\(SocketError(operation: "listen \(socket.description)", code: code))") }
     }
 
-    /// Sends the reply from the very address that was asked, together with others once the events at hand are done; a
-    /// UDP reply that can't leave then is lost, as any datagram may be.
+    /// Sends the reply from the address that was asked, together with others after the current events. A UDP reply
+    /// that can't be sent then is lost, as any datagram may be.
     public func send(_ reply: Reply, to peer: Peer) {
         switch peer.transport {
         case .udp: sendDatagram(reply, to: peer)
@@ -253,17 +255,17 @@ public final class PortmapServer {
         for id in owed.looked(connections.mapValues(\.owedBytes)) { delegate?.repliesOverflowed(id) }
     }
 
-    /// Ends a connection, behind the replies that were sent to it.
+    /// Closes a connection after the replies that were sent to it.
     public func closeConnection(_ id: ConnectionID) { connections[id]?.close() }
 
-    /// What comes from now on stays in the sockets, for whoever else has them. Replies still leave.
+    /// Later calls stay in the sockets, for other processes that hold them. Replies still leave.
     public func stopListening() {
         isClosing = true
         for channel in channels { channel.close(promise: nil) }
         channels = []
     }
 
-    /// Closes the connections but those whose first call, or the rest of one, is to come.
+    /// Closes all connections except those that owe their first call, or the rest of one.
     public func closeAnswered() {
         flush()
         for (id, connection) in connections where !awaited.contains(id) { connection.close() }

@@ -1,18 +1,18 @@
 import NIOCore
 import ONCRPC
 
-/// Turns replies into records; a listing that many are sent takes memory once.
+/// Encodes replies as records; a listing sent to many clients is held in memory once.
 struct ReplyRecords {
     /// From this size on results are shared, not copied.
     static let sharedBytesMin = 2048
-    /// Listings differ by reader and version.
+    /// Several listings are kept, since they differ by client and version.
     static let sharedMax = 8
 
     private var encoder = XDREncoder(reserving: 512)
     private var shared: [(results: [UInt8], buffer: ByteBuffer)] = []
     private let allocator = ByteBufferAllocator()
 
-    /// The record, as buffers to be written one behind the other.
+    /// The record, as buffers to write one after the other.
     mutating func buffers(for reply: Reply) -> (first: ByteBuffer, rest: ByteBuffer?) {
         encoder.clear()
         guard case .success(let results) = reply.body, results.count >= Self.sharedBytesMin else {
@@ -40,7 +40,7 @@ struct ReplyRecords {
 }
 
 extension [UInt8] {
-    /// Whether both are the same memory.
+    /// Whether both arrays share the same memory.
     fileprivate func isIdentical(to other: Self) -> Bool {
         withUnsafeBufferPointer { bytes in
             other.withUnsafeBufferPointer { $0.baseAddress == bytes.baseAddress && $0.count == bytes.count }

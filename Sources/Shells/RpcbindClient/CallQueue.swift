@@ -2,7 +2,7 @@ import Calls
 import Clock
 import ONCRPC
 
-/// The questions of the stream to rpcbind: which wait, which are sent, and which are late.
+/// The questions for the stream to rpcbind: waiting, in flight, or late.
 ///
 /// ```
 /// asked ──▶ waiting ──send──▶ in flight ──reply──▶ answered
@@ -23,22 +23,22 @@ struct CallQueue {
         var attempts: Int
     }
 
-    /// rpcbind blocks on a stream that nobody reads: no more than it can write without waiting.
+    /// Bounds replies to what rpcbind can write without waiting: it blocks on a stream that isn't read.
     static let inFlightMax = 128
     static let waitingMax = 4096
-    /// A stream may break under a question once: rpcbind was restarted.
+    /// A question is sent again once if the stream breaks: rpcbind may have been restarted.
     static let attemptsMax = 2
-    /// A listing may take longer than the time-out while its bytes come; local users make it as long as they like.
+    /// A listing may take longer than the timeout while its bytes arrive; local users can make it as long as they like.
     static let listingTimeMax: Duration = .seconds(10)
 
     let timeout: Duration
-    /// When bytes of a reply came that was not complete yet.
+    /// When bytes of an incomplete reply arrived last.
     private var partArrivedAt = Instant(nanoseconds: .min / 2)
     private var waiting: [Waiting] = []
     private(set) var inFlight: [UInt32: Sent] = [:]
     private var nextXID: UInt32
 
-    /// - Parameter firstXID: chosen at random, so that nobody can guess xids from outside.
+    /// - Parameter firstXID: chosen at random, so that other hosts can't guess xids.
     init(timeout: Duration, firstXID: UInt32) {
         self.timeout = timeout
         nextXID = firstXID
@@ -55,7 +55,7 @@ struct CallQueue {
         return true
     }
 
-    /// The messages that may be sent now.
+    /// Removes and returns the messages that may be sent now.
     mutating func takeSendable(at now: Instant) -> [[UInt8]] {
         let count = min(waiting.count, Self.inFlightMax - inFlight.count)
         guard count > 0 else { return [] }
@@ -68,10 +68,10 @@ struct CallQueue {
         }
     }
 
-    /// Bytes of a reply came that is not complete yet: rpcbind is not stuck.
+    /// Notes that bytes of an incomplete reply arrived: rpcbind is not stuck.
     mutating func partArrived(at now: Instant) { partArrivedAt = now }
 
-    /// A reply is on its way, or was a moment ago.
+    /// Whether a reply is arriving, or was within the timeout.
     func isReceiving(at now: Instant) -> Bool { partArrivedAt + timeout > now }
 
     private func deadline(of sent: Sent) -> Instant {
@@ -79,14 +79,15 @@ struct CallQueue {
         return max(sent.deadline, min(partArrivedAt + timeout, sent.sentAt + Self.listingTimeMax))
     }
 
-    /// The question that the reply is for; `nil`: nobody asked, or not any more.
+    /// The question that the reply answers; `nil`: the question is unknown, or no longer in flight.
     mutating func replied(xid: UInt32) -> Question? {
         inFlight.removeValue(forKey: xid)?.question
     }
 
     /// Removes the questions that were not answered in time.
     ///
-    /// - Returns: them, and whether any of them was sent: those that waited say nothing of the stream.
+    /// - Returns: these questions, and whether any of them had been sent: waiting ones don't show that the stream
+    ///   is stuck.
     mutating func takeLate(at now: Instant) -> (questions: [Question], isAnySent: Bool) {
         var late: [Question] = []
         for (xid, sent) in inFlight where deadline(of: sent) <= now {
@@ -100,9 +101,9 @@ struct CallQueue {
     }
 
     /// The stream broke: its questions wait again, once.
-    /// - Returns: those that have waited often enough.
+    /// - Returns: the questions without attempts left.
     mutating func disconnected() -> [Question] {
-        // The oldest first: xids wrap.
+        // Oldest first; xids wrap around.
         let broken = inFlight.sorted { $0.key &- nextXID &- 1 < $1.key &- nextXID &- 1 }.map(\.value)
         inFlight = [:]
         waiting.insert(
@@ -112,7 +113,7 @@ struct CallQueue {
         return broken.filter { $0.attempts >= Self.attemptsMax }.map(\.question)
     }
 
-    /// Gives up on everything.
+    /// Removes and returns all questions.
     mutating func takeAll() -> [Question] {
         defer {
             inFlight = [:]

@@ -1,21 +1,23 @@
 import ONCRPC
 import Portmapper
 
-/// Puts rpcbind's replies together from its stream's bytes: a short one as a whole, a long listing as it comes.
+/// Assembles rpcbind's replies from the bytes of its stream: a short reply as a whole, a long listing decoded as
+/// it arrives.
 ///
 /// ```
 /// whole ──more than wholeBytesMax──▶ streamed ──the record's end──▶ whole
 /// ```
-/// The number of fragments is rpcbind's own affair, and so is the length: a listing is as long as local users make it.
+/// Neither the number of fragments nor the length is limited here: a listing is as long as local users make it.
 struct ReplyReader {
     enum Message: Hashable {
-        /// A reply as it came.
+        /// A whole reply.
         case whole([UInt8])
-        /// A listing that was decoded as it came; `nil` if it was none.
+        /// A listing that was decoded as it arrived; `nil` if the reply was no listing.
         case listing(xid: UInt32, Listing?)
     }
 
-    /// What is kept of one reply. A listing of some thousand registrations fits, and mostly is the same as the last.
+    /// The limit for a reply kept whole. A listing of some thousand registrations fits, and is mostly the same as
+    /// the last.
     static let wholeBytesMax = 512 << 10
 
     private let trusted: Set<String>
@@ -23,12 +25,12 @@ struct ReplyReader {
     private var bytes: [UInt8] = []
     private var streamed: (xid: UInt32, decoder: ListingDecoder)?
 
-    /// - Parameter trusted: the owners whose registrations are kept first.
+    /// - Parameter trusted: owners; their registrations are kept first.
     init(trusted: Set<String>) {
         self.trusted = trusted
     }
 
-    /// Takes the next bytes of the stream; returns what they complete.
+    /// Takes the next bytes of the stream; returns the messages that they complete.
     mutating func feed(_ stream: UnsafeRawBufferPointer) -> [Message] {
         var messages: [Message] = []
         var fragments = fragments
@@ -51,7 +53,7 @@ struct ReplyReader {
         var xid: UInt32 = 0
         bytes.withUnsafeBytes { whole in
             guard let header = Reply.successHeader(whole) else {
-                // No listing: the word makes the decoder faulty.
+                // Not a listing: this word makes the decoder faulty.
                 return withUnsafeBytes(of: UInt32.max) { decoder.feed($0) }
             }
             xid = header.xid

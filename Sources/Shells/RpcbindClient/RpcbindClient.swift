@@ -7,10 +7,10 @@ import NIOPosix
 import ONCRPC
 import Portmapper
 
-/// Asks the real rpcbind, over a stream to its unix socket alone: it has no network.
+/// Asks the real rpcbind, only over a stream to its unix socket, since rpcbind has no network.
 ///
-/// Belongs to one event loop, as do its closures. The stream is connected when it is needed, by somebody else: this process
-/// can't.
+/// The client and its closures belong to one event loop. The stream is connected on demand, by the closure
+/// `connected`: this process can't connect it.
 ///
 /// ```
 /// idle ──ask──▶ connecting ──▶ connected ──broken──▶ idle
@@ -38,13 +38,13 @@ public final class RpcbindClient {
     private var pipeline: CallQueue
     private var state = State.idle
     private var isPumpDue = false
-    /// The last listing, as it came and as it was decoded: mostly it is the same again.
+    /// The last listing, as bytes and decoded: the next one is mostly the same.
     private var listing: (results: [UInt8], decoded: Listing)?
 
     /// - Parameters:
     ///   - connected: makes a connection to rpcbind's socket.
     ///   - trustedOwners: as rpcbind shows them; of a long listing their registrations are kept first.
-    ///   - delivered: the answers that arrived together have all been told of.
+    ///   - delivered: called after all answers that arrived together.
     public init(
         on loop: any EventLoop, settings: Settings.Rpcbind, trustedOwners: Set<String>,
         clock: @escaping () -> Instant, connected: @escaping () -> EventLoopFuture<NIOBSDSocket.Handle>,
@@ -66,7 +66,7 @@ public final class RpcbindClient {
         pumpSoon()
     }
 
-    /// What is asked in the events at hand leaves together: rpcbind is woken once for it.
+    /// Questions of the current events are sent together, so rpcbind wakes up once.
     private func pumpSoon() {
         guard !isPumpDue, pipeline.isAnyWaiting else { return }
         isPumpDue = true
@@ -77,7 +77,7 @@ public final class RpcbindClient {
         }
     }
 
-    /// Sends what may be sent, once there is a channel.
+    /// Sends the questions that may be sent, once there is a channel.
     private func pump() {
         switch state {
         case .idle: connect()
@@ -97,11 +97,11 @@ public final class RpcbindClient {
         channel.flush()
     }
 
-    /// Time passes: late questions fail.
+    /// Called periodically: late questions fail.
     public func timeAdvanced() {
         let now = clock()
         let (late, isAnySent) = pipeline.takeLate(at: now)
-        // A stream whose answers don't come is stuck: what follows would wait behind them.
+        // A stream without answers is stuck: later questions would wait behind these.
         if isAnySent, !pipeline.isReceiving(at: now), case .connected(let channel) = state {
             channel.close(promise: nil)
         }
@@ -152,7 +152,7 @@ public final class RpcbindClient {
         }
     }
 
-    /// The channel is gone: what it still owes is asked anew, once.
+    /// The channel is closed: its outstanding questions are asked again, once.
     fileprivate func disconnected(_ channel: any Channel) {
         guard case .connected(let current) = state, current === channel else { return }
         state = .idle
@@ -163,7 +163,7 @@ public final class RpcbindClient {
     }
 
     fileprivate func received(_ messages: [ReplyReader.Message]) {
-        // What came ends no reply: one is on its way.
+        // The bytes completed no reply: one is arriving.
         if messages.isEmpty { pipeline.partArrived(at: clock()) }
         for message in messages {
             switch message {
@@ -182,7 +182,7 @@ public final class RpcbindClient {
             guard let question = pipeline.replied(xid: reply.xid) else { return }
             answered(question, answer(reply.body, to: question))
         } catch {
-            // No reply, so nobody's answer: the question that it may have been for runs into its deadline.
+            // This is no reply, and answers no question: a question that it was meant for fails at its deadline.
             return
         }
     }
@@ -228,7 +228,7 @@ public final class RpcbindClient {
 }
 
 extension [UInt8] {
-    /// By memcmp: `==` looks at one byte after the other.
+    /// Compares with memcmp: `==` compares byte by byte.
     fileprivate func isSame(as other: Self) -> Bool {
         withUnsafeBytes { bytes in
             other.withUnsafeBytes { others in
@@ -240,7 +240,7 @@ extension [UInt8] {
     }
 }
 
-/// Cuts rpcbind's stream into messages.
+/// Cuts the stream from rpcbind into messages.
 private final class StreamHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 

@@ -1,11 +1,12 @@
 import Glibc
 import System
 
-/// One end of two streams between two processes: messages, each behind its length; belongs to one thread at a time.
+/// One end of two streams between two processes: messages, each preceded by its length. Belongs to one thread at a
+/// time.
 ///
-/// Pipes, for whoever takes bytes out of a socket wakes the other side too, which sleeps until there is an answer.
+/// Pipes are used because reading from a socket also wakes its writer, which sleeps until there is a reply.
 public struct Channel: Sendable {
-    /// Why nothing more can be said.
+    /// Why the channel can't be used any more.
     public enum Failure: Error, Hashable, Sendable, CustomStringConvertible {
         /// The other process is gone.
         case ended
@@ -28,18 +29,18 @@ public struct Channel: Sendable {
     private let messageBytesMax: Int
     private let waitMax: Duration?
 
-    /// - Parameter waitMax: for a message that the other side owes; `nil`: for ever.
+    /// - Parameter waitMax: time limit for a message that the other side owes; `nil`: none.
     init(input: Int32, output: Int32, messageBytesMax: Int, waitMax: Duration?) {
         self.input = input
         self.output = output
         self.messageBytesMax = messageBytesMax
         self.waitMax = waitMax
         signal(SIGPIPE, SIG_IGN)
-        // Then poll() waits, which has a limit.
+        // With these flags poll() waits, which has a limit.
         if waitMax != nil { for end in [input, output] { _ = fcntl(end, F_SETFL, O_NONBLOCK) } }
     }
 
-    /// The two ends; the second one waits for ever.
+    /// Both ends; the second one waits without limit.
     public static func pair(
         messageBytesMax: Int, waitMax: Duration
     ) throws(SandboxError) -> (first: Channel, second: Channel) {
@@ -66,7 +67,7 @@ public struct Channel: Sendable {
             try hand(over: bytes)
             return try hand(over: message)
         }
-        // One system call for nearly every message.
+        // Header and message in one system call, for nearly every message.
         bytes += message
         try hand(over: bytes)
     }
@@ -88,14 +89,14 @@ public struct Channel: Sendable {
         return try read(count)
     }
 
-    /// Whether ``receive()`` finds something at once, be it the end.
+    /// Whether ``receive()`` returns at once, with a message or with the channel's end.
     public var isReadable: Bool {
         var entry = pollfd(fd: input, events: Int16(POLLIN), revents: 0)
         return poll(&entry, 1, 0) > 0
     }
 
     private static let headerBytes = 4
-    /// Memory is taken as bytes come, so no length that is only claimed costs more than this.
+    /// Memory is allocated as bytes arrive, so a false length costs no more than this.
     private static let chunkBytes = 1 << 18
 
     private func read(_ wanted: Int) throws(Failure) -> [UInt8] {
@@ -122,7 +123,7 @@ public struct Channel: Sendable {
         }
     }
 
-    /// Until something can be taken or handed over, be it the other side's end.
+    /// Waits until the descriptor can be read or written, or the other side has closed it.
     private func wait(_ descriptor: Int32, _ event: Int32) throws(Failure) {
         var entry = pollfd(fd: descriptor, events: Int16(event), revents: 0)
         let limit = waitMax.map { Int32(clamping: $0.components.seconds * 1000) } ?? -1

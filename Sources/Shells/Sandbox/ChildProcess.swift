@@ -1,13 +1,13 @@
 import CSandbox
 import Glibc
 
-/// A process that this one forked off, and the channel to it.
+/// A forked child process, and the channel to it.
 public struct ChildProcess<Channel: Sendable>: Sendable {
     public let processID: Int32
     public let channel: Channel
 
-    /// Waits for its end: it ends when the channel is closed.
-    /// - Returns: how it ended, as `waitpid` tells.
+    /// Waits for the process's end; it ends when the channel is closed.
+    /// - Returns: the status of `waitpid`.
     @discardableResult
     public func awaitEnd() -> Int32 {
         var status: Int32 = 0
@@ -15,8 +15,8 @@ public struct ChildProcess<Channel: Sendable>: Sendable {
         return status
     }
 
-    /// Likewise, for a second at the most: of one that may not be itself any more.
-    /// - Returns: whether it has ended.
+    /// Waits for a second at the most, since the process may be compromised.
+    /// - Returns: whether the process has ended.
     @discardableResult
     public func awaitEndBriefly() -> Bool {
         for _ in 0..<100 {
@@ -44,9 +44,9 @@ extension ChildProcess {
 }
 
 extension ChildProcess where Channel == Sandbox.Channel {
-    /// Runs `body` in a process of its own, which ends with what it returns, and at the latest with this one.
+    /// Runs `body` in a child process; its result is the exit status. The child ends with this process at the latest.
     ///
-    /// There must be no other thread yet: a lock that one holds would stay held in the child.
+    /// There must be no other thread yet: a lock held by one would stay locked in the child.
     public static func fork(
         messageBytesMax: Int, waitMax: Duration, running body: (Channel) -> Int32
     ) throws(SandboxError) -> Self {
@@ -58,7 +58,7 @@ extension ChildProcess where Channel == Sandbox.Channel {
 }
 
 extension ChildProcess where Channel == PacketChannel {
-    /// Likewise, with a channel that carries descriptors.
+    /// The same, with a channel that carries descriptors.
     public static func fork(messageBytesMax: Int, running body: (Channel) -> Int32) throws(SandboxError) -> Self {
         let ends = try PacketChannel.pair(messageBytesMax: messageBytesMax)
         let descriptor = ends.second.descriptor

@@ -1,11 +1,12 @@
 import CSandbox
 import Glibc
 
-/// One end of a stream of whole messages between two processes, each with a descriptor or none. Any thread may use it.
+/// One end of a stream of whole messages between two processes, each with at most one descriptor. Any thread may
+/// use it.
 public struct PacketChannel: Sendable {
     public struct Packet: Sendable {
         public var bytes: [UInt8]
-        /// The receiver closes it.
+        /// The receiver must close it.
         public var descriptor: Int32?
     }
 
@@ -27,8 +28,8 @@ public struct PacketChannel: Sendable {
     }
 
     /// - Parameters:
-    ///   - descriptor: goes to the other process too; it stays open here.
-    ///   - mayWait: for room. Otherwise a full channel is a failure, with EAGAIN.
+    ///   - descriptor: a copy goes to the other process; it stays open here.
+    ///   - mayWait: whether to wait for room. Otherwise a full channel is a failure, with EAGAIN.
     public func send(_ bytes: [UInt8], with descriptor: Int32? = nil, mayWait: Bool) throws(Channel.Failure) {
         guard bytes.count <= messageBytesMax else { throw .tooLong(bytes: bytes.count) }
         let number = csb_send_packet(self.descriptor, bytes, bytes.count, descriptor ?? -1, mayWait ? 1 : 0)
@@ -42,19 +43,20 @@ public struct PacketChannel: Sendable {
         let count = csb_receive_packet(descriptor, &bytes, bytes.count, &passed)
         guard count > 0, count <= messageBytesMax else {
             if passed >= 0 { Glibc.close(passed) }
-            // No message of ours is empty.
+            // No message is empty, so 0 bytes mean the end.
             throw count == 0 ? .ended : count < 0 ? Self.failure(Int32(-count)) : .tooLong(bytes: count)
         }
         bytes.removeLast(bytes.count - count)
         return Packet(bytes: bytes, descriptor: passed >= 0 ? passed : nil)
     }
 
-    /// ECONNRESET: the other side has ended, and had not read all.
+    /// ECONNRESET: the other side has ended with messages unread.
     private static func failure(_ number: Int32) -> Channel.Failure {
         number == EPIPE || number == ECONNRESET ? .ended : .failed(errno: number)
     }
 
-    /// Whoever waits at either end finds that the other is gone; the descriptor stays, for another thread may use it.
+    /// Readers and writers at both ends find the channel ended; the descriptor stays open, since another thread
+    /// may use it.
     public func shutDown() { Glibc.shutdown(descriptor, Int32(SHUT_RDWR)) }
 
     public func close() { Glibc.close(descriptor) }

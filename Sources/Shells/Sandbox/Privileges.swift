@@ -1,19 +1,19 @@
 import CSandbox
 import Glibc
 
-/// What this thread, and those that it starts from now on, may still do; nothing of it can be taken back.
+/// Restricts the rights of this thread, and of threads that it starts later; no restriction can be undone.
 public enum Privileges {
     public enum Capability: Sendable {
-        /// The firewall.
+        /// The right to change the firewall.
         case netAdmin
     }
 
-    /// Becomes the user, for good. Said before ``keep(only:)``, while there is one thread.
+    /// Becomes the user, for good. Call it before ``keep(only:)``, while there is one thread.
     public static func become(_ user: ServiceUser) throws(SandboxError) {
         try check(csb_become(user.id, user.group), "becoming user \(user.name)")
     }
 
-    /// Gives up every capability but this one, and the hope to win any by exec.
+    /// Gives up every capability but this one, and the possibility of gaining others by exec.
     public static func keep(only capability: Capability?) throws(SandboxError) {
         let kept: UInt64 =
             switch capability {
@@ -24,7 +24,8 @@ public enum Privileges {
         try check(csb_hide(), "hiding from other processes")
     }
 
-    /// SIGKILL when the parent ends. Said after the last change of credentials, which takes it back.
+    /// Sends SIGKILL to this process when the parent ends. Call it after the last change of credentials, which
+    /// resets it.
     public static func endWithParent(_ parent: Int32) throws(SandboxError) {
         try check(csb_die_with(parent), "asking to end with the parent")
     }
@@ -33,15 +34,16 @@ public enum Privileges {
         try check(csb_name(name), "renaming the process")
     }
 
-    /// Landlock: reads files, and does nothing else with them, nor with TCP.
-    /// - Returns: `false` if the kernel has none.
+    /// Landlock: only permits reading files; forbids TCP.
+    /// - Returns: `false` if the kernel lacks Landlock.
     public static func onlyReadFiles() throws(SandboxError) -> Bool {
         try isDone(csb_landlock(nil, 0, 0), "restricting access to files")
     }
 
-    /// Landlock: reads files, and writes beneath these folders alone.
-    /// - Parameter usesAbstractSockets: it talks to others' unix sockets that have no place in the file system.
-    /// - Returns: `false` if the kernel has none.
+    /// Landlock: permits reading files, and writing only beneath these folders.
+    /// - Parameter usesAbstractSockets: permits connecting to other processes' unix sockets in the abstract
+    ///   namespace.
+    /// - Returns: `false` if the kernel lacks Landlock.
     public static func onlyWriteFiles(
         beneath folders: [String], usesAbstractSockets: Bool = false
     ) throws(SandboxError) -> Bool {
@@ -53,15 +55,16 @@ public enum Privileges {
             "restricting access to files beneath \(folders.joined(separator: ", "))")
     }
 
-    /// Seccomp: the system calls that the netfilter process makes.
-    /// - Returns: `false` if the kernel has none.
+    /// Seccomp: only permits the system calls of the netfilter process.
+    /// - Returns: `false` if the kernel lacks seccomp.
     public static func onlyNetfilterCalls() throws(SandboxError) -> Bool {
         try isDone(csb_seccomp(), "restricting system calls")
     }
 
-    /// Seccomp: no system calls that neither the daemon nor its libraries need.
-    /// - Parameter makesUnixSockets: otherwise it has those that it needs already.
-    /// - Returns: `false` if the kernel has none.
+    /// Seccomp: forbids system calls that neither the daemon nor its libraries need.
+    /// - Parameter makesUnixSockets: permits making unix sockets; without it, the process must have those that it
+    ///   needs already.
+    /// - Returns: `false` if the kernel lacks seccomp.
     public static func noUnneededCalls(makesUnixSockets: Bool) throws(SandboxError) -> Bool {
         try isDone(csb_deny_calls(makesUnixSockets ? 1 : 0), "restricting system calls")
     }

@@ -1,17 +1,17 @@
 import CSandbox
 import Glibc
 
-/// This program, executed anew in the same process, with the same child.
+/// Executes this program again in the same process, with the same child.
 ///
-/// Where the unit's seccomp filter refuses capset(2), capabilities go by execve(2): of a user other than root it leaves
-/// the ambient ones alone, and those have been cleared.
+/// Where the unit's seccomp filter refuses capset(2), capabilities are dropped by execve(2): for a user other than
+/// root it keeps only the ambient ones, and those have been cleared.
 public enum Reexecution {
     private static let variable = "RPCWARDEN_NETFILTER_PROCESS"
 
-    /// Capabilities can't be given up by a system call, and it hasn't been done yet.
+    /// Whether no system call can give up the capabilities, and the program has not been executed again yet.
     public static var isNeeded: Bool { geteuid() != 0 && csb_capabilities_are_fixed() == EPERM }
 
-    /// Comes back only with an error.
+    /// Returns only with an error.
     public static func execute(with child: ChildProcess<Channel>) -> SandboxError {
         let failure = { (number: Int32) in SandboxError(doing: "executing the program anew", errno: number) }
         let number = csb_clear_ambient()
@@ -25,7 +25,7 @@ public enum Reexecution {
         return failure(errno)
     }
 
-    /// The child that the program had before it was executed anew.
+    /// The child from before the program was executed again.
     public static func child(messageBytesMax: Int, waitMax: Duration) throws(SandboxError) -> ChildProcess<Channel>? {
         guard let text = getenv(variable).map({ String(cString: $0) }) else { return nil }
         unsetenv(variable)

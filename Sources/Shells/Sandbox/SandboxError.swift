@@ -1,7 +1,7 @@
 import Glibc
 import System
 
-/// A privilege could not be given up, or a process not be made: nothing must go on.
+/// A privilege could not be given up, or a process could not be made: the start must be aborted.
 public struct SandboxError: Error, Hashable, Sendable, CustomStringConvertible {
     public var doing: String
     public var errno: Int32

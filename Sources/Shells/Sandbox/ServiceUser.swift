@@ -1,25 +1,25 @@
 import CSandbox
 import Glibc
 
-/// The user that the daemon becomes where root starts it.
+/// The user that the daemon becomes if root starts it.
 public struct ServiceUser: Hashable, Sendable {
     public let name: String
     public let id: UInt32
     public let group: UInt32
 
-    /// The package's own user, or the one that owns nothing.
+    /// The package's own user, or the user that owns no files.
     private static let names = ["rpcwarden", "nobody"]
     /// Linux's overflowuid, for hosts without a list of users.
     private static let overflow: UInt32 = 65_534
 
-    /// The user to become, or `nil` if the process isn't root's in any way.
+    /// The user to become, or `nil` if the process has no ID of root's.
     public static func needed() -> ServiceUser? {
         csb_is_roots() != 0 ? find(names) : nil
     }
 
     static func find(_ names: [String]) -> ServiceUser {
         for name in names {
-            // A user of that name who is root would be a mistake that costs all.
+            // A user of that name with root's uid would be a mistake with severe effects, so it is skipped.
             guard let user = getpwnam(name)?.pointee, user.pw_uid != 0 else { continue }
             return ServiceUser(name: name, id: user.pw_uid, group: user.pw_gid)
         }

@@ -1,14 +1,14 @@
 import Glibc
 
-/// Another program that runs.
+/// Starts other programs.
 public enum ChildProgram {
-    /// Starts it; whoever does waits for its end.
+    /// Starts the program; the caller waits for its end.
     ///
     /// - Parameters:
-    ///   - program: its path, or a name that is looked for in `PATH`.
-    ///   - environment: in place of this process's.
-    ///   - input: the path of a file; `nil`: this process's own.
-    ///   - output: a descriptor for what it prints; `errors` likewise, `nil`: this process's own.
+    ///   - program: its path, or a name that is searched for in `PATH`.
+    ///   - environment: replaces this process's environment.
+    ///   - input: the path of a file; `nil`: this process's own input.
+    ///   - output: a descriptor for the program's output; `errors` likewise, `nil`: this process's own.
     public static func start(
         _ program: String, words: [String], environment: [String]? = nil, input: String? = nil, output: Int32,
         errors: Int32? = nil

@@ -4,7 +4,7 @@ import Glibc
 public struct Errno: Error, Hashable, Sendable, CustomStringConvertible {
     public var code: Int32
 
-    /// - Parameter code: that of the last call, unless it is given.
+    /// - Parameter code: by default the error of the last call.
     public init(_ code: Int32 = errno) { self.code = code }
 
     public var description: String { strerror(code).map { String(cString: $0) } ?? "error \(code)" }

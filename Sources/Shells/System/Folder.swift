@@ -1,7 +1,7 @@
 import Glibc
 
 public enum Folder {
-    /// The names in a folder but for hidden ones, in the order of their bytes.
+    /// The names in a folder except hidden ones, sorted by their bytes.
     public static func names(in path: String) throws(Errno) -> [String] {
         guard let stream = opendir(path) else { throw Errno() }
         defer { closedir(stream) }

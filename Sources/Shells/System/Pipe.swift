@@ -1,6 +1,6 @@
 import Glibc
 
-/// Two ends of a pipe, closed on exec; whoever made it closes them.
+/// The two ends of a pipe, closed on exec; the caller that made the pipe closes them.
 public struct Pipe: Sendable {
     public let readEnd: Int32
     public let writeEnd: Int32

@@ -1,11 +1,11 @@
 import Glibc
 
-/// For operators, beside the audit log; never waits for who reads it.
+/// Messages for operators, beside the audit log; never waits for the reader.
 public enum StandardError {
-    /// A pipe that poll() calls writable takes so much at once (PIPE_BUF).
+    /// A pipe that poll() reports as writable takes this many bytes at once (PIPE_BUF).
     public static let chunkBytesMax = 4096
 
-    /// Writes a line; what finds no room is left out.
+    /// Writes a line; the part without room is dropped.
     public static func write(_ line: String) {
         let bytes = Array((line + "\n").utf8)
         bytes.withUnsafeBytes { bytes in
@@ -19,7 +19,7 @@ public enum StandardError {
         }
     }
 
-    /// O_NONBLOCK would belong to all who share the descriptor; so a pipe is asked first.
+    /// O_NONBLOCK would affect all processes that share the descriptor, so a pipe is polled first.
     private static func writeAtOnce(_ bytes: UnsafeRawBufferPointer) -> Int {
         let sent = send(STDERR_FILENO, bytes.baseAddress, bytes.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
         guard sent < 0, errno == ENOTSOCK else { return sent }
@@ -27,7 +27,7 @@ public enum StandardError {
         return Glibc.write(STDERR_FILENO, bytes.baseAddress, bytes.count)
     }
 
-    /// A pipe has room, or its reader is gone.
+    /// Whether a pipe has room, or its reader is gone.
     public static func isWritable(_ descriptor: Int32) -> Bool {
         var polled = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
         return poll(&polled, 1, 0) > 0

@@ -19,11 +19,12 @@ public enum UnixSocket {
         return descriptor
     }
 
-    /// A stream that is connected to the path.
+    /// A stream connected to the path.
     ///
     /// - Parameters:
-    ///   - waits: for room in the listener's queue, and later for each byte. Otherwise a full queue throws EAGAIN.
-    ///   - patience: how long each call on the stream may wait; `nil`: for ever.
+    ///   - waits: whether to wait for room in the listener's queue, and later for each byte. Otherwise a full
+    ///     queue throws EAGAIN.
+    ///   - patience: time limit for each call on the stream; `nil`: none.
     public static func stream(
         to path: String, waits: Bool = true, patience: Duration? = nil
     ) throws(Errno) -> Int32 {
@@ -64,14 +65,14 @@ public enum UnixSocket {
     private static func withAddress(
         _ path: String, _ call: (UnsafePointer<sockaddr>, socklen_t) -> Int32
     ) throws(Errno) {
-        // A zero in place of the first byte stands for the abstract namespace.
+        // A zero in place of the first byte means the abstract namespace.
         let isAbstract = path.utf8.first == UInt8(ascii: "@")
         let name = isAbstract ? [0] + Array(path.utf8.dropFirst()) : Array(path.utf8)
         guard name.count <= pathBytesMax else { throw Errno(ENAMETOOLONG) }
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: name) }
-        // An abstract name ends where the address does, a path with a zero.
+        // An abstract name ends with the address, a path ends with a zero.
         let length = MemoryLayout<sa_family_t>.size + name.count + (isAbstract ? 0 : 1)
         let result = withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { call($0, socklen_t(length)) }
