@@ -1,4 +1,5 @@
-/// Who may import whom (docs/ARCHITECTURE.md); checked on text, so that it can be shown to fail.
+/// The permitted imports between targets (docs/ARCHITECTURE.md); checked on text, so that tests can show
+/// violations.
 enum Architecture {
     /// Pure targets, each with the targets that it may import.
     static let pure: [String: Set<String>] = [
@@ -20,37 +21,37 @@ enum Architecture {
         "Privilege": ["Addresses", "ONCRPC", "Policy", "Firewall", "Configuration"],
     ]
 
-    /// Each touches one outside thing; none imports another, Daemon, or the Warden's decisions.
+    /// Each shell uses one outside resource; no shell imports another shell, Daemon, or the Warden's decisions.
     static let shells: Set<String> = [
         "PolicyFile", "HostNames", "PortmapServer", "RpcbindClient", "Netfilter", "Sandbox", "AuditLog",
         "Control", "Metrics", "HostSurvey",
     ]
 
-    /// What the C library is asked, for those who would each ask it in a way of their own.
+    /// Wrappers of C library calls that several shells share.
     static let underShells: Set<String> = ["System"]
 
-    /// Compose the others.
+    /// Targets that compose the others.
     static let tops: Set<String> = ["Daemon", "rpcwarden"]
 
-    /// Where FoundationEssentials is worth its weight. Foundation itself is nowhere.
+    /// Targets that may import FoundationEssentials despite its size. Foundation itself is permitted nowhere.
     static let mayImportFoundationEssentials: Set<String> = ["Control", "rpcwarden", "Daemon"]
 
-    /// Lines of code that break a rule and must: by file name, then the line without its indentation. None so far.
+    /// Permitted violations: by file name, the line of code without its indentation. None so far.
     static let permittedLines: [String: Set<String>] = [:]
 
-    /// What is wrong with a file of `target`: one sentence for each.
+    /// The violations in a file of `target`, one sentence each.
     static func violations(in source: String, file: String, target: String) -> [String] {
         let code = SourceText(source).code
         return importViolations(imports(in: code), target: target).map { "\(file): \($0)" }
             + lineViolations(in: code, file: file)
     }
 
-    /// The modules that Swift code imports; comments and strings are already out of it.
+    /// The modules that Swift code imports; comments and strings have been removed from it.
     static func imports(in code: String) -> Set<String> {
         let pattern =
             #/^\s*(?:(?:@\w+(?:\([^)\n]*\))?|public|package|internal|fileprivate|private)\s+)*import\s+(?:(?:typealias|struct|class|enum|protocol|let|var|func|actor)\s+)?`?(\w+)/#
             .anchorsMatchLineEndings()
-        // Several on one line, behind semicolons, are lines of their own.
+        // Treats several statements on one line, separated by semicolons, as separate lines.
         return Set(code.replacing(";", with: "\n").matches(of: pattern).map { String($0.output.1) })
     }
 
@@ -84,13 +85,13 @@ enum Architecture {
         }
     }
 
-    /// What the line holds that no source may hold.
+    /// The construct in the line that no source may contain.
     static func forbidden(in line: some StringProtocol) -> String? {
         let line = String(line)
         if line.contains(#/\btry\s*!/#) { return "try!" }
         if line.contains(#/\btry\s*\?/#) { return "try?" }
         if line.contains(#/\bas\s*!/#) { return "as!" }
-        // Behind an operand, `!` unwraps (or declares a type that will); before one, it negates.
+        // Behind an operand, `!` unwraps, or declares an implicitly unwrapped type; before an operand, it negates.
         if line.contains(#/[\w)\]}>"`?]!(?!=)/#) || line.contains(#/[\w)\]}"`?]!={2,}/#) { return "force unwrap" }
         return nil
     }

@@ -6,14 +6,14 @@ import Testing
 
     private static let documents = ["README.md", "docs/OPERATIONS.md", "docs/COOKBOOK.md", "docs/COEXISTENCE.md"]
 
-    /// What lab tests can't run within themselves.
+    /// Scripts that lab tests can't run within themselves.
     private static let elsewhere = [
         "scripts/test": "CI runs this very command, and it runs the demo too",
         "scripts/packagetest": "CI runs it: it runs scripts/package, and installs what that makes on a machine",
         "a release build": "takes minutes; scripts/package makes one, with some more options",
     ]
 
-    /// The functions by which lab tests take blocks out of the documents.
+    /// The functions by which lab tests read blocks of the documents.
     private static let readers = ["Recipe", ".put", ".runs", "succeeds", "block"]
 
     private func recipesThatRun() throws -> Set<String> {

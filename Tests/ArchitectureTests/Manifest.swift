@@ -1,11 +1,11 @@
-/// Package.swift, as far as the dependencies of its targets go; read as text.
+/// The targets of Package.swift and their dependencies, parsed as text.
 struct Manifest {
     struct Target: Equatable {
         var name: String
         var dependencies: Set<String>
         var isTest: Bool
         var path: String?
-        /// By the function that declares it.
+        /// The name of the function that declares the target.
         var floor: String?
     }
 
@@ -15,7 +15,7 @@ struct Manifest {
 
     init(_ source: String) {
         let text = Self.withoutComments(source)
-        // let nio: [Target.Dependency] = [ … ]
+        // Matches `let nio: [Target.Dependency] = [ … ]`.
         var lists: [String: Set<String>] = [:]
         for match in text.matches(of: #/let\s+(\w+):\s*\[Target\.Dependency\]\s*=\s*\[/#) {
             lists[String(match.output.1)] = Self.names(in: Self.enclosed(text[match.range.lowerBound...], "[", "]"))
@@ -69,14 +69,14 @@ struct Manifest {
         }
     }
 
-    /// `"ONCRPC"` and `.product(name: "NIOCore", package: …)`.
+    /// The names in `"ONCRPC"` and `.product(name: "NIOCore", package: …)`.
     private static func names(in list: Substring) -> Set<String> {
         let products = list.matches(of: #/name:\s*"([^"]+)"/#).map { String($0.output.1) }
         let plain = list.replacing(#/\.\w+\([^)]*\)/#, with: "").matches(of: #/"([^"]+)"/#).map { String($0.output.1) }
         return Set(products + plain)
     }
 
-    /// What stands between the first `open` and the `close` that matches it.
+    /// The text between the first `open` and its matching `close`.
     private static func enclosed(_ text: Substring, _ open: Character, _ close: Character) -> Substring {
         guard let first = assignment(text, open) else { return text[text.endIndex...] }
         var depth = 0
@@ -88,15 +88,15 @@ struct Manifest {
         return text[text.index(after: first)...]
     }
 
-    /// Where the first `open` is; in `let x: [T] = [ … ]` the one behind the equals sign.
+    /// The place of the first `open`; in `let x: [T] = [ … ]`, of the one behind the equals sign.
     private static func assignment(_ text: Substring, _ open: Character) -> Substring.Index? {
         guard text.hasPrefix("let "), let equals = text.firstIndex(of: "=") else { return text.firstIndex(of: open) }
         return text[equals...].firstIndex(of: open)
     }
 
-    /// Where the target's dependencies and what its sources import don't agree.
+    /// The disagreements between the target's dependencies and the imports of its sources.
     ///
-    /// `imports` may hold modules of the toolchain: only those that the manifest knows are looked at.
+    /// `imports` may contain modules of the toolchain: only modules in the manifest are checked.
     func disagreements(target name: String, imports: Set<String>) -> [String] {
         guard let target = targets[name] else { return ["\(name) is not in Package.swift"] }
         let known = Set(targets.keys).union(targets.values.flatMap(\.dependencies))

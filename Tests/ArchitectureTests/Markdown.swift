@@ -7,9 +7,9 @@ struct MarkdownBlock: Equatable {
 
     /// `<!-- recipe: NAME -->`: a lab test runs it by this name.
     var recipe: String? { value(of: "recipe") }
-    /// `<!-- run by: SCRIPT -->`: what else runs it.
+    /// `<!-- run by: SCRIPT -->`: the script that runs the block.
     var script: String? { value(of: "run by") }
-    /// ```` ```text ````: a drawing, or what something prints.
+    /// ```` ```text ````: a drawing, or a program's output.
     var isShown: Bool { language == "text" }
 
     private func value(of key: String) -> String? {
@@ -20,7 +20,7 @@ struct MarkdownBlock: Equatable {
 
 struct Markdown {
     private(set) var blocks: [MarkdownBlock] = []
-    /// Lines that Markdown takes for code by their indentation alone: they have no place for a name.
+    /// Lines that are code by indentation alone: such blocks have no place for a name.
     private(set) var indented: [Int] = []
 
     init(_ text: String) {

@@ -27,12 +27,12 @@ struct Repository {
         return (names ?? []).filter { $0.hasSuffix(".swift") }.sorted().map { "\(folder)/\($0)" }
     }
 
-    /// Folders of folders of targets.
+    /// Folders that contain folders of targets.
     private static let floors: Set<String> = ["Ground", "Core", "Shells"]
-    /// Targets that don't have their folder's name.
+    /// Targets with a name other than their folder's.
     private static let names = ["Commands": "rpcwarden"]
 
-    /// Each target of `Sources` or `Tests` that holds Swift, with its files.
+    /// Each target in `Sources` or `Tests` that contains Swift files, with its files.
     func swiftTargets(in folder: String) throws -> [(name: String, files: [String])] {
         let places = try entries(of: folder).flatMap { name in
             Self.floors.contains(name)

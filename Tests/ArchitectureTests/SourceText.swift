@@ -1,6 +1,6 @@
-/// Swift source without its comments, and with the text of its string literals taken out.
+/// Swift source without its comments and without the text of its string literals.
 ///
-/// Code inside of `\(…)` stays, so that what is forbidden can't hide there.
+/// Code inside of `\(…)` is kept, so that forbidden constructs there are found.
 struct SourceText {
     private let source: [UInt8]
     private var offset = 0
@@ -33,13 +33,13 @@ struct SourceText {
         }
     }
 
-    /// Passes over a byte of which only a line's end is kept, so that lines stay apart.
+    /// Skips a byte; line ends are kept, so that lines stay separate.
     private mutating func drop() {
         if isAt("\n") { kept.append(source[offset]) }
         offset += 1
     }
 
-    /// `/* … */`, which nests.
+    /// Skips a `/* … */` comment; such comments nest.
     private mutating func takeComment() {
         var depth = 0
         repeat {

@@ -8,11 +8,11 @@ import Testing
 
 @testable import Daemon
 
-/// The connector's loop on a thread of this process: what it does, without what holds it.
+/// The connector's loop on a thread of this process, without its sandbox.
 private final class Rig: Sendable {
     let path = "/tmp/rpcwarden-connector-\(UInt64.random(in: 0 ... .max)).sock"
     let ends: (first: PacketChannel, second: PacketChannel)
-    /// How its loop ended.
+    /// The result of the loop's end.
     let end: EventLoopFuture<Void>
     private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     var loop: any EventLoop { group.next() }
@@ -43,7 +43,7 @@ private final class Rig: Sendable {
 
     func send(_ call: ConnectorCall) throws { try ends.first.send(call.encoded, mayWait: true) }
 
-    /// The other end is closed, as by a process that ended.
+    /// The other end of the channel is closed, as by a process that ended.
     func down(_ client: NIOLoopBound<ConnectorClient>) throws {
         try loop.flatSubmit { client.value.close() }.wait()
         #expect(throws: Sandbox.Channel.Failure.ended) { try self.end.wait() }
@@ -51,7 +51,7 @@ private final class Rig: Sendable {
         unlink(path)
     }
 
-    /// Listens at the path; the descriptor.
+    /// Listens at the path; returns the descriptor.
     func listener() throws -> Int32 {
         let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_un()
@@ -109,7 +109,7 @@ private final class Rig: Sendable {
         try rig.loop.submit { client.value.lost = { lost.succeed(client.value.loss ?? "") } }.wait()
         try rig.send(.begin(rpcbindPath: "/run/other.sock"))
         #expect(throws: (any Error).self) { try rig.end.wait() }
-        // The process ends with its loop; here the thread leaves the channel as it is.
+        // A process would end with its loop; the thread leaves the channel open.
         rig.ends.second.shutDown()
         #expect(try lost.futureResult.wait().hasPrefix("the connector is gone: "))
         let late = rig.loop.flatSubmit { client.value.connect() }

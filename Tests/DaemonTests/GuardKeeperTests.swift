@@ -13,7 +13,7 @@ import Testing
 @testable import Warden
 
 @Suite("keeping the guard") struct GuardKeeperTests {
-    /// A keeper on a loop of its own; writings are counted, and fail if it is told so.
+    /// A keeper on its own event loop; writes are counted, and fail on request.
     private final class Desk: Sendable {
         private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         private let loop: any EventLoop
@@ -53,10 +53,10 @@ import Testing
             try loop.submit { keeper.value.timeAdvanced(to: now, mark: mark) { Self.snapshot } }.wait()
         }
 
-        /// Whether it was written; then also what follows from it is done.
+        /// Whether the file was written; if so, the follow-up work on the loop is done too.
         func isWritten() throws -> Bool {
             let result = notes.written.wait(timeout: .now() + .milliseconds(300)) == .success
-            // The thread's result comes to the loop behind the writing.
+            // The thread's result reaches the loop after the write.
             for _ in 0..<3 { _ = try loop.submit { usleep(1000) }.wait() }
             return result
         }

@@ -7,12 +7,12 @@ import Testing
 
 @testable import Daemon
 
-/// Answers when it is told to, and tells when it is asked.
+/// Answers on request, and reports its questions.
 private final class FakeResolver: Sendable {
     private struct State {
         var asked: [String: Int] = [:]
         var waiting: [String: EventLoopPromise<[IPAddress]>] = [:]
-        /// Answers that came before their question.
+        /// Answers that were given before their question.
         var ready: [String: Result<[IPAddress], any Error>] = [:]
     }
 
@@ -44,7 +44,7 @@ private final class FakeResolver: Sendable {
         return promise.futureResult
     }
 
-    /// - Parameter addresses: `nil`: it can't be resolved.
+    /// - Parameter addresses: `nil` if the name can't be resolved.
     func answer(_ name: String, _ addresses: [IPAddress]?) {
         let answer: Result<[IPAddress], any Error> =
             if let addresses { .success(addresses) } else { .failure(Unresolved(description: "no \(name)")) }
@@ -63,7 +63,7 @@ private final class FakeResolver: Sendable {
     }
 }
 
-/// A book on a loop of its own, whose names nobody answers for until the test does.
+/// A book on its own event loop; its names stay unanswered until the test answers.
 private final class Shelf: Sendable {
     let fake = FakeResolver()
     let loop: any EventLoop
@@ -192,7 +192,7 @@ private final class Shelf: Sendable {
         shelf.fake.awaitQuestions(1)
         shelf.fake.answer("good.example", [Self.one])
         try second.wait()
-        // Another takes the place of one that has its answer.
+        // Another name takes the place of an answered one.
         let name = try #require(shelf.fake.running.first)
         shelf.fake.answer(name, nil)
         shelf.fake.awaitQuestions(1)

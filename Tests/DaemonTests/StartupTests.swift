@@ -5,14 +5,14 @@ import Testing
 @testable import Daemon
 @testable import Warden
 
-// sched.h has these for _GNU_SOURCE only, which Swift's Glibc module isn't built with.
+// sched.h declares these for _GNU_SOURCE only, and Swift's Glibc module is built without it.
 @_silgen_name("unshare") private func unshare(_ flags: Int32) -> Int32
 private let CLONE_FS: Int32 = 0x200
 
 @Suite("folders at the start") struct StartupTests {
     private let startup = Startup(settings: Settings(), user: nil)
 
-    /// The folder isn't there yet; it is gone afterwards.
+    /// Calls `body` with the path of a folder that does not exist yet; the folder is removed afterwards.
     private func withPlace(_ body: (String) throws -> Void) throws {
         let path = NSTemporaryDirectory() + "rpcwarden-startup-\(UUID().uuidString)"
         defer { _ = try? FileManager.default.removeItem(atPath: path) }
@@ -43,7 +43,7 @@ private let CLONE_FS: Int32 = 0x200
     @Test("a state folder has its mode whatever the umask, and one that is there stays as it is")
     func umaskOfRoot() throws {
         try withPlace { path in
-            // From here on the umask is this thread's own: other tests write files meanwhile.
+            // From here on the umask is this thread's own, because other tests write files meanwhile.
             try #require(unshare(CLONE_FS) == 0)
             let before = umask(0o077)
             defer { umask(before) }

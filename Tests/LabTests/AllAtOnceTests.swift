@@ -2,7 +2,8 @@ import Addresses
 import Foundation
 import Testing
 
-/// What issue 14 ends with: everything goes wrong together, nothing opens, and the approved client waits for nobody.
+/// The combined test of issue 14: all failures at the same time, no port opens, and the approved client is
+/// answered without delay.
 extension LabTests {
     @Suite("All at once")
     struct AllAtOnceTests {
@@ -20,7 +21,7 @@ extension LabTests {
                 open: always
             """
 
-        /// Look-ups of the approved client over both transports, and of the named one of the flooding /64.
+        /// Lookups by the approved client over both transports, and by the named client in the flooding /64.
         private static func lookUp(_ lab: Lab, _ what: String) throws {
             let service = "--program \(Echo.programs[0]) --version 1 --service tcp --wait 2000"
             for transport in Transport.allCases {
@@ -80,7 +81,7 @@ extension LabTests {
             try lab.kill("rpcbind", "KILL")
             try lab.control("rpcbind", "start")
             try await lab.event(.orphaned, within: .seconds(20)) { $0.program == 100_003 }
-            // The echo comes back to rpcbind; the others are forgotten.
+            // The echo service registers again; the other registrations are lost.
             try lab.register(echo)
             try await eventually("the echo is told again", within: .seconds(10)) {
                 try lab.lookUp(echo, options: "--wait 2000").result(of: echo.getPort) == .port(4001)

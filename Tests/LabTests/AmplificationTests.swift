@@ -24,7 +24,7 @@ private let policy = """
         to: [rquotad]
     """
 
-/// What a call costs the network, and what its reply: what an attacker may gain by calling in another's name.
+/// The network cost of a call and of its reply: the gain of an attacker who calls with a forged source address.
 extension LabTests {
     @Suite("Amplification", .lab(.rpcbind, .ganesha, .daemon, settings: quiet, policy: policy))
     struct AmplificationTests {
@@ -61,7 +61,7 @@ extension LabTests {
             var answer: Answer
             var traffic: Capture.Traffic
 
-            /// GETADDRLIST is a look-up of one program.
+            /// GETADDRLIST counts as a lookup: it concerns one program.
             var isListing: Bool {
                 switch ask.call {
                 case .dump: true
@@ -69,13 +69,13 @@ extension LabTests {
                 }
             }
 
-            /// Anything but a result.
+            /// Every reply except a result.
             var isDenied: Bool {
                 if case .success = answer.body { false } else { true }
             }
         }
 
-        /// Asks every procedure of every version, while tcpdump looks on.
+        /// Asks every procedure of every version, while tcpdump captures.
         private func measure(
             _ client: Client, over transport: Transport, _ calls: [PortmapperCall]? = nil
         ) async throws -> [Measured] {
@@ -84,7 +84,8 @@ extension LabTests {
             let asks = calls.map { Ask($0, to: client.server, over: transport) }
             var answers: [Answer] = []
             let capture = try await lab.capturing(client.host, server: client.server) {
-                // Sixteen connections at once are a client's limit, and those of the last round may still be closing.
+                // A client may have sixteen connections at once; the connections of the last round may still be
+                // closing.
                 for start in stride(from: 0, to: asks.count, by: 7) {
                     let words = asks.indices.dropFirst(start).prefix(7).map {
                         Lab.words(asks[$0], xid: Self.xid($0), "--wait 500 \(client.options)")
@@ -140,7 +141,8 @@ extension LabTests {
                 #expect(item.answer.body == .authError(.failed) || isServed)
             }
             if transport == .udp {
-                // What isn't denied is as long as an address; GETADDRLIST has two, within its clients' budget of bytes.
+                // A reply that is not a denial is as long as one address; GETADDRLIST has two addresses, within
+                // its clients' byte budget.
                 for item in measured {
                     let isList = if case .getAddressList = item.ask.call { true } else { false }
                     #expect(item.traffic.factor < (isList ? 2 : 1.5), "\(item.ask.testDescription)")
@@ -177,7 +179,7 @@ extension LabTests {
             try await boundedByBytes(lab)
         }
 
-        /// 150 calls are less than calls-per-second's burst: the bytes end it.
+        /// 150 calls are within the burst of calls-per-second, so the byte budget is the limit here.
         private func boundedByBytes(_ lab: Lab) async throws {
             let started = ContinuousClock.now
             let answer = Answer(

@@ -90,12 +90,12 @@ extension LabTests {
 
         @Test("is told an unregistered program as rpcbind tells it")
         func unregistered() throws {
-            // quota is permitted, but only versions 1 and 2 of it are there: the fallback is rpcbind's own.
+            // quota is permitted, but only its versions 1 and 2 are registered: the fallback is rpcbind's own.
             let status = try lab.exec(.approved, "rpcinfo", "-T", "tcp", "10.77.1.1", "100011", "9", seconds: 5)
             #expect(!status.isSuccess && !status.isTimedOut, "\(status)")
             try lab.control("statd", "stop")
             let mapping = Mapping(program: .status, version: 1, protocolNumber: 6, port: 0)
-            // statd unregisters when it ends in good order; where it does not, nothing listens.
+            // statd unregisters at an orderly end; after another end, its ports have no listener.
             let answer = try lab.ask(.approved, .getPort(mapping), over: .udp)
             #expect(answer.result(of: .getPort(mapping)) == .port(0) || answer.body == .authError(.failed), "\(answer)")
             try lab.control("statd", "start")
@@ -129,7 +129,7 @@ extension LabTests {
         @Test("has statd trusted by default, which registers as a user of its own")
         func statdIsTrusted() async throws {
             let owner = try lab.exec(.server, "id", "-u", "statd").text.trimmingCharacters(in: .whitespacesAndNewlines)
-            // The registry is a snapshot, and statd may have just come back.
+            // The registry is a snapshot, and statd may have restarted just now.
             try await eventually("statd's four registrations are guarded") {
                 let rows = try lab.registry().filter { $0.program == 100_024 && $0.netid != "local" }
                 return rows.count == 4 && rows.allSatisfy { $0.owner == owner && $0.trusted && $0.alive && $0.guarded }

@@ -3,7 +3,7 @@ import ONCRPC
 import Portmapper
 import Testing
 
-/// A server address of the lab, and the transport it is asked over.
+/// A call to a server address of the lab, over a transport.
 struct Ask: Sendable, CustomTestStringConvertible {
     var to: String
     var over: Transport
@@ -18,11 +18,11 @@ struct Ask: Sendable, CustomTestStringConvertible {
     var testDescription: String { "v\(call.version.rawValue) \(call.procedureName) over \(over) to \(to)" }
 }
 
-/// What came back for one call.
+/// The result of one call.
 struct Answer: CustomStringConvertible {
     /// The replies' bytes, without record marks.
     var replies: [[UInt8]] = []
-    /// Who sent them.
+    /// The senders of the replies.
     var sources: [String] = []
     var output: Output
 
@@ -40,7 +40,7 @@ struct Answer: CustomStringConvertible {
         output.lines.contains("silence") && replies.isEmpty && !output.text.contains("bytes=")
     }
 
-    /// TCP: a connection that was closed without a byte.
+    /// TCP: the connection was closed, and no byte was received.
     var isClosedWithoutByte: Bool { output.lines.contains("closed bytes=0") }
 
     /// The decoded first reply.
@@ -49,7 +49,7 @@ struct Answer: CustomStringConvertible {
         return first.withUnsafeBytes { (try? Reply(decoding: $0))?.body }
     }
 
-    /// The decoded results of a call that was accepted.
+    /// The decoded results of an accepted call.
     func result(of call: PortmapperCall) -> PortmapperResult? {
         guard case .success(let results) = body else { return nil }
         return results.withUnsafeBytes { try? PortmapperResult(decoding: $0, of: call) }
@@ -59,7 +59,7 @@ struct Answer: CustomStringConvertible {
 }
 
 extension Lab {
-    /// Asks, and waits for one reply.
+    /// Sends one call and waits for one reply.
     func ask(
         _ host: Host, _ call: PortmapperCall, to server: String = "10.77.1.1", over transport: Transport,
         options: String = ""
@@ -67,7 +67,7 @@ extension Lab {
         Answer(try peer(host, Self.words(Ask(call, to: server, over: transport), xid: .random, options)))
     }
 
-    /// Asks all at once.
+    /// Sends all calls at once.
     func ask(_ host: Host, _ asks: [Ask], options: String = "") throws -> [Answer] {
         try peers(host, asks.map { Self.words($0, xid: .random, options) }).map(Answer.init)
     }
@@ -76,7 +76,7 @@ extension Lab {
         "call --to \(ask.to) --over \(ask.over) --show --hex \(hex(ask.call.encoded(xid: xid))) \(options)"
     }
 
-    /// The port of a service by the server's own, local look-up: what rpcbind says.
+    /// The port of a service, from a lookup on the server itself: rpcbind's answer.
     func port(of program: UInt32, _ version: UInt32, _ netid: String) throws -> UInt16 {
         let registered = try registeredServices()
         let line = registered.first { $0.prefix(3) == [String(program), String(version), netid] }
@@ -84,7 +84,7 @@ extension Lab {
         return try #require(UniversalAddress(address)).port
     }
 
-    /// What the real rpcbind has, from its unix socket: program, version, netid, address, owner.
+    /// The registrations of the real rpcbind, read over its unix socket: program, version, netid, address, owner.
     func registeredServices() throws -> [[String]] {
         let output = try exec(.server, "rpcinfo", seconds: 5)
         guard output.isSuccess else { throw CommandError(command: ["rpcinfo"], output: output) }

@@ -4,13 +4,13 @@ import Testing
 extension LabTests {
     @Suite("An audit log that can't be written")
     struct AuditFaultTests {
-        /// A rule whose name makes lines of two and a half kilobytes, so that few of them fill the log's queue.
+        /// A rule with a long name, which makes lines of 2.5 KB, so that few lines fill the log's queue.
         private static let policy = Policies.echoes()
             .replacing("approved clients use the echoes", with: String(repeating: "🎉", count: 100))
 
         private static let lookups = 1000
 
-        /// As many lookups, each from a source of its own; all must be answered.
+        /// `count` lookups, each from its own source address; all must be answered.
         /// - Returns: the median in microseconds.
         @discardableResult
         private static func lookUp(_ lab: Lab, from net: Int, count: Int = lookups) throws -> Int {
@@ -24,7 +24,7 @@ extension LabTests {
             return Int(output.text.firstMatch(of: /lookup-median-us=(\d+)/)?.1 ?? "") ?? -1
         }
 
-        /// Looks up while the log can be written, then while it can't: it makes no difference to clients.
+        /// Looks up while the log is writable, then while it is not: clients must see no difference.
         private static func compare(_ lab: Lab, _ fail: () throws -> Void = {}) throws {
             let usual = try lookUp(lab, from: 10, count: 200)
             try fail()
@@ -51,7 +51,7 @@ extension LabTests {
             let complaint = "No space left on device"
             #expect(lab.log("daemon").components(separatedBy: complaint).count == 2, "said once a minute")
 
-            // Rotated while it is full: what a full disk let in of a line is taken back.
+            // Rotated while the disk is full: the part of a line that was written to the full disk is removed.
             let log = "\(folder)/audit.jsonl"
             #expect(try lab.exec(.server, "mv", log, log + ".1").isSuccess)
             try lab.kill("daemon", "HUP")
@@ -66,7 +66,7 @@ extension LabTests {
             }
             let counts = try lab.counts()
             let lost = counts["audit_lost", default: 0]
-            // The reload found no room either.
+            // The reload's event found no room either.
             try Self.isExact(records, counts, others: 1)
             #expect(
                 records.first { $0.event == .suppressed }?.detail
@@ -96,7 +96,7 @@ extension LabTests {
             }
             try Self.isExact(records, counts)
 
-            // Stuck again, and asked to end.
+            // The sink is stuck again, and the daemon is told to end.
             try lab.kill("reader")
             try Self.lookUp(lab, from: 40, count: 100)
             let start = ContinuousClock.now
@@ -124,7 +124,7 @@ extension LabTests {
             }
         }
 
-        /// What is written and what is told to be missing are all there was.
+        /// The written events and the ones counted as lost add up to all events.
         private static func isExact(_ records: [AuditRecord], _ counts: [String: Int], others: Int = 0) throws {
             let sum = AuditSum(records)
             #expect(sum.suppressed == counts["audit_lost"], "\(sum) \(counts)")

@@ -1,8 +1,8 @@
 import Foundation
 
-/// Destinations of the audit log that a test can have fail, all in the server.
+/// Audit log destinations that a test can make fail, all in the server.
 extension Lab {
-    /// Starts the daemon with an `audit:` of the test's own, of which ``events(_:)`` knows nothing.
+    /// Starts the daemon with a custom `audit:` setting; ``events(_:)`` does not read its log.
     func serve(audit: String, policy: String, through wrapper: [String] = []) async throws {
         try configure(policy: policy)
         try write("policy: policy.yaml\naudit: \(audit)\n", to: "rpcwarden.yaml")
@@ -14,7 +14,7 @@ extension Lab {
         }
     }
 
-    /// A journal that takes what fits into its socket, and is read only after ``readJournal()``.
+    /// A journal socket that accepts entries until its buffer is full, and is read only after ``readJournal()``.
     func startJournal() async throws {
         let helper = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
             .appendingPathComponent("../../scripts/lab.d/journal-socket.pl").standardizedFileURL.path
@@ -33,7 +33,7 @@ extension Lab {
 
     /// The entries so far, each as its lines.
     func journalEntries() -> [[String]] {
-        // A line that is being written is left for later.
+        // A line that is still being written is left for a later call.
         let whole = log("journal").split(separator: "\n", omittingEmptySubsequences: false).dropLast()
         return whole.dropFirst().map { digits in
             String(decoding: Self.bytes(Array(digits.utf8)), as: UTF8.self).split(separator: "\n").map(String.init)
@@ -42,14 +42,14 @@ extension Lab {
 }
 
 extension AuditRecord {
-    /// Whole lines of JSON.
+    /// Parses the complete lines of JSON.
     static func records(in text: String) throws -> [AuditRecord] {
         let whole = text.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
         return try whole.map { try JSONDecoder().decode(AuditRecord.self, from: Data($0.utf8)) }
     }
 }
 
-/// Events by kind, and how many `suppressed` ones tell of.
+/// The number of events of each kind, and the number of events that the `suppressed` ones stand for.
 struct AuditSum: CustomStringConvertible {
     var written: [AuditRecord.Kind: Int] = [:]
     var suppressed = 0
@@ -66,7 +66,7 @@ struct AuditSum: CustomStringConvertible {
 
     var permitted: Int { written[.permitted, default: 0] }
 
-    /// Of lookups, which is all that happens while a destination fails.
+    /// The number of lookups; only lookups happen while a destination fails.
     var lookups: Int { permitted + written[.granted, default: 0] + suppressed }
     var description: String { "\(written.map { "\($0.key.rawValue)=\($0.value)" }.sorted()) suppressed=\(suppressed)" }
 }

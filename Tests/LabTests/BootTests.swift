@@ -10,7 +10,7 @@ extension LabTests {
             "rules: [{name: echoes, from: [\(clients.joined(separator: ", "))], to: [\(Echo.programs[0])]}]"
         }
 
-        /// A name server that takes questions, and answers none.
+        /// A name server that receives queries and answers none.
         private static func silenceNames(_ lab: Lab, timeout: Int) async throws {
             try lab.spawnPeer(.server, "names", "listen --at 127.0.0.1 --port 53 --over udp")
             try await eventually("it listens") { lab.log("names").contains("listening") }
@@ -19,7 +19,7 @@ extension LabTests {
                 try lab.exec(.server, ["mount", "--bind", "\(lab.state)/resolv.conf", "/etc/resolv.conf"]).isSuccess)
         }
 
-        /// In place: the file is mounted.
+        /// Writes in place, because the file is a mount.
         private static func writeHosts(_ lab: Lab, _ lines: String) throws {
             let isNew = !FileManager.default.fileExists(atPath: "\(lab.state)/hosts")
             try "127.0.0.1 localhost\n\(lines)\n".write(
@@ -105,7 +105,7 @@ extension LabTests {
             let rounds = lab.log("flow").count
             try await eventually("the flow goes on") { lab.log("flow").count > rounds + 200 }
             #expect(try lab.events(.revoked).isEmpty && !lab.log("flow").contains("silence"))
-            // Now it is known that one of them has gone.
+            // Now the daemon knows that one of the clients is gone.
             try Self.writeHosts(lab, "10.77.1.2 ws1.lab.example\n10.77.3.2 ws2.lab.example")
             try await lab.event(.revoked, within: .seconds(20)) { $0.client == "10.77.1.3" }
             #expect(try lab.grants().map(\.client) == ["10.77.1.2"])
@@ -123,7 +123,7 @@ extension LabTests {
             try lab.lookUp(echo)
             #expect(try lab.connect(echo) == "connected")
             try lab.kill("daemon")
-            // As a boot does.
+            // As at a boot: the table is gone.
             #expect(try lab.nft("delete table inet rpcwarden").isSuccess)
             #expect(try lab.connect(echo, from: .stranger, to: "10.77.4.1") == "connected")
             try lab.configure(policy: "rules: [{name: broken, from: [10.77.1.2], to: [mountdd]}]")
@@ -161,7 +161,7 @@ extension LabTests {
             }
             try lab.kill("daemon", "KILL")
             #expect(try lab.nft("delete table inet rpcwarden").isSuccess)
-            // Without it nobody tells which ports there are to guard.
+            // Without rpcbind, the ports to guard are unknown.
             try lab.control("rpcbind", "stop")
             try await lab.serve(policy: Self.policy(["10.77.1.2"]), awaitsReadiness: false)
             try await eventually("it guards") { try lab.nft("list table inet rpcwarden").text.contains("tcp . 4001") }
@@ -184,7 +184,7 @@ extension LabTests {
             try await eventually("it is told", within: .seconds(10)) { lab.log("daemon").contains(complaint) }
             #expect(try lab.lookUp(echo).result(of: echo.getPort) == .port(4001))
             #expect(try lab.exec(.server, "ls", folder).text == "fill\n", "nothing is left beside")
-            // It is tried again after five seconds, and after ten.
+            // Saving is retried after five seconds, and after ten.
             let tried = ContinuousClock.now
             try await eventually("it was tried again", within: .seconds(15)) { .now - tried > .seconds(7) }
             #expect(lab.log("daemon").matches(of: /can't be saved/).count == 1)

@@ -3,12 +3,13 @@ import Foundation
 import ONCRPC
 import Testing
 
-/// What tcpdump saw of calls to port 111 and of their replies, by xid; lengths with all headers but Ethernet's.
+/// Calls to port 111 and their replies in a tcpdump capture, by xid; lengths include all headers except
+/// Ethernet's.
 struct Capture {
     struct Traffic {
         var callBytes = 0
         var replyBytes = 0
-        /// Without headers: what RPC, and for TCP its record mark, has.
+        /// Without IP and transport headers: the RPC message, and over TCP its record mark.
         var callPayload = 0
         var replyPayload = 0
 
@@ -19,12 +20,12 @@ struct Capture {
     /// ICMP errors from the server.
     private(set) var complaints = 0
     private var server: IPAddress
-    /// By the client's port; the first record of a connection names its xid.
+    /// By the client's port; the first record of a connection contains its xid.
     private var connections: [UInt16: (traffic: Traffic, xid: UInt32?)] = [:]
-    /// Fragments behind the first tell neither port nor xid.
+    /// Fragments after the first contain neither port nor xid.
     private var fragmented: [UInt32: UInt32] = [:]
 
-    /// Reads a file of pcap(5), Ethernet, written on this machine.
+    /// Reads a pcap(5) file of Ethernet frames, written on this machine.
     init(_ bytes: [UInt8], server: IPAddress) {
         self.server = server
         var rest = bytes.dropFirst(24)
@@ -88,7 +89,7 @@ struct Capture {
             add(bytes, payload: content.count - 8, isReply, to: xid)
         } else if transport == 6, content.count >= 20 {
             let payload = content.dropFirst(Int(content[12] >> 4) * 4)
-            // A SYN: the port is used again.
+            // A SYN: the port is reused.
             if content[13] & 0x12 == 0x02 { finish(source) }
             takeSegment(Array(payload), bytes, isReply, client: isReply ? destination : source)
         }
@@ -140,16 +141,16 @@ extension IPAddress {
 }
 
 extension Lab {
-    /// Runs `body`, and returns what passed the host's interface meanwhile.
+    /// Runs `body`, and returns the traffic of the host's interface meanwhile.
     func capturing(_ host: Host, server: String, _ body: () throws -> Void) async throws -> Capture {
         let name = "capture-\(UInt32.random)"
         let file = "\(state)/\(name).pcap"
         let address = try #require(IPAddress(server))
-        // tcpdump would give up root, which may write here.
+        // By default, tcpdump would drop root's rights, and could not write here.
         try spawn(host, name, ["tcpdump", "-Z", "root", "-i", "eth0", "--immediate-mode", "-U", "-w", file])
         try await eventually("tcpdump listens") { log(name).contains("listening on") }
         try body()
-        // The last packets of the last connection.
+        // Waits for the last packets of the last connection.
         try await Task.sleep(for: .milliseconds(100))
         try kill(name)
         return Capture(Array(try Data(contentsOf: URL(fileURLWithPath: file))), server: address)

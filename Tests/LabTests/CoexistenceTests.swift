@@ -41,7 +41,7 @@ extension LabTests {
             #expect(try reach.isClosed(to: .stranger))
         }
 
-        /// The document says that a rule put into firewalld's own table is lost.
+        /// Adds a rule to firewalld's own table; the document states that a reload removes it.
         private static func addToFirewalld(_ lab: Lab, _ reach: Reach) throws {
             try lab.shell("nft insert rule inet firewalld filter_INPUT meta mark and 0x2000 != 0 accept")
             #expect(try reach.reached() == reach.everywhere)

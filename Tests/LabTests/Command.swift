@@ -1,14 +1,14 @@
 import Foundation
 import Glibc
 
-/// What a finished command printed, and its exit status; 128 and more: killed by a signal.
+/// The output and exit status of a finished command; a status of 128 or more means that a signal killed it.
 struct Output: Sendable, CustomStringConvertible {
     var text: String
     var errors: String
     var status: Int32
 
     var isSuccess: Bool { status == 0 }
-    /// timeout(1) ended it.
+    /// timeout(1) ended the command.
     var isTimedOut: Bool { status == 124 || status == 137 }
     var lines: [String] { text.split(separator: "\n").map(String.init) }
     var description: String { "status \(status)\n\(text)\(errors)" }
@@ -23,7 +23,7 @@ struct CommandError: Error, CustomStringConvertible {
 
 /// Runs a command to its end.
 ///
-/// Its output goes to unlinked files: a pipe would keep us waiting for what it left running in the background.
+/// The output goes to unlinked files: a pipe would also wait for the background processes that the command leaves.
 func run(_ command: [String], environment: [String: String] = [:]) throws -> Output {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
@@ -60,7 +60,7 @@ struct Unfulfilled: Error, CustomStringConvertible {
     var description: String
 }
 
-/// Waits until `find` finds something; looks every 20 ms.
+/// Waits until `find` returns a value; tries every 20 ms.
 func eventually<Found>(
     _ what: String, within limit: Duration = .seconds(5), _ find: () throws -> Found?
 ) async throws -> Found {

@@ -59,7 +59,7 @@ extension LabTests {
             #expect(outside.status == 3 && outside.errors.contains("Permission denied"), "\(outside)")
 
             _ = try lab.exec(.server, "chmod", "0666", "/run/rpcwarden/control.sock")
-            // Where the daemon runs as nobody, so may other daemons.
+            // If the daemon runs as nobody, other daemons may run as that user too.
             for user in [65_533, 65_534] {
                 let inside = try asUser(user, "grants", "--json")
                 #expect(!inside.isSuccess && inside.text.isEmpty, "\(inside)")
@@ -125,7 +125,7 @@ extension LabTests {
                 ("10.77.3.2", "mountd", "tcp", "getport", nil),
                 ("10.77.4.2", "mountd", "tcp", "getport", nil),
                 ("10.77.4.2", "mountd", "tcp", "dump", nil),
-                // No address is the server's own.
+                // The caller's address is none of the server's own.
                 ("10.0.0.1", "mountd", "tcp", "getport", nil),
                 ("fd00::1", "mountd", "tcp", "getport", nil),
             ] as [(String, String, String, String, String?)])

@@ -2,7 +2,7 @@ import Foundation
 import ONCRPC
 import Testing
 
-/// More connections than there are places, or descriptors.
+/// More connections than the connection table has places, or than the process has descriptors.
 extension LabTests {
     @Suite("Floods of connections")
     struct ConnectionFloodTests {
@@ -46,14 +46,14 @@ extension LabTests {
             let lab = try Lab.current
             try lab.spawnPeer(.approved, "held", "tcp-hold --to 10.77.1.1 --port 111 --count 16 --hold 1200")
             try await eventually("they are held") { try Self.count("connections", lab) == 16 }
-            // A connection that has just come isn't idle: its call may be on the way.
+            // A new connection is not idle yet: its call may be on the way.
             try await Task.sleep(for: .milliseconds(300))
             #expect(try lab.ask(.approved, .null(.v2), over: .tcp).body == .success([]))
             try await eventually("one is closed") { lab.log("held").contains("closed connection=0 ") }
             #expect(!lab.log("held").contains("connection=1 "))
         }
 
-        /// What never ends a record, in pieces that keep coming.
+        /// Records that never end, in fragments that keep arriving.
         static let endless = [
             (name: "empty fragments", hex: String(repeating: "00000000", count: 1100)),
             (name: "fragments of a byte", hex: String(repeating: "0000000141", count: 4200)),
@@ -112,13 +112,13 @@ extension LabTests {
             try lab.spawnPeer(
                 .stranger, "held", "tcp-hold --to 10.77.4.1 --port 111 --count 20 --hold 5000 --sources 10.79.0.1/20")
             try await eventually("strangers are connected") { try Self.count("connections", lab) == 20 }
-            // The highest descriptor in use and those below: the next open must fail.
+            // The limit is just above the highest descriptor in use: the next open must fail.
             try Self.limitDescriptors(lab, to: try Self.highestDescriptor(lab) + 1)
             let slowest = try Self.allGetIn(lab)
             print("descriptors exhausted: slowest approved answer \(slowest)")
             try await eventually("strangers went") { lab.log("held").contains("closed connection=") }
 
-            // Less than what is open: nothing can be done.
+            // The limit is below the number of open descriptors: no connection can be accepted.
             try Self.limitDescriptors(lab, to: 6)
             try lab.spawnPeer(.approved, "waiting", "call --to 10.77.1.1 --over tcp --wait 8000 v2 null")
             try await Task.sleep(for: .milliseconds(300))
@@ -136,9 +136,10 @@ extension LabTests {
             _ = try Self.allGetIn(lab)
         }
 
-        // MARK: Looking on
+        // MARK: Observing
 
-        /// Approved clients over both families, and this host, are answered over TCP; the longest that took.
+        /// Approved clients over both families, and this host, must be answered over TCP. Returns the longest time
+        /// that an answer took.
         private static func allGetIn(_ lab: Lab) throws -> Duration {
             let askers: [(Lab.Host, String)] = [
                 (.approved, "10.77.1.1"), (.approved, "fd77:1::1"), (.server, "127.0.0.1"),
@@ -177,7 +178,8 @@ extension LabTests {
         }
 
         private static func limitDescriptors(_ lab: Lab, to count: Int) throws {
-            // Of a process of another user only who has CAP_SYS_RESOURCE may change it; so its own user does.
+            // Changing the limit of a process of another user needs CAP_SYS_RESOURCE; therefore the process's own
+            // user does it.
             let status = try String(contentsOfFile: "/proc/\(pid(lab))/status", encoding: .utf8)
             let id = { (key: String) in
                 let line = status.split(separator: "\n").first { $0.hasPrefix(key) }

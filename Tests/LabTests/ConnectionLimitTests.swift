@@ -114,7 +114,8 @@ extension LabTests {
             ])
         func credentials(name: String, body: [UInt8]) throws {
             var call = PortmapperCall.null(.v2).encoded(xid: 6)
-            // Behind xid, type, RPC version, program, version and procedure: flavour and length of the credential.
+            // The credential's flavour and length come after xid, type, RPC version, program, version and
+            // procedure.
             call.replaceSubrange(24..<32, with: [0, 0, 0, 1, 0, 0, 0, UInt8(body.count)] + body)
             for transport in ["udp", "tcp"] {
                 let output = try lab.peer(

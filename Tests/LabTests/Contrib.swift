@@ -16,7 +16,7 @@ enum Contrib {
         ["/usr/bin", "/usr/sbin"].contains { FileManager.default.isExecutableFile(atPath: "\($0)/\(command)") }
     }
 
-    /// What the files say of where things are, and where the lab has them.
+    /// Replaces the paths in the files by those of the lab.
     static func inLab(_ lab: Lab, _ text: String) -> String {
         text.replacing("/var/log/rpcwarden/audit.jsonl", with: "\(lab.state)/audit.jsonl")
             .replacing("-x /usr/sbin/rpcwarden", with: "-x \(lab.binary)")
@@ -25,8 +25,8 @@ enum Contrib {
 }
 
 extension Lab {
-    /// Denials of every sort, over TCP and UDP, of a stranger and of clients that rules name; with text that poses as
-    /// another's denial.
+    /// Causes denials of every kind, over TCP and UDP, for a stranger and for clients named by rules; including
+    /// text that imitates the denial of another client.
     func makeDenials() async throws {
         let lookup = PortmapperCall.getPort(Mapping(program: .mountd, version: 3, protocolNumber: 6, port: 0))
         let remote = PortmapperCall.callIt(.v2, RemoteCall(program: .mountd, version: 3, procedure: 0))

@@ -8,7 +8,7 @@ private let withoutQuarantine = "quarantine: false"
 extension LabTests {
     @Suite("Ready-made reactions", .lab(.rpcbind, .daemon, settings: withoutQuarantine))
     struct ContribTests {
-        /// Events that the daemon of this lab doesn't cause; only the first two count.
+        /// Events that this lab's daemon does not cause; only the first two count.
         private static let more = [
             #""event":"enumeration","client":"10.79.0.1","transport":"tcp","count":9,"window":60,"detail":"programs 100003 100005; reasons no-rule stranger; looks like nmap"}"#,
             #""event":"quarantined","client":"fd79::2","port":7,"transport":"tcp","count":20,"window":60}"#,
@@ -23,7 +23,7 @@ extension LabTests {
 
         private static let strangers: Set = ["10.77.4.2", "fd77:4::2", "10.79.0.9"]
 
-        /// Of a stranger's, over TCP, and enforced.
+        /// An enforced event of a stranger, over TCP.
         private static func isStrangers(_ record: AuditRecord) -> Bool {
             guard let client = record.client, strangers.contains(client), record.transport == "tcp" else {
                 return false
@@ -51,7 +51,7 @@ extension LabTests {
             let lab = try Lab.current
             try await lab.makeDenials()
             try await Self.enumerate(lab)
-            // The same again, only observed.
+            // The same in observe mode.
             try lab.configure("mode: observe\n\(withoutQuarantine)", policy: Policies.standard)
             #expect(try lab.rpcwarden("reload").isSuccess)
             try await lab.makeDenials()
@@ -76,7 +76,7 @@ extension LabTests {
             let lab = try Lab.current
             try await lab.makeDenials()
             let folder = "\(lab.state)/fail2ban"
-            // Debian's own sshd jail wants a log that isn't here.
+            // Debian's own sshd jail needs a log that does not exist here.
             let install = """
                 cp -r /etc/fail2ban \(folder) && rm -f \(folder)/jail.d/*
                 cp \(Contrib.folder)/fail2ban/filter.d/rpcwarden.conf \(folder)/filter.d/

@@ -4,7 +4,7 @@ import Testing
 extension LabTests {
     @Suite("docs/COOKBOOK.md: containers")
     struct CookbookContainerTests {
-        /// What an engine does: namespaces, a volume for /run, and an address that is routed.
+        /// Sets up the parts of a container engine: namespaces, a volume for /run, and a routed address.
         /// - Returns: the container's first process.
         private func startContainer(_ lab: Lab) async throws -> String {
             try lab.shell("mkdir -p /srv/nfs /srv/nfs-run/rpcbind /srv/nfs-run/ganesha; echo hello >/srv/nfs/hello.txt")
@@ -13,7 +13,7 @@ extension LabTests {
                 mount -t proc proc /proc; mount --bind /srv/nfs-run /run; ip link set lo up
                 exec sh /usr/local/sbin/nfs-entry
                 """
-            // It ends with this shell, which the lab ends.
+            // The container ends with this shell, which the lab ends.
             let engine = """
                 setpriv --pdeathsig KILL unshare --net --mount --pid --fork --kill-child sh -c '\(inside)' & wait
                 """
@@ -51,7 +51,7 @@ extension LabTests {
                 ["env", "pid=\(pid)", "sh", "-c", "setpriv --pdeathsig KILL sh -c '\(serve)' & wait"])
             let look = try await eventually("the services are registered and guarded", within: .seconds(20)) {
                 let output = try lab.exec(.server, ["env", "pid=\(pid)", "sh", "-ec", Recipe("container look").text])
-                // It looks at one thing after the other, and the services come meanwhile.
+                // The command reads one source after the other, and the services start meanwhile.
                 let isThere = ["mountd", "tcp . 2049", "reachable"].allSatisfy(output.text.contains)
                 return output.isSuccess && isThere ? output.text : nil
             }

@@ -9,7 +9,7 @@ extension LabTests {
             try lab.furnish()
             try lab.shell("mkdir -p /srv/nfs")
             try lab.setUp()
-            // In the place of the kernel's.
+            // Stands in for the kernel's nfsd.
             try await lab.start(Echo(program: 100_003, port: 2049))
             try lab.put("nfsd exports")
             try lab.put("nfsd policy")
@@ -68,7 +68,7 @@ extension LabTests {
 }
 
 extension Lab {
-    /// Neither from the portmapper nor at these ports.
+    /// A stranger gets no answer, neither from the portmapper nor at these ports.
     func expectStrangerGetsNothing(at ports: [UInt16], of server: String = "10.77.4.1") throws {
         #expect(try ask(.stranger, .null(.v2), to: server, over: .tcp).isClosedWithoutByte)
         for port in ports {

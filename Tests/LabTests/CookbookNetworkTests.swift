@@ -59,7 +59,7 @@ extension LabTests {
             let first = try await eventually("one node has the address", within: .seconds(15)) { try holder(lab) }
             let second = first == .server ? Lab.Host.spare : .server
             #expect(try lab.runs("ha client", on: .approved).contains("hello.txt"))
-            // One byte a round: less than a record's header, so that ganesha waits for more.
+            // One byte a round: fewer bytes than a record's header, so that ganesha waits for more.
             try lab.spawnPeer(
                 .approved, "flow",
                 "connect --to 10.77.8.100 --port 2049 --over tcp --send x --repeat 3 --every 6000 --wait 100")
@@ -67,7 +67,7 @@ extension LabTests {
 
             try lab.runs("ha failover", on: first)
             try await eventually("the address has moved", within: .seconds(15)) { try holder(lab) == second }
-            // Before the client asks the new node anything.
+            // Before the client sends any call to the new node.
             try await eventually("the new node resets the old flow", within: .seconds(15)) {
                 lab.log("flow").contains("closed")
             }

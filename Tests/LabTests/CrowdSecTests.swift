@@ -5,8 +5,8 @@ private let crowdSecRoot = ProcessInfo.processInfo.environment["RPCWARDEN_CROWDS
 private let isCrowdSecInstalled = FileManager.default.isExecutableFile(atPath: "\(crowdSecRoot)/usr/bin/crowdsec")
 
 extension LabTests {
-    /// CrowdSec's own parser and scenario engine on real lines, without its hub: `crowdsec` is a package of 110 MB, which
-    /// scripts/test doesn't install. RPCWARDEN_CROWDSEC names the folder of an unpacked one.
+    /// CrowdSec's own parser and scenario engine on real lines, without its hub. `crowdsec` is a package of 110
+    /// MB, which scripts/test does not install. RPCWARDEN_CROWDSEC names the folder of an unpacked package.
     @Suite(
         "CrowdSec", .lab(.rpcbind, .daemon, settings: "quarantine: false"),
         .enabled(if: isCrowdSecInstalled, "needs crowdsec; see RPCWARDEN_CROWDSEC")
@@ -36,7 +36,8 @@ extension LabTests {
             #expect(banned == ["10.77.4.2", "10.79.0.1"], "\(banned)")
         }
 
-        /// Its configuration, in the lab's folder; then its own check, and the log read once from end to end.
+        /// Configures CrowdSec in the lab's folder, runs its own check, and has it read the log once from end to
+        /// end.
         private static func script(_ lab: Lab) -> String {
             let folder = "\(lab.state)/crowdsec"
             return """

@@ -2,9 +2,9 @@ import Foundation
 import Testing
 
 extension Lab {
-    /// Starts the daemon and waits until it says that it is ready.
+    /// Starts the daemon and waits until it reports that it is ready.
     ///
-    /// - Parameter settings: more of rpcwarden.yaml, at its top level.
+    /// - Parameter settings: additional top-level settings of rpcwarden.yaml.
     func serve(
         _ settings: String = "", policy: String = Policies.standard, through wrapper: [String] = [],
         awaitsReadiness: Bool = true
@@ -36,7 +36,7 @@ extension Lab {
 
     var configuration: String { "\(state)/rpcwarden.yaml" }
 
-    /// Ends the daemon, and starts it again as it was.
+    /// Ends the daemon, and starts it again with the same settings.
     func restartDaemon(_ signal: String = "TERM") async throws {
         let before = try events(.started).count
         if try isRunning("daemon") { try kill("daemon", signal) }
@@ -50,7 +50,7 @@ extension Lab {
         try exec(host, [binary] + words + ["--config", configuration])
     }
 
-    /// A listing command's JSON.
+    /// The JSON output of a listing command.
     func listing<Row: Decodable>(_ command: String, as type: Row.Type) throws -> Row {
         let output = try rpcwarden(command, "--json")
         guard output.isSuccess else { throw CommandError(command: [command], output: output) }
@@ -63,7 +63,7 @@ extension Lab {
 
     // MARK: The audit log
 
-    /// The events so far, oldest first. A line that is being written is left for later.
+    /// The events so far, oldest first. A line that is still being written is left for a later call.
     func events(_ kind: AuditRecord.Kind? = nil) throws -> [AuditRecord] {
         guard let data = FileManager.default.contents(atPath: "\(state)/audit.jsonl") else { return [] }
         let decoder = JSONDecoder()
@@ -72,7 +72,7 @@ extension Lab {
             .filter { kind == nil || $0.event == kind }
     }
 
-    /// Waits for an event: they are written in the order of what happens, but not before the reply leaves.
+    /// Waits for an event. Events are written in the order in which they happen, but not before the reply leaves.
     @discardableResult
     func event(
         _ kind: AuditRecord.Kind, within limit: Duration = .seconds(5), _ matches: (AuditRecord) -> Bool = { _ in true }
@@ -93,7 +93,7 @@ extension Lab {
         try exec(.server, ["nft"] + words.split(separator: " ").map(String.init))
     }
 
-    /// The elements of one of our sets, as nft prints them.
+    /// The elements of one of rpcwarden's sets, as nft prints them.
     func elements(of set: String) throws -> [String] {
         let output = try nft("list set inet rpcwarden \(set)")
         guard output.isSuccess else { throw CommandError(command: ["nft list set", set], output: output) }
@@ -104,7 +104,7 @@ extension Lab {
     }
 }
 
-/// The JSON of `grants`. All keys are there, if only as null.
+/// A row of `grants --json`. All keys are present; a value may be null.
 struct GrantRow: Decodable, Equatable {
     var client: String
     var transport: String
@@ -119,7 +119,7 @@ struct GrantRow: Decodable, Equatable {
     var service: String { "\(transport)/\(port)" }
 }
 
-/// The JSON of `registry`.
+/// A row of `registry --json`.
 struct RegistryRow: Decodable, Equatable {
     var program: UInt32
     var program_name: String?
@@ -134,7 +134,7 @@ struct RegistryRow: Decodable, Equatable {
     var guardable: Bool
 }
 
-/// The JSON of `status`.
+/// The output of `status --json`.
 struct StatusReport: Decodable {
     struct Rpcbind: Decodable { var reachable: Bool }
     struct Table: Decodable { var intact: Bool }
@@ -147,7 +147,7 @@ struct StatusReport: Decodable {
     var counts: [String: Int]
 }
 
-/// rpcwarden-audit(5).
+/// A record of the audit log, rpcwarden-audit(5).
 struct AuditRecord: Decodable {
     enum Kind: String, Decodable {
         case permitted, denied, malformed, granted, renewed, expired, revoked, enumeration, quarantined, released

@@ -4,7 +4,7 @@ import Testing
 extension LabTests {
     @Suite("Doctor")
     struct DoctorTests {
-        /// The JSON of `doctor`.
+        /// A finding of `doctor --json`.
         private struct Finding: Decodable {
             var finding: String
             var severity: String
@@ -66,7 +66,7 @@ extension LabTests {
             let before = try lab.registeredServices().filter { $0[0] == "100024" }
             try lab.control("rpcbind", "stop")
             try lab.control("rpcbind", "start")
-            // Warm start: what setup promises.
+            // Registrations survive the restart (warm start), as setup promises.
             #expect(before.count == 4)
             #expect(try lab.registeredServices().filter { $0[0] == "100024" } == before)
             #expect(try examine(lab, exits: 1)["rpcwarden-not-running"] != nil)
@@ -77,7 +77,7 @@ extension LabTests {
             let text = try lab.rpcwarden("doctor")
             #expect(text.isSuccess && !text.text.contains("0.0.0.0:111"), "\(text)")
 
-            // As setup of 0.1.0 had it: at loopback, in this host's network.
+            // As with setup of 0.1.0: rpcbind listens at loopback, in this host's network.
             try lab.kill("rpcbind")
             try lab.spawn(.server, "rpcbind", ["perl", "-e", Self.relocated, "rpcbind", "-f", "-w"])
             try await eventually("rpcbind answers") { try lab.exec(.server, "rpcinfo", seconds: 2).isSuccess }

@@ -4,7 +4,7 @@ import Testing
 extension LabTests {
     @Suite("Drafts of policies")
     struct DraftTests {
-        /// Real clients, and what they are to see.
+        /// Commands of real clients, and text that their output must contain.
         private static let calls: [(Lab.Host, [String], String)] = [
             (.approved, ["showmount", "-e", "10.77.1.1"], "/export"),
             (.approved, ["nfs-ls", "nfs://10.77.1.1/export"], "hello.txt"),
@@ -14,7 +14,7 @@ extension LabTests {
             (.stranger, ["rpcinfo", "-l", "10.77.4.1", "mountd", "3"], "10.77.4.1."),
         ]
 
-        /// A look-up that observe mode let pass, as the audit log has it.
+        /// The audit log's line for a lookup that observe mode let pass.
         private static func line(_ day: Int, _ client: String) -> String {
             """
             {"ts":"2026-11-\(day)T10:00:00.123Z","event":"denied","client":"\(client)","port":700,"transport":"tcp",\
@@ -40,7 +40,7 @@ extension LabTests {
             let draft = try lab.rpcwarden("learn")
             #expect(draft.isSuccess && draft.text.contains("10.77.1.2"), "\(draft)")
             try lab.kill("daemon")
-            // The file stays the daemon's user's.
+            // The file must keep the daemon's user as its owner.
             #expect(try lab.exec(.server, "truncate", "--size=0", "\(lab.state)/audit.jsonl").isSuccess)
 
             try await lab.serve(policy: draft.text)
@@ -127,7 +127,7 @@ extension LabTests {
             try lab.write("", to: "audit.jsonl")
             let empty = try lab.rpcwarden("learn")
             #expect(empty.status == 2 && empty.text.isEmpty && empty.errors.contains("nothing to learn"), "\(empty)")
-            // Half a log must not look like a whole one.
+            // An incomplete log must not be taken for a complete one.
             try lab.write(Self.line(13, "10.0.0.3"), to: "audit.jsonl")
             #expect(try lab.rpcwarden("learn").isSuccess)
             try lab.write("not gzip", to: "audit.jsonl.1.gz")
@@ -165,7 +165,7 @@ extension LabTests {
                 let listing = try lab.exec(.approved, "nfs-ls", "nfs://\(server)/export", seconds: 10)
                 #expect(listing.isSuccess && listing.text.contains("hello.txt"), "\(listing)")
             }
-            // nfs is open without a look-up.
+            // nfs is open without a lookup.
             let port = try lab.port(of: 100_003, 3, "tcp")
             let standing = try lab.peer(.approved, "connect --to 10.77.1.1 --port \(port) --over tcp --wait 1000")
             #expect(standing.lines == ["connected"], "\(standing)")
@@ -200,7 +200,7 @@ extension LabTests {
             let draft = try lab.exec(.server, lab.binary, "import-exports", "\(lab.state)/exports", folder)
             let clients = draft.lines.filter { $0.hasPrefix("    - ") }.map { $0.split(separator: " ")[1] }
             #expect(clients == ["10.0.0.5", "10.0.0.1", "10.0.0.2"], "\(draft)")
-            // The server's /etc is the host's; whatever it has, a file that isn't there is told of.
+            // The server has the host's /etc; a missing file is reported, whatever /etc contains.
             let missing = try lab.exec(.server, lab.binary, "import-exports", "/nowhere/exports")
             #expect(missing.status == 2 && missing.text.isEmpty, "\(missing)")
             #expect(

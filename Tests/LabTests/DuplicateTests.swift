@@ -53,7 +53,7 @@ extension LabTests {
         private static let relay = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
             .appendingPathComponent("../../scripts/lab.d/count-calls.pl").standardizedFileURL.path
 
-        /// With something between the daemon and rpcbind that counts.
+        /// Starts the daemon with a relay in front of rpcbind that counts the calls.
         private static func serve(_ lab: Lab) async throws {
             let socket = "\(lab.state)/relay.sock"
             try lab.spawn(.server, "relay", ["perl", relay, socket])
@@ -62,7 +62,7 @@ extension LabTests {
             try await lab.start(echo)
         }
 
-        /// Look-ups that went to rpcbind: GETPORT of version 2, whatever the client asks by.
+        /// Lookups that reached rpcbind: GETPORT of version 2, whichever procedure the client calls.
         private static func upstream(_ lab: Lab) -> Int {
             lab.log("relay").split(separator: "\n").filter { $0 == "2 3" }.count
         }

@@ -2,7 +2,7 @@ import Addresses
 import Portmapper
 import Testing
 
-/// A service of the test's own: `labpeer listen` in the server, registered by root.
+/// A service of the test: `labpeer listen` in the server, registered by root.
 struct Echo {
     static let programs: [UInt32] = [0x2000_0001, 0x2000_0002]
 
@@ -22,7 +22,7 @@ struct Echo {
 }
 
 extension Lab {
-    /// Starts the service, registers it, and waits until rpcwarden guards it, if that runs.
+    /// Starts the service, registers it, and waits until rpcwarden, if it runs, guards its port.
     func start(_ echo: Echo, isRegistered: Bool = true) async throws {
         let host = echo.isIPv4 ? "0.0.0.0" : "::"
         try spawnPeer(.server, echo.name, "listen --at \(host) --port \(echo.port) --over \(echo.transport) --echo")
@@ -34,7 +34,7 @@ extension Lab {
         }
     }
 
-    /// As root does.
+    /// Registers the service as root.
     func register(_ echo: Echo, as procedure: String = "set") throws {
         let output = try peer(
             .server,
@@ -57,7 +57,7 @@ extension Lab {
         return try ask(host, echo.getPort, to: server, over: .udp, options: options)
     }
 
-    /// `connected`, `timeout` or `refused`; over UDP `reply …`, `silence` or `refused`.
+    /// The outcome of a connect: `connected`, `timeout` or `refused`; over UDP `reply …`, `silence` or `refused`.
     func connect(
         _ echo: Echo, from host: Host = .approved, to server: String? = nil, options: String = "--wait 500"
     ) throws -> String {

@@ -6,7 +6,7 @@ import Testing
 extension LabTests {
     @Suite("Enumeration")
     struct EnumerationTests {
-        /// A command of the stranger's, and what its `enumeration` event says it looks like.
+        /// A command of the stranger, and the tool that its `enumeration` event names.
         static let tools: [(command: String, tool: String)] = [
             ("rpcinfo -p 10.77.4.1", "rpcinfo"),
             ("rpcinfo -s 10.77.4.1", "rpcinfo"),
@@ -21,7 +21,7 @@ extension LabTests {
             "by the real tools is one event, which names the tool", .lab(.rpcbind, .ganesha, .daemon), arguments: tools)
         func tool(command: String, tool: String) async throws {
             let lab = try Lab.current
-            // Some of them wait for a minute where nothing answers.
+            // Some of the tools wait up to a minute without an answer.
             try lab.spawn(.stranger, "tool", command.split(separator: " ").map(String.init))
             let event = try await lab.event(.enumeration, within: .seconds(10)) { $0.client == "10.77.4.2" }
             #expect(
@@ -147,7 +147,7 @@ extension LabTests {
     }
 }
 
-/// The JSON of `denials`.
+/// A row of `denials --json`.
 struct DenialRow: Decodable {
     var client: String
     var reasons: [String]

@@ -24,7 +24,7 @@ extension LabTests {
             #expect(try lab.connect(echo) == "timeout")
             #expect(try lab.events(.expired).count == 1)
 
-            // And it comes back to whoever asks again.
+            // A new lookup makes a new grant.
             try lab.lookUp(echo)
             #expect(try lab.connect(echo) == "connected")
             #expect(try lab.grants().first?.issued != grant.issued)
@@ -46,7 +46,7 @@ extension LabTests {
             #expect(try (100...121).contains(secondsLeft()))
             #expect(try lab.connect(echo) == "connected")
             #expect(try (86_000...86_401).contains(secondsLeft()))
-            // A lookup over UDP takes nothing of that away.
+            // A lookup over UDP does not shorten the lifetime.
             try lab.lookUp(echo)
             #expect(try (86_000...86_401).contains(secondsLeft()))
             #expect(try lab.events(.renewed).isEmpty)
@@ -97,7 +97,7 @@ extension LabTests {
             let echo = Echo()
             try await lab.start(echo)
             try lab.lookUp(echo)
-            // Silent for 2.5 s, in which the grant expires; then it sends again.
+            // The client is silent for 2.5 s, in which the grant expires; then it sends again.
             try lab.spawnPeer(
                 .approved, "flow",
                 "connect --to 10.77.1.1 --port 4001 --over tcp --send ping --repeat 2 --every 2500 --wait 1000")

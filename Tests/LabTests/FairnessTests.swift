@@ -1,13 +1,14 @@
 import Addresses
 import Testing
 
-/// Whoever floods, or doesn't read: the approved client never waits more than a second.
+/// One client floods or doesn't read; the approved client never waits longer than a second.
 extension LabTests {
     @Suite("One client's cost")
     struct FairnessTests {
         private static let patient = "quarantine: false"
 
-        /// Approved clients look the echo up over both transports; each is answered at the first try, within a second.
+        /// Approved clients look the echo up over both transports; each must be answered at the first try, within
+        /// a second.
         private func expectAnswers(_ lab: Lab, _ echo: Echo, _ what: String, count: Int = 50) throws {
             for transport in Transport.allCases {
                 let storm = try lab.peer(
@@ -37,7 +38,7 @@ extension LabTests {
             }
             try await Task.sleep(for: .seconds(1))
             try expectAnswers(lab, echo, "local flood", count: 25)
-            // lockd asks over TCP, from no port of its own.
+            // lockd calls over TCP, from an ephemeral source port.
             let lockd = try lab.peer(
                 .server,
                 "storm --to 127.0.0.1 --over tcp --count 20 --program \(echo.program) --version 1 --service tcp"
@@ -69,13 +70,14 @@ extension LabTests {
                     "storm --to fd77:4::1 --over \(transport) --count 50 --program \(echo.program) --version 1"
                         + " --service \(transport) --sources fd79::1:7/1 --wait 2000")
                 print("neighbour, \(transport): \(storm.text.dropLast())")
-                // The echo is registered over TCP alone: over UDP an honest answer is that it isn't there.
+                // The echo is registered over TCP only: over UDP the correct answer is that it is not registered.
                 #expect(try storm.number(transport == .tcp ? "ok" : "denied") == 50, "\(storm)")
                 #expect(try storm.number("lookup-max-us") < 1_000_000, "\(storm)")
             }
         }
 
-        /// The approved clients may list what ``Lab/registerMany(_:)`` registers, and use the first echo.
+        /// A policy in which the approved clients may list the registrations of ``Lab/registerMany(_:)``, and use
+        /// the first echo.
         private static func lister(_ count: Int) -> String {
             let programs = (1...count).map { String(0x3100_0000 + $0) } + [String(Echo.programs[0])]
             return """
@@ -122,7 +124,7 @@ extension LabTests {
 }
 
 extension Lab {
-    /// Registers as many programs as root, over rpcbind's unix socket.
+    /// Registers `count` programs as root, over rpcbind's unix socket.
     func registerMany(_ count: Int) throws {
         let script = """
             use strict; use IO::Socket::UNIX;

@@ -3,7 +3,7 @@ import Foundation
 import Testing
 
 extension LabTests {
-    /// As many calls as the machine can send, from addresses that nobody has.
+    /// As many calls as the machine can send, from unassigned addresses.
     @Suite("Floods of strangers")
     struct FloodTests {
         @Test(
@@ -14,7 +14,7 @@ extension LabTests {
             let echo = Echo()
             try await lab.start(echo)
             try lab.lookUp(echo)
-            // Half-open connections stay half open.
+            // Half-open connections must stay half open.
             for command in [
                 "add table ip quiet", "add chain ip quiet in { type filter hook prerouting priority -300; }",
                 "add rule ip quiet in tcp sport 111 drop",
@@ -42,7 +42,7 @@ extension LabTests {
 
             try await Task.sleep(for: .seconds(1))
             let denied = try lab.listing("status", as: StatusReport.self).counts["denied"] ?? 0
-            // What was swallowed is summed up every ten seconds.
+            // Suppressed denials are summed up every ten seconds.
             try await eventually("the sums are whole", within: .seconds(15)) {
                 let written = try lab.events(.denied).count
                 let swallowed = try lab.events(.suppressed).filter { $0.detail == "denied" }.compactMap(\.count)
@@ -64,7 +64,7 @@ extension Lab {
 }
 
 extension Output {
-    /// The number after `name=`.
+    /// The number in `name=NUMBER`.
     func number(_ name: String) throws -> Int {
         let word = try #require(
             text.split(whereSeparator: \.isWhitespace).first { $0.hasPrefix(name + "=") }, "\(self)")

@@ -26,7 +26,7 @@ extension LabTests {
             Echo(port: 4003, transport: .udp, isIPv4: false), Echo(port: 4004, transport: .tcp, isIPv4: false),
         ].map(Stream.init)
 
-        /// Asks all the time, each call from a socket of its own, until the file `enough` is there.
+        /// Calls continuously, each call from its own socket, until the file `enough` exists.
         private static func ask(_ lab: Lab, _ stream: Stream) throws {
             let storm = """
                 \(lab.peerBinary) storm --to \(stream.server) --over \(stream.echo.transport) --count 100 --parallel 2 \
@@ -48,7 +48,7 @@ extension LabTests {
             for stream in Self.streams { try await lab.start(stream.echo) }
             for stream in Self.streams { try Self.ask(lab, stream) }
             for restart in 1...Self.restarts {
-                // In the midst of it, not only of its beginning.
+                // The streams must be well under way, beyond their start.
                 let asked = Self.streams.map { lab.log($0.name).count }
                 try await eventually("all go on", within: .seconds(15)) {
                     zip(Self.streams, asked).allSatisfy { lab.log($0.name).count > $1 }

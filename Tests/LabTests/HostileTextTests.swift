@@ -5,7 +5,7 @@ import Testing
 extension LabTests {
     @Suite("Text that a peer or a local user chose, in the audit log")
     struct HostileTextTests {
-        /// What ends a line, a string, a field or a terminal's patience.
+        /// Byte strings that end a line, a string or a field, or that a terminal interprets.
         private static let texts: [[UInt8]] = [
             Array("x\nPRIORITY=0\nRPCWARDEN_EVENT=permitted\n".utf8),
             Array(#"","client":"10.77.1.2","event":"permitted","x":""#.utf8),
@@ -15,7 +15,7 @@ extension LabTests {
             [UInt8](repeating: 0x5c, count: 3000),
         ]
 
-        /// An rpcb call with these bytes for netid, r_addr and owner, as no XDR library would send it.
+        /// An rpcb call with these bytes for netid, r_addr and owner, in an encoding that no XDR library produces.
         private static func message(_ procedure: UInt32, program: UInt32, _ text: [UInt8], at place: Int) -> [UInt8] {
             var encoder = XDREncoder()
             CallHeader(xid: 7, program: 100_000, version: 4, procedure: procedure).encode(into: &encoder)
@@ -28,7 +28,8 @@ extension LabTests {
             return encoder.bytes
         }
 
-        /// Lookups of strangers and clients over the wire, and registrations that rpcbind takes of anybody on the host.
+        /// Sends lookups of strangers and clients over the network, and registrations, which rpcbind accepts from
+        /// any local user.
         private static func send(_ lab: Lab) throws {
             var commands: [String] = []
             for (number, text) in texts.enumerated() {

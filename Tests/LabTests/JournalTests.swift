@@ -6,7 +6,7 @@ private let isJournaldInstalled =
     FileManager.default.isExecutableFile(atPath: journald) && Contrib.isInstalled("journalctl")
 
 extension LabTests {
-    /// systemd's own journal, in the server alone: it needs no systemd beside it.
+    /// systemd's own journald, in the server alone; it runs without systemd.
     @Suite("The real journal", .lab(.rpcbind), .enabled(if: isJournaldInstalled, "needs systemd-journald"))
     struct JournalTests {
         @Test("is searched by our fields and message ids, tells in plain words, and explains by the catalog")
@@ -40,7 +40,7 @@ extension Lab {
         try exec(.server, ["journalctl", "--quiet", "--no-pager", "--directory=/run/log/journal"] + words)
     }
 
-    /// Our catalog alone, in place of the host's, in the server's mount namespace.
+    /// Mounts rpcwarden's catalog in place of the host's catalogs, in the server's mount namespace.
     fileprivate func startJournald() async throws {
         let catalog = URL(fileURLWithPath: Contrib.folder).deletingLastPathComponent()
             .appendingPathComponent("systemd/rpcwarden.catalog").path

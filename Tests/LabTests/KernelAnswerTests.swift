@@ -42,7 +42,8 @@ extension LabTests {
                 let output = try lab.peer(
                     .approved, lab.storm(echo, count: 3, from: "10.78.\(round).1", parallel: 1, connects: false))
                 #expect(tally(output)["ok"] == 3, "round \(round): \(output)")
-                // The kernel counts an expired element until it sweeps, about once a second.
+                // The kernel counts an expired element until its garbage collection, which runs about once a
+                // second.
                 try await eventually("all have expired") { try lab.events(.expired).count == 3 * round }
             }
             #expect(try lab.events(.denied).isEmpty)
@@ -59,7 +60,8 @@ extension LabTests {
             try await lab.start(echo)
             try lab.lookUp(echo)
             let size = try lab.size(of: "granted4")
-            // What is done to the table is seen at the next tick: a lookup must come before, in most rounds it does.
+            // A change to the table is detected at the next tick: a lookup has to come earlier, and in most rounds
+            // it does.
             for round in 1...20 where try lab.events(.denied).isEmpty {
                 let room = size - (try lab.kernelGrants().count)
                 let elements = (0..<room).map { "10.90.\($0 >> 8).\($0 & 255) . tcp . 9" }.joined(separator: ", ")
@@ -109,7 +111,7 @@ extension LabTests {
             }
             #expect(lines.count == 1, "said once, however often it is tried")
 
-            // The table goes with the process that owns it.
+            // The table is deleted with the process that owns it.
             try lab.kill("taker", "KILL")
             try await lab.event(.restored)
             #expect(try lab.lookUp(echo, options: "--from 10.78.0.1").result(of: echo.getPort) == .port(4001))

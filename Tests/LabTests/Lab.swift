@@ -12,13 +12,13 @@ final class Lab: Sendable {
         case stranger
         /// A second server, after `lab spare`.
         case spare
-        /// The server, in rpcbind's own network.
+        /// The server, in rpcbind's own network namespace.
         case rpcbind
     }
 
     @TaskLocal static var ofThisTest: Lab?
 
-    /// The lab that the suite's or the test's ``LabTrait`` has built.
+    /// The lab that the ``LabTrait`` of the suite or test has built.
     static var current: Lab {
         get throws { try #require(ofThisTest, "the suite lacks .lab(…)") }
     }
@@ -49,7 +49,7 @@ final class Lab: Sendable {
 
     deinit { down() }
 
-    /// Takes everything away. Said twice, it does no harm.
+    /// Removes the lab. Idempotent.
     func down() {
         do {
             try control("down")
@@ -62,15 +62,15 @@ final class Lab: Sendable {
         ProcessInfo.processInfo.environment["RPCWARDEN_BINARY"] ?? buildFolder + "/rpcwarden"
     }
 
-    /// The folder of the test binary, where SwiftPM puts executables too.
+    /// The folder of the test binary, which is also SwiftPM's folder for executables.
     private static var buildFolder: String {
         let own = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-        // With `swift test` the process is swiftpm-testing-helper; the test bundle is named in its arguments.
+        // Under `swift test` the process is swiftpm-testing-helper; its arguments name the test bundle.
         let bundle = CommandLine.arguments.first { $0.hasSuffix(".xctest") } ?? own ?? "."
         return URL(fileURLWithPath: bundle).deletingLastPathComponent().path
     }
 
-    // MARK: Numbers, and labs left over
+    // MARK: Numbers, and labs of killed runs
 
     private static let numbers = Mutex(0)
 
@@ -83,7 +83,7 @@ final class Lab: Sendable {
 
     private static let prefix = "labtests"
 
-    /// Labs of test runs that were killed.
+    /// Removes the labs of test runs that were killed.
     private static let sweep: Void = {
         let left = (try? FileManager.default.contentsOfDirectory(atPath: "/tmp")) ?? []
         for folder in left where folder.hasPrefix("rpcwarden-lab.\(prefix)") {
@@ -99,7 +99,7 @@ final class Lab: Sendable {
 
     // MARK: Commands
 
-    /// `scripts/lab …`, which must succeed.
+    /// Runs `scripts/lab …`, which must succeed.
     @discardableResult
     func control(_ arguments: String...) throws -> Output {
         let command = ["timeout", "--kill-after=5", "60", script] + arguments
@@ -108,7 +108,7 @@ final class Lab: Sendable {
         return output
     }
 
-    /// Runs a command in a host. It is killed when its time is up: a stranger's rpcinfo would wait for a minute.
+    /// Runs a command in a host. It is killed after `seconds`: a stranger's rpcinfo would wait for a minute.
     func exec(_ host: Host, _ command: String..., seconds: Double = 20) throws -> Output {
         try exec(host, command, seconds: seconds)
     }
@@ -142,7 +142,7 @@ final class Lab: Sendable {
 
     // MARK: labpeer
 
-    /// `labpeer …`; the words are separated by spaces.
+    /// Runs `labpeer …`; the words are separated by spaces.
     @discardableResult
     func peer(_ host: Host, _ words: String, seconds: Double = 20) throws -> Output {
         try exec(host, [peerBinary] + words.split(separator: " ").map(String.init), seconds: seconds)
@@ -152,7 +152,7 @@ final class Lab: Sendable {
         try spawn(host, name, [peerBinary] + words.split(separator: " ").map(String.init))
     }
 
-    /// Several `labpeer …` at once; their outputs in the same order.
+    /// Runs several `labpeer …` at once; returns their outputs in the same order.
     func peers(_ host: Host, _ commands: [String]) throws -> [Output] {
         let folder = "\(state)/peers.\(Self.nextNumber())"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)

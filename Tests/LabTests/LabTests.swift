@@ -1,15 +1,16 @@
 import Foundation
 import Testing
 
-/// rpcwarden end to end: real daemon, real rpcbind, real services and clients, the kernel's own nftables.
+/// End-to-end tests of rpcwarden: real daemon, real rpcbind, real services and clients, the kernel's own nftables.
 ///
-/// Needs root, and RPCWARDEN_LAB=1. One lab at a time: they share two cores, and time-outs are part of what is tested.
+/// The tests need root, and RPCWARDEN_LAB=1. One lab runs at a time: labs share two cores, and some tests depend
+/// on time-outs.
 @Suite("Lab", .serialized, .enabled(if: isLabWanted, "needs root and RPCWARDEN_LAB=1"))
 enum LabTests {}
 
 private let isLabWanted = geteuid() == 0 && ProcessInfo.processInfo.environment["RPCWARDEN_LAB"] == "1"
 
-/// A lab for a suite or a test: built before it, gone after it, whatever happens meanwhile.
+/// A lab for a suite or a test: built before it, and removed after it in every case.
 struct LabTrait: SuiteTrait, TestTrait, TestScoping {
     enum Service: String {
         case rpcbind
@@ -38,7 +39,7 @@ struct LabTrait: SuiteTrait, TestTrait, TestScoping {
 }
 
 extension Trait where Self == LabTrait {
-    /// The services start in the order given.
+    /// The services start in the given order.
     static func lab(
         _ services: LabTrait.Service..., settings: String = "", policy: String = Policies.standard
     ) -> LabTrait {
@@ -47,7 +48,7 @@ extension Trait where Self == LabTrait {
 }
 
 enum Policies {
-    /// The approved client may mount and list, the limited one may ask for quotas, the stranger has no rule.
+    /// The approved client may mount and list, the limited client may use quota, the stranger has no rule.
     static let standard = """
         clients:
           approved: [10.77.1.0/24, 10.77.2.0/24, 10.78.0.0/16, "fd77:1::/64", "fd77:2::/64", "fd78::/48"]
@@ -65,7 +66,7 @@ enum Policies {
             list: true
         """
 
-    /// The approved client may use the test's own programs, opened as said.
+    /// The approved client may use the test's own programs, opened as `open` says.
     static func echoes(open: String = "on-lookup") -> String {
         """
         clients:

@@ -74,23 +74,23 @@ extension LabTests {
                     }
                 }
             }
-            // Sixteen connections at once are a client's limit.
+            // A client may have sixteen connections at once.
             var answers: [Answer] = []
             for start in stride(from: 0, to: asks.count, by: 14) {
                 answers += try lab.ask(host, Array(asks[start..<min(start + 14, asks.count)]), options: "--wait 2000")
             }
             for (ask, answer) in zip(asks, answers) {
-                // RFC 1833: a CALLIT or BCAST that can't be made is not answered; over TCP each call is.
+                // RFC 1833: a CALLIT or BCAST that can't be made gets no reply; over TCP every call gets one.
                 let isSilent = ask.call.procedureNumber == 5 && ask.over == .udp
                 #expect(answer.replies.isEmpty == isSilent, "\(ask.testDescription): \(answer)")
             }
             let traces =
                 ["1111", ".4.87", "rpcbind.sock", "/run", "127.0.0.1"].map { Array($0.utf8) }
-                // As a number of XDR, whatever stands before and behind it.
+                // As an XDR number, whatever the surrounding bytes are.
                 + [[0, 0, 4, 87]]
             for (ask, answer) in zip(asks, answers) {
                 for reply in answer.replies {
-                    // The xid is ours, and random.
+                    // The xid is the test's own, and random.
                     let said = reply.dropFirst(4)
                     for trace in traces {
                         #expect(!said.contains(sequence: trace), "\(trace) in \(ask.testDescription): \(answer)")

@@ -7,7 +7,8 @@ import Testing
 extension LabTests {
     @Suite("Listeners")
     struct ListenerTests {
-        /// A perl that makes udp and tcp sockets for both families, as rpcwarden.socket does, and becomes the daemon.
+        /// A perl script that creates UDP and TCP sockets for both families, as rpcwarden.socket does, and
+        /// executes the daemon.
         private static let socketUnit = """
             use strict; use Fcntl qw(F_DUPFD); use POSIX (); use Socket qw(:DEFAULT inet_pton pack_sockaddr_in6);
             my @made;
@@ -102,7 +103,8 @@ extension LabTests {
             }
         }
 
-        /// Its secondary addresses, and those of its other interfaces, too; the kernel chooses the source.
+        /// Secondary addresses and the addresses of other interfaces are included; the kernel selects the source
+        /// address.
         @Test(
             "answer the server itself with everything, at loopback and at its own addresses",
             .lab(.rpcbind, .ganesha, .daemon),
@@ -119,7 +121,7 @@ extension LabTests {
                 }
             }
             try expectList(lab, address)
-            // From another address of its own.
+            // From another address of the server.
             let source = address.contains(":") ? "fd77:3::1" : "10.77.3.1"
             if !["::1", "127.0.0.1"].contains(address) { try expectList(lab, address, "--from \(source)") }
         }
@@ -160,14 +162,15 @@ extension LabTests {
             }
         }
 
-        /// With these the kernel takes packets off the wire that claim to come from the server itself.
+        /// With these settings the kernel accepts packets from the network whose source is one of the server's
+        /// addresses.
         private static let trusting = """
             for setting in accept_local=1 route_localnet=1 rp_filter=0; do
                 for file in /proc/sys/net/ipv4/conf/*/${setting%=*}; do echo ${setting#*=} >$file; done
             done
             """
 
-        /// Datagrams that no socket took: those that our filter dropped, too.
+        /// The number of datagrams that no socket received, including those that rpcwarden's filter dropped.
         private static func unreceived(_ lab: Lab) throws -> Int {
             let output = try lab.exec(.server, "cat", "/proc/net/snmp", "/proc/net/snmp6")
             let lines = output.lines.map { $0.split(whereSeparator: \.isWhitespace) }
@@ -188,13 +191,14 @@ extension LabTests {
                 for host in [Lab.Host.server, .approved] {
                     #expect(try lab.exec(host, "sh", "-c", Self.trusting).isSuccess)
                 }
-                // To send in their names.
+                // Lets the client send with these source addresses.
                 for address in ["10.77.1.9", "10.77.2.1"] {
                     #expect(try lab.exec(.approved, "ip", "route", "add", "local", address, "dev", "lo").isSuccess)
                 }
             }
             let unreceived = try Self.unreceived(lab)
-            // From the server's own address to the same, from another one of its own, and from loopback.
+            // From the server's own address to the same address, from another address of the server, and from
+            // loopback.
             for (source, server) in [
                 ("fd77:1::1", "fd77:1::1"), ("fd77:2::1", "fd77:1::1"), ("::1", "fd77:1::1"),
                 ("10.77.1.9", "10.77.1.1"), ("10.77.2.1", "10.77.1.1"), ("127.0.0.1", "10.77.1.1"),
@@ -207,7 +211,8 @@ extension LabTests {
                 }
             }
             #expect(try lab.ask(.approved, .null(.v2), over: .udp).body == .success([]))
-            // They came as far as the filter: IPv6's but ::1 always, IPv4's where the kernel trusts.
+            // The datagrams reached the filter: IPv6 ones always, except from ::1; IPv4 ones if the kernel accepts
+            // them.
             #expect(try Self.unreceived(lab) - unreceived >= (isTrusting ? 10 : 4))
             #expect(try lab.events(.denied).isEmpty)
             #expect(try lab.events(.permitted).allSatisfy { $0.procedure == "null" })

@@ -3,7 +3,7 @@ import Testing
 extension LabTests {
     @Suite("Registration over loopback, with `local-registration: true`")
     struct LocalSetTests {
-        /// As the package starts it: as a user that nobody else is.
+        /// Starts the daemon as the package does: under a user that no other process has.
         private static func serve(_ lab: Lab, as user: String = "997") async throws {
             let prepare = """
                 install -d -o \(user) /run/rpcwarden && install -m 644 -o \(user) /dev/null \(lab.state)/audit.jsonl
@@ -18,7 +18,7 @@ extension LabTests {
                 ])
         }
 
-        /// How oncrpc4j and others register: to 127.0.0.1:111, at an address of either family.
+        /// Registers as oncrpc4j and others do: by a call to 127.0.0.1:111, for an address of either family.
         private static func set(_ echo: Echo, _ transport: String, _ version: String, at server: String) -> String {
             let words =
                 version == "v2"

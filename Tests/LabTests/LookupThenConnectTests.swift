@@ -16,7 +16,7 @@ extension LabTests {
         func fromManySources(isIPv4: Bool, transports: (lookup: Transport, service: Transport)) async throws {
             let echo = Echo(port: 4001, transport: transports.service, isIPv4: isIPv4)
             if try !lab.isRunning(echo.name) { try await lab.start(echo) }
-            // GETADDR, which is what IPv6 has, answers for the transport that it comes over.
+            // GETADDR, which IPv6 clients use, answers for the transport of the call.
             let lookup = isIPv4 ? transports.lookup : transports.service
             let first =
                 isIPv4 ? "10.78.\(transports.lookup == .udp ? 1 : 2).1" : "fd78::\(transports.lookup == .udp ? 1 : 2):1"

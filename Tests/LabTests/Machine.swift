@@ -2,7 +2,8 @@ import Foundation
 import Glibc
 import Testing
 
-/// A machine of scripts/machine: Debian 12 with the real systemd, at 10.99.0.1; outside of it are 10.99.0.2 and others.
+/// A machine of scripts/machine: Debian 12 with the real systemd, at 10.99.0.1; the outside has 10.99.0.2 and
+/// other addresses.
 final class Machine: Sendable {
     let name: String
     private let script = Recipe.root.appendingPathComponent("scripts/machine").path
@@ -10,13 +11,13 @@ final class Machine: Sendable {
     init() throws {
         Self.sweep
         self.name = Self.prefix + String(getpid(), radix: 36)
-        // The first one of all makes the image, which takes a minute or two.
+        // The first start on a host builds the image, which takes a minute or two.
         _ = try checked(["bash", "-c", Self.withoutDescriptors, "bash", script, "start", self.name])
     }
 
     private static let prefix = "test"
 
-    /// Machines of test runs that were killed.
+    /// Removes the machines of test runs that were killed.
     private static let sweep: Void = {
         let cache = ProcessInfo.processInfo.environment["RPCWARDEN_CACHE"] ?? "/var/tmp/rpcwarden"
         let script = Recipe.root.appendingPathComponent("scripts/machine").path
@@ -28,7 +29,8 @@ final class Machine: Sendable {
         }
     }()
 
-    /// Foundation waits for the end of a process by a descriptor, which the machine would inherit.
+    /// Foundation waits for a process's end on a descriptor, which the machine would inherit; so it is closed
+    /// first.
     private static let withoutDescriptors = """
         for each in /proc/self/fd/*; do
             number=${each##*/}
@@ -45,7 +47,7 @@ final class Machine: Sendable {
         }
     }
 
-    /// As after `systemctl reboot`: its files stay, and nothing of its kernel's state.
+    /// Like `systemctl reboot`: the files are kept, the kernel's state is lost.
     func reboot() throws {
         _ = try checked(["bash", "-c", Self.withoutDescriptors, "bash", script, "reboot", name])
     }
@@ -56,13 +58,13 @@ final class Machine: Sendable {
         try Self.timed([script, "outside", name, "--", "timeout", "--signal=KILL", "3"] + command)
     }
 
-    /// A script, of which each command must succeed.
+    /// Runs a script in which every command must succeed.
     @discardableResult
     func shell(_ text: String, in folder: String = "/") throws -> String {
         try checked([script, "run", name, "--", "sh", "-ec", "cd \(folder)\n\(text)"])
     }
 
-    /// Files of this host, at the same place there.
+    /// Copies files of this host to the same paths in the machine.
     func copy(_ files: [String]) throws {
         let list = files.map { "'\($0)'" }.joined(separator: " ")
         _ = try checked(["sh", "-ec", "tar -C / -chf - \(list) | '\(script)' run \(name) -- tar -C / -xf -"])

@@ -49,7 +49,7 @@ extension LabTests {
             let machine = try Machine()
             defer { machine.stop() }
             try prepare(machine, Lab.binaryPath)
-            // Its page isn't installed here.
+            // The unit's manual page is not installed here.
             let verified = try machine.inside("systemd-analyze", "verify", "rpcwarden-guard.service")
             #expect(verified.text.isEmpty && verified.errors.split(separator: "\n").allSatisfy { $0.contains("'man ") })
             try write(machine, policy: "rules: [{name: r, from: [10.99.0.2], to: [status]}]")
@@ -80,7 +80,7 @@ extension LabTests {
             let journal = try machine.shell("journalctl -b -u rpcwarden-guard.service -o cat --no-pager")
             #expect(journal.contains("ports guarded"), "\(journal)")
 
-            // systemd holds the socket, and nobody reads it.
+            // systemd holds the socket, and no process reads it.
             let dead = (1...12).map { "host\($0).dead.example" }.joined(separator: ", ")
             try write(machine, policy: "rules: [{name: r, from: [10.99.0.2, \(dead)], to: [status]}]")
             try machine.shell(
@@ -96,7 +96,7 @@ extension LabTests {
             #expect(try property(machine, "rpcwarden.service", "ActiveState") == "active")
             #expect(try property(machine, "silence.socket", "ActiveState") == "active")
             let journalNow = try machine.shell("journalctl -b -u rpcwarden-guard.service -o cat --no-pager")
-            // All its boots have one number, that of the kernel.
+            // All boots of the machine have the same boot ID, that of the host's kernel.
             #expect(journalNow.matches(of: /ports guarded/).count == 2, "\(journalNow)")
             let started = try time(machine, "rpcwarden.service", "ExecMainStartTimestampMonotonic")
             let ready = try time(machine, "rpcwarden.service", "ActiveEnterTimestampMonotonic")

@@ -3,7 +3,7 @@ import Testing
 extension LabTests {
     @Suite("The mark bit")
     struct MarkTests {
-        /// Drops at the service's port what doesn't come with exactly this mark; 0x2 was there before.
+        /// Drops packets at the service's port without exactly this mark; 0x2 was set before.
         private static func gate(_ mark: String) -> String {
             """
             nft -f - <<'END'
@@ -40,7 +40,7 @@ extension LabTests {
                 #expect(try lab.rpcwarden("reload").isSuccess)
                 try lab.shell(Self.gate(mark))
                 #expect(try reach.reached() == reach.everywhere, "\(mark)")
-                // The connection's mark is the same whatever firewall.mark is.
+                // The connection mark does not depend on firewall.mark.
                 let flows = try lab.shell("conntrack -L -p tcp --dport 4001 --src 10.77.1.2")
                 #expect(flows.contains("mark=\(0x2000_0004)"), "\(flows)")
             }

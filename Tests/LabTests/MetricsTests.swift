@@ -9,7 +9,8 @@ extension LabTests {
     struct MetricsTests {
         private static let echo = Echo(program: 100_005)
 
-        /// One of each: a grant, a denial over TCP, a stranger over UDP, and a packet to a guarded port.
+        /// Causes one of each: a grant, a denial over TCP, a stranger's call over UDP, and a packet to a guarded
+        /// port.
         private static func makeTraffic(_ lab: Lab) async throws {
             try await lab.start(echo)
             _ = try lab.lookUp(echo)
@@ -37,7 +38,7 @@ extension LabTests {
             }
             let upstream = try #require(Self.value("upstream_duration_seconds_count", in: text))
             #expect(upstream >= 2)
-            // What the rule's own counter says: a SYN and its repetitions, if any.
+            // The rule's own counter: a SYN and its retransmissions, if any.
             let dropped = try #require(Self.value(#"dropped_packets_total{cause="guarded"}"#, in: text))
             let table = try lab.nft("list chain inet rpcwarden guarded_port").text
             #expect(dropped >= 1 && table.contains("counter packets \(Int(dropped)) "), "\(dropped)\n\(table)")
@@ -140,7 +141,7 @@ extension LabTests {
                 try lab.configure("mode: \(mode)\n\(metrics)", policy: Policies.standard)
                 #expect(try lab.rpcwarden("reload").isSuccess)
                 try await lab.makeDenials()
-                // The page of the time before lives on for a moment.
+                // The previous page is cached for a moment.
                 try await Task.sleep(for: .milliseconds(150))
                 try lab.write(try lab.curl(page).text, to: "page")
                 let output = try lab.exec(.server, "sh", "-c", "promtool check metrics <\(lab.state)/page")
@@ -185,13 +186,14 @@ extension LabTests {
                 ])
             #expect(try lab.query(#"rpcwarden_upstream_duration_seconds_bucket{le="+Inf"}"#).count == 1)
             #expect(try lab.query("histogram_quantile(0.99, rpcwarden_commit_duration_seconds_bucket)").count == 1)
-            // Prometheus asks for OpenMetrics; only there metadata have a unit.
+            // Prometheus requests OpenMetrics; only in this format do metadata have a unit.
             let metadata = try lab.prometheus("metadata?metric=rpcwarden_commit_duration_seconds")
             #expect(metadata.contains(#""type":"histogram""#), "\(metadata)")
             try Self.queryDashboard(lab)
         }
 
-        /// Each names metrics that are there: a query on what isn't finds nothing even without its filters.
+        /// Runs each query, and checks that each of its metrics exists: a query on a missing metric finds nothing,
+        /// even without filters.
         private static func queryDashboard(_ lab: Lab) throws {
             let data = Data(try Contrib.text("grafana/rpcwarden.json").utf8)
             let dashboard = try JSONDecoder().decode(Dashboard.self, from: data)
@@ -226,7 +228,7 @@ extension Lab {
         try exec(.server, ["curl", "--silent", "--show-error", "--max-time", "10"] + arguments)
     }
 
-    /// In the server, with contrib's own scrape configuration and rules.
+    /// Starts Prometheus in the server, with contrib's own scrape configuration and rules.
     fileprivate func startPrometheus() async throws {
         let scrape = try Contrib.text("prometheus/scrape.yaml")
         try write(
@@ -255,11 +257,11 @@ extension Lab {
         try curl(arguments + ["http://127.0.0.1:9090/api/v1/\(path)"]).text
     }
 
-    /// The values that a query finds at this moment.
+    /// The values that a query finds now.
     fileprivate func query(_ query: String) throws -> [String] {
         let text = try prometheus("query", ["--get", "--data-urlencode", "query=\(query)"])
         guard let answer = try? JSONDecoder().decode(QueryAnswer.self, from: Data(text.utf8)) else {
-            // Not up yet, if it says nothing, or that it isn't ready.
+            // An empty answer, or a message that it is not ready, means that Prometheus is still starting.
             if text != "", text != "Service Unavailable" { Issue.record("\(query): \(text)") }
             return []
         }
@@ -271,7 +273,7 @@ private struct QueryAnswer: Decodable {
     struct Data: Decodable { var result: [Row] }
     struct Row: Decodable { var value: Value }
 
-    /// `[1795000000.1, "1"]`
+    /// A sample, such as `[1795000000.1, "1"]`.
     struct Value: Decodable {
         var text: String
 

@@ -25,7 +25,7 @@ extension LabTests {
                 // A broadcast has no route of its own from an address that isn't on the link.
                 let output = try lab.peer(.approved, "call \(call) --over udp --all --wait 300 v2 null")
                 #expect(output.lines == ["silence"], "\(call): \(output)")
-                // The server is no member of the group that rpcinfo asks; the kernel drops that one.
+                // The server is not a member of the multicast group that rpcinfo uses; the kernel drops this call.
                 guard !call.contains("ff02::202") else { continue }
                 try await eventually("the call to \(call) is audited") {
                     try lab.events(.denied).count {
@@ -47,7 +47,7 @@ extension LabTests {
             let echo = Echo(port: 4001, transport: transport, isIPv4: !server.contains(":"))
             if try !lab.isRunning(echo.name) { try await lab.start(echo) }
             let netID = "\(echo.netID)"
-            // Clients may give any address, even one that isn't ours.
+            // Clients may give any address as a hint, even an address that is not the server's.
             var calls: [PortmapperCall] = []
             for hint in ["\(server).0.111", "1.2.3.4.5.6", "garbage", ""] {
                 let rpcb = RPCB(program: Program(echo.program), version: 1, netID: netID, address: hint, owner: "")

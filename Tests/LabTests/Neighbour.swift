@@ -1,6 +1,6 @@
 import Testing
 
-/// Another firewall in the lab's server, as docs/COEXISTENCE.md sets it up.
+/// Another firewall in the lab's server, configured as in docs/COEXISTENCE.md.
 enum Neighbour: String, CaseIterable, CustomTestStringConvertible {
     case nftables, iptables, ufw
     case firewalldPorts = "firewalld-ports"
@@ -9,20 +9,20 @@ enum Neighbour: String, CaseIterable, CustomTestStringConvertible {
     var testDescription: String { rawValue }
     var recipe: Recipe { get throws { try Recipe(rawValue) } }
 
-    /// What the recipe's lines have in common which let pass what rpcwarden admits.
+    /// A text common to the recipe's lines that accept packets admitted by rpcwarden.
     var passage: String {
         switch self {
         case .nftables, .iptables, .ufw: "0x2000"
         case .firewalldPorts: "--add-port"
-        // Its direct rules alone change nothing: with nftables they stand in a base chain of their own.
+        // Its direct rules alone change nothing: with nftables they are in a separate base chain.
         case .firewalldMark: "FirewallBackend"
         }
     }
 
-    /// Of rpcwarden.yaml.
+    /// Settings for rpcwarden.yaml.
     var settings: String { get throws { self == .firewalldPorts ? try Recipe("firewalld-ports settings").text : "" } }
 
-    /// Starts the firewall as it is before anybody thought of RPC; it drops what it doesn't know.
+    /// Starts the firewall in its state before any rule for RPC; it drops unknown packets.
     func start(in lab: Lab) async throws {
         switch self {
         case .nftables: break
@@ -41,7 +41,7 @@ enum Neighbour: String, CaseIterable, CustomTestStringConvertible {
         }
     }
 
-    /// What its own administrator does now and then.
+    /// Reloads the firewall, as its administrator does from time to time.
     func reload(in lab: Lab) throws {
         switch self {
         case .nftables: try lab.shell("nft -f \(lab.state)/nftables.conf")
@@ -63,7 +63,7 @@ enum Neighbour: String, CaseIterable, CustomTestStringConvertible {
         """
     }
 
-    /// The package's own rules, in place of those of the host, which stay as they are.
+    /// Sets up the package's own rules in place of the host's, which are not changed.
     private static func privateUFW(_ state: String) -> String {
         """
         mkdir -p \(state)/ufw/applications.d
@@ -79,7 +79,7 @@ enum Neighbour: String, CaseIterable, CustomTestStringConvertible {
 }
 
 extension Lab {
-    /// A script for /bin/sh in the server, of which each command must succeed.
+    /// Runs a script with /bin/sh in the server, in which every command must succeed.
     @discardableResult
     func shell(_ script: String) throws -> String {
         let output = try exec(.server, ["env", "DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/lab-bus", "sh", "-ec", script])
@@ -87,7 +87,7 @@ extension Lab {
         return output.text
     }
 
-    /// firewalld as Debian configures it, without systemd, on a message bus of its own.
+    /// Starts firewalld in Debian's configuration, without systemd, on its own message bus.
     func startFirewalld() async throws {
         try write(
             """

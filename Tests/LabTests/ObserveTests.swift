@@ -19,7 +19,7 @@ extension LabTests {
             }
             let dump = try lab.ask(.stranger, .dump(.v2), to: "10.77.4.1", over: .tcp)
             #expect(dump.body != .authError(.failed) && dump.replies.count == 1, "\(dump)")
-            // UDP's source may be forged.
+            // The source of a UDP call may be forged.
             let forged = try lab.ask(.stranger, .dump(.v2), to: "10.77.4.1", over: .udp, options: "--wait 300")
             #expect(forged.isSilence, "\(forged)")
             #expect(try lab.connect(echo, from: .stranger, to: "10.77.4.1") == "connected")
@@ -28,7 +28,7 @@ extension LabTests {
             #expect(try lab.events(.permitted).isEmpty && lab.grants().isEmpty)
             let status = try lab.listing("status", as: StatusReport.self)
             #expect(status.mode == "observe" && status.counts["denied_stranger"] == 4, "\(status)")
-            // The packet that enforce would have dropped.
+            // The packet that enforce mode would have dropped.
             let probe = try await lab.event(.probed) { $0.client == "10.77.4.2" }
             #expect(probe.enforced == false)
         }

@@ -5,7 +5,7 @@ import Testing
 extension LabTests {
     @Suite("When rpcbind forgets, or can't be read")
     struct OrphanTests {
-        /// The connects of a stranger to these ports, each.
+        /// The outcomes of a stranger's connects to each of these ports.
         private static func strangers(_ lab: Lab, at ports: [UInt16]) throws -> [String] {
             try ports.map {
                 try lab.peer(.stranger, "connect --to 10.77.4.1 --port \($0) --over tcp --wait 300").lines.first ?? ""
@@ -37,12 +37,12 @@ extension LabTests {
             #expect(rows.allSatisfy { $0.alive && $0.guarded && $0.trusted })
             #expect(try lab.events(.revoked).isEmpty)
 
-            // Nor does a daemon that starts now open anything.
+            // A daemon that starts now does not open a port either.
             try await lab.restartDaemon("KILL")
             #expect(try Self.strangers(lab, at: ports) == ["timeout", "timeout", "timeout"])
             #expect(Set(try lab.grants().map(\.service)) == granted)
 
-            // What was guarded is open to nobody until it is gone; then nothing is left to guard.
+            // A guarded port stays closed until its socket is gone; then no port is left to guard.
             try lab.control("ganesha", "stop")
             try await eventually("the guard ends with the sockets") { try lab.elements(of: "guarded").isEmpty }
             #expect(try lab.grants().isEmpty)
@@ -93,7 +93,8 @@ extension LabTests {
             let lab = try Lab.current
             let first = Echo()
             try await lab.start(first)
-            // 36 of 8200 bytes made 0.1.0 blind: longer than 32 fragments. And as many as an honest registry never has.
+            // 36 items of 8200 bytes exceeded 32 fragments, and 0.1.0 could no longer read the registry. The
+            // second case has more registrations than any honest registry.
             for words in ["--count 40 --address-bytes 8200 --program 536879104", "--count 6000 --program 536883200"] {
                 let output = try lab.exec(
                     .server,
@@ -103,7 +104,7 @@ extension LabTests {
             }
             try await lab.event(.untrustedRegistration)
             #expect(try lab.lookUp(first).result(of: first.getPort) == .port(4001))
-            // A new service of root's is guarded and told, behind all of them.
+            // A new service of root is guarded and reported, although it is listed behind all others.
             let second = Echo(program: Echo.programs[1], port: 4002)
             try await lab.start(second)
             #expect(try lab.lookUp(second).result(of: second.getPort) == .port(4002))

@@ -6,7 +6,7 @@ extension LabTests {
         private static let settings = "limits: {calls-per-second: 10000}"
         private static let shared = settings + "\nfirewall: {own-table: false}"
 
-        /// Commands that load so many elements into a table of their own.
+        /// Commands that load `count` elements into a separate table.
         private static func load(_ count: Int) -> [String] {
             let elements = (0..<count).map { "11.\($0 >> 16).\($0 >> 8 & 255).\($0 & 255)" }.joined(separator: ", ")
             return [
@@ -33,7 +33,7 @@ extension LabTests {
             #expect(try lab.nft("-f \(file)").isSuccess)
             if isDaemonStopped { try lab.kill("daemon", "CONT") }
             let event = try await lab.event(.tampered)
-            // One that runs may keep up.
+            // A running daemon may keep up with the changes.
             if isDaemonStopped { #expect(event.detail == "more changes than could be followed") }
             try await lab.event(.restored, within: .seconds(1))
             #expect(try lab.elements(of: "guarded").contains("tcp . 4001"))
@@ -54,7 +54,7 @@ extension LabTests {
             let before = try lab.counts()["commits"]
             let file = try lab.ruleset(Self.load(100_000), named: "large.nft")
             #expect(try lab.nft("-f \(file)").isSuccess)
-            // Guarded at a later tick than the one that reads what they did.
+            // The service becomes guarded at a later tick than the one that reads the changes.
             try await lab.start(Echo(program: Echo.programs[1], port: 4002))
             #expect(try lab.events(.tampered).isEmpty)
             #expect(try lab.counts()["commits"] == before.map { $0 + 1 })
@@ -92,25 +92,25 @@ extension LabTests {
             let all = (0..<600).map { "10.78.\(1 + (1 + $0) / 256).\((1 + $0) % 256) . tcp . 4001" }
             let add = try lab.ruleset(
                 ["add element inet rpcwarden granted4 { \(all.joined(separator: ", ")) }"], named: "add.nft")
-            // Some at a time: nft deletes nothing if one is missing.
+            // In parts: nft deletes no element if one is missing.
             let delete = try lab.ruleset(["flush set inet rpcwarden granted4"], named: "delete.nft")
             try lab.spawnLoop(
                 "meddler",
                 "nft -f \(add); sleep 0.03; nft -f \(delete); sleep 0.3; nft delete table inet rpcwarden; sleep 0.3")
             var output = try lab.peer(.approved, lab.storm(echo, count: 600, from: "10.78.1.1", parallel: 2))
             #expect(tally(output)["ok"] == 600, "\(output)")
-            // Again: now the ledger has them, and the kernel may not.
+            // Again: now the ledger has these grants, and the kernel may lack them.
             output = try lab.peer(.approved, lab.storm(echo, count: 600, from: "10.78.1.1", parallel: 2))
             #expect(tally(output)["ok"] == 600, "\(output)")
             let changes = ["tcp/4001 added by nft", "tcp/4001 deleted by nft", "table deleted by nft"]
             let tampered = { try lab.events(.tampered).compactMap(\.detail).joined(separator: "; ") }
-            // Its deletions found grants to delete, at the latest now.
+            // By now, at the latest, its deletions have found grants to delete.
             try await eventually("each of its changes is told") { try changes.allSatisfy(tampered().contains) }
             try lab.kill("meddler", "KILL")
             #expect(lab.log("meddler").isEmpty, "it meddled all the time")
             #expect(try lab.events(.denied).isEmpty)
             try await eventually("kernel and ledger agree") {
-                // It may have been killed just behind its deletion of the table.
+                // The meddler may have been killed right after it deleted the table.
                 guard try lab.nft("list table inet rpcwarden").isSuccess else { return false }
                 let kernel = try lab.kernelGrants()
                 return try kernel.count == 600 && kernel == lab.listedGrants() && lab.counts()["grants"] == 600

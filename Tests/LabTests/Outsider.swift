@@ -7,7 +7,7 @@ extension Lab {
         try spawn(.server, name, ["sh", "-c", "while :; do \(command); done"])
     }
 
-    /// Starts the process `taker`, which replaces the table by an empty one that is its own as long as it lives.
+    /// Starts the process `taker`, which replaces the table by an empty table that it owns until it ends.
     func spawnTaker(of table: String) throws {
         let pipe = "\(state)/taker.pipe"
         try spawn(.server, "taker", ["sh", "-c", "mkfifo \(pipe) && exec nft -i <>\(pipe)"])
@@ -16,7 +16,7 @@ extension Lab {
         guard output.isSuccess else { throw CommandError(command: [take], output: output) }
     }
 
-    /// Writes a file of nft's language; returns its path.
+    /// Writes a file in nft's language; returns its path.
     func ruleset(_ lines: [String], named name: String) throws -> String {
         try write(lines.joined(separator: "\n") + "\n", to: name)
         return "\(state)/\(name)"
@@ -27,7 +27,7 @@ extension Lab {
         return words.firstIndex(of: "size").flatMap { Int(words[$0 + 1]) } ?? 0
     }
 
-    /// `CLIENT tcp/PORT` of each element, as nft lists it.
+    /// `CLIENT tcp/PORT` for each element that nft lists.
     func kernelGrants(in set: String = "granted4") throws -> Set<String> {
         Set(
             try elements(of: set).map { element in
@@ -36,12 +36,13 @@ extension Lab {
             })
     }
 
-    /// The same, as `rpcwarden grants` lists it.
+    /// The same, from `rpcwarden grants`.
     func listedGrants() throws -> Set<String> { Set(try grants().map { "\($0.client) \($0.service)" }) }
 
     func counts() throws -> [String: Int] { try listing("status", as: StatusReport.self).counts }
 
-    /// `storm`: lookups from many sources, each followed by a connect to the port told unless `connects` is false.
+    /// A `storm` command line: lookups from many source addresses, each followed by a connect to the port in the
+    /// answer unless `connects` is false.
     func storm(_ echo: Echo, count: Int, from first: String, parallel: Int = 4, connects: Bool = true) -> String {
         "storm --to 10.77.1.1 --over udp --count \(count) --program \(echo.program) --version 1"
             + " --service \(echo.transport) --sources \(first)/\(count) --parallel \(parallel) --wait 4000"
@@ -49,7 +50,7 @@ extension Lab {
     }
 }
 
-/// `ok=… refused=… …` of a storm's line.
+/// The numbers in a storm's line `ok=… refused=… …`.
 func tally(_ output: Output) -> [String: Int] {
     var tally: [String: Int] = [:]
     for word in output.text.split(whereSeparator: \.isWhitespace) {

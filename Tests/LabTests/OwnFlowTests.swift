@@ -4,7 +4,7 @@ import Testing
 extension LabTests {
     @Suite("This host as a client of others")
     struct OwnFlowTests {
-        /// Asks the approved client's echo from the port, three times: `3` answers, or fewer.
+        /// Calls the approved client's echo from the port three times; returns the number of answers.
         private static func ask(_ lab: Lab, _ transport: Transport, from port: Int, to other: Int = 6001) throws
             -> String
         {
@@ -31,7 +31,7 @@ extension LabTests {
         @Test(
             "it hears its replies from the ports of its services, dead or alive, and nobody else comes in by them",
             .lab(.rpcbind, .daemon, policy: Policies.echoes()),
-            // TCP has no port twice.
+            // TCP does not allow the same port twice.
             arguments: [(Transport.tcp, false), (.udp, false), (.udp, true)])
         func answered(transport: Transport, isAlive: Bool) async throws {
             let lab = try Lab.current
@@ -47,7 +47,7 @@ extension LabTests {
             #expect(try lab.events(.tampered).isEmpty)
         }
 
-        /// Sends to whoever spoke to it last, asked or not.
+        /// A server that sends to its last peer, with or without a request.
         private static let chatter = """
             $s = IO::Socket::INET->new(LocalAddr => "0.0.0.0:4001", Proto => "udp") or die;
             $| = 1; print "ready\\n";

@@ -6,7 +6,7 @@ extension LabTests {
     @Suite("Rates, a bucket for each source and transport")
     struct RateTests {
         private static let settings = "limits: {calls-per-second: 20}\nquarantine: false"
-        /// limits.calls-per-second, four times, and what comes back meanwhile.
+        /// Four times limits.calls-per-second, and the maximum of answers meanwhile.
         private static let burst = 80
         private static let answersMax = 140
 
@@ -24,7 +24,7 @@ extension LabTests {
             #expect(answers + denied == calls)
             #expect(denied > 300, "of 900 calls \(calls) arrived")
 
-            // What is said in this client's name over UDP costs none of its TCP calls, and no other client anything.
+            // Calls over UDP with this client's address use up neither its TCP budget nor any other client's.
             let null = PortmapperCall.null(.v2)
             #expect(try lab.ask(.approved, null, over: .tcp).body == .success([]))
             #expect(try lab.ask(.approved, null, over: .udp, options: "--from 10.77.1.3").body == .success([]))
@@ -39,7 +39,7 @@ extension LabTests {
             let rate = try await lab.event(.denied) { $0.reason == "rate" && $0.transport == "tcp" }
             #expect(rate.client == "10.77.1.2")
 
-            // Of more lines than people read a sum is written, and it is exact.
+            // Denials above the log's rate are summed up, and the sum is exact.
             try await lab.event(.suppressed, within: .seconds(15)) { $0.detail == "denied" }
             let swallowed = try lab.events(.suppressed).filter { $0.detail == "denied" }.compactMap(\.count)
             let written = try lab.events(.denied).count { $0.reason == "rate" }
@@ -67,7 +67,7 @@ extension LabTests {
             try await lab.start(echo)
             let call = hex(echo.getPort.encoded(xid: 77))
             #expect(try lab.exec(.stranger, "ip", "route", "add", "local", "10.78.0.9", "dev", "lo").isSuccess)
-            // The stranger speaks in the approved client's name, and goes on doing so.
+            // The stranger sends with the approved client's address, continuously.
             let forge = "\(lab.peerBinary) call --to 10.77.4.1 --over udp --from 10.78.0.9 --count 400 --hex \(call)"
             try lab.spawn(.stranger, "forger", ["sh", "-c", "while :; do \(forge) --wait 1; done"])
             try await lab.event(.denied) { $0.reason == "rate" && $0.client == "10.78.0.9" && $0.transport == "udp" }

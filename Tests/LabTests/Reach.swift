@@ -2,12 +2,12 @@ import Addresses
 import Portmapper
 import Testing
 
-/// One service over both transports and both families, and who gets through to it.
+/// One service over both transports and both families, and the hosts that can reach it.
 struct Reach {
     let lab: Lab
     let echoes: [Echo]
 
-    /// Starts the service, at a port that docs/COEXISTENCE.md names.
+    /// Starts the service at a port that docs/COEXISTENCE.md names.
     init(in lab: Lab, port: UInt16 = 20_048) async throws {
         self.lab = lab
         echoes = [Transport.tcp, .udp].flatMap { transport in
@@ -20,7 +20,7 @@ struct Reach {
         }
     }
 
-    /// The approved client asks for all of it; says which questions got the port as their answer.
+    /// The approved client looks up all netids; returns the lookups that were answered with the port.
     func lookedUp() throws -> [String] {
         let asks = echoes.map { echo in
             let rpcb = RPCB(
@@ -39,7 +39,7 @@ struct Reach {
         }
     }
 
-    /// Where the host's connect, or datagram, is answered.
+    /// The netids at which the host's connect, or datagram, is answered.
     func reached(from host: Lab.Host = .approved, within milliseconds: Int = 1000) throws -> [String] {
         let number = host == .stranger ? 4 : 1
         let outputs = try lab.peers(
@@ -53,12 +53,12 @@ struct Reach {
         }
     }
 
-    /// Nowhere.
+    /// The host reaches none of them.
     func isClosed(to host: Lab.Host = .approved) throws -> Bool { try reached(from: host, within: 250).isEmpty }
 
     var everywhere: [String] { echoes.map(\.name) }
 
-    /// The approved client gets its answers and gets through, and the stranger doesn't get through.
+    /// The approved client is answered and reaches the service; the stranger does not reach it.
     func expectOnlyApproved(_ when: Comment) throws {
         #expect(try lookedUp() == everywhere, when)
         #expect(try reached() == everywhere, when)

@@ -6,7 +6,7 @@ extension LabTests {
     struct ReadmeTests {
         private static let checkout = "/root/rpcwarden"
 
-        /// The checkout after the build, but with the tests' own binary and what that needs.
+        /// Installs the checkout in its state after the build, with the tests' own binary and its libraries.
         private func prepare(_ machine: Machine, _ binary: String) throws {
             let libraries = try run(["ldd", binary]).text.matches(of: /=> (\/\S*swift\S*\.so\S*)/).map { String($0.1) }
             let units = Recipe.root.appendingPathComponent("systemd").path
@@ -18,7 +18,7 @@ extension LabTests {
                 cp -r \(units) systemd
                 """, in: try folder(machine))
             try machine.shell("systemctl start rpc-statd; ip route add 10.20.0.0/16 dev eth0")
-            // A workstation of the policy; 10.99.0.2 is a stranger.
+            // A workstation in the policy; 10.99.0.2 is a stranger.
             _ = try machine.outside("ip", "address", "add", "10.20.0.7/32", "dev", "eth0")
         }
 

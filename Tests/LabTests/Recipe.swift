@@ -1,9 +1,9 @@
 import Foundation
 import Testing
 
-/// A fenced block of a document, which an HTML comment names: `<!-- recipe: ufw -->`.
+/// A fenced block of a document, named by an HTML comment: `<!-- recipe: ufw -->`.
 struct Recipe {
-    /// Without the line that ends the block.
+    /// The block's text, without the line that ends the block.
     var text: String
 
     init(_ name: String) throws {
@@ -16,7 +16,7 @@ struct Recipe {
         throw Unfulfilled(description: "no document has a block with <!-- recipe: \(name) --> above it")
     }
 
-    /// Where the file goes whose text this is: its first line says so.
+    /// The path of the file, from the first line of its text.
     var path: String {
         get throws {
             let words = try #require(text.split(separator: "\n").first).split(separator: " ")
@@ -25,7 +25,7 @@ struct Recipe {
         }
     }
 
-    /// The recipe as somebody has it who left out these lines.
+    /// The recipe without the lines that match the pattern, as after an incomplete copy.
     func without(_ pattern: String) throws -> String {
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
         let kept = lines.filter { !$0.contains(pattern) }
@@ -36,7 +36,7 @@ struct Recipe {
     private static func block(_ name: String, in text: String) -> String? {
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
         guard let comment = lines.firstIndex(where: { $0.hasSuffix("<!-- recipe: \(name) -->") }) else { return nil }
-        // Within a list it is indented.
+        // In a list, the block is indented.
         let indentation = lines[comment].prefix { $0 == " " }.count
         let block = lines[(comment + 1)...].map { $0.dropFirst(indentation) }
         guard block.first?.hasPrefix("```") == true else { return nil }
@@ -48,16 +48,16 @@ struct Recipe {
 }
 
 extension Lab {
-    /// Gives the host folders of its own, so that documents' blocks run there as they stand.
+    /// Gives the host private folders, so that the blocks of documents run there unchanged.
     func furnish(_ host: Host = .server) throws { try control("furnish", host.rawValue, binary) }
 
-    /// Writes a block to the file that its first line names.
+    /// Writes a block to the file named by its first line.
     func put(_ name: String, on host: Host = .server, at path: String? = nil, adding more: String = "") throws {
         let recipe = try Recipe(name)
         try install(recipe.text + "\n" + more, on: host, at: path ?? recipe.path)
     }
 
-    /// Runs a block, of which each command must succeed; what it printed.
+    /// Runs a block, in which every command must succeed; returns its output.
     @discardableResult
     func runs(_ name: String, on host: Host = .server, with variables: [String] = [], seconds: Double = 60) throws
         -> String
@@ -75,7 +75,8 @@ extension Lab {
         guard output.isSuccess else { throw CommandError(command: ["install", path], output: output) }
     }
 
-    /// rpcbind and rpcwarden as `rpcwarden setup` leaves them, in a furnished server; but enforcing.
+    /// rpcbind and rpcwarden in the state that `rpcwarden setup` leaves, in a furnished server; but in enforce
+    /// mode.
     func setUp(_ host: Host = .server) throws {
         for unit in ["rpcbind.socket", "rpcbind.service"] {
             let source = Recipe.root.appendingPathComponent("systemd/\(unit).d/rpcwarden.conf")
@@ -87,12 +88,12 @@ extension Lab {
         try systemctl("restart rpcbind.socket rpcwarden", on: host)
     }
 
-    /// The lab's stand-in for it.
+    /// Runs the lab's substitute for systemctl.
     func systemctl(_ words: String, on host: Host = .server) throws {
         let output = try exec(host, ["systemctl"] + words.split(separator: " ").map(String.init), seconds: 60)
         guard output.isSuccess else { throw CommandError(command: ["systemctl", words], output: output) }
     }
 
-    /// The audit log in the lab's own place.
+    /// Settings that put the audit log in the lab's own folder.
     var auditSettings: String { "audit: {to: file, file: \(state)/audit.jsonl}\n" }
 }

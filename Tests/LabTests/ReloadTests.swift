@@ -15,7 +15,8 @@ extension LabTests {
 
         private static let both = policy(from: "10.77.1.2, 10.77.1.3")
 
-        /// A flow of each of the two addresses of the approved host; its log is named like its source.
+        /// Starts a flow from each of the two addresses of the approved host; its log has the name of its source
+        /// address.
         private static func flows(_ lab: Lab, to echo: Echo, lookUp: Bool = true) async throws {
             for source in ["10.77.1.2", "10.77.1.3"] {
                 if lookUp { try lab.lookUp(echo, options: "--from \(source)") }
@@ -39,7 +40,7 @@ extension LabTests {
             let echo = Echo()
             try await lab.start(echo)
             try await Self.flows(lab, to: echo)
-            // The first rule alone would take a grant away; the mistake is in the second.
+            // The first rule alone would revoke a grant; the error is in the second rule.
             try lab.configure(
                 "mode: observe",
                 policy: Self.policy(from: "10.77.1.3", extra: "  - {name: b, from: [10.0.0.1], to: [mountdd]}"))
@@ -111,7 +112,8 @@ extension LabTests {
             #expect(try lab.connect(echo, options: "--from 10.77.1.2 --wait 400") == "timeout")
         }
 
-        /// Asks for a reload, whose reading is held up: the policy's file is a pipe. Returns its other end.
+        /// Requests a reload that blocks while it reads, because the policy file is a pipe. Returns the pipe's
+        /// other end.
         private static func hold(_ lab: Lab) async throws -> Int32 {
             let held = "\(lab.state)/held"
             #expect(mkfifo(held, 0o600) == 0 && chmod(held, 0o644) == 0)
@@ -129,7 +131,7 @@ extension LabTests {
             return end
         }
 
-        /// The one who waits reads `text`, all later ones `policy`.
+        /// The blocked reader gets `text`, all later readers get `policy`.
         private static func release(_ lab: Lab, _ end: Int32, _ text: String, thenPolicy policy: String) throws {
             #expect(unlink("\(lab.state)/policy.yaml") == 0)
             try lab.write(policy + "\n", to: "policy.yaml")
@@ -137,7 +139,8 @@ extension LabTests {
             close(end)
         }
 
-        /// The command reads the files too, to find the daemon: others than those that it reads.
+        /// The command reads configuration files too, to find the daemon; they are not the files that the daemon
+        /// reads.
         private static func spawnReload(_ lab: Lab, _ name: String) throws {
             try lab.write("policy: policy.old\n", to: "command.yaml")
             try lab.spawn(.server, name, [lab.binary, "reload", "--config", "\(lab.state)/command.yaml"])
@@ -152,12 +155,12 @@ extension LabTests {
             try await lab.start(echo)
             let end = try await Self.hold(lab)
             try Self.spawnReload(lab, "second")
-            // The kernel has to open a port for it, too.
+            // The kernel has to open a port for this lookup, too.
             #expect(try lab.lookUp(echo, options: "--from 10.77.1.2").result(of: echo.getPort) == .port(4001))
             #expect(try lab.elements(of: "granted4").count { $0.hasPrefix("10.77.1.2 ") } == 1)
             #expect(try lab.isRunning("first") && lab.isRunning("second"))
             #expect(try lab.events(.reloaded).isEmpty)
-            // What was held up is out of date when it is read: the netfilter process finds another.
+            // The blocked policy is out of date when it is read: the netfilter process reads a newer one.
             try Self.release(
                 lab, end, Self.policy(from: "10.77.1.3", extra: "  - {name: old, from: [10.77.3.2], to: [rquotad]}"),
                 thenPolicy: Self.policy(from: "10.77.1.3", extra: "  - {name: new, from: [10.77.3.2], to: [rquotad]}"))

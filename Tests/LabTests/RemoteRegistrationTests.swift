@@ -39,7 +39,7 @@ extension LabTests {
             let before = try lab.registeredServices()
             #expect(before.contains { $0[0] == "\(Self.echo.program)" })
 
-            // One that is registered, which UNSET would take away, and one that SET would add.
+            // A registered program, which UNSET would remove, and a program that SET would add.
             for program in [Self.echo.program, 0x2000_0077] {
                 let asks = Self.calls(program, netID).map { Ask($0, to: server, over: transport) }
                 let answers = try lab.ask(host, asks, options: "--all --wait 300")
@@ -47,7 +47,7 @@ extension LabTests {
                     if host == .stranger {
                         #expect(transport == .udp ? answer.isSilence : answer.isClosedWithoutByte, "\(ask): \(answer)")
                     } else {
-                        // RFC 1833: a CALLIT or BCAST that can't be made is not answered.
+                        // RFC 1833: a CALLIT or BCAST that can't be made gets no reply.
                         let isSilent = ask.call.procedureNumber == 5 && transport == .udp
                         #expect(
                             isSilent ? answer.isSilence : answer.body == .authError(.failed),
@@ -69,7 +69,7 @@ extension LabTests {
         func denialsAreAlike(transport: Transport) async throws {
             if try !lab.isRunning(Self.echo.name) { try await lab.start(Self.echo) }
             let netID = "\(transport)"
-            // The limited client may look up neither.
+            // The limited client may look up neither program.
             let lookups = { (program: UInt32) -> [PortmapperCall] in
                 let rpcb = RPCB(program: Program(program), version: 1, netID: netID, address: "", owner: "")
                 let mapping = Mapping(program: Program(program), version: 1, protocolNumber: 6, port: 0)

@@ -17,7 +17,7 @@ extension LabTests {
             try lab.spawnPeer(
                 .approved, "flow",
                 "connect --to 10.77.1.1 --port 4001 --over tcp --send ping --repeat 1000 --every 30 --wait 1000")
-            // Tries all the time, from before the daemon ends until it is back.
+            // Connects continuously, from before the daemon's end until after its restart.
             let trying = """
                 while :; do \(lab.peerBinary) connect --to 10.77.4.1 --port 4001 --over tcp --wait 40; done
                 """
@@ -132,7 +132,7 @@ extension LabTests {
     }
 }
 
-/// Else all grants may have to be made anew at a start.
+/// Whether the kernel counts the elements of a set. Otherwise a start may have to make all grants again.
 private let kernelCountsElements: Bool = {
     var system = utsname()
     uname(&system)

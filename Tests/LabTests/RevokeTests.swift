@@ -83,7 +83,7 @@ extension LabTests {
                 output.isSuccess
                     && output.text.contains("still admitted: \(echo.program) at tcp/\(echo.port), by policy.yaml:")
                     && output.text.contains("\"approved clients use the echoes\", open: always"), "\(output)")
-            // It stands open, so the flow goes on by its next packet.
+            // The port has a standing element, so the flow continues with its next packet.
             let before = Self.rounds(lab, "flow")
             try await eventually("it flows again") { Self.rounds(lab, "flow") > before + 3 }
             let again = try lab.rpcwarden("revoke", "--client", "10.77.4.2")
@@ -94,7 +94,7 @@ extension LabTests {
         func endsTheServersFlow() async throws {
             let lab = try Lab.current
             let echo = Echo()
-            // A server that sends without being asked: loose pickup makes a new entry of its packets.
+            // A server that sends without a request: by loose pickup, its packets make a new conntrack entry.
             try lab.spawn(
                 .server, "chatter",
                 [
@@ -119,7 +119,8 @@ extension LabTests {
                 ])
             try await eventually("bytes flow") { lab.log("listener").count > 10 }
             #expect(try lab.rpcwarden("revoke", "--client", "10.77.1.2").isSuccess)
-            // The client's acknowledgements no longer arrive: the server's window closes within a few packets.
+            // The client's acknowledgements no longer arrive, so the server's window is used up after a few
+            // packets.
             try await eventually("the flow ends") {
                 let before = try lab.exec(.server, "ss", "-tnH", "sport", "=", ":4001").text
                 return before.contains("ESTAB") && (Int(before.split(separator: " ")[2]) ?? 0) > 1000

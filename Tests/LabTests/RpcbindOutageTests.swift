@@ -29,7 +29,7 @@ extension LabTests {
             #expect(try lab.elements(of: "guarded").contains("tcp . 4001"), "the guard stays")
             #expect(try lab.connect(echo) == "timeout")
 
-            // It keeps registrations over a restart (-w).
+            // rpcbind keeps registrations over a restart (-w).
             try lab.control("rpcbind", "start")
             try await eventually("lookups are answered again") {
                 try lab.lookUp(echo).result(of: echo.getPort) == .port(4001)

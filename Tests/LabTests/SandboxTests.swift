@@ -18,7 +18,7 @@ extension LabTests {
                 connector = try #require(children["rpcwarden-con"])
             }
 
-            /// By their names.
+            /// The child processes, by name.
             static func children(of pid: Int32) throws -> [String: Int32] {
                 let numbers = try String(contentsOfFile: "/proc/\(pid)/task/\(pid)/children", encoding: .utf8)
                     .split(separator: " ").compactMap { Int32($0) }
@@ -27,7 +27,8 @@ extension LabTests {
 
             var all: [Int32] { [front, netfilter, connector] }
 
-            /// The main thread's, made as whoever has taken the process over would make it.
+            /// The result of a system call of the main thread, injected as by an attacker in control of the
+            /// process.
             static func result(ofCall number: Int, _ arguments: Int..., in pid: Int32) throws -> Int {
                 let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
                     .appendingPathComponent("../../scripts/lab.d/inject.pl").standardizedFileURL.path
@@ -45,14 +46,14 @@ extension LabTests {
                 return Dictionary(pairs) { first, _ in first }
             }
 
-            /// What it has open, as /proc names it; of sockets the protocol, as ss names it.
+            /// The open descriptors, with their names in /proc; for sockets the protocol, as ss names it.
             static func descriptors(_ pid: Int32) throws -> [String] {
                 try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd").map {
                     try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid)/fd/\($0)")
                 }
             }
 
-            /// It has ended; that process 1 takes note may take it two seconds.
+            /// The process has ended. Process 1 may take two seconds to reap it, so a zombie counts.
             static func isGone(_ pid: Int32) -> Bool {
                 guard let stat = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8),
                     let name = stat.lastIndex(of: ")")
@@ -83,7 +84,7 @@ extension LabTests {
             }
             #expect(netfilter["Threads"] == "2", "one serves, one reads files: \(netfilter)")
             #expect(front["Name"] == "rpcwarden" && netfilter["Name"] == "rpcwarden-nft")
-            // Root started it.
+            // The daemon was started by root.
             for process in [front, netfilter, connector] {
                 for key in ["Uid", "Gid"] {
                     let numbers = process[key]?.split(separator: "\t")
@@ -91,10 +92,11 @@ extension LabTests {
                 }
                 #expect(process["Groups"] == "")
             }
-            // Standard input, output, error; the channel's two; table, addresses, flows, monitor, drop log; the reader's two.
+            // Standard input, output and error; two for the channel; table, addresses, flows, monitor, drop log;
+            // two for the reader.
             let descriptors = try Processes.descriptors(processes.netfilter)
             #expect(descriptors.count == 12, "\(descriptors)")
-            // Standard input, output, error; its channel.
+            // Standard input, output and error; the channel.
             #expect(try Processes.descriptors(processes.connector).count == 4)
             let inet = try lab.exec(.server, "ss", "-lntupH")
             #expect(inet.text.contains("pid=\(processes.front),"), "\(inet)")
@@ -264,7 +266,7 @@ extension LabTests {
             let lab = try Lab.current
             try lab.configure(policy: Policies.echoes())
             try await lab.serve(policy: Policies.echoes(), through: ["sh", "-c", "\"$@\"; echo \"ended: $?\"", "sh"])
-            // The shell is the one whose pid the lab knows.
+            // The lab's pid file has the pid of the shell.
             let shell = try String(contentsOfFile: "\(lab.state)/daemon.pid", encoding: .utf8)
                 .trimmingCharacters(in: .whitespacesAndNewlines)
             let front = try String(contentsOfFile: "/proc/\(shell)/task/\(shell)/children", encoding: .utf8)

@@ -32,7 +32,7 @@ extension LabTests {
             #expect(counts["commit_failures"] == 0 && counts["denied"] == 0)
             let commits = counts["commits", default: .max]
             #expect(commits <= 40_010)
-            // Compared by the shell: forty thousand lines take a debug build long.
+            // The shell compares the lists: a debug build takes long for forty thousand lines.
             let compared = try lab.exec(
                 .server, "bash", "-c",
                 """
@@ -47,7 +47,7 @@ extension LabTests {
             print("40,000 grants in \(elapsed), \(commits) commits;", outputs.map { $0.lines.first ?? "" })
         }
 
-        /// The approved client's own addresses, and the other 10,000, which lie apart.
+        /// A policy with the approved client's own addresses and 10,000 others, which are not adjacent.
         private static func policy(others: Int?) -> String {
             let addresses = (0..<10_000).map { index in
                 others.map { ", 172.\($0).\(index >> 7).\(index & 127 * 2)" } ?? ""

@@ -83,7 +83,7 @@ extension LabTests {
                 "connect --to 10.77.1.1 --port 4001 --over tcp --send ping --repeat 1000 --every 50 --wait 1000")
             func rounds() -> Int { lab.log("flow").split(separator: "\n").count { $0.hasPrefix("received") } }
             try await eventually("the flow flows") { rounds() > 3 }
-            // As if it had expired: the daemon isn't asked.
+            // Simulates an expiry; the stopped daemon does not notice.
             try lab.kill("daemon", "STOP")
             #expect(try lab.nft("flush set inet rpcwarden granted4").isSuccess)
             let before = rounds()

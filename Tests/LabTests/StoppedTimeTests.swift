@@ -6,7 +6,7 @@ extension LabTests {
         private static let settings =
             "firewall: {keep: 2s, revive: 0}\nlimits: {calls-per-second: 10000}"
 
-        /// Grants by the ledger, by the listing, and by the kernel.
+        /// Whether the grants in the ledger, in the listing and in the kernel agree.
         private static func agree(_ lab: Lab) throws -> Bool {
             let kernel = try lab.kernelGrants()
             return try lab.listedGrants() == kernel && lab.counts()["grants"] == kernel.count
@@ -29,7 +29,7 @@ extension LabTests {
             try await eventually("the kernel has let one expire", within: .seconds(4)) {
                 try lab.kernelGrants() == ["\(busy) tcp/4001"]
             }
-            // Twice as long as a grant lives, in all.
+            // In total twice a grant's lifetime.
             try await Task.sleep(for: .seconds(2))
             #expect(try lab.kernelGrants() == ["\(busy) tcp/4001"], "renewed by its packets")
             #expect(try lab.connect(echo, options: "--from \(idle) --wait 300") == "timeout")
@@ -84,7 +84,7 @@ extension LabTests {
             let change =
                 "delete element inet rpcwarden granted4 { 10.77.1.2 . tcp . 4001 };"
                 + " add element inet rpcwarden granted4 { 10.77.1.99 . udp . 9 timeout 1h }"
-            // It is undone soon: most rounds see it before.
+            // The daemon undoes the change soon: most rounds list it before.
             var listings: [Set<String>] = []
             for _ in 0..<20 where !listings.contains(["10.77.1.99 udp/9"]) {
                 let output = try lab.exec(

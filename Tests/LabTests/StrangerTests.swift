@@ -12,7 +12,7 @@ extension LabTests {
         @Test("hears nothing over UDP, whatever the version and procedure", arguments: ["10.77.4.1", "fd77:4::1"])
         func silenceOverUDP(server: String) async throws {
             let asks = PortmapperCall.all(at: "").map { Ask($0, to: server, over: .udp) }
-            // Any packet from the server counts, whoever may receive it.
+            // Any packet from the server counts, to any receiver.
             try await countingPacketsFromServer { packets in
                 let answers = try lab.ask(.stranger, asks, options: "--all --wait 300")
                 for (ask, answer) in zip(asks, answers) {
@@ -32,7 +32,7 @@ extension LabTests {
 
         @Test("is closed on without a byte over TCP", arguments: ["10.77.4.1", "fd77:4::1"])
         func closedOverTCP(server: String) async throws {
-            // A limit of sixteen connections would close the seventeenth for another reason.
+            // The limit of sixteen connections would close the seventeenth for another reason.
             for call in PortmapperCall.all(at: "") {
                 let answer = try lab.ask(.stranger, call, to: server, over: .tcp, options: "--all --wait 2000")
                 #expect(answer.isClosedWithoutByte, "v\(call.version) \(call.procedureName): \(answer)")
@@ -108,7 +108,7 @@ extension LabTests {
             }
         }
 
-        /// UDP and ICMP packets that reach the stranger's namespace meanwhile.
+        /// Counts the UDP and ICMP packets that reach the stranger's namespace meanwhile.
         private func countingPacketsFromServer(_ body: (() throws -> Int) async throws -> Void) async throws {
             let table = """
                 table inet seen {

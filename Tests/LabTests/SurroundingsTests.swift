@@ -22,7 +22,7 @@ extension LabTests {
             .enabled(if: FileManager.default.isExecutableFile(atPath: journald), "needs systemd-journald"))
         func journal() async throws {
             let lab = try Lab.current
-            // journald looks for its cgroup; both mounts are the server's own.
+            // journald needs its cgroup; both mounts are in the server's mount namespace.
             let prepare = "mount -t cgroup2 none /sys/fs/cgroup; mkdir -p /run/log/journal /run/systemd/journal"
             #expect(try lab.exec(.server, ["sh", "-c", prepare]).isSuccess)
             try lab.spawn(.server, "journald", [Self.journald])

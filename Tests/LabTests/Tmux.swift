@@ -1,20 +1,20 @@
 import Foundation
 import Testing
 
-/// A terminal that a person might sit at: a shell in tmux, in the lab's server.
+/// A terminal as a user has it: a shell in tmux, in the lab's server.
 struct Tmux {
     let lab: Lab
     private let socket: String
 
     static var isInstalled: Bool { Contrib.isInstalled("tmux") }
 
-    /// - Parameter environment: of the shell, as `NAME=value`.
+    /// - Parameter environment: variables of the shell, as `NAME=value`.
     init(_ lab: Lab, columns: Int = 80, rows: Int = 24, environment: [String] = []) async throws {
         self.lab = lab
         socket = "\(lab.state)/tmux.\(UInt32.random)"
         let shell = ["env", "-u", "NO_COLOR"] + environment + ["PS1=READY> ", "bash", "--norc", "--noprofile"]
-        // Its server inherits what its starter has open: a test would wait for the end of that.
-        // Without a person's configuration; -u: tmux itself is to show UTF-8.
+        // tmux's server inherits the open descriptors of its starter, and a test would wait until they are closed.
+        // No user's configuration is read; -u: tmux must output UTF-8.
         try lab.spawn(
             .server, "tmux.\(UInt32.random)",
             [
@@ -26,7 +26,7 @@ struct Tmux {
         try await shows("READY>")
     }
 
-    /// To be said at the end.
+    /// Call this at the end.
     func kill() {
         do { try run("kill-server") } catch { Issue.record(error) }
     }
@@ -47,7 +47,7 @@ struct Tmux {
 
     func resize(_ columns: Int, _ rows: Int) throws { try run("resize-window", "-x", "\(columns)", "-y", "\(rows)") }
 
-    /// What is on the screen, a line each, spaces at their ends left out.
+    /// The screen's lines, without trailing spaces.
     func screen() throws -> [String] {
         var lines = try run("capture-pane", "-p").split(separator: "\n", omittingEmptySubsequences: false).map(
             String.init)
@@ -55,10 +55,10 @@ struct Tmux {
         return lines
     }
 
-    /// The same with colours as escape sequences.
+    /// The same, with colours as escape sequences.
     func colouredScreen() throws -> String { try run("capture-pane", "-p", "-e") }
 
-    /// 1 and 0, joined: whether the alternate screen, the cursor, and wrapping at the margin are on.
+    /// Three digits, 1 for on and 0 for off: alternate screen, cursor, and wrapping at the margin.
     func modes() throws -> String {
         try run("display-message", "-p", "#{alternate_on}#{cursor_flag}#{wrap_flag}").trimmingCharacters(in: .newlines)
     }

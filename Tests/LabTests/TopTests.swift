@@ -8,7 +8,7 @@ extension LabTests {
             "\(lab.binary) top --config \(lab.configuration) \(options)"
         }
 
-        /// Someone looks up and uses a service, a stranger asks, and sends to it.
+        /// A client looks up and uses a service; a stranger calls, and sends to the service.
         private static func makeTraffic(_ lab: Lab) async throws {
             let echo = Echo(program: 100_005)
             try await lab.start(echo)
@@ -29,7 +29,7 @@ extension LabTests {
             defer { tmux.kill() }
             let before = try tmux.run("display-message", "-p", "#{pane_width}x#{pane_height}")
             #expect(before == "80x24\n")
-            // So long that what is seen to change changes by keys and signals.
+            // The interval is so long that only keys and signals change the screen.
             let top = Self.top(lab, "--interval 1h")
             try tmux.type("stty -g >\(lab.state)/before; \(top); stty -g >\(lab.state)/after; echo status $?")
             try await tmux.shows("rpcbind up")

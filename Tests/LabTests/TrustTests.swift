@@ -5,7 +5,7 @@ import Testing
 extension LabTests {
     @Suite("Registrations that deserve no trust")
     struct TrustTests {
-        /// Anybody may register: uid 65534 does, over loopback to rpcbind itself.
+        /// Registers a program as uid 65534, over loopback with rpcbind itself; any user may register.
         private static func registerAsNobody(_ lab: Lab, _ program: UInt32, port: UInt16) throws {
             let uaddr = UniversalAddress(host: .v4(0), port: port)
             let output = try lab.exec(
@@ -38,7 +38,7 @@ extension LabTests {
             #expect(!row.trusted && !row.guarded && row.alive && row.owner != "superuser", "\(row)")
             let dump = try lab.ask(.approved, .dump(.v2), over: .tcp)
             #expect(!"\(dump)".contains("\(echo.program)/"), "nobody is shown it: \(dump)")
-            // The registry has been read a few times since.
+            // The registry has been read several times meanwhile.
             try await Task.sleep(for: .seconds(1.2))
             #expect(try lab.events(.untrustedRegistration).count == 1, "logged once")
         }
@@ -100,7 +100,7 @@ extension LabTests {
             let lab = try Lab.current
             let echo = Echo()
             try await lab.start(echo)
-            // An unprivileged user adds version 2 of the program at a port of its choice.
+            // An unprivileged user adds version 2 of the program at a chosen port.
             let hostile = Echo(port: 4010)
             try await lab.start(hostile, isRegistered: false)
             let output = try lab.exec(
@@ -132,7 +132,7 @@ extension LabTests {
             let rows = try lab.registry().filter { $0.program == 100_005 }
             #expect(!rows.isEmpty && rows.allSatisfy { !$0.alive })
 
-            // It comes back at other ports.
+            // mountd comes back at other ports.
             try lab.control("ganesha", "start")
             let moved = try lab.port(of: 100_005, 3, "tcp")
             let answer = try lab.ask(.approved, .getPort(mapping), over: .udp)

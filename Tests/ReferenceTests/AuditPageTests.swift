@@ -32,7 +32,7 @@ struct AuditPageTests {
         (event.procedure, event.rule, event.reason) = ("getport", "r", .noRule)
         event.host = "h"
         (event.granted, event.window, event.isEnforced) = (ServicePort(.tcp, 1), .seconds(1), false)
-        // What is added to events must be set here too.
+        // A new field of events must be set here too.
         let unset = Mirror(reflecting: event).children.filter { "\($0.value)" == "nil" }
         #expect(unset.map(\.label) == [])
         let keys = AuditField.fields(of: event, at: Timestamp(milliseconds: 0)).map(\.key)

@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// A finished command.
+/// The output and status of a finished command.
 struct Output: CustomStringConvertible {
     var text: String
     var errors: String
@@ -10,7 +10,7 @@ struct Output: CustomStringConvertible {
     var description: String { "status \(status)\n\(text)\(errors)" }
 }
 
-/// Runs a command of PATH, or a path, with this on its stdin.
+/// Runs a command of PATH, or a path, with `input` on its stdin.
 func run(_ command: [String], input: String = "") throws -> Output {
     let folder = URL(fileURLWithPath: NSTemporaryDirectory()).appendingPathComponent("rpcwarden-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)
@@ -30,18 +30,18 @@ func run(_ command: [String], input: String = "") throws -> Output {
     return Output(text: texts[0], errors: texts[1], status: process.terminationStatus)
 }
 
-/// The rpcwarden that was built with these tests.
+/// The rpcwarden program that was built with these tests.
 enum BuiltProgram {
     static let folder: String = {
         let own = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-        // With `swift test` the process is swiftpm-testing-helper; the test bundle is named in its arguments.
+        // Under `swift test` the process is swiftpm-testing-helper; its arguments name the test bundle.
         let bundle = CommandLine.arguments.first { $0.hasSuffix(".xctest") } ?? own ?? "."
         return URL(fileURLWithPath: bundle).deletingLastPathComponent().path
     }()
 
     static var path: String { folder + "/rpcwarden" }
 
-    /// A command, as argument-parser describes it.
+    /// A command, in argument-parser's description.
     struct Command: Decodable {
         struct Argument: Decodable {
             struct Name: Decodable {
@@ -61,7 +61,7 @@ enum BuiltProgram {
         var arguments: [Argument]?
         var subcommands: [Command]?
 
-        /// Its own; every command takes the others.
+        /// The command's own options; every command takes the others.
         var options: [Argument] {
             (arguments ?? []).filter { $0.longName != nil && !["help", "version"].contains($0.longName) }
         }
@@ -74,7 +74,7 @@ enum BuiltProgram {
         try #require(output.status == 0, "\(output)")
         let command = try JSONDecoder().decode(Dump.self, from: Data(output.text.utf8)).command
         return try #require(command.subcommands).flatMap { command in
-            // `guard load` is one; what only leads to others is none.
+            // `guard load` is a command; `guard`, which only has subcommands, is not.
             (command.subcommands ?? []).filter { $0.commandName != "help" }.map { each in
                 var each = each
                 each.commandName = "\(command.commandName) \(each.commandName)"
@@ -84,5 +84,5 @@ enum BuiltProgram {
     }
 }
 
-/// Whether the lab's packages are there, as scripts/test promises.
+/// Whether the lab's packages are required, as scripts/test promises.
 let areToolsWanted = ProcessInfo.processInfo.environment["RPCWARDEN_LAB"] == "1"

@@ -1,6 +1,6 @@
 import Testing
 
-/// An option as SYNOPSIS shows it, or as the program has it.
+/// An option in SYNOPSIS, or in the program.
 private struct Option: Hashable, Comparable, CustomStringConvertible {
     var name: String
     var value: String?
@@ -26,7 +26,7 @@ struct CommandPageTests {
 
     private static func words(_ line: String) -> [String] { line.split(separator: " ").map(String.init) }
 
-    /// `.Op Fl Fl port Ar port`, `.Fl Fl client Ar addr`, `.Op Fl Fl json`.
+    /// Parses `.Op Fl Fl port Ar port`, `.Fl Fl client Ar addr` and `.Op Fl Fl json`.
     private static func option(_ line: String) -> Option? {
         var words = words(line)
         let isOptional = words.first == ".Op"
@@ -45,7 +45,7 @@ struct CommandPageTests {
         }
     }
 
-    /// Each command's entry, with the options that it describes.
+    /// The commands with an entry, and the options that each entry describes.
     private var entries: [String: [String]] {
         get throws {
             let parts = Manual.parts(of: try page.section("COMMANDS"), at: ".It Cm")

@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// A line that somebody types, and what two tabs must show.
+/// A typed command line, and the completions that two tabs must show.
 private struct Typed {
     var line: String
     var shown: [String]

@@ -3,7 +3,7 @@ import Testing
 
 @testable import PolicyFile
 
-/// One of the two kinds of file: what its reader says about it, asked through documents.
+/// One of the two file formats; its properties are derived from its reader's diagnostics for probe documents.
 enum FileFormat: String, CaseIterable, CustomTestStringConvertible {
     case configuration
     case policy
@@ -19,7 +19,7 @@ enum FileFormat: String, CaseIterable, CustomTestStringConvertible {
             ? ParsedConfiguration(file).diagnostics : ParsedPolicy([file], names: .builtIn).diagnostics
     }
 
-    /// A document in which the key, such as `firewall.keep`, has this value; else as little as can be.
+    /// A minimal document in which the key, such as `firewall.keep`, has this value.
     func document(_ path: String, _ value: String) -> String {
         let keys = path.split(separator: ".").map(String.init)
         guard keys.count == 2 else { return "\(path): \(value)\n" }
@@ -29,7 +29,7 @@ enum FileFormat: String, CaseIterable, CustomTestStringConvertible {
         return "rules:\n  - " + lines.joined(separator: "\n    ") + "\n"
     }
 
-    /// Every key, as the reader names them when it finds one that it doesn't know.
+    /// Every key, from the reader's diagnostic for an unknown key.
     func keys() -> [String] {
         let top = known(document("zzzzzzzzzz", "1"))
         return top.flatMap { key in [key] + known(document("\(key).zzzzzzzzzz", "1")).map { "\(key).\($0)" } }
@@ -41,14 +41,14 @@ enum FileFormat: String, CaseIterable, CustomTestStringConvertible {
         return hint.dropFirst("known here: ".count).split(separator: ", ").map(String.init)
     }
 
-    /// A key that holds other keys has no value of its own, but for `quarantine: false`.
+    /// The keys without subkeys. A key with subkeys has no value of its own, except `quarantine: false`.
     func leaves() -> [String] {
         let keys = keys()
         return keys.filter { key in key == "quarantine" || !keys.contains { $0.hasPrefix(key + ".") } }
             .filter { !["clients", "programs"].contains($0) }
     }
 
-    /// `[enforce, observe]`, as the reader says when it finds something else.
+    /// The choices such as `[enforce, observe]`, from the reader's diagnostic for another value.
     func choices(_ key: String) -> [String] {
         for diagnostic in diagnostics(document(key, "zzzzzzzzzz")) {
             guard let start = diagnostic.message.firstRange(of: ": expected ")?.upperBound,
@@ -60,7 +60,7 @@ enum FileFormat: String, CaseIterable, CustomTestStringConvertible {
         return []
     }
 
-    /// `1s to 365d`, as the reader says when it finds something beyond that.
+    /// The bounds such as `1s to 365d`, from the reader's diagnostic for a value outside.
     func bounds(_ key: String) -> String? {
         for probe in ["999999999d", "99999999999"] {
             for diagnostic in diagnostics(document(key, probe)) {

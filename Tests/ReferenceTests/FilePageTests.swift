@@ -4,10 +4,10 @@ import Testing
 
 @testable import PolicyFile
 
-/// A key as a manual page describes it.
+/// A key as described in a manual page.
 struct DescribedKey {
     var path: String
-    /// Behind the colon: `Ar duration`, `Cm enforce | observe`.
+    /// The text behind the colon: `Ar duration`, `Cm enforce | observe`.
     var kind: String
     var choices: [String]
     var defaultValue: String?

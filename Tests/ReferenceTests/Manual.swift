@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// A manual page's source, in mdoc(7), as far as our pages use it.
+/// The source of a manual page in mdoc(7), limited to the macros that rpcwarden's pages use.
 struct Manual {
     struct Part {
         var title: String
@@ -25,7 +25,8 @@ struct Manual {
         return lines[(start + 1)...].prefix { !$0.hasPrefix(".Sh ") }.map { $0 }
     }
 
-    /// Splits lines at those that begin with `macro`, which become titles; what stands before the first is left out.
+    /// Splits the lines at those that begin with `macro`, which become titles; lines before the first are left
+    /// out.
     static func parts(of lines: [String], at macro: String) -> [Part] {
         var parts: [Part] = []
         for line in lines {
@@ -55,7 +56,7 @@ struct Manual {
         return displays
     }
 
-    /// What follows `Default:`.
+    /// The value behind `Default:`.
     static func defaultValue(in lines: [String]) -> String? {
         guard let place = lines.firstIndex(where: { $0.hasSuffix("Default:") }), place + 1 < lines.count else {
             return nil

@@ -11,7 +11,7 @@ struct ManualLintTests {
 
     @Test("mandoc finds nothing", arguments: Manual.pages)
     func mandoc(_ page: String) throws {
-        // Which pages of others are installed says nothing about ours.
+        // Which other manual pages are installed is not a property of rpcwarden's pages.
         let found = try run(["mandoc", "-T", "lint", path(page)]).text.split(separator: "\n")
             .filter { !$0.contains("referenced manual not found") && !$0.contains("outdated mandoc.db") }
         #expect(found == [])

@@ -6,7 +6,7 @@ import Testing
 @testable import PolicyDrafts
 @testable import PolicyFile
 
-/// A JSON Schema of ours, by the keys of its files.
+/// One of rpcwarden's JSON Schemas, by the keys of its files.
 private struct Schema {
     typealias Node = [String: Any]
     let root: Node
@@ -16,7 +16,7 @@ private struct Schema {
         root = try #require(try JSONSerialization.jsonObject(with: data) as? Node)
     }
 
-    /// By path, as `firewall.keep`.
+    /// The schema of each key, by path, such as `firewall.keep`.
     var keys: [String: Node] {
         var keys: [String: Node] = [:]
         for (key, node) in Self.properties(of: root) {
@@ -38,7 +38,7 @@ private struct Schema {
         return words.compactMap { $0 as? String }
     }
 
-    /// Objects that take unknown keys.
+    /// The paths of objects that allow unknown keys.
     static func open(_ value: Any, _ path: String = "") -> [String] {
         if let items = value as? [Any] { return items.flatMap { open($0, path) } }
         guard let node = value as? Node else { return [] }

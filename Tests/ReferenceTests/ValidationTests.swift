@@ -3,7 +3,7 @@ import Testing
 
 @testable import PolicyFile
 
-/// A real validator's verdicts: why a document is refused, or `nil`.
+/// The verdicts of a real validator: the reason why a document is refused, or `nil`.
 private func verdicts(_ format: FileFormat, _ documents: [String]) throws -> [String?] {
     let request: [String: Any] = [
         "schema": Repository.root.appendingPathComponent("schema/\(format.schema)").path, "documents": documents,
@@ -40,8 +40,9 @@ struct ValidationTests {
         }
     }
 
-    /// Every key with every value of a pool: whatever the program takes, the schema takes; and the other way round but
-    /// for what no schema can tell, or ours leaves to the program.
+    /// Every key with every value of a pool: the schema accepts every value that the program accepts. The program
+    /// accepts every value that the schema accepts, except for values that no schema can check, or that
+    /// rpcwarden's schema leaves to the program.
     @Test("agree with the program on each key's values", arguments: FileFormat.allCases)
     func agreement(_ format: FileFormat) throws {
         let cases = format.leaves().flatMap { key in
@@ -61,7 +62,7 @@ struct ValidationTests {
     }
 }
 
-/// After the tables of PolicyFileTests: documents that are wrong whatever their words mean.
+/// In addition to the tables of PolicyFileTests: documents whose structure is wrong, whatever their words mean.
 private enum Faulty {
     static let configurations = [
         "mod: enforce", "rpcbind: {tiemout: 1s}", "denial: {x: 1}", "rules: []", "- mode", "mode", "limits: 50",
@@ -99,7 +100,7 @@ private enum Faulty {
     }
 }
 
-/// Values that YAML, the schema and the program might each take for something else.
+/// Values that YAML, the schema and the program may interpret differently.
 private enum Pool {
     static func values(for key: String, of format: FileFormat) -> [String] {
         var values = common + format.choices(key).flatMap { [$0, "\"\($0)\"", $0.uppercased(), "[\($0)]"] }
@@ -127,7 +128,7 @@ private enum Pool {
         "[nfs, mountd]", "[tcp, udp]", "[127.0.0.1:9, 127.0.0.2:9]", "[tcp/1, udp/1]", "[a, b]", "[true]",
     ]
 
-    /// What a word means, how numbers compare within a text, and how YAML writes a number, isn't for a schema to tell.
+    /// A schema can't check the meaning of a word, a number's range within a text, or YAML's notation of a number.
     static func isLeftToTheProgram(_ message: String, _ value: String) -> Bool {
         let meanings = [
             "unknown program", "unknown group", "has bits set", "no prefix length", "is no client", "is a wildcard",
@@ -138,11 +139,11 @@ private enum Pool {
         if meanings.contains(where: message.contains) { return true }
         // Within a text: a duration, a port behind an address, a number in quotes.
         if message.contains("is out of range"), value.contains(where: { !$0.isNumber }) { return true }
-        // YAML's own number or flag, in a spelling that the program doesn't take.
+        // A YAML number or flag in a notation that the program does not accept.
         return ["True", "TRUE", "FALSE", "007", "00", "0x10", "0x186a5", "+5", "1e3"].contains(value)
     }
 
-    /// A user or a table of such a name is rather a mistake.
+    /// A user or a table with such a name is more likely a mistake.
     static func isOddName(_ key: String, _ value: String) -> Bool {
         ["rpcbind.owners", "firewall.table"].contains(key)
             && ["true", "false", "True", "1.5", "-1", "[null]", "[true]"].contains(value)

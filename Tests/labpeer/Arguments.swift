@@ -1,6 +1,6 @@
 import Addresses
 
-/// Wrong usage: what was wrong, in words.
+/// A usage error, with its description.
 struct UsageError: Error {
     var what: String
 
@@ -71,7 +71,7 @@ struct Arguments {
         .milliseconds(try number("--wait") ?? 1000)
     }
 
-    /// The peer that `--to` and `--port` name, behind `--interface` where it is given.
+    /// The peer given by `--to` and `--port`, at `--interface` if that is given.
     func peer(defaultPort: UInt16? = nil) throws(UsageError) -> Endpoint {
         guard let address = try address("--to") else { throw UsageError("--to ADDR is missing") }
         guard let port: UInt16 = try number("--port") ?? defaultPort else { throw UsageError("--port N is missing") }
@@ -86,14 +86,14 @@ struct Arguments {
     }
 }
 
-/// Decimal, or hexadecimal behind `0x`.
+/// Parses a decimal number, or a hexadecimal one with the prefix `0x`.
 func parseNumber<Number: FixedWidthInteger>(_ text: String, as name: String) throws(UsageError) -> Number {
     let number = text.hasPrefix("0x") ? Number(text.dropFirst(2), radix: 16) : Number(text)
     guard let number else { throw UsageError("\(name) \(text) is not a number in range") }
     return number
 }
 
-/// Hexadecimal digits in pairs; spaces and colons between them are passed over.
+/// Parses pairs of hexadecimal digits; spaces and colons are ignored.
 func parseHex(_ text: String) -> [UInt8]? {
     let digits = text.filter { $0 != " " && $0 != ":" }
     guard digits.count.isMultiple(of: 2) else { return nil }

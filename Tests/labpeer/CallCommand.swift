@@ -17,11 +17,11 @@ struct CallCommand {
     private let source: Endpoint?
     private let wait: Duration
     private let isBroadcast: Bool
-    /// Not only the first reply: whatever comes until the wait is over or the peer closes.
+    /// Prints every reply until the wait is over or the peer closes, not only the first.
     private let wantsAll: Bool
     /// Prints each reply's bytes too.
     private let shows: Bool
-    /// UDP: as many datagrams, all alike, or with xids that count up.
+    /// UDP: the number of datagrams, which are identical, or have increasing xids.
     private let copies: Int
     private let areAlike: Bool
     private let message: [UInt8]
@@ -63,7 +63,7 @@ struct CallCommand {
         }
     }
 
-    /// What `--hex` carries, as far as it is a call that we know.
+    /// The bytes of `--hex`, decoded if they are a known call.
     private static func decoded(_ bytes: [UInt8]) -> (UInt32, PortmapperCall?) {
         bytes.withUnsafeBytes { raw in
             var decoder = XDRDecoder(raw)
@@ -141,7 +141,7 @@ struct CallCommand {
         }
     }
 
-    /// Whether the reply was decoded.
+    /// Prints a reply; returns whether it was decoded.
     private func print(_ bytes: [UInt8], from: Endpoint) -> Bool {
         let reply = ReplyText(bytes, to: call, xid: xid)
         say("reply from \(from) bytes=\(bytes.count) \(reply.text)")

@@ -50,7 +50,7 @@ struct ConnectCommand {
         return try talk(socket, Array(text.utf8))
     }
 
-    /// UDP: a NULL call, or the text; the socket is connected, so that a refusal shows.
+    /// UDP: sends a NULL call, or the text; the socket is connected, so that a refusal is reported.
     private func ask(_ socket: Socket) throws(SystemError) -> Int32 {
         try socket.send(text.map { Array($0.utf8) } ?? null.encoded(xid: UInt32.random(in: 1...UInt32.max)))
         switch try socket.read(until: .now + wait) {
@@ -63,7 +63,7 @@ struct ConnectCommand {
         return 1
     }
 
-    /// Sends the text in each round and says what came back before the next.
+    /// Sends the text in each round, and prints the bytes received before the next round.
     private func talk(_ socket: Socket, _ bytes: [UInt8]) throws(SystemError) -> Int32 {
         var heard: Int32 = 1
         for round in 0..<rounds {

@@ -2,7 +2,7 @@ import Addresses
 import Glibc
 import Portmapper
 
-/// `labpeer debt`: connections that ask and ask, and read nothing, or all.
+/// `labpeer debt`: connections that send many calls, and read no replies, or all of them.
 struct DebtCommand {
     static let usage = """
         labpeer debt --to ADDR [--port 111] [--connections N] [--calls N] [--from ADDR | --sources FIRST-ADDR/N]
@@ -17,7 +17,7 @@ struct DebtCommand {
     private let reads: Bool
     private let hold: Duration
     private let wait: Duration
-    /// `nil`: each call asks for another program.
+    /// `nil`: each call is about another program.
     private let procedure: Procedure?
 
     private static let recordsAtOnce = 64

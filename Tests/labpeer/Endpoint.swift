@@ -1,7 +1,7 @@
 import Addresses
 import Glibc
 
-/// An address and a port, as sockets take and tell them.
+/// An address and a port, convertible to and from socket addresses.
 struct Endpoint: Hashable, Sendable, CustomStringConvertible {
     var address: IPAddress
     var port: UInt16
@@ -57,5 +57,5 @@ struct Endpoint: Hashable, Sendable, CustomStringConvertible {
     var description: String { address.isIPv4 ? "\(address):\(port)" : "[\(address)]:\(port)" }
 }
 
-/// 0 where there is no such interface.
+/// The index of the interface; 0 if there is no such interface.
 func interfaceIndex(_ name: String) -> UInt32 { if_nametoindex(name) }

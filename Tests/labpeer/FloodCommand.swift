@@ -3,7 +3,8 @@ import Glibc
 import ONCRPC
 import Portmapper
 
-/// `labpeer flood`: DUMP calls over UDP, or TCP SYNs that nobody follows up, as fast as it can, from many addresses.
+/// `labpeer flood`: DUMP calls over UDP, or TCP SYNs without a follow-up, as fast as possible, from many
+/// addresses.
 struct FloodCommand: Sendable {
     static let usage = """
         labpeer flood --to ADDR [--port 111] --over udp|tcp --sources FIRST-ADDR/N --seconds S [--parallel K]
@@ -17,7 +18,7 @@ struct FloodCommand: Sendable {
     private let workers: Int
     private let rate: Int?
 
-    /// More would not be more of a flood.
+    /// More sockets would not increase the flood.
     private static let socketsMax = 512
 
     init(_ list: ArraySlice<String>) throws(UsageError) {
@@ -63,7 +64,7 @@ struct FloodCommand: Sendable {
         }
         let message = PortmapperCall.dump(.v2).encoded(xid: 1)
         return paced { number in
-            // A full queue is part of a flood.
+            // A full send queue is expected in a flood.
             _ = Glibc.send(sockets[number % sockets.count].descriptor, message, message.count, 0)
         }
     }

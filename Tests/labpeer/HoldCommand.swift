@@ -1,7 +1,7 @@
 import Addresses
 import Glibc
 
-/// `labpeer tcp-hold`: connections that stay open and say little.
+/// `labpeer tcp-hold`: connections that stay open and send little.
 struct HoldCommand {
     static let usage = """
         labpeer tcp-hold --to ADDR --port N --count N [--from ADDR | --sources FIRST-ADDR/N]
@@ -52,7 +52,7 @@ struct HoldCommand {
             case .connected:
                 outcomes.opened += 1
                 held.append(Held(number: number, socket: socket, since: .now))
-                do { try socket.send(bytes) } catch { continue }  // the reset that caused it shows below
+                do { try socket.send(bytes) } catch { continue }  // the reset that caused it is reported below
             case .refused: outcomes.refused += 1
             case .timeout: outcomes.timeout += 1
             }
@@ -65,7 +65,7 @@ struct HoldCommand {
         return outcomes.opened == count ? 0 : 1
     }
 
-    /// Says when the peer closes a connection, and takes it out.
+    /// Reports each connection that the peer closes, and removes it.
     private func watch(_ held: inout [Held], until deadline: ContinuousClock.Instant) {
         while !held.isEmpty, ContinuousClock.now < deadline {
             var polled = held.map { pollfd(fd: $0.socket.descriptor, events: Int16(POLLIN), revents: 0) }
@@ -76,7 +76,7 @@ struct HoldCommand {
         }
     }
 
-    /// False once the peer has closed.
+    /// False if the peer has closed the connection.
     private func read(_ connection: inout Held) -> Bool {
         do {
             switch try connection.socket.read(until: .now) {

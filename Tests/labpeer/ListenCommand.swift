@@ -2,13 +2,13 @@ import Addresses
 import Glibc
 import ONCRPC
 
-/// `labpeer listen`: a service that stands in for a real one, until it is killed.
+/// `labpeer listen`: a substitute for a real service, which runs until it is killed.
 struct ListenCommand {
     static let usage = "labpeer listen --at ADDR --port N --over tcp|udp [--echo]"
 
     private let endpoint: Endpoint
     private let transport: Transport
-    /// Sends back what comes, instead of answering each call with an empty success.
+    /// Sends received bytes back, instead of answering each call with an empty success.
     private let echoes: Bool
 
     init(_ list: ArraySlice<String>) throws(UsageError) {
@@ -63,7 +63,7 @@ struct ListenCommand {
         }
     }
 
-    /// Answers what has arrived; a connection that ended becomes `nil`.
+    /// Answers the received bytes; a connection that ended becomes `nil`.
     private func serve(_ connection: inout Connection?) {
         guard var open = connection else { return }
         do {

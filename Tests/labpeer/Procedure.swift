@@ -2,7 +2,7 @@ import Addresses
 import ONCRPC
 import Portmapper
 
-/// What `labpeer call` sends, and how its replies are read.
+/// The procedure that `labpeer call` calls; it determines how replies are decoded.
 enum Procedure {
     case portmapper(PortmapperCall)
     /// Any procedure without arguments.
@@ -21,7 +21,8 @@ enum Procedure {
 }
 
 extension Procedure {
-    /// Parses `v2 getport 100005 3 tcp` and its kin; `server` and `transport` fill in what lookups carry.
+    /// Parses `v2 getport 100005 3 tcp` and similar words; `server` and `transport` supply the remaining arguments
+    /// of lookups.
     init(words: [String], server: Endpoint, over transport: Transport) throws(UsageError) {
         var reader = WordReader(words: words[...], server: server, transport: transport)
         self = try reader.procedure()
@@ -48,7 +49,7 @@ private struct WordReader {
         return .portmapper(call)
     }
 
-    /// Where no version is said, 4.
+    /// The default version is 4.
     private mutating func version() -> PortmapperVersion {
         let known: [String: PortmapperVersion] = ["v2": .v2, "v3": .v3, "v4": .v4]
         guard let word = words.first, let version = known[word] else { return .v4 }
@@ -101,7 +102,7 @@ private struct WordReader {
         return Mapping(program: Program(program), version: version, protocolNumber: number, port: port)
     }
 
-    /// PROGRAM VERSION [NETID], with the address by which the server is known, as clients give it.
+    /// PROGRAM VERSION [NETID], with the server's address as hint, as clients send it.
     private mutating func lookup() throws(UsageError) -> RPCB {
         RPCB(
             program: Program(try number("program")), version: try number("version"), netID: netID(),

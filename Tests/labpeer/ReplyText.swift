@@ -6,7 +6,7 @@ struct ReplyText {
     var text: String
     var isDecoded: Bool
 
-    /// Reads `bytes` as the reply to `call`; where that is `nil`, results stay hexadecimal.
+    /// Decodes `bytes` as the reply to `call`; if `call` is `nil`, results stay hexadecimal.
     init(_ bytes: [UInt8], to call: PortmapperCall?, xid: UInt32) {
         let reply: Reply
         do {

@@ -1,7 +1,7 @@
 import Addresses
 import Glibc
 
-/// A system call that failed.
+/// A failed system call.
 struct SystemError: Error {
     var what: String
     var code: Int32
@@ -14,14 +14,14 @@ struct SystemError: Error {
     var text: String { "\(what): \(String(cString: strerror(code)))" }
 }
 
-/// How an attempt to connect ended.
+/// The result of an attempt to connect.
 enum ConnectOutcome: Equatable {
     case connected
     case refused
     case timeout
 }
 
-/// What a read of a connection gave.
+/// The result of a read from a connection.
 enum ReadOutcome {
     case bytes([UInt8])
     case closed
@@ -29,7 +29,7 @@ enum ReadOutcome {
     case nothing
 }
 
-/// A socket that never blocks by itself: who waits says until when.
+/// A non-blocking socket: each waiting method takes a deadline.
 final class Socket {
     static let readBytesMax = 65_536
 
@@ -69,9 +69,9 @@ final class Socket {
         guard result == 0 else { throw SystemError("setsockopt \(level)/\(option)") }
     }
 
-    /// Binds, also to addresses that no interface has (IP_FREEBIND).
+    /// Binds the socket; addresses that no interface has are allowed (IP_FREEBIND).
     func bind(to endpoint: Endpoint) throws(SystemError) {
-        // Of a port that the kernel chooses it would let two sockets have the same.
+        // With SO_REUSEADDR, two sockets could get the same port when the kernel selects it.
         if endpoint.port != 0 { try set(SOL_SOCKET, SO_REUSEADDR) }
         if endpoint.address.isIPv4 {
             try set(Int32(IPPROTO_IP), IP_FREEBIND)
@@ -95,7 +95,7 @@ final class Socket {
         return (Socket(descriptor: accepted), Endpoint(storage))
     }
 
-    /// Starts to connect; `nil` while it is under way.
+    /// Starts to connect; returns `nil` while the connect is under way.
     func beginConnect(to peer: Endpoint) throws(SystemError) -> ConnectOutcome? {
         if peer.withSocketAddress({ Glibc.connect(descriptor, $0, $1) }) == 0 { return .connected }
         switch errno {
@@ -135,7 +135,7 @@ final class Socket {
         }
     }
 
-    /// Sends as much as fits into the socket's buffer at once.
+    /// Sends the bytes that fit into the socket's buffer, in one call.
     func send(_ bytes: [UInt8]) throws(SystemError) {
         let sent = Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL))
         guard sent == bytes.count else { throw SystemError("send") }
@@ -146,19 +146,19 @@ final class Socket {
         guard sent == bytes.count else { throw SystemError("sendto \(peer)") }
     }
 
-    /// Sends what fits into the socket's buffer; how many bytes that is.
+    /// Sends the bytes that fit into the socket's buffer; returns their number.
     func sendSome(_ bytes: ArraySlice<UInt8>) throws(SystemError) -> Int {
         let sent = bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
         if sent < 0, errno != EAGAIN { throw SystemError("send") }
         return max(0, sent)
     }
 
-    /// Says that nothing more is to come.
+    /// Ends the sending direction of the connection.
     func endSending() throws(SystemError) {
         guard shutdown(descriptor, Int32(SHUT_WR)) == 0 else { throw SystemError("shutdown") }
     }
 
-    /// Reads what has arrived; blocks until there is something, or the deadline.
+    /// Reads the received bytes; blocks until there are some, or until the deadline.
     func read(until deadline: ContinuousClock.Instant) throws(SystemError) -> ReadOutcome {
         guard wait(for: POLLIN, until: deadline) else { return .nothing }
         var bytes = [UInt8](repeating: 0, count: Self.readBytesMax)
@@ -173,7 +173,7 @@ final class Socket {
         }
     }
 
-    /// The next datagram and who sent it; `nil` at the deadline.
+    /// The next datagram and its sender; `nil` at the deadline.
     func receive(until deadline: ContinuousClock.Instant) throws(SystemError) -> ([UInt8], Endpoint)? {
         guard wait(for: POLLIN, until: deadline) else { return nil }
         var bytes = [UInt8](repeating: 0, count: Self.readBytesMax)
@@ -194,7 +194,7 @@ final class Socket {
     }
 }
 
-/// Many sockets at once.
+/// Raises the limit of descriptors, for many sockets at once.
 func raiseDescriptorLimit() {
     var limit = rlimit()
     getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
@@ -202,7 +202,7 @@ func raiseDescriptorLimit() {
     setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
 }
 
-/// For `poll`: never negative, never less than what is left.
+/// The time-out for `poll`: never negative, never less than the remaining time.
 func milliseconds(until deadline: ContinuousClock.Instant) -> Int32 {
     let left = deadline - .now
     return left > .zero ? Int32(clamping: left.microseconds / 1000 + 1) : 0
@@ -212,7 +212,7 @@ extension Duration {
     var microseconds: Int64 { components.seconds * 1_000_000 + components.attoseconds / 1_000_000_000_000 }
 }
 
-/// Prints a line at once, so that who reads a pipe sees it.
+/// Prints a line without buffering, so that a reader of a pipe sees it at once.
 func say(_ line: String) {
     let bytes = Array((line + "\n").utf8)
     _ = write(STDOUT_FILENO, bytes, bytes.count)

@@ -3,7 +3,7 @@ import Glibc
 import ONCRPC
 import Portmapper
 
-/// `labpeer storm`: many lookups, each followed at once by a connect to the port told.
+/// `labpeer storm`: many lookups, each followed at once by a connect to the port in the answer.
 struct StormCommand: Sendable {
     static let usage = """
         labpeer storm --to ADDR [--port 111] --over udp|tcp --count N --program P --version V --service tcp|udp
@@ -50,7 +50,7 @@ struct StormCommand: Sendable {
         }
     }
 
-    /// What clients do: GETPORT over IPv4, GETADDR over IPv6.
+    /// The default is that of real clients: GETPORT over IPv4, GETADDR over IPv6.
     private static func usesGetAddress(_ word: String?, _ peer: Endpoint) throws(UsageError) -> Bool {
         switch word {
         case "getport": return false
@@ -80,7 +80,7 @@ struct StormCommand: Sendable {
     private func ask(_ index: Int, _ tally: inout Tally) throws(SystemError) {
         let started = ContinuousClock.now
         var answer = try lookup(index)
-        // As real clients do when nothing comes back.
+        // Retransmits without an answer, as real clients do.
         for _ in 0..<retries {
             guard case .unanswered = answer else { break }
             tally.retried += 1
@@ -176,7 +176,7 @@ struct StormCommand: Sendable {
         }
     }
 
-    /// A socket that speaks from the lookup's source.
+    /// A socket bound to the lookup's source address.
     private func open(_ transport: Transport, _ index: Int) throws(SystemError) -> Socket {
         let socket = try Socket(transport, isIPv4: peer.address.isIPv4)
         if let sources {
@@ -186,7 +186,7 @@ struct StormCommand: Sendable {
     }
 }
 
-/// What became of the lookups.
+/// The numbers of lookups by result.
 private struct Tally: Sendable {
     var ok = 0
     var refused = 0

@@ -1,7 +1,7 @@
 import Addresses
 import Glibc
 
-/// `labpeer stream`: bytes as they are over one connection, in pieces of any size, and what comes back.
+/// `labpeer stream`: raw bytes over one connection, in pieces of any size, and the bytes received.
 struct StreamCommand {
     static let usage = """
         labpeer stream --to ADDR [--port 111] [--from ADDR] [--interface NAME] --hex BYTES
@@ -44,7 +44,7 @@ struct StreamCommand {
         let started = ContinuousClock.now
         var rest = bytes[...]
         while !rest.isEmpty {
-            // What the peer says meanwhile is read below; that it closed too.
+            // Bytes and the close received meanwhile are read below.
             do { try socket.send(Array(rest.prefix(pieceBytes))) } catch { break }
             rest = rest.dropFirst(pieceBytes)
             if !rest.isEmpty { usleep(UInt32(clamping: pause.microseconds)) }
@@ -53,7 +53,7 @@ struct StreamCommand {
         return try listen(to: socket, since: started)
     }
 
-    /// Reads until the peer closes, or falls silent.
+    /// Reads until the peer closes, or sends nothing for the wait.
     private func listen(to socket: Socket, since started: ContinuousClock.Instant) throws(SystemError) -> Int32 {
         var received: [UInt8] = []
         while true {

@@ -1,6 +1,6 @@
 import Glibc
 
-/// One thread's work and its result; only that thread touches it until it is joined.
+/// The work of one thread and its result; only that thread uses it until it is joined.
 private final class Worker<Result: Sendable>: @unchecked Sendable {
     let work: @Sendable () -> Result
     var result: Result?
@@ -20,7 +20,7 @@ private func start(_ pointer: UnsafeMutableRawPointer?) -> UnsafeMutableRawPoint
     return nil
 }
 
-/// Runs `work` for 0..<count on as many threads; its calls block.
+/// Runs `work` for 0..<count, each on its own thread, because its calls block.
 func inParallel<Result: Sendable>(_ count: Int, _ work: @escaping @Sendable (Int) -> Result) -> [Result] {
     let workers = (0..<count).map { index in Worker { work(index) } }
     let threads = workers.map { worker in

@@ -1,6 +1,6 @@
 import Foundation
 
-/// The words after `scripts/bench`.
+/// The arguments of `scripts/bench`.
 struct Arguments {
     static var usage: String {
         """

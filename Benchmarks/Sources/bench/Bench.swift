@@ -1,10 +1,10 @@
 import Foundation
 
-/// What a run of scripts/bench was asked for, and where its things are.
+/// The settings of a run of scripts/bench, and the paths of its files.
 struct Bench {
     var root: String
     var binary: String
-    /// load, micro and storm lie beside this program.
+    /// The folder of this program, which also has load, micro and storm.
     var tools: String
     var labPrefix: String
     var isRealtime: Bool
@@ -31,7 +31,7 @@ struct LoadRun {
     var host = "approved"
     var to = "10.77.1.1"
     var port = 111
-    /// On each connection; UDP has one.
+    /// Calls in flight on each connection; UDP has one connection.
     var inFlight = 128
     var connections = 1
     var seconds: Double?
@@ -45,7 +45,7 @@ extension Bench {
         try Tally(try execute(command(run, messages, from: lab)))
     }
 
-    /// The same, while other things happen.
+    /// The same, without waiting for the end.
     func start(_ run: LoadRun, _ messages: Messages, from lab: Lab) throws -> RunningLoad {
         try RunningLoad(command(run, messages, from: lab))
     }
@@ -83,7 +83,7 @@ final class RunningLoad {
         try process.run()
     }
 
-    /// Ends it before its time.
+    /// Ends the run early.
     func end() throws -> Tally {
         process.terminate()
         let data = output.fileHandleForReading.readDataToEndOfFile()

@@ -21,7 +21,7 @@ func execute(_ command: [String], environment: [String: String] = [:]) throws ->
     process.standardOutput = output
     process.standardError = errors.handle
     process.standardInput = FileHandle.nullDevice
-    // `waitUntilExit` looks only every 50 ms whether it has.
+    // `waitUntilExit` polls only every 50 ms.
     let ended = DispatchSemaphore(value: 0)
     process.terminationHandler = { _ in ended.signal() }
     try process.run()
@@ -33,7 +33,7 @@ func execute(_ command: [String], environment: [String: String] = [:]) throws ->
     return String(decoding: text, as: UTF8.self)
 }
 
-/// The same, its output into a file.
+/// The same, with the output written to a file.
 func execute(_ command: [String], into path: String) throws {
     try execute(["sh", "-c", "file=$1; shift; exec \"$@\" >\"$file\"", "sh", path] + command)
 }
@@ -56,7 +56,7 @@ extension FileManager {
 
 struct Unfulfilled: Error, CustomStringConvertible { var description: String }
 
-/// Waits until it is so.
+/// Waits until the condition holds.
 func eventually(_ what: String, seconds: Double = 20, _ isSo: () throws -> Bool) throws {
     let end = Date().addingTimeInterval(seconds)
     while try !isSo() {

@@ -1,9 +1,10 @@
-/// Whom the same calls are put to, in turn.
+/// The servers that receive the same calls, in turn.
 enum Contender: String {
     case echo = "C echo"
-    /// What conntrack and our rules cost whoever answers from behind them.
+    /// Shows the cost of conntrack and rpcwarden's rules for any server behind them.
     case guardedEcho = "C echo behind our table"
-    /// What the system calls of a proxy cost there that asks rpcbind, and has no other work: no policy, no limits, no log.
+    /// Shows the cost of the system calls, behind the table, of a proxy that asks rpcbind and has no other work:
+    /// no policy, no limits, no log.
     case relay = "C relay behind our table"
     case direct = "rpcbind"
     case rpcwarden
@@ -56,11 +57,11 @@ struct Sites {
     }
 }
 
-/// The same calls to each, round after round.
+/// The same calls to each contender, round after round.
 struct Comparison {
     var rates: [Contender: [Double]] = [:]
     var tallies: [Contender: [Tally]] = [:]
-    /// Microseconds on a processor for each call answered.
+    /// Microseconds of processor time for each answered call.
     var costs: [Contender: [Double]] = [:]
 
     init(_ contenders: [Contender], _ sites: Sites, _ run: LoadRun, _ messages: Messages) throws {

@@ -1,11 +1,12 @@
 import Addresses
 import Foundation
 
-/// What the table costs the traffic of the services: beside no table, and one with a single `ct state` rule.
+/// The cost of rpcwarden's table for the traffic of the services, compared with no table, and with a table of a
+/// single `ct state` rule.
 enum DataPathSuite {
     static let name = "datapath"
 
-    /// Of iperf3.
+    /// The service of iperf3.
     private static let streaming = Service(program: Program(399_999), port: 5201)
     private static let datagrams = Service(program: Program(399_998), port: 5202)
     private static let nfsPrograms: [Program] = [.nfs, .mountd, .nlockmgr, Program(100_011)]
@@ -22,7 +23,7 @@ enum DataPathSuite {
             }
         }
 
-        /// For nft, of the site that has no rpcwarden.
+        /// The ruleset for nft, at the site without rpcwarden.
         var ruleset: String? {
             switch self {
             case .none, .table: nil
@@ -31,8 +32,8 @@ enum DataPathSuite {
             }
         }
 
-        /// The look-up is of a set like `recent4`: the least that finds out when a client was last seen. Nobody answers
-        /// the small packets: their flow stays new.
+        /// The lookup is in a set like `recent4`: the least work by which the time of a client's last packet can
+        /// be found. The small packets get no answer: their flow stays new.
         private static func ruleset(of rule: String) -> String {
             let known = [(IPPROTO_TCP, streaming.port), (IPPROTO_TCP, 2049), (IPPROTO_UDP, datagrams.port)]
                 .map { "10.77.1.2 . \($0) . \($1)" }.joined(separator: ", ")
@@ -58,7 +59,7 @@ enum DataPathSuite {
     ]
 
     static func measure(_ bench: Bench) throws -> SuiteResult {
-        // They are registered, but iperf3 listens itself.
+        // The services are registered, but iperf3 itself listens.
         let plain = try Site.plain(bench, services: [datagrams])
         let guarded = try Site.guarded(bench, services: [datagrams], morePrograms: nfsPrograms + [streaming.program])
         for site in [plain, guarded] { try startServers(site) }
@@ -88,13 +89,13 @@ enum DataPathSuite {
 
     private static let fileBytes = 256 << 20
 
-    /// The grants are those of many clients, and the very ones that the traffic needs.
+    /// Makes the grants of many clients, and the grants that the traffic needs.
     private static func prepare(_ site: Site, _ stage: Stage) throws {
         if stage.standing > 0 {
             try site.stop()
             try site.serve(Setting(morePrefixes: stage.standing, areStanding: true))
         }
-        // The registry is read anew: what has come since is guarded.
+        // Waits for the next reading of the registry, which guards the new registrations.
         usleep(1_200_000)
         for messages in [Messages.getPort([streaming.program]), .getPort([datagrams.program], .udp)] {
             _ = try load(site, LoadRun(inFlight: 1, calls: 1), messages)
@@ -123,8 +124,8 @@ enum DataPathSuite {
             ("small UDP", .perSecond, 0.95, packets),
         ]
 
-    /// What disturbs the machine for a moment falls on one of them, whichever path it is on; a round's figure is their
-    /// median.
+    /// A short disturbance of the machine affects one slice, on any path; a round's figure is the median of its
+    /// slices.
     private static let slicesPerRound = 5
 
     private static func compare(_ plain: Site, _ guarded: Site, _ stage: Stage) throws -> [Figure] {
@@ -148,7 +149,7 @@ enum DataPathSuite {
                 [Path.none, .conntrack, .lookup, .table].map { .init($0.column, unit, samples[$0] ?? []) }
                     + [
                         .init("of one rule", .ratio, quotients(table, by: base)),
-                        // What a ratio means: the same path, measured once more in the same way.
+                        // The meaning of a ratio: the same path, measured twice in the same way.
                         .init("one rule twice", .ratio, quotients(samples[.conntrackAgain] ?? [], by: base)),
                         .init("the look-up, of one rule", .ratio, quotients(samples[.lookup] ?? [], by: base)),
                         .init("of no table", .ratio, quotients(table, by: samples[.none] ?? [])),
@@ -178,7 +179,8 @@ enum DataPathSuite {
         return 8 * Double(fileBytes) / 1e6 / Date().timeIntervalSince(began)
     }
 
-    /// Packets a second. Nobody reads them: what is measured is the way to the socket, and a veth's is the sender's.
+    /// Packets a second. No process reads them: the measured way ends at the socket, and the sender's processor
+    /// does the veth's work.
     @Sendable private static func packets(_ site: Site) throws -> Double {
         let tally = try site.bench.load(
             LoadRun(kind: "flood", port: datagrams.port, seconds: 0.4), .getPort([.mountd]), from: site.lab)

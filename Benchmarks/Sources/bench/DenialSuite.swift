@@ -1,6 +1,6 @@
 import Foundation
 
-/// Strangers, who get silence: what they cost.
+/// The cost of strangers, which get no answer.
 enum DenialSuite {
     static let name = "denials"
 
@@ -17,7 +17,7 @@ enum DenialSuite {
         }
         try sites.guarded.stop()
         try sites.guarded.serve(Setting(strangersPerSecond: 2000))
-        // The first flood raises the shield, which then holds for half a minute.
+        // The first flood raises the shield, which then stays up for half a minute.
         _ = try flood(sites.guarded)
         let (delivered, shielded, least) = try floods(sites)
         try sites.end()
@@ -50,11 +50,12 @@ enum DenialSuite {
     private struct Flood {
         /// Packets a second.
         var rate: Double
-        /// Packets for each second of the daemon's, and of what the kernel takes longer than to deliver to the echo.
+        /// Packets for each second of the daemon's time plus the kernel's time beyond that of delivery to the
+        /// echo.
         var handled = 0.0
     }
 
-    /// A veth has no processor of its own: what the kernel does with a packet is the sender's time.
+    /// A veth has no processor of its own: the kernel's work on a packet is the sender's time.
     private static func floods(_ sites: Sites) throws -> (echo: [Flood], shielded: [Flood], least: [Flood]) {
         var result: (echo: [Flood], shielded: [Flood], least: [Flood]) = ([], [], [])
         let pids = family(of: try sites.guarded.lab.pid("rpcwarden"))
@@ -94,7 +95,7 @@ enum DenialSuite {
         let pids = family(of: try site.lab.pid("rpcwarden"))
         let (before, cpu) = (try denials(site), processorSeconds(pids))
         _ = try flood(site)
-        // What waits in the socket is read meanwhile.
+        // Meanwhile the calls waiting in the socket are read.
         usleep(20_000)
         let used = processorSeconds(pids) - cpu
         return Double(try denials(site) - before) / used

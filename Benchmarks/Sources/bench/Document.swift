@@ -1,6 +1,6 @@
 import Foundation
 
-/// docs/PERFORMANCE.md: its tables and pictures are made here, from the JSON, and never by hand.
+/// docs/PERFORMANCE.md: its tables and pictures are generated here from the JSON, and never edited by hand.
 struct Document {
     let root: String
     let report: Report
@@ -8,7 +8,7 @@ struct Document {
     private static let begin = "<!-- bench: "
     private static let end = "<!-- end of bench -->"
 
-    /// What stands between `<!-- bench: NAME -->` and `<!-- end of bench -->` is written anew.
+    /// Rewrites the text between `<!-- bench: NAME -->` and `<!-- end of bench -->`.
     func write() throws {
         let path = "\(root)/docs/PERFORMANCE.md"
         var lines: [Substring] = []

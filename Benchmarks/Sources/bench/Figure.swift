@@ -34,7 +34,8 @@ enum Unit: String, Codable {
     private func bare(_ value: Double) -> String { text(value).replacingOccurrences(of: " \(rawValue)", with: "") }
 }
 
-/// One line of a table: what was measured of each contender, what follows from it, and whether that is enough.
+/// One line of a table: the measurements of each contender, the values derived from them, and whether they meet
+/// the target.
 struct Figure: Codable {
     struct Cell: Codable {
         var column: String
@@ -61,7 +62,7 @@ struct Figure: Codable {
         var text: String { "\(column) \(isAtLeast ? "≥" : "≤") \(unit.text(limit))" }
     }
 
-    /// Which of the document's tables it belongs to; a suite may have several.
+    /// The document's table that it belongs to; a suite may have several.
     var table: String
     var name: String
     var cells: [Cell]

@@ -1,18 +1,19 @@
-/// What a grant takes at least: the kernel's part, and the wake-ups of a process that alone may ask it.
+/// The minimum time of a grant: the kernel's part, and the wake-ups of the separate process that alone may change
+/// the table.
 struct GrantFloor {
-    /// As many as rpcwarden's transactions have with 128 in flight.
+    /// The number of grants in rpcwarden's transactions with 128 lookups in flight.
     private static let elements = 54
     static let manyName = "the kernel alone, \(elements) grants a transaction"
-    /// As often as lookups come one by one.
+    /// The interval of lookups that come one by one.
     private static let pauseMicroseconds = 200
 
-    /// Microseconds, round by round.
+    /// Microseconds, one value a round.
     private var wakeups: [Double] = []
     private var look: [Double] = []
     private var single: [Double] = []
     private var element: [Double] = []
 
-    /// In a table of its own, without rules, in the server of `site`; rpcwarden has nothing to do meanwhile.
+    /// Measures in a separate table without rules, in the server of `site`; rpcwarden is idle meanwhile.
     init(_ site: Site, rounds: Int) throws {
         let port = site.services.first?.port ?? 0
         for round in 0..<rounds {
@@ -27,7 +28,7 @@ struct GrantFloor {
         try site.lab.serverRuns(["nft", "delete table inet floor"])
     }
 
-    /// rpcwarden's set as its table has it, made by nft.
+    /// Makes the same set as in rpcwarden's table, with nft.
     private static func makeTable(_ site: Site) throws {
         let set = "typeof ip saddr . meta l4proto . th dport; size 98304; flags dynamic,timeout; counter; timeout 1d;"
         try site.lab.serverRuns([
@@ -36,7 +37,7 @@ struct GrantFloor {
         ])
     }
 
-    /// p50 in microseconds.
+    /// Returns p50 in microseconds.
     private static func load(_ site: Site, _ kind: String, calls: Int, _ round: Int = 0, _ more: String...) throws
         -> Double
     {

@@ -1,11 +1,11 @@
 import Foundation
 
-/// Lookups that each open a port, beside lookups of the same clients whose ports are open.
+/// Lookups that each open a port, compared with lookups of the same clients with open ports.
 enum GrantSuite {
     static let name = "grants"
 
     private static let clients = 10_000
-    /// So many fit limits.grants, with a thousand over IPv6 for each.
+    /// The number of rounds that limits.grants allows, with a thousand grants over IPv6 in each.
     private static let roundsMax = 5
 
     static func measure(_ bench: Bench) throws -> SuiteResult {
@@ -44,7 +44,7 @@ enum GrantSuite {
         ).atLeast(0.8, "of those in place")
     }
 
-    /// Lookups a second; adds what each took of all processors, in microseconds.
+    /// Lookups a second; appends the time that each took on all processors, in microseconds.
     private static func load(_ site: Site, _ run: LoadRun, _ costs: inout [Double]) throws -> Double {
         let workers = try site.workers()
         let before = processorSeconds(workers)
@@ -53,7 +53,7 @@ enum GrantSuite {
         return tally.rate
     }
 
-    /// One at a time, over IPv6, which has places of its own.
+    /// One lookup at a time, over IPv6, which has a separate set of grants.
     private static func one(_ site: Site) throws -> Figure {
         let before = try CommitTimes(site)
         var opening: [Double] = []
@@ -85,9 +85,9 @@ enum GrantSuite {
     }
 }
 
-/// rpcwarden's own histogram of what its transactions took.
+/// rpcwarden's own histogram of the durations of its transactions.
 struct CommitTimes {
-    /// Upper bounds in microseconds, and how many took no longer.
+    /// Upper bounds in microseconds, and the cumulative counts.
     private var buckets: [(bound: Double, count: Double)] = []
 
     init(_ site: Site) throws {
@@ -107,7 +107,7 @@ struct CommitTimes {
 
     var count: Int { Int(buckets.last?.count ?? 0) }
 
-    /// Between a bucket's bounds in proportion.
+    /// Interpolated linearly between a bucket's bounds.
     var median: Double {
         let half = (buckets.last?.count ?? 0) / 2
         var (low, below) = (0.0, 0.0)

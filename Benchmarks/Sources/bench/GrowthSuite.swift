@@ -1,6 +1,6 @@
 import Foundation
 
-/// How throughput, memory and times grow with clients, grants, prefixes and registrations.
+/// The growth of throughput, memory and times with clients, grants, prefixes and registrations.
 enum GrowthSuite {
     static let name = "growth"
 
@@ -13,7 +13,7 @@ enum GrowthSuite {
         return SuiteResult(figures: plots.flatMap(figures), plots: plots)
     }
 
-    /// The same as a table.
+    /// The plot's values as a table.
     private static func figures(_ plot: Plot) -> [Figure] {
         var values: [Int: [Figure.Cell]] = [:]
         for panel in plot.panels {
@@ -38,7 +38,7 @@ enum GrowthSuite {
         var lines: [Contender: Points] = [:]
         for count in [1, 10, 100, 1000, 10_000] {
             let run = LoadRun(seconds: 0.3, sources: "10.78.0.1/\(count)")
-            // Each has its grant before.
+            // Each client gets its grant beforehand.
             _ = try sites.load(.rpcwarden, LoadRun(calls: count, sources: run.sources), .getPort([.mountd]))
             for contender in [Contender.direct, .rpcwarden] {
                 let rate = try median(bench) { try sites.load(contender, run, .getPort([.mountd])).rate }
@@ -86,7 +86,7 @@ enum GrowthSuite {
             ])
     }
 
-    /// Megabytes of all processes.
+    /// The memory of all processes, in megabytes.
     private static func both(_ site: Site) throws -> Double {
         family(of: try site.lab.pid("rpcwarden")).map(ownBytes).reduce(0, +) / 1e6
     }

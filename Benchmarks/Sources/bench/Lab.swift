@@ -13,7 +13,7 @@ struct Lab {
         try execute([script, "spawn", "server", process, "--"] + command, environment: ["LAB": name])
     }
 
-    /// In the server, its mounts included.
+    /// Runs a command in the server, with its mounts.
     @discardableResult
     func serverRuns(_ command: [String]) throws -> String {
         try execute([script, "exec", "server", "--"] + command, environment: ["LAB": name])
@@ -41,6 +41,6 @@ struct Lab {
         }
     }
 
-    /// What runs its arguments in a host's network.
+    /// The prefix of a command that runs in a host's network namespace.
     func entry(_ host: String) -> [String] { ["nsenter", "--net=/run/netns/\(name)-\(host)"] }
 }

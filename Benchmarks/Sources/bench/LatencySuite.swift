@@ -1,4 +1,4 @@
-/// How long a call takes when it is the only one.
+/// The time of a call without other calls in flight.
 enum LatencySuite {
     static let name = "latency"
 

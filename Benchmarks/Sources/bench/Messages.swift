@@ -2,21 +2,21 @@ import Addresses
 import ONCRPC
 import Portmapper
 
-/// What is registered, over all four netids, and listens: the load generator stands in for it.
+/// A service registered over all four netids, for which the load generator listens.
 struct Service {
     var program: Program
     var port: Int
 
     static let portsFrom = 20_001
 
-    /// The first are those of NFSv3.
+    /// `count` services; the first are those of NFSv3.
     static func list(_ count: Int) -> [Service] {
         let known = [100_005, 100_003, 100_021, 100_024, 100_011, 100_227].map { Program($0) }
         let more = (0..<count).map { Program(300_000 + UInt32($0)) }
         return (known + more).prefix(count).enumerated().map { Service(program: $1, port: portsFrom + $0) }
     }
 
-    /// SET of version 4.
+    /// The SET calls of version 4.
     var registrations: [[UInt8]] {
         [NetID.tcp, .udp, .tcp6, .udp6].map { netID in
             let host = netID.isIPv4 ? "0.0.0.0" : "::"
@@ -30,7 +30,7 @@ struct Service {
     }
 }
 
-/// What the load generator sends, in turn.
+/// The calls that the load generator sends, in turn.
 struct Messages {
     var calls: [PortmapperCall]
 

@@ -1,6 +1,6 @@
 import Foundation
 
-/// The pure parts, each by itself, in one process without sockets.
+/// The pure parts, each measured separately, in one process without sockets.
 enum MicroSuite {
     static let name = "micro"
 

@@ -1,6 +1,6 @@
 import Foundation
 
-/// How something grows: a picture with a few panels side by side.
+/// The growth of a quantity: a picture with several panels side by side.
 struct Plot: Codable {
     struct Line: Codable {
         var name: String
@@ -13,7 +13,7 @@ struct Plot: Codable {
         var lines: [Line]
     }
 
-    /// Of the file: docs/plots/NAME.svg.
+    /// The name of the file: docs/plots/NAME.svg.
     var name: String
     var axis: String
     var panels: [Panel]
@@ -53,7 +53,7 @@ struct PanelDrawing {
         yMax = Self.round(up: points.map { $0[1] }.max() ?? 1)
     }
 
-    /// To 1, 2, 2.5 or 5 times a power of ten.
+    /// Rounds up to 1, 2, 2.5 or 5 times a power of ten.
     private static func round(up value: Double) -> Double {
         let power = pow(10, floor(log10(max(value, 1e-9))))
         return ([1, 2, 2.5, 5, 10].first { $0 * power >= value } ?? 10) * power

@@ -1,6 +1,6 @@
 import Foundation
 
-/// A process and its children.
+/// The pids of a process and its children.
 func family(of pid: Int32) -> [Int32] {
     let tasks = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task")) ?? []
     let children = tasks.flatMap {
@@ -13,7 +13,7 @@ extension Substring {
     var trimming: String { trimmingCharacters(in: .whitespacesAndNewlines) }
 }
 
-/// Seconds on a processor, of all their threads.
+/// Processor time in seconds, of all their threads.
 func processorSeconds(_ pids: [Int32]) -> Double {
     var nanoseconds = 0.0
     for pid in pids {
@@ -32,7 +32,8 @@ func residentBytes(_ pid: Int32) -> Double {
     return 1024 * (line.split { $0 == " " || $0 == "\t" }.dropFirst().first.flatMap { Double($0) } ?? 0)
 }
 
-/// Round robin before all ordinary processes: on a busy machine nothing else gives figures that mean anything.
+/// Schedules the processes round robin before all ordinary processes: on a busy machine, figures are meaningless
+/// otherwise.
 func makeRealtime(_ pids: [Int32]) throws {
     for pid in pids { try execute(["chrt", "-a", "-r", "-p", "10", "\(pid)"]) }
 }

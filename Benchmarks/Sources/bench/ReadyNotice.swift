@@ -1,12 +1,13 @@
 import Foundation
 
-/// The socket that a service manager listens at: sd_notify(3).
+/// The socket at which a service manager listens: sd_notify(3).
 ///
-/// Read by a thread of its own: whoever starts the daemon may be told of its start later than it is ready.
+/// It is read by a separate thread: the caller that starts the daemon may return from the start after the daemon
+/// is ready.
 final class ReadyNotice: @unchecked Sendable {
     let path: String
     private let descriptor: Int32
-    /// Orders the thread's write of `moment` before its reading.
+    /// Orders the thread's write of `moment` before the read of it.
     private let ended = DispatchSemaphore(value: 0)
     private var moment: Date?
 
@@ -31,7 +32,7 @@ final class ReadyNotice: @unchecked Sendable {
         }
     }
 
-    /// When READY=1 came; `nil`: it never did.
+    /// The time at which READY=1 came; `nil` if it never came.
     func awaitReady() -> Date? {
         ended.wait()
         return moment

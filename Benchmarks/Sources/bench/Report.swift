@@ -1,6 +1,6 @@
 import Foundation
 
-/// All that was measured, as it is written to JSON. A later run replaces the suites that it ran.
+/// All measurements, as written to JSON. A later run replaces the suites that it ran.
 struct Report: Codable {
     struct Machine: Codable {
         var kernel: String

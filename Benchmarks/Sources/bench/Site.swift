@@ -1,19 +1,19 @@
 import Addresses
 import Foundation
 
-/// A server in a lab of its own: rpcbind on port 111, or rpcwarden in front of it; and the services that it has.
+/// A server in a separate lab, with its services: rpcbind on port 111, or rpcwarden in front of it.
 struct Site {
     let bench: Bench
     let lab: Lab
     let isGuarded: Bool
     let services: [Service]
-    /// Programs of real servers, beside those of the services.
+    /// Programs of real servers, in addition to those of the services.
     var morePrograms: [Program] = []
 
     static let echoPort = 9000
     static let relayPort = 9001
 
-    /// rpcbind asked directly; the echo is in the same server.
+    /// A site where rpcbind is called directly; the echo is in the same server.
     static func plain(_ bench: Bench, services: [Service] = Service.list(20)) throws -> Site {
         let site = Site(bench: bench, lab: bench.lab("plain"), isGuarded: false, services: services)
         try site.begin()
@@ -55,7 +55,7 @@ struct Site {
         try bench.settle([try lab.pid("rpcbind")])
     }
 
-    /// Registered and listening.
+    /// Starts the services' listeners, and registers the services.
     private func startServices() throws {
         try lab.write(hexadecimal(services.flatMap(\.registrations)), to: "registrations")
         let first = services.first?.port ?? Service.portsFrom
@@ -112,18 +112,18 @@ struct Site {
 
     func end() throws { try lab.control("down") }
 
-    /// All whose work an answer takes.
+    /// The processes that do the work of an answer.
     func workers() throws -> [Int32] {
         try isGuarded ? family(of: lab.pid("rpcwarden")) + [lab.pid("rpcbind")] : [lab.pid("rpcbind")]
     }
 }
 
-/// rpcwarden's configuration and policy, as far as benchmarks differ in it.
+/// The parts of rpcwarden's configuration and policy that differ between benchmarks.
 struct Setting {
     var strangersPerSecond = 0
-    /// Prefixes that no client of ours is in.
+    /// The number of additional prefixes, which contain none of the benchmark's clients.
     var morePrefixes = 0
-    /// Of them, in place of others.
+    /// The number of these prefixes that are replaced by others.
     var otherPrefixes = 0
     var areStanding = false
     var more = ""

@@ -1,6 +1,6 @@
 import Foundation
 
-/// Memory, the binary, and how long starts and reloads take.
+/// Memory, size of the binary, and durations of starts and reloads.
 enum SizeSuite {
     static let name = "size"
 
@@ -16,7 +16,7 @@ enum SizeSuite {
         figures += try reloads(site)
         try site.stop()
         try site.serve(Setting(morePrefixes: prefixes))
-        // The reloads' client has one already.
+        // The client of the reloads already has a grant.
         _ = try GrantSuite.load(site, LoadRun(calls: grants - 1, sources: "10.78.0.0/\(grants - 1)"))
         figures.append(try memory("65,536 grants, 10,000 prefixes", site).atMost(40, "all (PSS)"))
         figures.append(try adoption(site))
@@ -65,7 +65,7 @@ enum SizeSuite {
             .atMost(1000, "time")
     }
 
-    /// A reload while one client asks on and on: how long it takes, and how long the unluckiest lookup waits.
+    /// Reloads while one client calls continuously: the duration of a reload, and the longest wait of a lookup.
     private static func reloads(_ site: Site) throws -> [Figure] {
         let standing = Setting(morePrefixes: prefixes, areStanding: true)
         let few = Setting(morePrefixes: prefixes, otherPrefixes: 10, areStanding: true)
@@ -97,7 +97,7 @@ enum SizeSuite {
         var name: String
         var reloads: [Double] = []
         var waits: [Double] = []
-        /// Just before, as long.
+        /// The longest wait in an equal time just before the reload.
         var calmWaits: [Double] = []
     }
 
@@ -106,7 +106,7 @@ enum SizeSuite {
     ) throws -> ReloadTimes {
         try site.stop()
         try site.serve(first)
-        // The standing elements come with the first look at the registry.
+        // The standing elements are made after the first reading of the registry.
         usleep(1_500_000)
         var times = ReloadTimes(name: what)
         for round in 0..<min(site.bench.rounds, 4) {
@@ -118,20 +118,21 @@ enum SizeSuite {
         return times
     }
 
-    /// Milliseconds.
+    /// In milliseconds.
     private static func longestWait(_ site: Site, during body: () throws -> Void) throws -> Double {
         let asking = try site.bench.start(
             LoadRun(inFlight: 1, seconds: 60, patienceMilliseconds: 60_000), .getPort([.mountd]), from: site.lab)
         usleep(200_000)
         try body()
-        // Whoever waits when it is told is answered soon.
+        // A call that waits at the end of the reload is answered soon.
         usleep(200_000)
         return try asking.end().max / 1e6
     }
 
-    /// Milliseconds from SIGHUP to the event that tells of the reload.
+    /// Milliseconds from SIGHUP to the audit event of the reload.
     private static func hangUp(_ site: Site) throws -> Double {
-        // What is there already isn't read: that would take longer than the reload, on a processor that it needs.
+        // The log's present contents are skipped: reading them would take longer than the reload, on a processor
+        // that the reload needs.
         let log = try FileHandle(forReadingFrom: URL(fileURLWithPath: "\(site.lab.state)/audit.jsonl"))
         try log.seekToEnd()
         var told = ""
@@ -145,7 +146,7 @@ enum SizeSuite {
     }
 }
 
-/// What the host would have back if the process ended: shared pages by halves.
+/// The memory that the host would get back if the process ended; shared pages count in proportion (PSS).
 func ownBytes(_ pid: Int32) -> Double {
     let line = contents("/proc/\(pid)/smaps_rollup").split(separator: "\n").first { $0.hasPrefix("Pss:") } ?? ""
     return 1024 * (line.split(separator: " ").dropFirst().first.flatMap { Double($0) } ?? 0)

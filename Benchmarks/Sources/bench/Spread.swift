@@ -1,4 +1,4 @@
-/// What several rounds measured.
+/// The results of several rounds.
 struct Spread: Codable, Equatable {
     var median: Double
     var low: Double
@@ -18,7 +18,7 @@ struct Spread: Codable, Equatable {
     init(_ value: Double) { self.init([value]) }
 }
 
-/// Quotients round by round: what slowed one down slowed the other too.
+/// Quotients round by round: a disturbance that slows one measurement down slows the other too.
 func quotients(_ some: [Double], by others: [Double]) -> [Double] {
     zip(some, others).map { $1 > 0 ? $0 / $1 : .infinity }
 }

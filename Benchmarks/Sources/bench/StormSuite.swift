@@ -1,6 +1,6 @@
 import Foundation
 
-/// Clusters that boot at once, in virtual time: see Tests/WardenTests/BootStorm.
+/// Clusters that boot at once, in virtual time: see Tests/Core/WardenTests/BootStorm.
 enum StormSuite {
     static let name = "storm"
 

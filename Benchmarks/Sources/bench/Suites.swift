@@ -1,4 +1,4 @@
-/// What scripts/bench can measure, in this order.
+/// The suites of scripts/bench, in the order of their execution.
 let allSuites: [(name: String, measure: @Sendable (Bench) throws -> SuiteResult)] = [
     (ThroughputSuite.name, ThroughputSuite.measure),
     (LatencySuite.name, LatencySuite.measure),

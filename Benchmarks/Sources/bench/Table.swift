@@ -1,4 +1,4 @@
-/// Figures as a table, in Markdown: it reads well on a terminal too.
+/// Figures as a Markdown table, which is readable on a terminal too.
 struct Table {
     private var rows: [[String]]
 

@@ -1,4 +1,4 @@
-/// Calls a second with many in flight, the ports being open already.
+/// Calls a second with many calls in flight; the ports are open already.
 enum ThroughputSuite {
     static let name = "throughput"
 
@@ -7,9 +7,9 @@ enum ThroughputSuite {
         var messages: Messages
         var run = LoadRun()
         var contenders = Contender.ordinary
-        /// Of rpcbind's own rate.
+        /// The minimum, as a fraction of rpcbind's own rate.
         var target: Double
-        /// Or so much of the echo's, whichever is less.
+        /// Or this fraction of the echo's rate, if that is less.
         var targetOfEcho: Double?
     }
 
@@ -28,7 +28,7 @@ enum ThroughputSuite {
                 target: 1.5),
             Workload(
                 name: "v4 DUMP, TCP, 8 connections", messages: .dump,
-                // rpcbind stops for good, now and then, where more than one long reply is owed on a connection.
+                // With more than one long reply pending on a connection, rpcbind sometimes stops permanently.
                 run: LoadRun(kind: "tcp", inFlight: 1, connections: 8), contenders: [.direct, .rpcwarden],
                 target: 1),
         ]

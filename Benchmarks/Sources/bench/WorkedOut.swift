@@ -1,4 +1,4 @@
-/// What this machine can't show, from what was measured on it.
+/// Estimates of figures that can't be measured on this machine, from its measurements.
 struct WorkedOut {
     let report: Report
 
@@ -20,7 +20,7 @@ struct WorkedOut {
 
     private static let many = "10,000 clients, 128 in flight"
 
-    /// The loop waits for the kernel, and the ledger's work is its own.
+    /// The sum of the kernel's time and the pure core's time, because the loop waits for the kernel.
     private var grants: [Figure] {
         let wall = 1e6 / value("grants", Self.many, "grants in place")
         let kernel = value("grants", GrantFloor.manyName, "an element")

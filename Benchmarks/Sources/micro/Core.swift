@@ -8,7 +8,7 @@ import Policy
 import Portmapper
 import Warden
 
-/// A Warden whose rpcbind, listeners and kernel answer at once: what is left is its own work.
+/// A Warden with an rpcbind, listeners and a kernel that answer at once: only its own work takes time.
 struct Core {
     var warden: Warden
     private var now = Instant(nanoseconds: 1_000_000_000_000)

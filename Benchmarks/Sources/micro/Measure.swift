@@ -1,7 +1,7 @@
 import Allocations
 import Glibc
 
-/// What one operation costs: nanoseconds of each of several rounds, and how often it asks for memory.
+/// The cost of one operation: its nanoseconds in each of several rounds, and the number of its allocations.
 struct Cost {
     var name: String
     var nanoseconds: [Double]
@@ -18,9 +18,9 @@ func now() -> UInt64 {
     return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
 }
 
-/// Runs it so often that a round takes some milliseconds. `body` takes the number of the operation.
+/// Repeats the operation so often that a round takes some milliseconds. `body` takes the operation's number.
 func measure(_ name: String, times: Int, rounds: Int = 9, _ body: (Int) -> Void) -> Cost {
-    // Tables grow to the size that they keep.
+    // Tables grow to their final size.
     for index in 0..<times { body(index) }
     var nanoseconds: [Double] = []
     nanoseconds.reserveCapacity(rounds)
@@ -34,6 +34,6 @@ func measure(_ name: String, times: Int, rounds: Int = 9, _ body: (Int) -> Void)
     return Cost(name: name, nanoseconds: nanoseconds, allocations: allocations)
 }
 
-/// What is computed is used, as far as the optimiser knows.
+/// Keeps the optimiser from removing the computation of the value.
 @inline(never) @_optimize(none)
 func use<Value>(_ value: Value) {}

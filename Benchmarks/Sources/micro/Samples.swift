@@ -13,7 +13,8 @@ func prefix(_ bits: UInt32, _ length: Int) -> ClientTerm {
     return .prefix(prefix)
 }
 
-/// The clients are 10.0.0.0/9, in prefixes spread all over the rules; strangers are in 192.0.2.0/24 and 198.18.0.0/15.
+/// The clients are in 10.0.0.0/9, in prefixes spread over the rules; strangers are in 192.0.2.0/24 and
+/// 198.18.0.0/15.
 func policy(rules: Int, prefixes: Int) -> Policy {
     let all = (0..<prefixes).map { prefix(0x0a00_0000 + UInt32($0) << 6, 27) }
     return Policy(
@@ -31,7 +32,7 @@ func peer(_ address: IPAddress, _ transport: Transport = .udp, port: UInt16 = 70
         asked: UniversalAddress(host: .v4(0x0a4d_0101), port: 111), channel: 1, interface: 2)
 }
 
-/// So many programs, each over four netids at a port of its own, as rpcbind tells them.
+/// `count` programs, each over four netids at its own port, as rpcbind lists them.
 func registrations(_ count: Int) -> [RPCB] {
     (0..<count).flatMap { index in
         [NetID.tcp, .udp, .tcp6, .udp6].map { netID in

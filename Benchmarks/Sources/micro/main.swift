@@ -39,13 +39,13 @@ for (rules, prefixes) in [(10, 10), (10, 100), (10, 1000), (10, 10_000), (10, 10
     let policy = policy(rules: rules, prefixes: prefixes)
     costs.append(
         measure("decide, \(rules) rules, \(prefixes) prefixes", times: 50_000) { index in
-            // Knuth's multiplier: no two look-ups in a row near each other.
+            // Knuth's multiplier: consecutive lookups are not adjacent.
             let bits = 0x0a00_0000 | UInt32(truncatingIfNeeded: index &* 2_654_435_761) % UInt32(prefixes << 6)
             use(policy.lookup(.mountd, over: .tcp, by: .v4(bits)))
         })
 }
 
-// The way of a call through the pure core, rpcbind and kernel taking no time.
+// The path of a call through the pure core; rpcbind and the kernel take no time.
 let usual = policy(rules: 10, prefixes: 10)
 callBytes.withUnsafeBytes { bytes in
     var denying = Core(usual)
@@ -58,7 +58,7 @@ callBytes.withUnsafeBytes { bytes in
     costs.append(
         measure("a lookup, grant in place", times: 5000) { _ in knowing.receive(bytes, from: client) })
     precondition(knowing.warden.counters.permitted == 50_000)
-    // Grants all told: 10 × 5000.
+    // Grants in total: 10 × 5000.
     let wide = policy(rules: 1, prefixes: 8192)
     var granting = Core(wide)
     costs.append(
@@ -83,7 +83,7 @@ for count in [20, 200] {
     }
 }
 
-// Transactions, as they go to the netfilter process.
+// Transactions, in the form sent to the netfilter process.
 for count in [1, 64] {
     let keys = (0..<count).map { GrantKey(client: .v4(0x0a00_0000 + UInt32($0)), service: ServicePort(.tcp, 20_048)) }
     costs.append(

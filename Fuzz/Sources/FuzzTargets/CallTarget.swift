@@ -7,10 +7,10 @@ import Portmapper
 import Warden
 
 extension FuzzTarget {
-    /// A message that reaches port 111.
+    /// A message received at port 111.
     static let call = FuzzTarget(name: "call", allocationFactor: 8) { checkCall($0) }
 
-    /// A byte for version and procedure, such as 0x43 for GETADDR of version 4, and then the arguments.
+    /// A byte for version and procedure, such as 0x43 for GETADDR of version 4, followed by the arguments.
     static let arguments = FuzzTarget(name: "arguments", allocationFactor: 8) { bytes in
         guard let first = bytes.first else { return }
         var encoder = XDREncoder()
@@ -33,7 +33,7 @@ private func checkCall(_ bytes: UnsafeRawBufferPointer) {
     for asker in Asker.all { asker.check(bytes) }
 }
 
-/// A Warden that has no answer yet from rpcbind, and one who calls it.
+/// A Warden without an answer from rpcbind so far, and a peer that calls it.
 private struct Asker: Sendable {
     let peer: Peer
     let warden: Warden

@@ -2,7 +2,7 @@ import Control
 import FoundationEssentials
 
 extension FuzzTarget {
-    /// A line of the control socket.
+    /// A line received at the control socket.
     static let control = FuzzTarget(name: "control", allocationFactor: 64) { bytes in
         guard let call = attempt({ try JSONDecoder().decode(ControlCall.self, from: Data(bytes)) }) else { return }
         let encoded = attempt { try JSONEncoder().encode(call) }

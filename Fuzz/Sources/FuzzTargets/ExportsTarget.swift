@@ -3,7 +3,7 @@ import PolicyDrafts
 import PolicyFile
 
 extension FuzzTarget {
-    /// A file of exports(5); what is drafted from it must be readable, and name nobody that the file doesn't.
+    /// A file of exports(5); the draft from it must be readable, and contain no client that the file lacks.
     static let exports = FuzzTarget(name: "exports", allocationFactor: nil) { bytes in
         let file = ExportsFile(Array(bytes))
         let draft = ExportsDraft([ExportsDraft.Source(name: "exports", file: file)])

@@ -1,14 +1,14 @@
 import Allocations
 import Glibc
 
-/// Takes any bytes, and stops the process where a property does not hold.
+/// Takes any bytes, and stops the process if a property does not hold.
 struct FuzzTarget: Sendable {
     let name: String
-    /// Bytes of one allocation for each byte of input, at the most; `nil`: as many as it likes.
+    /// The maximum bytes of one allocation for each byte of input; `nil`: unlimited.
     let allocationFactor: Int?
     let run: @Sendable (UnsafeRawBufferPointer) -> Void
 
-    /// What a run needs whatever its input: a Warden, a few actions and their texts.
+    /// The bytes that a run may allocate with any input: a Warden, a few actions and their texts.
     private static let fixedBytes = 8192
 
     static let all: [FuzzTarget] = [
@@ -16,7 +16,7 @@ struct FuzzTarget: Sendable {
         .savedGuard,
     ]
 
-    /// The one that the environment names.
+    /// The target named by the environment.
     static let chosen: FuzzTarget = {
         let name = getenv("FUZZ_TARGET").map { String(cString: $0) } ?? ""
         guard let target = all.first(where: { $0.name == name }) else {
@@ -28,7 +28,7 @@ struct FuzzTarget: Sendable {
     func check(_ bytes: UnsafeRawBufferPointer) {
         guard let allocationFactor else { return run(bytes) }
         let limit = Self.fixedBytes + allocationFactor * bytes.count
-        // What is set up once isn't the input's doing.
+        // One-time initialization is not caused by the input, so the run is repeated.
         guard largestAllocation(bytes) > limit else { return }
         let largest = largestAllocation(bytes)
         require(largest <= limit, "\(bytes.count) bytes make it allocate \(largest) at once")
@@ -41,7 +41,7 @@ struct FuzzTarget: Sendable {
     }
 }
 
-/// As `precondition`, which says nothing in optimised code.
+/// Like `precondition`, which prints no message in optimised code.
 func require(_ claim: Bool, _ text: @autoclosure () -> String, line: Int = #line, file: String = #fileID) {
     guard !claim else { return }
     fatalError("\(file):\(line): \(text())")

@@ -1,7 +1,7 @@
 @testable import Metrics
 
 extension FuzzTarget {
-    /// What comes to the metrics' socket.
+    /// Bytes received at the metrics socket.
     static let http = FuzzTarget(name: "http", allocationFactor: 64) { bytes in
         let request = Array(bytes)
         let answer = { (bytes: [UInt8]) in HTTPResponse.answer(to: bytes) { _ in [] }?.status }

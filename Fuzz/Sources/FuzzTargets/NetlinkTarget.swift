@@ -8,8 +8,8 @@ import Warden
 @testable import Netfilter
 
 extension FuzzTarget {
-    /// What a netlink socket receives, read in every way that we read one. The kernel frames what others chose:
-    /// packets, names of tables and processes, comments of elements.
+    /// Bytes received from a netlink socket, decoded by every decoder. The kernel frames contents that other
+    /// parties choose: packets, names of tables and processes, comments of elements.
     static let netlink = FuzzTarget(name: "netlink", allocationFactor: 16) { bytes in
         var payloadBytes = 0
         for message in NetlinkMessages(bytes) {
@@ -19,7 +19,7 @@ extension FuzzTarget {
         require(payloadBytes <= bytes.count, "more came out than went in")
     }
 
-    /// An IP packet that NFLOG tells of, cut anywhere.
+    /// An IP packet from NFLOG, truncated anywhere.
     static let packet = FuzzTarget(name: "packet", allocationFactor: 8) { bytes in
         let bytes = Array(bytes)
         guard let packet = DroppedPacket(bytes, kind: .probe) else { return }
@@ -64,7 +64,7 @@ private func checkElement(_ element: ElementAttributes) {
     checkAdoption(contents)
 }
 
-/// A daemon that starts finds the table so.
+/// The contents of the table at a daemon's start.
 private func checkAdoption(_ contents: TableContents) {
     var warden = Warden(settings: Settings(), policy: Policy(), names: ProgramNames(), trustedOwners: [])
     var actions: [Action] = []

@@ -2,7 +2,8 @@ import Policy
 import PolicyFile
 
 extension FuzzTarget {
-    /// A file of YAML, taken for a policy and for the configuration. libyaml and the diagnostics allocate as they like.
+    /// A YAML file, parsed as a policy and as the configuration. Allocations of libyaml and the diagnostics are
+    /// not limited.
     static let policy = FuzzTarget(name: "policy", allocationFactor: nil) { bytes in
         let source = SourceFile(name: "fuzz.yaml", bytes: Array(bytes))
         let parsed = ParsedPolicy([source], names: names)

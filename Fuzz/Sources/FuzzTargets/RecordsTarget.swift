@@ -1,7 +1,7 @@
 import ONCRPC
 
 extension FuzzTarget {
-    /// A TCP stream: however it is cut, the same records come out of it.
+    /// A TCP stream: it gives the same records however it is split.
     static let records = FuzzTarget(name: "records", allocationFactor: 32) { bytes in
         for limit in [64, 4096] {
             let whole = Reading(bytes, limit: limit) { bytes.count }
@@ -15,7 +15,7 @@ extension FuzzTarget {
     }
 }
 
-/// What is written, one fragment a record, reads the same.
+/// Records written with one fragment each are read back unchanged.
 private func checkWritten(_ records: [[UInt8]], limit: Int) {
     var encoder = XDREncoder()
     for record in records {
@@ -45,7 +45,7 @@ private struct Reading: Equatable {
     }
 }
 
-/// Lengths of 1 to 16 that follow from the bytes, so that a finding is one input.
+/// Lengths of 1 to 16 derived from the bytes, so that one input reproduces a finding.
 private struct Cuts {
     private var state: UInt64 = 0xcbf2_9ce4_8422_2325
 

@@ -2,7 +2,7 @@ import ONCRPC
 import Portmapper
 
 extension FuzzTarget {
-    /// A message of rpcbind, taken for the answer to each procedure in turn.
+    /// A message from rpcbind, decoded as the reply to each procedure in turn.
     static let reply = FuzzTarget(name: "reply", allocationFactor: 16) { bytes in
         guard let reply = attempt({ try Reply(decoding: bytes) }) else { return }
         let encoded = reply.encoded

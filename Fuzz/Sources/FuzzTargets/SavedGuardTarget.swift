@@ -3,8 +3,8 @@ import Firewall
 import Warden
 
 extension FuzzTarget {
-    /// The saved guard, which the network-facing process writes, and `guard load` reads; what is read reads the same when
-    /// it is written again, and its transaction opens nothing.
+    /// The saved guard, which the network-facing process writes, and `guard load` reads. A parsed guard is
+    /// unchanged by writing and reading it again, and its transaction opens no port.
     static let savedGuard = FuzzTarget(name: "guard", allocationFactor: nil) { bytes in
         guard let saved = attempt({ () throws(SavedGuardText.Fault) in try SavedGuardText.read(Array(bytes)) }) else {
             return

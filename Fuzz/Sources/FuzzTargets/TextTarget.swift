@@ -7,7 +7,7 @@ import Warden
 @testable import PolicyFile
 
 extension FuzzTarget {
-    /// Addresses, prefixes and other scalars; addresses read as libc reads them.
+    /// Addresses, prefixes and other scalars; addresses are parsed as libc parses them.
     static let text = FuzzTarget(name: "text", allocationFactor: 64) { bytes in
         let text = String(decoding: bytes, as: UTF8.self)
         checkAddress(text)
@@ -29,7 +29,7 @@ extension FuzzTarget {
 
 private func checkAddress(_ text: String) {
     let address = IPAddress(text)
-    // A C string ends at the first zero.
+    // A C string ends at the first zero byte.
     if !text.utf8.contains(0) {
         require(address == parsedByLibc(text), "\(String(describing: address)), libc has \(text) otherwise")
     }
@@ -46,14 +46,14 @@ private func parsedByLibc(_ text: String) -> IPAddress? {
     return nil
 }
 
-/// The comment of a grant's element; it is cut where it is too long.
+/// The comment of a grant's element; a comment that is too long is truncated.
 private func checkNote(_ note: GrantNote) {
     let text = note.description
     require(text.utf8.count <= GrantNote.bytesMax, text)
     require(GrantNote(text)?.description == text, "\(text) became \(String(describing: GrantNote(text)))")
 }
 
-/// What is written as it is read reads the same.
+/// A parsed value that is written and parsed again is unchanged.
 private func checkSyntax<Value: Equatable>(_ syntax: Syntax<Value>, _ text: String) {
     guard let value = attempt({ () throws(Mistake) in try syntax.parse(text) }) else { return }
     let again = attempt { () throws(Mistake) in try syntax.parse("\(value)") }

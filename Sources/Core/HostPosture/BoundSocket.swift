@@ -5,7 +5,7 @@ public struct BoundSocket: Hashable, Sendable {
     public var service: ServicePort
     public var address: IPAddress
     public var inode: UInt64
-    /// Names of processes that hold it, of those that were looked for.
+    /// Names of the processes that hold the socket, among the process names that were searched for.
     public var holders: Set<String> = []
 
     public init(_ service: ServicePort, at address: IPAddress, inode: UInt64 = 0, holders: Set<String> = []) {
@@ -22,9 +22,9 @@ public struct BoundSocket: Hashable, Sendable {
         return "\(service.transport) \(host):\(service.port)"
     }
 
-    /// Reads `/proc/net/tcp`, `udp`, `tcp6` or `udp6`: proc_net_tcp.txt of the kernel.
+    /// Reads the format of `/proc/net/tcp`, `udp`, `tcp6` and `udp6` (proc_net_tcp.txt of the kernel).
     public static func sockets(procNet text: String, _ transport: Transport) -> [Self] {
-        // TCP_LISTEN; UDP that is bound but not connected is in TCP_CLOSE.
+        // The state of a listening TCP socket is TCP_LISTEN; of a bound, unconnected UDP socket it is TCP_CLOSE.
         let state = transport == .tcp ? "0A" : "07"
         return text.split(separator: "\n").dropFirst().compactMap { line in
             let fields = line.split(separator: " ")
@@ -37,7 +37,7 @@ public struct BoundSocket: Hashable, Sendable {
         }
     }
 
-    /// Words of eight digits, each an `__be32` printed as this host's integer.
+    /// Parses words of eight hexadecimal digits, each a `__be32` printed as an integer in host byte order.
     private static func address(_ digits: Substring) -> IPAddress? {
         guard digits.utf8.count == 8 || digits.utf8.count == 32 else { return nil }
         var bytes: [UInt8] = []

@@ -1,14 +1,14 @@
-/// A file that adds to one of rpcbind's units what setup wants there.
+/// A drop-in file with the settings that setup adds to one of rpcbind's units.
 struct DropIn {
     var path: String
     var folder: String
     var text: String
-    /// The unit as it is now does what the drop-in is for, whoever made it so.
+    /// The unit already has the settings of the drop-in, from any file.
     var isInForce: Bool
-    /// What the unit lacks while that is not so.
+    /// The settings that the unit lacks while ``isInForce`` is false.
     var lack: String
 
-    /// It is to be written: nothing does it yet, or what an earlier setup wrote is another text.
+    /// The drop-in has to be written: the settings are not in force, or an earlier setup wrote another text.
     func isDue(_ facts: SetupFacts) -> Bool {
         guard let bytes = facts.files[path] else { return !isInForce }
         return bytes != Array(text.utf8) && isSetups(bytes, facts)

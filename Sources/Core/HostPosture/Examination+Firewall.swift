@@ -1,6 +1,6 @@
-/// Other tables, and what the kernel can.
+/// Findings about other firewall tables and about the kernel's abilities.
 extension Examination {
-    /// Where our own chain hooks in (docs/decisions/007-firewall-table.md).
+    /// The hook priority of rpcwarden's own chain (docs/decisions/007-firewall-table.md).
     private static let ownPriority = -10
 
     var otherTables: [Finding] {

@@ -1,4 +1,4 @@
-/// Bits of marks that rpcwarden and another table use both.
+/// Mark bits that both rpcwarden and another table use.
 extension Examination {
     var marks: [Finding] {
         guard let ruleset = facts.ruleset else { return [] }
@@ -11,7 +11,7 @@ extension Examination {
         return found
     }
 
-    /// By the table's family and name, in the order of the listing.
+    /// The rules of each table, identified by family and name, in the order of the listing.
     private static func rules(in ruleset: String) -> [(table: String, rules: [String])] {
         var tables: [(table: String, rules: [String])] = []
         for line in ruleset.split(separator: "\n").map(\.trimmed) {
@@ -25,7 +25,7 @@ extension Examination {
         return tables
     }
 
-    /// How the rule uses our bits, if it isn't the one that accepts what we admitted.
+    /// How the rule uses rpcwarden's mark bits; `nil` for a rule that accepts packets with rpcwarden's mark.
     private func clash(_ rule: String) -> MarkUse? {
         let uses = MarkUse.uses(in: rule).compactMap { use in
             var shared = use
@@ -65,7 +65,7 @@ extension Examination {
             ])
     }
 
-    /// A bit that no rule of the host uses; those first that fewest programs do.
+    /// A bit that no rule of the host uses; bits that few programs use come first.
     private func free(_ use: MarkUse, in ruleset: String) -> UInt32 {
         let used = Self.rules(in: ruleset).flatMap(\.rules).flatMap(MarkUse.uses)
             .filter { $0.isOfConnection == use.isOfConnection }

@@ -12,7 +12,7 @@ extension Examination {
         return [exposure("rpcbind can be reached from other than loopback: \(places)")]
     }
 
-    /// An image: what its next boot would open.
+    /// For an image: the sockets that its next boot would open.
     private var plannedExposure: [Finding] {
         let listens = facts.socketUnit?.exposesPortmapper ?? []
         guard facts.unit("rpcbind.socket").isEnabled, !listens.isEmpty else { return [] }
@@ -64,13 +64,13 @@ extension Examination {
             mend: mend)
     }
 
-    /// They look before each mount, NFSv4's too, and give up where they see no nfs.
+    /// Hypervisors run both tools before each mount, NFSv4 mounts included, and give up if nfs is not listed.
     private static let hypervisors = [
         "# not where hypervisors have their storage here: XenServer, XCP-ng and Proxmox VE ask rpcinfo and showmount before",
         "# each mount, and give up without an answer; then keep rpcbind, with rpcwarden in front and `list: true` for them",
     ]
 
-    /// Installed, neither enabled nor active: that is enough where other packages need it.
+    /// The package is installed, but neither enabled nor active. This is sufficient if other packages need it.
     private var leftOver: [Finding] {
         guard case .installed(let others) = facts.package, others.isEmpty else { return [] }
         return [
@@ -81,7 +81,7 @@ extension Examination {
         ]
     }
 
-    /// Nobody told what is registered.
+    /// The registrations are unknown.
     private var undecided: [Finding] {
         if facts.isRunning { return [runs ? silent : idle] }
         guard !isWardenEnabled, exposure.isEmpty else { return [] }
@@ -129,7 +129,8 @@ extension Examination {
 
     // MARK: Remedies
 
-    /// Not needed: purged, or stopped and masked where another package depends on it.
+    /// For a host that does not need rpcbind: purge the package, or stop and mask it if another package depends on
+    /// it.
     var turnOff: [String] {
         guard case .installed(let others) = facts.package else {
             return stop + mask + ["# and if no package depends on it:"] + purge
@@ -138,7 +139,7 @@ extension Examination {
         return stop + mask + ["# the package stays: \(others.joined(separator: ", ")) depend on it"]
     }
 
-    /// Needed for service.
+    /// For a host that needs rpcbind for a service: put rpcwarden in front.
     private var front: [String] {
         guard facts.serviceManager == .systemd else {
             return ["rpcwarden setup --dry-run  # says what to do by hand: this host has no systemd"]
@@ -167,7 +168,7 @@ extension Examination {
         }
     }
 
-    /// For an image it has to be run in there.
+    /// For an image, the command has to run inside the image.
     private func inImage(_ command: String) -> [String] {
         [facts.isRunning ? command : "chroot \(facts.root) \(command)"]
     }

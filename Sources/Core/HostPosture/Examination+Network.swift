@@ -1,15 +1,15 @@
-/// rpcbind behind rpcwarden: has it no network any more, and does rpcwarden stand in front?
+/// Findings about rpcbind behind rpcwarden: rpcbind must have no network, and rpcwarden must be in front of it.
 extension Examination {
     var network: [Finding] {
         failed + (facts.isRunning ? noFront + half + foreign + observing : []) + services
     }
 
-    /// Its units, once systemd has them in force, leave rpcbind nothing but its unix sockets.
+    /// rpcbind's units, once systemd has them in force, leave rpcbind only its unix sockets.
     var isWithoutNetworkByUnits: Bool {
         facts.socketUnit?.hasUnixSocketsAlone == true && facts.serviceUnit?.hasPrivateNetwork == true
     }
 
-    /// rpcbind has lost its network, and nobody answers in its place.
+    /// rpcbind has lost its network, and no daemon answers in its place.
     private var noFront: [Finding] {
         guard isInUse, isWithoutNetworkByUnits || facts.rpcbindNetwork == .empty, !isWardenActive, exposed.isEmpty
         else { return [] }
@@ -43,7 +43,7 @@ extension Examination {
         ]
     }
 
-    /// Where there is no systemd.
+    /// The command for a host without systemd.
     static let command = "unshare -n rpcbind -w"
 
     private var notRestarted: Finding {
@@ -63,7 +63,7 @@ extension Examination {
                 """, mend: mend)
     }
 
-    /// Somebody else's portmapper.
+    /// A portmapper other than rpcbind and rpcwarden holds port 111.
     private var foreign: [Finding] {
         let others = facts.sockets.filter {
             $0.service.port == 111 && $0.isReachable && !exposed.contains($0) && !$0.holders.contains("rpcwarden")
@@ -91,7 +91,7 @@ extension Examination {
         ]
     }
 
-    /// A unit that systemd has given up: it doesn't come back by itself.
+    /// A unit in state `failed`: systemd does not start it again by itself.
     private var failed: [Finding] {
         (["rpcbind.socket"] + SetupFiles.units).filter { facts.unit($0).activity == "failed" }.map { unit in
             let isForIPv6 = unit == "rpcbind.socket" && !facts.hasIPv6 && !isWithoutNetworkByUnits
@@ -106,7 +106,8 @@ extension Examination {
         }
     }
 
-    /// rpcbind makes its version 2 list from the ports that it opens, and asks getaddrinfo for `sunrpc` before.
+    /// rpcbind builds its version 2 list from the ports that it opens, and looks `sunrpc` up with getaddrinfo
+    /// first.
     private var services: [Finding] {
         guard facts.hasSunrpc == false, isInUse, isWithoutNetworkByUnits || facts.rpcbindNetwork == .empty else {
             return []
@@ -122,7 +123,7 @@ extension Examination {
         ]
     }
 
-    /// The package that has /etc/services.
+    /// The package that contains /etc/services.
     var installServices: String {
         let lines = "printf 'sunrpc 111/tcp portmapper\\nsunrpc 111/udp portmapper\\n' >>\(facts.root)/etc/services"
         let command =

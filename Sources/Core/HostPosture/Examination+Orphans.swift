@@ -1,6 +1,6 @@
 import Addresses
 
-/// Services that rpcbind has forgotten, and that listen on: rpcwarden keeps guarding them.
+/// Services that are no longer registered but still listen: rpcwarden keeps guarding their ports.
 extension Examination {
     var orphans: [Finding] {
         guard let registrations = facts.registrations else { return [] }
@@ -32,7 +32,7 @@ extension Examination {
         else { return [] }
         let ports = elements[..<end].split(separator: ",").compactMap { element -> ServicePort? in
             let words = element.split { $0 == " " || $0 == "\n" || $0 == "\t" }
-            // Without /etc/protocols nft writes numbers.
+            // nft prints numbers if /etc/protocols is missing.
             guard words.count == 3,
                 let transport = Transport(name: words[0]) ?? UInt8(words[0]).flatMap(Transport.init(rawValue:)),
                 let port = UInt16(words[2])
@@ -46,7 +46,7 @@ extension Examination {
 }
 
 extension StringProtocol {
-    /// What comes behind the first `text`; `nil` without it.
+    /// The text behind the first occurrence of `text`; `nil` if there is none.
     fileprivate func part(behind text: String) -> Substring? {
         var start = startIndex
         while start < endIndex {

@@ -1,8 +1,8 @@
-/// NFS over RDMA, which no packet filter sees.
+/// Findings about NFS over RDMA, which no packet filter sees.
 extension Examination {
     var remoteMemory: [Finding] {
         guard facts.isRunning else { return [] }
-        // "rdma 20049", as the kernel's nfsd lists what it listens at.
+        // "rdma 20049", as the kernel's nfsd lists its listeners.
         let listeners = facts.nfsdListeners.filter { $0.hasPrefix("rdma") }
         let places = listeners + facts.rdmaRegistrations.filter { !listeners.contains($0) }
         guard !places.isEmpty else { return [] }

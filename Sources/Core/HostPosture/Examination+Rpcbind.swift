@@ -1,11 +1,11 @@
 import Portmapper
 
-/// How rpcbind runs, what is registered with it, and who may ask it.
+/// Findings about rpcbind's options, its registrations and its callers.
 extension Examination {
     var options: [Finding] {
         guard isInUse, let words = facts.rpcbindOptions else { return [] }
         var found: [Finding] = []
-        // Without a network there is nobody that it could call.
+        // Without a network, rpcbind can't call any host.
         if RpcbindOptions.has("r", in: words), facts.rpcbindNetwork != .empty, !isWithoutNetworkByUnits {
             found.append(
                 Finding(
@@ -86,7 +86,7 @@ extension Examination {
         ]
     }
 
-    /// More would fill the terminal; `rpcwarden registry` has them all.
+    /// A longer list would fill the terminal; `rpcwarden registry` lists all registrations.
     private static let listMax = 12
 
     private static func list(_ registrations: [Registration], withOwner: Bool = false) -> String {

@@ -1,4 +1,4 @@
-/// Everything that can be found about a host, the gravest first.
+/// All findings about a host, the most severe first.
 public struct Examination {
     let facts: HostFacts
 
@@ -15,9 +15,9 @@ public struct Examination {
         }
     }
 
-    // MARK: What several of them ask
+    // MARK: Shared by several findings
 
-    /// `nil`: nobody told what is registered.
+    /// `nil`: the registrations are unknown.
     var use: RpcbindUse? {
         facts.registrations.map {
             RpcbindUse($0, servesVersion3: facts.nfs.servesVersion3, mountsOldNFS: facts.mountsOldNFS)
@@ -49,14 +49,14 @@ public struct Examination {
         facts.sockets.filter { !$0.holders.isDisjoint(with: ["rpcbind", "portmap"]) }
     }
 
-    /// Sockets of port 111 that other hosts reach, and that are rpcbind's.
+    /// Sockets at port 111 that other hosts can reach, and that belong to rpcbind.
     var exposed: [BoundSocket] {
         facts.sockets.filter { socket in
             guard socket.service.port == 111, socket.isReachable, !socket.holders.contains("rpcwarden") else {
                 return false
             }
             if !socket.holders.isEmpty { return true }
-            // systemd alone holds it, until the first call.
+            // systemd alone holds the socket until the first call.
             return facts.unit("rpcbind.socket").isActive && !facts.unit("rpcwarden.socket").isActive
         }
     }

@@ -1,19 +1,19 @@
-/// Something about the host that should be otherwise (rpcwarden(8), doctor).
+/// A property of the host that should be changed (rpcwarden(8), doctor).
 public struct Finding: Hashable, Sendable, Codable {
     public enum Severity: String, Hashable, Sendable, Codable {
         case high
         case medium
         case low
-        /// Worth knowing; nothing has to be mended, and `doctor` still ends with 0.
+        /// For information only: nothing has to be changed, and `doctor` still exits with 0.
         case note
     }
 
-    /// A name that scripts may look for.
+    /// A stable name, for scripts.
     public var finding: String
     public var severity: Severity
     public var what: String
     public var why: String
-    /// Commands, in their order; what no command does is said behind a `#`.
+    /// Commands, in the order to run them; a text behind `#` describes a step that no command does.
     public var mend: [String]
 
     public init(_ finding: String, _ severity: Severity, what: String, why: String, mend: [String] = []) {

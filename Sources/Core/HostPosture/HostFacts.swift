@@ -1,7 +1,7 @@
 import Addresses
 import Portmapper
 
-/// What was seen of a host; `nil` and ``UnitState/unknown`` where nobody could tell.
+/// The observed state of a host; `nil` and ``UnitState/unknown`` mark facts that could not be determined.
 public struct HostFacts: Hashable, Sendable {
     public enum Family: Hashable, Sendable {
         case debian
@@ -25,15 +25,15 @@ public struct HostFacts: Hashable, Sendable {
     }
 
     public enum Network: Hashable, Sendable {
-        /// The same as ours, or one in which there are interfaces.
+        /// The host's network namespace, or another one that has interfaces.
         case ofHost
-        /// Its own, with nothing in it but loopback.
+        /// A network namespace of its own, with only the loopback interface.
         case empty
     }
 
-    /// False for an image below `--root`: of what runs, nothing is known.
+    /// False for an image below `--root`: nothing is known about running processes.
     public var isRunning = true
-    /// The image's folder, for commands about it; empty for `/`.
+    /// The image's folder, for use in commands; empty for `/`.
     public var root = ""
     public var family = Family.other
     public var serviceManager = ServiceManager.systemd
@@ -41,35 +41,35 @@ public struct HostFacts: Hashable, Sendable {
     public var package = Package.unknown
     /// By unit name.
     public var units: [String: UnitState] = [:]
-    /// rpcbind's start files of SysV or OpenRC that a boot would run.
+    /// rpcbind's SysV or OpenRC start files that a boot would run.
     public var startFiles: [String] = []
-    /// What rpcbind.socket listens at once its files are in force.
+    /// The listen addresses of rpcbind.socket once its files are in force.
     public var socketUnit: SocketUnit?
-    /// The same without the drop-in that setup writes.
+    /// The same, without the drop-in that setup writes.
     public var socketUnitOfOthers: SocketUnit?
-    /// Drop-ins of rpcbind.socket that come after setup's, and give it ports.
+    /// Drop-ins of rpcbind.socket that sort after setup's drop-in and add ports.
     public var laterPorts: [String] = []
     /// rpcbind.service once its files are in force.
     public var serviceUnit: ServiceUnit?
-    /// Of the rpcbind that runs; `nil`: none was seen.
+    /// The network of the running rpcbind; `nil` if no rpcbind was seen.
     public var rpcbindNetwork: Network?
     /// Whether /etc/services has sunrpc for TCP and UDP.
     public var hasSunrpc: Bool?
     public var hasIPv6 = true
-    /// What the kernel's nfsd listens at, such as `rdma 20049`.
+    /// The listeners of the kernel's nfsd, such as `rdma 20049`.
     public var nfsdListeners: [String] = []
-    /// What is registered for RDMA, such as `rdma 20049`.
+    /// The registrations for RDMA, such as `rdma 20049`.
     public var rdmaRegistrations: [String] = []
     /// Listening TCP and bound UDP sockets.
     public var sockets: [BoundSocket] = []
-    /// rpcbind's options: of the running process, or else of its unit.
+    /// rpcbind's options, from the running process or else from its unit.
     public var rpcbindOptions: [String]?
-    /// Without rpcbind's own; `nil`: it gave no answer.
+    /// Without rpcbind's own registrations; `nil` if rpcbind gave no answer.
     public var registrations: [Registration]?
     public var nfs = NFSConfiguration()
-    /// Whether this host itself has NFS mounts of versions 2 or 3, which need statd and lockd registered here.
+    /// Whether this host has NFS mounts of version 2 or 3, which need statd and lockd registered here.
     public var mountsOldNFS = false
-    /// As `nft list ruleset` prints it.
+    /// The output of `nft list ruleset`.
     public var ruleset: String?
     public var kernel = KernelFacts()
     public var expected = Expectations()
@@ -79,10 +79,10 @@ public struct HostFacts: Hashable, Sendable {
     public func unit(_ name: String) -> UnitState { units[name] ?? .unknown }
 }
 
-/// What the configuration says of the host.
+/// The values of the configuration that the examination compares the host with.
 public struct Expectations: Hashable, Sendable {
     public var rpcbindSocket = "/run/rpcbind.sock"
-    /// As rpcbind shows them.
+    /// In the form that rpcbind reports owners.
     public var trustedOwners: Set<String> = ["superuser"]
     public var mark: UInt32 = 0x2000
     /// Bits of connection marks: `firewall.ct-mark`, `firewall.own-ct-mark`.
@@ -98,9 +98,9 @@ public struct Expectations: Hashable, Sendable {
 public struct UnitState: Hashable, Sendable {
     public static let unknown = Self(enablement: "", activity: "")
 
-    /// As `systemctl is-enabled` says it: enabled, disabled, masked, static, …; empty where it didn't say.
+    /// The output of `systemctl is-enabled`: enabled, disabled, masked, static, …; empty without output.
     public var enablement: String
-    /// As `systemctl is-active` says it.
+    /// The output of `systemctl is-active`.
     public var activity: String
 
     public init(enablement: String, activity: String) {
@@ -120,7 +120,7 @@ public struct KernelFacts: Hashable, Sendable {
 
     public init() {}
 
-    /// Tables of `flags owner,persist` are there from Linux 6.9 on.
+    /// Linux 6.9 and later support tables with `flags owner,persist`.
     public var ownsTables: Bool? {
         let numbers = release.split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
         guard numbers.count == 2 else { return nil }

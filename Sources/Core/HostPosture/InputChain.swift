@@ -1,15 +1,16 @@
-/// A base chain of the input hook that drops what nothing in it accepts, read from `nft list ruleset`.
+/// A base chain of the input hook that drops packets that none of its rules accepts, read from `nft list ruleset`.
 struct InputChain: Hashable {
     var family: String
     var table: String
     var name: String
     var priority: Int
-    /// Whether a rule that looks at our bit of the mark accepts.
+    /// Whether the chain has an accept rule that matches rpcwarden's mark bit.
     var acceptsMark: Bool
 
-    /// Those that come behind ours: a drop there undoes our accept.
+    /// The dropping chains with a later priority than rpcwarden's chain: a drop there overrides rpcwarden's
+    /// accept.
     ///
-    /// - Parameter mark: our bit; 0: any will do.
+    /// - Parameter mark: rpcwarden's mark bit; 0 matches any rule on a mark.
     static func dropping(
         _ ruleset: String, except ownTable: String, behind priority: Int, mark: UInt32 = 0
     ) -> [Self] {
@@ -55,7 +56,7 @@ struct InputChain: Hashable {
         return tables
     }
 
-    /// The rules of the chains that this one jumps to, and so on.
+    /// The rules of the chains that this chain jumps to, directly or through other chains.
     private static func reached(from name: String, in table: RulesetTable) -> [String] {
         var seen: Set<String> = [name]
         var waiting = [name]
@@ -73,7 +74,7 @@ struct InputChain: Hashable {
         return rules
     }
 
-    /// Drops or rejects whatever comes to it.
+    /// The rule drops or rejects every packet.
     private static func dropsAll(_ rule: String) -> Bool {
         guard !rule.contains("hook ") else { return false }
         var words = rule.split(separator: " ").map(String.init)[...]
@@ -92,7 +93,7 @@ struct InputChain: Hashable {
             }
     }
 
-    /// `priority filter + 10;`, `priority 0;`
+    /// Parses `priority filter + 10;` and `priority 0;`.
     private static func priority(_ line: String) -> Int? {
         guard let range = line.firstRange(of: "priority ") else { return nil }
         let words = line[range.upperBound...].prefix { $0 != ";" }.split(separator: " ").map(String.init)

@@ -1,8 +1,8 @@
-/// What a rule does with bits of a packet's or a connection's mark, read from `nft list ruleset`.
+/// The use of mark bits of a packet or connection by one rule, read from `nft list ruleset`.
 struct MarkUse: Hashable {
-    /// `ct mark`, not `meta mark`.
+    /// The rule uses `ct mark`, not `meta mark`.
     var isOfConnection = false
-    /// It sets them; otherwise it looks at them.
+    /// The rule sets the bits; otherwise it matches them.
     var isSetting = false
     var bits: UInt32 = 0
 
@@ -26,7 +26,8 @@ struct MarkUse: Hashable {
         return uses
     }
 
-    /// `0x1`, `meta mark | 0x1`, `meta mark and 0xfffffffe xor 0x1`: what is kept of the old mark isn't set.
+    /// Parses `0x1`, `meta mark | 0x1` and `meta mark and 0xfffffffe xor 0x1`. Bits kept from the old mark don't
+    /// count as set.
     private static func set(_ words: inout ArraySlice<String>) -> UInt32 {
         var bits: UInt32 = 0
         var operation = "|"
@@ -44,7 +45,7 @@ struct MarkUse: Hashable {
         }
     }
 
-    /// `0x1`, `& 0x3 == 0x1`, `{ 0x1, 0x2 }`
+    /// Parses `0x1`, `& 0x3 == 0x1` and `{ 0x1, 0x2 }`.
     private static func lookedAt(_ words: ArraySlice<String>) -> UInt32 {
         var bits: UInt32 = 0
         for word in words {

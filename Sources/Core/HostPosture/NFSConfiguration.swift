@@ -1,6 +1,6 @@
-/// What nfs.conf(5) says of the versions that nfsd serves.
+/// The NFS versions that nfsd serves, according to nfs.conf(5).
 public struct NFSConfiguration: Hashable, Sendable {
-    /// `nil`: it doesn't say.
+    /// `nil`: the configuration does not specify it.
     public private(set) var servesVersion3: Bool?
 
     /// - Parameter texts: nfs.conf, then the files of nfs.conf.d in the order of their names.

@@ -1,6 +1,6 @@
-/// dpkg's status file.
+/// Reader of dpkg's status file.
 public enum PackageList {
-    /// Whether `package` is installed, and what depends on it.
+    /// Whether `package` is installed, and the installed packages that depend on it.
     public static func package(_ package: String, dpkgStatus text: String) -> HostFacts.Package {
         var isInstalled = false
         var needing: [String] = []
@@ -22,7 +22,8 @@ public enum PackageList {
         return isInstalled ? .installed(neededBy: needing.sorted()) : .absent
     }
 
-    /// `a (>= 1), b | c:any`: an alternative counts too, for something else may do, but nobody knows.
+    /// The package names in `a (>= 1), b | c:any`. An alternative counts too: whether the other package suffices
+    /// is not known.
     private static func names(in depends: String) -> Set<String> {
         Set(
             depends.split { $0 == "," || $0 == "|" }.map { $0.trimmed.prefix { $0 != " " && $0 != ":" && $0 != "(" } }

@@ -1,8 +1,8 @@
-/// The options that rpcbind's unit gives it, with the variables of its environment files filled in.
+/// The options of rpcbind in its unit, with the variables of the unit's environment files expanded.
 public enum RpcbindOptions {
     /// - Parameters:
-    ///   - unit: rpcbind.service and its drop-ins, one after the other.
-    ///   - file: the text of an environment file, if there is one.
+    /// - unit: the texts of rpcbind.service and its drop-ins, concatenated.
+    ///  - file: returns the text of an environment file, or `nil` if there is none.
     public static func read(unit: String, file: (String) -> String?) -> [String]? {
         var variables: [String: String] = [:]
         var command: String?
@@ -40,7 +40,8 @@ public enum RpcbindOptions {
         text.count >= 2 && text.hasPrefix("\"") && text.hasSuffix("\"") ? String(text.dropFirst().dropLast()) : text
     }
 
-    /// Whether a single-letter option is on: `-w`, or among others as in `-wf`. The value of `-h` is none.
+    /// Whether a single-letter option is given, alone as in `-w` or combined as in `-wf`. The value of `-h` is not
+    /// an option.
     public static func has(_ letter: Character, in words: [String]) -> Bool {
         var isValue = false
         for word in words {

@@ -1,9 +1,9 @@
-/// What of rpcbind's service unit counts here: its file, then its drop-ins.
+/// The relevant settings of rpcbind's service unit, from its file and its drop-ins.
 public struct ServiceUnit: Hashable, Sendable {
-    /// systemd.exec(5): a network namespace of its own, with nothing but loopback in it.
+    /// `PrivateNetwork=` of systemd.exec(5): a network namespace of its own, with only the loopback interface.
     public private(set) var hasPrivateNetwork = false
 
-    /// - Parameter texts: the unit's file first, the drop-ins in the order of their names.
+    /// - Parameter texts: the unit's file first, then the drop-ins in the order of their names.
     public init(_ texts: [String]) {
         for text in texts {
             for line in text.split(separator: "\n") {
@@ -16,7 +16,7 @@ public struct ServiceUnit: Hashable, Sendable {
         }
     }
 
-    /// systemd.syntax(7); what is none is passed over.
+    /// Parses a boolean of systemd.syntax(7); `nil` for any other text.
     private static func boolean(_ text: String) -> Bool? {
         switch text.lowercased() {
         case "1", "yes", "y", "true", "t", "on": true

@@ -1,9 +1,9 @@
-/// services(5), as far as rpcbind asks it.
+/// The part of services(5) that rpcbind uses.
 public struct Services: Hashable {
-    /// For TCP and UDP, by that name or as an alias.
+    /// There are entries for both TCP and UDP, with `sunrpc` as name or alias.
     public private(set) var hasSunrpc = false
 
-    /// - Parameter texts: each file that there is.
+    /// - Parameter texts: the text of each file that exists.
     public init(_ texts: [String]) {
         var places: Set<Substring> = []
         for line in texts.joined(separator: "\n").split(separator: "\n") {

@@ -1,27 +1,27 @@
-/// What `setup` has to know of a host, besides its posture.
+/// The facts about a host that `setup` needs besides its posture.
 public struct SetupFacts: Hashable, Sendable {
     public var host = HostFacts()
-    /// What the files that setup would write hold now; those that are missing are not in it.
+    /// The present contents of the files that setup would write; a missing file has no entry.
     public var files: [String: [UInt8]] = [:]
-    /// Folders that are there.
+    /// Folders that exist.
     public var folders: Set<String> = []
-    /// `*.yaml` in policy.d.
+    /// The `*.yaml` files in policy.d.
     public var policies: [String] = []
-    /// What `rpcwarden check` says of the files that are there.
+    /// The errors that `rpcwarden check` reports for the present files.
     public var configurationErrors: [String] = []
     public var hasUser = false
-    /// Our units, and rpcbind.socket, that are installed.
+    /// The installed units among rpcwarden's units and rpcbind.socket.
     public var installedUnits: Set<String> = []
-    /// Units that systemd restarts along with rpcbind.socket, or stops.
+    /// Units that systemd restarts or stops along with rpcbind.socket.
     public var dependents: [String] = []
     public var hasTable = false
     public var hasSysusers = true
-    /// What an earlier setup did.
+    /// The changes that an earlier setup made.
     public var record = SetupRecord()
 
     public init() {}
 
     public var isImage: Bool { !host.isRunning }
-    /// Where paths begin: what `--root` says, without a slash at its end.
+    /// The prefix of all paths: the value of `--root`, without a slash at its end.
     public var root: String { host.root }
 }

@@ -1,4 +1,4 @@
-/// Where setup puts things, and what it writes; paths are seen from the root.
+/// The paths and texts of the files that setup writes; paths are relative to the root.
 public enum SetupFiles {
     public static let folder = "/etc/rpcwarden"
     public static let policyFolder = "/etc/rpcwarden/policy.d"
@@ -42,7 +42,7 @@ public enum SetupFiles {
 
         """
 
-    /// systemd/rpcbind.service.d/rpcwarden.conf; a test holds them together.
+    /// The text of systemd/rpcbind.service.d/rpcwarden.conf; a test checks that both agree.
     public static let serviceDropInText = """
         # rpcbind in a network of its own, with nothing in it: it opens its ports 111 there, where nobody comes. This host's
         # services, and rpcwarden, reach it through its unix socket.
@@ -57,7 +57,7 @@ public enum SetupFiles {
 
         """
 
-    /// systemd/rpcbind.socket.d/rpcwarden.conf, for the unix sockets that the distribution's unit has.
+    /// The text of systemd/rpcbind.socket.d/rpcwarden.conf, for the unix sockets of the distribution's unit.
     public static func socketDropInText(_ sockets: [String]) -> String {
         """
         # The unix sockets that the distribution's unit has, and no port.
@@ -73,10 +73,10 @@ public enum SetupFiles {
         """ + sockets.map { "ListenStream=\($0)\n" }.joined()
     }
 
-    /// Where rpcbind.socket names no path.
+    /// Used if rpcbind.socket names no path.
     public static let rpcbindSocket = "/run/rpcbind.sock"
 
-    /// What setup of 0.1.0 wrote for rpcbind.socket.
+    /// The drop-in for rpcbind.socket that setup of 0.1.0 wrote.
     static let socketDropInTextOf010 = """
         # Moves rpcbind off port 111. All five sockets are needed: for an address that is not passed to it,
         # rpcbind opens port 111 by itself.

@@ -1,7 +1,7 @@
 import Addresses
 
 extension SetupPlan {
-    /// From the host as it is to rpcwarden in front of rpcbind, observing.
+    /// The plan from the present state of the host to rpcwarden in front of rpcbind, in observe mode.
     public static func setup(_ facts: SetupFacts) -> Self {
         var plan = Self()
         plan.look(at: facts)
@@ -37,7 +37,7 @@ extension SetupPlan {
     }
 
     private mutating func lookAtDropIns(_ facts: SetupFacts) {
-        // What somebody else wrote there is neither lost nor trusted.
+        // A drop-in that setup didn't write is neither overwritten nor trusted.
         for dropIn in Self.dropIns(facts) where dropIn.isForeign(facts) && !dropIn.isInForce {
             block(
                 "\(facts.root)\(dropIn.path) is there, and is not setup's; \(dropIn.lack). Move it away, then run this again"
@@ -61,13 +61,14 @@ extension SetupPlan {
             """)
     }
 
-    /// /var/run is a link.
+    /// Compares two paths; /var/run is a link to /run.
     private static func isSame(_ path: String, _ other: String) -> Bool {
         func plain(_ path: String) -> Substring { path.hasPrefix("/var/run/") ? path.dropFirst(4) : path[...] }
         return plain(path) == plain(other)
     }
 
-    /// Once rpcbind has no network, a daemon that doesn't start, or denies everything, is an outage.
+    /// Checks the configuration. Once rpcbind has no network, a daemon that doesn't start, or that denies all
+    /// calls, is an outage.
     private mutating func lookAtConfiguration(_ facts: SetupFacts) {
         if let error = facts.configurationErrors.first {
             return block("rpcwarden would not start: \(error); mend what `rpcwarden check` prints first")
@@ -184,13 +185,14 @@ extension SetupPlan {
         }
         tellOfRestart(facts)
         act(.run(["systemctl", "daemon-reload"]))
-        // Not stop and start: whatever requires the socket, such as rpc-statd, would be stopped and stay so.
+        // Restart, rather than stop and start: a stop would also stop the units that require the socket, such as
+        // rpc-statd, and they would stay stopped.
         act(.run(["systemctl", "restart", "rpcbind.socket"]))
         if facts.host.unit("rpcbind.service").isActive { act(.run(["systemctl", "start", "rpcbind.service"])) }
         act(.compareRegistrations)
     }
 
-    /// What the restart costs, before it happens.
+    /// Notes the effects of the restart beforehand.
     private mutating func tellOfRestart(_ facts: SetupFacts) {
         let along = facts.dependents.filter { !$0.hasPrefix("rpcbind.") }
         if !along.isEmpty { note("systemd restarts along with rpcbind.socket: \(along.joined(separator: ", "))") }
@@ -207,7 +209,7 @@ extension SetupPlan {
             """)
     }
 
-    /// What has to be restarted for a program to be registered again.
+    /// The services to restart so that these programs are registered again.
     public static func services(of programs: [Program]) -> [String] {
         programs.reduce(into: []) { found, program in
             let name = services[program] ?? "whatever serves program \(program)"

@@ -1,5 +1,5 @@
 extension SetupPlan {
-    /// Takes back what the record holds, the last first.
+    /// Undoes the recorded changes, the last first.
     public static func undo(_ facts: SetupFacts) -> Self {
         var plan = Self()
         guard !facts.record.isEmpty else {
@@ -22,7 +22,7 @@ extension SetupPlan {
     }
 
     private mutating func stop(_ facts: SetupFacts, movesBack: Bool) {
-        // What setup would never have written is passed over.
+        // Entries that setup never writes are ignored.
         let enabled = facts.record.entries.compactMap { entry -> String? in
             if case .enabled(let unit) = entry, SetupFiles.units.contains(unit) { unit } else { nil }
         }
@@ -30,7 +30,7 @@ extension SetupPlan {
             if !enabled.isEmpty { act(.run(["systemctl", "--root=\(facts.root)", "disable"] + enabled)) }
             return
         }
-        // rpcbind can have port 111 back only when nobody else holds it.
+        // rpcbind can bind port 111 again only if no other process holds it.
         let stopped = movesBack ? SetupFiles.units : enabled
         if !stopped.isEmpty { act(.run(["systemctl", "stop"] + stopped)) }
         if !enabled.isEmpty { act(.run(["systemctl", "disable"] + enabled)) }
@@ -51,7 +51,7 @@ extension SetupPlan {
             if facts.host.unit("rpcbind.service").isActive { act(.run(["systemctl", "start", "rpcbind.service"])) }
             act(.compareRegistrations)
         }
-        // A stopped daemon leaves its guard: nobody would open a port any more.
+        // The guard outlives a stopped daemon, and no daemon would open a port any more.
         if facts.hasTable { act(.run(["nft", "delete", "table", "inet", facts.host.expected.table])) }
     }
 

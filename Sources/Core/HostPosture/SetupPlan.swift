@@ -1,25 +1,25 @@
-/// What `setup` will do, in its order; made without touching anything.
+/// The steps of `setup`, in order; computed without changing the host.
 public struct SetupPlan: Hashable, Sendable {
     public enum Action: Hashable, Sendable {
         case makeFolder(String)
         case writeFile(String, text: String)
         case removeFile(String)
-        /// Only if nothing is in it.
+        /// Only if the folder is empty.
         case removeFolder(String)
         case run([String])
-        /// Where rpcbind is asked again, and what was registered before must be there.
+        /// Asks rpcbind again; the programs that were registered before must be registered.
         case compareRegistrations
     }
 
     public enum Step: Hashable, Sendable {
-        /// With what to remember for `--undo` before it is done.
+        /// With the entries to record for `--undo` before the action is done.
         case act(Action, record: [SetupRecord.Entry])
         case alreadySo(String)
         case note(String)
     }
 
     public var steps: [Step] = []
-    /// Why nothing can be done, and what to do then. While there is one, there are no actions.
+    /// The reasons why setup is impossible, with remedies. While there is one, there are no actions.
     public var obstacles: [String] = []
 
     public init() {}

@@ -1,8 +1,8 @@
-/// What `setup` has changed, so that `--undo` takes back this and nothing else; kept in a file, a line each.
+/// The changes that `setup` has made, so that `--undo` undoes these and no others; kept in a file, one line each.
 public struct SetupRecord: Hashable, Sendable {
     public enum Entry: Hashable, Sendable {
         case folder(String)
-        /// With ``SetupRecord/mark(of:)`` of what was written.
+        /// With ``SetupRecord/mark(of:)`` of the contents written.
         case file(String, mark: String)
         case user(String)
         case enabled(String)
@@ -12,7 +12,7 @@ public struct SetupRecord: Hashable, Sendable {
 
     public init() {}
 
-    /// Lines that say nothing are passed over: a record that was cut short still undoes what it holds.
+    /// Lines that can't be parsed are ignored: a truncated record still undoes the entries that it holds.
     public init(text: String) {
         for line in text.split(separator: "\n") {
             let words = line.split(separator: " ", maxSplits: 2).map(String.init)
@@ -47,7 +47,7 @@ public struct SetupRecord: Hashable, Sendable {
         return "# what `rpcwarden setup` did; `rpcwarden setup --undo` reads it\n" + lines.map { $0 + "\n" }.joined()
     }
 
-    /// FNV-1a of 64 bits: tells whether a file was edited; no protection against anybody.
+    /// FNV-1a of 64 bits: detects an edited file; no protection against an attacker.
     public static func mark(of bytes: some Sequence<UInt8>) -> String {
         let hash = bytes.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
         let digits = String(hash, radix: 16)

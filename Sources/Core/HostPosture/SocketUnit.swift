@@ -1,9 +1,9 @@
-/// What a socket unit listens at: its file, then its drop-ins.
+/// The listen addresses of a socket unit, from its file and its drop-ins.
 public struct SocketUnit: Hashable, Sendable {
-    /// `ListenStream=` and `ListenDatagram=` that are in force, such as `tcp 0.0.0.0:111`.
+    /// The values of `ListenStream=` and `ListenDatagram=` in force, such as `tcp 0.0.0.0:111`.
     public private(set) var listens: [String] = []
 
-    /// - Parameter texts: the unit's file first, the drop-ins in the order of their names.
+    /// - Parameter texts: the unit's file first, then the drop-ins in the order of their names.
     public init(_ texts: [String]) {
         for text in texts {
             for line in text.split(separator: "\n") {
@@ -19,12 +19,12 @@ public struct SocketUnit: Hashable, Sendable {
         }
     }
 
-    /// An empty value takes back everything said before, of either kind (systemd.socket(5)).
+    /// An empty value removes all earlier values, of either kind (systemd.socket(5)).
     private mutating func take(_ transport: String, _ value: String) {
         if value.isEmpty { listens = [] } else { listens.append("\(transport) \(value)") }
     }
 
-    /// A bare port number stands for all addresses.
+    /// The listen addresses that expose port 111. A bare port number stands for all addresses.
     public var exposesPortmapper: [String] {
         listens.filter { listen in
             let place = String(listen.dropFirst(4))
@@ -33,14 +33,14 @@ public struct SocketUnit: Hashable, Sendable {
         }
     }
 
-    /// Paths, and names of the abstract namespace, which begin with `@`; in their order.
+    /// Paths, and names in the abstract namespace, which begin with `@`; in their order.
     public var unixSockets: [String] {
         listens.filter { $0.hasPrefix("tcp ") && Self.isUnix($0) }.map { String($0.dropFirst(4)) }
     }
 
     public var hasPorts: Bool { !listens.allSatisfy(Self.isUnix) }
 
-    /// Without a path nobody would find rpcbind.
+    /// The unit has no port and at least one path. Without a path, no client would find rpcbind.
     public var hasUnixSocketsAlone: Bool { !hasPorts && unixSockets.contains { $0.hasPrefix("/") } }
 
     private static func isUnix(_ listen: String) -> Bool {

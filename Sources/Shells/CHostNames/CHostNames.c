@@ -28,7 +28,7 @@ uint32_t rpcw_name_ttl(const char *name)
     memset(&state, 0, sizeof state);
     if (res_ninit(&state) < 0)
         return 0;
-    /* getaddrinfo has just resolved it: a server that is silent now is not worth waiting for. */
+    /* getaddrinfo has just resolved the name: a server that is silent now is not worth a long wait. */
     state.retrans = 2;
     state.retry = 1;
     uint32_t ttl = 0;

@@ -10,10 +10,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Pending TCP connections; the kernel caps it by net.core.somaxconn. */
+/* Maximum of pending TCP connections; the kernel limits it to net.core.somaxconn. */
 enum { BACKLOG = 4096 };
 
-/* Room for a burst of calls while the event loop is elsewhere; the kernel caps it by net.core.rmem_max. */
+/* Room for a burst of calls while the event loop is busy; the kernel limits it to net.core.rmem_max. */
 enum { RECEIVE_BUFFER_BYTES = 4 << 20 };
 
 static socklen_t to_sockaddr(const struct rpcw_address *from, uint32_t interface, struct sockaddr_storage *to)
@@ -121,7 +121,7 @@ size_t rpcw_inbox_receive(struct rpcw_inbox *inbox)
             .msg_control = &inbox->controls[i],
             .msg_controllen = sizeof inbox->controls[i],
         };
-    /* An error that the socket has is for whoever sends: a peer that is not there any more. */
+    /* A pending socket error concerns an earlier send, to a peer that no longer exists. */
     int count = recvmmsg(inbox->descriptor, inbox->messages, RPCW_INBOX_MESSAGES, MSG_DONTWAIT, NULL);
     size_t taken = 0;
     for (int i = 0; i < count; i++) {
@@ -135,7 +135,7 @@ size_t rpcw_inbox_receive(struct rpcw_inbox *inbox)
     return taken;
 }
 
-/* Most replies have 28 bytes, and none that isn't a list more than 300. */
+/* Most replies have 28 bytes; no reply except a list has more than 300. */
 enum { OUTBOX_MESSAGES = 64, OUTBOX_BYTES = 512 };
 
 union control {
@@ -196,7 +196,7 @@ void rpcw_outbox_flush(struct rpcw_outbox *outbox)
     while (done < outbox->count) {
         int sent = sendmmsg(outbox->descriptor, outbox->messages + done, outbox->count - done,
                             MSG_DONTWAIT | MSG_NOSIGNAL);
-        /* The first of them is the one that failed. */
+        /* The error is that of the first remaining message. */
         done += sent > 0 ? (unsigned)sent : 1;
     }
     outbox->count = 0;
@@ -232,7 +232,7 @@ static int set_option(int descriptor, int level, int name, int value)
     return setsockopt(descriptor, level, name, &value, sizeof value) < 0 ? errno : 0;
 }
 
-/* Replies need to know which address was asked. */
+/* A reply leaves from the address that received the call. */
 static int receive_packet_info(int descriptor, bool is_ipv6)
 {
     return is_ipv6 ? set_option(descriptor, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)

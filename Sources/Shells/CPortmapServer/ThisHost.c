@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 enum { PATIENCE_SECONDS = 1 };
-enum { DUMP_BYTES = 32 << 10 };  /* what the kernel fills at once */
+enum { DUMP_BYTES = 32 << 10 };  /* the kernel's limit for one part of a dump */
 
 static int netlink_socket(int flags, uint32_t groups)
 {
@@ -76,7 +76,7 @@ bool rpcw_is_own(int routes, const struct rpcw_address *address, uint32_t interf
         if (count < (ssize_t)sizeof(struct nlmsghdr))
             return false;
         const struct nlmsghdr *header = (const struct nlmsghdr *)bytes;
-        /* What is left of a question whose answer came too late. */
+        /* The late answer to an earlier request. */
         if (header->nlmsg_seq != sequence)
             continue;
         if (header->nlmsg_type != RTM_NEWROUTE || header->nlmsg_len < NLMSG_LENGTH(sizeof(struct rtmsg)))
@@ -98,7 +98,7 @@ bool rpcw_addresses_changed(int watch)
         if (recv(watch, bytes, sizeof bytes, 0) >= 0)
             have_changed = true;
         else if (errno == ENOBUFS)
-            have_changed = true;  /* more than the socket held */
+            have_changed = true;  /* the socket's buffer overflowed */
         else if (errno != EINTR)
             return have_changed;
     }
@@ -116,7 +116,7 @@ static void take_address(const struct nlmsghdr *header, struct rpcw_own_address 
          attribute = RTA_NEXT(attribute, left)) {
         if (RTA_PAYLOAD(attribute) != length)
             continue;
-        /* IFA_ADDRESS is the peer's where there is an IFA_LOCAL. */
+        /* If there is an IFA_LOCAL, IFA_ADDRESS is the peer's address. */
         if (attribute->rta_type == IFA_LOCAL || (attribute->rta_type == IFA_ADDRESS && !own))
             own = RTA_DATA(attribute);
     }
@@ -174,14 +174,16 @@ int rpcw_own_addresses(bool is_ipv6, struct rpcw_own_address *addresses, size_t 
     return error ? -error : (int)count;
 }
 
-/* Classic BPF (linux/filter.h): instructions that an address takes at the most, and those for all. */
+/* Classic BPF (linux/filter.h): the maximum of instructions for one address, and the number of all other
+   instructions. */
 enum { INSTRUCTIONS_PER_IPV6 = 11, INSTRUCTIONS_PER_IPV4 = 2, OTHER_INSTRUCTIONS = 16 };
-/* In the IP header (RFC 791, 3.1; RFC 8200, 3). */
+/* Offsets in the IP header (RFC 791, 3.1; RFC 8200, 3). */
 enum { SOURCE_OFFSET_IPV4 = 12, SOURCE_OFFSET_IPV6 = 8 };
-enum { LOOPBACK_INTERFACE = 1 };  /* the first of each network namespace */
-/* Words of the program's memory: the IPv6 source address' four, and the interface. A load from the header is eight of
-   the instructions that the kernel makes of it, one from here is one; the kernel holds the old and the new program at a
-   time, within net.core.optmem_max, which was 20,480 bytes before Linux 6.8. */
+enum { LOOPBACK_INTERFACE = 1 };  /* the loopback interface is the first of each network namespace */
+/* Words of the program's memory: four for the IPv6 source address, and one for the interface. The kernel
+   translates a load from the header into eight of its instructions, and a load from this memory into one. The
+   kernel holds the old and the new program at the same time, within net.core.optmem_max, which was 20,480 bytes
+   before Linux 6.8. */
 enum { SOURCE_WORDS = 4, SOURCE_MEMORY = 0, INTERFACE_MEMORY = 4 };
 
 struct program {
@@ -227,7 +229,7 @@ static void keep_ipv6_source(struct program *program)
 
 static void drop_ipv6(struct program *program, const struct rpcw_own_address *own)
 {
-    /* Instructions from here to the end of this address, where the next one begins. */
+    /* The remaining instructions of this address; the next address begins behind them. */
     uint8_t left = own->interface ? 11 : 9;
     for (uint32_t number = 0; number < SOURCE_WORDS; number++) {
         load_memory(program, SOURCE_MEMORY + number);

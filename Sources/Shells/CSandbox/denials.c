@@ -9,7 +9,7 @@
 
 #define UNLESS(value, skip) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, skip)
 
-/* Numbers that Debian 12's headers lack; the same on all architectures. */
+/* System call numbers missing in Debian 12's headers; the same on all architectures. */
 #ifndef __NR_mount_setattr
 #define __NR_mount_setattr 442
 #endif
@@ -17,9 +17,9 @@
 #define __NR_quotactl_fd 443
 #endif
 
-/* What neither the daemon nor a library that it calls needs, and who has taken it over does. */
+/* System calls that neither the daemon nor its libraries need, and that an attacker in control of it does. */
 static const int denied[] = {
-    /* Other programs, other processes. */
+    /* Execution and other processes. */
     __NR_execve, __NR_execveat,
 #ifdef __NR_fork
     __NR_fork, __NR_vfork,
@@ -30,13 +30,13 @@ static const int denied[] = {
     __NR_unshare, __NR_setns, __NR_chroot, __NR_pivot_root, __NR_mount, __NR_umount2, __NR_move_mount, __NR_open_tree,
     __NR_fsopen, __NR_fsconfig, __NR_fsmount, __NR_fspick, __NR_mount_setattr, __NR_name_to_handle_at,
     __NR_open_by_handle_at, __NR_fanotify_init, __NR_swapon, __NR_swapoff, __NR_quotactl, __NR_quotactl_fd, __NR_acct,
-    /* Wide parts of the kernel. io_uring makes system calls that no filter sees. */
+    /* Kernel subsystems with a large attack surface. io_uring makes system calls that no filter sees. */
     __NR_io_uring_setup, __NR_io_uring_enter, __NR_io_uring_register, __NR_bpf, __NR_perf_event_open, __NR_userfaultfd,
     __NR_keyctl, __NR_add_key, __NR_request_key, __NR_init_module, __NR_finit_module, __NR_delete_module,
     __NR_kexec_load, __NR_kexec_file_load, __NR_reboot, __NR_syslog, __NR_personality, __NR_vhangup, __NR_move_pages,
     __NR_migrate_pages, __NR_sethostname, __NR_setdomainname, __NR_settimeofday, __NR_clock_settime, __NR_clock_adjtime,
     __NR_adjtimex,
-    /* Memory and queues that it could share with other processes of its user. */
+    /* Memory and queues that can be shared with other processes of the same user. */
     __NR_shmget, __NR_shmat, __NR_msgget, __NR_semget, __NR_mq_open,
 #ifdef __x86_64__
     __NR_iopl, __NR_ioperm, __NR_modify_ldt,
@@ -65,19 +65,20 @@ int csb_deny_calls(int unix_sockets) {
         *next++ = (struct sock_filter)DENIED;
     }
     const struct sock_filter behind[BEHIND] = {
-        /* Its flags are in memory, which no filter sees; then the C library takes clone(2). */
+        /* clone3's flags are in memory, which a filter can't read; on ENOSYS the C library uses clone(2). */
         UNLESS(__NR_clone3, 1),
         RETURN(SECCOMP_RET_ERRNO | ENOSYS),
-        /* Threads alone. */
+        /* Threads only. */
         UNLESS(__NR_clone, 4),
         LOAD_ARGUMENT(0),
         BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, NEW_NAMESPACES, 1, 0),
         BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_THREAD, 10, 0),
         DENIED,
-        /* Unix is the one family that has pairs. They could be connected to others' sockets. */
+        /* Unix sockets are the one family with pairs. A pair's end could be connected to another process's socket.
+           */
         UNLESS(__NR_socketpair, 1),
         RETURN(unix_sockets ? SECCOMP_RET_ALLOW : NO_FAMILY),
-        /* Internet, netlink, and unix sockets where they are needed; nothing rarer. */
+        /* Internet and netlink sockets, and unix sockets if they are needed; no other family. */
         UNLESS(__NR_socket, 6),
         LOAD_ARGUMENT(0),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET, 4, 0),

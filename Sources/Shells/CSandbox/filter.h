@@ -1,7 +1,7 @@
 #ifndef CSANDBOX_FILTER_H
 #define CSANDBOX_FILTER_H
 
-/* What both seccomp filters are made of. */
+/* Definitions for both seccomp filters. */
 
 #include <errno.h>
 #include <linux/audit.h>
@@ -19,16 +19,17 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
-/* The low half of an argument; both architectures are little-endian. */
+/* Loads the low half of an argument; both supported architectures are little-endian. */
 #define LOAD_ARGUMENT(number) LOAD(args[number])
 #define RETURN(verdict) BPF_STMT(BPF_RET | BPF_K, verdict)
 #define DENIED RETURN(SECCOMP_RET_ERRNO | EPERM)
 
-/* Numbers of calls mean something for one architecture alone. Four instructions, behind which the number is loaded. */
+/* Kills the process on a foreign architecture, because call numbers differ between architectures; then loads the
+   number. Four instructions. */
 #define LOAD_CALL_NUMBER \
     LOAD(arch), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0), RETURN(SECCOMP_RET_KILL_PROCESS), LOAD(nr)
 
-/* Returns 0 or errno; ENOSYS: the kernel was built without. */
+/* Returns 0 or errno; ENOSYS: the kernel was built without seccomp. */
 static inline int load_filter(struct sock_filter *filter, unsigned short count) {
     struct sock_fprog program = {count, filter};
     if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0) return 0;

@@ -6,7 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* linux/landlock.h of 6.12; Debian 12's headers end with 6.1. */
+/* From linux/landlock.h of 6.12; Debian 12's headers are those of 6.1. */
 struct ruleset {
     uint64_t handled_fs, handled_net, scoped;
 };
@@ -28,7 +28,7 @@ enum {
 enum { SCOPE_ABSTRACT_UNIX = 1 << 0, SCOPE_SIGNAL = 1 << 1 };
 enum { NET_BIND_TCP = 1 << 0, NET_CONNECT_TCP = 1 << 1 };
 
-/* All rights over files that the version knows: each of these came with one more. */
+/* All file rights that the version supports: each of these versions added one. */
 static uint64_t fs_rights(long version) {
     int count = version >= 5 ? 16 : version >= 3 ? 15 : version >= 2 ? 14 : 13;
     return ((uint64_t)1 << count) - 1;
@@ -52,7 +52,7 @@ static int allow_all(int rules, uint64_t rights, const char *const *writable, si
 
 int csb_landlock(const char *const *writable, size_t count, int abstract_sockets) {
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, VERSION_FLAG);
-    /* EOPNOTSUPP: turned off at boot. EPERM: so an outer filter says that it doesn't know the call. */
+    /* EOPNOTSUPP: Landlock was turned off at boot. EPERM: an outer filter that does not know the call. */
     if (version < 0) return errno == EOPNOTSUPP || errno == EPERM ? ENOSYS : errno;
     struct ruleset set = {fs_rights(version), 0, version >= 6 ? SCOPE_SIGNAL : 0};
     if (writable == NULL) {
@@ -62,7 +62,7 @@ int csb_landlock(const char *const *writable, size_t count, int abstract_sockets
     }
     if (version >= 6 && !abstract_sockets) set.scoped |= SCOPE_ABSTRACT_UNIX;
     uint64_t rights = FS_WRITE_FILE | FS_REMOVE_FILE | FS_MAKE_REG | FS_MAKE_SOCK | FS_TRUNCATE;
-    /* A longer structure than the kernel knows must end with zeros. */
+    /* The part of the structure that an older kernel does not know must be zero. */
     int rules = (int)syscall(SYS_landlock_create_ruleset, &set, sizeof set, 0);
     if (rules < 0) return errno;
     int number = allow_all(rules, rights & set.handled_fs, writable, count);

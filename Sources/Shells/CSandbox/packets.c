@@ -5,7 +5,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* SOCK_SEQPACKET: messages stay whole, the end of the other side shows, and sendto(2) and connect(2) lead nowhere else. */
+/* SOCK_SEQPACKET: message boundaries are kept, the end of the peer is reported, and sendto(2) and connect(2) reach
+ * no other socket. */
 int csb_packet_sockets(int ends[2]) {
     return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0 ? 0 : errno;
 }
@@ -42,12 +43,14 @@ ssize_t csb_receive_packet(int end, void *bytes, size_t room, int *descriptor) {
     union control control;
     struct msghdr message = {
         .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control,
-        /* Without the padding, which has room for another: the kernel closes what finds none. */
+        /* CMSG_LEN excludes the padding, which has room for a second descriptor; the kernel closes descriptors
+         * without room. */
         .msg_controllen = CMSG_LEN(sizeof *descriptor),
     };
     ssize_t count;
-    /* With MSG_TRUNC the result is the message's length, whatever found room. ECONNRESET, told once: the other side ended
-     * before it had read all; what it said before is still to come. */
+    /* With MSG_TRUNC the result is the message's length, even if it exceeds the buffer. ECONNRESET is reported
+     * once: the peer closed its end with unread messages; the messages that it sent before can still be received.
+     * */
     while ((count = recvmsg(end, &message, MSG_CMSG_CLOEXEC | MSG_TRUNC)) < 0) {
         if (errno != EINTR && errno != ECONNRESET) return -errno;
     }

@@ -15,10 +15,10 @@ pid_t csb_fork(void) {
     return child < 0 ? -errno : child;
 }
 
-/* Without CAP_SETPCAP the bounding set stays; then no_new_privs has to do. */
+/* Without CAP_SETPCAP the bounding set stays; no_new_privs then has to suffice. */
 static int empty_bounding_set(void) {
     for (int capability = 0; capability < 64; capability++) {
-        /* EINVAL: beyond the last one that this kernel has. */
+        /* EINVAL: the number is above this kernel's last capability. */
         if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) return errno == EINVAL ? 0 : errno;
     }
     return 0;
@@ -49,7 +49,7 @@ int csb_become(uid_t user, gid_t group) {
     int number = may(CAP_SETPCAP) ? empty_bounding_set() : 0;
     if (number != 0) return number;
     if (setgroups(0, NULL) != 0 || setresgid(group, group, group) != 0) return errno;
-    /* What stays permitted is for csb_keep_capabilities to say. */
+    /* csb_keep_capabilities selects the permitted capabilities later. */
     if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0 || setresuid(user, user, user) != 0) return errno;
     return is_user(user, group) ? 0 : EPERM;
 }
@@ -88,8 +88,8 @@ int csb_keep_capabilities(uint64_t kept) {
         words[word].effective = words[word].permitted;
         words[word].inheritable = 0;
     }
-    /* A filter may refuse the call. Inheritable ones, which then stay, are nothing without files that have them, and
-     * under no_new_privs those give none. */
+    /* A filter may refuse the call. Inheritable capabilities then stay. They have an effect only with files that
+     * have inheritable capabilities, and under no_new_privs those files grant none. */
     if (syscall(SYS_capset, &header, words) != 0 && !(is_done && errno == EPERM)) return errno;
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? 0 : errno;
 }
@@ -110,7 +110,7 @@ int csb_die_with(pid_t parent) {
 static int close_between(unsigned first, unsigned last) {
     if (first > last || syscall(SYS_close_range, first, last, 0) == 0) return 0;
     if (errno != ENOSYS) return errno;
-    /* Kernels before 5.9. */
+    /* Fallback for kernels before 5.9. */
     long limit = sysconf(_SC_OPEN_MAX);
     for (unsigned number = first; number <= last && (long)number < limit; number++) close((int)number);
     return 0;
@@ -123,7 +123,7 @@ int csb_close_all_but(int one, int other) {
     return number != 0 ? number : close_between(last + 1, ~0u);
 }
 
-/* glibc otherwise takes ever larger blocks from its heaps, which shrink at their ends alone. */
+/* Otherwise glibc takes ever larger blocks from its heaps, which shrink only at their ends. */
 int csb_keep_blocks_apart(int bytes_min) {
     return mallopt(M_MMAP_THRESHOLD, bytes_min) == 1 ? 0 : EINVAL;
 }

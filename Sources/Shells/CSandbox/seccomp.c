@@ -9,20 +9,20 @@
 
 static const struct permitted {
     int call;
-    /* Bits that the argument must not have, if any. */
+    /* Forbidden bits of one argument, if any. */
     int argument;
     unsigned forbidden;
 } permitted[] = {
-    /* The channel, netlink, stderr. */
+    /* Channel, netlink, stderr. */
     {__NR_recvfrom, 0, 0},
     {__NR_sendto, 0, 0},
-    {__NR_setsockopt, 0, 0}, /* the send buffer of a large batch */
+    {__NR_setsockopt, 0, 0}, /* the send buffer, for a large batch */
     {__NR_write, 0, 0},
 #ifdef __NR_poll
-    {__NR_poll, 0, 0}, /* whether stderr takes a line */
+    {__NR_poll, 0, 0}, /* whether a write to stderr would block */
 #endif
     {__NR_ppoll, 0, 0},
-    /* Reading the files anew, and the channel. */
+    /* Reading the files again, and the channel. */
     {__NR_openat, 2, O_WRONLY | O_RDWR | O_CREAT | O_TRUNC},
     {__NR_read, 0, 0},
     {__NR_close, 0, 0},
@@ -44,7 +44,7 @@ static const struct permitted {
     {__NR_clock_nanosleep, 0, 0},
     {__NR_restart_syscall, 0, 0},
     {__NR_sched_yield, 0, 0},
-    /* Its end. */
+    /* The end of the process. */
     {__NR_getpid, 0, 0},
     {__NR_gettid, 0, 0},
     {__NR_rt_sigaction, 0, 0},
@@ -54,12 +54,12 @@ static const struct permitted {
     {__NR_exit_group, 0, 0},
 };
 
-/* Five instructions for each call, four before, one behind. */
+/* Five instructions for each call, four before the first call, one behind the last. */
 enum { EACH = 5, BEFORE = 4 };
 
 static void permit(struct sock_filter *at, const struct permitted *call) {
     at[0] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)call->call, 0, EACH - 1);
-    /* Whatever the filter looks at nothing but the number of, the kernel remembers to permit without running it. */
+    /* For calls without an argument check, the kernel caches the verdict and does not run the filter. */
     at[1] = call->forbidden ? (struct sock_filter)LOAD_ARGUMENT(call->argument)
                             : (struct sock_filter)RETURN(SECCOMP_RET_ALLOW);
     at[2] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, call->forbidden, 0, 1);

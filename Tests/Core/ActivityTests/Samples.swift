@@ -20,7 +20,7 @@ enum Samples {
         return report
     }
 
-    /// Buckets up to 10 µs, 100 µs, 1 ms, and above.
+    /// A report with buckets up to 10 µs, 100 µs and 1 ms, and one above.
     static func latency(_ counts: [Int], sum: Duration = .zero) -> LatencyReport {
         let counts = counts + [Int](repeating: 0, count: 4 - counts.count)
         return LatencyReport(boundsMicroseconds: [10, 100, 1000], counts: counts, sum: sum)
@@ -51,7 +51,7 @@ enum Samples {
         return observation
     }
 
-    /// Two seconds of a server that is asked by its clients, and by strangers.
+    /// Two seconds of a server that receives calls from clients and from strangers.
     static var busy: Observation {
         observation(
             report(at: 100_000) {

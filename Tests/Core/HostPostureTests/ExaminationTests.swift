@@ -5,7 +5,7 @@ import Testing
 @testable import HostPosture
 
 @Suite("findings") struct ExaminationTests {
-    /// rpcbind behind rpcwarden on a Debian server with NFSv3: nothing to find.
+    /// rpcbind behind rpcwarden on a Debian server with NFSv3, without findings.
     static func sound() -> HostFacts {
         var facts = HostFacts()
         facts.family = .debian
@@ -32,7 +32,7 @@ import Testing
 
     private static let dropIn = SetupFiles.socketDropInText([SetupFiles.rpcbindSocket])
 
-    /// The same server before rpcwarden.
+    /// The same server before rpcwarden was set up.
     static func stock() -> HostFacts {
         var facts = sound()
         for unit in SetupFiles.units { facts.units[unit] = UnitState(enablement: "", activity: "inactive") }
@@ -112,7 +112,7 @@ import Testing
         facts.rpcbindNetwork = nil
         for unit in facts.units.keys { facts.units[unit] = UnitState(enablement: "masked", activity: "inactive") }
         #expect(names(facts) == [])
-        // Also where setup's drop-ins were left behind.
+        // Setup's drop-ins that were left behind change nothing.
         facts.socketUnit = SocketUnit(["", Self.dropIn])
         facts.serviceUnit = ServiceUnit([SetupFiles.serviceDropInText])
         #expect(names(facts) == [])
@@ -132,7 +132,7 @@ import Testing
             #expect(finding.mend.contains("systemctl mask rpcbind.socket rpcbind.service"))
             #expect(finding.mend.contains("rpcwarden setup --undo") == undo)
             #expect(finding.mend.contains { $0.contains("vers3=n") })
-            // xapi sm 551: they look before each mount of NFSv4 too.
+            // xapi sm 551: hypervisors run their checks before each mount of NFSv4 too.
             #expect(finding.mend.contains { $0.contains("hypervisors") && $0.contains("Proxmox VE") })
         }
     }
@@ -177,7 +177,7 @@ import Testing
         facts.sockets.remove(at: 0)
         #expect(names(facts) == ["rpcwarden-not-running"])
 
-        // Either drop-in alone leaves it ports: of its own, or of systemd's.
+        // With one drop-in alone, rpcbind still has ports: its own, or those that systemd passes.
         facts = Self.sound()
         facts.socketUnit = SocketUnit([FakeHost.socketUnit])
         #expect(names(facts) == ["rpcbind-has-network"])
@@ -236,7 +236,7 @@ import Testing
             ])
         facts.family = .other
         #expect(try finding("no-sunrpc", in: facts).mend[0].contains(">>/etc/services"))
-        // With ports passed by systemd it doesn't ask for the name.
+        // With ports passed by systemd, rpcbind does not look the name up.
         facts = Self.stock()
         facts.hasSunrpc = false
         #expect(names(facts) == ["rpcbind-exposed"])

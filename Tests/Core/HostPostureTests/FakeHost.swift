@@ -5,15 +5,15 @@ import HostSurvey
 import Portmapper
 import Testing
 
-/// One at a time: a stub can't be executed while another test's child, just forked, still has it open for writing.
+/// Serialized: a stub can't be executed while another test's child, just forked, still has it open for writing.
 @Suite("fake hosts", .serialized) enum FakeHostTests {}
 
-/// A host made of files below a temporary folder, with stubs for its commands; gone with its last reference.
+/// A host made of files below a temporary folder, with stubs for its commands; removed with its last reference.
 final class FakeHost {
     let folder: String
     let root: String
     let bin: String
-    /// Of the stubs: a file `UNIT.enablement` and `UNIT.activity` for each unit, and `calls`.
+    /// State of the stubs: the files `UNIT.enablement` and `UNIT.activity` for each unit, and `calls`.
     let state: String
     private var rpcbind: FakeRpcbind?
 
@@ -49,7 +49,7 @@ final class FakeHost {
         try put("\(state)/\(unit).activity", activity + "\n")
     }
 
-    /// Commands so far that may have changed something.
+    /// The commands so far that may have changed the host.
     var changes: [String] {
         ((try? String(contentsOfFile: "\(state)/calls", encoding: .utf8)) ?? "").split(separator: "\n").map(String.init)
             .filter { !$0.contains(" is-") && !$0.contains(" show ") && !$0.contains(" list ") && !$0.contains("rpm ") }
@@ -68,7 +68,7 @@ final class FakeHost {
 
     func findings(isRunning: Bool = true) -> [Finding] { Examination(survey(isRunning: isRunning).facts()).findings }
 
-    /// Every file and folder below the root, with its text.
+    /// Every file and folder below the root; a file's value is its text.
     func tree() -> [String: String] {
         var tree: [String: String] = [:]
         for case let path as String in FileManager.default.enumerator(atPath: root) ?? .init() {
@@ -79,7 +79,7 @@ final class FakeHost {
 }
 
 extension FakeHost {
-    /// systemctl as far as doctor and setup ask it.
+    /// Adds a stub of systemctl with the commands that doctor and setup use.
     func addSystemctl(dependents: String = "") throws {
         try write("/run/systemd/system/.keep", "")
         try put("\(state)/stock", Self.stock.joined(separator: "\n"))
@@ -121,7 +121,7 @@ extension FakeHost {
             """)
     }
 
-    /// `/proc/net` with rpcbind at these IPv4 addresses (TCP and UDP), in a kernel's own words.
+    /// Writes `/proc/net` in the kernel's format, with rpcbind at these IPv4 addresses (TCP and UDP).
     func listen(at addresses: [String], inode: Int = 100, as name: String = "", writing folder: String? = nil) throws {
         for (file, state) in [("tcp", "0A"), ("udp", "07")] {
             let lines = addresses.enumerated().map { index, address in
@@ -137,7 +137,7 @@ extension FakeHost {
     static let everywhere = "00000000:006F"
     static let stock = [everywhere]
 
-    /// A process with one socket.
+    /// Adds a process with one socket.
     func addProcess(_ pid: Int, _ name: String, _ arguments: [String], inode: Int) throws {
         try write("/proc/\(pid)/comm", name + "\n")
         try write("/proc/\(pid)/cmdline", ([name] + arguments).joined(separator: "\0") + "\0")
@@ -146,7 +146,7 @@ extension FakeHost {
             atPath: "\(root)/proc/\(pid)/fd/4", withDestinationPath: "socket:[\(inode)]")
     }
 
-    /// rpcbind as distributions install it, at work on port 111; rpcwarden's units beside.
+    /// A host with rpcbind as distributions install it, running on port 111, and with rpcwarden's units installed.
     static func stock(
         release: String = "ID=debian\n", units folder: String = "/lib/systemd/system",
         options: [String] = ["-f", "-w"],

@@ -31,7 +31,7 @@ final class FakeRpcbind: Sendable {
             let peer = accept(descriptor, nil, nil)
             guard peer >= 0 else { break }
             var call = [UInt8](repeating: 0, count: 4096)
-            // A mark of four bytes, then the xid.
+            // A record mark of four bytes, then the xid.
             if recv(peer, &call, call.count, 0) >= 8 {
                 let xid = call[4..<8].reduce(0 as UInt32) { $0 << 8 | UInt32($1) }
                 let reply = PortmapperResult.registrations(registrations).reply(xid: xid).encoded

@@ -81,7 +81,7 @@ import Testing
     @Test(
         "rpcbind's options come from its unit and environment files",
         arguments: [
-            // Debian 12, whose file is meant to win
+            // Debian 12; /etc/default/rpcbind is intended to take precedence.
             (
                 "Environment=\"OPTIONS=-w\"\nExecStart=/sbin/rpcbind -f $OPTIONS\n"
                     + "EnvironmentFile=-/etc/rpcbind.conf\nEnvironmentFile=-/etc/default/rpcbind",

@@ -5,13 +5,13 @@ import Testing
 @testable import HostPosture
 @testable import HostSurvey
 
-// sched.h has these for _GNU_SOURCE only, which Swift's Glibc module isn't built with.
+// sched.h declares these for _GNU_SOURCE only, and Swift's Glibc module is built without it.
 @_silgen_name("unshare") private func unshare(_ flags: Int32) -> Int32
 private let CLONE_FS: Int32 = 0x200
 
 extension FakeHostTests {
     @Suite("setup on fake hosts") struct SetupTests {
-        /// As the command does: what is left to do.
+        /// Runs setup as the command does; returns the steps that are left to do.
         @discardableResult
         private func setUp(_ host: FakeHost, isRunning: Bool = true) throws -> [String] {
             try carryOut(host, isRunning) { SetupPlan.setup($0) }
@@ -36,7 +36,7 @@ extension FakeHostTests {
             return left
         }
 
-        /// With stubs that add and remove the user.
+        /// A host with stubs that add and remove the user.
         private func host(options: [String] = ["-f", "-w"], dependents: String = "") throws -> FakeHost {
             let host = try FakeHost.stock(options: options, dependents: dependents)
             try host.stub("systemd-sysusers", "echo 'rpcwarden:x:999:999::/:' >>\(host.root)/etc/passwd\n")
@@ -103,7 +103,7 @@ extension FakeHostTests {
                     "systemctl daemon-reload", "systemctl restart rpcbind.socket", "systemctl start rpcbind.service",
                     "nft delete table inet rpcwarden", "userdel rpcwarden",
                 ])
-            // Folders above our own stay, as mkdir -p's do.
+            // Folders above rpcwarden's own folders are kept, like folders that mkdir -p made.
             let after = host.tree().filter { before[$0.key] != $0.value }
             #expect(Set(after.keys).isSubset(of: ["etc/systemd", "etc/systemd/system", "var", "var/lib"]))
             #expect(before.filter { host.tree()[$0.key] != $0.value } == [:])
@@ -116,7 +116,7 @@ extension FakeHostTests {
             let survey = host.survey()
             var carrier = SetupRunner(survey, survey.setupFacts())
             let folder = host.root + SetupFiles.recordFolder
-            // From here on the umask is this thread's own: other tests write files meanwhile.
+            // From here on the umask is this thread's own, because other tests write files meanwhile.
             try #require(unshare(CLONE_FS) == 0)
             let before = umask(0o077)
             defer { umask(before) }

@@ -137,13 +137,13 @@ extension FakeHostTests {
                 try link("\(process)/ns/mnt", "mnt:[\(files)]")
             }
             #expect(host.survey().facts().rpcbindNetwork == nil, "a container's")
-            // systemd has made the socket, and passed it.
+            // systemd made the socket and passed it to rpcbind.
             try host.write(
                 "/proc/net/unix",
                 "Num Path\n0000: 00000002 00000000 00010000 0001 01 100 /run/rpcbind.sock\n0000: 2 0 0 1 1 101\n")
             let facts = host.survey().facts()
             #expect(facts.rpcbindNetwork == .empty && facts.rpcbindOptions == ["-f", "-w"])
-            // `unshare -n rpcbind` has made it itself, where /proc/net doesn't tell of it.
+            // `unshare -n rpcbind` made the socket itself, and /proc/net does not list it.
             try host.write("/proc/net/unix", "")
             try FileManager.default.removeItem(atPath: "\(host.root)/proc/77/ns/mnt")
             try link("77/ns/mnt", "mnt:[1]")

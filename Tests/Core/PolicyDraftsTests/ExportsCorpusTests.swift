@@ -2,8 +2,8 @@ import Policy
 import PolicyDrafts
 import Testing
 
-/// Exports as people write them, in handbooks, forums, bug reports and by the hand of tools; with whom the draft names,
-/// and what each warning and error says.
+/// Exports from handbooks, forums, bug reports and tools, with the clients that the draft names, and a text of
+/// each warning and error.
 private struct Written: CustomTestStringConvertible {
     var text: String
     var clients: [String]
@@ -42,7 +42,7 @@ private struct Written: CustomTestStringConvertible {
             Written(
                 "/srv -sync,rw server.example.com @netgroup 10.0.0.1(ro)", ["\"server.example.com\"", "10.0.0.1"],
                 "a netgroup"),
-            // The famous blank.
+            // The well-known blank before the options.
             Written("/home bob.example.com (rw)", ["\"bob.example.com\""], "a client's name is missing"),
             Written("/home 10.0.0.1(rw) (ro)", ["10.0.0.1"], "a client's name is missing"),
             Written("/home\t10.0.0.1\t(rw)", ["10.0.0.1"], "a client's name is missing"),
@@ -65,7 +65,7 @@ private struct Written: CustomTestStringConvertible {
             Written("/tank 192.168.1.1-192.168.1.9(rw)", [], "no address that we know"),
             Written("/tank 192.168.1.0/24:rw", [], "its mask is no prefix length"),
             Written("/tank 0.0.0.0/0.0.0.0(ro)", ["0.0.0.0/0"], "whole world"),
-            // What tools write.
+            // Lines written by tools.
             Written(
                 "\"/tank/a b\" 192.0.2.7(sec=sys,rw,no_subtree_check,mountpoint,crossmnt)", ["192.0.2.7"]),
             Written("/tank/a\\040b 192.0.2.7(sec=sys,rw,no_subtree_check,mountpoint)", ["192.0.2.7"]),

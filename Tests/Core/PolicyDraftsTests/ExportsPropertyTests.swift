@@ -4,17 +4,18 @@ import PolicyDrafts
 import TestSupport
 import Testing
 
-/// exports(5) as support/nfs/xio.c and exports.c of nfs-utils read it: character by character, quirks and all.
+/// A reader of exports(5) that follows support/nfs/xio.c and exports.c of nfs-utils character by character, quirks
+/// included.
 private struct NFSUtils {
     private let bytes: [UInt8]
     private var position = 0
-    /// Path and client, without options.
+    /// Pairs of path and client, without options.
     private(set) var exported: Set<[String]> = []
 
     init(_ bytes: [UInt8]) {
         self.bytes = bytes
         while position < bytes.count {
-            // Here nfs-utils gives the whole file up; we may go on.
+            // Here nfs-utils stops reading the whole file; rpcwarden may continue.
             guard let path = word(skipping: " \t\n") else {
                 _ = character()
                 continue
@@ -44,13 +45,13 @@ private struct NFSUtils {
         return bytes[position - 1]
     }
 
-    /// Looks at the next character without taking it.
+    /// The next character, without consuming it.
     private func peek() -> UInt8? {
         var copy = self
         return copy.character()
     }
 
-    /// `nil` at a line's end; the newline stays unless it is to be skipped.
+    /// `nil` at the end of a line; the newline is not consumed unless it is among the characters to skip.
     private mutating func word(skipping blanks: String) -> [UInt8]? {
         let blanks = Array(blanks.utf8)
         while let next = peek() {

@@ -5,7 +5,7 @@ import PolicyFile
 import TestSupport
 import Testing
 
-/// Lines of exports(5), whom the policy names for them, and how often people are warned and told of errors.
+/// Lines of exports(5), the clients that the policy names for them, and the numbers of warnings and errors.
 private struct Exported: CustomTestStringConvertible {
     var text: String
     var clients: [String]

@@ -11,12 +11,12 @@ import TestSupport
 import Testing
 import Warden
 
-/// A call and who makes it.
+/// A call and its peer.
 private struct Asked: Hashable {
     var peer: Peer
     var call: PortmapperCall
 
-    /// Whether any policy permits it.
+    /// Whether any policy can permit the call.
     var isLearnable: Bool {
         switch call {
         case .null, .getPort, .getAddress, .getVersionAddress, .getAddressList: true
@@ -27,7 +27,7 @@ private struct Asked: Hashable {
         }
     }
 
-    /// The services that it asks for.
+    /// The services that the call looks up.
     var services: Set<ServiceKey> {
         switch call {
         case .getPort(let mapping): [ServiceKey(mapping.program, mapping.transport ?? peer.transport)]
@@ -48,7 +48,7 @@ private struct Asked: Hashable {
     }
 }
 
-/// A Warden that observes, above an rpcbind that knows nothing.
+/// The events of a Warden in observe mode, with an rpcbind without registrations.
 private func log(of calls: [Asked], under policy: Policy) -> [AuditEvent] {
     var settings = Settings()
     settings.mode = .observe

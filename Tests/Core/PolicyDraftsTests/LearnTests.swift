@@ -7,7 +7,7 @@ import PolicyFile
 import TestSupport
 import Testing
 
-/// What a log of events teaches.
+/// The policy learned from a log of events.
 private func learned(
     _ events: [AuditEvent], _ aggregation: Aggregation = .none, listsOverUDP: Bool = false
 ) -> (policy: Policy, parsed: ParsedPolicy, text: String, warnings: [String]) {
@@ -191,7 +191,7 @@ extension AuditEvent {
             "Look at them, they seemed to enumerate: 10.0.0.1",
             "Seen over UDP alone, where an address can be forged: 10.0.0.2", "12 lines missing from the log",
         ] { #expect(found.text.contains("# \(line)"), "\(found.text)") }
-        // One of the two proved itself by a call over TCP, whatever the call was for.
+        // A call over TCP, for any purpose, proved the address of one of the two clients.
         #expect(found.text.split(separator: "\n").count { $0.contains("over UDP alone") } == 1)
         #expect(found.warnings.contains { $0.contains("12 lines") })
     }

@@ -6,7 +6,7 @@ import Testing
 
 let names = PolicyLoader().programNames
 
-/// The draft as `check` reads it; it must hold no error.
+/// The draft as `check` parses it; it must contain no error.
 func parsed(_ draft: DraftPolicy) -> ParsedPolicy {
     let text = draft.text(names: names)
     let parsed = ParsedPolicy([SourceFile(name: "draft.yaml", text: text)], names: names)

@@ -3,7 +3,7 @@ import Policy
 import TestSupport
 import Testing
 
-/// What the policy means, read off its rules one by one.
+/// A reference implementation of the policy, which evaluates its rules one by one.
 private struct Reference {
     var rules: [Rule]
     var addresses: [String: [IPAddress]]
@@ -15,7 +15,7 @@ private struct Reference {
         }
     }
 
-    /// A rule that excepts a host of unknown address permits nobody.
+    /// A rule with an exception for a host of unknown address permits no client.
     private func isKnown(_ term: ClientTerm) -> Bool {
         if case .host(let name) = term { addresses[name] != nil } else { true }
     }
@@ -52,7 +52,7 @@ private struct Reference {
         }
     }
 
-    /// Every address at a boundary, and its neighbours.
+    /// Every boundary address of the rules, and its neighbours.
     var probes: Set<IPAddress> {
         var probes: Set<IPAddress> = [.v4(0), .v4(UInt32.max), .v6(0), .v6(.max), .v6(0xffff_0000_0000)]
         for term in rules.flatMap({ $0.from + $0.except }) {
@@ -82,7 +82,7 @@ extension SeededGenerator {
     private static let programs: [Program] = [.nfs, .mountd, .status]
     private static let hosts = ["a.example", "b.example", "unresolved.example"]
 
-    /// Addresses lie close together, and at the ends of their family, so that they meet often.
+    /// Addresses are close together and at the ends of their family, so that they coincide often.
     fileprivate mutating func address() -> IPAddress {
         let low = UInt32.random(in: 0..<16, using: &self)
         switch Int.random(in: 0..<6, using: &self) {
@@ -113,7 +113,7 @@ extension SeededGenerator {
             lists: Bool.random(using: &self), open: Opening.allCases.randomElement(using: &self) ?? .never)
     }
 
-    /// Around the programs that are asked for; mostly none.
+    /// Ranges around the programs in the lookups; empty in most cases.
     private mutating func ranges() -> ProgramRanges {
         let count = max(0, Int.random(in: -2...2, using: &self))
         return ProgramRanges(

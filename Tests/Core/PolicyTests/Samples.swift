@@ -9,7 +9,7 @@ func address(_ text: String) -> IPAddress {
 
 func range(_ first: String, _ last: String) -> AddressRange { AddressRange(address(first), address(last)) }
 
-/// `10.0.0.0/8`, an address, or a host name.
+/// A term from `10.0.0.0/8`, an address, or a host name.
 func term(_ text: String) -> ClientTerm {
     let parts = text.split(separator: "/")
     guard let address = IPAddress(parts[0]) else { return .host(text) }

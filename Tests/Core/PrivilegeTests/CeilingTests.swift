@@ -16,7 +16,7 @@ extension Ceiling {
         }
     }
 
-    /// The kernel does it, if it is permitted.
+    /// The kernel executes the operations if the ceiling permits them.
     fileprivate mutating func commit(_ operations: Operation...) -> Bool {
         let transaction = Transaction(table: "rpcwarden", operations: operations)
         do throws(CommitFailure) {
@@ -206,7 +206,7 @@ extension Ceiling {
             .sample(from: [.host("a"), try term("10.0.0.0/24")]), .sample(from: [.host("b")], except: [.host("c")]),
         ])
         #expect(ceiling.refusal(of: Self.transaction(try Self.issue("203.0.113.9"))) == nil)
-        // Next to a prefix, one element holds both.
+        // Adjacent to a prefix, one element contains both.
         #expect(ceiling.refusal(of: Self.transaction(try Self.addStanding("10.0.0.0", "10.0.1.127"))) == nil)
         #expect(ceiling.refusal(of: Self.transaction(try Self.addStanding("10.0.0.0", "10.0.1.128"))) != nil)
         #expect(ceiling.refusal(of: Self.transaction(try Self.addStanding("0.0.0.0", "255.255.255.255"))) != nil)
@@ -214,7 +214,7 @@ extension Ceiling {
         #expect(closed.refusal(of: Self.transaction(try Self.issue("203.0.113.9"))) != nil)
     }
 
-    /// One name, so 64 addresses.
+    /// One name, which counts for 64 addresses.
     private static func named() throws -> Ceiling {
         ceiling([.sample(from: [.host("a"), try term("10.0.0.0/24")])])
     }
@@ -240,7 +240,7 @@ extension Ceiling {
         #expect(refusal?.message.contains("for 64 addresses in all") == true)
         #expect(ceiling.commit(.issueNew(Self.key(64), timeout: .seconds(1), comment: "")) == false)
         #expect(try ceiling.commit(Self.addStanding("203.0.113.64", "203.0.113.64")) == false)
-        // Who is counted may have more, and those within prefixes are never counted.
+        // A client that is counted may have more grants; clients in prefixes are never counted.
         #expect(
             try ceiling.commit(Self.issue(Self.key(0, 1)), Self.issue(Self.key(40)), Self.issue("10.0.0.7")) == true)
         #expect(try ceiling.commit(Self.addStanding("10.0.0.0", "10.0.0.255")) == true)
@@ -257,7 +257,7 @@ extension Ceiling {
         #expect(ceiling.outside.addressCount == 64)
         #expect(ceiling.commit(.revoke(Self.key(99))) == true, "what isn't there frees nothing")
         #expect(ceiling.commit(Self.issue(Self.key(65))) == false)
-        // What is taken away may come behind what is added: the kernel does all of it at once.
+        // Within a transaction, a removal may follow an addition: the kernel executes all operations at once.
         #expect(ceiling.commit(Self.issue(Self.key(65)), .revoke(Self.key(1))) == true)
         ceiling.outside.keep { $0 != Self.key(2) }
         #expect(ceiling.commit(Self.issue(Self.key(66))) == true)
@@ -390,7 +390,7 @@ extension Ceiling {
             .forget(key), .removeStanding(range), .replaceStanding,
             .quarantine(key.client, timeout: .seconds(9_999_999)),
             .release(key.client), .shield(.udp, timeout: .seconds(5)), .unshield,
-            // Whom the shield of port 111 lets through.
+            // The clients that the shield of port 111 admits.
             .addStanding(StandingKey(clients: .allIPv4, service: ServicePort(.udp, 111))),
         ]
         #expect(try Self.standard().refusal(of: Transaction(table: "rpcwarden", operations: operations)) == nil)

@@ -100,7 +100,8 @@ import Testing
 
     @Test("that announces more items than it has bytes for is refused before anything is allocated")
     func announcedItems() {
-        // lifetimes, 4,000,000 keys; then commit to a table "", 8,000,000 operations; the first of each is none.
+        // A `lifetimes` call with 4,000,000 keys, then a `commit` to the table "" with 8,000,000 operations; the
+        // first item of each is invalid.
         #expect(throws: XDRError.truncated) { try Self.decodedCall([0, 0, 0, 2, 0, 0x3d, 9, 0] + [0, 0, 0, 9]) }
         #expect(throws: XDRError.truncated) {
             try Self.decodedCall([0, 0, 0, 0, 0, 0, 0, 0, 0, 0x7a, 0x12, 0] + [0, 0, 0, 99])
@@ -142,7 +143,7 @@ import Testing
             [0, 0, 0, 4, 10, 0, 0, 2, 0, 0, 0, 6] + Array(repeating: 0xff, count: 16),
         ]
         for range in ranges {
-            // cut, tcp/80 of this host, one range
+            // A `cut` call: tcp/80 of this host, one range.
             #expect(throws: XDRError.invalid(0)) {
                 try Self.decodedCall([0, 0, 0, 3, 0, 0, 0, 6, 0, 0, 0, 80, 0, 0, 0, 0, 0, 0, 0, 1] + range)
             }

@@ -4,7 +4,7 @@ import Policy
 
 @testable import Privilege
 
-/// What a seed makes: the same each time.
+/// A random generator that gives the same numbers for the same seed.
 struct Dice: RandomNumberGenerator {
     var state: UInt64
 
@@ -163,7 +163,7 @@ struct NotAnAddress: Error {
     var text: String
 }
 
-/// `10.0.0.0/8`, or a host name.
+/// A term from `10.0.0.0/8`, or a host name.
 func term(_ text: String) throws -> ClientTerm {
     let parts = text.split(separator: "/")
     guard parts.count == 2, let length = Int(parts[1]) else { return .host(text) }

@@ -4,7 +4,7 @@ import Testing
 @testable import Warden
 
 @Suite("what is told of its activity") struct ActivityTests {
-    /// Seven grants.
+    /// A bench with seven grants.
     private static var bench: Bench {
         var bench = Bench.started([.sample()])
         for client in 1...7 { bench.call(.port(of: .mountd), from: .from("10.1.1.\(client)")) }
@@ -23,7 +23,7 @@ import Testing
             next = piece.next
         }
         #expect(Set(seen) == Set(1...7))
-        // Seven pieces are so many rounds: each was had as often as any other.
+        // Seven parts make seven rounds: each grant was read equally often.
         #expect(seen.count { $0 == 1 } == limit && seen.count { $0 == 7 } == limit)
     }
 

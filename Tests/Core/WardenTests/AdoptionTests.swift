@@ -9,7 +9,7 @@ import Testing
 @testable import Warden
 
 @Suite("adoption") struct AdoptionTests {
-    /// A kernel as a run with mountd and nfs left it.
+    /// A kernel in the state that an earlier run with mountd and nfs left.
     static func left(_ settings: Settings = Settings()) -> Bench {
         var bench = Bench.started(rules, settings: settings)
         for client in 1...3 { bench.call(.port(of: .mountd), from: .from("10.1.2.\(client)", .tcp)) }
@@ -71,7 +71,7 @@ import Testing
         let old = Self.left()
         var bench = Self.restarted(old, mayBeKept: true)
         let refusal = CommitFailure(errno: 116, message: "Stale file handle", operation: 0)
-        // The second is as the first one of any other start.
+        // The second transaction is like the first of any other start.
         bench.kernel.refusals = [refusal, refusal]
         bench.start()
         #expect(bench.kernel.committed.first?.operations[0] == .makeTable(Settings().tableShape))

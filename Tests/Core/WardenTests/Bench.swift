@@ -11,27 +11,28 @@ import Testing
 
 @testable import Warden
 
-/// Runs a Warden against a scripted rpcbind, scripted listeners and a model of the kernel's table, and does its actions
-/// in order, as `Engine` does.
+/// Runs a Warden against a scripted rpcbind, scripted listeners and a model of the kernel's table, and executes
+/// its actions in order, as `Engine` does.
 struct Bench {
     var warden: Warden
     var now = Instant(nanoseconds: 1_000_000_000_000)
     var rpcbind = ScriptedRpcbind()
     var kernel = ModelKernel()
-    /// How it is listened at these ports. Elsewhere each registered service has a socket of root's, over both families.
+    /// The listeners at these ports. At other ports, each registered service has a socket of root, over both
+    /// families.
     var silent: [ServicePort: ListenerState] = [:]
     /// Ports whose sockets outlive their registration.
     var outliving: Set<ServicePort> = []
     var listenersFail = false
     /// Questions stay unanswered until ``answerOne()``, ``answerAll()`` or ``loseAll()``.
     var holdsQuestions = false
-    /// The kernel takes its time.
+    /// Commits stay unfinished until ``releaseCommits()``.
     var holdsCommits = false
     private var heldCommit: Transaction?
 
     private(set) var questions: [Question] = []
     private(set) var asked: [Question] = []
-    /// Of every socket that is asked for.
+    /// The owner of every socket that the Warden inspects.
     var owner: UInt32? = 0
     private(set) var ownersAsked: [Peer] = []
     private(set) var replies: [Sent] = []
@@ -50,7 +51,7 @@ struct Bench {
         var service: ServicePort
     }
 
-    /// Checked after each action.
+    /// Called after each action.
     var audit: ((Action, Bench) -> Void)?
     private var pending: [Action] = []
     private var isRunning = false
@@ -63,7 +64,7 @@ struct Bench {
         warden.wallClockRead(Self.startOfTime, at: now)
     }
 
-    /// The table is made and the registry is read.
+    /// A bench whose table is made and whose registry is read.
     static func started(
         _ rules: [Rule] = [], settings: Settings = Settings(), registering registrations: [RPCB] = .typical
     ) -> Bench {
@@ -85,7 +86,7 @@ struct Bench {
         advance(by: .zero)
     }
 
-    /// Clears what was collected.
+    /// Clears the collected results.
     mutating func forget() {
         (asked, replies, events, closed, cut, inspections) = ([], [], [], [], [], [])
         kernel.committed = []
@@ -133,7 +134,7 @@ struct Bench {
         }
     }
 
-    /// The kernel has done what was under way.
+    /// The kernel finishes the transactions under way.
     mutating func releaseCommits() {
         holdsCommits = false
         guard let transaction = heldCommit else { return }
@@ -151,7 +152,7 @@ struct Bench {
             })
     }
 
-    /// rpcbind answers the question that was asked first.
+    /// rpcbind answers the oldest question.
     mutating func answerOne() {
         guard !questions.isEmpty else {
             Issue.record("rpcbind was asked nothing")
@@ -167,7 +168,7 @@ struct Bench {
         handle { $0.flush(at: $1, into: &$2) }
     }
 
-    /// rpcbind answers none of what is asked by now.
+    /// rpcbind answers none of the questions so far.
     mutating func loseAll() {
         let lost = questions
         questions = []
@@ -186,7 +187,7 @@ struct Bench {
         answerUnlessHeld()
     }
 
-    /// The registry is read anew.
+    /// Advances to the next reading of the registry.
     mutating func refresh() { advance(by: .milliseconds(500)) }
 
     mutating func deliver(_ incoming: IncomingCall) {
@@ -199,7 +200,7 @@ struct Bench {
         deliver(.init(call, from: peer, xid: xid))
     }
 
-    /// Calls, and returns what came back, which is forgotten otherwise.
+    /// Calls, and returns the replies, which are dropped from ``replies``.
     mutating func ask(_ portmapperCall: PortmapperCall, from peer: Peer, xid: UInt32 = 7) -> [Reply.Body] {
         let before = replies.count
         call(portmapperCall, from: peer, xid: xid)
@@ -217,7 +218,7 @@ struct Bench {
 
     var denials: [DenialReason] { events(.denied).compactMap(\.reason) }
 
-    /// Nobody waits for anything.
+    /// No question, call or transaction is under way.
     var isQuiet: Bool {
         questions.isEmpty && warden.exchanges.isEmpty && warden.exchangesOfClient.isEmpty && warden.underWay.isEmpty
             && Transport.allCases.allSatisfy { warden.localExchanges[$0] == 0 }
@@ -231,7 +232,7 @@ extension Warden {
 }
 
 extension IncomingCall {
-    /// The call as its bytes would have been decoded.
+    /// The call as decoded from its bytes.
     init(_ call: PortmapperCall, from peer: Peer, xid: UInt32 = 7) {
         self.init(peer: peer, xid: xid, byteCount: call.encoded(xid: xid).count, content: .call(call))
     }

@@ -13,7 +13,7 @@ import Testing
         storm.run()
         #expect(storm.outcome.violations == [])
         #expect(storm.outcome.waits.count == 8 * plan.clients)
-        // The losses, the stall that outlasts rpcbind's time-out, and the shield did happen.
+        // The losses, the stall that exceeds rpcbind's time-out, and the shield did occur.
         #expect(storm.outcome.lost > 0 && storm.outcome.refused > 0 && storm.outcome.strangersDropped > 0)
     }
 }

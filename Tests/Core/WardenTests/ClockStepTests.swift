@@ -10,7 +10,7 @@ import Testing
     private static let key = GrantKey(client: ip("10.1.2.3"), service: .tcp(20048))
     private static let day: Duration = .seconds(86_400)
 
-    /// A client holds a grant, and asks again, with the clock set in between.
+    /// A client holds a grant and looks up again; the clock is set in between.
     private static func stepped(by step: Duration) -> Bench {
         var bench = Bench.started([.sample()], settings: Settings().with { $0.firewall.keep = .seconds(100) })
         bench.call(.port(of: .mountd), from: .named)

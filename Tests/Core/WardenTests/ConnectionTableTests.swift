@@ -46,7 +46,7 @@ import Testing
     @Test("no connection with an unanswered call makes room for a newer one of its client, nor one that has just come")
     func unanswered() {
         var table = Self.table(100)
-        // Each is accepted before the call of the one before is read.
+        // Each connection is accepted before the previous one's call is read.
         for id in 1...UInt64(16) { #expect(Self.open(&table, id, "10.1.2.3", named: true, at: Int64(id)) == []) }
         #expect(Self.open(&table, 17, "10.1.2.3", named: true, at: 17) == [17], "eight times its places are the most")
         for id in 1...UInt64(16) {
@@ -56,7 +56,7 @@ import Testing
         #expect(table.surplus(at: at(300)) == [])
         table.callEnded(5)
         #expect(Self.open(&table, 18, "10.1.2.3", named: true, at: 301) == [5])
-        // What it has beyond its limit goes when it has been answered.
+        // A connection beyond the limit is closed once its call has been answered.
         for id in [UInt64(7), 3, 9] { table.callEnded(id) }
         #expect(table.surplus(at: at(302)) == [3, 7, 9])
         for id in 1...UInt64(16) where ![3, 5, 7, 9].contains(id) { table.callEnded(id) }

@@ -78,7 +78,7 @@ import Testing
         let before = bench.warden.counters.upstreamLatency
         bench.call(.port(of: .mountd), from: .named)
         bench.now = bench.now + .milliseconds(3)
-        // It waits until the first is answered, and is asked then.
+        // The second question waits until the first is answered, and is asked then.
         bench.call(.port(of: .mountd), from: .named, xid: 8)
         bench.now = bench.now + .milliseconds(4)
         bench.answerOne()

@@ -12,7 +12,7 @@ import Testing
 @testable import Warden
 
 @Suite("denial") struct DenialTests {
-    /// Every procedure, and why it is denied to a client that a rule names for another program.
+    /// Every procedure, and the reason for its denial to a client that a rule names for another program.
     static let procedures: [(PortmapperCall, DenialReason?)] = [
         (.null(.v2), nil), (.null(.v3), nil), (.null(.v4), nil),
         (.setMapping(mapping), .remoteRegistration), (.unsetMapping(mapping), .remoteRegistration),
@@ -35,7 +35,7 @@ import Testing
     func denied(procedure: (call: PortmapperCall, reason: DenialReason?), transport: Transport) {
         var bench = Bench.started(Self.nfsOnly)
         let bodies = bench.ask(procedure.call, from: .named.over(transport))
-        // RFC 1833: a CALLIT that can't be made is not answered. Over TCP each call has its reply.
+        // RFC 1833: a CALLIT that can't be made gets no reply. Over TCP each call gets one.
         let expected = procedure.reason == nil ? PortmapperResult.void.body : authError
         #expect(bodies == (Self.isSilent(procedure.call, over: transport) ? [] : [expected]))
         #expect(bench.denials == (procedure.reason.map { [$0] } ?? []))
@@ -87,7 +87,7 @@ import Testing
         #expect(bench.closed == [1])
     }
 
-    /// What `refuse: not-registered` says to each procedure; `nil`: nothing.
+    /// The reply of `refuse: not-registered` to each procedure; `nil`: no reply.
     static func notRegistered(_ call: PortmapperCall, over transport: Transport) -> Reply.Body? {
         switch call {
         case .getPort: PortmapperResult.port(0).body

@@ -53,7 +53,7 @@ import Testing
         #expect(
             events.first?.detail == "programs 100003 100005 100011 100024 100227; reasons stranger"
                 && events.first?.transport == .udp)
-        // After a minute of quiet it is another episode.
+        // After a minute without denials, a new episode begins.
         bench.advance(by: .seconds(61))
         bench.forget()
         bench.call(.dump(.v2), from: .stranger)
@@ -69,7 +69,7 @@ import Testing
 
     private static let timeXID = UInt32(Bench.startOfTime.milliseconds / 1000) ^ 0x3a_b1c2
 
-    /// Calls, their first transaction id, over what, and what they look like.
+    /// Calls, their first transaction id, their transport, and the tool that they resemble.
     static let tools: [([PortmapperCall], UInt32, Transport, String?)] = [
         ([.null(.v2), .dump(.v2)], 0x72FE_1D13, .tcp, "nmap's version scan"),
         ([.dump(.v3), .dump(.v2), .getStatistics], 12_345_678, .udp, "metasploit's portmap_amp"),

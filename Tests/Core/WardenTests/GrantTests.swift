@@ -72,7 +72,7 @@ import Testing
         for client in 2...4 { bench.call(.port(of: .mountd), from: .from("10.1.1.\(client)")) }
         bench.answerOne()
         bench.answerOne()
-        // The second transaction makes the table and guards six ports first.
+        // The second transaction first makes the table and guards six ports.
         let named = { CommitFailure(errno: 22, message: "Invalid argument", operation: $0) }
         bench.kernel.refusals = [named(1), named(7)]
         bench.handle { $0.flush(at: $1, into: &$2) }
@@ -151,7 +151,7 @@ import Testing
         bench.call(.port(of: .mountd), from: .named)
         bench.forget()
         bench.rpcbind.registrations = registrations
-        // Its socket is closed; where something listens there, it is another one.
+        // The service's socket is closed; any listener at the port is another socket.
         for service in [ServicePort.tcp(20048), .udp(20048)] where registrations.contains(where: { $0.owner == "1000" })
         {
             bench.silent[service] = ListenerState(ipv4: true, ipv6: true, uid: 1000, cookie: 2)

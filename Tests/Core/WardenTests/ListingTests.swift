@@ -153,7 +153,7 @@ private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> Por
 
     @Test("GETADDRLIST opens what it tells, before it tells it")
     func addressList() throws {
-        // No rule lists for it.
+        // No rule permits the client to list.
         var bench = Bench.started([.sample()])
         bench.audit = { action, bench in
             guard case .sendReply = action else { return }

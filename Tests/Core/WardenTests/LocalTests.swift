@@ -14,7 +14,8 @@ import Testing
     static let peers: [Peer] = [
         .loopback, .loopback.over(.tcp), .from("::1", asking: ip("::1"), interface: 1, isLocal: true),
         .from("10.1.0.1", .tcp, asking: ip("10.1.0.1"), isLocal: true),
-        // The kernel takes the primary address as source though a secondary or floating one was asked.
+        // The kernel selects the primary address as source although the call goes to a secondary or floating
+        // address.
         .from("10.1.0.1", asking: ip("10.1.0.99"), interface: 1, isLocal: true),
         .from("2001:db8:1::1", asking: ip("2001:db8:2::1"), isLocal: true),
         .from("fe80::1", .tcp, asking: ip("fe80::2"), isLocal: true),
@@ -102,7 +103,7 @@ import Testing
         var bench = Bench.started([.sample(to: [.mountd, .status])])
         bench.holdsQuestions = true
         let most = transport == .tcp ? Warden.exchangesLocalOverTCPMax : Warden.exchangesLocalOverUDPMax
-        // Each asks something else, from an address of 127/8 of its own.
+        // Each peer calls about another version, from its own address in 127/8.
         for number in 0..<UInt32(20_000) {
             let peer = Peer.from("\(IPAddress.v4(0x7f00_0001 + number % 250))", asking: ip("127.0.0.1"), isLocal: true)
             bench.call(.port(of: .mountd, version: number), from: peer.over(transport), xid: number)

@@ -38,7 +38,7 @@ import Testing
         let there = bench.ask(.address(of: .mountd, version: 77), from: .from("2001:db8:1::7", .tcp))
         #expect(there == [PortmapperResult.address("2001:db8:1::1.78.80").body])
         #expect(Set(bench.kernel.granted.keys.map(\.service)) == [.tcp(20048)])
-        // GETVERSADDR names the very version, and that is not root's.
+        // GETVERSADDR is for exactly this version, and root does not own its registration.
         #expect(tcp(.versionAddress(of: .mountd, version: 77), &bench) == [authError])
         #expect(bench.denials == [.untrustedOwner])
     }
@@ -232,7 +232,7 @@ import Testing
         #expect(bench.asked == [])
     }
 
-    /// Who asks what, what is asked of rpcbind for it, and what comes back.
+    /// The peer and its call, the question that it makes the Warden ask rpcbind, and the result.
     static let ways: [(Peer, PortmapperCall, Question, PortmapperResult)] = [
         (
             .named, .port(of: .mountd),

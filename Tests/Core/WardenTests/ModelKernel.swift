@@ -4,7 +4,7 @@ import Firewall
 
 @testable import Warden
 
-/// The kernel's table: takes transactions whole or not at all, and lets elements expire.
+/// A model of the kernel's table: executes transactions entirely or not at all, and lets elements expire.
 struct ModelKernel {
     struct Element: Hashable {
         var timeout: Duration
@@ -21,13 +21,13 @@ struct ModelKernel {
     private(set) var quarantined: [IPAddress: Instant] = [:]
     private(set) var shielded: [Transport: Instant] = [:]
     private(set) var isShieldUp = false
-    /// What a reading says of the grants.
+    /// Whether a reading reports that the grants may be kept.
     var mayBeKept = false
     var committed: [Transaction] = []
-    /// The next transactions fail so.
+    /// The failures of the next transactions.
     var refusals: [CommitFailure] = []
     private(set) var refusedCount = 0
-    /// Somebody flushed the ruleset, and the table was not made anew since.
+    /// Another program flushed the ruleset, and the table was not made again since.
     private(set) var wasFlushed = false
 
     static let fileTableOverflow: Int32 = 23  // ENFILE
@@ -114,13 +114,13 @@ struct ModelKernel {
         for (client, end) in quarantined where end <= now { quarantined[client] = nil }
     }
 
-    /// A packet of the client passes, which renews the element: the rule names `keep`.
+    /// A packet of the client passes and renews the element: the rule contains `keep`.
     mutating func packet(_ key: GrantKey) {
         guard let shape, granted[key] != nil else { return }
         granted[key]?.expires = now + shape.keep
     }
 
-    /// Somebody else flushed the ruleset.
+    /// Another program flushed the ruleset.
     mutating func flush() {
         shape = nil
         wasFlushed = true

@@ -31,7 +31,7 @@ private let mountPort = PortmapperResult.port(20048).body
         #expect(bench.events.map(\.isEnforced) == [true])
     }
 
-    /// A call that enforce denies, who makes it, and why.
+    /// A call that enforce mode denies, its peer, and the reason.
     static let lifted: [(PortmapperCall, Peer, DenialReason)] = [
         (.port(of: .mountd), .stranger, .stranger), (.port(of: .nfs), .named, .noRule),
         (.port(of: .status, .udp, version: 1), .named, .transport), (.dump(.v2), .named.over(.tcp), .noList),

@@ -42,7 +42,7 @@ import Testing
         bench.forget()
         bench.kernel.refusals = [.broken, .broken]
         bench.handle { _ = $0.revoke(client: ip("10.1.2.3"), port: nil, transport: nil, at: $1, into: &$2) }
-        // The grant is fresh no more.
+        // The grant is no longer fresh.
         bench.now = bench.now + .milliseconds(1)
         bench.reload([.sample()], settings: bench.warden.settings.with { $0.firewall.keep = .seconds(172_801) })
         bench.call(.port(of: .mountd), from: .named)

@@ -9,12 +9,12 @@ import Testing
 
 @testable import Warden
 
-/// rpcbind forgets; what was guarded stays so while its socket listens.
+/// rpcbind loses its registrations; a guarded port stays guarded while its socket listens.
 @Suite("orphans") struct OrphanTests {
     static let service = ServicePort.tcp(20048)
     static let rules = [Rule.sample(), .sample("nfs", to: [.nfs], over: [.tcp], open: .always)]
 
-    /// A client holds a grant for mountd, and rpcbind has come back empty.
+    /// A client holds a grant for mountd, and rpcbind has restarted without registrations.
     private static func forgotten() -> Bench {
         var bench = Bench.started(Self.rules)
         bench.call(.port(of: .mountd), from: .named.over(.tcp))

@@ -37,7 +37,8 @@ import Testing
             bench.call(call, from: peer, xid: UInt32(index))
             #expect(lines(bench) == index + 1, "\(call)")
         }
-        // Another version, port and way to ask: the same client, program and transport of the service.
+        // Another version, source port and procedure: the client, program and transport of the service are the
+        // same.
         bench.call(.port(of: .mountd, version: 1), from: .from("10.1.2.3", .tcp, port: 701), xid: 100)
         for (index, (call, peer)) in calls.enumerated() { bench.call(call, from: peer, xid: UInt32(200 + index)) }
         #expect(lines(bench) == calls.count)

@@ -19,7 +19,7 @@ import Testing
             #expect(isAdmitted)
         }
         #expect(limiter.count <= 5000)
-        // Those that aren't are remembered, however many come between.
+        // Keys over their limit are remembered, however many other keys come in between.
         for source in UInt32(0)..<20_000 {
             let isAdmitted = limiter.admits(RateLimiter.Key(.v4(source), .tcp), cost: 10, at: at(600))
             #expect(isAdmitted)
@@ -51,7 +51,7 @@ import Testing
         #expect(Set(keys).count == keys.count)
         #expect(RateLimiter.Key(ip("2001:db8::1"), .udp) == RateLimiter.Key(ip("2001:db8::ffff:ffff:ffff:ffff"), .udp))
         #expect(RateLimiter.Key(ip("127.0.0.1"), .udp) == RateLimiter.Key(ip("127.255.0.9"), .udp), "this host's users")
-        // Those whom rules name are told apart, and share with no stranger.
+        // Named clients have separate keys, and share none with a stranger.
         let addresses = ["192.0.2.1", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::"].map { ip($0) }
         let named = addresses.map { RateLimiter.Key($0, .udp, isListed: true) } + [RateLimiter.Key.everyoneListed]
         #expect(Set(named).count == named.count)

@@ -39,7 +39,7 @@ import Testing
             }
         }
         #expect(bench.warden.counters.denied == [:])
-        // Their lines in the log, too: none is swallowed for another's sake.
+        // The same holds for their log lines: no line is suppressed because of another client.
         #expect(bench.events(.permitted).count == 1200)
     }
 

@@ -46,7 +46,8 @@ import Testing
             bench.rpcbind.registrations += RPCB.everywhere(.quota, 1, port: 875)
             bench.holdsQuestions = true
             bench.call(.port(of: .quota), from: .named)
-            // Asked; waiting for the registry; waiting for a kernel that fails.
+            // Step 0: the question is asked; step 1: waiting for the registry; step 2: waiting for a kernel that
+            // fails.
             if step > 0 { bench.answerOne() }
             if step > 1 {
                 bench.kernel.refusals = [.broken, .broken]
@@ -72,7 +73,7 @@ import Testing
         bench.holdsQuestions = true
         bench.call(.port(of: .mountd), from: .named)
         bench.answerOne()
-        // The answer has been explained; the transaction is still to come.
+        // The answer has been processed; the transaction is still to come.
         bench.rpcbind.registrations = []
         bench.handle { warden, now, actions in warden.ask(.registry, for: .refresh, at: now, into: &actions) }
         bench.answerAll()

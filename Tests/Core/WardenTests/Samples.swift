@@ -19,7 +19,7 @@ extension ProgramNames {
 extension Program {
     static let quota = Program(100_011)
     static let nfsACL = Program(100_227)
-    /// Nobody registers it, and no rule permits it.
+    /// A program without a registration, which no rule permits.
     static let unheardOf = Program(200_000)
 }
 
@@ -41,7 +41,7 @@ extension ServicePort {
 }
 
 extension RateLimiter.Key {
-    /// Of a stranger.
+    /// The key of a stranger.
     init(_ address: IPAddress, _ transport: Transport) { self.init(address, transport, isListed: false) }
 }
 
@@ -89,13 +89,13 @@ extension RPCB {
         self.init(program: program, version: version, netID: netID.rawValue, address: address, owner: owner)
     }
 
-    /// Registered at the wildcard address.
+    /// A registration at the wildcard address.
     init(_ program: Program, _ version: UInt32, _ netID: NetID, port: UInt16, owner: String = "superuser") {
         let host = netID.isIPv4 ? "0.0.0.0" : "::"
         self.init(program, version, netID, "\(host).\(port >> 8).\(port & 255)", owner: owner)
     }
 
-    /// rpcbind's own entries, where the drop-in moved it.
+    /// rpcbind's own entries, at the ports where the drop-in moved it.
     static let ownPlaces: [RPCB] = [2, 3, 4].flatMap { version in
         [
             RPCB(.portmapper, version, .tcp, "127.0.0.1.4.87"), RPCB(.portmapper, version, .udp, "127.0.0.1.4.87"),
@@ -104,14 +104,14 @@ extension RPCB {
         ]
     }
 
-    /// Over each of the four netids.
+    /// A registration over each of the four netids.
     static func everywhere(_ program: Program, _ version: UInt32, port: UInt16, owner: String = "superuser") -> [RPCB] {
         [NetID.tcp, .udp, .tcp6, .udp6].map { RPCB(program, version, $0, port: port, owner: owner) }
     }
 }
 
 extension [RPCB] {
-    /// nfs at 2049, mountd at 20048, statd by its own user at 662.
+    /// nfs at 2049, mountd at 20048; statd at 662, registered by its own user.
     static let typical: [RPCB] =
         RPCB.ownPlaces + RPCB.everywhere(.mountd, 3, port: 20048) + RPCB.everywhere(.nfs, 3, port: 2049)
         + RPCB.everywhere(.status, 1, port: 662, owner: "102")
@@ -168,7 +168,7 @@ extension PortmapperCall {
 }
 
 extension PortmapperResult {
-    /// What the reply that carries it has as its body.
+    /// The body of the reply that carries the result.
     var body: Reply.Body { .success(encoded) }
 }
 
@@ -179,7 +179,7 @@ extension Reply.Body {
 }
 
 extension GrantKey {
-    /// Of a client that the sample rule names, at mountd's port.
+    /// The grant of a client that the sample rule names, at mountd's port.
     static let mount = GrantKey("10.1.2.3", .tcp(20048))
 }
 

@@ -187,7 +187,7 @@ import Testing
         }
     }
 
-    // MARK: Into the kernel
+    // MARK: To the kernel
 
     @Test("closes what was guarded and what settings guard, never what is never guarded, and opens nothing")
     func transaction() throws {
@@ -216,7 +216,7 @@ import Testing
         let left = Self.sample.memories(for: Settings(), at: later + .seconds(-1)).map(\.left)
         #expect(left == [.seconds(1), .seconds(1)])
         #expect(Self.sample.memories(for: Settings().with { $0.limits.grants = 1 }, at: Self.now).count == 1)
-        // A clock that lost its battery.
+        // The clock of a host whose battery failed.
         let past = Self.sample.memories(for: Settings(), at: Timestamp(milliseconds: 0)).map(\.left)
         #expect(past == [.seconds(30 * 86_400), .seconds(30 * 86_400)])
     }

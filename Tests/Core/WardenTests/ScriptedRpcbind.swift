@@ -8,15 +8,15 @@ import Portmapper
 struct ScriptedRpcbind {
     var registrations: [RPCB] = []
     var isDown = false
-    /// Whom it takes for the owner of what comes over our socket.
+    /// The owner that rpcbind records for registrations over rpcwarden's socket.
     var registrar = "unknown"
     /// /etc/services has no sunrpc.
     var lacksVersion2 = false
-    /// These alone are lacking in the list of version 2.
+    /// Programs that are missing in the list of version 2.
     var unlisted: Set<Program> = []
-    /// Registered at these ports by users of whom the listing that we take has no room.
+    /// Registered at these ports by users that the listing does not include.
     var misleading: [Program: UInt32] = [:]
-    /// DUMP takes too long.
+    /// DUMP times out.
     var cannotList = false
 
     mutating func answer(_ question: Question) -> Result<RpcbindAnswer, RpcbindFailure> {
@@ -42,7 +42,7 @@ struct ScriptedRpcbind {
         }
     }
 
-    /// The same version's, else the last one.
+    /// The registration of the same version, or else the last one.
     private func lookup(_ program: Program, _ version: UInt32, _ netID: String) -> RPCB? {
         let candidates = registrations.filter { $0.program == program && $0.netID == netID }
         return candidates.first { $0.version == version } ?? candidates.last

@@ -55,7 +55,7 @@ import Testing
 
     private static let open = ListenerState(ipv4: true, cookie: 7)
 
-    /// Guarded by an earlier run, and not registered now.
+    /// A table with a port that an earlier run guarded, and that is not registered now.
     private static func adopting(_ adopted: ServiceTable.Adopted) -> ServiceTable {
         var table = ServiceTable()
         table.adopt(guarded: [.tcp(9): adopted], at: at(0))

@@ -133,7 +133,7 @@ import Testing
         }
         let overUDP = Warden.questionsMax - Warden.questionsTCPReserve
         #expect(bench.denials.count == 4000 - overUDP && Set(bench.denials) == [.rate])
-        // What came over UDP may have been forged: TCP has places left.
+        // The calls over UDP may have been forged, so places are reserved for TCP.
         for number in 4000..<4010 {
             bench.call(lookup(number), from: .from("10.1.200.1").over(.tcp))
         }
@@ -158,7 +158,7 @@ import Testing
         }
         #expect(bench.denials == [.rate])
         bench.call(.port(of: .mountd), from: .from("10.1.2.4"))
-        // What came over UDP may be forged in this client's name.
+        // The calls over UDP may have been forged with this client's address.
         bench.call(.port(of: .mountd), from: .named.over(.tcp))
         bench.holdsQuestions = false
         bench.answerAll()

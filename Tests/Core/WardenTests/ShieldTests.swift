@@ -28,7 +28,7 @@ import Testing
         ]
         #expect(bench.kernel.standing == named)
         #expect(bench.events(.shielded).count == 1 && bench.events(.shielded).first?.transport == .udp)
-        // While it is up, what still arrives changes nothing; afterwards it is seen whether there are as many.
+        // While the shield is up, further denials change nothing; afterwards the rate is measured again.
         for number in 0..<300 { bench.call(.dump(.v2), from: .forged(number)) }
         #expect(bench.events(.shielded).count == 1)
         bench.advance(by: StrangerShield.duration)
@@ -172,7 +172,7 @@ import Testing
         #expect(bench.warden.isShielded(at: bench.now))
         bench.handle { warden, now, _ in warden.strangersDropped(total: 1000, at: now) }
         #expect(bench.warden.counters.denied[.stranger] == before + 1000)
-        // The table was made anew meanwhile.
+        // The table was made again meanwhile.
         bench.handle { warden, now, _ in warden.strangersDropped(total: 10, at: now) }
         #expect(bench.warden.counters.denied[.stranger] == before + 1010)
         bench.advance(by: .seconds(40))
@@ -190,7 +190,7 @@ import Testing
 }
 
 extension Peer {
-    /// Of an address that nobody has.
+    /// A peer with an unassigned address.
     static func forged(_ number: Int) -> Peer { stranger("198.18.\(number / 256 % 256).\(number % 256)") }
 }
 

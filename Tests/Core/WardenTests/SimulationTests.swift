@@ -10,7 +10,8 @@ import Testing
 
 @testable import Warden
 
-/// A long, seeded life: calls of everybody, registrations honest and hostile, a kernel and an rpcbind that fail, reloads.
+/// A long, seeded run: calls of all kinds of peers, honest and hostile registrations, failures of kernel and
+/// rpcbind, reloads.
 @Suite("simulation") struct SimulationTests {
     @Test("no step breaks an invariant, and quiet leaves nothing behind", arguments: 0..<24)
     func life(seed: Int) {
@@ -96,7 +97,7 @@ private struct Life {
         bench.answerAll()
     }
 
-    /// rpcbind's own sockets: no other host can reach them, whoever registers a service there.
+    /// rpcbind's own sockets: no other host can reach them, whichever user registers a service there.
     static let loopbackOnly: [ServicePort: ListenerState] = [.tcp(1111): .init(), .udp(1111): .init()]
     static let ports: [ServicePort] = [.tcp(20048), .udp(20048), .tcp(2049), .tcp(662), .tcp(875), .tcp(5000)]
 
@@ -162,7 +163,7 @@ private struct Life {
         bench.handle { $0.policyReplaced(policy, settings: settings, at: $1, into: &$2) }
     }
 
-    /// Everything is answered, nothing fails: what is left must be what is wanted.
+    /// All questions are answered and nothing fails: the remaining state must be the intended state.
     mutating func fallsQuiet() {
         bench.rpcbind.isDown = false
         bench.kernel.refusals = []
@@ -177,7 +178,7 @@ private struct Life {
         #expect(bench.isQuiet)
         #expect(bench.replies.count + bench.closed.count + bench.events.count >= before + calls)
         let warden = bench.warden
-        // A table that was flushed without a word is put back by whoever needs it next.
+        // A table that was flushed without a notification is made again by the next transaction that needs it.
         guard bench.kernel.shape != nil else { return }
         #expect(bench.kernel.shape == warden.settings.tableShape)
         #expect(bench.kernel.guarded == warden.guardedServices)
@@ -229,12 +230,12 @@ private struct Life {
             #expect(port != 1111 && !warden.settings.firewall.never.contains(port))
             let services = Transport.allCases.map { ServicePort($0, port) }
             let isOpen = services.contains { bench.kernel.opens($0, to: peer.address) }
-            // A flush that nobody told of yet is not ours to answer for.
+            // A flush that was not reported yet is not the Warden's fault.
             #expect(isOpen || bench.kernel.wasFlushed || isToldOnly(port, peer, warden))
         }
     }
 
-    /// The port that GETPORT or GETADDR tells.
+    /// The port in the result of GETPORT or GETADDR.
     private static func told(_ bytes: [UInt8]) -> [UInt16] {
         if bytes.count == 4 { return [UInt16(bytes[2]) << 8 | UInt16(bytes[3])].filter { $0 > 1 } }
         let text = String(decoding: bytes.dropFirst(4).prefix { $0 != 0 }, as: UTF8.self)
@@ -257,7 +258,7 @@ private struct Life {
             case .guardPort(let service): #expect(![22, 111, 4045].contains(service.port))
             case .issue(let key, _, _, _), .issueNew(let key, _, _):
                 #expect(![22, 111, 4045].contains(key.service.port))
-            // To port 111 the shield admits whom policy names.
+            // At port 111, the shield admits the clients that policy names.
             case .addStanding(let key): #expect(![22, 4045].contains(key.service.port))
             case .remember(let key, _, _): #expect(![22, 111, 4045].contains(key.service.port))
             case .makeTable, .adoptTable, .deleteTable, .unguardPort, .revoke, .removeStanding, .replaceStanding,

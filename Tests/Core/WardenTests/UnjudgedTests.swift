@@ -20,7 +20,7 @@ import Testing
         return [rule]
     }
 
-    /// What an earlier run left in the kernel: the name was resolved then.
+    /// The kernel in the state that an earlier run left, in which the name was resolved.
     private static func earlier(_ rules: [Rule]) -> Bench {
         var bench = Bench.started(rules)
         bench.resolve(rules, [name: [ip(client)]])
@@ -28,7 +28,7 @@ import Testing
         return bench
     }
 
-    /// The next run, on the same kernel; no name has an answer yet.
+    /// The next run, on the same kernel; no name is resolved yet.
     private static func restarted(_ rules: [Rule], after earlier: Bench) -> Bench {
         var bench = Bench(rules)
         bench.warden.pending = PendingRules(rules: rules)
@@ -44,7 +44,7 @@ import Testing
         var bench = Self.restarted(rules, after: Self.earlier(rules))
         #expect(bench.warden.registry != nil)
         #expect(bench.kernel.granted[Self.key] != nil && bench.events(.revoked).isEmpty)
-        // Another name has one, this one has not.
+        // Another name is resolved, this one is not.
         bench.resolve(rules, [:])
         #expect(bench.kernel.granted[Self.key] != nil && bench.events(.revoked).isEmpty)
         bench.resolve(rules, [Self.name: [ip(Self.client)]])
@@ -162,7 +162,7 @@ import Testing
 }
 
 extension Bench {
-    /// The names have these addresses now.
+    /// The names resolve to these addresses now.
     fileprivate mutating func resolve(_ rules: [Rule], _ addresses: [String: [IPAddress]]) {
         handle {
             $0.policyReplaced(

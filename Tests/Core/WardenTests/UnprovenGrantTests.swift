@@ -9,7 +9,7 @@ import Testing
 
 @testable import Warden
 
-/// Anybody can ask over UDP in anybody's name.
+/// Any host can send calls over UDP with any source address.
 @Suite("a grant that was asked for over UDP") struct UnprovenGrantTests {
     private static let mountd = ServicePort.tcp(20048)
     private static let key = GrantKey("10.1.2.3", mountd)
@@ -213,7 +213,7 @@ import Testing
         #expect(bench.denials == Array(repeating: .grantsFull, count: 20))
         for client in 1...11 { bench.call(.port(of: .mountd), from: .from("10.1.4.\(client)", .tcp)) }
         #expect(bench.kernel.granted.count == 40 && bench.denials.count == 21)
-        // And two minutes later nothing is left of them.
+        // Two minutes later none of them is left.
         bench.advance(by: Self.short + .seconds(1))
         #expect(bench.warden.grantCount == 10 && bench.kernel.remembered.isEmpty)
     }

@@ -3,7 +3,8 @@ import Glibc
 import TestSupport
 import Testing
 
-/// What `inet_pton` makes of the text: IPv4 first, then IPv6. A mapped address becomes IPv4, as ours does.
+/// The result of `inet_pton` for the text: IPv4 first, then IPv6. A mapped address becomes IPv4, as in
+/// ``IPAddress``.
 private func parsedByLibc(_ text: String) -> IPAddress? {
     var bytes = [UInt8](repeating: 0, count: 16)
     if inet_pton(AF_INET, text, &bytes) == 1 { return IPAddress(networkBytes: bytes.prefix(4)) }
@@ -19,7 +20,7 @@ private func printedByLibc(_ address: IPAddress) -> String {
 }
 
 extension SeededGenerator {
-    /// Any address; runs of zeros are frequent in IPv6.
+    /// A random address; runs of zeros are frequent in IPv6.
     fileprivate mutating func address() -> IPAddress {
         if Bool.random(using: &self) { return .v4(UInt32.random(in: 0...UInt32.max, using: &self)) }
         let groups = (0..<8).map { _ in
@@ -29,7 +30,7 @@ extension SeededGenerator {
         return IPAddress(v6Bits: groups.reduce(0) { $0 << 16 | $1 })
     }
 
-    /// One of the texts that people write for the address.
+    /// One of the usual notations of the address.
     fileprivate mutating func text(of address: IPAddress) -> String {
         guard case .v6(let words) = address else {
             return Int.random(in: 0..<4, using: &self) == 0 ? "::ffff:\(address)" : "\(address)"
@@ -64,7 +65,7 @@ extension SeededGenerator {
         return String(characters)
     }
 
-    /// A short text of colons, dots and digits, where the corner cases lie.
+    /// A short text of colons, dots and digits, in which corner cases are frequent.
     fileprivate mutating func noise() -> String {
         String((0..<Int.random(in: 0...18, using: &self)).map { _ in "01f::::..".randomElement(using: &self) ?? ":" })
     }

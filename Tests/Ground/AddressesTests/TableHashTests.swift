@@ -39,7 +39,8 @@ import Testing
         #expect(table[.two] == "two")
     }
 
-    /// How many of a table's places are taken, of as many as there are keys: by chance alone 1/e stay empty.
+    /// The number of a table's places in use, of as many places as keys: with random hashes, 1/e of them stay
+    /// empty.
     private func placesTaken(by keys: [some TableKey]) -> Int {
         Set(keys.map { $0._rawHashValue(seed: 7) & (keys.count - 1) }).count
     }

@@ -23,7 +23,7 @@ private func authSys(
     return xdr(1) + opaque(body + extra)
 }
 
-/// The header, and how many bytes of arguments are left behind it.
+/// The header, and the number of argument bytes behind it.
 private func header(_ bytes: [UInt8]) throws -> (CallHeader, Int) {
     try decode(bytes) { decoder in
         let header = try CallHeader(from: &decoder)
@@ -69,7 +69,7 @@ private func header(_ bytes: [UInt8]) throws -> (CallHeader, Int) {
         #expect(fault.owed == Reply(xid: 0xdead_beef, body: .authError(.badCredential)))
     }
 
-    /// The last ones aren't what RFC 5531 says, but clients send them, and nothing of it is used.
+    /// The last ones violate RFC 5531, but clients send them, and the daemon uses no part of the body.
     @Test(
         "any other AUTH_SYS body is taken",
         arguments: [

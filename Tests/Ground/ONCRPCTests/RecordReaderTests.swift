@@ -2,7 +2,7 @@ import ONCRPC
 import TestSupport
 import Testing
 
-/// A fragment behind its header.
+/// A fragment with its header.
 private func fragment(_ bytes: [UInt8], isLast: Bool = true) -> [UInt8] {
     xdr(RecordReader.header(forRecordBytes: bytes.count) & (isLast ? UInt32.max : 0x7fff_ffff)) + bytes
 }
@@ -68,7 +68,7 @@ extension RecordReader {
         #expect(reader.fault == nil)
         #expect(reader.feed(xdr(0)) == [])
         #expect(reader.fault == .endless(limit: Self.limit))
-        // Each record anew.
+        // The limit applies to each record separately.
         reader = RecordReader(recordBytesMax: Self.limit)
         for _ in 0..<100 { #expect(reader.feed(record([], [], [], [1])) == [[1]]) }
     }

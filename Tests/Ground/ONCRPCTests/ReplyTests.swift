@@ -6,7 +6,7 @@ private func reply(_ bytes: [UInt8]) throws -> Reply {
 }
 
 @Suite("reply") struct ReplyTests {
-    /// Each body beside its bytes behind xid and message type (RFC 5531, 9).
+    /// Each body with its bytes, which follow xid and message type (RFC 5531, 9).
     static let bodies: [(Reply.Body, [UInt8])] = [
         (.success([]), xdr(0, 0, 0, 0)),
         (.success(xdr(2049)), xdr(0, 0, 0, 0, 2049)),

@@ -1,6 +1,6 @@
 import ONCRPC
 
-/// The words as XDR.
+/// The words encoded as XDR.
 func xdr(_ words: UInt32...) -> [UInt8] {
     var encoder = XDREncoder()
     for word in words { encoder.uint32(word) }

@@ -3,7 +3,7 @@ import ONCRPC
 import Portmapper
 import Testing
 
-/// A golden call beside what it means.
+/// A golden call with its meaning.
 struct CallGolden: Sendable, CustomTestStringConvertible {
     var name: String
     var call: PortmapperCall

@@ -30,7 +30,7 @@ import Testing
         #expect(DispatchFault.procedureUnavailable.owed == .procedureUnavailable)
     }
 
-    /// Procedures whose arguments start with a string, or reach one behind `skip` words.
+    /// Procedures whose arguments start with a string, or contain one behind `skip` words.
     static let withStrings: [(version: UInt32, procedure: UInt32, skip: Int)] = [
         (2, 5, 3), (3, 5, 3), (4, 5, 3), (4, 10, 3), (3, 1, 2), (3, 2, 2), (3, 3, 2), (4, 9, 2), (4, 11, 2), (3, 7, 0),
         (3, 8, 1),

@@ -2,7 +2,7 @@ import ONCRPC
 import Portmapper
 import Testing
 
-/// A golden reply beside the call that it answers and what it means.
+/// A golden reply with the call that it answers, and its meaning.
 struct ReplyGolden: Sendable, CustomTestStringConvertible {
     var name: String
     var call: PortmapperCall
@@ -49,7 +49,7 @@ struct ReplyGolden: Sendable, CustomTestStringConvertible {
             protocolName: netID.protocolName)
     }
 
-    /// What rpcinfo -p printed when the capture was taken.
+    /// The output of rpcinfo -p at the time of the capture.
     private static let ganeshaMappings: [Mapping] = [
         mapping(100_000, 4, .tcp, 111), mapping(100_000, 3, .tcp, 111), mapping(100_000, 2, .tcp, 111),
         mapping(100_000, 4, .udp, 111), mapping(100_000, 3, .udp, 111), mapping(100_000, 2, .udp, 111),
@@ -61,7 +61,7 @@ struct ReplyGolden: Sendable, CustomTestStringConvertible {
         mapping(100_011, 2, .udp, 875), mapping(100_011, 2, .tcp, 875),
     ]
 
-    /// A stock rpcbind's own entries.
+    /// The entries of a stock rpcbind for itself.
     private static let rpcbindAlone: [RPCB] = [
         rpcb(100_000, 4, "tcp6", "::.0.111", "superuser"), rpcb(100_000, 3, "tcp6", "::.0.111", "superuser"),
         rpcb(100_000, 4, "udp6", "::.0.111", "superuser"), rpcb(100_000, 3, "udp6", "::.0.111", "superuser"),
@@ -73,7 +73,7 @@ struct ReplyGolden: Sendable, CustomTestStringConvertible {
     ]
 }
 
-/// Golden replies that refuse, or whose results are not served.
+/// Golden replies that refuse the call, or with results that the daemon does not serve.
 private let refusals: [(name: String, body: Reply.Body)] = [
     ("reply-error-program", .programUnavailable),
     ("reply-error-version", .programMismatch(low: 2, high: 4)),

@@ -2,7 +2,7 @@ import Addresses
 import ONCRPC
 import Portmapper
 
-/// The words as XDR.
+/// The words encoded as XDR.
 func xdr(_ words: UInt32...) -> [UInt8] {
     var encoder = XDREncoder()
     for word in words { encoder.uint32(word) }
@@ -21,7 +21,7 @@ func xdr(opaque bytes: [UInt8]) -> [UInt8] {
     return encoder.bytes
 }
 
-/// A call of the portmapper with AUTH_NONE.
+/// A portmapper call with AUTH_NONE.
 func callBytes(
     program: UInt32 = 100_000, version: UInt32, procedure: UInt32, arguments: [UInt8] = []
 ) -> [UInt8] {
@@ -30,7 +30,7 @@ func callBytes(
     return encoder.bytes + arguments
 }
 
-/// Decodes a message as the daemon does: the header, then what it announces.
+/// Decodes a message as the daemon does: the header, then the call that it announces.
 func decodedCall(_ bytes: [UInt8]) throws -> (header: CallHeader, call: PortmapperCall) {
     try bytes.withUnsafeBytes { raw in
         var decoder = XDRDecoder(raw)

@@ -7,7 +7,7 @@ extension SeededGenerator {
         0, 1, 2, 3, 4, 5, 255, 256, 257, 400, 401, 100_000, 0x7fff_ffff, 0x8000_0000, 0xffff_fffc, UInt32.max,
     ]
 
-    /// Overwrites, drops, doubles and inserts whole words, as a peer would who knows XDR.
+    /// Overwrites, drops, duplicates and inserts whole words, as a peer that knows XDR would.
     fileprivate mutating func tamper(with bytes: [UInt8]) -> [UInt8] {
         var bytes = bytes
         for _ in 0..<Int.random(in: 1...4, using: &self) {

@@ -11,7 +11,7 @@ extension KernelTests {
         private let udp = ServicePort(.udp, 2049)
         private let shape = TableShape().logging(to: group)
 
-        /// What was logged by the time that it is asked; packets cross a veth before `send` returns, or soon after.
+        /// The events logged so far; a packet crosses a veth before `send` returns, or soon after.
         private func events(_ log: DropLog, atLeast count: Int = 1) -> [DroppedPacket] {
             var events = log.readEvents()
             var poll = pollfd(fd: log.descriptor, events: Int16(POLLIN), revents: 0)
@@ -89,7 +89,7 @@ extension KernelTests {
                 socket.send(1)
                 elsewhere.send(1)
                 #expect(table.commit(.revoke(key), .forget(key)) == nil)
-                // The refusal by ICMP, of the port where nobody listens, is read first.
+                // The first read returns the ICMP refusal, from the port without a listener.
                 socket.send(2)
                 socket.send(3)
                 let seen = events(log)
@@ -114,7 +114,7 @@ extension KernelTests {
                 }
                 modest.send(1)
                 let seen = events(log, atLeast: 56)
-                // Bursts of 50 and 5, and what a second or two may add.
+                // Bursts of 50 and 5, and the additions of a second or two.
                 #expect((50...80).contains(seen.count { $0.kind == .probe }))
                 #expect((5...10).contains(seen.count { $0.clientPort == greedy.port }))
                 #expect(seen.contains { $0.clientPort == modest.port && $0.kind == .remembered })

@@ -3,13 +3,13 @@ import Firewall
 import Testing
 
 @Suite struct DroppedPacketTests {
-    /// 192.0.2.7:700 to 192.0.2.1:2049; TCP, 4 bytes of it.
+    /// 192.0.2.7:700 to 192.0.2.1:2049; TCP, the first 4 bytes of its header.
     private static let ipv4: [UInt8] = [
         0x45, 0, 0, 60, 0x12, 0x34, 0x40, 0, 64, 6, 0, 0,  // version and length, …, don't fragment, TTL, TCP
         192, 0, 2, 7, 192, 0, 2, 1,
         0x02, 0xbc, 0x08, 0x01,
     ]
-    /// 2001:db8::7, port 700, to 2001:db8::1, port 2049; UDP, 4 bytes of it.
+    /// 2001:db8::7, port 700, to 2001:db8::1, port 2049; UDP, the first 4 bytes of its header.
     private static let ipv6: [UInt8] =
         [0x60, 0, 0, 0, 0, 8, 17, 64]  // version, …, UDP, hop limit
         + [0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7]
@@ -52,8 +52,8 @@ import Testing
             changed(Self.ipv4, 6, 0x20),  // more fragments
             changed(Self.ipv4, 7, 1),  // a later fragment
             changed(Self.ipv4, 9, 1),  // ICMP
-            changed(Self.ipv4, 0, 0x44),  // a header shorter than a header
-            changed(Self.ipv4, 0, 0x4f),  // a header longer than the packet
+            changed(Self.ipv4, 0, 0x44),  // a header length below the minimum
+            changed(Self.ipv4, 0, 0x4f),  // a header length beyond the packet
             changed(Self.ipv4, 0, 0x55),  // version 5
             changed(Self.ipv6, 6, 44),  // a fragment header
             changed(Self.ipv6, 6, 0),  // hop-by-hop options

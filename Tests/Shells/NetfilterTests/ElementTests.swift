@@ -94,7 +94,7 @@ extension KernelTests {
                 #expect(table.commit(keys.map { .revoke($0) }) == nil)
                 #expect(
                     table.commit(Example.issue(keys[0]), .issueNew(keys[1], timeout: .seconds(9), comment: "")) == nil)
-                // As a packet does it: behind our back.
+                // Added by another program, as a packet does it.
                 #expect(shell("nft add element inet rpcwarden granted4 '{ 0.0.0.3 . tcp . 2049 }'").status == 0)
                 #expect(table.settle() == nil)
                 #expect(try table.grants() == [keys[0], keys[1]])
@@ -117,7 +117,7 @@ extension KernelTests {
                     .issueNew(key, timeout: .seconds(900), comment: comment)
                 }
                 #expect(table.commit(Example.issue(keys[0], timeout: .seconds(60), comment: "old")) == nil)
-                // One that is there, two that aren't, one of these twice.
+                // One that exists and two that don't, one of these twice.
                 #expect(
                     table.commit(
                         .revoke(keys[2]), new(keys[0], "a"), new(keys[1], "b"), .guardPort(Example.nfs),
@@ -323,7 +323,7 @@ extension Example {
 }
 
 extension Operation {
-    /// What takes away that which the operation makes.
+    /// The operation that undoes this one.
     var undoing: Operation {
         switch self {
         case .makeTable(let shape), .adoptTable(let shape): .deleteTable(name: shape.name)

@@ -3,7 +3,7 @@ import Firewall
 import Netfilter
 import Testing
 
-/// Clients, services and what a table may hold of them.
+/// Sample clients and services, and sample elements of a table.
 enum Example {
     static let nfs = ServicePort(.tcp, 2049)
     static let mountd = ServicePort(.udp, 20048)
@@ -24,10 +24,10 @@ enum Example {
         StandingKey(clients: AddressRange(first, last), service: service)
     }
 
-    /// One of everything.
+    /// One operation of each kind.
     static let operations = elements + [.shield(.udp, timeout: .seconds(30))]
 
-    /// What a table of sets may hold, too.
+    /// The operations that are also valid for a table of sets.
     static let elements: [Operation] = [
         .guardPort(nfs), .guardPort(mountd),
         issue(grant(client4), comment: "nfs of 192.0.2.7"), issue(grant(client6, mountd), timeout: .seconds(60)),
@@ -41,7 +41,7 @@ enum Example {
 }
 
 extension NetfilterTable {
-    /// Does it all, in the table `rpcwarden`.
+    /// Commits the operations to the table `rpcwarden`.
     func commit(_ operations: Operation...) -> CommitFailure? {
         commit(Transaction(table: "rpcwarden", operations: operations))
     }
@@ -50,7 +50,7 @@ extension NetfilterTable {
         commit(Transaction(table: "rpcwarden", operations: operations))
     }
 
-    /// A table with an empty `rpcwarden` in it.
+    /// A table connection, with an empty table `rpcwarden` made.
     static func made(_ shape: TableShape = TableShape()) throws -> NetfilterTable {
         let table = try NetfilterTable()
         if let failure = table.commit(.makeTable(shape)) { throw failure }

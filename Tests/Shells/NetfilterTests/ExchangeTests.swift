@@ -14,9 +14,9 @@ extension KernelTests {
             (0..<count).map { Example.standing(.v4(base + $0 << 8), .v4(base + $0 << 8 + 63), service) }
         }
 
-        /// Sets and chains in an order that doesn't tell which was made last.
+        /// The sets and chains, sorted, so that the order of their creation does not show.
         private static func listing() -> [Substring] {
-            // A moment later it is gone.
+            // Removes an element that expires a moment later.
             shell("nft list table inet rpcwarden | sed '/elements = { udp timeout 200ms/d'").text.split(
                 separator: "\n\n"
             )

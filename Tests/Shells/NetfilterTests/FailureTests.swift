@@ -190,7 +190,8 @@ extension KernelTests {
         func repeats() {
             let busy = CommitFailure(errno: ERESTART, message: "busy")
             let full = CommitFailure(errno: ENFILE, message: "full", operation: 1)
-            /// What comes of it if the attempts end so, and how many there were; the last goes on for ever.
+            /// The failures and the number of attempts if the attempts give these answers; the last answer repeats
+            /// forever.
             func outcome(_ answers: [[CommitFailure]]) -> (failures: [CommitFailure], attempts: Int) {
                 var attempts = 0
                 let failures = NetfilterTable.repeatingWhileBusy {

@@ -12,7 +12,7 @@ extension KernelTests {
             arguments: [("127.0.0.1", "127.0.0.2"), ("::1", "::1")], Transport.allCases)
         func cuts(addresses: (client: String, server: String), transport: Transport) throws {
             try inFreshNamespace {
-                // Its ct rules make the kernel track connections.
+                // The table's ct rules make the kernel track connections.
                 let table = try NetfilterTable.made()
                 let service = ServicePort(transport, 4045)
                 let other = ServicePort(transport, 4046)
@@ -42,7 +42,7 @@ extension KernelTests {
                 defer { withExtendedLifetime((table, sockets)) {} }
                 let flows = try Flows()
                 let range = { (first: UInt32, last: UInt32) in AddressRange(.v4(first), .v4(last)) }
-                // 127.0.0.1 lies between them, but is in neither.
+                // 127.0.0.1 lies between the two ranges, in neither of them.
                 let around: Set = [range(0x7f00_0000, 0x7f00_0000), range(0x7f00_0003, 0x7f00_0009)]
                 #expect(try flows.cut(clients: around, service: service) == 0)
                 let with = around.union([range(0x7f00_0001, 0x7f00_0001), AddressRange(.v6(1), .v6(9))])

@@ -12,7 +12,7 @@ extension TableShape {
     }
 }
 
-/// All tests that touch the kernel; one at a time, for they time things and move their thread between namespaces.
+/// All tests that use the kernel; serialized, because they measure times and move their thread between namespaces.
 @Suite(.serialized, .enabled(if: geteuid() == 0))
 enum KernelTests {}
 
@@ -39,7 +39,7 @@ extension KernelTests {
             let listed = try inFreshNamespace {
                 let table = try NetfilterTable()
                 #expect(table.commit(Transaction(table: "rpcwarden", operations: [.makeTable(shape)])) == nil)
-                // A moment later it is gone.
+                // Removes an element that expires a moment later.
                 return shell("nft list table inet rpcwarden | sed '/elements = { udp timeout 200ms/d'")
             }
             #expect(listed.status == 0)
@@ -62,7 +62,7 @@ extension KernelTests {
             }
         }
 
-        /// The golden file's text; written first if it isn't there.
+        /// The text of the golden file; a missing file is written first.
         private func golden(_ name: String, _ text: String) -> String {
             let path = #filePath.split(separator: "/").dropLast().reduce("") { $0 + "/" + $1 } + "/Golden/\(name).nft"
             guard let file = fopen(path, "r") else {

@@ -65,7 +65,7 @@ extension KernelTests {
                 #expect(throws: missing) {
                     try table.lifetimes(of: [Example.grant(Example.client4)], in: "rpcwarden")
                 }
-                // What was asked before doesn't answer what is asked next.
+                // Earlier results must not answer a later question.
                 #expect(table.commit(.makeTable(TableShape())) == nil)
                 #expect(try table.lifetimes(of: [Example.grant(Example.client4)], in: "rpcwarden") == [:])
             }

@@ -46,7 +46,7 @@ extension KernelTests {
                 var expected = Dictionary(uniqueKeysWithValues: others.map { ($0, [false, false]) })
                 expected[service] = [listener.ipv4, listener.ipv6]
                 #expect(try listeners.listening(others).families == expected)
-                // Too many to be looked for one by one.
+                // Too many ports to look up one by one.
                 let many = others.union((5000...5009).map { ServicePort(transport, $0) })
                 #expect(try listeners.listening(many).filter { others.contains($0.key) }.families == expected)
                 #expect(try listeners.listening([service]).families == [service: expected[service]])
@@ -90,6 +90,6 @@ extension KernelTests {
 }
 
 extension [ServicePort: ListenerState] {
-    /// Whether IPv4 and IPv6 clients reach each.
+    /// Whether IPv4 and IPv6 clients reach each port.
     fileprivate var families: [ServicePort: [Bool]] { mapValues { [$0.ipv4, $0.ipv6] } }
 }

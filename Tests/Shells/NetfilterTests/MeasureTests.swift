@@ -6,7 +6,7 @@ import Testing
 @testable import Netfilter
 
 extension KernelTests {
-    /// Prints how long things take: `NETFILTER_MEASURE=1 swift test -c release -Xswiftc -enable-testing --filter Measure`.
+    /// Prints durations: `NETFILTER_MEASURE=1 swift test -c release -Xswiftc -enable-testing --filter Measure`.
     @Suite(.enabled(if: getenv("NETFILTER_MEASURE") != nil))
     struct Measure {
         private func time(_ what: String, times: Int = 1, _ body: () throws -> Void) rethrows {
@@ -110,7 +110,7 @@ extension KernelTests {
                 let all = Set((4000..<UInt16(4040)).flatMap { [ServicePort(.tcp, $0), ServicePort(.udp, $0)] })
                 try time("listening to 80 ports", times: 500) { _ = try listeners.listening(all) }
             }
-            // In the namespace of the machine: its own sockets.
+            // In the machine's namespace, with its own sockets.
             let listeners = try Listeners()
             try time("isListening tcp4 nobody", times: 2000) {
                 _ = try listeners.isListening(ServicePort(.tcp, 9), ipv4: true)

@@ -47,7 +47,7 @@ extension KernelTests {
                 let table = try NetfilterTable.made()
                 let monitor = try TableMonitor(table: "rpcwarden", ownPortID: table.portID)
                 #expect(table.commit(Example.operations) == nil)
-                // The chain of the shield.
+                // The shield's chain.
                 #expect(
                     monitor.readEvents().allSatisfy { $0.change.map { $0.isOwn && $0.what == .definition } == true })
 
@@ -84,7 +84,7 @@ extension KernelTests {
                 let table = try NetfilterTable.made()
                 let monitor = try TableMonitor(table: "rpcwarden", ownPortID: table.portID)
                 _ = shell("nft flush chain inet rpcwarden input")
-                // Four rules, and the set { tcp, udp } of one of them.
+                // Four rules, and the anonymous set { tcp, udp } of one of them.
                 let changes = monitor.readEvents().compactMap(\.change)
                 #expect(changes.map(\.what) == Array(repeating: .definition, count: 5))
                 #expect(changes.allSatisfy { !$0.isOwn })

@@ -1,18 +1,18 @@
 import Glibc
 
-// sched.h has these for _GNU_SOURCE only, which Swift's Glibc module isn't built with.
+// sched.h declares these for _GNU_SOURCE only, and Swift's Glibc module is built without it.
 @_silgen_name("unshare") private func unshare(_ flags: Int32) -> Int32
 @_silgen_name("setns") private func setns(_ descriptor: Int32, _ kind: Int32) -> Int32
 private let CLONE_NEWNET: Int32 = 0x4000_0000
 
-/// Runs `body` in a fresh network namespace of this thread, with `lo` up; so `body` must not suspend.
+/// Runs `body` in a fresh network namespace of this thread, with `lo` up; `body` must not suspend.
 ///
-/// Processes started by ``shell(_:)`` meanwhile are in it too.
+/// Processes started by ``shell(_:)`` meanwhile are in the namespace too.
 func inFreshNamespace<Result>(_ body: () throws -> Result) throws -> Result {
     let home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
     guard home >= 0, unshare(CLONE_NEWNET) == 0 else { throw NamespaceError(errno: errno) }
     defer {
-        // A thread left in the wrong namespace would make every later test lie.
+        // In the wrong namespace, every later test on this thread would give a wrong result.
         guard setns(home, CLONE_NEWNET) == 0 else { fatalError("setns: errno \(errno)") }
         close(home)
     }
@@ -20,7 +20,7 @@ func inFreshNamespace<Result>(_ body: () throws -> Result) throws -> Result {
     return try body()
 }
 
-/// Runs `body` in the network namespace of a process; it must not suspend.
+/// Runs `body` in the network namespace of a process; `body` must not suspend.
 func inNamespace<Result>(of processID: String, _ body: () throws -> Result) throws -> Result {
     let home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
     let away = open("/proc/\(processID)/ns/net", O_RDONLY | O_CLOEXEC)
@@ -37,7 +37,7 @@ struct NamespaceError: Error {
     let errno: Int32
 }
 
-/// What the command prints, errors included, and its exit status.
+/// The command's output, errors included, and its exit status.
 func shell(_ command: String) -> (text: String, status: Int32) {
     guard let pipe = popen("exec 2>&1; " + command, "r") else { return ("popen: errno \(errno)", -1) }
     var bytes: [UInt8] = []

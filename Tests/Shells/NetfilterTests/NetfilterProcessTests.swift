@@ -10,7 +10,8 @@ import Testing
 @testable import Sandbox
 
 extension KernelTests {
-    /// The netfilter process's own loop against the kernel, on a thread; what it gives up as a process the lab shows.
+    /// The netfilter process's own loop against the kernel, on a thread; the privileges that the process drops are
+    /// tested by the lab.
     @Suite struct NetfilterProcessTests {
         private static let policy =
             "rules: [{name: a, from: [192.0.2.0/24], to: [nfs, nlockmgr, status], open: always}]"
@@ -54,7 +55,7 @@ extension KernelTests {
                 try? NetfilterProcess(files.load(), configuration: files.configuration, channel).serve()
             }
 
-            /// On a thread, which is in the caller's network namespace.
+            /// Starts the loop on a thread, in the caller's network namespace.
             static func start(_ channel: Channel, _ files: Files) -> pthread_t {
                 var thread = pthread_t()
                 let this = Unmanaged.passRetained(Running(channel, files)).toOpaque()
@@ -68,7 +69,7 @@ extension KernelTests {
             }
         }
 
-        /// In a fresh network namespace, which a thread inherits.
+        /// Runs `body` in a fresh network namespace, which the loop's thread inherits.
         private func withProcess(_ files: Files, _ body: (NetfilterClient, Channel) throws -> Void) throws {
             try inFreshNamespace {
                 let ends = try Channel.pair(messageBytesMax: MessageLimits.messageBytesMax, waitMax: .seconds(10))
@@ -164,7 +165,7 @@ extension KernelTests {
             }
         }
 
-        /// Has it read the files, and judge by them.
+        /// Has the process read the files and apply them.
         private func reload(_ client: NetfilterClient) throws {
             try client.reload()
             var reading: FileReading?
@@ -294,7 +295,7 @@ extension KernelTests {
                 let table = shape(files, client)
                 #expect(client.commit(transaction(.makeTable(table), Example.issue(Self.outside))) == nil)
                 try files.write()
-                // The one before has ended: its socket was closed, and its table has no owner.
+                // The previous process has ended: its socket was closed, and its table has no owner.
                 let nowhere = open("/dev/null", O_WRONLY)
                 dup2(nowhere, channel.output)
                 close(nowhere)

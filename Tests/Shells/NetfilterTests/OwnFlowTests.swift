@@ -6,13 +6,13 @@ import Testing
 @testable import Netfilter
 
 extension KernelTests {
-    /// What this host begins from a guarded port, and what looks like it.
+    /// Flows that this host begins from a guarded port, and flows that resemble them.
     @Suite struct OwnFlows {
         private static let peerPort: UInt16 = 5000
         private static let client4 = "192.0.2.7"
         private static let client6 = "2001:db8::7"
 
-        /// A table that is no longer settling.
+        /// A table after its settling time.
         private static func settled(_ shape: TableShape = TableShape()) throws -> NetfilterTable {
             let table = try NetfilterTable.made(shape)
             let flushed = shell("nft flush set inet rpcwarden settling")
@@ -20,7 +20,7 @@ extension KernelTests {
             return table
         }
 
-        /// This host's socket at the port, connected to a port of the client's.
+        /// This host's socket at the port, connected to a port of the client.
         private static func here(_ port: ServicePort, to peer: String, _ peerPort: UInt16) throws -> TestSocket {
             try TestSocket(
                 connectedTo: ServicePort(port.transport, peerPort), peer, from: port,
@@ -64,7 +64,8 @@ extension KernelTests {
             }
         }
 
-        /// A client with a grant at udp/2049 that was answered, and the service's socket, which answers nobody else.
+        /// A client with a grant at udp/2049 that was answered, and the service's socket, which answers only this
+        /// client.
         private struct Answered {
             let table: NetfilterTable
             let flows: Flows
@@ -88,7 +89,8 @@ extension KernelTests {
                 #expect(there.receive(1) == 1)
             }
 
-            /// The server sends on, and then the client does: how many of its datagrams come through.
+            /// The server keeps sending, and then the client sends; returns the number of the client's datagrams
+            /// that arrive.
             func goOn() -> Int {
                 for _ in 0..<3 { here.send(1) }
                 #expect(there.receive(3) == 3)
@@ -113,7 +115,7 @@ extension KernelTests {
                 let single = AddressRange(Example.client4, Example.client4)
                 #expect(try answered.cut([single]) == 1, "the one that the server seems to have begun")
                 #expect(answered.goOn() == 0)
-                // The set goes over to a table that is made anew, and others are answered.
+                // The set is carried over to a new table, and other clients are answered.
                 #expect(table.commit(.makeTable(TableShape()), .guardPort(answered.key.service)) == nil)
                 _ = shell("nft flush set inet rpcwarden settling")
                 #expect(try answered.flows.cut(client: Example.client4, service: answered.key.service) == 1)
@@ -231,7 +233,8 @@ extension KernelTests {
                 #expect(rightful.here.receive(1) == 1)
                 #expect(try flows.cut(client: Example.client4, service: service) == 1, "it was left alone")
 
-                // It takes the short way, is revoked, and the bit is there again, on whoever's flow.
+                // The flow takes the short way and its grant is revoked; then the bit is set again, whichever
+                // client the flow belongs to.
                 _ = shell("nft add element inet rpcwarden recent4 { 192.0.2.7 . udp . 2049 timeout 10m }")
                 rightful.there.send(1)
                 #expect(rightful.here.receive(1) == 1)
@@ -280,7 +283,7 @@ extension KernelTests {
                 #expect(try cut(guards + [.addStanding(range), Example.issue(key)], Set(services)) == 0)
                 #expect(try cut([.removeStanding(range)], Set(services)) == 1)
                 #expect(try cut([.revoke(key)], [services[0]]) == 0, "the other port isn't new")
-                // So many that the kernel tells of all flows.
+                // Beyond a limit of services, the kernel is asked for all flows.
                 let many = Set((0..<20).map { ServicePort(.udp, 2049 + $0) })
                 #expect(try cut([], many) == 1)
                 #expect(try cut([], many) == 0, "those that are forwarded stay")
@@ -290,7 +293,7 @@ extension KernelTests {
 }
 
 extension TestSocket {
-    /// Nothing came, and nothing comes within a while.
+    /// No datagram has arrived, and none arrives within 30 ms.
     func receiveNone() -> Bool {
         usleep(30_000)
         return receiveAll() == 0

@@ -85,7 +85,7 @@ extension KernelTests {
 
                 let sender = try Sender(client.socket(to: service))
                 for _ in 0..<20 {
-                    // A new process each time, of which the next finds the orphan.
+                    // A new process each time; the next process finds the orphaned table.
                     let table = try NetfilterTable()
                     let contents = try table.contents()
                     #expect(contents.granted.count == 2_001)

@@ -6,7 +6,8 @@ import Testing
 @testable import Netfilter
 
 extension KernelTests {
-    /// Real packets: the server in the test's namespace, the client in another, 192.0.2.1 and 192.0.2.7 on a veth.
+    /// Real packets: the server is in the test's namespace, the client in another, with 192.0.2.1 and 192.0.2.7 on
+    /// a veth.
     @Suite struct Packets {
         @Test("opens a guarded port to whom it is granted, for as long as it is")
         func opensAndCloses() throws {
@@ -47,7 +48,7 @@ extension KernelTests {
                 #expect(granted.timeout == granted.expiresIn)
                 #expect(granted.packets == 5)
                 #expect(granted.bytes == 5 * Self.datagramBytes)
-                // Asked for by its key, it is the same.
+                // A query by key gives the same result.
                 let absent = Example.grant(.v4(9), service)
                 let uses = try table.uses(of: [absent, key], in: "rpcwarden")
                 #expect(uses.keys.sorted() == [key])
@@ -78,7 +79,7 @@ extension KernelTests {
             }
         }
 
-        /// `echo`'s line end behind 28 bytes of headers.
+        /// The line end that `echo` writes, behind 28 bytes of headers.
         private static let datagramBytes: UInt64 = 29
 
         @Test("revokes for good, whatever the client sends meanwhile", arguments: [1, 300])
@@ -103,7 +104,7 @@ extension KernelTests {
                 }
                 _ = sender.stop()
                 #expect(survived == 0)
-                // What a packet that was under way brings back later is rare.
+                // A packet that was under way may bring a grant back later; this is rare.
                 #expect(early < 20)
                 #expect(try table.grants() == [])
             }

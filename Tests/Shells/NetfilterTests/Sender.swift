@@ -1,13 +1,13 @@
 import Glibc
 import Synchronization
 
-/// Sends datagrams from a thread of its own until it is stopped.
+/// Sends datagrams from its own thread until it is stopped.
 final class Sender: Sendable {
     private let descriptor: Int32
     private let isStopped = Atomic(false)
     private let sent = Atomic(0)
     private let thread = Atomic<UInt>(0)
-    /// Kept open.
+    /// Held to keep the descriptor open.
     private nonisolated(unsafe) let socket: TestSocket
     private let pauseMicroseconds: UInt32
 
@@ -34,7 +34,7 @@ final class Sender: Sendable {
         }
     }
 
-    /// Stops it, and says how many it sent.
+    /// Stops the thread, and returns the number of datagrams sent.
     func stop() -> Int {
         isStopped.store(true, ordering: .relaxed)
         pthread_join(thread.load(ordering: .relaxed), nil)

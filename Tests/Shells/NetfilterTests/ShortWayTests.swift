@@ -6,11 +6,11 @@ import Testing
 @testable import Netfilter
 
 extension KernelTests {
-    /// A client that sends more than `PacketRate.admitted`, so that most of its packets aren't looked at for long.
+    /// A client that sends more than `PacketRate.admitted`, so that most of its packets take the short way.
     @Suite struct ShortWay {
         private static let service = ServicePort(.udp, 2049)
 
-        /// Of packets to the port that reach the other tables without our mark.
+        /// Counts the packets to the port that reach other tables without rpcwarden's mark.
         private static func countUnmarked() throws {
             let made = shell(
                 """
@@ -50,7 +50,7 @@ extension KernelTests {
                 print("\(sent) sent, \(packets) went the long way")
                 #expect(packets > 200 && packets < sent, "\(packets) of \(sent)")
                 #expect(Self.counted() == 0)
-                // Again and again what follows a pause goes the long way, and is counted.
+                // After each pause, the next packets take the long way, and are counted.
                 usleep(1_100_000)
                 let quiet = try client.socket(to: Self.service, server)
                 for _ in 0..<5 { quiet.send(1) }
@@ -72,7 +72,7 @@ extension KernelTests {
                 usleep(200_000)
                 #expect(try Self.isRecent(key, table))
                 #expect(table.commit(.revoke(key)) == nil)
-                // Expiry, which leaves the flow alone, cuts nothing off, so far.
+                // As after an expiry, the flow itself is left alone: its packets still arrive until it is cut.
                 _ = server.receiveAll()
                 usleep(20_000)
                 #expect(server.receiveAll() > 0)

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Netfilter
 
-// sys/fsuid.h; of this thread alone. A socket belongs to who makes it by this uid.
+// sys/fsuid.h; applies to this thread only. A new socket's owner is this uid.
 @_silgen_name("setfsuid") private func setfsuid(_ uid: UInt32) -> Int32
 
 private func asUser<Result>(_ uid: UInt32, _ body: () throws -> Result) rethrows -> Result {
@@ -35,7 +35,7 @@ extension KernelTests {
                 let client = try asUser(uid, connected)
                 let (source, destination) = (try address(place, client.port), try address(place, Self.port))
                 #expect(try owners.owner(of: .tcp, from: source, to: destination) == uid)
-                // Root is no client there, and at another port there is nobody.
+                // No socket has source port 1, and no socket has the other destination port.
                 #expect(try owners.owner(of: .tcp, from: try address(place, 1), to: destination) == nil)
                 #expect(try owners.owner(of: .tcp, from: source, to: try address(place, 4112)) == nil)
                 shutdown(client.descriptor, Int32(SHUT_WR))

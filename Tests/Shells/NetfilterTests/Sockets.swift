@@ -5,7 +5,7 @@ import Glibc
 final class TestSocket {
     let descriptor: Int32
 
-    /// Bound to the address and, over TCP, listening.
+    /// A socket bound to the address and, over TCP, listening.
     init(_ service: ServicePort, _ address: String, v6Only: Bool = false, device: String? = nil) throws {
         let isIPv6 = address.contains(":")
         descriptor = Self.open(service.transport, isIPv6)
@@ -20,7 +20,8 @@ final class TestSocket {
         }
     }
 
-    /// Connected to the address, from `source` of all addresses if given; or, if it doesn't wait, connecting.
+    /// A socket connected to the address, from `source`, if given, at any address; or still connecting if `waits`
+    /// is false.
     init(
         connectedTo service: ServicePort, _ address: String, from source: ServicePort? = nil,
         fromAddress: String? = nil, waits: Bool = true
@@ -37,13 +38,13 @@ final class TestSocket {
         guard connected == 0 || (!waits && errno == EINPROGRESS) else { throw SocketError(errno: errno) }
     }
 
-    /// Whether it is connected within the time; a refusal isn't.
+    /// Whether the socket is connected within the time; a refusal is not a connection.
     func connects(within seconds: Int32) -> Bool {
         var poll = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
         return Glibc.poll(&poll, 1, seconds * 1000) == 1 && poll.revents == Int16(POLLOUT)
     }
 
-    /// How many datagrams are there to be read.
+    /// Reads all waiting datagrams; returns their number.
     func receiveAll() -> Int {
         var byte: UInt8 = 0
         var count = 0
@@ -53,7 +54,7 @@ final class TestSocket {
 
     deinit { close(descriptor) }
 
-    /// Waits for so many datagrams, a second at most for each; how many came.
+    /// Waits for `count` datagrams, at most a second for each; returns the number received.
     func receive(_ count: Int) -> Int {
         var poll = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         var received = receiveAll()
@@ -61,7 +62,7 @@ final class TestSocket {
         return received
     }
 
-    /// So that nothing is lost for want of reading.
+    /// Prevents losses from a full receive buffer.
     func growReceiveBuffer() {
         var bytes: Int32 = 1 << 27
         setsockopt(descriptor, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, 4)

@@ -16,12 +16,12 @@ extension NetfilterTable {
 }
 
 extension KernelTests {
-    /// What an earlier run left is taken over with its grants where they are.
+    /// The table of an earlier run is taken over; its grants stay in place.
     @Suite(.enabled(if: NetfilterTable.countsElements()))
     struct Takeovers {
         private static let key = Example.grant(Example.client4)
 
-        /// A table whose owner is gone, and which somebody changed since.
+        /// A table whose owner is gone, and that another program has changed since.
         private func orphan(_ commands: String..., operations: [Operation] = Example.operations) throws {
             var table: NetfilterTable? = try .made(.owned)
             #expect(table?.commit(operations) == nil)
@@ -36,7 +36,7 @@ extension KernelTests {
             try #require(try table.contents(of: "rpcwarden") { _, left in left <= TableShape.owned.keep })
         }
 
-        /// The table's sets and chains, in no order: sets are told as they were made.
+        /// The table's sets and chains, sorted: nft lists sets in the order of their creation.
         private func listing() -> [String] {
             let text = shell(
                 "nft -s list table inet rpcwarden | sed -e s/.expires.[0-9a-z]*// -e '/udp timeout 200ms/d' -e '$ d'"
@@ -137,7 +137,7 @@ extension KernelTests {
                 let table = try NetfilterTable.made(.owned)
                 #expect(table.commit(Example.issue(Self.key, comment: "a")) == nil)
                 #expect(try read(table).grantsMayBeKept)
-                // Unless it sweeps just then.
+                // Repeated, because the kernel may sweep at that moment.
                 for _ in 0..<20 {
                     let brief = Example.issue(Example.grant(.v4(7)), timeout: .milliseconds(20))
                     #expect(table.commit(brief) == nil)

@@ -2,7 +2,8 @@ import Addresses
 import Glibc
 import Testing
 
-/// A network namespace of a client's own, on a veth to the test's: 192.0.2.7, .8 and 2001:db8::7 there, .1 and ::1 here.
+/// A client's own network namespace, on a veth to the test's: 192.0.2.7, .8 and 2001:db8::7 there, .1 and ::1
+/// here.
 struct TestClient {
     static let server4 = "192.0.2.1"
     static let server6 = "2001:db8::1"
@@ -24,7 +25,7 @@ struct TestClient {
         try inNamespace(of: processID, body)
     }
 
-    /// A UDP or TCP socket of the client's, connected or connecting to the server.
+    /// A UDP or TCP socket of the client, connected or connecting to the server.
     func socket(
         to service: ServicePort, _ address: String = server4, from source: String? = nil, waits: Bool = true
     ) throws -> TestSocket {

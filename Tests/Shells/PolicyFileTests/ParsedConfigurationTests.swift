@@ -3,7 +3,7 @@ import Testing
 
 @testable import PolicyFile
 
-/// A configuration, and how its settings differ from the defaults.
+/// A configuration, and the differences of its settings from the defaults.
 private struct Accepted: CustomTestStringConvertible {
     var text: String
     var change: @Sendable (inout Settings) -> Void

@@ -5,7 +5,7 @@ import Testing
 
 @testable import PolicyFile
 
-/// A folder of the test's own, gone with it.
+/// A temporary folder, removed with the object.
 private final class TemporaryFolder {
     let path: String
     private var written: [String] = []

@@ -3,7 +3,7 @@ import Testing
 
 @testable import PolicyFile
 
-/// A policy of one rule, with this line in it in place of its own.
+/// A policy of one rule, in which `line` replaces the default line of the same key.
 private func rule(_ line: String) -> String {
     let key = line.prefix { $0 != ":" }
     let lines = ["name: r", "from: 10.0.0.0/8", "to: mountd"].filter { !$0.hasPrefix(key + ":") } + [line]

@@ -3,7 +3,7 @@ import Testing
 
 @testable import PolicyFile
 
-/// Rules in short, and the warnings that they get, each told by its first words.
+/// Rules in short form, and their warnings, each identified by its first words.
 private struct Warned: CustomTestStringConvertible {
     var rules: [String]
     var warnings: [String]
@@ -41,7 +41,7 @@ struct PolicyWarningTests {
                 "from: 10.0.0.1, to: nfs, open: always", "from: 0.0.0.0/0, to: nlockmgr",
                 "from: 10.0.0.0/24, to: status",
                 warnings: []),
-            // Or less, or others, or not in the end.
+            // The other rule covers fewer clients, or other clients, or does not apply in the end.
             Warned(
                 "from: 10.0.0.0/8, to: nfs, open: always", "from: 10.0.0.1, to: [nlockmgr, status]", warnings: [locks]),
             Warned("from: a.b, to: nfs, open: always", "from: c.d, to: [nlockmgr, status]", warnings: [locks]),
@@ -59,7 +59,7 @@ struct PolicyWarningTests {
                 "from: 10.0.0.1, to: nfs, open: always", "from: 10.0.0.1, to: [nlockmgr, status], open: never",
                 warnings: [locks]),
             Warned(all, "from: 10.0.0.0/8, to: nfs, over: tcp, open: always", warnings: [onLookup]),
-            // NFSv4 alone: TCP, standing, and no mountd for these clients.
+            // NFSv4 only: TCP, standing, and no mountd for these clients.
             Warned("from: 10.0.0.1, to: nfs, over: tcp, open: always", warnings: []),
             Warned("from: 10.0.0.1, to: nfs, over: tcp, open: always", "from: 10.0.0.2, to: mountd", warnings: []),
             Warned(
@@ -67,7 +67,7 @@ struct PolicyWarningTests {
             Warned(
                 "from: 10.0.0.0/8, to: nfs, over: tcp, open: always", "from: 10.0.0.1, to: mountd", warnings: [locks]),
             Warned("from: 10.0.0.1, to: nfs, open: always", warnings: [locks]),
-            // Looking up alone mounts nothing.
+            // A lookup alone mounts nothing.
             Warned("from: 10.0.0.1, to: nfs, open: never", warnings: []),
             Warned("from: 0.0.0.0/0, to: mountd, open: always", warnings: [world]),
             Warned("from: [10.0.0.1, '::/0'], to: mountd, open: always", warnings: [world]),

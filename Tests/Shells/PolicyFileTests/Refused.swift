@@ -3,7 +3,7 @@ import Testing
 
 @testable import PolicyFile
 
-/// A text, and all that is said about it.
+/// A text, and all its diagnostics.
 struct Refused: CustomTestStringConvertible {
     var text: String
     var diagnostics: [String]

@@ -12,7 +12,7 @@ import Testing
     func messages() throws {
         let (first, second) = try Self.pair()
         let messages: [[UInt8]] = [[], [1], Array(repeating: 7, count: 1 << 20), [2, 3]]
-        // More than a pipe holds: somebody must read meanwhile.
+        // More than a pipe's capacity: another thread must read meanwhile.
         let writer = Sending.start(first, messages)
         for message in messages { #expect(try second.receive() == message) }
         pthread_join(writer, nil)

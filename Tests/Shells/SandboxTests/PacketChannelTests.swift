@@ -78,7 +78,7 @@ import Testing
         second.close()
     }
 
-    /// What no sender of ours sends.
+    /// Sends a message that rpcwarden's own code never sends.
     private static func send(_ bytes: [UInt8], _ descriptors: [Int32], to end: Int32) throws {
         var bytes = bytes + [0]
         var control = [UInt64](repeating: 0, count: 3)
@@ -126,7 +126,7 @@ import Testing
             do { try first.send([1], mayWait: false) } catch { failure = error }
         }
         #expect(failure == .failed(errno: EAGAIN))
-        // Not by closing it: a child that another test forks may hold it for a moment.
+        // Shut down rather than closed: a child forked by another test may hold the descriptor for a moment.
         second.shutDown()
         #expect(throws: Channel.Failure.ended) { try first.send([1], mayWait: false) }
         first.close()

@@ -3,10 +3,10 @@ import Testing
 
 @testable import Sandbox
 
-/// Each in a process of its own, for nothing can be taken back.
+/// Each test forks a process, because dropped privileges can't be regained.
 @Suite("a process that gave up privileges", .serialized, .enabled(if: geteuid() == 0, "needs root"))
 struct PrivilegesTests {
-    /// What `body` says, in a child.
+    /// The result of `body` in a child process.
     private static func child(_ body: @escaping () throws -> String) throws -> String {
         let child = try ChildProcess.fork(messageBytesMax: 1 << 16, waitMax: .seconds(5)) { channel in
             let text: String
@@ -34,7 +34,7 @@ struct PrivilegesTests {
         result >= 0 ? "done" : errno == EPERM ? "EPERM" : errno == EACCES ? "EACCES" : "errno \(errno)"
     }
 
-    /// What Swift doesn't show of the C library.
+    /// Calls a function of the C library that Swift does not import.
     private static func call(_ name: String, _ arguments: Int...) -> Int32 {
         typealias Function = @convention(c) (Int, Int, Int, Int, Int, Int) -> Int
         guard let symbol = dlsym(nil, name) else { return 0 }
@@ -212,7 +212,7 @@ struct PrivilegesTests {
             }
             var pair: [Int32] = [-1, -1]
             let paired = socketpair(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0, &pair)
-            // What there is already goes on.
+            // Existing descriptors still work.
             try pipes.first.send([1], with: STDERR_FILENO, mayWait: true)
             let isPassed = try pipes.second.receive().descriptor != nil
             return [

@@ -6,14 +6,14 @@ import Testing
 
 @Suite("audit queue")
 struct AuditQueueTests {
-    /// Messages are told apart by their number; a sum says how many it stands for.
+    /// Messages are identified by their number; a sum contains the number of messages that it stands for.
     private static func encode(_ event: AuditEvent, _ time: Timestamp) -> [UInt8] {
         Array("\(event.kind.rawValue) \(event.count ?? 0) \(event.detail ?? "");".utf8)
     }
 
     private static func time(_ milliseconds: Int64) -> Timestamp { Timestamp(milliseconds: milliseconds) }
 
-    /// What a batch holds, message by message.
+    /// The messages of a batch.
     private static func texts(_ batch: AuditBatch) -> [String] {
         batch.withBytesLeft { String(decoding: $0, as: UTF8.self) }.split(separator: ";").map(String.init)
     }
@@ -46,7 +46,7 @@ struct AuditQueueTests {
         var sum = AuditEvent(.suppressed)
         sum.count = 41
         queue.miss(sum, at: Self.time(3500))
-        // It would find room, but before the others it is not its turn.
+        // There is room for it, but the earlier messages come first.
         #expect(Self.append(Array("b;".utf8), to: &queue) == false)
         #expect(!queue.isEmpty)
         let batch = queue.take(Self.encode)
@@ -86,7 +86,7 @@ struct AuditQueueTests {
                 let count = Int(words[1]) ?? -1
                 if words[0] == "suppressed" {
                     told += count
-                    // They are missing just here.
+                    // The missing events are reported exactly here.
                     #expect(count > 0 && last + count < events)
                     last += count
                 } else {

@@ -6,7 +6,7 @@ import Testing
 
 @testable import AuditLog
 
-/// Real files, pipes and sockets that take nothing for a while.
+/// Real files, pipes and sockets that accept no data for a while.
 @Suite("audit log, written by its thread")
 struct AuditWritingTests {
     private static let time = Timestamp(milliseconds: 1_763_726_403_250)
@@ -29,7 +29,7 @@ struct AuditWritingTests {
         String(decoding: FileManager.default.contents(atPath: path) ?? Data(), as: UTF8.self)
     }
 
-    /// Looks again and again, for a minute at the most: all tests run at once.
+    /// Polls `holds` for a minute at most, because all tests run at once.
     private static func eventually(_ holds: () throws -> Bool) async throws {
         let deadline = ContinuousClock.now + .seconds(60)
         while try !holds() {
@@ -44,7 +44,7 @@ struct AuditWritingTests {
     func visible() async throws {
         defer { remove() }
         let log = try log(.file)
-        // The fastest of a few: others share the processor.
+        // The fastest of several: other tests share the processor.
         var fastest = Duration.seconds(9)
         for number in 1...20 {
             let start = ContinuousClock.now
@@ -96,7 +96,7 @@ struct AuditWritingTests {
         let log = try log(.file, queueBytesMax: 100_000)
         let start = ContinuousClock.now
         for number in 0..<5000 { log.write(Self.event(number), at: Self.time) }
-        // 64 KiB of pipe and the queue hold some six hundred.
+        // The pipe's 64 KiB and the queue hold about six hundred.
         #expect(.now - start < .seconds(1))
         #expect((3000..<5000).contains(log.lost))
         let lost = log.lost
@@ -141,11 +141,11 @@ struct AuditWritingTests {
             while let entry = journal.read() { entries.append(entry) }
             return Self.told(entries).next == 2000
         }
-        // Each gap is told of in its place.
+        // Each gap is reported at its place.
         #expect(Self.told(entries) == (next: 2000, lost: lost))
     }
 
-    /// How far the entries tell of events 0, 1, 2…, each in its turn or as lost, and how many were lost.
+    /// The number of events 0, 1, 2… that the entries account for, each in order or as lost, and the number lost.
     private static func told(_ entries: [String]) -> (next: Int, lost: Int) {
         var (next, lost) = (0, 0)
         for entry in entries {
@@ -180,7 +180,7 @@ struct AuditWritingTests {
         #expect(log.lost == 0)
     }
 
-    /// What systemd-journald is for its clients.
+    /// A stand-in for systemd-journald's socket.
     private final class Journal {
         private let descriptor: Int32
 

@@ -3,7 +3,7 @@ import Testing
 
 @testable import PortmapServer
 
-/// What the kernel's routes say, and how often they were asked.
+/// The answers of the kernel's routes, and the number of queries.
 private final class Routes {
     var broadcast: Set<UInt32> = []
     var looks = 0

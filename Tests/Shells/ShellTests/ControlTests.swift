@@ -34,7 +34,7 @@ struct ControlTests {
         #expect(ControlServer.admits(PeerCredentials(pid: 1, uid: uid, gid: gid)) == isAdmitted)
         #expect(ControlServer.admits(PeerCredentials(pid: 1, uid: geteuid(), gid: gid)))
         #expect(ControlServer.admits(PeerCredentials(pid: 1, uid: 54_321, gid: getegid())))
-        // Nobody is other daemons, too.
+        // The user nobody may run other daemons too.
         let other = PeerCredentials(pid: 1, uid: 7, gid: 8)
         #expect(ControlServer.admits(other, user: 7, group: 9, nobody: 5))
         #expect(!ControlServer.admits(other, user: 7, group: 8, nobody: 7))

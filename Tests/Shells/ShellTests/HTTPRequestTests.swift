@@ -27,7 +27,7 @@ struct HTTPRequestTests {
     @Test("every beginning of a scrape is incomplete; the whole is read, whatever follows")
     func prefixes() throws {
         let head = Array(Self.scrape.utf8)
-        let end = head.count - 1  // the literal's own last line
+        let end = head.count - 1  // without the last line of the literal
         for count in 0..<(end) where !head[..<count].elementsEqual(head[..<end]) {
             #expect(Self.fault(Array(head[..<count])) == .incomplete, "\(count)")
         }

@@ -1,7 +1,7 @@
 import Glibc
 import Testing
 
-/// A socket that is connected to a port of 127.0.0.1; reads from it give up when its patience ends.
+/// A socket connected to a port of 127.0.0.1; its reads time out after `patienceSeconds`.
 func connected(
     to port: UInt16, _ type: __socket_type = SOCK_STREAM, patienceSeconds: Int, isCertain: Bool = true
 ) -> Int32 {

@@ -38,7 +38,7 @@ struct MetricsServerTests {
         #expect(send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count)
     }
 
-    /// All until the end of the stream; `nil`: a reset, or nothing for long.
+    /// All bytes until the end of the stream; `nil`: a reset, or a time-out.
     private func read(_ descriptor: Int32) -> String? {
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 65_536)
@@ -101,7 +101,7 @@ struct MetricsServerTests {
         try serving { port, _ in
             let waiting = (0..<MetricsServer.connectionsMax).map { _ in connected(to: port, patienceSeconds: 10) }
             defer { for descriptor in waiting { close(descriptor) } }
-            // The server has seen the last of them.
+            // The server has accepted the last connection.
             write("G", to: waiting[MetricsServer.connectionsMax - 1])
             let descriptor = connected(to: port, patienceSeconds: 10)
             defer { close(descriptor) }

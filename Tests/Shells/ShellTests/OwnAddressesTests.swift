@@ -10,7 +10,7 @@ struct OwnAddressesTests {
     private static let loopback6 = IPAddress.v6(1)
     private static let otherInterface: UInt32 = 99
 
-    /// A UDP socket whose descriptor stands for nothing that could be filtered, until it is mended.
+    /// A UDP socket whose descriptor refers to an object that can't be filtered, until it is repaired.
     private struct Breakable {
         let socket: ListeningSocket
         private let nothing = open("/dev/null", O_RDONLY | O_CLOEXEC)

@@ -10,7 +10,7 @@ import Testing
 
 @testable import PortmapServer
 
-/// Answers every call with a port, and remembers what it was told.
+/// Answers every call with a port, and records the delegate's calls.
 private final class Recorder: PortmapServerDelegate {
     var server: PortmapServer?
     var calls: [IncomingCall] = []
@@ -18,14 +18,14 @@ private final class Recorder: PortmapServerDelegate {
     var closed = 0
     var isFailureExpected = false
     var stopsAtCall = false
-    /// What each call is answered with.
+    /// The answer to each call.
     var result = PortmapperResult.port(2049)
-    /// Calls are answered by ``answerOne()``.
+    /// Calls are answered only by ``answerOne()``.
     var withholds = false
     private var unanswered: [IncomingCall] = []
     var faults: [RecordFault] = []
 
-    /// The delegate may hold exclusive access to what each of its methods needs.
+    /// Checks for reentrancy: the delegate may hold exclusive access to the state that its methods need.
     private var isTakingCalls = false
 
     func callsReceived(_ calls: (_ take: (IncomingCall) -> Void) -> Void) {
@@ -80,7 +80,7 @@ struct PortmapServerTests {
     private static let loopback4 = IPAddress.v4(0x7f00_0001)
     private static let owedBytesMax = 1 << 16
 
-    /// Runs the server on ports that the kernel chooses.
+    /// Runs the server on ports that the kernel selects.
     private func serving(
         at address: IPAddress, givesUpListeners: Bool = false, stopsAtCall: Bool = false,
         _ body: (_ udp: UInt16, _ tcp: UInt16, () throws -> [IncomingCall]) throws -> Void
@@ -98,7 +98,7 @@ struct PortmapServerTests {
 
         func calls() throws -> [IncomingCall] { try loop.submit { recorder.value.calls }.wait() }
 
-        /// Waits for so many calls.
+        /// Waits for `count` calls.
         func waitForCalls(_ count: Int) throws {
             let deadline = ContinuousClock.now + .seconds(5)
             while try calls().count < count, ContinuousClock.now < deadline { usleep(100) }
@@ -186,7 +186,7 @@ struct PortmapServerTests {
         try serving(at: .v4(0)) { udp, _, calls in
             let clients = (0..<3).map { _ in connected(to: udp, SOCK_DGRAM, patienceSeconds: 5) }
             defer { for client in clients { close(client) } }
-            // Two rounds: the second finds the server as the first has left it.
+            // Two rounds: the second meets the server in the state that the first left.
             for round in 0..<2 {
                 for number in 0..<100 {
                     let message = call.encoded(xid: UInt32(round * 100 + number))
@@ -299,7 +299,7 @@ struct PortmapServerTests {
                 taken = try server.calls().count
                 usleep(100_000)
             }
-            // The kernel's buffers on both sides hold some, too.
+            // The kernel's buffers on both sides hold some replies, too.
             #expect(taken < 200 && taken * replyBytes < 8 << 20, "\(taken) replies of \(replyBytes) bytes")
             let received = receive(descriptor, 200 * replyBytes)
             #expect(received.count == 200 * replyBytes)
@@ -398,7 +398,7 @@ struct PortmapServerTests {
         if isLeftOut {
             let sockets = try ListeningSocket.bind(endpoints, leavingOut: { told.append($0) }, by: bind)
             #expect(sockets.map(\.address) == [.v4(0)] && told == [failure])
-            // One at least must remain.
+            // At least one listener must remain.
             #expect(throws: failure) {
                 try ListeningSocket.bind([endpoints[1]], leavingOut: { told.append($0) }, by: bind)
             }

@@ -6,7 +6,7 @@ import Testing
 @testable import RpcbindClient
 
 @Suite("replies of rpcbind") struct ReplyReaderTests {
-    /// As rpcbind sends: fragments of 9000 bytes.
+    /// The message in fragments of 9000 bytes, as rpcbind sends it.
     private static func fragmented(_ message: [UInt8], by size: Int = 9000) -> [UInt8] {
         var bytes: [UInt8] = []
         for start in stride(from: 0, to: max(message.count, 1), by: size) {

@@ -1,7 +1,7 @@
 #ifndef CNETFILTER_H
 #define CNETFILTER_H
 
-#include <netinet/in.h> /* before linux/netfilter.h, which else defines in_addr again */
+#include <netinet/in.h> /* before linux/netfilter.h, which otherwise redefines in_addr */
 #include <stdint.h>
 
 #include <linux/inet_diag.h>
@@ -25,13 +25,13 @@
 #include <libnftnl/set.h>
 #include <libnftnl/table.h>
 
-/* linux/netfilter/nf_tables.h since 6.9; Debian 12's headers end with 6.1. */
+/* From linux/netfilter/nf_tables.h since 6.9; Debian 12's headers are those of 6.1. */
 #define CNF_TABLE_F_OWNER 0x2
 #define CNF_TABLE_F_PERSIST 0x4
 /* NFTA_SET_COUNT, since 6.16 or so. */
 #define CNF_SET_COUNT 20
 
-/* NF_CT_STATE_BIT(IP_CT_ESTABLISHED) and (IP_CT_NEW), of which Swift can't see the macro. */
+/* NF_CT_STATE_BIT(IP_CT_ESTABLISHED) and NF_CT_STATE_BIT(IP_CT_NEW); Swift can't import the macro. */
 #define CNF_CT_STATE_ESTABLISHED 0x2
 #define CNF_CT_STATE_NEW 0x8
 
@@ -42,14 +42,14 @@
 #define CNF_FILTER_PROTO_SRC_PORT 0x10
 #define CNF_FILTER_PROTO_DST_PORT 0x20
 
-/* linux/rtnetlink.h, which defines these as enumerators and macros both. */
+/* From linux/rtnetlink.h, which defines these names both as enumerators and as macros. */
 #define CNF_RTM_NEWADDR 20
 #define CNF_RTM_GETADDR 22
 
-/* errno's text; static, so safe on every thread. NULL if it has none. */
+/* The text for an errno; static, so it is safe to use on every thread. NULL if there is no text. */
 const char *cnf_errno_text(int number);
 
-/* The running kernel, as major * 1000 + minor; 0 if uname's text isn't understood. */
+/* The running kernel's version, as major * 1000 + minor; 0 if uname's text can't be parsed. */
 int cnf_kernel_version(void);
 
 #endif

@@ -9,9 +9,11 @@ import Policy
 import Portmapper
 import Warden
 
-/// A cluster boots at once: the Warden against clients, rpcbind and kernel, all in virtual time, the same at each run.
+/// A cluster boots at once: the Warden against clients, rpcbind and kernel, all in virtual time, identical at each
+/// run.
 ///
-/// Of the Warden only what is public: Benchmarks runs these same files, ten times as large, in a release build.
+/// Uses only the public interface of the Warden: Benchmarks runs these same files, ten times as large, in a
+/// release build.
 struct BootStorm {
     let plan: StormPlan
     private(set) var outcome = StormOutcome()
@@ -25,7 +27,7 @@ struct BootStorm {
     private var freeAt: Duration = .zero
     private var isRunPlanned = false
     private var rpcbindFreeAt: Duration = .zero
-    /// What rpcbind was asked and hasn't answered.
+    /// Questions that rpcbind hasn't answered yet.
     private var asked: Set<Question> = []
     private var actions: [Action] = []
     private var unserved: Int
@@ -83,7 +85,7 @@ struct BootStorm {
         while unserved > 0, time < StormPlan.endsAfter { step() }
         if unserved > 0 { violated("\(unserved) clients were never served") }
         outcome.seconds = Double(time.nanoseconds) / 1e9
-        // What is still on its way arrives.
+        // Waits for the datagrams that are still on their way.
         let end = time + .seconds(5)
         while time < end { step() }
         checkEnd()
@@ -121,7 +123,7 @@ struct BootStorm {
         wait(number, StormPlan.patience)
     }
 
-    /// No two clocks agree.
+    /// Adds jitter: the clients' clocks differ.
     private mutating func wait(_ number: Int, _ patience: Duration) {
         let jitter = patience * Int(random.next(below: 256)) / 1024
         queue.insert(.waited(client: number, xid: clients[number].xid, patience), at: time + patience + jitter)
@@ -251,7 +253,7 @@ struct BootStorm {
         queue.insert(.replies(reply, client: number), at: max(time, freeAt) + delay())
     }
 
-    /// Of the network and of the client, for nodes are no faster than a server.
+    /// The delay of network and client; a node is no faster than a server.
     private mutating func delay() -> Duration {
         plan.networkDelay + .microseconds(Int64(random.next(below: 1000)))
     }
@@ -265,7 +267,8 @@ struct BootStorm {
 
     // MARK: rpcbind
 
-    /// One question after the other; who waits for longer than the time-out hears nothing.
+    /// rpcbind answers one question after the other; a question that waits longer than the time-out gets no
+    /// answer.
     private mutating func ask(_ question: Question) {
         if !asked.insert(question).inserted { violated("\(question) was asked twice at once") }
         let begins = plan.rpcbindBegins(max(time + .microseconds(15), rpcbindFreeAt))
@@ -291,14 +294,15 @@ struct BootStorm {
         if outcome.violations.count < 20 { outcome.violations.append("\(time): \(what)") }
     }
 
-    /// Calls under way are bounded (invariant 9): those of others, and the reserve for this host's own.
+    /// Calls under way are bounded (invariant 9): those of other hosts, and the reserve for this host's own.
     private mutating func checkBounds() {
         let underWay = warden.gauges(at: now).callsUnderWay
         outcome.mostUnderWay = max(outcome.mostUnderWay, underWay)
         if underWay > 16_384 { violated("\(underWay) calls are under way") }
     }
 
-    /// Open, then answer (4); no answer is older than its question; one answer for each datagram at the most.
+    /// The port is open before the answer (4); no answer is older than its question; at most one answer for each
+    /// datagram.
     private mutating func check(_ reply: Reply, to number: Int) {
         guard clients[number].xid == reply.xid else { return }
         clients[number].replies += 1
@@ -312,7 +316,7 @@ struct BootStorm {
         if !kernel.grants.contains(key) { violated("\(key) was told, but is not open") }
     }
 
-    /// Nodes are denied only while rpcbind is silent, and what restarted since they asked.
+    /// Nodes are denied only while rpcbind is silent, or for a service that restarted since the call.
     private mutating func check(_ event: AuditEvent) {
         guard event.kind == .denied, let client = event.client, let number = number(of: client) else { return }
         let arrivedAt = clients[number].arrivedAt ?? time
@@ -320,7 +324,7 @@ struct BootStorm {
         if event.reason != .rpcbindDown { violated("\(client) was denied: \(event.detail ?? "no detail")") }
     }
 
-    /// Only named clients get through (1), and none of them is put in quarantine on the word of UDP (8).
+    /// Only named clients get grants (1), and no node is put in quarantine because of UDP calls (8).
     private mutating func check(_ transaction: Transaction) {
         for operation in transaction.operations {
             switch operation {
@@ -335,7 +339,7 @@ struct BootStorm {
         }
     }
 
-    /// What is open is what was told and is registered (6), and nobody waits.
+    /// The open ports are those that were told and are registered (6), and no client waits.
     private mutating func checkEnd() {
         if warden.gauges(at: now).callsUnderWay > 0 { violated("calls are still under way") }
         if !asked.subtracting([.registry]).isEmpty { violated("rpcbind still owes \(asked)") }
@@ -356,7 +360,7 @@ struct BootStorm {
 }
 
 extension Settings {
-    /// Room for the storm's grants; all else as it comes.
+    /// Settings with room for the storm's grants; all other settings are the defaults.
     fileprivate func with(grants: Int) -> Settings {
         var settings = self
         settings.limits.grants = grants

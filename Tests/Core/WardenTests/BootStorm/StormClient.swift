@@ -4,12 +4,13 @@ import Portmapper
 /// A node that boots: eight lookups, one after the other.
 struct StormClient {
     private let number: Int
-    /// What it was told.
+    /// The ports in the answers so far.
     private(set) var ports: [UInt16] = []
     private(set) var askedAt: Duration = .zero
     private(set) var xid: UInt32 = 0
     var isWaiting = false
-    /// Of this call: datagrams that reached the daemon, when the first did, and replies that it sent.
+    /// For the current call: the datagrams that reached the daemon, the arrival of the first, and the daemon's
+    /// replies.
     private(set) var arrivals = 0
     private(set) var arrivedAt: Duration?
     var replies = 0
@@ -19,7 +20,7 @@ struct StormClient {
 
     var isDone: Bool { ports.count == StormPlan.lookups.count }
 
-    /// What it asks now; not all begin with the same.
+    /// The current lookup; the nodes start with different lookups.
     var lookup: (program: Program, transport: Transport) { lookup(ports.count) }
 
     func lookup(_ place: Int) -> (program: Program, transport: Transport) {

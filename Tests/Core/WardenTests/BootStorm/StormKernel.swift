@@ -1,13 +1,14 @@
 import Addresses
 import Firewall
 
-/// The kernel's table, as far as a storm needs it; a transaction costs by its operations, not by the table's size.
+/// A model of the kernel's table for a storm; a transaction's cost depends on its operations, not on the table's
+/// size.
 struct StormKernel {
     private(set) var grants: Set<GrantKey> = []
     private var standing: Set<StandingKey> = []
     private(set) var quarantined: Set<IPAddress> = []
     private var shieldedUntil: Duration = .zero
-    /// The clients that may ask while strangers may not.
+    /// The clients that may call while the shield drops strangers.
     private var admitted: [AddressRange] = []
 
     mutating func commit(_ transaction: Transaction, at time: Duration) {

@@ -1,23 +1,25 @@
 import Addresses
 import Portmapper
 
-/// What happens in a ``BootStorm``. Times count from its beginning.
+/// The course of a ``BootStorm``. Times count from its start.
 struct StormPlan {
     var clients = 10_000
     var seed: UInt64 = 1
-    /// They boot within this time.
+    /// All nodes boot within this time.
     var bootsWithin: Duration = .seconds(2)
-    /// Of datagrams, either way.
+    /// Percentage of datagrams lost, in each direction.
     var lossPercent = 2
-    /// When rpcbind answers nothing. In the first it has looked at once, and only its answers are late.
+    /// The times in which rpcbind answers nothing. In the first, it evaluates questions at once, and only its
+    /// answers are late.
     var stalls: [Range<Duration>] = [
         .milliseconds(700) ..< .milliseconds(1200), .milliseconds(1800) ..< .milliseconds(3600),
     ]
-    /// When nlockmgr restarts, on another port.
+    /// The time at which nlockmgr restarts, on another port.
     var movesAt: Duration = .milliseconds(1000)
-    /// Datagrams a second of clients that no rule names.
+    /// Datagrams a second from clients that no rule names.
     var strangersPerSecond = 5000
-    /// What the socket holds while the daemon is busy: net.core.rmem_default, by what the kernel counts for a datagram.
+    /// The datagrams that the socket holds while the daemon is busy: net.core.rmem_default, divided by the
+    /// kernel's accounting for a datagram.
     var socketDatagramsMax = 277
 
     // Measured: docs/PERFORMANCE.md.
@@ -27,14 +29,14 @@ struct StormPlan {
     var rpcbindCost: Duration = .microseconds(15)
     var networkDelay: Duration = .microseconds(100)
 
-    /// Retransmissions come after a second, then after twice as long each time.
+    /// The first retransmission comes after a second; each further delay is twice as long.
     static let patience: Duration = .seconds(1)
     static let patienceMax: Duration = .seconds(30)
-    /// A client that was refused asks again.
+    /// The pause before a client calls again after a denial.
     static let pause: Duration = .seconds(2)
     static let endsAfter: Duration = .seconds(300)
 
-    /// What each client looks up, one after the other, from one of them on.
+    /// The lookups of each client, in a cycle; clients start at different ones.
     static let lookups: [(program: Program, transport: Transport)] = [
         Program.mountd, .nfs, .nlockmgr, .status,
     ].flatMap { program in [Transport.udp, .tcp].map { (program, $0) } }
@@ -59,14 +61,14 @@ struct StormPlan {
         }
     }
 
-    /// The port that a reply to GETPORT tells.
+    /// The port in a reply to GETPORT.
     static func told(_ bytes: [UInt8]) -> UInt16 { bytes.reduce(0) { $0 &<< 8 | UInt16($1) } }
 
     func listens(_ port: UInt16, at time: Duration) -> Bool {
         [.nfs, .mountd, .status, .nlockmgr].contains { self.port(of: $0, at: time) == port }
     }
 
-    /// When rpcbind, free at that time, begins to work.
+    /// The time at which rpcbind, idle at `time`, begins to work.
     func rpcbindBegins(_ time: Duration) -> Duration {
         stalls.first { $0.contains(time) }?.upperBound ?? time
     }
@@ -75,13 +77,13 @@ struct StormPlan {
     static func stranger(_ number: Int) -> IPAddress { .v4(0xc612_0000 + UInt32(number & 0xffff)) }
 }
 
-/// What came of it.
+/// The results of a storm.
 struct StormOutcome {
     var seconds = 0.0
     var sent = 0
     var retransmitted = 0
     var lost = 0
-    /// Datagrams that found the socket full.
+    /// Datagrams lost because the socket was full.
     var overflowed = 0
     var refused = 0
     var strangersDropped = 0
@@ -90,7 +92,7 @@ struct StormOutcome {
     var mostUnderWay = 0
     /// Milliseconds from a lookup's first datagram to its answer, ascending.
     var waits: [Double] = []
-    /// Each invariant that a step broke.
+    /// The invariants that were violated.
     var violations: [String] = []
 
     func wait(_ quantile: Double) -> Double { waits.isEmpty ? 0 : waits[Int(quantile * Double(waits.count - 1))] }

@@ -1,4 +1,4 @@
-/// What is to happen, soonest first; what is due at the same time, in the order in which it was put in.
+/// Future events, the earliest first; events of the same time are in the order of their insertion.
 struct StormQueue<Event> {
     private struct Entry {
         var time: Duration
