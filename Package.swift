@@ -145,7 +145,8 @@ let package = Package(
         ),
         tests(
             "DaemonTests",
-            ["Addresses", "Clock", "Firewall", "Configuration", "Warden", "Privilege", "Daemon", "Sandbox"] + nio),
+            ["Addresses", "Clock", "Firewall", "Configuration", "Warden", "Privilege", "System", "Daemon", "Sandbox"]
+                + nio),
         tests(
             "PolicyDraftsTests",
             [
@@ -157,9 +158,11 @@ let package = Package(
             "ShellTests",
             [
                 "Addresses", "Clock", "ONCRPC", "Portmapper", "Firewall", "Configuration", "Calls", "AuditTrail",
-                "Activity", "Warden", "AuditLog", "Control", "PortmapServer", "RpcbindClient", "Metrics",
+                "Activity", "Warden", "System", "AuditLog", "Control", "PortmapServer", "RpcbindClient", "Metrics",
             ] + nio, on: "Shells"),
-        tests("HostPostureTests", ["Addresses", "Portmapper", "HostPosture", "HostSurvey", "PolicyFile"], on: "Core"),
+        tests(
+            "HostPostureTests", ["Addresses", "Portmapper", "HostPosture", "System", "HostSurvey", "PolicyFile"],
+            on: "Core"),
         tests("ArchitectureTests", []),
         tests(
             "ReferenceTests",

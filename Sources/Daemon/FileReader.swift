@@ -19,7 +19,7 @@ final class FileReader: Sendable {
     }
 
     private struct State {
-        /// The settings in force when the reading was requested.
+        /// The settings in force when a reading was requested that has not begun; `nil`: none was.
         var settings: Settings?
         var result: Result?
     }
@@ -27,7 +27,7 @@ final class FileReader: Sendable {
     private let configuration: String?
     private let features: KernelFeatures
     private let state = Mutex(State())
-    /// Each byte is a request.
+    /// A byte wakes the thread.
     private let requests: Pipe
 
     /// - Parameter restrict: gives up rights of the thread before it reads anything. Its error ends the start.
@@ -52,8 +52,12 @@ final class FileReader: Sendable {
 
     /// Requests a reading; ``takeResult()`` returns its result. A request during a reading starts another one after it.
     func request(inForce settings: Settings) {
-        state.withLock { $0.settings = settings }
-        _ = write(requests.writeEnd, [UInt8](repeating: 0, count: 1), 1)
+        let isFirst = state.withLock { state in
+            defer { state.settings = settings }
+            return state.settings == nil
+        }
+        // One byte stands for all requests that wait: the pipe never fills, whatever the other process asks.
+        if isFirst { _ = write(requests.writeEnd, [UInt8](repeating: 0, count: 1), 1) }
     }
 
     /// `nil`: the reading has not ended.
@@ -64,7 +68,7 @@ final class FileReader: Sendable {
 
     private func serve() {
         while Self.awaitByte(from: requests.readEnd) {
-            guard let settings = state.withLock({ $0.settings }) else { continue }
+            guard let settings = state.withLock({ $0.settings.take() }) else { continue }
             let result = read(inForce: settings)
             state.withLock { $0.result = result }
             Memory.trimHeap()

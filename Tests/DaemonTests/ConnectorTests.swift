@@ -4,6 +4,7 @@ import NIOCore
 import NIOPosix
 import Privilege
 import Sandbox
+import System
 import Testing
 
 @testable import Daemon
@@ -53,16 +54,9 @@ private final class Rig: Sendable {
 
     /// Listens at the path; returns the descriptor.
     func listener() throws -> Int32 {
-        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        let isBound = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
-            }
-        }
-        try #require(isBound && listen(descriptor, 4) == 0)
+        let descriptor = try UnixSocket.make(.stream)
+        try UnixSocket.bind(descriptor, to: path)
+        try #require(listen(descriptor, 4) == 0)
         return descriptor
     }
 }

@@ -43,10 +43,7 @@ public struct PolicyLoader: Sendable {
         let path = configurationPath ?? defaultConfigurationPath
         var policyLocation = Location(file: path, line: 1, column: 1)
         if let source = loading.source(path, isOptional: configurationPath == nil) {
-            let configuration = ParsedConfiguration(source)
-            loading.result.settings = configuration.settings
-            loading.result.diagnostics += configuration.diagnostics
-            policyLocation = configuration.policyLocation
+            policyLocation = loading.configure(from: source).policyLocation
         }
         // A configuration that can't be read doesn't say which policy it means.
         guard !loading.result.hasErrors || !loading.result.filesRead.isEmpty else { return loading.finished() }
@@ -60,11 +57,8 @@ public struct PolicyLoader: Sendable {
     public func loadSettings(configurationPath: String? = nil) -> LoadResult {
         var loading = Loading(names: ProgramNames())
         let path = configurationPath ?? defaultConfigurationPath
-        if let source = loading.source(path, isOptional: configurationPath == nil) {
-            let configuration = ParsedConfiguration(source)
-            loading.result.diagnostics += configuration.diagnostics
-            if !loading.result.hasErrors { loading.result.settings = configuration.settings }
-        }
+        if let source = loading.source(path, isOptional: configurationPath == nil) { loading.configure(from: source) }
+        if loading.result.hasErrors { loading.result.settings = Settings() }
         return loading.finished()
     }
 
@@ -87,10 +81,7 @@ public struct PolicyLoader: Sendable {
             for source in loading.policy(path, in: "", namedAt: place) {
                 switch FileKind(of: source) {
                 case .policy: policy.append(source)
-                case .configuration:
-                    let configuration = ParsedConfiguration(source)
-                    loading.result.settings = configuration.settings
-                    loading.result.diagnostics += configuration.diagnostics
+                case .configuration: loading.configure(from: source)
                 }
             }
         }
@@ -114,6 +105,15 @@ private struct Loading {
     private var fingerprint = Fingerprint()
 
     init(names: ProgramNames) { result.programNames = names }
+
+    /// Takes the settings of a configuration, as far as they can be read, and its diagnostics.
+    @discardableResult
+    mutating func configure(from source: SourceFile) -> ParsedConfiguration {
+        let configuration = ParsedConfiguration(source)
+        result.settings = configuration.settings
+        result.diagnostics += configuration.diagnostics
+        return configuration
+    }
 
     mutating func source(_ path: String, name: String? = nil, isOptional: Bool = false) -> SourceFile? {
         do throws(Errno) {

@@ -1,3 +1,5 @@
+import System
+
 /// Parses a scalar's text into a value.
 struct Syntax<Value> {
     let parse: (String) throws(Mistake) -> Value
@@ -77,10 +79,10 @@ extension Syntax where Value == String {
     /// unix(7): `sun_path` holds 108 bytes, the last of them zero.
     static var socketPath: Self {
         Self { text throws(Mistake) in
-            let pathBytesMax = 107
             let path = try absolutePath.parse(text)
-            guard path.utf8.count <= pathBytesMax else {
-                throw Mistake("a socket's path takes at most \(pathBytesMax) bytes, this one has \(path.utf8.count)")
+            guard path.utf8.count <= UnixSocket.pathBytesMax else {
+                throw Mistake(
+                    "a socket's path takes at most \(UnixSocket.pathBytesMax) bytes, this one has \(path.utf8.count)")
             }
             return path
         }

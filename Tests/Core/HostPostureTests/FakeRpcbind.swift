@@ -1,5 +1,6 @@
 import Foundation
 import Portmapper
+import System
 import Testing
 
 /// Answers every call on a unix socket with the same list.
@@ -10,17 +11,10 @@ final class FakeRpcbind: Sendable {
         let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         unlink(path)
-        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        let descriptor = try UnixSocket.make(.stream)
         self.descriptor = descriptor
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8.prefix(107)) }
-        let isBound = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
-            }
-        }
-        try #require(isBound && listen(descriptor, 8) == 0, "\(path): errno \(errno)")
+        try UnixSocket.bind(descriptor, to: path)
+        try #require(listen(descriptor, 8) == 0, "\(path): errno \(errno)")
         Thread.detachNewThread { Self.serve(descriptor, registrations) }
     }
 

@@ -235,8 +235,13 @@ extension KernelTests {
                     #expect(client.commit(transaction(Example.issue(Self.inPolicy))) == nil)
                     #expect(try #require(client.readEvents()).reading == nil)
                 }
+                // More than a pipe holds: requests that wait are one.
+                for _ in 0..<70_000 { try client.reload() }
                 let descriptor = open(files.policyPath, O_WRONLY)
                 let text = "rules: [{name: b, from: [8.8.8.8], to: [mountd]}]"
+                // The next reading finds a file that ends.
+                #expect(unlink(files.policyPath) == 0)
+                try files.write(policy: text)
                 #expect(write(descriptor, text, text.utf8.count) == text.utf8.count)
                 close(descriptor)
                 var reading: FileReading?

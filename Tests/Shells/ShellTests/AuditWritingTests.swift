@@ -2,6 +2,7 @@ import AuditTrail
 import Clock
 import Configuration
 import Foundation
+import System
 import Testing
 
 @testable import AuditLog
@@ -185,16 +186,8 @@ struct AuditWritingTests {
         private let descriptor: Int32
 
         init(at path: String) throws {
-            descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_NONBLOCK.rawValue), 0)
-            var address = sockaddr_un()
-            address.sun_family = sa_family_t(AF_UNIX)
-            withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-            let status = withUnsafePointer(to: &address) { pointer in
-                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-                }
-            }
-            try #require(status == 0)
+            descriptor = try UnixSocket.make(.datagram, waits: false)
+            try UnixSocket.bind(descriptor, to: path)
         }
 
         deinit { close(descriptor) }

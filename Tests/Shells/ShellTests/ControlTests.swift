@@ -2,6 +2,7 @@ import Activity
 import Foundation
 import NIOCore
 import NIOPosix
+import System
 import Testing
 
 @testable import Control
@@ -119,15 +120,9 @@ struct ControlTests {
     }
 
     private func silentListener(at path: String) throws -> Int32 {
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-        let length = socklen_t(MemoryLayout<sockaddr_un>.size)
-        let isBound = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, length) == 0 }
-        }
-        try #require(isBound && listen(descriptor, 1) == 0)
+        let descriptor = try UnixSocket.make(.stream)
+        try UnixSocket.bind(descriptor, to: path)
+        try #require(listen(descriptor, 1) == 0)
         return descriptor
     }
 
