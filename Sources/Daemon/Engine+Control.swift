@@ -84,7 +84,13 @@ extension Engine {
     /// The kernel is asked for the grants by their keys, some at a time, so that no call waits for all of them.
     private func grants() -> EventLoopFuture<ControlReply> {
         let collection = GrantCollection(loop.makePromise())
-        collect(collection)
+        do {
+            // The table may be another program's.
+            _ = try netfilter.guarded()
+            collect(collection)
+        } catch {
+            collection.promise.fail(error)
+        }
         let this = NIOLoopBound(self, eventLoop: loop)
         return collection.promise.futureResult.flatMap { rows in
             this.value.updates.run { ControlReply(grants: rows.sorted { $0.key < $1.key }.map(\.value)) }
@@ -93,6 +99,8 @@ extension Engine {
 
     /// A page takes kernel and daemon a millisecond or two.
     private static let grantsAtOnce = 128
+    /// Calls are taken between two pages. NIO would run a task without a delay before it looks at the sockets again.
+    private static let pauseBetweenPages: TimeAmount = .microseconds(100)
     private static let pauseDuringCommit: TimeAmount = .milliseconds(5)
 
     private func collect(_ collection: GrantCollection) {
@@ -112,7 +120,7 @@ extension Engine {
         }
         guard next > collection.next else { return collection.promise.succeed(collection.rows) }
         collection.next = next
-        loop.execute { this.value.engine.collect(this.value.collection) }
+        loop.scheduleTask(in: Self.pauseBetweenPages) { this.value.engine.collect(this.value.collection) }
     }
 
     /// Listeners of untrusted registrations are looked up when the listing is requested.

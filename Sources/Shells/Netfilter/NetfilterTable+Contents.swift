@@ -168,9 +168,10 @@ extension NetfilterTable {
 
     /// The guarded ports; `nil` if there is no table. Unlike ``contents(of:isShared:mayBeKept:)``, it takes no time
     /// that grows with the grants.
-    public func guarded(of table: String) throws(NetfilterError) -> Set<ServicePort>? {
+    public func guarded(of table: String, isShared: Bool) throws(NetfilterError) -> Set<ServicePort>? {
         for _ in 0..<Self.attemptsMax {
             guard try exists(table) else { return nil }
+            guard try sets(of: table, isShared: isShared).isConsistent else { continue }
             var guarded: Set<ServicePort> = []
             let isConsistent = try elements(of: .guarded, in: table) {
                 if case .guarded(let service) = ElementAttributes($0).key(in: .guarded) { guarded.insert(service) }
