@@ -43,8 +43,7 @@ struct Recipe {
         return block.dropFirst().prefix { !$0.hasPrefix("```") }.joined(separator: "\n")
     }
 
-    static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-        .appendingPathComponent("../..").standardizedFileURL
+    static let root = URL(fileURLWithPath: Lab.path(""))
 }
 
 extension Lab {

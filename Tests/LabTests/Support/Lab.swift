@@ -35,8 +35,7 @@ final class Lab: Sendable {
         name = "\(Self.prefix)\(getpid())-\(Self.nextNumber())"
         state = "/tmp/rpcwarden-lab.\(name)"
         script =
-            URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-            .appendingPathComponent("../../scripts/lab").standardizedFileURL.path
+            Lab.path("scripts/lab")
         binary = Self.binaryPath
         peerBinary = Self.buildFolder + "/labpeer"
         do {
@@ -56,6 +55,12 @@ final class Lab: Sendable {
         } catch {
             Issue.record(error, "the lab can't be taken down")
         }
+    }
+
+    /// The path of a file of the repository.
+    static func path(_ file: String) -> String {
+        URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../../../" + file)
+            .standardizedFileURL.path
     }
 
     static var binaryPath: String {
@@ -91,8 +96,7 @@ final class Lab: Sendable {
             guard let pid = name.dropFirst(prefix.count).split(separator: "-").first.flatMap({ pid_t($0) }),
                 Glibc.kill(pid, 0) != 0
             else { continue }
-            let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-                .appendingPathComponent("../../scripts/lab").path
+            let script = Lab.path("scripts/lab")
             _ = try? run([script, "down"], environment: ["LAB": String(name)])
         }
     }()

@@ -5,8 +5,7 @@ import Testing
 
 /// The files of contrib/, as an administrator installs them.
 enum Contrib {
-    static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-        .appendingPathComponent("../../contrib").standardizedFileURL.path
+    static let folder = Lab.path("contrib")
 
     static func text(_ path: String) throws -> String {
         try String(contentsOfFile: "\(folder)/\(path)", encoding: .utf8)

@@ -4,8 +4,7 @@ import Testing
 extension LabTests {
     @Suite("With sockets that outlive the daemon, as rpcwarden.socket's do")
     struct HeldSocketTests {
-        private static let holder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-            .appendingPathComponent("../../scripts/lab.d/socket-unit.pl").standardizedFileURL.path
+        private static let holder = Lab.path("scripts/lab.d/socket-unit.pl")
         private static let restarts = 4
 
         private static func daemon(_ lab: Lab) throws -> Int32 {

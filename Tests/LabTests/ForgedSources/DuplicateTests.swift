@@ -50,8 +50,7 @@ extension LabTests {
             try lab.listing("status", as: StatusReport.self).counts["duplicates"] ?? -1
         }
 
-        private static let relay = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-            .appendingPathComponent("../../scripts/lab.d/count-calls.pl").standardizedFileURL.path
+        private static let relay = Lab.path("scripts/lab.d/count-calls.pl")
 
         /// Starts the daemon with a relay in front of rpcbind that counts the calls.
         private static func serve(_ lab: Lab) async throws {

@@ -16,8 +16,7 @@ extension Lab {
 
     /// A journal socket that accepts entries until its buffer is full, and is read only after ``readJournal()``.
     func startJournal() async throws {
-        let helper = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-            .appendingPathComponent("../../scripts/lab.d/journal-socket.pl").standardizedFileURL.path
+        let helper = Lab.path("scripts/lab.d/journal-socket.pl")
         guard try exec(.server, "mkdir", "-p", "/run/systemd/journal").isSuccess else { return }
         try spawn(.server, "journal", ["perl", helper, "/run/systemd/journal/socket", "\(state)/read-journal"])
         try await eventually("the journal's socket is there") { log("journal").contains("bound") }

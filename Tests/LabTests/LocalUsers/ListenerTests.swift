@@ -78,8 +78,7 @@ extension LabTests {
             #expect(bound.count == 2 && !bound.contains { $0.contains("[::]") }, "\(bound)")
         }
 
-        private static let noIPv6 = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-            .appendingPathComponent("../../scripts/lab.d/no-ipv6.pl").standardizedFileURL.path
+        private static let noIPv6 = Lab.path("scripts/lab.d/no-ipv6.pl")
 
         @Test("answer where IPv6 is switched off, all the same", .lab(.rpcbind))
         func switchedOffIPv6() async throws {

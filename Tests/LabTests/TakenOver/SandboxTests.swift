@@ -30,8 +30,7 @@ extension LabTests {
             /// The result of a system call of the main thread, injected as by an attacker in control of the
             /// process.
             static func result(ofCall number: Int, _ arguments: Int..., in pid: Int32) throws -> Int {
-                let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-                    .appendingPathComponent("../../scripts/lab.d/inject.pl").standardizedFileURL.path
+                let script = Lab.path("scripts/lab.d/inject.pl")
                 let output = try run(["perl", script, "\(pid)", "\(number)"] + arguments.map { "\($0)" })
                 return try #require(Int(output.text.trimmingCharacters(in: .whitespacesAndNewlines)), "\(output)")
             }
