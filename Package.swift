@@ -64,10 +64,18 @@ let package = Package(
         core("HostPosture", ["Addresses", "Portmapper"]),
         core("Activity"),
         core(
+            "Journal",
+            ["Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Configuration", "Calls", "AuditTrail"]),
+        core(
+            "Watch", ["Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Configuration", "Calls", "AuditTrail"]),
+        core("Upstream", ["Addresses", "Clock", "Portmapper", "Policy", "Firewall", "Calls", "AuditTrail"]),
+        core("Exchanges", ["Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Calls", "AuditTrail"]),
+        core("Gate", ["Addresses", "Clock", "Policy", "Firewall", "Configuration", "AuditTrail"]),
+        core(
             "Warden",
             [
                 "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls",
-                "AuditTrail",
+                "AuditTrail", "Journal", "Watch", "Upstream", "Exchanges", "Gate",
             ]),
         core("PolicyDrafts", ["Addresses", "Clock", "Policy", "AuditTrail"]),
         core("Privilege", ["Addresses", "ONCRPC", "Policy", "Firewall", "Configuration"]),
@@ -96,8 +104,9 @@ let package = Package(
             name: "Daemon",
             dependencies: [
                 "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls",
-                "AuditTrail", "Activity", "Warden", "Privilege", "System", "PolicyFile", "HostNames", "PortmapServer",
-                "RpcbindClient", "Netfilter", "Sandbox", "AuditLog", "Control", "Metrics",
+                "AuditTrail", "Activity", "Upstream", "Gate", "Watch", "Warden", "Privilege", "System", "PolicyFile",
+                "HostNames",
+                "PortmapServer", "RpcbindClient", "Netfilter", "Sandbox", "AuditLog", "Control", "Metrics",
             ] + nio,
             swiftSettings: strict
         ),
@@ -126,11 +135,41 @@ let package = Package(
         tests(
             "PortmapperTests", ["Addresses", "ONCRPC", "Portmapper", "TestSupport"], on: "Ground", exclude: ["Golden"]),
         tests("PolicyTests", ["Addresses", "Policy", "TestSupport"], on: "Core"),
+        // Samples that the core's tests share; never shipped.
+        .target(
+            name: "CoreSamples",
+            dependencies: [
+                "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls",
+                "AuditTrail", "TestSupport",
+            ], path: "Tests/Core/CoreSamples", swiftSettings: strict),
+        tests(
+            "AuditTrailTests",
+            ["Addresses", "Clock", "ONCRPC", "Policy", "Firewall", "AuditTrail", "CoreSamples", "TestSupport"],
+            on: "Core"),
+        tests(
+            "GateTests",
+            ["Addresses", "Clock", "ONCRPC", "Policy", "Firewall", "Gate", "CoreSamples", "TestSupport"], on: "Core"),
+        tests(
+            "WatchTests",
+            [
+                "Addresses", "Clock", "ONCRPC", "Policy", "Firewall", "Configuration", "Calls", "Watch", "CoreSamples",
+                "TestSupport",
+            ], on: "Core"),
+        tests(
+            "ExchangesTests",
+            ["ONCRPC", "Portmapper", "Policy", "Firewall", "Calls", "Exchanges", "CoreSamples"], on: "Core"),
+        tests(
+            "UpstreamTests",
+            [
+                "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Upstream", "CoreSamples",
+                "TestSupport",
+            ], on: "Core"),
         tests(
             "WardenTests",
             [
                 "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls",
-                "AuditTrail", "Warden", "TestSupport",
+                "AuditTrail", "Journal", "Watch", "Upstream", "Exchanges", "Gate", "Warden", "CoreSamples",
+                "TestSupport",
             ], on: "Core"),
         tests(
             "PrivilegeTests", ["Addresses", "ONCRPC", "Policy", "Firewall", "Configuration", "Privilege"], on: "Core"),
@@ -145,7 +184,11 @@ let package = Package(
         ),
         tests(
             "DaemonTests",
-            ["Addresses", "Clock", "Firewall", "Configuration", "Warden", "Privilege", "System", "Daemon", "Sandbox"]
+            [
+                "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls",
+                "AuditTrail", "Gate", "Warden", "Privilege", "System", "Sandbox", "Daemon", "CoreSamples",
+                "TestSupport",
+            ]
                 + nio),
         tests(
             "PolicyDraftsTests",
@@ -158,7 +201,7 @@ let package = Package(
             "ShellTests",
             [
                 "Addresses", "Clock", "ONCRPC", "Portmapper", "Firewall", "Configuration", "Calls", "AuditTrail",
-                "Activity", "Warden", "System", "AuditLog", "Control", "PortmapServer", "RpcbindClient", "Metrics",
+                "Activity", "System", "PortmapServer", "RpcbindClient", "AuditLog", "Control", "Metrics",
             ] + nio, on: "Shells"),
         tests(
             "HostPostureTests", ["Addresses", "Portmapper", "HostPosture", "System", "HostSurvey", "PolicyFile"],

@@ -35,10 +35,23 @@ let package = Package(
         on("Core", "Calls", ["Addresses", "ONCRPC", "Portmapper"]),
         on("Core", "AuditTrail", ["Addresses", "Clock", "Portmapper"]),
         on(
+            "Core", "Exchanges",
+            ["Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Calls", "AuditTrail"]),
+        on("Core", "Upstream", ["Addresses", "Clock", "Portmapper", "Policy", "Firewall", "Calls", "AuditTrail"]),
+        on("Core", "Gate", ["Addresses", "Clock", "Policy", "Firewall", "Configuration", "AuditTrail"]),
+        on(
+            "Core", "Watch",
+            ["Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Configuration", "Calls", "AuditTrail"]),
+        on(
+            "Core", "Journal",
+            [
+                "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Configuration", "Calls", "AuditTrail",
+            ]),
+        on(
             "Core", "Warden",
             [
                 "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls",
-                "AuditTrail",
+                "AuditTrail", "Exchanges", "Upstream", "Gate", "Watch", "Journal",
             ]),
         on("Core", "PolicyDrafts", ["Addresses", "Clock", "Policy", "AuditTrail"]),
         shim("CYAML", linking: [":libyaml.a"]),
@@ -58,7 +71,7 @@ let package = Package(
             name: "FuzzTargets",
             dependencies: [
                 "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls",
-                "Warden", "PolicyDrafts", "PolicyFile", "Netfilter", "Control", "Metrics", "Allocations",
+                "Gate", "Warden", "PolicyDrafts", "PolicyFile", "Netfilter", "Control", "Metrics", "Allocations",
             ],
             swiftSettings: strict),
         .executableTarget(name: "fuzz", dependencies: ["FuzzTargets"]),

@@ -1,9 +1,11 @@
+import Activity
 import Addresses
 import AuditTrail
 import Clock
 import Control
 import Firewall
 import Glibc
+import Metrics
 import NIOCore
 import Warden
 
@@ -13,7 +15,7 @@ extension Engine {
         let reply: ControlReply
         switch call.command {
         case .status: reply = ControlReply(status: status())
-        case .grants: reply = grants()
+        case .grants: return grants()
         case .registry: reply = registry()
         case .denials: reply = denials(since: call.since)
         case .revoke: reply = revoke(call)
@@ -40,93 +42,97 @@ extension Engine {
         return ControlReply(changes: ["stopped: \(change)"])
     }
 
-    private func status() -> StatusReport {
-        let counters = warden.counters
-        var counts = [
-            "calls": counters.calls, "permitted": counters.permitted, "malformed": counters.malformed,
-            "duplicates": counters.duplicates, "granted": counters.granted, "renewed": counters.renewed,
-            "expired": counters.expired, "revoked": counters.revoked, "commits": counters.commits,
-            "commit_failures": counters.commitFailures, "grants": warden.grantCount,
-            "connections": warden.connectionCount, "connections_crowded_out": counters.crowdedOut,
-            "audit_suppressed": counters.suppressed, "audit_lost": auditLost,
-            "denied": counters.denied.values.reduce(0, +),
-        ]
-        for (reason, count) in counters.denied { counts["denied_" + reason.countName] = count }
-        let uptime = (HostClock.now() - startedAt).nanoseconds / 1_000_000_000
-        return StatusReport(
-            mode: warden.settings.mode.rawValue, uptime: Int(uptime), version: Version.text,
-            rpcbind: .init(
-                reachable: warden.isRpcbindUp == true, registrations: warden.registry?.registrations.count ?? 0),
-            table: .init(
-                name: warden.settings.firewall.table, intact: isTableIntact(), guarded: warden.guardedServices.count),
-            policy: .init(path: warden.settings.policyPath, rules: warden.policy.rules.count), counts: counts)
+    /// The values for a scrape, `status` and `top`.
+    func snapshot() -> MetricsSnapshot {
+        let now = HostClock.now()
+        return MetricsSnapshot(
+            version: Version.text, startedAt: core.warden.wallClock(at: startedAt), counters: core.warden.counters,
+            gauges: core.warden.gauges(at: now), drops: dropsIfReadable(), auditLost: shells.auditLost)
     }
 
-    /// Whether the table exists and guards exactly the ports that the Warden guards.
-    private func isTableIntact() -> Bool {
+    /// The drop counts; `nil` if they can't be read. `manage: sets` has no counters of rpcwarden's. A missing
+    /// table is reported elsewhere.
+    private func dropsIfReadable() -> DropCounts? {
+        guard core.warden.settings.firewall.management == .guardPorts, core.warden.isGuarding, !core.isCommitting else {
+            return nil
+        }
         do {
-            guard let contents = try tableContents() else { return false }
-            return warden.isGuarding && contents.guarded == warden.guardedServices
+            return try netfilter.drops()
+        } catch {
+            failed("\(error)")
+            return nil
+        }
+    }
+
+    private func status() -> StatusReport {
+        desk.status(
+            snapshot(), core.warden, uptime: HostClock.now() - startedAt, isTableIntact: isTableIntact())
+    }
+
+    /// Whether the table exists and guards exactly the ports that the Warden guards. During a long transaction the
+    /// kernel isn't asked.
+    private func isTableIntact() -> Bool {
+        guard core.warden.isGuarding, !core.isCommitting else { return core.warden.isGuarding }
+        do {
+            return try netfilter.guarded() == core.warden.guardedServices
         } catch {
             failed("\(error)")
             return false
         }
     }
 
-    private func grants() -> ControlReply {
-        do {
-            let now = HostClock.wallClock()
-            let elements = try tableContents()?.granted ?? []
-            return ControlReply(grants: elements.sorted { $0.key < $1.key }.map { row($0, at: now) })
-        } catch {
-            return ControlReply(failure: "the kernel's table can't be read: \(error)")
-        }
+    /// The kernel is asked for the grants by their keys, some at a time, so that no call waits for all of them.
+    private func grants() -> EventLoopFuture<ControlReply> {
+        let collection = GrantCollection(loop.makePromise())
+        collect(collection)
+        let this = NIOLoopBound(self, eventLoop: loop)
+        return collection.promise.futureResult.flatMap { rows in
+            this.value.updates.run { ControlReply(grants: rows.sorted { $0.key < $1.key }.map(\.value)) }
+        }.flatMapErrorThrowing { ControlReply(failure: "the kernel's table can't be read: \($0)") }
     }
 
-    private func row(_ element: GrantElement, at now: Timestamp) -> GrantRow {
-        let note = GrantNote(element.comment)
-        let known = warden.grant(element.key)
-        let program = known?.programs.least ?? note?.program
-        return GrantRow(
-            client: "\(element.key.client)", transport: "\(element.key.service.transport)",
-            port: element.key.service.port, program: program?.rawValue, programName: program.flatMap(names.name),
-            rule: known?.rule ?? note?.rule, issued: (known?.issued ?? note?.issued)?.description,
-            expires: (now + element.expiresIn).description, packets: element.packets)
+    /// A page takes kernel and daemon a millisecond or two.
+    private static let grantsAtOnce = 128
+    private static let pauseDuringCommit: TimeAmount = .milliseconds(5)
+
+    private func collect(_ collection: GrantCollection) {
+        let this = NIOLoopBound((engine: self, collection: collection), eventLoop: loop)
+        guard !core.isCommitting || isStopped else {
+            loop.scheduleTask(in: Self.pauseDuringCommit) { this.value.engine.collect(this.value.collection) }
+            return
+        }
+        let (keys, next) = core.warden.gate.page(from: collection.next, limit: Self.grantsAtOnce)
+        do {
+            let now = HostClock.wallClock()
+            for (key, use) in try netfilter.uses(of: keys) {
+                collection.rows[key] = desk.grant(key, use, core.warden.grant(key), at: now)
+            }
+        } catch {
+            return collection.promise.fail(error)
+        }
+        guard next > collection.next else { return collection.promise.succeed(collection.rows) }
+        collection.next = next
+        loop.execute { this.value.engine.collect(this.value.collection) }
     }
 
     /// Listeners of untrusted registrations are looked up when the listing is requested.
     private func registry() -> ControlReply {
-        let entries = warden.registryEntries
+        let entries = core.warden.registryEntries
         // For trusted registrations the Warden itself knows whether a socket listens.
         let others = entries.filter { !$0.isTrusted }.compactMap(\.service)
-        let states = inspect(Set(others)) ?? [:]
+        let states = shells.listeners(at: Set(others)) ?? [:]
         return ControlReply(
             registry: entries.map { entry in
                 let state = entry.isTrusted ? nil : entry.service.flatMap { states[$0] }
-                return row(entry, isAlive: state?.isListening ?? entry.isAlive)
+                return desk.registration(entry, isAlive: state?.isListening ?? entry.isAlive)
             })
-    }
-
-    private func row(_ entry: Warden.RegistryEntry, isAlive: Bool) -> RegistryRow {
-        var row = RegistryRow(
-            program: entry.program.rawValue, programName: names.name(of: entry.program), version: entry.version,
-            netid: entry.netID, address: entry.address, owner: entry.owner, trusted: entry.isTrusted, alive: isAlive,
-            guarded: entry.isGuarded, orphaned: entry.isOrphaned, guardable: entry.isGuardable)
-        if !entry.sharesPortWith.isEmpty { row.sharesPortWith = entry.sharesPortWith.map(\.rawValue) }
-        return row
     }
 
     private func denials(since seconds: Int?) -> ControlReply {
         let now = HostClock.now()
         let start = seconds.map { now + .seconds(-max(0, $0)) } ?? .zero
-        return ControlReply(
-            denials: warden.denialEntries(since: start).map { entry in
-                DenialRow(
-                    client: "\(entry.client)", reasons: entry.reasons.map(\.rawValue),
-                    programs: entry.programs.map(\.rawValue), count: entry.count,
-                    first: warden.wallClock(at: entry.first).description,
-                    last: warden.wallClock(at: entry.last).description, quarantined: entry.isQuarantined)
-            })
+        let entries = core.warden.watch.denialEntries(since: start)
+        return ControlReply(denials: entries.map { desk.denial($0) { core.warden.wallClock(at: $0) } })
     }
 
     private func release(_ call: ControlCall) -> ControlReply {
@@ -153,18 +159,50 @@ extension Engine {
         }
         var revocation = Revocation()
         handle { revocation = $0.revoke(client: client, port: call.port, transport: transport, at: $1, into: &$2) }
-        return ControlReply(
-            changes: revocation.grants.map { "revoked: \($0.client) \($0.service)" }
-                + revocation.admissions.map(stillAdmitted))
+        return ControlReply(changes: desk.changes(revocation))
     }
 
-    private func stillAdmitted(_ admission: Revocation.Admission) -> String {
-        let number = admission.program.rawValue
-        let program = names.name(of: admission.program).map { "\($0) (\(number))" } ?? String(number)
-        return "still admitted: \(program) at \(admission.service), by \(admission.rule), open: always"
+    /// `top` polls this, so its cost is bounded: the kernel is asked for some grants by their keys and for the rules'
+    /// counters, never for whole sets.
+    private func activity(_ call: ControlCall) -> ControlReply {
+        let now = HostClock.now()
+        let watch = core.warden.watch.foremostDenialEntries(limit: ActivityReport.sourcesMax, at: now)
+        var report = desk.activity(
+            snapshot(), watch, sourceCount: core.warden.watch.denialSourceCount, at: now, startedAt: startedAt,
+            wallClock: HostClock.wallClock())
+        let watched = (call.watched ?? []).prefix(ActivityReport.watchedMax).compactMap(GrantKey.init)
+            .filter { core.warden.grant($0) != nil }
+        let isAll = core.warden.grantCount <= ActivityReport.grantsAtOnce
+        let (others, next) = core.warden.gate.page(
+            from: call.nextGrant ?? 0, limit: ActivityReport.grantsAtOnce - (isAll ? 0 : watched.count))
+        report.nextGrant = next
+        do {
+            let uses = try netfilter.uses(of: Array(Set(watched + others)))
+            report.grants = uses.map { key, use in desk.activeGrant(key, use, core.warden.grant(key)) }
+        } catch {
+            failed("\(error)")
+        }
+        return ControlReply(activity: report)
     }
 }
 
-extension DenialReason {
-    fileprivate var countName: String { rawValue.split(separator: "-").joined(separator: "_") }
+/// The rows of `grants` that have been collected so far.
+private final class GrantCollection {
+    var rows: [GrantKey: GrantRow] = [:]
+    /// Where the next page of the ledger begins.
+    var next = 0
+    let promise: EventLoopPromise<[GrantKey: GrantRow]>
+
+    init(_ promise: EventLoopPromise<[GrantKey: GrantRow]>) { self.promise = promise }
+}
+
+extension GrantKey {
+    /// `nil` if the label can't be parsed: it comes from the control socket's client.
+    fileprivate init?(_ label: GrantLabel) {
+        let words = label.service.split(separator: "/", maxSplits: 1)
+        guard words.count == 2, let transport = Transport(name: String(words[0])), let port = UInt16(words[1]),
+            let client = IPAddress(label.client)
+        else { return nil }
+        self.init(client: client, service: ServicePort(transport, port))
+    }
 }

@@ -10,7 +10,7 @@ extension Engine {
     /// Takes no more calls, and answers those that it took. Calls that still wait in the sockets are answered by
     /// the next daemon, if the service manager keeps the sockets.
     func drain() -> EventLoopFuture<Void> {
-        guard !isStopped, let server else { return loop.makeSucceededVoidFuture() }
+        guard !isStopped, let server = shells.server else { return loop.makeSucceededVoidFuture() }
         server.stopListening()
         let promise = loop.makePromise(of: Void.self)
         drain(until: HostClock.now() + Self.drainMax, promise)
@@ -28,8 +28,8 @@ extension Engine {
 
     /// Closes connections that were answered; returns whether none is left.
     private func hasDrained() -> Bool {
-        guard !warden.isAnswering else { return false }
-        server?.closeAnswered()
-        return warden.connectionCount == 0
+        guard !core.warden.isAnswering else { return false }
+        shells.server?.closeAnswered()
+        return core.warden.connectionCount == 0
     }
 }

@@ -39,7 +39,7 @@ extension Engine {
     private static let namesAwaitedMax: TimeAmount = .seconds(2)
 
     private func readFiles(attempts: Int) -> EventLoopFuture<[String]> {
-        let (settings, rules) = (warden.settings, rules)
+        let (settings, rules) = (core.warden.settings, rules)
         let (configuration, features) = (configuration, netfilter.features)
         let this = NIOLoopBound(self, eventLoop: loop)
         return updates.run {
@@ -87,7 +87,8 @@ extension Engine {
         }
         (rules, ruleNames) = (fresh.load.rules, fresh.names)
         hosts?.watch(ruleNames)
-        let settings = warden.settings.changedLive(to: fresh.load.settings)
+        let settings = core.warden.settings.changedLive(to: fresh.load.settings)
+        shells.hostName = settings.audit.host
         handle {
             $0.policyReplaced(compiled.policy, pending: compiled.pending, settings: settings, at: $1, into: &$2)
         }

@@ -15,8 +15,7 @@ public struct Explanation {
         public var text: String
     }
 
-    private let warden: Warden
-    private let policy: Policy
+    private let rules: Rulebook
     private let names: ProgramNames
     private let client: IPAddress
     private let unresolved: [String]
@@ -32,9 +31,8 @@ public struct Explanation {
                 unresolved.append("note: \(error.description)")
             }
         }
-        policy = Policy(rules: load.rules, addresses: addresses)
+        rules = Rulebook(settings: load.settings, policy: Policy(rules: load.rules, addresses: addresses))
         names = load.programNames
-        warden = Warden(settings: load.settings, policy: policy, names: names, trustedOwners: [])
         self.client = client
         self.unresolved = unresolved
     }
@@ -44,7 +42,7 @@ public struct Explanation {
         let mapping = Mapping(
             program: program, version: 0, protocolNumber: UInt32(transport.rawValue), port: 0)
         let subject = "\(client) may look up \(describe(program)) over \(transport)"
-        switch warden.decide(.getPort(mapping), from: peer) {
+        switch rules.decide(.getPort(mapping), from: peer) {
         case .success(let permission):
             return permitted(subject, by: permission.rule, open: program == .portmapper ? nil : permission.open)
         case .failure(let reason):
@@ -56,7 +54,7 @@ public struct Explanation {
 
     /// Whether the client may list the registrations.
     public func listing() -> Verdict {
-        switch warden.decide(.dump(.v4), from: peer) {
+        switch rules.decide(.dump(.v4), from: peer) {
         case .success(let permission):
             return permitted("\(client) may list, and sees what its listing rules name", by: permission.rule, open: nil)
         case .failure(let reason):
@@ -95,14 +93,15 @@ public struct Explanation {
 
     /// The rule that is missing for the call to be permitted.
     private func missing(_ program: Program?, _ transport: Transport, _ reason: DenialReason) -> String {
-        let rules = policy.rules(naming: client).map { "  \(policy.rules[$0].label)" }.joined(separator: "\n")
+        let naming = rules.policy.rules(naming: client).map { "  \(rules.policy.rules[$0].label)" }
+            .joined(separator: "\n")
         switch reason {
         case .stranger: return "missing: no rule names \(client) in `from` (or `except` takes it out)"
         case .noRule:
             return
-                "missing: none of the rules that name \(client) has \(program.map(describe) ?? "it") in `to`:\n\(rules)"
-        case .transport: return "missing: `over: [\(transport)]` in one of the rules that name \(client):\n\(rules)"
-        case .noList: return "missing: `list: true` in one of the rules that name \(client):\n\(rules)"
+                "missing: none of the rules that name \(client) has \(program.map { describe($0) } ?? "it") in `to`:\n\(naming)"
+        case .transport: return "missing: `over: [\(transport)]` in one of the rules that name \(client):\n\(naming)"
+        case .noList: return "missing: `list: true` in one of the rules that name \(client):\n\(naming)"
         case .listOverUDP, .remoteRegistration, .remoteCall, .notServed, .untrustedOwner, .notListening, .neverPort,
             .rate,
             .grantsFull, .firewallFailed, .rpcbindDown, .broadcast:

@@ -1,6 +1,6 @@
+import Gate
 import Glibc
 import System
-import Warden
 
 /// An error reading or writing the file of the saved guard.
 struct GuardFileError: Error, CustomStringConvertible {

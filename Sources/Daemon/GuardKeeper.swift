@@ -1,7 +1,7 @@
 import Clock
+import Gate
 import NIOCore
 import NIOPosix
-import Warden
 
 /// Keeps the saved guard up to date: some time after a change, on a separate thread, so that a slow disk delays no
 /// call.

@@ -1,10 +1,10 @@
 import Configuration
 import Firewall
+import Gate
 import Glibc
 import Netfilter
 import PolicyFile
 import Privilege
-import Warden
 
 /// The result of `guard load`.
 public struct GuardLoading: Sendable {

@@ -18,7 +18,7 @@ final class NetfilterClient {
     let features: KernelFeatures
     /// Why the netfilter process can't be asked any more. Without it the daemon must stop.
     private(set) var loss: String?
-    private var isClosed = false
+    private(set) var isClosed = false
     /// Whether the reply to ``begin(_:)`` is outstanding.
     private var isAwaited = false
     private var outcome: Outcome?
@@ -103,6 +103,13 @@ final class NetfilterClient {
         let reply = ask(.contents)
         guard case .contents(let contents) = reply else { throw failure(reply) }
         return contents
+    }
+
+    /// The guarded ports; `nil` if there is no table.
+    func guarded() throws(Failure) -> Set<ServicePort>? {
+        let reply = ask(.guarded)
+        guard case .guarded(let services) = reply else { throw failure(reply) }
+        return services
     }
 
     func lifetimes(of keys: [GrantKey]) throws(Failure) -> [GrantKey: Duration] {

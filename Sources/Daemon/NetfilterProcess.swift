@@ -153,6 +153,7 @@ final class NetfilterProcess {
             switch call {
             case .commit(let transaction): return .committed(commit(transaction))
             case .contents: return .contents(try contents())
+            case .guarded: return .guarded(try table.guarded(of: settings.firewall.table))
             case .lifetimes(let keys): return .lifetimes(try table.lifetimes(of: keys, in: settings.firewall.table))
             case .uses(let keys): return .uses(try table.uses(of: keys, in: settings.firewall.table))
             case .cut(let clients, let service):

@@ -1,5 +1,5 @@
+import Gate
 import Glibc
-import Warden
 
 /// The folder that keeps the guard from one boot to the next: STATE_DIRECTORY, as systemd sets it.
 struct StateFolder: Sendable {

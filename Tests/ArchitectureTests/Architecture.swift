@@ -14,8 +14,15 @@ enum Architecture {
         "AuditTrail": ["Addresses", "Clock", "Portmapper"],
         "HostPosture": ["Addresses", "Portmapper"],
         "Activity": [],
+        // The parts of the Warden know nothing of each other.
+        "Exchanges": ["Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Calls", "AuditTrail"],
+        "Upstream": ["Addresses", "Clock", "Portmapper", "Policy", "Firewall", "Calls", "AuditTrail"],
+        "Gate": ["Addresses", "Clock", "Policy", "Firewall", "Configuration", "AuditTrail"],
+        "Watch": ["Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Configuration", "Calls", "AuditTrail"],
+        "Journal": ["Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Configuration", "Calls", "AuditTrail"],
         "Warden": [
             "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls", "AuditTrail",
+            "Exchanges", "Upstream", "Gate", "Watch", "Journal",
         ],
         "PolicyDrafts": ["Addresses", "Clock", "Policy", "AuditTrail"],
         "Privilege": ["Addresses", "ONCRPC", "Policy", "Firewall", "Configuration"],

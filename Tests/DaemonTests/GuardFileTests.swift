@@ -8,7 +8,7 @@ import Synchronization
 import Testing
 
 @testable import Daemon
-@testable import Warden
+@testable import Gate
 
 @Suite("the saved guard's file") struct GuardFileTests {
     private final class Folder {

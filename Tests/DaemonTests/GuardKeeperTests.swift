@@ -10,7 +10,7 @@ import Synchronization
 import Testing
 
 @testable import Daemon
-@testable import Warden
+@testable import Gate
 
 @Suite("keeping the guard") struct GuardKeeperTests {
     /// A keeper on its own event loop; writes are counted, and fail on request.

@@ -3,7 +3,6 @@ import Foundation
 import Testing
 
 @testable import Daemon
-@testable import Warden
 
 // sched.h declares these for _GNU_SOURCE only, and Swift's Glibc module is built without it.
 @_silgen_name("unshare") private func unshare(_ flags: Int32) -> Int32

@@ -9,7 +9,7 @@ import Portmapper
 import Warden
 
 /// A Warden with an rpcbind, listeners and a kernel that answer at once: only its own work takes time.
-struct Core {
+struct Core: ~Copyable {
     var warden: Warden
     private var now = Instant(nanoseconds: 1_000_000_000_000)
     private var actions: [Action] = []
@@ -58,10 +58,10 @@ struct Core {
             use(reply.encoded)
             replies += 1
         case .ask(let question): warden.answered(question, with: answer(question), at: now, into: &actions)
-        case .inspectListeners(let services):
+        case .inspectListeners(let services, let look):
             var states: [ServicePort: ListenerState] = [:]
             for service in services { states[service] = ListenerState(ipv4: true, ipv6: true) }
-            warden.listenersInspected(states, at: now, into: &actions)
+            warden.listenersInspected(look, states, at: now, into: &actions)
         case .commit: warden.committed(nil, at: now, into: &actions)
         case .closeConnection, .inspectOwner, .inspectGrants, .cutFlows, .audit: break
         }

@@ -33,10 +33,11 @@ private func checkCall(_ bytes: UnsafeRawBufferPointer) {
     for asker in Asker.all { asker.check(bytes) }
 }
 
-/// A Warden without an answer from rpcbind so far, and a peer that calls it.
+/// A peer that calls a Warden without an answer from rpcbind so far.
 private struct Asker: Sendable {
     let peer: Peer
-    let warden: Warden
+    let settings: Settings
+    let policy: Policy
 
     static let named = peer(0x0a01_0203, .udp)
 
@@ -51,9 +52,10 @@ private struct Asker: Sendable {
             let rule = Rule(
                 name: "", location: Location(file: "", line: 1, column: 1), from: [.prefix(Prefix(named.address))],
                 to: [.mountd], lists: true)
-            let warden = Warden(
-                settings: settings, policy: Policy(rules: [rule]), names: ProgramNames(), trustedOwners: ["superuser"])
-            return [named, peer(0x0a01_0203, .tcp), peer(0xc000_0209, .udp)].map { Asker(peer: $0, warden: warden) }
+            let policy = Policy(rules: [rule])
+            return [named, peer(0x0a01_0203, .tcp), peer(0xc000_0209, .udp)].map {
+                Asker(peer: $0, settings: settings, policy: policy)
+            }
         }
     }()
 
@@ -64,7 +66,8 @@ private struct Asker: Sendable {
     }
 
     func check(_ bytes: UnsafeRawBufferPointer) {
-        var warden = warden
+        var warden = Warden(
+            settings: settings, policy: policy, names: ProgramNames(), trustedOwners: ["superuser"])
         var actions: [Action] = []
         warden.callReceived(IncomingCall(decoding: bytes, from: peer), at: .zero, into: &actions)
         for action in actions {
@@ -85,7 +88,7 @@ private struct Asker: Sendable {
             "\(callBytes) bytes are answered with \(encoded.count)")
         require(
             peer.transport == .tcp || peer.address == Self.named.address
-                || warden.settings.mode == .observe || warden.settings.denial.strangers == .authError,
+                || settings.mode == .observe || settings.denial.strangers == .authError,
             "a stranger is answered over UDP")
     }
 

@@ -1,6 +1,6 @@
 import Clock
 import Firewall
-import Warden
+import Gate
 
 extension FuzzTarget {
     /// The saved guard, which the network-facing process writes, and `guard load` reads. A parsed guard is

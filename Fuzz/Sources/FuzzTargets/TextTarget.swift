@@ -1,8 +1,8 @@
 import Addresses
 import Configuration
+import Gate
 import Glibc
 import Portmapper
-import Warden
 
 @testable import PolicyFile
 

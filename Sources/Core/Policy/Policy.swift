@@ -35,8 +35,8 @@ public enum ListDecision: Hashable, Sendable {
 }
 
 /// The policy, compiled: clients that are named by the same rules share a class, and each class knows its
-/// answers.
-public struct Policy: Sendable {
+/// answers. An object, since each call asks it several times; it never changes.
+public final class Policy: Sendable {
     struct Permission: Sendable {
         var rule: Int
         var open: Opening
@@ -56,12 +56,12 @@ public struct Policy: Sendable {
     }
 
     public let rules: [Rule]
-    private var classes: [ClientClass]
-    private var ipv4: IntervalMap<UInt32>
-    private var ipv6: IntervalMap<IPv6Bits>
-    private var standing: [ServiceKey: [AddressRange]] = [:]
+    private let classes: [ClientClass]
+    /// The class of each client.
+    private let clients: ClientMap
+    private let standing: [ServiceKey: [AddressRange]]
     /// The services of programs that rules with `open: always` name only by a range.
-    private var rangesStanding = StandingRanges([]) { _ in [] }
+    private let rangesStanding: StandingRanges
 
     /// Compiles `rules`; `addresses` holds the resolved addresses of their host names.
     public init(rules: [Rule] = [], addresses: [String: [IPAddress]] = [:]) {
@@ -75,19 +75,24 @@ public struct Policy: Sendable {
             return classes.count - 1
         }
         let boundaries = Self.boundaries(of: rules, addresses)
-        ipv4 = IntervalMap(boundaries.ipv4, classOf: classOf)
-        ipv6 = IntervalMap(boundaries.ipv6, classOf: classOf)
-        self.classes = classes
-        for key in Self.standingKeys(of: rules) { standing[key] = standingRanges(of: key) }
-        rangesStanding = standingByRange
+        let clients = ClientMap(
+            ipv4: IntervalMap(boundaries.ipv4, classOf: classOf), ipv6: IntervalMap(boundaries.ipv6, classOf: classOf))
+        let all = classes
+        standing = Dictionary(
+            uniqueKeysWithValues: Self.standingKeys(of: rules).map { key in
+                (key, clients.ranges { all[$0].permission(of: key)?.open == .always })
+            })
+        rangesStanding = StandingRanges(rules) { members in
+            let members = Set(members)
+            return clients.ranges { all[$0].rules.contains(where: members.contains) }
+        }
+        self.classes = all
+        self.clients = clients
     }
 
     /// An index into `classes`. All clients of one class get the same answers.
     public func classNumber(of client: IPAddress) -> Int {
-        switch client {
-        case .v4(let bits): ipv4(bits)
-        case .v6(let bits): ipv6(bits)
-        }
+        clients.classNumber(of: client)
     }
 
     /// Whether any rule names the client.
@@ -97,7 +102,7 @@ public struct Policy: Sendable {
 
     /// The clients that the rules name: disjoint ranges, ascending within each family.
     public var named: [AddressRange] {
-        ranges { !classes[$0].rules.isEmpty }
+        clients.ranges { !classes[$0].rules.isEmpty }
     }
 
     /// The rules that name the client: indices into ``rules``, ascending.
@@ -128,7 +133,11 @@ public struct Policy: Sendable {
 
     /// Whether a rule that lists for `client` covers the program over that transport.
     public func lists(_ program: Program, over transport: Transport, for client: IPAddress) -> Bool {
-        let number = classNumber(of: client)
+        lists(program, over: transport, forClass: classNumber(of: client))
+    }
+
+    /// The same for all clients of a class (``classNumber(of:)``).
+    public func lists(_ program: Program, over transport: Transport, forClass number: Int) -> Bool {
         let key = ServiceKey(program, transport)
         return classes[number].listed.contains(key) || (classes[number].ranges?.lists(key) ?? false)
     }
@@ -144,10 +153,24 @@ public struct Policy: Sendable {
             clients.permissions.keys.contains { $0.transport == transport }
                 || (clients.ranges?.permitsAnything(over: transport) ?? false)
         }
-        return ranges { isPermitted[$0] }
+        return clients.ranges { isPermitted[$0] }
+    }
+}
+
+/// The class of each client, as its number.
+private struct ClientMap: Sendable {
+    var ipv4: IntervalMap<UInt32>
+    var ipv6: IntervalMap<IPv6Bits>
+
+    func classNumber(of client: IPAddress) -> Int {
+        switch client {
+        case .v4(let bits): ipv4(bits)
+        case .v6(let bits): ipv6(bits)
+        }
     }
 
-    private func ranges(where isIncluded: (Int) -> Bool) -> [AddressRange] {
+    /// The clients of the classes for which `isIncluded` holds: disjoint, ascending within each family.
+    func ranges(where isIncluded: (Int) -> Bool) -> [AddressRange] {
         ipv4.ranges(where: isIncluded).map { AddressRange(.v4($0.lowerBound), .v4($0.upperBound)) }
             + ipv6.ranges(where: isIncluded).map { AddressRange(.v6($0.lowerBound), .v6($0.upperBound)) }
     }
@@ -225,18 +248,5 @@ extension Policy {
             for program in rule.to { for transport in rule.over { keys.insert(ServiceKey(program, transport)) } }
         }
         return keys
-    }
-
-    private func standingRanges(of key: ServiceKey) -> [AddressRange] {
-        let isStanding = classes.map { $0.permission(of: key)?.open == .always }
-        return ranges { isStanding[$0] }
-    }
-
-    private var standingByRange: StandingRanges {
-        StandingRanges(rules) { members in
-            let members = Set(members)
-            let isStanding = classes.map { $0.rules.contains(where: members.contains) }
-            return ranges { isStanding[$0] }
-        }
     }
 }

@@ -24,6 +24,7 @@ extension NetfilterCall {
             encoder.uint32(7)
             encoder.list(keys) { $0.grantKey($1) }
         case .enforce: encoder.uint32(8)
+        case .guarded: encoder.uint32(9)
         }
         return encoder.bytes
     }
@@ -50,6 +51,7 @@ extension NetfilterCall {
         case 6: return .drops
         case 7: return .uses(try decoder.grantKeys())
         case 8: return .enforce
+        case 9: return .guarded
         case let other: throw .invalid(other)
         }
     }

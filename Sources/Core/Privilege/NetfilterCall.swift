@@ -6,6 +6,8 @@ public enum NetfilterCall: Hashable, Sendable {
     /// Asks for a transaction; the netfilter process refuses operations that its ``Ceiling`` doesn't permit.
     case commit(Transaction)
     case contents
+    /// The guarded ports alone.
+    case guarded
     case lifetimes([GrantKey])
     case uses([GrantKey])
     /// End the flows of these clients to the service.
@@ -28,6 +30,8 @@ public enum NetfilterReply: Hashable, Sendable {
     case committed(CommitFailure?)
     /// `nil`: there is no table.
     case contents(TableContents?)
+    /// `nil`: there is no table.
+    case guarded(Set<ServicePort>?)
     case lifetimes([GrantKey: Duration])
     case uses([GrantKey: GrantUse])
     case cut(Int)

@@ -1,3 +1,4 @@
+import Addresses
 import Firewall
 import ONCRPC
 
@@ -40,6 +41,9 @@ extension NetfilterReply {
                 $0.duration($1.value.expiresIn)
                 $0.uint64($1.value.packets)
             }
+        case .guarded(let services):
+            encoder.uint32(11)
+            encoder.optional(services) { $0.list($1) { $0.service($1) } }
         case .failed(let why):
             encoder.uint32(7)
             encoder.string(why, max: MessageLimits.textBytesMax)
@@ -75,6 +79,7 @@ extension NetfilterReply {
         case 8: return .drops(try decoder.drops())
         case 9: return .uses(try decoder.uses())
         case 10: return .enforced
+        case 11: return .guarded(try decoder.optional { decoder throws(XDRError) in try decoder.services() })
         case let other: throw .invalid(other)
         }
     }
@@ -184,10 +189,13 @@ extension XDRDecoder {
         return Dictionary(pairs) { _, last in last }
     }
 
+    fileprivate mutating func services() throws(XDRError) -> Set<ServicePort> {
+        Set(try elements(ItemBytes.service) { decoder throws(XDRError) in try decoder.service() })
+    }
+
     fileprivate mutating func contents() throws(XDRError) -> TableContents {
         var contents = TableContents()
-        contents.guarded = Set(
-            try elements(ItemBytes.service) { decoder throws(XDRError) in try decoder.service() })
+        contents.guarded = try services()
         contents.granted = try elements(ItemBytes.grant) { decoder throws(XDRError) in try decoder.grant() }
         contents.remembered = try elements(ItemBytes.grant) { decoder throws(XDRError) in try decoder.grant() }
         contents.standing = Set(

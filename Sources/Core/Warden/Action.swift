@@ -10,8 +10,8 @@ public enum Action: Hashable, Sendable {
     case closeConnection(ConnectionID)
     /// Ask rpcbind; ends in ``Warden/answered(_:with:at:into:)``.
     case ask(Question)
-    /// Look up the listeners; ends in ``Warden/listenersInspected(_:at:into:)``.
-    case inspectListeners(Set<ServicePort>)
+    /// Look up the listeners; ends in ``Warden/listenersInspected(_:_:at:into:)``.
+    case inspectListeners(Set<ServicePort>, look: Int)
     /// Ask the kernel for the owner of this peer's socket; ends in ``Warden/ownerInspected(_:_:at:into:)``.
     case inspectOwner(Peer, exchange: Int)
     /// Commit, and report by ``Warden/committed(_:at:into:)``.

@@ -1,4 +1,6 @@
+import Calls
 import Clock
+import Exchanges
 import Portmapper
 
 // SET and UNSET over loopback, with `local-registration`.
@@ -18,14 +20,14 @@ extension Warden {
             return deny(id, .remoteRegistration, detail: who, at: now, into: &actions)
         }
         guard let call = request.call.rebuiltRegistration else {
-            return complete(id, Self.notRegistered(request.call), at: now, into: &actions)
+            return complete(id, request.call.notRegistered, at: now, into: &actions)
         }
         ask(.registration(call), for: .exchange(id), at: now, into: &actions)
     }
 
     /// rpcbind made the change, or refused it.
     mutating func registrationAnswered(
-        _ askers: [Asker], _ isDone: Bool, at now: Instant, into actions: inout [Action]
+        _ askers: [Exchanges.Asker], _ isDone: Bool, at now: Instant, into actions: inout [Action]
     ) {
         // A new registration is guarded before the next snapshot is due.
         if isDone { ask(.registry, for: .refresh, at: now, into: &actions) }

@@ -1,118 +1,75 @@
 import Addresses
 import AuditTrail
+import Calls
 import Clock
+import Exchanges
 import Firewall
-import ONCRPC
+import Gate
 import Policy
 import Portmapper
+import Upstream
 
 extension Warden {
+    mutating func registryAnswered(
+        _ listing: Listing, _ askers: [Exchanges.Asker], since: Instant?, at now: Instant,
+        into actions: inout [Action]
+    ) {
+        // Listings for clients must not delay the snapshot.
+        if let since, askers.contains(.refresh) { upstream.spare(after: now - since, at: now) }
+        if let event = upstream.reached() { audit(event, at: now, into: &actions) }
+        registryRead(listing, for: askers, at: now, into: &actions)
+    }
+
+    mutating func registryFailed(
+        _ failure: RpcbindFailure, _ askers: [Exchanges.Asker], since: Instant?, at now: Instant,
+        into actions: inout [Action]
+    ) {
+        if let since, askers.contains(.refresh) { upstream.spare(after: now - since, at: now) }
+        let (questions, event) = upstream.failed(failure, programs: Set(rules.policy.rules.flatMap(\.to)))
+        for mapping in questions { ask(.port(mapping), for: .survey, at: now, into: &actions) }
+        if let event { audit(event, at: now, into: &actions) }
+        for case .exchange(let id) in askers { deny(id, .rpcbindDown, at: now, into: &actions) }
+        // The listeners are inspected even so: a port stays guarded for as long as its socket listens.
+        if upstream.registry != nil, askers.contains(.refresh) { upstream.lookAtAll() }
+    }
+
+    /// A question that stands in for the registry was answered.
+    mutating func surveyed(
+        _ mapping: Mapping, _ answer: Result<RpcbindAnswer, RpcbindFailure>, at now: Instant,
+        into actions: inout [Action]
+    ) {
+        let port: UInt32? = if case .success(.port(let port)) = answer { port } else { nil }
+        guard let listing = upstream.surveyed(mapping, at: port) else { return }
+        registryRead(listing, for: [.refresh], at: now, into: &actions)
+    }
+
     /// rpcbind listed its registrations, for these askers.
-    mutating func registryRead(
-        _ listing: Listing, for askers: [Asker], at now: Instant, into actions: inout [Action]
+    private mutating func registryRead(
+        _ listing: Listing, for askers: [Exchanges.Asker], at now: Instant, into actions: inout [Action]
     ) {
-        // Most listings equal the last one, and needn't be parsed.
-        var isDue = registry == nil || listing != registryListing
-        if isDue { registryReplaced(by: listing, at: now, into: &actions) }
-        for asker in askers {
-            switch asker {
-            case .refresh: isDue = true
-            case .survey, .version2Check: break
-            case .exchange(let id):
-                // A list opens nothing, so the listeners needn't be known.
-                if case .dump? = exchanges.request(of: id)?.call {
-                    registryArrived(id, at: now, into: &actions)
-                } else {
-                    nextInspection.readers.append(id)
-                    isDue = true
-                }
-            }
-        }
-        if isDue { inspectAll() }
-    }
-
-    /// Adds the listeners of all watched ports to the next look.
-    mutating func inspectAll() {
-        nextInspection.services.formUnion(services.watched)
-        nextInspection.isDue = true
-    }
-
-    private mutating func registryReplaced(by listing: Listing, at now: Instant, into actions: inout [Action]) {
-        registryListing = listing
-        let fresh = Registry(listing.registrations)
-        guard fresh != registry else { return }
-        auditChanges(from: registry, to: fresh, at: now, into: &actions)
-        registry = fresh
-        if services.registryRead(fresh, trusted: trustedOwners, at: now) { areServicesSettled = false }
-    }
-
-    /// The result of the first of the looks under way; `nil`: the listeners couldn't be inspected.
-    public mutating func listenersInspected(
-        _ states: [ServicePort: ListenerState]?, at now: Instant, into actions: inout [Action]
-    ) {
-        if let states, services.listenersInspected(states, at: now) { areServicesSettled = false }
-        settleServices(at: now, into: &actions)
-        guard !inspections.isEmpty else { return }
-        let inspection = inspections.removeFirst()
-        for id in inspection.readers { registryArrived(id, at: now, into: &actions) }
-        for id in inspection.openers {
-            if states == nil {
-                deny(id, .firewallFailed, detail: "listening sockets can't be looked up", at: now, into: &actions)
+        let changes = upstream.read(listing, at: now)
+        for event in changes ?? [] { audit(event, at: now, into: &actions) }
+        for case .exchange(let id) in askers {
+            // A list opens nothing, so the listeners needn't be known.
+            if case .dump(let version)? = exchanges.request(of: id)?.call {
+                list(id, version, at: now, into: &actions)
             } else {
-                open(id, at: now, into: &actions)
+                upstream.lookAtAll(for: id)
             }
         }
-        startInspection(into: &actions)
-    }
-
-    private mutating func registryArrived(_ id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
-        guard let exchange = exchanges[id] else { return }
-        let request = exchange.request
-        switch request.call.kind {
-        case .listing: list(id, request, at: now, into: &actions)
-        case .lookup where request.call.procedureName == .getAddressList: list(id, request, at: now, into: &actions)
-        case .lookup: lookUpInRegistry(id, request, exchange.unmatched, at: now, into: &actions)
-        case .null, .registration, .remote, .unserved: deny(id, .rpcbindDown, at: now, into: &actions)
-        }
+        if changes != nil || askers.contains(.refresh) { upstream.lookAtAll() }
     }
 
     /// Brings guard, standing elements and grants in line with registry, listeners and policy.
     mutating func settleServices(at now: Instant, into actions: inout [Action]) {
-        guard !areServicesSettled, registry != nil else { return }
-        areServicesSettled = true
-        savingMark += 1
-        auditStale(at: now, into: &actions)
-        auditOrphans(at: now, into: &actions)
-        for (service, kept) in services.updateGuards(never: settings.firewall.never) {
+        guard let (events, replaced) = upstream.settle(never: rules.settings.firewall.never) else { return }
+        guardMark += 1
+        for event in events { audit(event, at: now, into: &actions) }
+        for (service, kept) in replaced {
             for clients in clientsLosing(service, keeping: kept) { actions.append(.cutFlows(clients, service)) }
         }
-        writer.desire(elements())
-        revokeBaseless()
-    }
-
-    private mutating func auditStale(at now: Instant, into actions: inout [Action]) {
-        let stale = services.programs.keys.filter { services.isListening($0) == false }
-        for service in stale.sorted() where !staleLogged.contains(service) {
-            let foreign = services.foreignOwners(at: service).map(String.init).joined(separator: ", ")
-            let detail = foreign.isEmpty ? "nothing listens at \(service)" : "\(service) is held by uid \(foreign)"
-            var event = AuditEvent(.staleRegistration, detail: detail)
-            event.program = services.programs[service]?.min()
-            event.programName = event.program.flatMap(names.name)
-            audit(event, at: now, into: &actions)
-        }
-        staleLogged = Set(stale)
-    }
-
-    private mutating func auditOrphans(at now: Instant, into actions: inout [Action]) {
-        let orphans = services.orphans.filter(\.value.isConfirmed)
-        for service in orphans.keys.sorted() where !orphansLogged.contains(service) {
-            var event = AuditEvent(
-                .orphaned, detail: "\(service) is no longer registered, but its socket still listens: it stays guarded")
-            event.program = orphans[service]?.programs.min()
-            event.programName = event.program.flatMap(names.name)
-            audit(event, at: now, into: &actions)
-        }
-        orphansLogged = Set(orphans.keys)
+        gate.desire(desiredElements())
+        for (key, grant) in gate.grants { revokeIfBaseless(key, grant) }
     }
 
     /// The clients that lose their flows to the port, as it belongs to other programs now: all except the ones
@@ -120,27 +77,26 @@ extension Warden {
     private func clientsLosing(_ service: ServicePort, keeping kept: Set<Program>) -> [AddressRange] {
         let all = [AddressRange.allIPv4, .allIPv6]
         guard !kept.isEmpty else { return all }
-        var admitted = kept.flatMap { policy.standing($0, over: service.transport) }
-        for (key, grant) in ledger.all where key.service == service && grant.programs.contains(where: kept.contains) {
-            admitted.append(AddressRange(key.client, key.client))
-        }
-        for (key, entry) in memory.entries
-        where key.service == service && entry.programs.contains(where: kept.contains) {
-            admitted.append(AddressRange(key.client, key.client))
-        }
-        return all.subtracting(admitted)
+        let standing = kept.flatMap { rules.policy.standing($0, over: service.transport) }
+        return all.subtracting(standing + gate.clients(at: service, of: kept).map { AddressRange($0, $0) })
     }
 
-    func elements() -> TableWriter.Elements {
-        let never = settings.firewall.never
-        var elements = TableWriter.Elements(guarded: services.guarded.filter { !never.contains($0.port) })
-        for range in settings.firewall.guardPorts {
-            for port in range.ports where !never.contains(port) {
+    /// The guard and the standing elements that registry, listeners and policy ask for. Until the registry is
+    /// known, the standing elements of an earlier run stay.
+    func desiredElements() -> Gate.Elements {
+        let firewall = rules.settings.firewall
+        var elements = Gate.Elements(guarded: upstream.services.guarded.filter { !rules.spares($0) })
+        for range in firewall.guardPorts {
+            for port in range.ports where !firewall.never.contains(port) {
                 elements.guarded.insert(ServicePort(range.transport, port))
             }
         }
-        elements.standing.formUnion(admitted)
-        for service in services.guarded {
+        guard upstream.registry != nil else {
+            elements.standing = gate.standing.union(passingShield)
+            return elements
+        }
+        elements.standing.formUnion(passingShield)
+        for service in upstream.services.guarded {
             for clients in standingClients(of: service) {
                 elements.standing.insert(StandingKey(clients: clients, service: service))
             }
@@ -148,61 +104,121 @@ extension Warden {
         return elements
     }
 
+    /// The clients that the kernel lets through to the portmapper while it drops strangers.
+    private var passingShield: [StandingKey] {
+        watch.shields.keys.flatMap { transport in
+            rules.policy.named.map {
+                StandingKey(clients: $0, service: ServicePort(transport, Gate.portmapperPort))
+            }
+        }
+    }
+
     /// Disjoint ranges: the kernel's interval sets take no overlaps.
     private func standingClients(of service: ServicePort) -> [AddressRange] {
-        let programs = services.programs(at: service)
-        let ranges = programs.flatMap { policy.standing($0, over: service.transport) }
-        let kept = (unjudged.standing[service] ?? []).filter { clients in
-            programs.contains { pending.mayStand(clients, $0, over: service.transport) }
+        let programs = upstream.services.programs(at: service)
+        let ranges = programs.flatMap { rules.policy.standing($0, over: service.transport) }
+        let kept = gate.unjudgedStanding(at: service).filter { clients in
+            programs.contains { rules.pending.mayStand(clients, $0, over: service.transport) }
         }
         return programs.count == 1 && kept.isEmpty ? ranges : (ranges + kept).union
     }
 
-    private mutating func auditChanges(
-        from old: Registry?, to new: Registry, at now: Instant, into actions: inout [Action]
-    ) {
-        let before = Set(old?.registrations ?? [])
-        let after = Set(new.registrations)
-        for registration in new.registrations where !before.contains(registration) {
-            guard registration.program != .portmapper, registration.service != nil else { continue }
-            let isTrusted = trustedOwners.contains(registration.owner)
-            if isTrusted, old == nil { continue }
-            let kind: AuditEvent.Kind = isTrusted ? .registered : .untrustedRegistration
-            audit(event(kind, registration), at: now, into: &actions)
-        }
-        for registration in old?.registrations ?? [] where !after.contains(registration) {
-            guard registration.program != .portmapper, registration.service != nil else { continue }
-            audit(event(.unregistered, registration), at: now, into: &actions)
-        }
-        auditUnguardable(in: new, at: now, into: &actions)
+    /// Revokes a grant that has lost its mapping, or that policy no longer permits.
+    private mutating func revokeIfBaseless(_ key: GrantKey, _ grant: Grant) {
+        // Adopted grants are judged once the registry is known.
+        guard upstream.registry != nil else { return }
+        let registered = upstream.services.programs(at: key.service)
+        let isPermitted = grant.programs.contains { registered.contains($0) && mayHold($0, key) }
+        guard !isPermitted || rules.spares(key.service) else { return }
+        let isRegistered = grant.programs.contains(where: registered.contains)
+        gate.revoke(key, isRegistered ? .notPermitted : .notRegistered)
     }
 
-    private mutating func auditUnguardable(in registry: Registry, at now: Instant, into actions: inout [Action]) {
-        for rpcb in registry.unguardable where !unguardableLogged.contains(rpcb) {
-            var event = AuditEvent(
-                .unguardable,
-                detail: "\(rpcb.netID) at \(rpcb.address): no packet filter sees it")
-            event.program = rpcb.program
-            event.programName = names.name(of: rpcb.program)
-            event.version = rpcb.version
-            audit(event, at: now, into: &actions)
+    /// Whether policy lets the client have the program's port open, or an earlier run opened it by a host name
+    /// that isn't resolved yet.
+    func mayHold(_ program: Program, _ key: GrantKey) -> Bool {
+        rules.opens(program, key)
+            || gate.isUnjudged(key) && rules.pending.mayPermit(program, over: key.service.transport, by: key.client)
+    }
+
+    // MARK: Grants
+
+    mutating func noteIssued(_ issued: Gate.Issued, at now: Instant, into actions: inout [Action]) {
+        let (key, isRenewal) = (issued.key, issued.isRenewal)
+        if isRenewal { journal.counters.renewed += 1 } else { journal.counters.granted += 1 }
+        let kind: AuditEvent.Kind = isRenewal ? .renewed : .granted
+        if admits(kind, of: key.client, over: key.service.transport, at: now) {
+            var event = AuditEvent(kind, key, issued.grant.rule, issued.program)
+            if issued.isRevival { event.detail = "revived" }
+            actions.append(.audit(event.named(by: journal.names)))
         }
-        unguardableLogged = Set(registry.unguardable)
+        // Registry or policy may have changed since the grant was decided.
+        revokeIfBaseless(key, issued.grant)
     }
 
-    /// The way to make the owner trusted, which a uid can be. `unknown` is any user that came over loopback.
-    private static func remedy(_ owner: String) -> String {
-        UInt32(owner) == nil ? "" : "; trusted if rpcbind.owners has \"\(owner)\""
+    mutating func noteRevoked(_ revoked: Gate.Revoked, at now: Instant, into actions: inout [Action]) {
+        let key = revoked.key
+        // The flows of a grant that has expired meanwhile are cut, too: they may live on.
+        actions.append(.cutFlows(AddressRange(key.client, key.client), key.service))
+        guard let grant = revoked.grant else { return }
+        journal.counters.revoked += 1
+        var event = AuditEvent(.revoked, key, grant.rule, grant.programs.least)
+        event.detail = revoked.cause
+        audit(event, at: now, into: &actions)
     }
 
-    private func event(_ kind: AuditEvent.Kind, _ registration: Registration) -> AuditEvent {
-        var event = AuditEvent(kind)
-        event.program = registration.program
-        event.programName = names.name(of: registration.program)
-        event.version = registration.version
-        let place = registration.service.map(String.init(describing:)) ?? registration.addressText
-        event.detail = "\(place) (\(registration.netID.rawValue)) by \(registration.owner)"
-        if kind == .untrustedRegistration { event.detail? += Self.remedy(registration.owner) }
-        return event
+    /// Ends the remains of an expired grant: its memory, and the flows that outlived it.
+    mutating func forgetAndCut(_ key: GrantKey, into actions: inout [Action]) {
+        gate.forget(key)
+        actions.append(.cutFlows(AddressRange(key.client, key.client), key.service))
+    }
+
+    /// A guarded port dropped a packet; the kernel reports a sample of such packets.
+    public mutating func packetDropped(_ packet: DroppedPacket, at now: Instant, into actions: inout [Action]) {
+        if packet.kind == .stranger { return strangerDropped(packet, at: now, into: &actions) }
+        let key = GrantKey(client: packet.client, service: packet.service)
+        let permitted = gate.rememberedPrograms(key).flatMap { permittedProgram(of: $0, key) }
+        if gate.revives(key, as: permitted, at: now) { return }
+        var event = AuditEvent(.probed, detail: "\(packet.service)")
+        event.client = packet.client
+        event.port = packet.clientPort
+        event.transport = packet.service.transport
+        event.program = upstream.services.programs(at: packet.service).min()
+        event.isEnforced = rules.settings.mode == .enforce
+        audit(event, at: now, into: &actions)
+    }
+
+    /// One of these programs that a trusted owner has registered at the port, and that the client may still look
+    /// up.
+    private func permittedProgram(of programs: Programs, _ key: GrantKey) -> (program: Program, rule: String)? {
+        guard upstream.services.isAlive(key.service, ipv4: key.client.isIPv4), !rules.spares(key.service) else {
+            return nil
+        }
+        let registered = upstream.services.programs(at: key.service)
+        for program in programs.all where registered.contains(program) {
+            guard let opening = rules.opening(program, at: key.service, for: key.client), opening.open == .onLookup
+            else { continue }
+            return (program, opening.rule ?? "")
+        }
+        return nil
+    }
+
+    /// Another process changed nftables. Changes to our table are undone: it is made anew, with every live grant.
+    public mutating func tableChanged(_ changes: [TableChange], at now: Instant, into actions: inout [Action]) {
+        guard let event = gate.tableChanged(changes, at: now) else { return }
+        audit(event, at: now, into: &actions)
+        flush(at: now, into: &actions)
+    }
+}
+
+extension AuditEvent {
+    /// An event about a grant.
+    init(_ kind: Kind, _ key: GrantKey, _ rule: String, _ program: Program) {
+        self.init(kind)
+        client = key.client
+        transport = key.service.transport
+        self.program = program
+        self.rule = rule
+        granted = key.service
     }
 }

@@ -3,256 +3,438 @@ import AuditTrail
 import Calls
 import Clock
 import Configuration
+import Exchanges
 import Firewall
+import Gate
+import Journal
 import ONCRPC
 import Policy
 import Portmapper
+import Upstream
+import Watch
 
 /// The state machine that decides: events in, actions out; no clock and no I/O.
 ///
 /// Each event appends the actions to take. Events are processed in order, on one thread. After a group of events
 /// that arrived together, ``flush(at:into:)`` commits the changes that they need of the kernel in one
 /// transaction.
-public struct Warden: Sendable {
-    public internal(set) var settings: Settings
-    var lives: GrantLives
-    public internal(set) var policy: Policy { didSet { listings.clear() } }
-    /// The rules of the policy with host names that are not resolved yet.
-    public internal(set) var pending: PendingRules
-    var unjudged = Unjudged()
-    /// Grows with each change that is worth saving.
-    public internal(set) var savingMark: UInt64 = 0
-    public internal(set) var counters = Counters()
-    let names: ProgramNames
-    /// Trusted owners as rpcbind shows them: `superuser`, or a uid in decimal.
-    let trustedOwners: Set<String>
-    /// Wall-clock time at ``Instant/zero``, for people only.
-    var epoch = Timestamp(milliseconds: 0)
-
-    /// `nil` until rpcbind has answered once.
-    public internal(set) var registry: Registry? {
-        didSet {
-            listings.clear()
-            lastMatch = nil
-        }
-    }
-    /// The listing that ``registry`` was made from.
-    var registryListing = Listing()
-    /// Calls that share an answer share the registration that it came from.
-    var lastMatch: MatchedRegistration?
-    /// rpcbind keeps no list of version 2, which happens where /etc/services lacks sunrpc. GETPORT then answers 0
-    /// for every program, so look-ups are answered from DUMP.
-    var isVersion2ListMissing = false
-    /// Set while the registry can't be read though rpcbind lives: policy's programs are asked for one by one.
-    var survey: Survey?
-    /// The last port that was answered, and its encoding.
-    var lastPort = (port: UInt32(0), results: PortmapperResult.port(0).encoded)
-    /// `nil` until the first attempt has ended.
-    public internal(set) var isRpcbindUp: Bool?
-    var services: ServiceTable
-    /// The looks at listeners that are under way, in the order in which their results will be reported.
-    var inspections: [Inspection] = []
-    /// The look that the current event will ask for.
-    var nextInspection = Inspection()
-    /// Exchanges that wait until the kernel tells the remaining lives of grants, with these grants.
-    var grantLooks: [(keys: [GrantKey], opener: Exchange.ID)] = []
-    var nextRefresh = Instant.zero
-
-    var exchanges = ExchangeTable()
-    /// The number of exchanges under way of each caller on another host.
-    var exchangesOfClient: [Caller: Int] = [:]
-    /// The exchanges of this host, which has places of its own.
-    var localExchanges = CaseCounts<Transport>()
-    /// UDP calls under way, so that a retransmission is not asked and answered twice.
-    var underWay: [CallKey: Exchange.ID] = [:]
-    var questions = SharedQuestions<Asker>()
-    var connections: ConnectionTable
-    var rates: RateLimiter
-    var listings = ListingCache()
-    var listingBudget = ListingBudget()
-    var auditLimiter = AuditLimiter()
-    /// Empty except with `audit.permitted: first`.
-    var firstPermissions = FirstPermissions()
-
-    /// Whether guard, standing elements and grants are as registry, listeners and policy ask for.
-    var areServicesSettled = false
-    var staleLogged: Set<ServicePort> = []
-    /// Orphans that were logged.
-    var orphansLogged: Set<ServicePort> = []
-    /// Logged registrations over netids that no packet filter sees.
-    var unguardableLogged: Set<RPCB> = []
-    var ledger = GrantLedger()
-    var memory = GrantMemory()
-    var denials = DenialLog()
-    /// Sources that look like enumeration, until they are reported.
-    var suspects = DueTable<DenialLog.Source>()
-    var quarantines = QuarantineList()
-    var shield = StrangerShield()
-    /// The table was changed from outside, and is not yet restored.
-    var isTamperedWith = false
-    /// The causes of the revocations under way.
-    var revocationCauses: [GrantKey: String] = [:]
-    var writer: TableWriter
-
-    /// Calls of other hosts under way; above this number the newest are dropped.
-    static let exchangesMax = 16_384
-    /// Calls of one client and transport under way. Pipelined calls must not take the places of other clients,
-    /// and UDP calls forged in a client's name must not take the places of its TCP connections.
-    static let exchangesPerClientMax = 1024
-    /// Calls of this host's users under way. Over TCP: one for each of its connections by default, so that one
-    /// user's flood leaves lockd its place (the portmap server takes one call of such a connection at a time).
-    static let exchangesLocalOverTCPMax = 1024
-    static let exchangesLocalOverUDPMax = 512
-    /// Different questions of other hosts' calls. With the questions of this host they are no more than the 4096
-    /// that a channel to rpcbind takes: whatever this host's users ask, other hosts' questions have their places.
-    static let questionsMax = 4096 - exchangesLocalOverTCPMax - exchangesLocalOverUDPMax
-    /// The part of these, and of the exchanges, that is kept for TCP: calls over UDP may be forged.
-    static let questionsTCPReserve = 1024
-    static let exchangesTCPReserve = 4096
-
-    /// A look at the listeners, and the exchanges that wait for it.
-    struct Inspection {
-        var services: Set<ServicePort> = []
-        /// Exchanges that asked for the registry, which was read just before.
-        var readers: [Exchange.ID] = []
-        /// Exchanges that wait to know whether their services listen.
-        var openers: [Exchange.ID] = []
-        /// Whether a look is due, whether or not it has any services.
-        var isDue = false
-    }
-
-    struct Caller: TableKey {
-        var address: IPAddress
-        var transport: Transport
-
-        init(_ peer: Peer) { (address, transport) = (peer.address, peer.transport) }
-
-        func combine(into hash: inout TableHash) {
-            address.combine(into: &hash)
-            hash.combine(transport.rawValue)
-        }
-    }
-
-    struct CallKey: TableKey {
-        var address: IPAddress
-        var port: UInt16
-        var xid: UInt32
-
-        init(_ request: Exchange.Request) {
-            (address, port, xid) = (request.peer.address, request.peer.port, request.xid)
-        }
-
-        func combine(into hash: inout TableHash) {
-            address.combine(into: &hash)
-            hash.combine(UInt64(port) << 32 | UInt64(xid))
-        }
-    }
-
-    enum Asker: Sendable {
-        case exchange(Exchange.ID)
-        case refresh
-        /// See ``Survey``.
-        case survey
-        /// Whether rpcbind keeps a list of version 2.
-        case version2Check
-    }
+///
+/// The state belongs to five parts, which know nothing of each other. This file is the story of a call from its
+/// arrival to its reply; the other files of the target have the events that concern no call.
+public struct Warden: ~Copyable, Sendable {
+    public internal(set) var rules: Rulebook
+    public internal(set) var journal: Journal
+    public internal(set) var watch: Watch
+    public internal(set) var exchanges = Exchanges()
+    public internal(set) var upstream: Upstream
+    public internal(set) var gate: Gate
+    /// The last port that was answered, and its encoding: calls that share an answer mostly get the same port.
+    private var lastPort = (port: UInt32(0), results: PortmapperResult.port(0).encoded)
+    /// Grows with each change of the guarded ports.
+    var guardMark: UInt64 = 0
 
     public init(
         settings: Settings, policy: Policy, pending: PendingRules = .none, names: ProgramNames,
         trustedOwners: Set<String>
     ) {
-        self.settings = settings
-        lives = GrantLives(settings.firewall)
-        self.policy = policy
-        self.pending = pending
-        self.names = names
-        self.trustedOwners = trustedOwners.union([Survey.owner])
-        services = ServiceTable(owners: Self.uids(of: trustedOwners))
-        connections = ConnectionTable(limits: settings.limits)
-        rates = Self.rateLimiter(settings.limits)
-        writer = TableWriter(shape: settings.tableShape)
+        rules = Rulebook(settings: settings, policy: policy, pending: pending)
+        journal = Journal(names: names)
+        watch = Watch(settings)
+        upstream = Upstream(trustedOwners: trustedOwners)
+        gate = Gate(settings)
     }
 
-    /// rpcbind shows root as `superuser`, and any other user by uid. `nil`: a trusted owner is neither, so its
-    /// sockets can't be recognized.
-    private static func uids(of owners: Set<String>) -> Set<UInt32>? {
-        let uids = owners.map { $0 == "superuser" ? 0 : UInt32($0) }
-        return uids.contains(nil) ? nil : Set(uids.compactMap(\.self))
-    }
+    // MARK: A call comes
 
-    static func rateLimiter(_ limits: Settings.Limits) -> RateLimiter {
-        RateLimiter(perSecond: limits.callsPerSecond, burst: 4 * limits.callsPerSecond)
-    }
-
-    /// The table is in place.
-    public var isGuarding: Bool { writer.isTableMade }
-
-    /// Calls are under way.
-    public var isAnswering: Bool { !exchanges.isEmpty }
-
-    public func wallClock(at now: Instant) -> Timestamp { epoch + (now - .zero) }
-
-    /// The wall clock was read; it may have been set since the last reading.
-    public mutating func wallClockRead(_ time: Timestamp, at now: Instant) {
-        epoch = time + (.zero - now)
-    }
-
-    /// Time passes: refreshes the registry if that is due, looks after grants, sums up the events that the log
-    /// suppressed.
-    public mutating func timeAdvanced(to now: Instant, into actions: inout [Action]) {
-        if now >= nextRefresh {
-            nextRefresh = now + settings.rpcbind.refresh
-            ask(.registry, for: .refresh, at: now, into: &actions)
+    /// A message reached port 111.
+    public mutating func callReceived(_ incoming: IncomingCall, at now: Instant, into actions: inout [Action]) {
+        journal.counters.calls += 1
+        let peer = incoming.peer
+        if peer.isBroadcast || peer.asked.host.isMulticastOrBroadcast {
+            return deny(incoming, .broadcast, at: now, into: &actions)
         }
-        for id in connections.expired(at: now) {
-            connections.closed(id)
-            actions.append(.closeConnection(id))
+        if !peer.isLocal {
+            let isListed = rules.policy.lists(peer.address)
+            if !watch.admits(peer, isListed: isListed, at: now) {
+                // Observe mode lifts the rate of clients that a rule names. The cost of strangers stays bounded.
+                guard rules.settings.mode == .observe, isListed else {
+                    return deny(incoming, .rate, at: now, into: &actions)
+                }
+                auditDenial(incoming, .rate, isEnforced: false, at: now, into: &actions)
+            }
         }
-        crowdOut(connections.surplus(at: now), into: &actions)
-        memory.timeAdvanced(to: now)
-        let due = ledger.takeDue(at: now, limit: Self.inspectionsAtOnce)
-        if !due.isEmpty { actions.append(.inspectGrants(due)) }
-        lookAfterSources(at: now, into: &actions)
-        if shield.takeEnd(at: now) { writer.unshield() }
-        for event in auditLimiter.summary(at: now) { actions.append(.audit(event)) }
+        guard case .call(let call) = incoming.content else { return malformed(incoming, at: now, into: &actions) }
+        switch rules.decide(call, from: peer) {
+        case .success(let permission): begin(call, incoming, permission, at: now, into: &actions)
+        case .failure(let reason):
+            guard let lifted = rules.lifted(reason, of: call, from: peer) else {
+                return deny(incoming, reason, at: now, into: &actions)
+            }
+            auditDenial(incoming, reason, isEnforced: false, at: now, into: &actions)
+            begin(call, incoming, lifted, at: now, into: &actions)
+        }
+    }
+
+    /// Answers a call at once if rpcbind isn't needed for it; asks rpcbind otherwise.
+    private mutating func begin(
+        _ call: PortmapperCall, _ incoming: IncomingCall, _ permission: Permission, at now: Instant,
+        into actions: inout [Action]
+    ) {
+        let peer = incoming.peer
+        let request = Exchange.Request(
+            peer: peer, xid: incoming.xid, byteCount: incoming.byteCount, call: call, permission: permission)
+        if let result = call.ownAnswer(asked: peer.asked) { return finish(request, result, at: now, into: &actions) }
+        guard let question = upstream.question(for: call, from: peer) else {
+            return finish(request, call.notRegistered, at: now, into: &actions)
+        }
+        switch exchanges.begin(request) {
+        case .duplicate: journal.counters.duplicates += 1
+        case .full:
+            deny(incoming, .rate, detail: "too many calls under way", isOwnDoing: false, at: now, into: &actions)
+        case .began(let id):
+            if peer.transport == .tcp { watch.connections.callBegan(peer.channel) }
+            if case .registration = question { return actions.append(.inspectOwner(peer, exchange: id)) }
+            ask(question, for: .exchange(id), at: now, into: &actions)
+        }
+    }
+
+    mutating func ask(
+        _ question: Question, for asker: Exchanges.Asker, at now: Instant, into actions: inout [Action]
+    ) {
+        if exchanges.ask(question, for: asker, at: now) { actions.append(.ask(question)) }
+    }
+
+    // MARK: rpcbind answers
+
+    /// rpcbind answered a question, or failed to.
+    public mutating func answered(
+        _ question: Question, with answer: Result<RpcbindAnswer, RpcbindFailure>, at now: Instant,
+        into actions: inout [Action]
+    ) {
+        let (askers, isAskedAgain, since) = exchanges.answered(question, at: now)
+        if isAskedAgain { actions.append(.ask(question)) }
+        switch answer {
+        case .success: if let since { journal.counters.upstreamLatency.observe(from: since, to: now) }
+        case .failure: journal.counters.upstreamFailures += 1
+        }
+        switch (question, answer) {
+        case (.port, .success(.port(let port))):
+            for case .exchange(let id) in askers { portArrived(id, port, at: now, into: &actions) }
+            if askers.contains(.version2Check) { upstream.version2Checked(port) }
+        case (.registry, .success(.registry(let listing))):
+            registryAnswered(listing, askers, since: since, at: now, into: &actions)
+        case (.registry, .success):
+            registryFailed(.refused("no listing"), askers, since: nil, at: now, into: &actions)
+        case (.registry, .failure(let failure)):
+            registryFailed(failure, askers, since: since, at: now, into: &actions)
+        case (.registration, .success(.registration(let isDone))):
+            registrationAnswered(askers, isDone, at: now, into: &actions)
+        case (.port, .success), (.registration, .success):
+            deny(askers, .refused("it answered another question"), at: now, into: &actions)
+        case (.port, .failure(let failure)), (.registration, .failure(let failure)):
+            deny(askers, failure, at: now, into: &actions)
+        }
+        if case .port(let mapping) = question, askers.contains(.survey) {
+            surveyed(mapping, answer, at: now, into: &actions)
+        }
+        startLook(into: &actions)
+    }
+
+    private mutating func deny(
+        _ askers: [Exchanges.Asker], _ failure: RpcbindFailure, at now: Instant, into actions: inout [Action]
+    ) {
+        for case .exchange(let id) in askers {
+            deny(id, .rpcbindDown, detail: failure.description, at: now, into: &actions)
+        }
+    }
+
+    /// GETPORT was answered.
+    private mutating func portArrived(
+        _ id: Exchange.ID, _ port: UInt32, at now: Instant, into actions: inout [Action]
+    ) {
+        guard let request = exchanges.request(of: id), let lookUp = request.lookUp,
+            let transport = lookUp.netID.transport
+        else { return }
+        guard let port = UInt16(exactly: port), port != 0 else {
+            // Some rpcbinds keep no list of version 2.
+            guard upstream.match(lookUp) != nil else {
+                return complete(id, request.call.notRegistered, at: now, into: &actions)
+            }
+            return readRegistry(for: id, .notRegistered, at: now, into: &actions)
+        }
+        let service = ServicePort(transport, port)
+        guard let matched = upstream.match(lookUp, at: service) else {
+            // A peer on this host gets rpcbind's answer as it is: local services need each other, whatever their
+            // owners.
+            guard !request.peer.isLocal else {
+                return complete(id, request.result(at: service, nil), at: now, into: &actions)
+            }
+            return readRegistry(for: id, .service(service), at: now, into: &actions)
+        }
+        answer(id, request, by: matched, at: now, into: &actions)
+    }
+
+    /// The registration that answered isn't known: the registry is read anew.
+    private mutating func readRegistry(
+        for id: Exchange.ID, _ unmatched: Exchange.Unmatched, at now: Instant, into actions: inout [Action]
+    ) {
+        exchanges.change(id) { $0.unmatched = unmatched }
+        ask(.registry, for: .exchange(id), at: now, into: &actions)
+    }
+
+    /// The registry was read for this call, and the listeners have been looked at.
+    private mutating func registryArrived(_ id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
+        guard let exchange = exchanges[id] else { return }
+        let request = exchange.request
+        switch request.call {
+        case .dump(let version): list(id, version, at: now, into: &actions)
+        case .getAddressList(let rpcb): listAddresses(of: rpcb, for: id, request, at: now, into: &actions)
+        case .getPort, .getAddress, .getVersionAddress:
+            guard let lookUp = request.lookUp, let matched = matched(lookUp, exchange.unmatched)
+            else { return complete(id, request.call.notRegistered, at: now, into: &actions) }
+            // GETPORT has just answered that there is no such registration.
+            if exchange.unmatched == .notRegistered {
+                ask(.port(Upstream.version2Check), for: .version2Check, at: now, into: &actions)
+            }
+            answer(id, request, by: matched, at: now, into: &actions)
+        case .null, .setMapping, .unsetMapping, .set, .unset, .callIt, .broadcast, .indirect, .getTime,
+            .universalToTransportAddress, .transportToUniversalAddress, .getStatistics:
+            deny(id, .rpcbindDown, at: now, into: &actions)
+        }
+    }
+
+    /// The registration that answers. If the registry, though read anew, lacks the one that rpcbind answered with,
+    /// a trusted owner's does: it must not be hidden by one among very many that untrusted users made, or by one
+    /// that lived for a moment.
+    private mutating func matched(_ lookUp: LookUp, _ unmatched: Exchange.Unmatched?) -> MatchedRegistration? {
+        guard case .service(let service)? = unmatched else { return upstream.match(lookUp) }
+        if let matched = upstream.match(lookUp, at: service) { return matched }
+        return upstream.match(lookUp).flatMap { $0.isTrusted && !lookUp.isLocal ? $0 : nil }
+    }
+
+    // MARK: The service's port opens
+
+    /// Opens the registration's port, if its owner is trusted, and answers.
+    private mutating func answer(
+        _ id: Exchange.ID, _ request: Exchange.Request, by matched: MatchedRegistration, at now: Instant,
+        into actions: inout [Action]
+    ) {
+        let (peer, port) = (request.peer, matched.service)
+        let result = request.result(at: port, matched.registration)
+        guard !peer.isLocal else { return complete(id, result, at: now, into: &actions) }
+        guard matched.isTrusted else {
+            let detail = "\(port) registered by \(matched.registration.owner)"
+            return deny(id, .untrustedOwner, answer: result, detail: detail, at: now, into: &actions)
+        }
+        guard !rules.spares(port) else {
+            return deny(id, .neverPort, answer: result, detail: "\(port)", at: now, into: &actions)
+        }
+        let permission = request.permission
+        let service = ServiceOpening(
+            program: matched.program, port: port, rule: permission.rule, open: permission.open)
+        // The usual case: an earlier call has opened the port.
+        if needsNoLook(service, peer, at: now), isSettled(service, for: peer.address) {
+            return complete(id, result, at: now, into: &actions)
+        }
+        open([service], for: id, peer, answering: result, at: now, into: &actions)
+    }
+
+    /// Opens the services, once their listeners have been looked at, unless an earlier look suffices.
+    mutating func open(
+        _ services: [ServiceOpening], for id: Exchange.ID, _ peer: Peer, answering result: PortmapperResult,
+        at now: Instant, into actions: inout [Action]
+    ) {
+        exchanges.change(id) { ($0.result, $0.services) = (result, services) }
+        // A service may have come alive since the last look.
+        let unseen = services.filter { !needsNoLook($0, peer, at: now) }
+        guard unseen.isEmpty else { return upstream.look(at: unseen.map(\.port), for: id) }
+        open(id, at: now, into: &actions)
+    }
+
+    // Mutating, though it changes nothing: docs/HACKING.md, "Rules of the house".
+    /// Whether the service listened at the last look, and the grant that it takes exists.
+    private mutating func needsNoLook(_ service: ServiceOpening, _ peer: Peer, at now: Instant) -> Bool {
+        upstream.services.isAlive(service.port, ipv4: peer.address.isIPv4)
+            && gate.hasGrant(service, for: peer.address, over: peer.transport, at: now)
+    }
+
+    /// Whether no change that waits for the kernel concerns the service and the client.
+    private mutating func isSettled(_ service: ServiceOpening, for client: IPAddress) -> Bool {
+        gate.isSettled(service, standing: rules.standing(service, holding: client))
+    }
+
+    mutating func startLook(into actions: inout [Action]) {
+        if let look = upstream.takeLook() { actions.append(.inspectListeners(look.services, look: look.id)) }
+    }
+
+    /// The result of a look; `nil`: the listeners couldn't be inspected.
+    public mutating func listenersInspected(
+        _ look: Upstream.Look.ID, _ states: [ServicePort: ListenerState]?, at now: Instant,
+        into actions: inout [Action]
+    ) {
+        let look = upstream.looked(look, states, at: now)
+        settleServices(at: now, into: &actions)
+        for id in look?.readers ?? [] { registryArrived(id, at: now, into: &actions) }
+        for id in look?.openers ?? [] {
+            if states == nil {
+                deny(id, .firewallFailed, detail: "listening sockets can't be looked up", at: now, into: &actions)
+            } else {
+                open(id, at: now, into: &actions)
+            }
+        }
+        startLook(into: &actions)
+    }
+
+    /// Issues the grants that the reply needs, and waits for the kernel.
+    ///
+    /// - Parameter hasLooked: whether the kernel has told the remaining lives of the grants.
+    mutating func open(_ id: Exchange.ID, hasLooked: Bool = false, at now: Instant, into actions: inout [Action]) {
+        guard let exchange = exchanges[id], let result = exchange.result else { return }
+        let peer = exchange.request.peer
+        for service in exchange.services where !upstream.services.isAlive(service.port, ipv4: peer.address.isIPv4) {
+            let (reason, detail) = deadness(of: service.port)
+            return deny(id, reason, answer: result, detail: detail, at: now, into: &actions)
+        }
+        let isPending = !exchange.services.allSatisfy { isSettled($0, for: peer.address) }
+        switch gate.open(
+            exchange.services, for: peer.address, over: peer.transport, waiter: id, hasLooked: hasLooked,
+            awaitsElements: isPending, at: now, wallClock: journal.wallClock(at: now))
+        {
+        case .open: complete(id, result, at: now, into: &actions)
+        case .waits(let count): exchanges.change(id) { $0.outstanding = count }
+        case .looks(let keys): actions.append(.inspectGrants(keys))
+        case .full:
+            let detail = "limits.grants or limits.grants-per-client"
+            deny(id, .grantsFull, answer: result, detail: detail, at: now, into: &actions)
+        }
+    }
+
+    private func deadness(of service: ServicePort) -> (reason: DenialReason, detail: String) {
+        let foreign = upstream.services.foreignOwners(at: service).map(String.init).joined(separator: ", ")
+        guard !foreign.isEmpty else { return (.notListening, "nothing listens at \(service)") }
+        return (.untrustedOwner, "\(service) is held by uid \(foreign), which rpcbind.owners doesn't trust")
+    }
+
+    /// The remaining lives that the kernel reports for grants that may have expired; a grant without one has
+    /// expired.
+    public mutating func grantsInspected(
+        _ keys: [GrantKey], _ found: [GrantKey: Duration], at now: Instant, into actions: inout [Action]
+    ) {
+        let (expired, waiters) = gate.inspected(keys, found, at: now)
+        for (key, grant) in expired {
+            journal.counters.expired += 1
+            var event = AuditEvent(.expired, key, grant.rule, grant.programs.least)
+            if grant.isUnproven { event.detail = "asked for over UDP, and never used" }
+            audit(event, at: now, into: &actions)
+        }
+        for id in waiters { open(id, hasLooked: true, at: now, into: &actions) }
         flush(at: now, into: &actions)
     }
 
-    /// The last event: sums up the events that the log suppressed.
-    public mutating func stopping(at now: Instant, into actions: inout [Action]) {
-        for event in auditLimiter.lastSummary(at: now) { actions.append(.audit(event)) }
-    }
-
-    /// The grants to inspect in one round; it bounds the round's time.
-    static let inspectionsAtOnce = 512
-
     /// Commits the gathered changes in one transaction.
     public mutating func flush(at now: Instant, into actions: inout [Action]) {
-        if !writer.isTableMade { for (transport, end) in shield.ends { writer.shield(transport, until: end) } }
-        guard let transaction = writer.nextTransaction(restoring: ledger, memory, quarantines, at: now) else { return }
-        actions.append(.commit(transaction))
+        let transaction = gate.nextTransaction(quarantined: watch.quarantined, shields: watch.shields, at: now)
+        if let transaction { actions.append(.commit(transaction)) }
     }
 
-    mutating func ask(_ question: Question, for asker: Asker, at now: Instant, into actions: inout [Action]) {
-        if questions.join(asker, question, at: now) { actions.append(.ask(question)) }
+    /// The kernel acknowledged the transaction in flight, or refused it.
+    public mutating func committed(_ failure: CommitFailure?, at now: Instant, into actions: inout [Action]) {
+        if let since = gate.inFlightSince { journal.counters.commitLatency.observe(from: since, to: now) }
+        if let failure {
+            journal.counters.commitFailures += 1
+            conclude(gate.failed(failure, at: now), at: now, into: &actions)
+        } else {
+            journal.counters.commits += 1
+            conclude(gate.committed(at: now), at: now, into: &actions)
+        }
+        flush(at: now, into: &actions)
     }
 
-    /// Counts an event that the daemon logs by itself, without the Warden.
-    public mutating func noteEvent(_ kind: AuditEvent.Kind) { counters.events[kind] += 1 }
-
-    mutating func audit(_ event: AuditEvent, at now: Instant, into actions: inout [Action]) {
-        if admitsEvent(event.kind, of: event.client, over: event.transport, at: now) { actions.append(.audit(event)) }
+    private mutating func conclude(_ outcome: Gate.Outcome, at now: Instant, into actions: inout [Action]) {
+        if outcome.isTableMade { watch.tableMade() }
+        if let restored = outcome.restored { audit(restored, at: now, into: &actions) }
+        for (waiters, failure) in outcome.refused {
+            let reason: DenialReason = failure.kind == .full ? .grantsFull : .firewallFailed
+            for id in waiters {
+                deny(id, reason, answer: exchanges[id]?.result, detail: failure.message, at: now, into: &actions)
+            }
+        }
+        for revoked in outcome.revoked { noteRevoked(revoked, at: now, into: &actions) }
+        for issued in outcome.issued { noteIssued(issued, at: now, into: &actions) }
+        for key in outcome.removedStanding where upstream.services.guarded.contains(key.service) {
+            actions.append(.cutFlows(key.clients, key.service))
+        }
+        for id in outcome.acknowledged { acknowledged(id, at: now, into: &actions) }
     }
 
-    /// Counts an event, and returns whether it may be logged; an event that won't be logged needn't be put
-    /// together.
-    mutating func admitsEvent(
-        _ kind: AuditEvent.Kind, of client: IPAddress?, over transport: Transport?, at now: Instant
-    ) -> Bool {
-        noteEvent(kind)
-        let isListed = client.map { policy.lists($0) } ?? false
-        let isAdmitted = auditLimiter.admits(kind, of: client, isListed: isListed, over: transport, at: now)
-        if !isAdmitted { counters.suppressed += 1 }
-        return isAdmitted
+    /// Counts one acknowledgement; the last one lets the reply go.
+    private mutating func acknowledged(_ id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
+        guard let exchange = exchanges[id], let result = exchange.result else { return }
+        exchanges.change(id) { $0.outstanding -= 1 }
+        guard exchange.outstanding == 1 else { return }
+        complete(id, result, at: now, into: &actions)
+    }
+
+    // MARK: The reply leaves
+
+    /// Ends the exchange, and sends the reply.
+    mutating func complete(
+        _ id: Exchange.ID, _ result: PortmapperResult, at now: Instant, into actions: inout [Action]
+    ) {
+        guard let request = end(id) else { return }
+        finish(request, result, at: now, into: &actions)
+    }
+
+    mutating func end(_ id: Exchange.ID) -> Exchange.Request? {
+        guard let request = exchanges.end(id) else { return nil }
+        if request.peer.transport == .tcp { watch.connections.callEnded(request.peer.channel) }
+        return request
+    }
+
+    private mutating func finish(
+        _ request: Exchange.Request, _ result: PortmapperResult, at now: Instant, into actions: inout [Action]
+    ) {
+        if case .port(let port) = result {
+            if lastPort.port != port { lastPort = (port, result.encoded) }
+            return finish(request, lastPort.results, isRegistered: port != 0, at: now, into: &actions)
+        }
+        finish(request, result.encoded, isRegistered: result.isRegistered, at: now, into: &actions)
+    }
+
+    /// Sends the reply of a permitted call, and audits the call.
+    /// - Parameter results: the procedure's results, as XDR.
+    mutating func finish(
+        _ request: Exchange.Request, _ results: [UInt8], isRegistered: Bool, at now: Instant,
+        into actions: inout [Action]
+    ) {
+        let peer = request.peer
+        journal.counters.permitted += 1
+        let lifted = request.permission.liftedDenial
+        let outcome = CallOutcome(lifted == nil ? .permitted : .observed, request.call, over: peer.transport, lifted)
+        journal.counters.outcomes[outcome, default: 0] += 1
+        // Over UDP, a stranger that observe mode answers gets no reply longer than its call.
+        if lifted == nil || peer.transport == .tcp || Reply.successHeaderBytes + results.count <= request.byteCount
+            || rules.isKnown(peer)
+        {
+            actions.append(.sendReply(Reply(xid: request.xid, body: .success(results)), to: peer))
+        }
+        guard lifted == nil,
+            journal.admitsPermitted(
+                request.call, of: peer, isListed: rules.policy.lists(peer.address),
+                logging: rules.settings.audit.permitted, at: now)
+        else { return }
+        var event = AuditEvent(.permitted, request.call, from: peer, xid: request.xid)
+        event.rule = request.permission.rule
+        if !isRegistered { event.detail = "not registered" }
+        actions.append(.audit(event.named(by: journal.names)))
+    }
+}
+
+extension Exchange.Request {
+    /// The reply, with an address that the client can use: the one that it asked, unless the service has its own.
+    func result(at service: ServicePort, _ registration: Registration?) -> PortmapperResult {
+        if lookUp?.answersPort == true { return .port(UInt32(service.port)) }
+        let host = registration?.host(asked: peer) ?? peer.asked.host
+        return .address(UniversalAddress(host: host, port: service.port).description)
     }
 }

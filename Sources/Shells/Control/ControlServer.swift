@@ -19,6 +19,13 @@ public final class ControlServer {
     private let socket: ControlSocket
     private let refused: Set<Int32>
     private let answer: (ControlCall) -> EventLoopFuture<ControlReply>
+    /// Made with the first long reply.
+    private lazy var pool = {
+        let pool = NIOThreadPool(numberOfThreads: 1)
+        pool.start()
+        return pool
+    }()
+    private var hasPool = false
     private var channel: (any Channel)?
     fileprivate var connections = 0
 
@@ -55,6 +62,18 @@ public final class ControlServer {
     public func close() {
         channel?.close(promise: nil)
         unlink(socket.path)
+        if hasPool { pool.shutdownGracefully { _ in } }
+    }
+
+    /// A reply with more rows than this is encoded on a thread of its own: no call waits for it.
+    private static let rowsAtOnceMax = 256
+
+    fileprivate func encode(_ reply: ControlReply) -> EventLoopFuture<ByteBuffer> {
+        let encode: @Sendable () throws -> ByteBuffer = { ByteBuffer(bytes: try JSONEncoder().encode(reply)) }
+        let rows = max(reply.grants?.count ?? 0, reply.denials?.count ?? 0, reply.registry?.count ?? 0)
+        guard rows > Self.rowsAtOnceMax else { return loop.makeCompletedFuture { try encode() } }
+        hasPool = true
+        return pool.runIfActive(eventLoop: loop, encode)
     }
 
     fileprivate func reply(to bytes: [UInt8], from peer: PeerCredentials) -> EventLoopFuture<ControlReply> {
@@ -123,23 +142,13 @@ private final class ControlHandler: ChannelInboundHandler {
         isAnswering = true
         options.unsafeGetSocketOption(level: .socket, name: .init(rawValue: SO_PEERCRED)).flatMap {
             (peer: PeerCredentials) in this.value.handler.server.reply(to: call, from: peer)
-        }.whenComplete { result in
+        }.flatMap { this.value.handler.server.encode($0) }.whenComplete { result in
             let (handler, context) = this.value
-            do {
-                handler.isAnswering = false
-                try handler.write(result.get(), context)
-            } catch {
-                context.close(promise: nil)
-            }
+            handler.isAnswering = false
+            guard case .success(let reply) = result else { return context.close(promise: nil) }
+            let channel = context.channel
+            channel.writeAndFlush(reply).whenComplete { _ in channel.close(promise: nil) }
         }
-    }
-
-    private func write(_ reply: ControlReply, _ context: ChannelHandlerContext) throws {
-        let bytes = try JSONEncoder().encode(reply)
-        var buffer = context.channel.allocator.buffer(capacity: bytes.count)
-        buffer.writeBytes(bytes)
-        let channel = context.channel
-        channel.writeAndFlush(buffer).whenComplete { _ in channel.close(promise: nil) }
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {

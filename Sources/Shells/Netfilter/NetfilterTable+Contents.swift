@@ -1,3 +1,4 @@
+import Addresses
 import CNetfilter
 import Firewall
 import Glibc
@@ -135,19 +136,11 @@ extension NetfilterTable {
         var count = 0
         let countings: UInt64 = try hasRules(table) ? 2 : 1
         for set in TableSet.allCases where timeouts[set] != nil && set.isAdopted {
-            let doing = "reading set \(set.rawValue) of table inet \(table)"
-            let isConsistent = try ask(doing, NFT_MSG_GETSETELEM, NetlinkSocket.dump) {
-                $0.put(NFTA_SET_ELEM_LIST_TABLE.rawValue, table)
-                $0.put(NFTA_SET_ELEM_LIST_SET.rawValue, set.rawValue)
-            } each: { message in
-                for list in message.netfilterAttributes where list.type == NFTA_SET_ELEM_LIST_ELEMENTS.rawValue {
-                    for attribute in list.nested {
-                        let element = ElementAttributes(attribute.nested, countingsPerPacket: countings)
-                        if reading.contents.add(element, of: set, timeouts[set] ?? .zero) { count += 1 }
-                        if reading.mayBeKept, TableSet.granted.contains(set) {
-                            reading.mayBeKept = mayBeKept.map { element.isGrant(of: set, that: $0) } ?? false
-                        }
-                    }
+            let isConsistent = try elements(of: set, in: table) { attributes in
+                let element = ElementAttributes(attributes, countingsPerPacket: countings)
+                if reading.contents.add(element, of: set, timeouts[set] ?? .zero) { count += 1 }
+                if reading.mayBeKept, TableSet.granted.contains(set) {
+                    reading.mayBeKept = mayBeKept.map { element.isGrant(of: set, that: $0) } ?? false
                 }
             }
             if !isConsistent { return nil }
@@ -156,6 +149,35 @@ extension NetfilterTable {
         reading.contents.remembered = reading.contents.remembered.merged()
         reading.hasRepetitions = reading.contents.count < count
         return reading
+    }
+
+    /// - Returns: false if the set changed during the reading.
+    private func elements(
+        of set: TableSet, in table: String, each: (Attributes) -> Void
+    ) throws(NetfilterError) -> Bool {
+        let doing = "reading set \(set.rawValue) of table inet \(table)"
+        return try ask(doing, NFT_MSG_GETSETELEM, NetlinkSocket.dump) {
+            $0.put(NFTA_SET_ELEM_LIST_TABLE.rawValue, table)
+            $0.put(NFTA_SET_ELEM_LIST_SET.rawValue, set.rawValue)
+        } each: { message in
+            for list in message.netfilterAttributes where list.type == NFTA_SET_ELEM_LIST_ELEMENTS.rawValue {
+                for attribute in list.nested { each(attribute.nested) }
+            }
+        }
+    }
+
+    /// The guarded ports; `nil` if there is no table. Unlike ``contents(of:isShared:mayBeKept:)``, it takes no time
+    /// that grows with the grants.
+    public func guarded(of table: String) throws(NetfilterError) -> Set<ServicePort>? {
+        for _ in 0..<Self.attemptsMax {
+            guard try exists(table) else { return nil }
+            var guarded: Set<ServicePort> = []
+            let isConsistent = try elements(of: .guarded, in: table) {
+                if case .guarded(let service) = ElementAttributes($0).key(in: .guarded) { guarded.insert(service) }
+            }
+            if isConsistent { return guarded }
+        }
+        throw .unsettled(table: table)
     }
 
     func ask(

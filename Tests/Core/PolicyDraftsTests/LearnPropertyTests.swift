@@ -66,7 +66,7 @@ private func log(of calls: [Asked], under policy: Policy) -> [AuditEvent] {
                 warden.answered(.registry, with: .success(.registry(Listing())), at: now, into: &actions)
             case .ask(let question):
                 warden.answered(question, with: .success(.port(0)), at: now, into: &actions)
-            case .inspectListeners: warden.listenersInspected([:], at: now, into: &actions)
+            case .inspectListeners(_, let look): warden.listenersInspected(look, [:], at: now, into: &actions)
             case .audit(let event): events.append(event)
             case .sendReply, .closeConnection, .inspectOwner, .commit, .inspectGrants, .cutFlows: break
             }
@@ -126,10 +126,9 @@ extension SeededGenerator {
         ]
         let before = random.policy()
         for width in widths {
-            let warden = Warden(
-                settings: Settings(), policy: learn(calls, under: before, width), names: names, trustedOwners: [])
+            let rules = Rulebook(settings: Settings(), policy: learn(calls, under: before, width))
             for asked in calls where asked.isLearnable {
-                let decision = warden.decide(asked.call, from: asked.peer)
+                let decision = rules.decide(asked.call, from: asked.peer)
                 if case .failure(let reason) = decision { Issue.record("\(asked): \(reason)") }
             }
         }

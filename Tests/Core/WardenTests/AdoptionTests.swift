@@ -1,17 +1,19 @@
 import Clock
 import Configuration
+import CoreSamples
 import Firewall
 import ONCRPC
 import Policy
 import TestSupport
 import Testing
 
+@testable import Gate
 @testable import Warden
 
 @Suite("adoption") struct AdoptionTests {
     /// A kernel in the state that an earlier run with mountd and nfs left.
     static func left(_ settings: Settings = Settings()) -> Bench {
-        var bench = Bench.started(rules, settings: settings)
+        let bench = Bench.started(rules, settings: settings)
         for client in 1...3 { bench.call(.port(of: .mountd), from: .from("10.1.2.\(client)", .tcp)) }
         bench.advance(by: .seconds(1000))
         return bench
@@ -22,7 +24,7 @@ import Testing
     static func restarted(
         _ old: Bench, _ rules: [Rule] = rules, settings: Settings = Settings(), mayBeKept: Bool = false
     ) -> Bench {
-        var bench = Bench(rules, settings: settings)
+        let bench = Bench(rules, settings: settings)
         bench.kernel = old.kernel
         bench.kernel.mayBeKept = mayBeKept
         bench.kernel.committed = []
@@ -36,7 +38,7 @@ import Testing
         arguments: [true, false])
     func unnoticed(mayBeKept: Bool) {
         let old = Self.left()
-        var bench = Self.restarted(old, mayBeKept: mayBeKept)
+        let bench = Self.restarted(old, mayBeKept: mayBeKept)
         bench.rpcbind.isDown = true
         bench.start()
         bench.advance(by: .seconds(10))
@@ -53,7 +55,7 @@ import Testing
 
     @Test("grants that may stay where they are are left there, whatever else is made anew")
     func stay() {
-        var bench = Self.restarted(Self.left(), mayBeKept: true)
+        let bench = Self.restarted(Self.left(), mayBeKept: true)
         bench.start()
         let first = bench.kernel.committed[0].operations
         #expect(first[0] == .adoptTable(Settings().tableShape))
@@ -69,7 +71,7 @@ import Testing
     @Test("a table that can't be taken over as it is is made anew at once, and nobody is refused for that")
     func changedMeanwhile() {
         let old = Self.left()
-        var bench = Self.restarted(old, mayBeKept: true)
+        let bench = Self.restarted(old, mayBeKept: true)
         let refusal = CommitFailure(errno: 116, message: "Stale file handle", operation: 0)
         // The second transaction is like the first of any other start.
         bench.kernel.refusals = [refusal, refusal]
@@ -82,28 +84,28 @@ import Testing
     @Test(
         "what an earlier run opened at a port that may never be opened now is not taken over", arguments: [true, false])
     func neverNow(mayBeKept: Bool) {
-        var bench = Self.restarted(
+        let bench = Self.restarted(
             Self.left(), settings: Settings().with { $0.firewall.never.insert(20048) }, mayBeKept: mayBeKept)
         bench.rpcbind.isDown = true
         bench.start()
         #expect(bench.kernel.granted.keys.allSatisfy { $0.service.port != 20048 })
         #expect(bench.kernel.standing.allSatisfy { $0.service.port != 20048 })
-        #expect(bench.warden.isGuarding)
+        #expect(bench.loop.warden.isGuarding == true)
     }
 
     @Test("adopted grants expire when they would have", arguments: [true, false])
     func expires(mayBeKept: Bool) {
-        var bench = Self.restarted(Self.left(), mayBeKept: mayBeKept)
+        let bench = Self.restarted(Self.left(), mayBeKept: mayBeKept)
         bench.start()
         bench.advance(by: .seconds(85_399))
-        #expect(bench.warden.grantCount == 3)
+        #expect(bench.loop.warden.grantCount == 3)
         bench.advance(by: .seconds(1))
-        #expect((bench.warden.grantCount, bench.events(.expired).count) == (0, 3))
+        #expect((bench.loop.warden.grantCount, bench.events(.expired).count) == (0, 3))
     }
 
     @Test("an adopted grant that nothing permits any more goes once rpcbind has answered", arguments: [true, false])
     func baseless(mayBeKept: Bool) {
-        var bench = Self.restarted(Self.left(), [.sample(from: ["10.1.2.1"])], mayBeKept: mayBeKept)
+        let bench = Self.restarted(Self.left(), [.sample(from: ["10.1.2.1"])], mayBeKept: mayBeKept)
         bench.rpcbind.isDown = true
         bench.start()
         #expect(bench.kernel.granted.count == 3)
@@ -118,7 +120,7 @@ import Testing
         "elements with a comment that we didn't write are not adopted",
         arguments: ["", "mine", "100005 since yesterday by me"])
     func foreign(comment: String) {
-        var bench = Bench(Self.rules)
+        let bench = Bench(Self.rules)
         bench.kernel.now = bench.now
         let add = Operation.issue(.mount, timeout: .seconds(9), expiresIn: nil, comment: comment)
         _ = bench.kernel.commit(Transaction(table: "rpcwarden", operations: [.makeTable(Settings().tableShape), add]))
@@ -164,26 +166,26 @@ import Testing
 
     @Test("a lower limits.grants doesn't keep the daemon from starting", arguments: [true, false])
     func fewerGrants(mayBeKept: Bool) {
-        var bench = Self.restarted(
+        let bench = Self.restarted(
             Self.left(), settings: Settings().with { $0.limits.grants = 2 }, mayBeKept: mayBeKept)
         bench.start()
-        #expect(bench.warden.isGuarding)
-        #expect((bench.kernel.granted.count, bench.warden.grantCount) == (2, 2))
+        #expect(bench.loop.warden.isGuarding == true)
+        #expect((bench.kernel.granted.count, bench.loop.warden.grantCount) == (2, 2))
     }
 
     @Test("a grant that the kernel won't take back is let go, the others stay")
     func unrestorable() {
-        var bench = Self.restarted(Self.left())
+        let bench = Self.restarted(Self.left())
         bench.kernel.refusals = [CommitFailure(errno: 23, message: "full", operation: 1 + 6 + 1)]
         bench.start()
-        #expect(bench.warden.isGuarding)
-        #expect((bench.kernel.granted.count, bench.warden.grantCount) == (2, 2))
+        #expect(bench.loop.warden.isGuarding == true)
+        #expect((bench.kernel.granted.count, bench.loop.warden.grantCount) == (2, 2))
         #expect(bench.events(.revoked).map(\.detail) == ["full"])
     }
 
     @Test("a never port of the new configuration is unguarded before rpcbind has answered")
     func never() {
-        var bench = Self.restarted(Self.left(), settings: Settings().with { $0.firewall.never = [2049] })
+        let bench = Self.restarted(Self.left(), settings: Settings().with { $0.firewall.never = [2049] })
         bench.rpcbind.isDown = true
         bench.start()
         #expect(bench.kernel.guarded == [.tcp(20048), .udp(20048), .tcp(662), .udp(662)])

@@ -3,18 +3,22 @@ import AuditTrail
 import Calls
 import Clock
 import Configuration
+import CoreSamples
 import Firewall
 import ONCRPC
 import Policy
 import Portmapper
 import Testing
 
+@testable import Exchanges
+@testable import Gate
+@testable import Upstream
 @testable import Warden
 
-/// Runs a Warden against a scripted rpcbind, scripted listeners and a model of the kernel's table, and executes
-/// its actions in order, as `Engine` does.
-struct Bench {
-    var warden: Warden
+/// Runs a Warden in the daemon's own loop, against a scripted rpcbind, scripted listeners and a model of the kernel's
+/// table.
+final class Bench: ActionShells {
+    private(set) lazy var loop = ActionLoop(makeWarden(), shells: self)
     var now = Instant(nanoseconds: 1_000_000_000_000)
     var rpcbind = ScriptedRpcbind()
     var kernel = ModelKernel()
@@ -51,96 +55,112 @@ struct Bench {
         var service: ServicePort
     }
 
-    /// Called after each action.
-    var audit: ((Action, Bench) -> Void)?
-    private var pending: [Action] = []
-    private var isRunning = false
+    enum Performed {
+        case reply(Sent)
+        case question(Question)
+        case ownerLookUp(Peer)
+        case commit(Transaction)
+    }
+
+    /// Called after each of these actions.
+    var audit: ((Performed, Bench) -> Void)?
+    private let makeWarden: () -> Warden
 
     static let startOfTime = Timestamp(milliseconds: 1_795_000_000_000)
 
-    init(_ rules: [Rule] = [], settings: Settings = Settings()) {
-        warden = Warden(
-            settings: settings, policy: Policy(rules: rules), names: .wellKnown, trustedOwners: ["superuser", "102"])
-        warden.wallClockRead(Self.startOfTime, at: now)
+    init(_ rules: [Rule] = [], pending: PendingRules = .none, settings: Settings = Settings()) {
+        makeWarden = {
+            Warden(
+                settings: settings, policy: Policy(rules: rules), pending: pending, names: .wellKnown,
+                trustedOwners: ["superuser", "102"])
+        }
+        handle { warden, now, _ in warden.wallClockRead(Self.startOfTime, at: now) }
     }
 
     /// A bench whose table is made and whose registry is read.
     static func started(
         _ rules: [Rule] = [], settings: Settings = Settings(), registering registrations: [RPCB] = .typical
     ) -> Bench {
-        var bench = Bench(rules, settings: settings)
+        let bench = Bench(rules, settings: settings)
         bench.rpcbind.registrations = registrations
         bench.start()
         bench.forget()
         return bench
     }
 
-    mutating func start() {
+    func start() {
         kernel.now = now
-        if let contents = kernel.contents {
-            warden.tableFound(contents, at: now)
-        } else {
-            warden.tableMissing(at: now)
+        let contents = kernel.contents
+        handle { warden, now, _ in
+            if let contents {
+                warden.tableFound(contents, at: now)
+            } else {
+                warden.tableMissing(at: now)
+            }
         }
         handle { $0.flush(at: $1, into: &$2) }
         advance(by: .zero)
     }
 
     /// Clears the collected results.
-    mutating func forget() {
+    func forget() {
         (asked, replies, events, closed, cut, inspections) = ([], [], [], [], [], [])
         kernel.committed = []
     }
 
-    mutating func handle(_ event: (inout Warden, Instant, inout [Action]) -> Void) {
-        event(&warden, now, &pending)
-        guard !isRunning else { return }
-        isRunning = true
-        defer { isRunning = false }
-        var next = 0
-        while next < pending.count {
-            let action = pending[next]
-            next += 1
-            perform(action)
-            audit?(action, self)
-        }
-        pending = []
+    func handle(_ event: (inout Warden, Instant, inout [Action]) -> Void) { loop.handle(event) }
+
+    func send(_ reply: Reply, to peer: Peer) {
+        replies.append(Sent(reply: reply, peer: peer))
+        audit?(.reply(Sent(reply: reply, peer: peer)), self)
     }
 
-    private mutating func perform(_ action: Action) {
-        switch action {
-        case .sendReply(let reply, let peer): replies.append(Sent(reply: reply, peer: peer))
-        case .closeConnection(let id): closed.append(id)
-        case .ask(let question):
-            asked.append(question)
-            questions.append(question)
-        case .inspectListeners(let services):
-            inspections.append(services)
-            let states = listenersFail ? nil : listening(services)
-            handle { $0.listenersInspected(states, at: $1, into: &$2) }
-        case .inspectOwner(let peer, let id):
-            ownersAsked.append(peer)
-            let uid = owner
-            handle { $0.ownerInspected(id, uid, at: $1, into: &$2) }
-        case .commit(let transaction) where holdsCommits: heldCommit = transaction
-        case .commit(let transaction):
-            let failure = kernel.commit(transaction)
-            handle { $0.committed(failure, at: $1, into: &$2) }
-        case .inspectGrants(let keys):
-            let found = kernel.left(of: keys)
-            handle { $0.grantsInspected(keys, found, at: $1, into: &$2) }
-        case .cutFlows(let clients, let service): cut.append(Cut(clients: clients, service: service))
-        case .audit(let event): events.append(event)
-        }
+    func closeConnection(_ id: ConnectionID) { closed.append(id) }
+
+    func ask(_ question: Question) {
+        asked.append(question)
+        questions.append(question)
+        audit?(.question(question), self)
     }
+
+    func listeners(at services: Set<ServicePort>) -> [ServicePort: ListenerState]? {
+        inspections.append(services)
+        return listenersFail ? nil : listening(services)
+    }
+
+    func owner(of peer: Peer) -> UInt32? {
+        ownersAsked.append(peer)
+        audit?(.ownerLookUp(peer), self)
+        return owner
+    }
+
+    func commit(_ transaction: Transaction) -> CommitResult? {
+        guard !holdsCommits else {
+            heldCommit = transaction
+            return nil
+        }
+        defer { audit?(.commit(transaction), self) }
+        return result(of: transaction)
+    }
+
+    private func result(of transaction: Transaction) -> CommitResult {
+        kernel.commit(transaction).map(CommitResult.failed) ?? .done
+    }
+
+    func lifetimes(of keys: [GrantKey]) -> [GrantKey: Duration] { kernel.left(of: keys) }
+
+    func cut(_ clients: Set<AddressRange>, _ service: ServicePort) {
+        cut += clients.sorted().map { Cut(clients: $0, service: service) }
+    }
+
+    func write(_ event: AuditEvent) { events.append(event) }
 
     /// The kernel finishes the transactions under way.
-    mutating func releaseCommits() {
+    func releaseCommits() {
         holdsCommits = false
         guard let transaction = heldCommit else { return }
         heldCommit = nil
-        let failure = kernel.commit(transaction)
-        handle { $0.committed(failure, at: $1, into: &$2) }
+        loop.committed(result(of: transaction))
     }
 
     private func listening(_ services: Set<ServicePort>) -> [ServicePort: ListenerState] {
@@ -153,7 +173,7 @@ struct Bench {
     }
 
     /// rpcbind answers the oldest question.
-    mutating func answerOne() {
+    func answerOne() {
         guard !questions.isEmpty else {
             Issue.record("rpcbind was asked nothing")
             return
@@ -163,24 +183,24 @@ struct Bench {
         handle { $0.answered(question, with: answer, at: $1, into: &$2) }
     }
 
-    mutating func answerAll() {
+    func answerAll() {
         while !questions.isEmpty { answerOne() }
         handle { $0.flush(at: $1, into: &$2) }
     }
 
     /// rpcbind answers none of the questions so far.
-    mutating func loseAll() {
+    func loseAll() {
         let lost = questions
         questions = []
         for question in lost { handle { $0.answered(question, with: .failure(.timedOut), at: $1, into: &$2) } }
         handle { $0.flush(at: $1, into: &$2) }
     }
 
-    private mutating func answerUnlessHeld() {
+    private func answerUnlessHeld() {
         if !holdsQuestions { answerAll() }
     }
 
-    mutating func advance(by duration: Duration) {
+    func advance(by duration: Duration) {
         now = now + duration
         kernel.advance(to: now)
         handle { $0.timeAdvanced(to: $1, into: &$2) }
@@ -188,28 +208,28 @@ struct Bench {
     }
 
     /// Advances to the next reading of the registry.
-    mutating func refresh() { advance(by: .milliseconds(500)) }
+    func refresh() { advance(by: .milliseconds(500)) }
 
-    mutating func deliver(_ incoming: IncomingCall) {
+    func deliver(_ incoming: IncomingCall) {
         handle { $0.callReceived(incoming, at: $1, into: &$2) }
         handle { $0.flush(at: $1, into: &$2) }
         answerUnlessHeld()
     }
 
-    mutating func call(_ call: PortmapperCall, from peer: Peer, xid: UInt32 = 7) {
+    func call(_ call: PortmapperCall, from peer: Peer, xid: UInt32 = 7) {
         deliver(.init(call, from: peer, xid: xid))
     }
 
     /// Calls, and returns the replies, which are dropped from ``replies``.
-    mutating func ask(_ portmapperCall: PortmapperCall, from peer: Peer, xid: UInt32 = 7) -> [Reply.Body] {
+    func ask(_ portmapperCall: PortmapperCall, from peer: Peer, xid: UInt32 = 7) -> [Reply.Body] {
         let before = replies.count
         call(portmapperCall, from: peer, xid: xid)
         return replies[before...].map(\.reply.body)
     }
 
-    mutating func reload(_ rules: [Rule], settings: Settings? = nil) {
+    func reload(_ rules: [Rule], settings: Settings? = nil) {
         let policy = Policy(rules: rules)
-        let settings = settings ?? warden.settings
+        let settings = settings ?? loop.warden.settings
         handle { $0.policyReplaced(policy, settings: settings, at: $1, into: &$2) }
         answerUnlessHeld()
     }
@@ -220,15 +240,9 @@ struct Bench {
 
     /// No question, call or transaction is under way.
     var isQuiet: Bool {
-        questions.isEmpty && warden.exchanges.isEmpty && warden.exchangesOfClient.isEmpty && warden.underWay.isEmpty
-            && Transport.allCases.allSatisfy { warden.localExchanges[$0] == 0 }
-            && warden.isInspectingNothing && warden.grantLooks.isEmpty && warden.revocationCauses.isEmpty
-            && warden.writer.isIdle
+        questions.isEmpty && loop.warden.exchanges.isQuiet && !loop.warden.upstream.isLooking
+            && loop.warden.gate.isQuiet
     }
-}
-
-extension Warden {
-    var isInspectingNothing: Bool { inspections.isEmpty && !nextInspection.isDue && nextInspection.readers.isEmpty }
 }
 
 extension IncomingCall {

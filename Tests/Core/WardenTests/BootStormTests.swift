@@ -9,7 +9,7 @@ import Testing
         plan.clients = 150
         plan.seed = seed
         plan.strangersPerSecond = 2500
-        var storm = BootStorm(plan)
+        let storm = BootStorm(plan)
         storm.run()
         #expect(storm.outcome.violations == [])
         #expect(storm.outcome.waits.count == 8 * plan.clients)

@@ -1,5 +1,6 @@
 import Clock
 import Configuration
+import CoreSamples
 import Firewall
 import TestSupport
 import Testing
@@ -12,9 +13,9 @@ import Testing
 
     /// A client holds a grant and looks up again; the clock is set in between.
     private static func stepped(by step: Duration) -> Bench {
-        var bench = Bench.started([.sample()], settings: Settings().with { $0.firewall.keep = .seconds(100) })
+        let bench = Bench.started([.sample()], settings: Settings().with { $0.firewall.keep = .seconds(100) })
         bench.call(.port(of: .mountd), from: .named)
-        bench.warden.wallClockRead(Bench.startOfTime + step, at: bench.now)
+        bench.handle { warden, now, _ in warden.wallClockRead(Bench.startOfTime + step, at: now) }
         bench.advance(by: .seconds(40))
         bench.call(.port(of: .mountd), from: .named, xid: 8)
         return bench
@@ -24,27 +25,30 @@ import Testing
         "changes no grant's life, neither in the kernel nor in the ledger",
         arguments: [.zero, day, .zero - day, day * 4000, .zero - day * 4000])
     func lifetimes(step: Duration) {
-        var bench = Self.stepped(by: step)
+        let bench = Self.stepped(by: step)
         let straight = Self.stepped(by: .zero)
         #expect(bench.kernel.granted == straight.kernel.granted)
         #expect(bench.kernel.committed == straight.kernel.committed)
-        #expect(bench.warden.grant(Self.key)?.expiresNotBefore == straight.warden.grant(Self.key)?.expiresNotBefore)
+        #expect(
+            bench.loop.warden.grant(Self.key)?.expiresNotBefore
+                == straight.loop.warden.grant(Self.key)?.expiresNotBefore)
         bench.advance(by: .seconds(59))
-        #expect(bench.events(.expired).isEmpty && bench.warden.grantCount == 1)
+        #expect(bench.events(.expired).isEmpty && bench.loop.warden.grantCount == 1)
         bench.advance(by: .seconds(2))
-        #expect(bench.events(.expired).count == 1 && bench.warden.grantCount == 0)
+        #expect(bench.events(.expired).count == 1 && bench.loop.warden.grantCount == 0)
     }
 
     @Test("shows in the times that are printed from then on, not in those that were", arguments: [day, .zero - day])
     func printed(step: Duration) {
-        var bench = Self.stepped(by: step)
-        #expect(bench.warden.grant(Self.key)?.issued == Bench.startOfTime)
+        let bench = Self.stepped(by: step)
+        #expect(bench.loop.warden.grant(Self.key)?.issued == Bench.startOfTime)
         bench.call(.port(of: .mountd), from: .from("10.1.2.4"), xid: 9)
-        let other = bench.warden.ledgerKeys.first { $0 != Self.key }
-        #expect(other.flatMap(bench.warden.grant)?.issued == Bench.startOfTime + step + .seconds(40))
+        let other = bench.loop.warden.ledgerKeys.first { $0 != Self.key }
+        let issued = other.flatMap { bench.loop.warden.grant($0)?.issued }
+        #expect(issued == Bench.startOfTime + step + .seconds(40))
     }
 }
 
 extension Warden {
-    fileprivate var ledgerKeys: [GrantKey] { Array(ledger.keys) }
+    fileprivate var ledgerKeys: [GrantKey] { gate.grants.map(\.key) }
 }

@@ -2,6 +2,8 @@ import Addresses
 import AuditTrail
 import Calls
 import Clock
+import Configuration
+import CoreSamples
 import Firewall
 import ONCRPC
 import Policy
@@ -9,6 +11,7 @@ import Portmapper
 import TestSupport
 import Testing
 
+@testable import Gate
 @testable import Warden
 
 @Suite("counters") struct CounterTests {
@@ -19,7 +22,7 @@ import Testing
 
     @Test("every call is counted once, by decision, reason, procedure and transport")
     func outcomes() {
-        var bench = Bench.started([.sample(lists: true)])
+        let bench = Bench.started([.sample(lists: true)])
         bench.call(.port(of: .mountd), from: .named)
         bench.call(.port(of: .mountd), from: .named, xid: 8)
         bench.call(.port(of: .nfs), from: .named.over(.tcp))
@@ -29,7 +32,7 @@ import Testing
         bench.deliver(IncomingCall(bytes: [1, 2, 3], from: .stranger.over(.tcp)))
         bench.handle { $0.recordRefused(.named.over(.tcp), .endless(limit: 1), at: $1, into: &$2) }
         #expect(
-            bench.warden.counters.outcomes == [
+            bench.loop.warden.counters.outcomes == [
                 Self.outcome(.permitted, .port(of: .mountd), .udp): 2,
                 Self.outcome(.denied, .port(of: .nfs), .tcp, .noRule): 1,
                 Self.outcome(.denied, .dump(.v4), .udp, .listOverUDP): 1,
@@ -40,20 +43,21 @@ import Testing
 
     @Test("what came to light later is counted once too")
     func lateDenial() {
-        var bench = Bench.started(
+        let bench = Bench.started(
             [.sample()], registering: RPCB.everywhere(.mountd, 3, port: 5000, owner: "1000"))
         bench.call(.port(of: .mountd), from: .named)
         #expect(
-            bench.warden.counters.outcomes == [Self.outcome(.denied, .port(of: .mountd), .udp, .untrustedOwner): 1])
+            bench.loop.warden.counters.outcomes == [Self.outcome(.denied, .port(of: .mountd), .udp, .untrustedOwner): 1]
+        )
     }
 
     @Test("observe mode's answers are told apart")
     func observed() {
-        var bench = Bench.started([.sample()], settings: .observing)
+        let bench = Bench.started([.sample()], settings: .observing)
         bench.call(.port(of: .nfs), from: .named)
         bench.call(.port(of: .mountd), from: .named)
         #expect(
-            bench.warden.counters.outcomes == [
+            bench.loop.warden.counters.outcomes == [
                 Self.outcome(.observed, .port(of: .nfs), .udp, .noRule): 1,
                 Self.outcome(.permitted, .port(of: .mountd), .udp): 1,
             ])
@@ -61,21 +65,21 @@ import Testing
 
     @Test("a duplicate has no outcome of its own")
     func duplicate() {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         bench.holdsQuestions = true
         bench.call(.port(of: .mountd), from: .named)
         bench.call(.port(of: .mountd), from: .named)
         bench.answerAll()
-        #expect(bench.warden.counters.outcomes.values.reduce(0, +) == 1)
-        #expect(bench.warden.counters.duplicates == 1)
+        #expect(bench.loop.warden.counters.outcomes.values.reduce(0, +) == 1)
+        #expect(bench.loop.warden.counters.duplicates == 1)
     }
 
     @Test("an answer's latency is counted from its own question, a failure is no latency")
     func upstream() {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         bench.advance(by: .seconds(1))
         bench.holdsQuestions = true
-        let before = bench.warden.counters.upstreamLatency
+        let before = bench.loop.warden.counters.upstreamLatency
         bench.call(.port(of: .mountd), from: .named)
         bench.now = bench.now + .milliseconds(3)
         // The second question waits until the first is answered, and is asked then.
@@ -84,26 +88,31 @@ import Testing
         bench.answerOne()
         bench.now = bench.now + .microseconds(200)
         bench.answerOne()
-        let after = bench.warden.counters.upstreamLatency
+        let after = bench.loop.warden.counters.upstreamLatency
         #expect(after.sum - before.sum == .microseconds(7200))
         let added = zip(after.counts, before.counts).map { $0 - $1 }
         #expect(added == [0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0])
         bench.call(.port(of: .mountd), from: .named, xid: 9)
         bench.loseAll()
-        #expect(bench.warden.counters.upstreamLatency == after)
-        #expect(bench.warden.counters.upstreamFailures == 1)
+        #expect(bench.loop.warden.counters.upstreamLatency == after)
+        #expect(bench.loop.warden.counters.upstreamFailures == 1)
     }
 
     @Test("a commit's latency is counted, and a refused one's too")
     func commits() {
-        var warden = Bench.started([.sample()]).warden
+        let (settings, rules) = (Settings(), [Rule.sample()])
+        var warden = Warden(
+            settings: settings, policy: Policy(rules: rules), names: .wellKnown, trustedOwners: ["superuser"])
+        var actions: [Action] = []
+        warden.flush(at: .zero, into: &actions)
+        warden.committed(nil, at: .zero, into: &actions)
         let before = warden.counters.commitLatency
         let begin = Instant(nanoseconds: 5_000_000_000_000)
         for (took, failure) in [
             (Duration.microseconds(30), nil), (.milliseconds(20), CommitFailure(errno: 28, message: "full")),
         ] {
             var actions: [Action] = []
-            warden.writer.quarantine(ip("192.0.2.1"), until: begin + .seconds(60))
+            warden.gate.writer.quarantine(ip("192.0.2.1"), until: begin + .seconds(60))
             warden.flush(at: begin, into: &actions)
             #expect(actions.count == 1)
             warden.committed(failure, at: begin + took, into: &actions)
@@ -114,18 +123,18 @@ import Testing
 
     @Test("events are counted, whether or not a rate limit swallows them")
     func events() {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         let count = 2 * AuditLimiter.linesPerSecondPerClient * AuditLimiter.burstSeconds
         for xid in 0..<UInt32(count) { bench.call(.port(of: .mountd), from: .loopback, xid: xid) }
         #expect(bench.events(.permitted).count < count)
-        #expect(bench.warden.counters.events[.permitted] == count)
+        #expect(bench.loop.warden.counters.events[.permitted] == count)
     }
 
     @Test("gauges tell what there is")
     func gauges() {
-        var bench = Bench.started([.sample(), .sample("always", to: [.nfs], open: .always)])
+        let bench = Bench.started([.sample(), .sample("always", to: [.nfs], open: .always)])
         bench.call(.port(of: .mountd), from: .named)
-        let gauges = bench.warden.gauges(at: bench.now)
+        let gauges = bench.loop.warden.gauges(at: bench.now)
         #expect(gauges.isTableInPlace && gauges.isRpcbindUp == true && gauges.isEnforcing)
         #expect(gauges.registrations == [RPCB].typical.count)
         #expect((gauges.guarded, gauges.grants, gauges.callsUnderWay) == (6, 1, 0))

@@ -2,14 +2,13 @@ import Addresses
 import AuditTrail
 import Calls
 import Configuration
+import CoreSamples
 import Firewall
 import ONCRPC
 import Policy
 import Portmapper
 import TestSupport
 import Testing
-
-@testable import Warden
 
 @Suite("denial") struct DenialTests {
     /// Every procedure, and the reason for its denial to a client that a rule names for another program.
@@ -33,7 +32,7 @@ import Testing
         "denies each procedure that no rule permits, and asks rpcbind nothing", arguments: procedures,
         [Transport.udp, .tcp])
     func denied(procedure: (call: PortmapperCall, reason: DenialReason?), transport: Transport) {
-        var bench = Bench.started(Self.nfsOnly)
+        let bench = Bench.started(Self.nfsOnly)
         let bodies = bench.ask(procedure.call, from: .named.over(transport))
         // RFC 1833: a CALLIT that can't be made gets no reply. Over TCP each call gets one.
         let expected = procedure.reason == nil ? PortmapperResult.void.body : authError
@@ -50,7 +49,7 @@ import Testing
 
     @Test("a stranger hears nothing over UDP, whatever it asks", arguments: procedures)
     func silenceOverUDP(procedure: (call: PortmapperCall, reason: DenialReason?)) {
-        var bench = Bench.started(Self.nfsOnly)
+        let bench = Bench.started(Self.nfsOnly)
         #expect(bench.ask(procedure.call, from: .stranger) == [])
         #expect((bench.asked, bench.closed) == ([], []))
         #expect(bench.events(.denied).count == 1)
@@ -58,14 +57,14 @@ import Testing
 
     @Test("a stranger's connection is closed without a byte", arguments: procedures)
     func closeOverTCP(procedure: (call: PortmapperCall, reason: DenialReason?)) {
-        var bench = Bench.started(Self.nfsOnly)
+        let bench = Bench.started(Self.nfsOnly)
         #expect(bench.ask(procedure.call, from: .stranger.over(.tcp)) == [])
         #expect((bench.asked, bench.closed) == ([], [1]))
     }
 
     @Test("a stranger is one for each procedure but those that no remote peer may call", arguments: procedures)
     func strangersReason(procedure: (call: PortmapperCall, reason: DenialReason?)) {
-        var bench = Bench.started(Self.nfsOnly)
+        let bench = Bench.started(Self.nfsOnly)
         bench.call(procedure.call, from: .stranger)
         let fixed: [DenialReason] = [.remoteRegistration, .remoteCall]
         #expect(bench.denials == [procedure.reason.flatMap { fixed.contains($0) ? $0 : nil } ?? .stranger])
@@ -73,14 +72,14 @@ import Testing
 
     @Test("on request, strangers get the authentication error", arguments: [Transport.udp, .tcp])
     func strangersAuthError(transport: Transport) {
-        var bench = Bench.started(settings: Settings().with { $0.denial.strangers = .authError })
+        let bench = Bench.started(settings: Settings().with { $0.denial.strangers = .authError })
         #expect(bench.ask(.port(of: .mountd), from: .stranger.over(transport)) == [authError])
         #expect(bench.closed == [])
     }
 
     @Test("refuse: silence closes a named client's connection, and leaves its datagram unanswered")
     func refuseInSilence() {
-        var bench = Bench.started(Self.nfsOnly, settings: Settings().with { $0.denial.refuse = .silence })
+        let bench = Bench.started(Self.nfsOnly, settings: Settings().with { $0.denial.refuse = .silence })
         #expect(bench.ask(.port(of: .mountd), from: .named) == [])
         #expect(bench.closed == [])
         #expect(bench.ask(.port(of: .mountd), from: .named.over(.tcp)) == [])
@@ -105,7 +104,7 @@ import Testing
         "refuse: not-registered says what rpcbind says of an unknown program", arguments: procedures,
         [Transport.udp, .tcp])
     func refuseAsNotRegistered(procedure: (call: PortmapperCall, reason: DenialReason?), transport: Transport) {
-        var bench = Bench.started(Self.nfsOnly, settings: Settings().with { $0.denial.refuse = .notRegistered })
+        let bench = Bench.started(Self.nfsOnly, settings: Settings().with { $0.denial.refuse = .notRegistered })
         let expected = Self.notRegistered(procedure.call, over: transport)
         #expect(bench.ask(procedure.call, from: .named.over(transport)) == (expected.map { [$0] } ?? []))
         #expect(bench.closed == [])
@@ -125,7 +124,7 @@ import Testing
         ]
         for lookup in lookups {
             for transport in Transport.allCases {
-                var bench = Bench.started(Self.nfsOnly, settings: settings)
+                let bench = Bench.started(Self.nfsOnly, settings: settings)
                 let registered = bench.ask(lookup(.mountd), from: peer.over(transport))
                 let unregistered = bench.ask(lookup(.unheardOf), from: peer.over(transport))
                 #expect(registered == unregistered)
@@ -137,7 +136,7 @@ import Testing
 
     @Test("no denial over UDP is longer than its call", arguments: procedures, forms)
     func neverLonger(procedure: (call: PortmapperCall, reason: DenialReason?), settings: Settings) {
-        var bench = Bench.started(Self.nfsOnly, settings: settings)
+        let bench = Bench.started(Self.nfsOnly, settings: settings)
         for peer in [Peer.named, .stranger] {
             for body in bench.ask(procedure.call, from: peer) {
                 #expect(Reply(xid: 7, body: body).encoded.count <= procedure.call.encoded(xid: 7).count)
@@ -147,7 +146,7 @@ import Testing
 
     @Test("a named client that asks over the wrong transport is told so in the log")
     func transport() {
-        var bench = Bench.started(Self.nfsOnly)
+        let bench = Bench.started(Self.nfsOnly)
         #expect(bench.ask(.port(of: .nfs, .udp), from: .named) == [authError])
         #expect(bench.ask(.address(of: .nfs), from: .named) == [authError])
         #expect(bench.denials == [.transport, .transport])
@@ -169,7 +168,7 @@ import Testing
         "calls to broadcast and multicast addresses are dropped",
         arguments: ["255.255.255.255", "224.0.0.1", "ff02::202"])
     func broadcast(address: String) {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         let peer = Peer.from(ip(address).isIPv4 ? "10.1.2.3" : "2001:db8:1::5", asking: ip(address))
         #expect(bench.ask(.port(of: .mountd), from: peer) == [])
         #expect((bench.denials, bench.asked) == ([.broadcast], []))
@@ -177,7 +176,7 @@ import Testing
 
     @Test("a call to a subnet's broadcast address is dropped, even from this host")
     func directedBroadcast() {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         for var peer in [Peer.named, .loopback] {
             peer.isBroadcast = true
             #expect(bench.ask(.port(of: .mountd), from: peer) == [])
@@ -187,7 +186,7 @@ import Testing
 
     @Test("a denial names client, rule of what was asked, and reason in the log")
     func auditLine() {
-        var bench = Bench.started(Self.nfsOnly)
+        let bench = Bench.started(Self.nfsOnly)
         bench.call(.port(of: .mountd), from: .named, xid: 99)
         var expected = AuditEvent(.denied)
         expected.client = ip("10.1.2.3")
@@ -201,7 +200,7 @@ import Testing
         expected.reason = .noRule
         expected.xid = 99
         #expect(bench.events == [expected])
-        #expect(bench.warden.counters.denied == [.noRule: 1])
+        #expect(bench.loop.warden.counters.denied == [.noRule: 1])
     }
 }
 

@@ -4,8 +4,6 @@ import ONCRPC
 import Policy
 import Testing
 
-@testable import Warden
-
 @Suite("limits and descriptors") struct DescriptorTests {
     @Test(
         "connections, remote and local, fit into the descriptors, and one always does",

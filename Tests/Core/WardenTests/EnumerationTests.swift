@@ -2,19 +2,20 @@ import Addresses
 import AuditTrail
 import Calls
 import Configuration
+import CoreSamples
 import Firewall
 import ONCRPC
 import Policy
 import Portmapper
 import Testing
 
-@testable import Warden
+@testable import Watch
 
 @Suite("enumeration") struct EnumerationTests {
     private func enumerated(_ calls: [PortmapperCall], from peer: Peer = .stranger, xid: UInt32 = 5) -> [AuditEvent] {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         for (index, call) in calls.enumerated() { bench.call(call, from: peer, xid: xid + UInt32(index)) }
-        bench.advance(by: Warden.watch)
+        bench.advance(by: Watch.watched)
         return bench.events(.enumeration)
     }
 
@@ -42,7 +43,7 @@ import Testing
 
     @Test("the event names the programs and reasons, and comes once, however long it goes on")
     func once() {
-        var bench = Bench.started([.sample()], settings: Settings().with { $0.quarantine = nil })
+        let bench = Bench.started([.sample()], settings: Settings().with { $0.quarantine = nil })
         let programs: [Program] = [.mountd, .nfs, .status, .quota, .nfsACL]
         for round in 0..<10 {
             for program in programs { bench.call(.port(of: program), from: .stranger, xid: UInt32(round)) }
@@ -57,7 +58,7 @@ import Testing
         bench.advance(by: .seconds(61))
         bench.forget()
         bench.call(.dump(.v2), from: .stranger)
-        bench.advance(by: Warden.watch)
+        bench.advance(by: Watch.watched)
         #expect(bench.events(.enumeration).first?.detail?.hasPrefix("reasons") == true)
     }
 
@@ -95,23 +96,23 @@ import Testing
 
     @Test("nmap's probe has a version that nobody serves")
     func nmapVersion() {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         bench.deliver(
             IncomingCall(
                 bytes: MalformedTests.call(version: 104_316, procedure: 0), from: .stranger.over(.tcp)))
-        bench.advance(by: Warden.watch)
+        bench.advance(by: Watch.watched)
         #expect(bench.events(.enumeration).first?.detail?.hasSuffix("looks like nmap's version scan") == true)
     }
 
     @Test("a flood of sources that each list once is bounded, and swallowed lines are counted")
     func flood() {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         for number in 0..<10_000 {
             bench.call(.dump(.v2), from: .stranger("198.18.\(number / 256).\(number % 256)"))
         }
-        #expect(bench.warden.suspects.count <= 1024)
-        #expect(bench.warden.denials.count == DenialLog.sourcesMax)
-        bench.advance(by: Warden.watch)
+        #expect(bench.loop.warden.watch.suspects.count <= 1024)
+        #expect(bench.loop.warden.watch.denials.count == DenialLog.sourcesMax)
+        bench.advance(by: Watch.watched)
         #expect(bench.events(.enumeration).count <= 200)
     }
 }

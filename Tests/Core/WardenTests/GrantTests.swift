@@ -1,6 +1,7 @@
 import Addresses
 import Calls
 import Configuration
+import CoreSamples
 import Firewall
 import ONCRPC
 import Policy
@@ -8,29 +9,27 @@ import Portmapper
 import TestSupport
 import Testing
 
-@testable import Warden
-
 @Suite("grant") struct GrantTests {
     static let mountRules = [Rule.sample()]
 
     @Test("nothing is told, and nothing granted, when the kernel refuses twice; the table is tried anew in between")
     func refusedTwice() {
-        var bench = Bench.started(Self.mountRules)
+        let bench = Bench.started(Self.mountRules)
         bench.kernel.refusals = [.broken, .broken]
         #expect(bench.ask(.port(of: .mountd), from: .named) == [authError])
         #expect(bench.denials == [.firewallFailed])
         #expect(bench.events(.denied).first?.detail == "Operation not permitted")
-        #expect((bench.kernel.granted.count, bench.warden.grantCount) == (0, 0))
-        #expect(bench.warden.isGuarding == false)
+        #expect((bench.kernel.granted.count, bench.loop.warden.grantCount) == (0, 0))
+        #expect(bench.loop.warden.isGuarding == false)
         bench.advance(by: .milliseconds(250))
-        #expect(bench.warden.isGuarding)
+        #expect(bench.loop.warden.isGuarding == true)
         #expect(bench.ask(.port(of: .mountd), from: .named) == [.mountPort])
         #expect(bench.isQuiet)
     }
 
     @Test("a first failure makes the table anew, with all grants, before anybody is refused")
     func refusedOnce() {
-        var bench = Bench.started(Self.mountRules)
+        let bench = Bench.started(Self.mountRules)
         bench.call(.port(of: .mountd), from: .from("10.1.9.9"))
         bench.kernel.refusals = [.broken]
         #expect(bench.ask(.port(of: .mountd), from: .named) == [.mountPort])
@@ -40,7 +39,7 @@ import Testing
 
     @Test("a table that somebody flushed is put back by the next lookup, though the kernel names the grant")
     func flushed() {
-        var bench = Bench.started(Self.mountRules)
+        let bench = Bench.started(Self.mountRules)
         bench.call(.port(of: .mountd), from: .from("10.1.9.9"))
         bench.kernel.flush()
         #expect(bench.ask(.port(of: .mountd), from: .named) == [.mountPort])
@@ -50,7 +49,7 @@ import Testing
 
     @Test("a full set refuses just the grant that is named", arguments: [23, 28] as [Int32])
     func full(errno: Int32) {
-        var bench = Bench.started(Self.mountRules)
+        let bench = Bench.started(Self.mountRules)
         bench.holdsQuestions = true
         bench.call(.port(of: .mountd), from: .from("10.1.1.1"))
         for client in 2...4 { bench.call(.port(of: .mountd), from: .from("10.1.1.\(client)")) }
@@ -66,7 +65,7 @@ import Testing
 
     @Test("a grant that is refused for another reason takes no others with it")
     func refusedAlone() {
-        var bench = Bench.started(Self.mountRules)
+        let bench = Bench.started(Self.mountRules)
         bench.holdsQuestions = true
         bench.call(.port(of: .mountd), from: .from("10.1.1.1"))
         for client in 2...4 { bench.call(.port(of: .mountd), from: .from("10.1.1.\(client)")) }
@@ -85,7 +84,7 @@ import Testing
     func limits() {
         let settings = Settings().with { ($0.limits.grantsPerClient, $0.limits.grants) = (2, 3) }
         let all: Set<Program> = [.mountd, .nfs, .status]
-        var bench = Bench.started([.sample(to: all)], settings: settings)
+        let bench = Bench.started([.sample(to: all)], settings: settings)
         #expect(bench.ask(.port(of: .mountd), from: .named.over(.tcp)) == [.mountPort])
         #expect(bench.ask(.port(of: .nfs), from: .named.over(.tcp)) == [PortmapperResult.port(2049).body])
         #expect(bench.ask(.port(of: .status), from: .named.over(.tcp)) == [authError])
@@ -94,13 +93,13 @@ import Testing
         #expect(bench.denials == [.grantsFull, .grantsFull])
         bench.advance(by: .seconds(50_000))
         #expect(bench.ask(.port(of: .mountd), from: .named.over(.tcp)) == [.mountPort])
-        #expect(bench.warden.counters.renewed == 1)
+        #expect(bench.loop.warden.counters.renewed == 1)
     }
 
     @Test("a client that asks for many services at once has no more grants than one that asks in turn")
     func limitOfPipelining() {
         let settings = Settings().with { $0.limits.grantsPerClient = 2 }
-        var bench = Bench.started([.sample(to: [.mountd, .nfs, .status])], settings: settings)
+        let bench = Bench.started([.sample(to: [.mountd, .nfs, .status])], settings: settings)
         bench.holdsQuestions = true
         for (xid, program) in [Program.mountd, .nfs, .status].enumerated() {
             bench.call(.port(of: program), from: .named, xid: UInt32(xid))
@@ -112,7 +111,7 @@ import Testing
 
     @Test("a fresh grant is told without asking the kernel; half of keep later it is renewed")
     func renewal() {
-        var bench = Bench.started(Self.mountRules)
+        let bench = Bench.started(Self.mountRules)
         bench.call(.port(of: .mountd), from: .named.over(.tcp))
         let commits = bench.kernel.committed.count
         bench.advance(by: .seconds(43_000))
@@ -126,18 +125,18 @@ import Testing
 
     @Test("a grant that no packet used expires, and says so once; one that was used lives on")
     func expiry() {
-        var bench = Bench.started(Self.mountRules)
+        let bench = Bench.started(Self.mountRules)
         bench.call(.port(of: .mountd), from: .named.over(.tcp))
         bench.call(.port(of: .mountd), from: .from("10.1.2.4", .tcp))
         bench.advance(by: .seconds(80_000))
         bench.kernel.packet(.mount)
         bench.advance(by: .seconds(6_401))
         #expect(bench.events(.expired).map(\.client) == [ip("10.1.2.4")])
-        #expect(bench.warden.grantCount == 1)
+        #expect(bench.loop.warden.grantCount == 1)
         bench.advance(by: .seconds(80_000))
         bench.advance(by: .seconds(1))
         #expect(bench.events(.expired).map(\.client) == [ip("10.1.2.4"), ip("10.1.2.3")])
-        #expect((bench.warden.grantCount, bench.warden.counters.expired) == (0, 2))
+        #expect((bench.loop.warden.grantCount, bench.loop.warden.counters.expired) == (0, 2))
     }
 
     @Test(
@@ -147,7 +146,7 @@ import Testing
             RPCB.everywhere(.mountd, 3, port: 20048, owner: "1000"),
         ])
     func mappingGone(registrations: [RPCB]) {
-        var bench = Bench.started(Self.mountRules)
+        let bench = Bench.started(Self.mountRules)
         bench.call(.port(of: .mountd), from: .named)
         bench.forget()
         bench.rpcbind.registrations = registrations
@@ -170,14 +169,14 @@ import Testing
     func severalPrograms() {
         let both: Set<Program> = [.nfs, .nfsACL]
         let acl = RPCB.everywhere(.nfsACL, 3, port: 2049)
-        var bench = Bench.started([.sample(to: both)], registering: .typical + acl)
+        let bench = Bench.started([.sample(to: both)], registering: .typical + acl)
         bench.holdsQuestions = true
         bench.call(.port(of: .nfs), from: .named, xid: 1)
         bench.call(.port(of: .nfsACL), from: .named, xid: 2)
         bench.answerAll()
         bench.holdsQuestions = false
         let grant = GrantKey("10.1.2.3", .tcp(2049))
-        #expect(bench.warden.grant(grant)?.programs.all == both.sorted())
+        #expect(bench.loop.warden.grant(grant)?.programs.all == both.sorted())
         #expect(bench.kernel.granted.count == 1)
         bench.rpcbind.registrations = acl
         bench.refresh()
@@ -189,7 +188,7 @@ import Testing
 
     @Test("open: never tells the port and opens nothing; it hides no dead service")
     func openNever() {
-        var bench = Bench.started([.sample(open: .never)])
+        let bench = Bench.started([.sample(open: .never)])
         let commits = bench.kernel.committed.count
         #expect(bench.ask(.port(of: .mountd), from: .named) == [.mountPort])
         #expect((bench.kernel.granted.count, bench.kernel.committed.count) == (0, commits))
@@ -197,7 +196,7 @@ import Testing
 
     @Test("open: always stands for its clients as long as the mapping stands")
     func openAlways() {
-        var bench = Bench.started([.sample(from: ["10.1.0.0/16"], open: .always)])
+        let bench = Bench.started([.sample(from: ["10.1.0.0/16"], open: .always)])
         let standing: Set<StandingKey> = [.init("10.1.0.0/16", .tcp(20048)), .init("10.1.0.0/16", .udp(20048))]
         #expect(bench.kernel.standing == standing)
         #expect(bench.ask(.port(of: .mountd), from: .named) == [.mountPort])
@@ -211,7 +210,7 @@ import Testing
     func openAlwaysByRange() {
         var rule = Rule.sample(from: ["10.1.0.0/16"], to: [], open: .always)
         rule.programRanges = ProgramRanges([Program.transient])
-        var bench = Bench.started([rule])
+        let bench = Bench.started([rule])
         #expect(bench.kernel.standing == [])
         let push = RPCB(Program(0x4000_0007), 1, .tcp, port: 1023)
         bench.rpcbind.registrations += [push, RPCB(Program(0x6000_0000), 1, .tcp, port: 1022)]
@@ -230,7 +229,7 @@ import Testing
     func rangeShrinks() {
         var rule = Rule.sample(to: [])
         rule.programRanges = ProgramRanges([Program(100_001)...Program(100_010)])
-        var bench = Bench.started([rule])
+        let bench = Bench.started([rule])
         #expect(bench.ask(.port(of: .mountd), from: .named) == [.mountPort])
         #expect(bench.kernel.granted.count == 1)
         rule.programRanges = ProgramRanges([Program(100_006)...Program(100_010)])
@@ -241,10 +240,10 @@ import Testing
 
     @Test("a standing port is told only once its element is acknowledged")
     func alwaysAcknowledged() {
-        var bench = Bench.started([.sample(from: ["10.1.0.0/16"], open: .always)])
+        let bench = Bench.started([.sample(from: ["10.1.0.0/16"], open: .always)])
         bench.rpcbind.registrations = RPCB.everywhere(.mountd, 3, port: 4002)
         bench.audit = { action, bench in
-            guard case .sendReply = action else { return }
+            guard case .reply = action else { return }
             #expect(bench.kernel.opens(.tcp(4002), to: ip("10.1.2.3")))
         }
         #expect(bench.ask(.port(of: .mountd), from: .named) == [PortmapperResult.port(4002).body])
@@ -255,7 +254,7 @@ import Testing
         let always = Rule.sample("always", from: ["10.1.0.0/16"], to: [.nfs], open: .always)
         let onLookup = Rule.sample("on lookup", from: ["10.1.0.0/16"], to: [.mountd])
         let stayed = Peer.named
-        var bench = Bench.started([always, onLookup])
+        let bench = Bench.started([always, onLookup])
         let (nfs, mountd) = (PortmapperResult.port(2049).body, PortmapperResult.port(20048).body)
         #expect(bench.ask(.port(of: .mountd), from: stayed) == [mountd])
         bench.holdsCommits = true
@@ -267,7 +266,8 @@ import Testing
         bench.handle { _ = $0.revoke(client: stayed.address, port: nil, transport: nil, at: $1, into: &$2) }
         #expect(bench.ask(.port(of: .mountd), from: stayed, xid: 8) == [], "its grant goes next")
         bench.audit = { action, bench in
-            guard case .sendReply(_, let peer) = action else { return }
+            guard case .reply(let sent) = action else { return }
+            let peer = sent.peer
             let port: UInt16 = peer == .from("10.9.0.1") ? 2049 : 20048
             #expect(bench.kernel.opens(.tcp(port), to: peer.address))
         }
@@ -289,7 +289,7 @@ import Testing
 
     @Test("the grant's comment tells program, time and rule, for a restart")
     func comment() {
-        var bench = Bench.started(Self.mountRules)
+        let bench = Bench.started(Self.mountRules)
         bench.call(.port(of: .mountd), from: .named)
         let comment = bench.kernel.granted[.mount]?.comment
         #expect(comment == "100005 since 2026-11-18T11:06:40Z by policy.yaml:3 'clients mount'")

@@ -1,13 +1,15 @@
 import Addresses
 import Calls
 import Configuration
+import CoreSamples
 import Firewall
 import ONCRPC
 import Policy
 import Portmapper
 import Testing
 
-@testable import Warden
+@testable import Upstream
+@testable import Watch
 
 private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> PortmapperResult {
     guard case .success(let bytes) = body else { throw XDRError.truncated }
@@ -22,7 +24,7 @@ private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> Por
         "DUMP of version 2 shows what list rules cover, and 100000 at port 111",
         arguments: [Peer.named, .from("2001:db8:1::7")])
     func version2(peer: Peer) throws {
-        var bench = Bench.started([Self.lister, Self.other])
+        let bench = Bench.started([Self.lister, Self.other])
         let result = try decoded(bench.ask(.dump(.v2), from: peer.over(.tcp)).first, of: .dump(.v2))
         let own = (2...4).flatMap { version in
             [6, 17].map { Mapping(program: .portmapper, version: version, protocolNumber: $0, port: 111) }
@@ -34,7 +36,7 @@ private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> Por
 
     @Test("versions 3 and 4 too, without rpcbind's own place", arguments: [PortmapperVersion.v3, .v4])
     func versions3And4(version: PortmapperVersion) throws {
-        var bench = Bench.started([Self.lister, Self.other])
+        let bench = Bench.started([Self.lister, Self.other])
         let result = try decoded(bench.ask(.dump(version), from: .named.over(.tcp)).first, of: .dump(version))
         guard case .registrations(let list) = result else { return #expect(Bool(false)) }
         #expect(Set(list.filter { $0.program == .portmapper }.map(\.address)) == ["0.0.0.0.0.111", "::.0.111"])
@@ -51,26 +53,26 @@ private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> Por
             RPCB(.mountd, 9, .tcp, port: 5000, owner: "1000"), RPCB(.mountd, 8, .tcp, "127.0.0.1.19.137"),
             RPCB(.mountd, 7, .local, "/run/mountd.sock"),
         ]
-        var bench = Bench.started([Self.lister], registering: hostile + RPCB.everywhere(.mountd, 3, port: 20048))
+        let bench = Bench.started([Self.lister], registering: hostile + RPCB.everywhere(.mountd, 3, port: 20048))
         let result = try decoded(bench.ask(.dump(.v2), from: .named.over(.tcp)).first, of: .dump(.v2))
         #expect(result == .mappings([Mapping(program: .mountd, version: 3, protocolNumber: 6, port: 20048)]))
     }
 
     @Test("a list opens nothing: it waits for no look at who listens, unless the registry is another one")
     func inspection() {
-        var bench = Bench.started([Self.lister])
+        let bench = Bench.started([Self.lister])
         #expect(bench.ask(.dump(.v2), from: .named.over(.tcp)).count == 1)
         #expect(bench.inspections.isEmpty)
         bench.rpcbind.registrations += RPCB.everywhere(.nfs, 4, port: 2050)
         #expect(bench.ask(.dump(.v2), from: .named.over(.tcp), xid: 8).count == 1)
         #expect(bench.inspections.count == 1)
-        #expect(bench.warden.services.guarded.contains(ServicePort(.tcp, 2050)))
+        #expect(bench.loop.warden.upstream.services.guarded.contains(ServicePort(.tcp, 2050)))
         #expect(bench.isQuiet)
     }
 
     @Test("this host sees all, with our place instead of rpcbind's")
     func local() throws {
-        var bench = Bench.started()
+        let bench = Bench.started()
         let result = try decoded(bench.ask(.dump(.v4), from: .loopback).first, of: .dump(.v4))
         guard case .registrations(let list) = result else { return #expect(Bool(false)) }
         #expect(list.count == [RPCB].typical.count)
@@ -79,7 +81,7 @@ private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> Por
 
     @Test("a listing is read after it was asked for")
     func fresh() throws {
-        var bench = Bench.started([Self.lister])
+        let bench = Bench.started([Self.lister])
         bench.rpcbind.registrations = RPCB.everywhere(.mountd, 3, port: 4002)
         let result = try decoded(bench.ask(.dump(.v2), from: .named.over(.tcp)).first, of: .dump(.v2))
         #expect(result == .mappings([Mapping(program: .mountd, version: 3, protocolNumber: 6, port: 4002)]))
@@ -103,11 +105,11 @@ private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> Por
             Peer.stranger.over(.tcp), .named,
         ]
         let alone = try readers.map { reader in
-            var bench = started()
+            let bench = started()
             return try decoded(bench.ask(call, from: reader).first, of: call)
         }
         #expect(Set(alone).count == readers.count - 1, "over UDP the named one is told what a stranger is")
-        var bench = started()
+        let bench = started()
         for _ in 0..<2 {
             for (reader, expected) in zip(readers, alone) {
                 #expect(try decoded(bench.ask(call, from: reader).first, of: call) == expected)
@@ -118,24 +120,24 @@ private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> Por
 
     @Test("a listing is another one after the registry or the policy has changed")
     func changes() throws {
-        var bench = Bench.started([Self.lister, Self.other])
+        let bench = Bench.started([Self.lister, Self.other])
         let call = PortmapperCall.dump(.v2)
-        let listed = { (bench: inout Bench) -> PortmapperResult in
+        let listed = { (bench: Bench) -> PortmapperResult in
             try decoded(bench.ask(call, from: .named.over(.tcp)).first, of: call)
         }
-        let first = try listed(&bench)
+        let first = try listed(bench)
         bench.rpcbind.registrations += RPCB.everywhere(.mountd, 4, port: 20048)
-        let second = try listed(&bench)
+        let second = try listed(bench)
         #expect(first != second)
         bench.reload([.sample(to: [.mountd, .nfs], over: [.tcp], lists: true)])
-        #expect(try listed(&bench) != second)
+        #expect(try listed(bench) != second)
     }
 
     @Test("listings of more kinds of readers than are remembered are right all the same")
     func manyViews() {
         var listings = ListingCache()
         for number in 0..<100 {
-            let view = ListingCache.View(reader: .clients(number), isVersion2: true, port: 111)
+            let view = ListingView(reader: .clients(number), .v2, askedAt: 111)
             #expect(listings[view] == nil)
             #expect(listings.remember([UInt8(number)], as: view) == [UInt8(number)])
             #expect(listings[view] == [UInt8(number)])
@@ -145,7 +147,7 @@ private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> Por
 
     @Test("a listing that rpcbind fails to give is denied")
     func down() {
-        var bench = Bench.started([Self.lister])
+        let bench = Bench.started([Self.lister])
         bench.rpcbind.isDown = true
         #expect(bench.ask(.dump(.v2), from: .named.over(.tcp)) == [.authError(.failed)])
         #expect(bench.denials == [.rpcbindDown])
@@ -154,9 +156,9 @@ private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> Por
     @Test("GETADDRLIST opens what it tells, before it tells it")
     func addressList() throws {
         // No rule permits the client to list.
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         bench.audit = { action, bench in
-            guard case .sendReply = action else { return }
+            guard case .reply = action else { return }
             #expect(bench.kernel.granted.count == 2)
         }
         let call = PortmapperCall.addressList(of: .mountd)
@@ -177,7 +179,7 @@ private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> Por
     @Test("GETADDRLIST leaves out what it can't open: dead services and ports of the never list")
     func addressListOfTheDead() throws {
         let settings = Settings().with { $0.firewall.never = [4045] }
-        var bench = Bench([.sample(lists: true)], settings: settings)
+        let bench = Bench([.sample(lists: true)], settings: settings)
         bench.rpcbind.registrations = [RPCB(.mountd, 3, .tcp, port: 20048), RPCB(.mountd, 3, .udp, port: 4045)]
         bench.silent[.tcp(20048)] = ListenerState()
         bench.start()
@@ -188,7 +190,7 @@ private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> Por
 
     @Test("GETADDRLIST is a look-up: over UDP too, of what the client may use, over the transports that it may")
     func addressListIsLookup() throws {
-        var bench = Bench.started([.sample(over: [.tcp])])
+        let bench = Bench.started([.sample(over: [.tcp])])
         let call = PortmapperCall.addressList(of: .mountd)
         let result = try decoded(bench.ask(call, from: .named).first, of: call)
         guard case .addressList(let entries) = result else { return #expect(Bool(false)) }
@@ -203,7 +205,7 @@ private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> Por
 
     @Test("GETADDRLIST of the portmapper is our place")
     func ownAddressList() throws {
-        var bench = Bench.started([.sample(lists: true)])
+        let bench = Bench.started([.sample(lists: true)])
         let call = PortmapperCall.addressList(of: .portmapper, version: 4)
         let result = try decoded(bench.ask(call, from: .from("2001:db8:1::7")).first, of: call)
         #expect(bench.asked == [])
@@ -215,7 +217,7 @@ private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> Por
 
     @Test("listings over UDP are bounded by bytes: beyond them silence, logged as rate; TCP is not touched")
     func budget() throws {
-        var bench = Bench.started([Self.lister], settings: Self.overUDP)
+        let bench = Bench.started([Self.lister], settings: Self.overUDP)
         var replies: [Reply.Body] = []
         for xid in 0..<200 { replies += bench.ask(.dump(.v4), from: .named, xid: UInt32(xid)) }
         let byteCount = try #require(replies.first.map { Reply(xid: 7, body: $0).encoded.count })
@@ -228,7 +230,7 @@ private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> Por
 
     @Test("GETADDRLIST counts too, and beyond the bytes it opens nothing")
     func addressListBudget() {
-        var bench = Bench.started([Self.lister], settings: Self.overUDP.with { $0.limits.callsPerSecond = 10_000 })
+        let bench = Bench.started([Self.lister], settings: Self.overUDP.with { $0.limits.callsPerSecond = 10_000 })
         while bench.ask(.dump(.v4), from: .named).count == 1 {}
         while bench.ask(.addressList(of: .mountd), from: .named).count == 1 {}
         let commits = bench.kernel.committed.count
@@ -239,14 +241,14 @@ private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> Por
 
     @Test("this host's listings over UDP are not bounded by bytes")
     func localBudget() {
-        var bench = Bench.started([Self.lister], settings: Self.overUDP)
+        let bench = Bench.started([Self.lister], settings: Self.overUDP)
         for xid in 0..<200 { #expect(bench.ask(.dump(.v4), from: .loopback, xid: UInt32(xid)).count == 1) }
     }
 
     @Test("a list that no client takes as one datagram is denied over UDP, and served over TCP")
     func tooLong() {
         let many = (1...200).flatMap { RPCB.everywhere(.mountd, UInt32($0), port: 20048) }
-        var bench = Bench.started([Self.lister], settings: Self.overUDP, registering: many)
+        let bench = Bench.started([Self.lister], settings: Self.overUDP, registering: many)
         for call in [PortmapperCall.dump(.v3), .dump(.v4)] {
             #expect(bench.ask(call, from: .named) == [.authError(.failed)])
             #expect(bench.ask(call, from: .named.over(.tcp)) != [.authError(.failed)])

@@ -1,10 +1,9 @@
 import Addresses
 import Calls
 import Configuration
+import CoreSamples
 import Portmapper
 import Testing
-
-@testable import Warden
 
 @Suite("local registration") struct LocalRegistrationTests {
     private static let settings = Settings().with { $0.rpcbind.permitsLocalRegistration = true }
@@ -28,7 +27,7 @@ import Testing
             (nil, "nobody, or more than one user, has that socket"),
         ] as [(UInt32?, String)] {
             for peer in [Peer.loopback, .loopback.over(.tcp)] {
-                var bench = Bench.started(settings: Self.settings)
+                let bench = Bench.started(settings: Self.settings)
                 bench.owner = owner
                 bench.call(Self.set, from: peer)
                 #expect(bench.ownersAsked == [peer])
@@ -41,14 +40,14 @@ import Testing
 
     @Test("without the setting nobody's socket is looked at")
     func off() {
-        var bench = Bench.started()
+        let bench = Bench.started()
         bench.call(Self.set, from: .loopback.over(.tcp))
         #expect((bench.asked, bench.denials, bench.ownersAsked) == ([], [.remoteRegistration], []))
     }
 
     @Test("of root is guarded and usable at once, and withdrawn by root")
     func root() {
-        var bench = Bench.started([.sample(to: [.quota])], settings: Self.settings)
+        let bench = Bench.started([.sample(to: [.quota])], settings: Self.settings)
         bench.rpcbind.registrar = "102"
         #expect(bench.ask(Self.set, from: .loopback) == [PortmapperResult.boolean(true).body])
         #expect(bench.kernel.guarded.contains(.tcp(875)))
@@ -77,7 +76,7 @@ import Testing
             (.unsetMapping(mapping(.quota, 0)), .unsetMapping(mapping(port: 0))),
         ] as [(PortmapperCall, PortmapperCall)])
     func rebuilt(call: PortmapperCall, expected: PortmapperCall) {
-        var bench = Bench.started(settings: Self.settings)
+        let bench = Bench.started(settings: Self.settings)
         bench.call(call, from: .loopback.over(.tcp))
         #expect(bench.asked.filter { $0 != .registry } == [.registration(expected)])
     }
@@ -93,7 +92,7 @@ import Testing
             .setMapping(mapping(.quota, 132)), .setMapping(mapping(port: 0)), .setMapping(mapping(port: 65_536)),
         ] as [PortmapperCall])
     func refused(call: PortmapperCall) {
-        var bench = Bench.started(settings: Self.settings)
+        let bench = Bench.started(settings: Self.settings)
         #expect(bench.ask(call, from: .loopback.over(.tcp)) == [PortmapperResult.boolean(false).body])
         #expect(bench.asked == [])
     }

@@ -1,6 +1,7 @@
 import Addresses
 import Calls
 import Configuration
+import CoreSamples
 import Firewall
 import ONCRPC
 import Policy
@@ -8,6 +9,7 @@ import Portmapper
 import TestSupport
 import Testing
 
+@testable import Exchanges
 @testable import Warden
 
 @Suite("this host") struct LocalTests {
@@ -23,7 +25,7 @@ import Testing
 
     @Test("looks up and lists everything, whoever registered it; nothing is opened for it", arguments: peers)
     func everything(peer: Peer) {
-        var bench = Bench.started(registering: .typical + RPCB.everywhere(.quota, 1, port: 875, owner: "1000"))
+        let bench = Bench.started(registering: .typical + RPCB.everywhere(.quota, 1, port: 875, owner: "1000"))
         let before = bench.kernel.committed.count
         #expect(bench.ask(.port(of: .quota), from: peer) == [PortmapperResult.port(875).body])
         #expect(bench.ask(.dump(.v2), from: peer).count == 1)
@@ -41,7 +43,7 @@ import Testing
             .from("127.0.0.1", asking: ip("127.0.0.1")), .from("127.0.0.1", asking: ip("10.1.0.1")),
         ])
     func forged(peer: Peer) {
-        var bench = Bench.started()
+        let bench = Bench.started()
         #expect(bench.ask(.port(of: .mountd), from: peer) == [])
         #expect(bench.denials == [.stranger])
     }
@@ -75,7 +77,7 @@ import Testing
 
     @Test("SET that claims to be of this host, but came by a network interface, goes nowhere")
     func forgedRegistration() {
-        var bench = Bench.started(settings: Settings().with { $0.rpcbind.permitsLocalRegistration = true })
+        let bench = Bench.started(settings: Settings().with { $0.rpcbind.permitsLocalRegistration = true })
         let forged = Peer.from("127.0.0.1", asking: ip("10.1.0.1"), interface: 2)
         bench.call(.set(.v4, RPCB(.quota, 1, .tcp, port: 875)), from: forged)
         #expect((bench.asked, bench.denials) == ([], [.remoteRegistration]))
@@ -84,9 +86,9 @@ import Testing
 
     @Test("is answered when remote calls have taken every place")
     func flood() {
-        var bench = Bench.started([.sample(from: ["10.0.0.0/8"])])
+        let bench = Bench.started([.sample(from: ["10.0.0.0/8"])])
         bench.holdsQuestions = true
-        for client in 0..<UInt32(Warden.exchangesMax + 5) {
+        for client in 0..<UInt32(Exchanges.callsMax + 5) {
             bench.call(.port(of: .mountd), from: .from("\(IPAddress.v4(0x0a02_0000 + client))").over(.tcp))
         }
         #expect(bench.denials == Array(repeating: .rate, count: 5))
@@ -100,18 +102,18 @@ import Testing
         "its users have places of their own: whatever they ask, remote calls have theirs, TCP's among them",
         arguments: [Transport.udp, .tcp])
     func localFlood(over transport: Transport) {
-        var bench = Bench.started([.sample(to: [.mountd, .status])])
+        let bench = Bench.started([.sample(to: [.mountd, .status])])
         bench.holdsQuestions = true
-        let most = transport == .tcp ? Warden.exchangesLocalOverTCPMax : Warden.exchangesLocalOverUDPMax
+        let most = transport == .tcp ? Exchanges.localOverTCPMax : Exchanges.localOverUDPMax
         // Each peer calls about another version, from its own address in 127/8.
         for number in 0..<UInt32(20_000) {
             let peer = Peer.from("\(IPAddress.v4(0x7f00_0001 + number % 250))", asking: ip("127.0.0.1"), isLocal: true)
             bench.call(.port(of: .mountd, version: number), from: peer.over(transport), xid: number)
         }
-        #expect(bench.warden.counters.denied == [.rate: 20_000 - most])
+        #expect(bench.loop.warden.counters.denied == [.rate: 20_000 - most])
         #expect(bench.events(.denied).count == 200, "127/8 is one source")
         bench.forget()
-        let remote = Warden.questionsMax - Warden.questionsTCPReserve
+        let remote = Exchanges.questionsMax - Exchanges.questionsTCPReserve
         for number in 0..<UInt32(remote) {
             let peer = Peer.from("\(IPAddress.v4(0x0a01_0200 + number))")
             bench.call(.port(of: .status, version: number), from: peer)

@@ -1,12 +1,11 @@
 import Calls
 import Configuration
+import CoreSamples
 import Firewall
 import ONCRPC
 import Policy
 import Portmapper
 import Testing
-
-@testable import Warden
 
 @Suite("lookup") struct LookupTests {
     static let mountRules = [Rule.sample()]
@@ -14,7 +13,7 @@ import Testing
     @Test("a registration of an owner that is not trusted is denied, and nothing is opened")
     func untrustedOwner() {
         for owner in ["1000", "unknown", "", "root", "Superuser", "superuser "] {
-            var bench = Bench.started(
+            let bench = Bench.started(
                 Self.mountRules, registering: RPCB.ownPlaces + RPCB.everywhere(.mountd, 3, port: 5000, owner: owner))
             #expect(bench.ask(.port(of: .mountd), from: .named) == [authError])
             #expect(bench.denials == [.untrustedOwner])
@@ -25,13 +24,13 @@ import Testing
 
     @Test("a version that another user added to root's program doesn't hide root's: that one answers")
     func addedVersion() {
-        var bench = Bench.started(
+        let bench = Bench.started(
             Self.mountRules, registering: .typical + RPCB.everywhere(.mountd, 77, port: 5000, owner: "1000"))
-        let tcp = { (call: PortmapperCall, bench: inout Bench) in bench.ask(call, from: .named.over(.tcp)) }
+        let tcp = { (call: PortmapperCall, bench: Bench) in bench.ask(call, from: .named.over(.tcp)) }
         for version in [77, 3, 1] as [UInt32] {
-            #expect(tcp(.port(of: .mountd, version: version), &bench) == [PortmapperResult.port(20048).body])
+            #expect(tcp(.port(of: .mountd, version: version), bench) == [PortmapperResult.port(20048).body])
             #expect(
-                tcp(.address(of: .mountd, version: version), &bench) == [
+                tcp(.address(of: .mountd, version: version), bench) == [
                     PortmapperResult.address("10.1.0.1.78.80").body
                 ])
         }
@@ -39,13 +38,13 @@ import Testing
         #expect(there == [PortmapperResult.address("2001:db8:1::1.78.80").body])
         #expect(Set(bench.kernel.granted.keys.map(\.service)) == [.tcp(20048)])
         // GETVERSADDR is for exactly this version, and root does not own its registration.
-        #expect(tcp(.versionAddress(of: .mountd, version: 77), &bench) == [authError])
+        #expect(tcp(.versionAddress(of: .mountd, version: 77), bench) == [authError])
         #expect(bench.denials == [.untrustedOwner])
     }
 
     @Test("an rpcbind without a list of version 2 is asked by DUMP alone, once that is known")
     func withoutVersion2() {
-        var bench = Bench.started(Self.mountRules)
+        let bench = Bench.started(Self.mountRules)
         bench.rpcbind.lacksVersion2 = true
         #expect(bench.ask(.port(of: .mountd), from: .named) == [PortmapperResult.port(20048).body])
         #expect(bench.asked == [.port(of: .mountd), .registry, .port(of: .portmapper, version: 2)])
@@ -61,7 +60,7 @@ import Testing
 
     @Test("one registration that version 2 doesn't list makes nobody else's look-up wait for the registry")
     func unlistedRegistration() {
-        var bench = Bench.started([.sample(to: [.mountd, .nfs])])
+        let bench = Bench.started([.sample(to: [.mountd, .nfs])])
         bench.rpcbind.unlisted = [.mountd]
         #expect(bench.ask(.port(of: .mountd), from: .named) == [PortmapperResult.port(20048).body])
         bench.forget()
@@ -71,7 +70,7 @@ import Testing
 
     @Test("an answer that the registry doesn't know hides no registration of a trusted owner")
     func unknownAnswer() {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         bench.rpcbind.misleading = [.mountd: 6666]
         #expect(bench.ask(.port(of: .mountd), from: .named) == [PortmapperResult.port(20048).body])
         #expect(bench.ask(.port(of: .mountd), from: .loopback, xid: 8) == [PortmapperResult.port(6666).body])
@@ -80,7 +79,7 @@ import Testing
 
     @Test("a program registered by another user at root's port is denied")
     func squatterOnTrustedPort() {
-        var bench = Bench.started(
+        let bench = Bench.started(
             [.sample(to: [.mountd, .quota])],
             registering: .typical + RPCB.everywhere(.quota, 1, port: 2049, owner: "1000"))
         #expect(bench.ask(.port(of: .quota), from: .named) == [authError])
@@ -103,7 +102,7 @@ import Testing
     func explanations(hostile: RPCB, call: PortmapperCall, peer: Peer) {
         let trusted = RPCB(.mountd, 3, .tcp, port: 20048)
         let trustedCall = PortmapperCall.port(of: .mountd, version: 3)
-        var bench = Bench.started(
+        let bench = Bench.started(
             [.sample(to: [.mountd, .quota])], registering: RPCB.ownPlaces + [trusted, hostile])
         #expect(bench.ask(trustedCall, from: .named) == [PortmapperResult.port(20048).body])
         #expect(bench.ask(call, from: peer) == [authError])
@@ -116,7 +115,7 @@ import Testing
 
     @Test("root's mapping over another netid does not vouch for another user's at the same port")
     func squatterOnTrustedNetID() {
-        var bench = Bench.started(
+        let bench = Bench.started(
             Self.mountRules,
             registering: RPCB.ownPlaces + [
                 RPCB(.mountd, 3, .tcp, port: 5000, owner: "1000"), RPCB(.mountd, 3, .tcp6, port: 5000),
@@ -131,7 +130,7 @@ import Testing
             RPCB(.mountd, 77, .tcp, port: 20048, owner: "1000"), RPCB(.mountd, 3, .tcp, port: 20048),
         ]
         for registrations in [registrations, registrations.reversed()] {
-            var bench = Bench.started(Self.mountRules, registering: RPCB.ownPlaces + registrations)
+            let bench = Bench.started(Self.mountRules, registering: RPCB.ownPlaces + registrations)
             #expect(bench.ask(.port(of: .mountd), from: .named) == [PortmapperResult.port(20048).body])
         }
     }
@@ -139,7 +138,7 @@ import Testing
     @Test("a port on the never list is neither told, guarded nor granted", arguments: [22, 111, 4045] as [UInt16])
     func neverPort(port: UInt16) {
         let settings = Settings().with { $0.firewall.never = [22, 111, 4045] }
-        var bench = Bench.started(
+        let bench = Bench.started(
             Self.mountRules, settings: settings, registering: RPCB.everywhere(.mountd, 3, port: port))
         #expect(bench.ask(.port(of: .mountd), from: .named) == [authError])
         #expect(bench.denials == [.neverPort])
@@ -148,7 +147,7 @@ import Testing
 
     @Test("a service that nobody listens for is denied, over the client's family", arguments: [true, false])
     func notListening(ipv4: Bool) {
-        var bench = Bench(Self.mountRules)
+        let bench = Bench(Self.mountRules)
         bench.rpcbind.registrations = .typical
         bench.silent = [.tcp(20048): ListenerState(ipv4: !ipv4, ipv6: ipv4)]
         bench.start()
@@ -161,7 +160,7 @@ import Testing
 
     @Test("a service that nobody listens for is denied, whatever its rule opens", arguments: Opening.allCases)
     func notListening(open: Opening) {
-        var bench = Bench([.sample(open: open)])
+        let bench = Bench([.sample(open: open)])
         bench.rpcbind.registrations = .typical
         bench.silent = [.tcp(20048): ListenerState()]
         bench.start()
@@ -171,7 +170,7 @@ import Testing
 
     @Test("a service that died is denied to the client whose grant lives on")
     func diedWithGrant() {
-        var bench = Bench.started(Self.mountRules)
+        let bench = Bench.started(Self.mountRules)
         #expect(bench.ask(.port(of: .mountd), from: .named) == [PortmapperResult.port(20048).body])
         bench.silent[.tcp(20048)] = ListenerState()
         bench.refresh()
@@ -181,7 +180,7 @@ import Testing
 
     @Test("a service that stopped listening a moment ago is denied", arguments: [Opening.onLookup])
     func stoppedListening(open: Opening) {
-        var bench = Bench.started([.sample(open: open)])
+        let bench = Bench.started([.sample(open: open)])
         bench.silent[.tcp(20048)] = ListenerState()
         #expect(bench.ask(.port(of: .mountd), from: .named) == [authError])
         #expect(bench.denials == [.notListening])
@@ -189,7 +188,7 @@ import Testing
 
     @Test("a service that listens only now is told at once", arguments: Opening.allCases)
     func listensNow(open: Opening) {
-        var bench = Bench([.sample(open: open)])
+        let bench = Bench([.sample(open: open)])
         bench.rpcbind.registrations = .typical
         bench.silent[.tcp(20048)] = ListenerState()
         bench.start()
@@ -199,7 +198,7 @@ import Testing
 
     @Test("sockets that can't be looked up deny what would be opened")
     func listenersFail() {
-        var bench = Bench.started(Self.mountRules)
+        let bench = Bench.started(Self.mountRules)
         bench.listenersFail = true
         #expect(bench.ask(.port(of: .mountd), from: .named) == [authError])
         #expect(bench.denials == [.firewallFailed])
@@ -209,7 +208,7 @@ import Testing
     @Test(
         "a service of this host only is not registered for others", arguments: ["127.0.0.1.78.80", "127.9.9.9.78.80"])
     func loopbackOnly(address: String) {
-        var bench = Bench.started(Self.mountRules, registering: [RPCB(.mountd, 3, .tcp, address)])
+        let bench = Bench.started(Self.mountRules, registering: [RPCB(.mountd, 3, .tcp, address)])
         #expect(bench.ask(.port(of: .mountd), from: .named) == [PortmapperResult.port(0).body])
         #expect(bench.kernel.guarded == [])
         #expect(bench.ask(.port(of: .mountd), from: .loopback) == [PortmapperResult.port(20048).body])
@@ -217,7 +216,7 @@ import Testing
 
     @Test("an unregistered program that a rule permits is answered as rpcbind does")
     func unregistered() {
-        var bench = Bench.started([.sample(to: [.quota])])
+        let bench = Bench.started([.sample(to: [.quota])])
         #expect(bench.ask(.port(of: .quota), from: .named) == [PortmapperResult.port(0).body])
         #expect(bench.ask(.address(of: .quota), from: .named) == [PortmapperResult.address("").body])
         #expect(bench.ask(.versionAddress(of: .quota), from: .named) == [PortmapperResult.address("").body])
@@ -226,7 +225,7 @@ import Testing
 
     @Test("a protocol that is neither UDP nor TCP has no port, and isn't asked for")
     func otherProtocol() {
-        var bench = Bench.started(Self.mountRules)
+        let bench = Bench.started(Self.mountRules)
         let sctp = PortmapperCall.getPort(Mapping(program: .mountd, version: 3, protocolNumber: 132, port: 0))
         #expect(bench.ask(sctp, from: .named) == [PortmapperResult.port(0).body])
         #expect(bench.asked == [])
@@ -262,9 +261,9 @@ import Testing
 
     @Test("asks rpcbind a call built anew, opens the port for the client, then answers", arguments: ways)
     func permitted(peer: Peer, call: PortmapperCall, question: Question, result: PortmapperResult) {
-        var bench = Bench.started(Self.mountRules)
+        let bench = Bench.started(Self.mountRules)
         bench.audit = { action, bench in
-            guard case .sendReply = action else { return }
+            guard case .reply = action else { return }
             #expect(bench.kernel.granted.keys.map(\.client) == [peer.address])
         }
         #expect(bench.ask(call, from: peer) == [result.body])
@@ -276,7 +275,7 @@ import Testing
 
     @Test("nothing that the peer wrote but program, version and protocol goes upstream")
     func rebuilt() {
-        var bench = Bench.started(Self.mountRules)
+        let bench = Bench.started(Self.mountRules)
         let hostile = RPCB(program: .mountd, version: 3, netID: "local", address: "/etc/passwd", owner: "superuser")
         bench.call(.getAddress(.v4, hostile), from: .named)
         bench.call(
@@ -290,7 +289,7 @@ import Testing
 
     @Test("a service bound to one address is told with that address")
     func boundToOneAddress() {
-        var bench = Bench.started(Self.mountRules, registering: [RPCB(.mountd, 3, .tcp, "10.9.9.9.78.80")])
+        let bench = Bench.started(Self.mountRules, registering: [RPCB(.mountd, 3, .tcp, "10.9.9.9.78.80")])
         #expect(
             bench.ask(.address(of: .mountd), from: .named.over(.tcp)) == [
                 PortmapperResult.address("10.9.9.9.78.80").body
@@ -299,7 +298,7 @@ import Testing
 
     @Test("rpcbind's silence denies the call", arguments: [Peer.named, .loopback])
     func rpcbindDown(peer: Peer) {
-        var bench = Bench.started(Self.mountRules)
+        let bench = Bench.started(Self.mountRules)
         bench.rpcbind.isDown = true
         #expect(bench.ask(.port(of: .mountd), from: peer) == [authError])
         #expect(bench.denials == [.rpcbindDown])
@@ -308,7 +307,7 @@ import Testing
 
     @Test("an answer of the wrong kind is no answer")
     func wrongKind() {
-        var bench = Bench.started(Self.mountRules)
+        let bench = Bench.started(Self.mountRules)
         bench.holdsQuestions = true
         for (index, result) in [RpcbindAnswer.registration(true), .port(70_000), .registry(Listing())].enumerated() {
             bench.call(.port(of: .mountd), from: .named, xid: UInt32(index))
@@ -323,7 +322,7 @@ import Testing
 
     @Test("an answer that the snapshot lacks is explained by a new one")
     func newService() {
-        var bench = Bench.started([.sample(to: [.quota])])
+        let bench = Bench.started([.sample(to: [.quota])])
         bench.rpcbind.registrations += RPCB.everywhere(.quota, 1, port: 875)
         #expect(bench.ask(.port(of: .quota), from: .named) == [PortmapperResult.port(875).body])
         #expect(bench.asked == [.port(of: .quota), .registry])
@@ -332,7 +331,7 @@ import Testing
 
     @Test("an answer that no registration explains is told to nobody")
     func unexplained() {
-        var bench = Bench.started([.sample(to: [.quota])])
+        let bench = Bench.started([.sample(to: [.quota])])
         bench.holdsQuestions = true
         bench.call(.port(of: .quota), from: .named)
         bench.handle {
@@ -347,7 +346,7 @@ import Testing
 
     @Test("a reload while the registry is read for an answer leaves the call its reply")
     func reloadMeanwhile() {
-        var bench = Bench.started([.sample(to: [.quota])])
+        let bench = Bench.started([.sample(to: [.quota])])
         bench.holdsQuestions = true
         bench.rpcbind.registrations += RPCB.everywhere(.quota, 1, port: 875)
         bench.call(.port(of: .quota), from: .named)
@@ -361,7 +360,7 @@ import Testing
 
     @Test("when the registry can't be read, an unexplained answer is denied")
     func registryDown() {
-        var bench = Bench.started([.sample(to: [.quota])])
+        let bench = Bench.started([.sample(to: [.quota])])
         bench.holdsQuestions = true
         bench.call(.port(of: .quota), from: .named)
         bench.handle {

@@ -1,11 +1,10 @@
 import Addresses
 import Calls
+import CoreSamples
 import Firewall
 import ONCRPC
 import Policy
 import Testing
-
-@testable import Warden
 
 @Suite("malformed") struct MalformedTests {
     static func call(program: UInt32 = 100_000, version: UInt32 = 2, procedure: UInt32, rpc: UInt32 = 2) -> [UInt8] {
@@ -24,7 +23,7 @@ import Testing
 
     @Test("a stranger's malformed call is left unanswered", arguments: messages, [Transport.udp, .tcp])
     func stranger(message: (bytes: [UInt8], owed: Reply.Body), transport: Transport) {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         bench.deliver(IncomingCall(bytes: message.bytes, from: .stranger.over(transport)))
         #expect(bench.replies == [])
         #expect(bench.closed == (transport == .tcp ? [1] : []))
@@ -33,15 +32,15 @@ import Testing
 
     @Test("a named client gets the error that RFC 5531 asks for", arguments: messages, [Transport.udp, .tcp])
     func named(message: (bytes: [UInt8], owed: Reply.Body), transport: Transport) {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         bench.deliver(IncomingCall(bytes: message.bytes, from: .named.over(transport)))
         #expect(bench.replies == [.init(reply: Reply(xid: 9, body: message.owed), peer: .named.over(transport))])
-        #expect((bench.events(.malformed).count, bench.warden.counters.malformed) == (1, 1))
+        #expect((bench.events(.malformed).count, bench.loop.warden.counters.malformed) == (1, 1))
     }
 
     @Test("an error that is longer than its datagram is not sent")
     func shorterThanItsError() {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         let short = Array(Self.call(procedure: 0, rpc: 3).prefix(12))
         bench.deliver(IncomingCall(bytes: short, from: .named))
         #expect(bench.replies == [])
@@ -52,16 +51,16 @@ import Testing
 
     @Test("what is no call is never answered: two portmappers must not talk to each other")
     func undecodable() {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         bench.deliver(IncomingCall(bytes: Reply(xid: 5, body: .programUnavailable).encoded, from: .named))
         bench.deliver(IncomingCall(bytes: [], from: .named.over(.tcp)))
         #expect((bench.replies, bench.closed) == ([], [1]))
-        #expect(bench.warden.counters.malformed == 2)
+        #expect(bench.loop.warden.counters.malformed == 2)
     }
 
     @Test("a stream that can't be followed is closed and logged")
     func record() {
-        var bench = Bench.started()
+        let bench = Bench.started()
         bench.handle { $0.recordRefused(.named.over(.tcp), .tooLong(bytes: 5000, limit: 4096), at: $1, into: &$2) }
         #expect(bench.closed == [1])
         #expect(bench.events.map(\.kind) == [.malformed])

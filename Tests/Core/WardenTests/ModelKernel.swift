@@ -2,8 +2,6 @@ import Addresses
 import Clock
 import Firewall
 
-@testable import Warden
-
 /// A model of the kernel's table: executes transactions entirely or not at all, and lets elements expire.
 struct ModelKernel {
     struct Element: Hashable {
@@ -155,4 +153,8 @@ struct ModelKernel {
         contents.quarantined = quarantined.mapValues { $0 - now }
         return contents
     }
+}
+
+extension CommitFailure {
+    static let broken = CommitFailure(errno: ModelKernel.notPermitted, message: "Operation not permitted")
 }

@@ -2,14 +2,13 @@ import Addresses
 import AuditTrail
 import Calls
 import Configuration
+import CoreSamples
 import Firewall
 import ONCRPC
 import Policy
 import Portmapper
 import TestSupport
 import Testing
-
-@testable import Warden
 
 private let mountPort = PortmapperResult.port(20048).body
 
@@ -25,7 +24,7 @@ private let mountPort = PortmapperResult.port(20048).body
             .callIt(.v3, remote), .broadcast(remote), .indirect(remote), .getTime(.v3), .getStatistics,
         ] as [PortmapperCall])
     func stillDenied(call: PortmapperCall) {
-        var bench = Bench.started([.sample()], settings: .observing)
+        let bench = Bench.started([.sample()], settings: .observing)
         #expect(bench.ask(call, from: .named) == (DenialTests.isSilent(call, over: .udp) ? [] : [.authError(.failed)]))
         #expect(bench.asked == [])
         #expect(bench.events.map(\.isEnforced) == [true])
@@ -41,7 +40,7 @@ private let mountPort = PortmapperResult.port(20048).body
 
     @Test("answers what enforce denies, logs the reason, and grants nothing for it", arguments: lifted)
     func permits(call: PortmapperCall, peer: Peer, reason: DenialReason) {
-        var bench = Bench.started([.sample(), .sample(to: [.status], over: [.tcp])], settings: .observing)
+        let bench = Bench.started([.sample(), .sample(to: [.status], over: [.tcp])], settings: .observing)
         let bodies = bench.ask(call, from: peer)
         #expect(bodies.count == 1)
         #expect(bodies != [.authError(.failed)])
@@ -53,14 +52,14 @@ private let mountPort = PortmapperResult.port(20048).body
 
     @Test("lists over UDP")
     func listOverUDP() {
-        var bench = Bench.started([.sample(lists: true)], settings: .observing)
+        let bench = Bench.started([.sample(lists: true)], settings: .observing)
         #expect(bench.ask(.dump(.v2), from: .named).count == 1)
         #expect(bench.denials == [.listOverUDP])
     }
 
     @Test("what a rule permits is granted as usual")
     func granted() {
-        var bench = Bench.started([.sample()], settings: .observing)
+        let bench = Bench.started([.sample()], settings: .observing)
         #expect(bench.ask(.port(of: .mountd), from: .named) == [mountPort])
         #expect(bench.kernel.granted.count == 1)
         #expect(bench.kernel.shape?.observes == true)
@@ -77,7 +76,7 @@ private let mountPort = PortmapperResult.port(20048).body
             if reason == .grantsFull { $0.limits.grants = 0 }
         }
         let owner = reason == .untrustedOwner ? "1000" : "superuser"
-        var bench = Bench.started(
+        let bench = Bench.started(
             [.sample()], settings: settings, registering: RPCB.everywhere(.mountd, 3, port: 20048, owner: owner))
         if reason == .notListening { bench.silent = [.tcp(20048): ListenerState()] }
         let broken = CommitFailure(errno: 1, message: "Operation not permitted")
@@ -92,7 +91,7 @@ private let mountPort = PortmapperResult.port(20048).body
         "answers a named client beyond the rate, and says so; what strangers cost stays bounded",
         arguments: [Transport.udp, .tcp])
     func rate(over transport: Transport) {
-        var bench = Bench.started([.sample()], settings: .observing.with { $0.limits.callsPerSecond = 1 })
+        let bench = Bench.started([.sample()], settings: .observing.with { $0.limits.callsPerSecond = 1 })
         for xid in 0..<5 {
             #expect(bench.ask(.null(.v2), from: .named.over(transport), xid: UInt32(xid)).count == 1)
         }
@@ -119,7 +118,7 @@ private let mountPort = PortmapperResult.port(20048).body
 
     @Test("a stranger's GETADDRLIST over UDP is a look-up that is observed, and whose answer is too long to be sent")
     func strangersAddressList() {
-        var bench = Bench.started([.sample()], settings: .observing)
+        let bench = Bench.started([.sample()], settings: .observing)
         #expect(bench.ask(.addressList(of: .mountd), from: .stranger) == [])
         #expect(bench.denials == [.stranger] && bench.events.first?.isEnforced == false)
         #expect(bench.ask(.addressList(of: .mountd), from: .stranger.over(.tcp)).count == 1)
@@ -129,7 +128,7 @@ private let mountPort = PortmapperResult.port(20048).body
     @Test("sends a stranger nothing over UDP that is longer than its call", arguments: [true, false])
     func noLongerThanTheCall(isLong: Bool) {
         let address = isLong ? "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff" : "2001:db8::1"
-        var bench = Bench.started(
+        let bench = Bench.started(
             settings: .observing, registering: [RPCB(.mountd, 3, .udp6, port: 20048)] + RPCB.ownPlaces)
         let stranger = Peer.from("2001:db8:ff::9", asking: ip(address))
         let replies = bench.ask(.address(of: .mountd), from: stranger)
@@ -141,14 +140,14 @@ private let mountPort = PortmapperResult.port(20048).body
 
     @Test("a stranger's malformed call is answered")
     func malformed() {
-        var bench = Bench.started(settings: .observing)
+        let bench = Bench.started(settings: .observing)
         bench.deliver(IncomingCall(bytes: MalformedTests.call(procedure: 6), from: .stranger))
         #expect(bench.replies.map(\.reply.body) == [.procedureUnavailable])
     }
 
     @Test("back to enforce, calls under way are denied")
     func backToEnforce() {
-        var bench = Bench.started([.sample()], settings: .observing)
+        let bench = Bench.started([.sample()], settings: .observing)
         bench.holdsQuestions = true
         bench.call(.port(of: .mountd), from: .stranger)
         bench.reload([.sample()], settings: Settings())

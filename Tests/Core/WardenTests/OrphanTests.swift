@@ -1,13 +1,12 @@
 import Addresses
 import Calls
 import Clock
+import CoreSamples
 import Firewall
 import Policy
 import Portmapper
 import TestSupport
 import Testing
-
-@testable import Warden
 
 /// rpcbind loses its registrations; a guarded port stays guarded while its socket listens.
 @Suite("orphans") struct OrphanTests {
@@ -16,7 +15,7 @@ import Testing
 
     /// A client holds a grant for mountd, and rpcbind has restarted without registrations.
     private static func forgotten() -> Bench {
-        var bench = Bench.started(Self.rules)
+        let bench = Bench.started(Self.rules)
         bench.call(.port(of: .mountd), from: .named.over(.tcp))
         bench.outliving = [.tcp(20048), .udp(20048), .tcp(2049), .udp(2049)]
         bench.rpcbind.registrations = RPCB.ownPlaces
@@ -27,7 +26,7 @@ import Testing
 
     @Test("an rpcbind that comes back empty opens nothing, and ends no grant and no standing opening")
     func rpcbindForgets() {
-        var bench = Self.forgotten()
+        let bench = Self.forgotten()
         for _ in 0..<3 { bench.refresh() }
         #expect(bench.kernel.guarded == [.tcp(20048), .udp(20048), .tcp(2049), .udp(2049)])
         #expect(bench.kernel.granted.keys.map(\.service) == [Self.service])
@@ -35,24 +34,24 @@ import Testing
         #expect(bench.cut.isEmpty && bench.events(.revoked).isEmpty)
         #expect(bench.events(.orphaned).map(\.program) == [.nfs, .mountd, .nfs, .mountd])
         #expect(bench.events(.orphaned).first?.detail?.hasPrefix("tcp/2049 is no longer registered") == true)
-        let rows = bench.warden.registryEntries.filter(\.isOrphaned)
+        let rows = bench.loop.warden.registryEntries.filter(\.isOrphaned)
         #expect(rows.count == 8 && rows.allSatisfy { $0.isAlive && $0.isGuarded && $0.isTrusted })
         #expect(bench.isQuiet)
     }
 
     @Test("the guard ends when the socket is closed, and the grant with it")
     func socketCloses() {
-        var bench = Self.forgotten()
+        let bench = Self.forgotten()
         bench.outliving = []
         bench.refresh()
         #expect((bench.kernel.guarded, bench.kernel.granted.count, bench.kernel.standing) == ([], 0, []))
         #expect(bench.events(.revoked).map(\.detail) == ["no longer registered"])
-        #expect(bench.warden.registryEntries.filter(\.isOrphaned).isEmpty)
+        #expect(bench.loop.warden.registryEntries.filter(\.isOrphaned).isEmpty)
     }
 
     @Test("another socket at the port isn't the one that was guarded")
     func otherSocket() {
-        var bench = Self.forgotten()
+        let bench = Self.forgotten()
         bench.silent[Self.service] = ListenerState(ipv4: true, ipv6: true, cookie: 99)
         bench.refresh()
         #expect(!bench.kernel.guarded.contains(Self.service))
@@ -61,12 +60,12 @@ import Testing
 
     @Test("a service that registers again is no orphan any more, and was never open")
     func registersAgain() {
-        var bench = Self.forgotten()
+        let bench = Self.forgotten()
         bench.rpcbind.registrations = .typical
         bench.refresh()
         #expect(bench.kernel.guarded.contains(Self.service))
         #expect(bench.kernel.granted.keys.map(\.service) == [Self.service])
-        #expect(bench.warden.registryEntries.filter(\.isOrphaned).isEmpty)
+        #expect(bench.loop.warden.registryEntries.filter(\.isOrphaned).isEmpty)
         bench.rpcbind.registrations = RPCB.ownPlaces
         bench.refresh()
         #expect(bench.events(.orphaned).filter { $0.program == .mountd }.count == 4, "told anew")
@@ -74,7 +73,7 @@ import Testing
 
     @Test("a program that registers at another port has moved: its grant ends, the old port stays shut")
     func moves() {
-        var bench = Self.forgotten()
+        let bench = Self.forgotten()
         bench.rpcbind.registrations = RPCB.ownPlaces + RPCB.everywhere(.mountd, 3, port: 4002)
         bench.refresh()
         #expect(bench.kernel.granted.isEmpty)
@@ -83,7 +82,7 @@ import Testing
 
     @Test("a policy that no longer permits it ends an orphan's grant")
     func policyEnds() {
-        var bench = Self.forgotten()
+        let bench = Self.forgotten()
         bench.reload([.sample(to: [.nfs], open: .always)])
         #expect(bench.kernel.granted.isEmpty)
         #expect(bench.kernel.guarded.contains(Self.service))
@@ -91,7 +90,7 @@ import Testing
 
     @Test("an orphan's expired grant is revived by a packet")
     func revives() {
-        var bench = Self.forgotten()
+        let bench = Self.forgotten()
         bench.advance(by: .seconds(86_401))
         bench.advance(by: .seconds(1))
         #expect(bench.kernel.granted.isEmpty)
@@ -105,7 +104,7 @@ import Testing
     @Test("a restart of the daemon beside an empty rpcbind ends neither guard nor grants")
     func restart() {
         let before = Self.forgotten()
-        var bench = Bench(Self.rules)
+        let bench = Bench(Self.rules)
         bench.rpcbind = before.rpcbind
         bench.kernel = before.kernel
         bench.outliving = before.outliving
@@ -118,7 +117,7 @@ import Testing
 
     @Test("while rpcbind doesn't answer, a socket that replaces the guarded one is the one that is guarded")
     func replacedMeanwhile() {
-        var bench = Bench.started(Self.rules)
+        let bench = Bench.started(Self.rules)
         bench.rpcbind.isDown = true
         bench.silent[Self.service] = ListenerState(ipv4: true, ipv6: true, cookie: 99)
         bench.outliving = [Self.service]
@@ -132,7 +131,7 @@ import Testing
     @Test("of two programs at one port, the one that leaves takes nobody else's flows along")
     func sharedPort() {
         let shared = RPCB.everywhere(.mountd, 3, port: 2049) + RPCB.everywhere(.nfs, 3, port: 2049)
-        var bench = Bench.started([.sample(), .sample("nfs", from: ["10.1.2.0/24"], to: [.nfs])], registering: shared)
+        let bench = Bench.started([.sample(), .sample("nfs", from: ["10.1.2.0/24"], to: [.nfs])], registering: shared)
         bench.call(.port(of: .nfs), from: .named)
         bench.call(.port(of: .mountd), from: .from("10.1.9.9"))
         bench.forget()

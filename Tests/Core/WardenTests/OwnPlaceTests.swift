@@ -1,11 +1,10 @@
 import Calls
+import CoreSamples
 import Firewall
 import ONCRPC
 import Policy
 import Portmapper
 import Testing
-
-@testable import Warden
 
 @Suite("the portmapper itself") struct OwnPlaceTests {
     static let peers: [Peer] = [
@@ -15,7 +14,7 @@ import Testing
 
     @Test("is at the address and port that were asked, without asking rpcbind", arguments: peers)
     func ownPlace(peer: Peer) {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         let address = PortmapperResult.address("\(peer.asked.host).0.111").body
         #expect(bench.ask(.port(of: .portmapper), from: peer) == [PortmapperResult.port(111).body])
         #expect(bench.ask(.address(of: .portmapper, as: .v3), from: peer) == [address])
@@ -28,14 +27,14 @@ import Testing
 
     @Test("has no port over other protocols")
     func otherProtocol() {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         let call = PortmapperCall.getPort(Mapping(program: .portmapper, version: 2, protocolNumber: 132, port: 0))
         #expect(bench.ask(call, from: .named) == [PortmapperResult.port(0).body])
     }
 
     @Test("is not for strangers")
     func stranger() {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         #expect(bench.ask(.port(of: .portmapper), from: .stranger) == [])
         #expect(bench.denials == [.stranger])
     }

@@ -1,10 +1,11 @@
 import Calls
 import Configuration
+import CoreSamples
 import Policy
 import Portmapper
 import Testing
 
-@testable import Warden
+@testable import Journal
 
 @Suite("audit.permitted") struct PermittedAuditTests {
     private static func settings(_ permitted: Settings.Audit.Permitted) -> Settings {
@@ -17,17 +18,17 @@ import Testing
 
     @Test("all: a line for each call; none: no line; both count all", arguments: [Settings.Audit.Permitted.all, .none])
     func allOrNone(permitted: Settings.Audit.Permitted) {
-        var bench = Bench.started(Self.rules, settings: Self.settings(permitted))
+        let bench = Bench.started(Self.rules, settings: Self.settings(permitted))
         for xid in 1...3 { bench.call(.port(of: .mountd), from: .named, xid: UInt32(xid)) }
         #expect(lines(bench) == (permitted == .all ? 3 : 0))
-        #expect(bench.warden.counters.events[.permitted] == 3)
-        #expect(bench.warden.counters.permitted == 3 && bench.warden.counters.suppressed == 0)
+        #expect(bench.loop.warden.counters.events[.permitted] == 3)
+        #expect(bench.loop.warden.counters.permitted == 3 && bench.loop.warden.counters.suppressed == 0)
         #expect(bench.events(.granted).count == 1)
     }
 
     @Test("first: a line for each client, program and transport of the service; listings have their own")
     func first() {
-        var bench = Bench.started(Self.rules, settings: Self.settings(.first))
+        let bench = Bench.started(Self.rules, settings: Self.settings(.first))
         let calls: [(PortmapperCall, Peer)] = [
             (.port(of: .mountd), .named), (.port(of: .mountd, .udp), .named), (.port(of: .nfs), .named),
             (.port(of: .mountd), .from("10.1.2.4")), (.port(of: .mountd), .from("2001:db8:1::7")),
@@ -42,13 +43,13 @@ import Testing
         bench.call(.port(of: .mountd, version: 1), from: .from("10.1.2.3", .tcp, port: 701), xid: 100)
         for (index, (call, peer)) in calls.enumerated() { bench.call(call, from: peer, xid: UInt32(200 + index)) }
         #expect(lines(bench) == calls.count)
-        #expect(bench.warden.counters.events[.permitted] == 2 * calls.count + 1)
-        #expect(bench.warden.counters.suppressed == 0)
+        #expect(bench.loop.warden.counters.events[.permitted] == 2 * calls.count + 1)
+        #expect(bench.loop.warden.counters.suppressed == 0)
     }
 
     @Test("first: the day after there is a line again, and denials are told as ever")
     func dayAfter() {
-        var bench = Bench.started(Self.rules, settings: Self.settings(.first))
+        let bench = Bench.started(Self.rules, settings: Self.settings(.first))
         bench.call(.port(of: .mountd), from: .named)
         bench.advance(by: FirstPermissions.period - .seconds(1))
         bench.call(.port(of: .mountd), from: .named, xid: 2)
@@ -62,8 +63,8 @@ import Testing
 
     @Test("what the rate swallowed is no first line: the next that finds room is")
     func swallowed() {
-        var bench = Bench.started(Self.rules, settings: Self.settings(.first))
-        while bench.warden.counters.suppressed == 0 { bench.call(.port(of: .status), from: .named, xid: 1) }
+        let bench = Bench.started(Self.rules, settings: Self.settings(.first))
+        while bench.loop.warden.counters.suppressed == 0 { bench.call(.port(of: .status), from: .named, xid: 1) }
         bench.call(.port(of: .mountd), from: .named, xid: 2)
         #expect(lines(bench) == 0)
         bench.advance(by: .seconds(20))
@@ -73,7 +74,7 @@ import Testing
 
     @Test("a reload changes it, while the daemon runs")
     func reload() {
-        var bench = Bench.started(Self.rules)
+        let bench = Bench.started(Self.rules)
         bench.call(.port(of: .mountd), from: .named)
         bench.handle {
             $0.policyReplaced(Policy(rules: Self.rules), settings: Self.settings(.none), at: $1, into: &$2)

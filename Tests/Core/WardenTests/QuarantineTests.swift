@@ -1,18 +1,20 @@
 import Addresses
 import Calls
 import Configuration
+import CoreSamples
 import Firewall
 import ONCRPC
 import Policy
 import Testing
 
-@testable import Warden
+@testable import Exchanges
+@testable import Watch
 
 @Suite("quarantine") struct QuarantineTests {
     private func denied(
         _ count: Int, from peer: Peer, settings: Settings = Settings(), every: Duration = .milliseconds(100)
     ) -> Bench {
-        var bench = Bench.started([.sample()], settings: settings)
+        let bench = Bench.started([.sample()], settings: settings)
         for number in 0..<count {
             bench.call(.port(of: .unheardOf), from: peer, xid: UInt32(number))
             bench.advance(by: every)
@@ -23,7 +25,7 @@ import Testing
     @Test("a stranger is quarantined at the twentieth denial within a minute, and released after ten")
     func stranger() {
         #expect(denied(19, from: .stranger).kernel.quarantined.isEmpty)
-        var bench = denied(20, from: .stranger)
+        let bench = denied(20, from: .stranger)
         #expect(bench.kernel.quarantined.keys.map { $0 } == [Peer.stranger.address])
         let event = bench.events(.quarantined)
         #expect(event.count == 1 && event.first?.client == Peer.stranger.address && event.first?.count == 20)
@@ -57,7 +59,7 @@ import Testing
     @Test("this host is never quarantined, and what isn't the client's doing doesn't count")
     func spared() {
         #expect(denied(100, from: .loopback.over(.tcp)).kernel.quarantined.isEmpty)
-        var bench = Bench.started(
+        let bench = Bench.started(
             [.sample()], settings: Settings().with { $0.quarantine?.includesListed = true }, registering: [])
         bench.rpcbind.isDown = true
         for number in 0..<50 {
@@ -71,7 +73,7 @@ import Testing
     func off() {
         #expect(
             denied(50, from: .stranger, settings: Settings().with { $0.quarantine = nil }).kernel.quarantined.isEmpty)
-        var bench = denied(20, from: .stranger)
+        let bench = denied(20, from: .stranger)
         bench.reload([.sample()], settings: Settings().with { $0.quarantine = nil })
         #expect(bench.kernel.quarantined.isEmpty)
         #expect(bench.events(.released).map(\.detail) == ["quarantine is off"])
@@ -79,7 +81,7 @@ import Testing
 
     @Test("a reload that names the client releases it")
     func named() {
-        var bench = denied(20, from: .stranger)
+        let bench = denied(20, from: .stranger)
         let address = Peer.stranger.address
         bench.reload([.sample(from: ["\(address)/32"])])
         #expect(bench.kernel.quarantined.isEmpty && bench.events(.released).count == 1)
@@ -87,7 +89,7 @@ import Testing
 
     @Test("the operator releases, and what was done is forgiven")
     func released() {
-        var bench = denied(20, from: .stranger)
+        let bench = denied(20, from: .stranger)
         var answers: [Bool] = []
         for _ in 0..<2 {
             bench.handle { answers.append($0.release(client: Peer.stranger.address, at: $1, into: &$2)) }
@@ -107,7 +109,7 @@ import Testing
         bench.advance(by: .seconds(100))
         let end = bench.kernel.quarantined[Peer.stranger.address]
         if isRestart {
-            var next = Bench([.sample()])
+            let next = Bench([.sample()])
             (next.kernel, next.now) = (bench.kernel, bench.now)
             next.rpcbind.registrations = .typical
             next.start()
@@ -119,7 +121,7 @@ import Testing
         }
         let now = bench.kernel.quarantined[Peer.stranger.address]
         #expect(now == end)
-        #expect(bench.warden.denialEntries(since: .zero).contains { !$0.isQuarantined } == false)
+        #expect(bench.loop.warden.watch.denialEntries(since: .zero).contains { !$0.isQuarantined } == false)
         bench.advance(by: .seconds(600))
         #expect(bench.kernel.quarantined.isEmpty && bench.events(.released).count == 1)
     }
@@ -130,7 +132,7 @@ import Testing
         let old = denied(20, from: .stranger)
         #expect(old.kernel.quarantined.count == 1)
         let address = Peer.stranger.address
-        var bench = Bench(
+        let bench = Bench(
             isOff ? [.sample()] : [.sample(from: ["\(address)/32"])],
             settings: Settings().with { if isOff { $0.quarantine = nil } })
         (bench.kernel, bench.now) = (old.kernel, old.now)
@@ -141,14 +143,14 @@ import Testing
 
     @Test("a full house denies a named client, and doesn't hold it against it")
     func fullHouse() {
-        var bench = Bench.started(
+        let bench = Bench.started(
             [.sample()],
             settings: Settings().with {
                 $0.limits.callsPerSecond = 1_000_000
                 $0.quarantine?.includesListed = true
             })
         bench.holdsQuestions = true
-        for xid in 0..<UInt32(Warden.exchangesPerClientMax + 100) {
+        for xid in 0..<UInt32(Exchanges.callsPerClientMax + 100) {
             bench.call(.port(of: .mountd), from: .named.over(.tcp), xid: xid)
         }
         #expect(bench.denials.count == 100)
@@ -169,17 +171,17 @@ import Testing
 
     @Test("who has a whole /64 is one source, and doesn't fill the kernel's set with it")
     func subnet() {
-        var bench = Bench.started([.sample()], settings: Settings().with { $0.limits.callsPerSecond = 1_000_000 })
+        let bench = Bench.started([.sample()], settings: Settings().with { $0.limits.callsPerSecond = 1_000_000 })
         for number in 0..<500 {
             bench.call(.port(of: .nfs), from: .stranger("2001:db8:bad::\(String(number + 1, radix: 16))"))
         }
-        #expect(bench.warden.denialEntries(since: .zero).count == 1)
+        #expect(bench.loop.warden.watch.denialEntries(since: .zero).count == 1)
         #expect(bench.kernel.quarantined.count == DenialLog.quarantinedOfSourceMax)
     }
 
     @Test("findings reach the log whatever the source's denials have swallowed")
     func logged() {
-        var bench = Bench.started(
+        let bench = Bench.started(
             [.sample()],
             settings: Settings().with {
                 $0.limits.callsPerSecond = 1_000_000

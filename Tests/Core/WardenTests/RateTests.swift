@@ -1,17 +1,16 @@
 import Addresses
 import Calls
 import Configuration
+import CoreSamples
 import Firewall
 import ONCRPC
 import Policy
 import Testing
 
-@testable import Warden
-
 @Suite("rate") struct RateTests {
     @Test("the call beyond the burst is dropped and counted; UDP and TCP have buckets of their own")
     func burst() {
-        var bench = Bench.started([.sample()], settings: Settings().with { $0.limits.callsPerSecond = 5 })
+        let bench = Bench.started([.sample()], settings: Settings().with { $0.limits.callsPerSecond = 5 })
         for xid in 0..<20 { #expect(bench.ask(.null(.v2), from: .named, xid: UInt32(xid)).count == 1) }
         #expect(bench.ask(.null(.v2), from: .named) == [])
         #expect(bench.closed == [])
@@ -24,21 +23,21 @@ import Testing
 
     @Test("a connection that asks too fast is closed")
     func tcp() {
-        var bench = Bench.started([.sample()], settings: Settings().with { $0.limits.callsPerSecond = 1 })
+        let bench = Bench.started([.sample()], settings: Settings().with { $0.limits.callsPerSecond = 1 })
         for xid in 0..<5 { bench.call(.null(.v2), from: .named.over(.tcp), xid: UInt32(xid)) }
         #expect((bench.replies.count, bench.closed, bench.denials) == (4, [1], [.rate]))
     }
 
     @Test("clients that rules name are told apart within a /64: all that boot at once are answered")
     func namedNeighbours() {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         for client in 1...300 {
             let peer = Peer.from("2001:db8:1::\(String(client, radix: 16))")
             for xid in 0..<UInt32(4) {
                 #expect(bench.ask(.address(of: .mountd), from: peer, xid: xid).count == 1)
             }
         }
-        #expect(bench.warden.counters.denied == [:])
+        #expect(bench.loop.warden.counters.denied == [:])
         // The same holds for their log lines: no line is suppressed because of another client.
         #expect(bench.events(.permitted).count == 1200)
     }
@@ -48,7 +47,7 @@ import Testing
         arguments: [Transport.udp, .tcp])
     func strangeNeighbour(transport: Transport) {
         let rules = [Rule.sample(from: ["2001:db8:1::7"])]
-        var bench = Bench.started(rules, settings: Settings().with { $0.quarantine = nil })
+        let bench = Bench.started(rules, settings: Settings().with { $0.quarantine = nil })
         for xid in 0..<1000 { bench.call(.null(.v4), from: .from("2001:db8:1::8", transport), xid: UInt32(xid)) }
         for xid in 0..<200 {
             let named = Peer.from("2001:db8:1::7", transport)
@@ -60,7 +59,7 @@ import Testing
 
     @Test("this host is answered however much it asks")
     func local() {
-        var bench = Bench.started(settings: Settings().with { $0.limits.callsPerSecond = 1 })
+        let bench = Bench.started(settings: Settings().with { $0.limits.callsPerSecond = 1 })
         for xid in 0..<500 { bench.call(.port(of: .status), from: .loopback, xid: UInt32(xid)) }
         #expect((bench.replies.count, bench.denials) == (500, []))
     }

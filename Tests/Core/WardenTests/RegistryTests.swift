@@ -1,12 +1,11 @@
 import Addresses
 import Calls
+import CoreSamples
 import Firewall
 import ONCRPC
 import Policy
 import Portmapper
 import Testing
-
-@testable import Warden
 
 @Suite("registry") struct RegistryTests {
     @Test("no registration of others guards a port: a hostile SET must not close it")
@@ -17,7 +16,7 @@ import Testing
 
     @Test("neither a loopback service, nor a dead one, nor a path, nor rpcbind itself is guarded")
     func unguarded() {
-        var bench = Bench()
+        let bench = Bench()
         bench.rpcbind.registrations =
             RPCB.ownPlaces + [
                 RPCB(.quota, 1, .tcp, "127.0.0.1.3.107"), RPCB(.quota, 1, .local, "/run/quota.sock"),
@@ -31,7 +30,7 @@ import Testing
 
     @Test("a service that restarts stays guarded while its mapping stays")
     func restart() {
-        var bench = Bench.started(registering: RPCB.everywhere(.mountd, 3, port: 20048))
+        let bench = Bench.started(registering: RPCB.everywhere(.mountd, 3, port: 20048))
         bench.silent = [.tcp(20048): ListenerState(), .udp(20048): ListenerState()]
         for _ in 0..<3 { bench.refresh() }
         #expect(bench.kernel.guarded == [.tcp(20048), .udp(20048)])
@@ -43,7 +42,7 @@ import Testing
 
     @Test("guard and grants outlive rpcbind's absence, which is told once")
     func down() {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         bench.call(.port(of: .mountd), from: .named)
         let (guarded, granted) = (bench.kernel.guarded, bench.kernel.granted)
         bench.forget()
@@ -60,11 +59,11 @@ import Testing
         let rules = [
             Rule.sample(), .sample("nfs", from: ["10.1.0.0/16"], to: [.nfs], over: [.tcp], open: .always),
         ]
-        var earlier = Bench.started(rules)
+        let earlier = Bench.started(rules)
         earlier.call(.port(of: .mountd), from: .named.over(.tcp))
         earlier.call(.port(of: .mountd), from: .from("10.1.9.9", .tcp))
-        let saved = earlier.warden.guardToSave(at: earlier.now)?.saved(at: nil)
-        var bench = Bench(rules)
+        let saved = earlier.loop.warden.guardToSave(at: earlier.now)?.saved(at: nil)
+        let bench = Bench(rules)
         bench.kernel = earlier.kernel
         bench.rpcbind.isDown = true
         guard let contents = bench.kernel.contents else {
@@ -87,7 +86,7 @@ import Testing
 
     @Test("registrations come and go in the log, those of others as untrusted")
     func events() {
-        var bench = Bench.started(registering: [])
+        let bench = Bench.started(registering: [])
         bench.rpcbind.registrations = [
             RPCB(.mountd, 3, .tcp, port: 4000), RPCB(.quota, 1, .udp, port: 875, owner: "1000"),
             RPCB(.nfs, 3, .local, "/run/nfs.sock"),
@@ -106,7 +105,7 @@ import Testing
 
     @Test("a local user who registers without end fills no disk; what is swallowed is counted exactly")
     func registrationFlood() {
-        var bench = Bench.started(registering: [])
+        let bench = Bench.started(registering: [])
         var total = 0
         for round in 0..<20 {
             bench.rpcbind.registrations = (1...500).map {
@@ -126,14 +125,14 @@ import Testing
 
     @Test("the registry's lines tell what is trusted, alive and guarded")
     func entries() {
-        var bench = Bench()
+        let bench = Bench()
         bench.rpcbind.registrations = [
             RPCB(.mountd, 3, .tcp, port: 4000), RPCB(.mountd, 3, .udp, port: 4000),
             RPCB(.quota, 1, .tcp, port: 875, owner: "7"),
         ]
         bench.silent = [.udp(4000): ListenerState()]
         bench.start()
-        let entries = bench.warden.registryEntries
+        let entries = bench.loop.warden.registryEntries
         #expect(entries.map(\.isTrusted) == [true, true, false])
         #expect(entries.map(\.isAlive) == [true, false, false])
         #expect(entries.map(\.isGuarded) == [true, false, false])
@@ -141,7 +140,7 @@ import Testing
 
     @Test("whoever nobody can name is told without a remedy")
     func unknownOwner() {
-        var bench = Bench.started(registering: [])
+        let bench = Bench.started(registering: [])
         bench.rpcbind.registrations = [RPCB(.quota, 1, .udp, port: 875, owner: "unknown")]
         bench.refresh()
         #expect(bench.events(.untrustedRegistration).map(\.detail) == ["udp/875 (udp) by unknown"])
@@ -149,18 +148,18 @@ import Testing
 
     @Test("programs that share a port are told of each other")
     func sharedPorts() {
-        var bench = Bench()
+        let bench = Bench()
         bench.rpcbind.registrations = [
             RPCB(.mountd, 3, .tcp, port: 2049), RPCB(.nfs, 3, .tcp, port: 2049), RPCB(.nfs, 4, .tcp, port: 2049),
             RPCB(.nfs, 3, .udp, port: 2049), RPCB(.quota, 1, .local, "/run/quota.sock"),
         ]
         bench.start()
-        #expect(bench.warden.registryEntries.map(\.sharesPortWith) == [[.nfs], [.mountd], [.mountd], [], []])
+        #expect(bench.loop.warden.registryEntries.map(\.sharesPortWith) == [[.nfs], [.mountd], [.mountd], [], []])
     }
 
     @Test("a service registered at an address of the other family is guarded, and told at the address asked")
     func otherFamily() {
-        var bench = Bench.started(
+        let bench = Bench.started(
             [.sample(to: [.quota])], registering: [RPCB(.quota, 1, .tcp, "0:0:0:0:0:0:0:0.3.107")])
         #expect(bench.kernel.guarded == [.tcp(875)])
         let asking = Peer.named.over(.tcp)
@@ -170,7 +169,7 @@ import Testing
 
     @Test("a refresh that isn't answered doesn't stop the next")
     func lostRefresh() {
-        var bench = Bench.started()
+        let bench = Bench.started()
         bench.holdsQuestions = true
         bench.refresh()
         bench.refresh()

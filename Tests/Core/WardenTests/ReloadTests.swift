@@ -1,5 +1,6 @@
 import Addresses
 import Configuration
+import CoreSamples
 import Firewall
 import ONCRPC
 import Policy
@@ -17,7 +18,7 @@ import Testing
             [.sample(except: ["10.1.2.3"])],
         ] as [[Rule]])
     func revoked(rules: [Rule]) {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         bench.call(.port(of: .mountd), from: .named)
         bench.reload([.sample("renamed")])
         #expect(bench.kernel.granted.count == 1)
@@ -31,7 +32,7 @@ import Testing
 
     @Test("a port that joins the never list is closed, unguarded and told no more")
     func never() {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         bench.call(.port(of: .mountd), from: .named)
         bench.reload([.sample()], settings: Settings().with { $0.firewall.never = [22, 111, 20048] })
         #expect(bench.kernel.granted.isEmpty)
@@ -42,7 +43,7 @@ import Testing
     @Test("a call under way is answered by the new policy, at each step of its way")
     func underWay() {
         for step in 0..<3 {
-            var bench = Bench.started([.sample(to: [.quota])])
+            let bench = Bench.started([.sample(to: [.quota])])
             bench.rpcbind.registrations += RPCB.everywhere(.quota, 1, port: 875)
             bench.holdsQuestions = true
             bench.call(.port(of: .quota), from: .named)
@@ -69,7 +70,7 @@ import Testing
 
     @Test("a grant that was on its way when its mapping vanished is revoked again")
     func mappingVanishes() {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         bench.holdsQuestions = true
         bench.call(.port(of: .mountd), from: .named)
         bench.answerOne()
@@ -78,7 +79,7 @@ import Testing
         bench.handle { warden, now, actions in warden.ask(.registry, for: .refresh, at: now, into: &actions) }
         bench.answerAll()
         #expect(bench.kernel.granted.isEmpty)
-        #expect(bench.warden.grantCount == 0)
+        #expect(bench.loop.warden.grantCount == 0)
         #expect(bench.isQuiet)
     }
 
@@ -86,7 +87,7 @@ import Testing
         "clients whose standing access ends have their flows cut, even where the table is made anew",
         arguments: [false, true])
     func standingEnds(remakes: Bool) {
-        var bench = Bench.started([.sample(from: ["10.1.0.0/16"], over: [.tcp], open: .always)])
+        let bench = Bench.started([.sample(from: ["10.1.0.0/16"], over: [.tcp], open: .always)])
         bench.forget()
         bench.reload([], settings: Settings().with { if remakes { $0.firewall.mark = 0 } })
         #expect(bench.kernel.standing == [])
@@ -97,7 +98,7 @@ import Testing
         "a port that passes to another program has its flows cut: what was admitted was not meant for that one",
         arguments: [false, true])
     func replaced(isUnregisteredBetween: Bool) {
-        var bench = Bench.started(registering: [RPCB(.mountd, 3, .udp, port: 4000)])
+        let bench = Bench.started(registering: [RPCB(.mountd, 3, .udp, port: 4000)])
         bench.forget()
         if isUnregisteredBetween {
             bench.rpcbind.registrations = []
@@ -111,7 +112,7 @@ import Testing
 
     @Test("a service that comes back to its port, or that another one joins, keeps its flows")
     func cameBack() {
-        var bench = Bench.started(registering: [RPCB(.mountd, 3, .udp, port: 4000)])
+        let bench = Bench.started(registering: [RPCB(.mountd, 3, .udp, port: 4000)])
         bench.forget()
         bench.rpcbind.registrations = []
         bench.refresh()
@@ -123,7 +124,7 @@ import Testing
 
     @Test("another shape makes the table anew, with its elements and grants")
     func shape() {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         bench.call(.port(of: .mountd), from: .named)
         let (guarded, granted) = (bench.kernel.guarded, Set(bench.kernel.granted.keys))
         bench.forget()
@@ -137,15 +138,15 @@ import Testing
     @Test("opening removes the table; of `manage: sets`, which holds the administrator's chains, only what is guarded")
     func opening() {
         let registered = [NetID.tcp, .udp].map { RPCB(.mountd, 3, $0, port: 20048) }
-        var bench = Bench.started([.sample()], registering: registered)
-        #expect(bench.warden.opening.operations == [.deleteTable(name: "rpcwarden")])
+        let bench = Bench.started([.sample()], registering: registered)
+        #expect(bench.loop.warden.gate.opening.operations == [.deleteTable(name: "rpcwarden")])
         bench.reload([.sample()], settings: Settings().with { $0.firewall.management = .sets })
-        #expect(bench.warden.opening.operations == [.unguardPort(.tcp(20048)), .unguardPort(.udp(20048))])
+        #expect(bench.loop.warden.gate.opening.operations == [.unguardPort(.tcp(20048)), .unguardPort(.udp(20048))])
     }
 
     @Test("a longer keep doesn't make an old grant look fresh")
     func longerKeep() {
-        var bench = Bench.started([.sample()], settings: Settings().with { $0.firewall.keep = .seconds(60) })
+        let bench = Bench.started([.sample()], settings: Settings().with { $0.firewall.keep = .seconds(60) })
         bench.call(.port(of: .mountd), from: .named)
         bench.advance(by: .seconds(59))
         bench.reload([.sample()], settings: Settings())
@@ -156,23 +157,23 @@ import Testing
 
     @Test("a shorter keep is kept count of", arguments: Transport.allCases)
     func shorterKeep(transport: Transport) {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         bench.call(.port(of: .mountd), from: .named.over(transport))
         bench.reload([.sample()], settings: Settings().with { $0.firewall.keep = .seconds(60) })
         bench.advance(by: .seconds(61))
         #expect(bench.kernel.granted.isEmpty)
-        #expect((bench.warden.grantCount, bench.events(.expired).count) == (0, 1))
+        #expect((bench.loop.warden.grantCount, bench.events(.expired).count) == (0, 1))
     }
 
     @Test("fewer grants than there are: those that would expire first go, and the table is made")
     func fewerGrants() {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         for client in 1...5 {
             bench.call(.port(of: .mountd), from: .from("10.1.2.\(client)"))
             bench.advance(by: .seconds(1))
         }
         bench.reload([.sample()], settings: Settings().with { $0.limits.grants = 2 })
-        #expect(bench.warden.isGuarding)
+        #expect(bench.loop.warden.isGuarding == true)
         #expect(
             Set(bench.kernel.granted.keys) == [GrantKey("10.1.2.4", .tcp(20048)), GrantKey("10.1.2.5", .tcp(20048))])
         #expect(bench.events(.revoked).map(\.detail) == ["limits.grants", "limits.grants", "limits.grants"])
@@ -181,7 +182,7 @@ import Testing
 
     @Test("new limits count from now on")
     func limits() {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         bench.reload([.sample()], settings: Settings().with { $0.limits.callsPerSecond = 1 })
         for xid in 0..<5 { bench.call(.null(.v2), from: .named, xid: UInt32(xid)) }
         #expect(bench.denials == [.rate])
@@ -189,7 +190,7 @@ import Testing
 
     @Test("ports to guard are guarded at once, also while rpcbind is down")
     func guardPorts() {
-        var bench = Bench()
+        let bench = Bench()
         bench.rpcbind.isDown = true
         bench.start()
         bench.reload(

@@ -1,12 +1,13 @@
 import Addresses
 import Clock
 import Configuration
+import CoreSamples
 import Firewall
 import Policy
 import TestSupport
 import Testing
 
-@testable import Warden
+@testable import Gate
 
 @Suite("revival of grants, and tampering") struct RevivalTests {
     private static let client = "10.1.2.3"
@@ -16,14 +17,14 @@ import Testing
 
     /// A client holds a grant for mountd, or held one until it expired.
     private static func granted(settings: Settings = Settings()) -> Bench {
-        var bench = Bench.started(rules, settings: settings)
+        let bench = Bench.started(rules, settings: settings)
         bench.call(.port(of: .mountd), from: .named.over(.tcp))
         #expect(bench.kernel.granted[key] != nil)
         return bench
     }
 
     private static func expired(settings: Settings = Settings()) -> Bench {
-        var bench = granted(settings: settings)
+        let bench = granted(settings: settings)
         bench.advance(by: settings.firewall.keep + .seconds(1))
         bench.advance(by: .seconds(1))
         #expect(bench.kernel.granted[key] == nil)
@@ -31,7 +32,7 @@ import Testing
         return bench
     }
 
-    private func drop(_ bench: inout Bench, _ client: String = client, _ service: ServicePort = mountd) {
+    private func drop(_ bench: Bench, _ client: String = client, _ service: ServicePort = mountd) {
         let packet = DroppedPacket(client: ip(client), clientPort: 700, service: service, kind: .remembered)
         bench.handle { warden, now, actions in
             warden.packetDropped(packet, at: now, into: &actions)
@@ -41,8 +42,8 @@ import Testing
 
     @Test("a packet of a client that never held the grant opens nothing, and is told of as a probe")
     func neverHeld() {
-        var bench = Self.expired()
-        drop(&bench, "10.1.2.4")
+        let bench = Self.expired()
+        drop(bench, "10.1.2.4")
         #expect(bench.kernel.granted.isEmpty)
         #expect(bench.events.map(\.kind) == [.probed])
         #expect(bench.events.first?.programName == "mountd")
@@ -50,8 +51,8 @@ import Testing
 
     @Test("a packet to another port than the client held opens nothing")
     func otherPort() {
-        var bench = Self.expired()
-        drop(&bench, Self.client, ServicePort(.tcp, 2049))
+        let bench = Self.expired()
+        drop(bench, Self.client, ServicePort(.tcp, 2049))
         #expect(bench.kernel.granted.isEmpty)
     }
 
@@ -59,8 +60,8 @@ import Testing
     func off() {
         var settings = Settings()
         settings.firewall.revive = .zero
-        var bench = Self.expired(settings: settings)
-        drop(&bench)
+        let bench = Self.expired(settings: settings)
+        drop(bench)
         #expect(bench.kernel.granted.isEmpty)
         #expect(bench.kernel.remembered.isEmpty)
     }
@@ -71,23 +72,25 @@ import Testing
     func expiredUnseen(revive: Duration) {
         var settings = Settings()
         settings.firewall.revive = revive
-        var bench = Self.granted(settings: settings)
+        let bench = Self.granted(settings: settings)
         bench.now = bench.now + settings.firewall.keep + .seconds(1)
         bench.kernel.advance(to: bench.now)
         bench.forget()
-        drop(&bench)
+        drop(bench)
         #expect(bench.kernel.granted.keys.contains(Self.key) == (revive > .zero))
         #expect(bench.events.map(\.kind) == (revive > .zero ? [.renewed] : [.probed]))
         bench.advance(by: .seconds(1))
         #expect(
-            (bench.kernel.granted[Self.key] != nil, bench.warden.grantCount == 1) == (revive > .zero, revive > .zero))
+            (bench.kernel.granted[Self.key] != nil, bench.loop.warden.grantCount == 1) == (
+                revive > .zero, revive > .zero
+            ))
     }
 
     @Test("an expired grant does not come back when policy no longer permits it")
     func policyChanged() {
-        var bench = Self.expired()
+        let bench = Self.expired()
         bench.handle { $0.policyReplaced(Policy(), settings: $0.settings, at: $1, into: &$2) }
-        drop(&bench)
+        drop(bench)
         #expect(bench.kernel.granted.isEmpty)
         #expect(bench.kernel.remembered.isEmpty)
         let cut = Bench.Cut(clients: AddressRange(Self.key.client, Self.key.client), service: Self.mountd)
@@ -96,41 +99,41 @@ import Testing
 
     @Test("an expired grant does not come back when nothing listens any more")
     func dead() {
-        var bench = Self.expired()
+        let bench = Self.expired()
         bench.silent[Self.mountd] = ListenerState()
         bench.advance(by: .seconds(1))
-        drop(&bench)
+        drop(bench)
         #expect(bench.kernel.granted.isEmpty)
     }
 
     @Test("an expired grant does not come back when another program has the port")
     func moved() {
-        var bench = Self.expired()
+        let bench = Self.expired()
         bench.rpcbind.registrations = bench.rpcbind.registrations.map { rpcb in
             var rpcb = rpcb
             if rpcb.program == .mountd { rpcb.program = .status }
             return rpcb
         }
         bench.advance(by: .seconds(1))
-        drop(&bench)
+        drop(bench)
         #expect(bench.kernel.granted.isEmpty)
     }
 
     @Test("what the operator revoked does not come back")
     func revoked() {
-        var bench = Self.granted()
+        let bench = Self.granted()
         bench.handle {
             _ = $0.revoke(client: Self.key.client, port: nil, transport: nil, at: $1, into: &$2)
         }
-        drop(&bench)
+        drop(bench)
         #expect(bench.kernel.granted.isEmpty)
     }
 
     @Test("an expired grant comes back with its client's own packet, and is not remembered any more")
     func revived() {
-        var bench = Self.expired()
+        let bench = Self.expired()
         #expect(Set(bench.kernel.remembered.keys) == [Self.key])
-        drop(&bench)
+        drop(bench)
         #expect(Set(bench.kernel.granted.keys) == [Self.key])
         bench.handle { $0.flush(at: $1, into: &$2) }
         #expect(bench.kernel.remembered.isEmpty)
@@ -140,27 +143,27 @@ import Testing
 
     @Test("a service that unregisters and comes back to its port finds its clients again")
     func serviceRestarted() {
-        var bench = Self.granted()
+        let bench = Self.granted()
         let registrations = bench.rpcbind.registrations
         bench.rpcbind.registrations = registrations.filter { $0.program != .mountd }
         bench.advance(by: .seconds(1))
         #expect(bench.kernel.granted.isEmpty)
         bench.rpcbind.registrations = registrations
         bench.advance(by: .seconds(1))
-        drop(&bench)
+        drop(bench)
         #expect(Set(bench.kernel.granted.keys) == [Self.key])
     }
 
     @Test("what was remembered survives a restart of the daemon")
     func restart() {
         let before = Self.expired()
-        var bench = Bench(Self.rules)
+        let bench = Bench(Self.rules)
         bench.now = before.now
         bench.kernel = before.kernel
         bench.rpcbind = before.rpcbind
         bench.start()
         #expect(Set(bench.kernel.remembered.keys) == [Self.key])
-        drop(&bench)
+        drop(bench)
         #expect(Set(bench.kernel.granted.keys) == [Self.key])
     }
 
@@ -183,7 +186,7 @@ import Testing
 
     @Test("a lower limit that is reloaded is in force at once")
     func loweredLimit() {
-        var bench = Self.expired()
+        let bench = Self.expired()
         #expect(!bench.kernel.remembered.isEmpty)
         bench.reload(Self.rules, settings: Settings().with { $0.limits.grants = 0 })
         #expect(bench.kernel.remembered.isEmpty)
@@ -195,7 +198,7 @@ import Testing
 
     @Test("our own changes, and those of other tables, are no tampering")
     func innocent() {
-        var bench = Self.granted()
+        let bench = Self.granted()
         bench.forget()
         bench.handle {
             $0.tableChanged(
@@ -207,7 +210,7 @@ import Testing
 
     @Test("a flushed table is made anew with every live grant, and logged as tampering with who did it")
     func flushed() {
-        var bench = Self.granted()
+        let bench = Self.granted()
         bench.advance(by: .seconds(1))
         let guarded = bench.kernel.guarded
         bench.forget()
@@ -221,7 +224,7 @@ import Testing
 
     @Test("a tampered event tells that the table went before all that went with it, and each change once")
     func mostImportantFirst() {
-        var bench = Self.granted()
+        let bench = Self.granted()
         bench.forget()
         let elements = (1...20).map { change(.elementDeleted(.guarded(.tcp($0)))) }
         let changes = elements + [change(.definition), change(.definition), change(.tableDeleted)]
@@ -237,7 +240,7 @@ import Testing
     func setsOnly() {
         var settings = Settings()
         settings.firewall.management = .sets
-        var bench = Self.granted(settings: settings)
+        let bench = Self.granted(settings: settings)
         bench.forget()
         bench.handle { $0.tableChanged([change(.definition)], at: $1, into: &$2) }
         #expect(bench.events.isEmpty)

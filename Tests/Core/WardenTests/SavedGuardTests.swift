@@ -1,11 +1,12 @@
 import Addresses
 import Clock
 import Configuration
+import CoreSamples
 import Firewall
 import Policy
 import Testing
 
-@testable import Warden
+@testable import Gate
 
 @Suite("the saved guard") struct SavedGuardTests {
     private static let boot = "0f3c2a1b-1111-4222-8333-0123456789ab"
@@ -241,43 +242,45 @@ import Testing
 
     @Test("holds guarded ports with their programs, and all grants, live ones too, as memories")
     func snapshot() throws {
-        var bench = Bench.started([.sample()])
-        #expect(bench.warden.guardToSave(at: bench.now)?.saved(at: nil).remembered.isEmpty == true)
-        var mark = bench.warden.savingMark
+        let bench = Bench.started([.sample()])
+        #expect(bench.loop.warden.guardToSave(at: bench.now)?.saved(at: nil).remembered.isEmpty == true)
+        var mark = bench.loop.warden.savingMark
         bench.call(.port(of: .mountd), from: .named.over(.tcp))
-        #expect(bench.warden.savingMark > mark)
-        let saved = try #require(bench.warden.guardToSave(at: bench.now)).saved(at: Self.sample.place)
+        #expect(bench.loop.warden.savingMark > mark)
+        let snapshot = bench.loop.warden.guardToSave(at: bench.now)
+        let saved = try #require(snapshot).saved(at: Self.sample.place)
         #expect(saved.place == Self.sample.place)
         #expect(saved.programs[.tcp(20048)] == [.mountd] && saved.programs[.udp(662)] == [.status])
         let key = GrantKey("10.1.2.3", .tcp(20048))
-        #expect(saved.remembered[key]?.until == bench.warden.wallClock(at: bench.now) + .seconds(30 * 86_400))
-        mark = bench.warden.savingMark
+        #expect(saved.remembered[key]?.until == bench.loop.warden.wallClock(at: bench.now) + .seconds(30 * 86_400))
+        mark = bench.loop.warden.savingMark
         bench.call(.port(of: .mountd), from: .named.over(.tcp), xid: 8)
-        #expect(bench.warden.savingMark == mark, "renewed, or as it was")
+        #expect(bench.loop.warden.savingMark == mark, "renewed, or as it was")
         bench.advance(by: Settings().firewall.keep + .seconds(1))
         bench.advance(by: .seconds(1))
-        #expect(bench.warden.savingMark > mark, "expired")
-        mark = bench.warden.savingMark
+        #expect(bench.loop.warden.savingMark > mark, "expired")
+        mark = bench.loop.warden.savingMark
         bench.rpcbind.registrations = []
         bench.refresh()
-        #expect(bench.warden.savingMark > mark, "unregistered")
+        #expect(bench.loop.warden.savingMark > mark, "unregistered")
     }
 
     @Test("is not made before the registry is known, when the file knows more")
     func unknown() {
-        var bench = Bench([.sample()])
+        let bench = Bench([.sample()])
         bench.holdsQuestions = true
         bench.start()
-        #expect(bench.warden.guardToSave(at: bench.now) == nil)
+        #expect(bench.loop.warden.guardToSave(at: bench.now) == nil)
     }
 
     @Test("is guarded from the start where there is no table, and what was remembered comes back with its packet")
     func adopted() throws {
-        var earlier = Bench.started([.sample(), .sample("nfs", to: [.nfs], open: .always)])
+        let earlier = Bench.started([.sample(), .sample("nfs", to: [.nfs], open: .always)])
         earlier.call(.port(of: .mountd), from: .named.over(.tcp))
         earlier.call(.port(of: .mountd), from: .from("10.1.2.4"))
-        let saved = try #require(earlier.warden.guardToSave(at: earlier.now)).saved(at: nil)
-        var bench = Bench([.sample(), .sample("nfs", to: [.nfs], open: .always)])
+        let snapshot = earlier.loop.warden.guardToSave(at: earlier.now)
+        let saved = try #require(snapshot).saved(at: nil)
+        let bench = Bench([.sample(), .sample("nfs", to: [.nfs], open: .always)])
         bench.rpcbind.registrations = .typical
         bench.holdsQuestions = true
         bench.handle {
@@ -305,11 +308,12 @@ import Testing
     func settingsOfTheEarlierRun() throws {
         let settings = Settings().with { $0.firewall.guardPorts = [Settings.PortRange(.tcp, 8080...8080)] }
         let earlier = Bench.started([.sample()], settings: settings)
-        let saved = try #require(earlier.warden.guardToSave(at: earlier.now)).saved(at: nil)
+        let snapshot = earlier.loop.warden.guardToSave(at: earlier.now)
+        let saved = try #require(snapshot).saved(at: nil)
         var contents = TableContents()
         contents.guarded = earlier.kernel.guarded
         #expect(contents.guarded.contains(.tcp(8080)))
-        var bench = Bench([.sample()])
+        let bench = Bench([.sample()])
         bench.handle {
             $0.tableFound(contents, saved: saved, at: $1)
             $0.flush(at: $1, into: &$2)

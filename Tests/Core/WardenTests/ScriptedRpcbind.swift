@@ -2,8 +2,6 @@ import Addresses
 import Calls
 import Portmapper
 
-@testable import Warden
-
 /// Answers as rpcbind 1.2.6 does (facts/rpcbind.md).
 struct ScriptedRpcbind {
     var registrations: [RPCB] = []

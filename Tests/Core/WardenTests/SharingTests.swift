@@ -1,5 +1,6 @@
 import Calls
 import Configuration
+import CoreSamples
 import Firewall
 import ONCRPC
 import Policy
@@ -7,12 +8,12 @@ import Portmapper
 import TestSupport
 import Testing
 
-@testable import Warden
+@testable import Exchanges
 
 @Suite("sharing") struct SharingTests {
     @Test("the same port and xid with another question is another call")
     func otherCall() {
-        var bench = Bench.started([.sample(to: [.mountd, .status])])
+        let bench = Bench.started([.sample(to: [.mountd, .status])])
         bench.holdsQuestions = true
         bench.call(.port(of: .mountd), from: .named)
         bench.call(.port(of: .status, version: 1), from: .named)
@@ -20,20 +21,20 @@ import Testing
         bench.holdsQuestions = false
         bench.answerAll()
         #expect(bench.replies.count == 2)
-        #expect(bench.warden.counters.duplicates == 1)
+        #expect(bench.loop.warden.counters.duplicates == 1)
         #expect(bench.isQuiet)
     }
 
     @Test("a retransmission is not asked and not answered twice; the same xid of another port is a call of its own")
     func duplicates() {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         bench.holdsQuestions = true
         for _ in 0..<3 { bench.call(.port(of: .mountd), from: .named) }
         bench.call(.port(of: .mountd), from: .from("10.1.2.3", port: 701))
         bench.holdsQuestions = false
         bench.answerAll()
         #expect(bench.replies.map(\.peer.port).sorted() == [700, 701])
-        #expect(bench.warden.counters.duplicates == 2)
+        #expect(bench.loop.warden.counters.duplicates == 2)
         bench.call(.port(of: .mountd), from: .named)
         #expect(bench.replies.count == 3)
     }
@@ -45,14 +46,14 @@ import Testing
             .dump(.v2), .dump(.v4), .addressList(of: .mountd),
         ] as [PortmapperCall])
     func fiveTimes(call: PortmapperCall) {
-        var bench = Bench.started([.sample(lists: true)], settings: Settings().with { $0.limits.listsOverUDP = true })
+        let bench = Bench.started([.sample(lists: true)], settings: Settings().with { $0.limits.listsOverUDP = true })
         bench.holdsQuestions = true
         for _ in 0..<5 { bench.call(call, from: .named) }
         #expect(bench.asked.count == 1)
         bench.holdsQuestions = false
         bench.answerAll()
         #expect(bench.replies.count == 1)
-        #expect(bench.warden.counters.duplicates == 4)
+        #expect(bench.loop.warden.counters.duplicates == 4)
         #expect(bench.isQuiet)
         bench.call(call, from: .named)
         #expect((bench.asked.count, bench.replies.count) == (2, 2), "what was answered may be asked again")
@@ -60,7 +61,7 @@ import Testing
 
     @Test("a call that failed upstream may be sent again with the same xid")
     func afterFailure() {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         bench.holdsQuestions = true
         for _ in 0..<3 { bench.call(.port(of: .mountd), from: .named) }
         bench.loseAll()
@@ -71,7 +72,7 @@ import Testing
 
     @Test("over TCP the same xid twice is two calls")
     func tcp() {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         bench.holdsQuestions = true
         for _ in 0..<2 { bench.call(.port(of: .mountd), from: .named.over(.tcp)) }
         bench.holdsQuestions = false
@@ -81,7 +82,7 @@ import Testing
 
     @Test("those who ask while a question is on its way get the answer of one that is asked after it")
     func neverOlder() {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         bench.holdsQuestions = true
         bench.call(.port(of: .mountd), from: .named)
         let (stale, question) = (bench.rpcbind, bench.asked)
@@ -104,7 +105,7 @@ import Testing
 
     @Test("clients that share an answer share one look at the listeners and one transaction")
     func storm() {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         bench.holdsQuestions = true
         bench.call(.port(of: .mountd), from: .from("10.1.3.255"))
         for client in 0..<100 { bench.call(.port(of: .mountd), from: .from("10.1.3.\(client)")) }
@@ -125,13 +126,13 @@ import Testing
         arguments: lookups.indices)
     func questions(kind: Int) {
         let lookup = Self.lookups[kind]
-        var bench = Bench.started([.sample()], settings: Settings().with { $0.limits.callsPerSecond = 10_000 })
+        let bench = Bench.started([.sample()], settings: Settings().with { $0.limits.callsPerSecond = 10_000 })
         bench.holdsQuestions = true
         for number in 0..<4000 {
             let peer = Peer.from("10.1.\(number / 256).\(number % 256)")
             bench.call(lookup(number), from: peer)
         }
-        let overUDP = Warden.questionsMax - Warden.questionsTCPReserve
+        let overUDP = Exchanges.questionsMax - Exchanges.questionsTCPReserve
         #expect(bench.denials.count == 4000 - overUDP && Set(bench.denials) == [.rate])
         // The calls over UDP may have been forged, so places are reserved for TCP.
         for number in 4000..<4010 {
@@ -142,8 +143,8 @@ import Testing
             let peer = Peer.from("10.1.\(number / 256).\(number % 256)").over(.tcp)
             bench.call(lookup(number), from: peer)
         }
-        #expect(bench.asked.count <= Warden.questionsMax + 1)
-        #expect(bench.warden.denialEntries(since: .zero).contains { $0.client == ip("10.1.26.1") })
+        #expect(bench.asked.count <= Exchanges.questionsMax + 1)
+        #expect(bench.loop.warden.watch.denialEntries(since: .zero).contains { $0.client == ip("10.1.26.1") })
         let before = bench.asked.count
         bench.call(.port(of: .status, version: 77), from: .loopback)
         #expect(bench.asked.count == before + 1)
@@ -151,9 +152,9 @@ import Testing
 
     @Test("one client can't take all places")
     func perClient() {
-        var bench = Bench.started([.sample()], settings: Settings().with { $0.limits.callsPerSecond = 10_000 })
+        let bench = Bench.started([.sample()], settings: Settings().with { $0.limits.callsPerSecond = 10_000 })
         bench.holdsQuestions = true
-        for xid in 0..<UInt32(Warden.exchangesPerClientMax + 1) {
+        for xid in 0..<UInt32(Exchanges.callsPerClientMax + 1) {
             bench.call(.port(of: .mountd), from: .named, xid: xid)
         }
         #expect(bench.denials == [.rate])
@@ -163,7 +164,7 @@ import Testing
         bench.holdsQuestions = false
         bench.answerAll()
         #expect(bench.denials == [.rate])
-        #expect(bench.replies.count == Warden.exchangesPerClientMax + 2)
+        #expect(bench.replies.count == Exchanges.callsPerClientMax + 2)
         #expect(bench.isQuiet)
     }
 }

@@ -1,5 +1,6 @@
 import Calls
 import Configuration
+import CoreSamples
 import Firewall
 import ONCRPC
 import Policy
@@ -7,13 +8,13 @@ import Portmapper
 import TestSupport
 import Testing
 
-@testable import Warden
+@testable import Watch
 
 @Suite("shield") struct ShieldTests {
     private static func flooded(
         _ count: Int, _ settings: Settings = Settings(), from peer: (Int) -> Peer = { .forged($0) }
     ) -> Bench {
-        var bench = Bench.started([.sample()], settings: settings.with { $0.limits.strangersPerSecond = 100 })
+        let bench = Bench.started([.sample()], settings: settings.with { $0.limits.strangersPerSecond = 100 })
         for number in 0..<count { bench.call(.dump(.v2), from: peer(number)) }
         return bench
     }
@@ -21,7 +22,7 @@ import Testing
     @Test("goes up when there are too many strangers in a second, with whom policy names let through first")
     func goesUp() {
         #expect(Self.flooded(100).kernel.shielded.isEmpty)
-        var bench = Self.flooded(101)
+        let bench = Self.flooded(101)
         #expect(bench.kernel.shielded.keys.map { $0 } == [.udp])
         let named: Set<StandingKey> = [
             StandingKey("10.1.0.0/16", .udp(111)), StandingKey("2001:db8:1::/48", .udp(111)),
@@ -39,7 +40,7 @@ import Testing
 
     @Test("is told to be over once the last transport's time is up, once, and never while one is up")
     func ends() {
-        var bench = Self.flooded(101)
+        let bench = Self.flooded(101)
         #expect(bench.kernel.isShieldUp)
         bench.advance(by: StrangerShield.duration - .seconds(1))
         for number in 0..<101 {
@@ -59,7 +60,7 @@ import Testing
 
     @Test("whom it lets through is in force before it goes up, at a table that is made anew too")
     func order() {
-        var bench = Self.flooded(101)
+        let bench = Self.flooded(101)
         func steps() -> [Int] {
             bench.kernel.committed.map { transaction in
                 transaction.operations.reduce(0) { step, operation in
@@ -82,7 +83,7 @@ import Testing
     @Test("before rpcbind has answered, ranges of an earlier policy at port 111 don't stay beside the new ones")
     func withoutRegistry() {
         let old = Self.flooded(101)
-        var bench = Bench(
+        let bench = Bench(
             [.sample(from: ["10.1.0.0/17"])], settings: Settings().with { $0.limits.strangersPerSecond = 100 })
         (bench.kernel, bench.now) = (old.kernel, old.now)
         bench.rpcbind.isDown = true
@@ -99,7 +100,7 @@ import Testing
 
     @Test("connections have a count of their own")
     func connections() {
-        var bench = Self.flooded(60)
+        let bench = Self.flooded(60)
         for number in 0..<101 {
             var peer = Peer.forged(number).over(.tcp)
             peer.channel = UInt64(number + 10)
@@ -112,7 +113,7 @@ import Testing
     func spared() {
         #expect(Self.flooded(500, from: { _ in .named }).kernel.shielded.isEmpty)
         #expect(Self.flooded(500, from: { _ in .loopback }).kernel.shielded.isEmpty)
-        var bench = Self.flooded(0)
+        let bench = Self.flooded(0)
         for number in 0..<300 {
             bench.call(.dump(.v2), from: .forged(number))
             bench.advance(by: .milliseconds(11))
@@ -127,14 +128,14 @@ import Testing
             Settings().with { $0.firewall.management = .sets },
         ]
         for settings in settings { #expect(Self.flooded(300, settings).kernel.shielded.isEmpty) }
-        var bench = Bench.started([.sample()], settings: Settings().with { $0.limits.strangersPerSecond = 0 })
+        let bench = Bench.started([.sample()], settings: Settings().with { $0.limits.strangersPerSecond = 0 })
         for number in 0..<5000 { bench.call(.dump(.v2), from: .forged(number)) }
         #expect(bench.kernel.shielded.isEmpty)
     }
 
     @Test("a new policy changes whom it lets through; a table that is made anew has it again")
     func follows() {
-        var bench = Self.flooded(101)
+        let bench = Self.flooded(101)
         bench.reload([.sample(from: ["10.9.0.0/16"], to: [.unheardOf])])
         #expect(bench.kernel.standing == [StandingKey("10.9.0.0/16", .udp(111))])
         let end = bench.kernel.shielded
@@ -148,7 +149,7 @@ import Testing
 
     @Test("what the kernel drops is counted, and what it doesn't tell is summed up")
     func counted() {
-        var bench = Self.flooded(101)
+        let bench = Self.flooded(101)
         let call = IncomingCall.bytes(of: .port(of: .nfs), xid: 77)
         bench.forget()
         for _ in 0..<3 {
@@ -166,18 +167,21 @@ import Testing
         #expect(events.count == 5 && bench.events(.probed).isEmpty)
         #expect(events.first?.program == .nfs && events.first?.xid == 77 && events.first?.procedure == "getport")
         #expect(events.allSatisfy { $0.reason == .stranger && $0.detail == "dropped by the kernel" })
-        #expect(bench.warden.denialEntries(since: .zero).contains { $0.client == ip("203.0.113.5") && $0.count == 3 })
+        #expect(
+            bench.loop.warden.watch.denialEntries(since: .zero).contains {
+                $0.client == ip("203.0.113.5") && $0.count == 3
+            })
 
-        let before = bench.warden.counters.denied[.stranger] ?? 0
-        #expect(bench.warden.isShielded(at: bench.now))
+        let before = bench.loop.warden.counters.denied[.stranger] ?? 0
+        #expect(bench.loop.warden.watch.isShielded(at: bench.now) == true)
         bench.handle { warden, now, _ in warden.strangersDropped(total: 1000, at: now) }
-        #expect(bench.warden.counters.denied[.stranger] == before + 1000)
+        #expect(bench.loop.warden.counters.denied[.stranger] == before + 1000)
         // The table was made again meanwhile.
         bench.handle { warden, now, _ in warden.strangersDropped(total: 10, at: now) }
-        #expect(bench.warden.counters.denied[.stranger] == before + 1010)
+        #expect(bench.loop.warden.counters.denied[.stranger] == before + 1010)
         bench.advance(by: .seconds(40))
         #expect(bench.events(.suppressed).map(\.count) == [1005])
-        #expect(!bench.warden.isShielded(at: bench.now))
+        #expect(bench.loop.warden.watch.isShielded(at: bench.now) == false)
     }
 
     @Test("is made of the policy's ranges, exceptions left out")

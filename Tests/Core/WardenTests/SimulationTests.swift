@@ -1,6 +1,7 @@
 import Addresses
 import Calls
 import Configuration
+import CoreSamples
 import Firewall
 import ONCRPC
 import Policy
@@ -8,6 +9,8 @@ import Portmapper
 import TestSupport
 import Testing
 
+@testable import Exchanges
+@testable import Gate
 @testable import Warden
 
 /// A long, seeded run: calls of all kinds of peers, honest and hostile registrations, failures of kernel and
@@ -23,7 +26,7 @@ import Testing
 }
 
 private struct Life {
-    var bench: Bench
+    let bench: Bench
     var random: SeededGenerator
     var xid: UInt32 = 0
 
@@ -59,7 +62,7 @@ private struct Life {
         bench.audit = Self.check
     }
 
-    var answered: Int { bench.warden.counters.permitted }
+    var answered: Int { bench.loop.warden.counters.permitted }
 
     mutating func one<Element>(of choices: [Element]) -> Element {
         choices[Int.random(in: choices.indices, using: &random)]
@@ -85,9 +88,7 @@ private struct Life {
             if isLikely(50) { bench.silent[one(of: Self.ports)] = ListenerState() }
         default: pass()
         }
-        let local = Transport.allCases.map { bench.warden.localExchanges[$0] }.reduce(0, +)
-        #expect(bench.warden.exchangesOfClient.values.reduce(local, +) == bench.warden.exchanges.count)
-        #expect(bench.warden.underWay.count <= bench.warden.exchanges.count)
+        #expect(bench.loop.warden.exchanges.isConsistent == true)
     }
 
     mutating func pass() {
@@ -153,7 +154,7 @@ private struct Life {
 
     mutating func reload() {
         let rules = one(of: Self.policies)
-        let settings = bench.warden.settings.with {
+        let settings = bench.loop.warden.settings.with {
             $0.mode = isLikely(15) ? .observe : .enforce
             $0.firewall.keep = .seconds(one(of: [5, 20, 60]))
             $0.limits.grants = one(of: [3, 6, 65_536])
@@ -168,7 +169,7 @@ private struct Life {
         bench.rpcbind.isDown = false
         bench.kernel.refusals = []
         bench.silent = Self.loopbackOnly
-        let calls = bench.warden.exchanges.count
+        let calls = bench.loop.warden.exchanges.count
         let before = bench.replies.count + bench.closed.count + bench.events.count
         for _ in 0..<3 {
             bench.answerAll()
@@ -177,61 +178,66 @@ private struct Life {
         bench.answerAll()
         #expect(bench.isQuiet)
         #expect(bench.replies.count + bench.closed.count + bench.events.count >= before + calls)
-        let warden = bench.warden
-        // A table that was flushed without a notification is made again by the next transaction that needs it.
-        guard bench.kernel.shape != nil else { return }
-        #expect(bench.kernel.shape == warden.settings.tableShape)
-        #expect(bench.kernel.guarded == warden.guardedServices)
-        #expect(bench.kernel.guarded == warden.elements().guarded)
-        #expect(bench.kernel.standing == warden.elements().standing)
-        #expect(Set(bench.kernel.granted.keys) == Set(warden.ledger.keys))
-        for (key, grant) in warden.ledger.all {
-            let programs = Self.trusted(bench)[key.service] ?? []
-            #expect(grant.programs.contains { programs.contains($0) && Self.opens(bench.warden, $0, key) })
-            #expect(!warden.settings.firewall.never.contains(key.service.port))
-        }
+        checkState()
         bench.advance(by: .seconds(200))
         bench.answerAll()
-        #expect((warden.ledger.count >= bench.warden.ledger.count, bench.warden.ledger.count) == (true, 0))
+        #expect(bench.loop.warden.grantCount == 0)
     }
 
-    static func opens(_ warden: Warden, _ program: Program, _ key: GrantKey) -> Bool {
-        guard case .permitted(_, let open) = warden.policy.lookup(program, over: key.service.transport, by: key.client)
-        else { return false }
-        return open != .never
+    /// Table, ledger, registry and policy agree.
+    private func checkState() {
+        let settings = bench.loop.warden.settings
+        // A table that was flushed without a notification is made again by the next transaction that needs it.
+        guard bench.kernel.shape != nil else { return }
+        let elements = bench.loop.warden.desiredElements()
+        #expect(bench.kernel.shape == settings.tableShape)
+        #expect(bench.kernel.guarded == bench.loop.warden.guardedServices)
+        #expect((bench.kernel.guarded, bench.kernel.standing) == (elements.guarded, elements.standing))
+        let grants = Dictionary(uniqueKeysWithValues: bench.loop.warden.gate.grants.map { ($0.key, $0.grant) })
+        #expect(Set(bench.kernel.granted.keys) == Set(grants.keys))
+        for (key, grant) in grants {
+            let programs = Self.trusted(bench)[key.service] ?? []
+            let isPermitted = grant.programs.contains {
+                programs.contains($0) && bench.loop.warden.rules.opens($0, key)
+            }
+            #expect(isPermitted)
+            #expect(!settings.firewall.never.contains(key.service.port))
+        }
     }
 
     static func trusted(_ bench: Bench) -> [ServicePort: Set<Program>] {
         var programs: [ServicePort: Set<Program>] = [:]
-        for registration in bench.warden.registry?.registrations ?? []
+        for registration in bench.loop.warden.registry?.registrations ?? []
         where ["superuser", "102"].contains(registration.owner) {
             if let service = registration.service { programs[service, default: []].insert(registration.program) }
         }
         return programs
     }
 
-    static func check(_ action: Action, _ bench: Bench) {
+    static func check(_ action: Bench.Performed, _ bench: Bench) {
         switch action {
-        case .sendReply(let reply, let peer): checkReply(reply, to: peer, bench)
-        case .ask(.registration): #expect(bench.warden.settings.rpcbind.permitsLocalRegistration)
+        case .reply(let sent): checkReply(sent.reply, to: sent.peer, bench)
+        case .question(.registration): #expect(bench.loop.warden.settings.rpcbind.permitsLocalRegistration)
+        case .question: break
+        case .ownerLookUp(let peer): #expect(peer.isLocal)
         case .commit(let transaction): checkCommit(transaction, bench)
-        case .inspectOwner(let peer, _): #expect(peer.isLocal)
-        case .ask(.registry), .ask(.port), .closeConnection, .inspectListeners, .inspectGrants, .cutFlows, .audit: break
         }
     }
 
     private static func checkReply(_ reply: Reply, to peer: Peer, _ bench: Bench) {
-        let warden = bench.warden
+        let settings = bench.loop.warden.settings
         #expect(!peer.isBroadcast)
-        let isStranger = !peer.isLocal && !warden.policy.lists(peer.address)
-        if warden.settings.mode == .enforce, peer.transport == .udp { #expect(!isStranger) }
-        guard warden.settings.mode == .enforce, !peer.isLocal, case .success(let bytes) = reply.body else { return }
+        let isStranger = !peer.isLocal && !bench.loop.warden.policy.lists(peer.address)
+        if settings.mode == .enforce, peer.transport == .udp { #expect(!isStranger) }
+        guard settings.mode == .enforce, !peer.isLocal, case .success(let bytes) = reply.body else { return }
         for port in told(bytes) where port != 111 {
-            #expect(port != 1111 && !warden.settings.firewall.never.contains(port))
+            #expect(port != 1111 && !settings.firewall.never.contains(port))
             let services = Transport.allCases.map { ServicePort($0, port) }
             let isOpen = services.contains { bench.kernel.opens($0, to: peer.address) }
             // A flush that was not reported yet is not the Warden's fault.
-            #expect(isOpen || bench.kernel.wasFlushed || isToldOnly(port, peer, warden))
+            #expect(
+                isOpen || bench.kernel.wasFlushed
+                    || isToldOnly(port, peer, bench.loop.warden.registry, bench.loop.warden.policy))
         }
     }
 
@@ -242,10 +248,12 @@ private struct Life {
         return UniversalAddress(text).map { [$0.port] } ?? []
     }
 
-    private static func isToldOnly(_ port: UInt16, _ peer: Peer, _ warden: Warden) -> Bool {
-        (warden.registry?.registrations ?? []).contains { registration in
+    private static func isToldOnly(
+        _ port: UInt16, _ peer: Peer, _ registry: Registry?, _ policy: Policy
+    ) -> Bool {
+        (registry?.registrations ?? []).contains { registration in
             guard let service = registration.service, service.port == port,
-                case .permitted(_, .never) = warden.policy.lookup(
+                case .permitted(_, .never) = policy.lookup(
                     registration.program, over: service.transport, by: peer.address)
             else { return false }
             return true
@@ -269,7 +277,7 @@ private struct Life {
             }
         }
         #expect(
-            bench.kernel.granted.keys.count { $0.client.isIPv4 } <= bench.warden.settings.limits.grants
-                || bench.warden.writer.isIdle == false)
+            bench.kernel.granted.keys.count { $0.client.isIPv4 } <= bench.loop.warden.settings.limits.grants
+                || !bench.loop.warden.gate.isQuiet)
     }
 }

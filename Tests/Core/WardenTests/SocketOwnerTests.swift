@@ -1,15 +1,16 @@
 import Configuration
+import CoreSamples
 import Firewall
 import Policy
 import Portmapper
 import Testing
 
-@testable import Warden
+@testable import Upstream
 
 @Suite("whose socket it is") struct SocketOwnerTests {
     @Test("a dead service's port that another user took is neither told, granted nor newly guarded")
     func foreign() {
-        var bench = Bench([.sample()])
+        let bench = Bench([.sample()])
         bench.rpcbind.registrations = .typical
         bench.silent[.tcp(20048)] = ListenerState(ipv4: true, ipv6: true, uid: 1000)
         bench.start()
@@ -23,7 +24,7 @@ import Testing
 
     @Test("a port that another user takes ends the grants and openings that its service had, until the service is back")
     func taken() {
-        var bench = Bench.started([.sample(), .sample("nfs", to: [.nfs], over: [.tcp], open: .always)])
+        let bench = Bench.started([.sample(), .sample("nfs", to: [.nfs], over: [.tcp], open: .always)])
         bench.call(.port(of: .mountd), from: .named.over(.tcp))
         let key = GrantKey("10.1.2.3", .tcp(20048))
         bench.forget()
@@ -42,7 +43,7 @@ import Testing
 
     @Test("a socket of a trusted user beside it counts, over its own family")
     func both() {
-        var bench = Bench([.sample()])
+        let bench = Bench([.sample()])
         bench.rpcbind.registrations = .typical
         bench.silent[.tcp(20048)] = ListenerState([
             ListenerSocket(cookie: 1, uid: 1000, ipv4: true, ipv6: false),
@@ -55,10 +56,11 @@ import Testing
 
     @Test("where an owner that is trusted has no uid, anybody's socket counts")
     func unknownOwner() {
-        var warden = Warden(settings: Settings(), policy: Policy(), names: .wellKnown, trustedOwners: ["unknown"])
-        _ = warden.services.registryRead(
-            Registry([RPCB(.nfs, 3, .tcp, port: 9, owner: "unknown")]), trusted: ["unknown"], at: .zero)
-        _ = warden.services.listenersInspected([.tcp(9): ListenerState(ipv4: true, uid: 77)], at: .zero)
-        #expect(warden.services.isAlive(.tcp(9), ipv4: true))
+        var upstream = Upstream(trustedOwners: ["unknown"])
+        _ = upstream.read(Listing([RPCB(.nfs, 3, .tcp, port: 9, owner: "unknown")]), at: .zero)
+        upstream.lookAtAll()
+        let look = upstream.takeLook()
+        _ = upstream.looked(look?.id ?? 0, [.tcp(9): ListenerState(ipv4: true, uid: 77)], at: .zero)
+        #expect(upstream.services.isAlive(.tcp(9), ipv4: true))
     }
 }

@@ -1,4 +1,5 @@
 import Addresses
+import CoreSamples
 import Firewall
 import Policy
 import TestSupport
@@ -12,7 +13,7 @@ import Testing
     ]
 
     private static func revoke(
-        _ bench: inout Bench, _ client: String = "10.1.2.3", port: UInt16? = nil, transport: Transport? = nil
+        _ bench: Bench, _ client: String = "10.1.2.3", port: UInt16? = nil, transport: Transport? = nil
     ) -> Revocation {
         var revocation = Revocation()
         bench.handle {
@@ -28,10 +29,10 @@ import Testing
 
     @Test("cuts the flows of whom a rule with `open: always` admits, and names the rule that still does")
     func standing() {
-        var bench = Bench.started(Self.rules)
+        let bench = Bench.started(Self.rules)
         bench.call(.port(of: .mountd), from: .named)
         bench.forget()
-        let revocation = Self.revoke(&bench)
+        let revocation = Self.revoke(bench)
         #expect(revocation.grants == [GrantKey("10.1.2.3", .tcp(20048))])
         #expect(
             revocation.admissions.sorted { $0.service < $1.service }
@@ -46,19 +47,19 @@ import Testing
 
     @Test("of one port or transport cuts and names nothing else")
     func filters() {
-        var bench = Bench.started(Self.rules)
+        let bench = Bench.started(Self.rules)
         bench.forget()
-        #expect(Self.revoke(&bench, port: 2049, transport: .udp).admissions == [Self.admission(.udp)])
-        #expect(Self.revoke(&bench, port: 20048).admissions == [])
-        #expect(Self.revoke(&bench, transport: .tcp).admissions == [Self.admission(.tcp)])
+        #expect(Self.revoke(bench, port: 2049, transport: .udp).admissions == [Self.admission(.udp)])
+        #expect(Self.revoke(bench, port: 20048).admissions == [])
+        #expect(Self.revoke(bench, transport: .tcp).admissions == [Self.admission(.tcp)])
         #expect(bench.cut.map(\.service) == [.udp(2049), .tcp(2049)])
     }
 
     @Test("of a client that no such rule names cuts and names nothing")
     func others() {
-        var bench = Bench.started(Self.rules)
+        let bench = Bench.started(Self.rules)
         bench.forget()
-        #expect(Self.revoke(&bench, "192.0.2.9") == Revocation())
+        #expect(Self.revoke(bench, "192.0.2.9") == Revocation())
         #expect(bench.cut == [])
     }
 }

@@ -1,15 +1,14 @@
 import Clock
+import CoreSamples
 import Firewall
 import Policy
 import Portmapper
 import Testing
 
-@testable import Warden
-
 @Suite("a registry that can't be read") struct SurveyTests {
     @Test("policy's programs are asked one by one: look-ups go on, and new services of root are guarded")
     func survey() {
-        var bench = Bench.started([.sample()], registering: RPCB.ownPlaces)
+        let bench = Bench.started([.sample()], registering: RPCB.ownPlaces)
         bench.rpcbind.registrations = .typical
         bench.rpcbind.cannotList = true
         bench.refresh()
@@ -31,17 +30,17 @@ import Testing
 
     @Test("a start beside such a registry answers look-ups")
     func start() {
-        var bench = Bench([.sample()])
+        let bench = Bench([.sample()])
         bench.rpcbind.registrations = .typical
         bench.rpcbind.cannotList = true
         bench.start()
-        #expect(bench.warden.registry != nil)
+        #expect(bench.loop.warden.registry != nil)
         #expect(bench.ask(.port(of: .mountd), from: .named) == [PortmapperResult.port(20048).body])
     }
 
     @Test("whose port it is, is told by its socket: another user's is neither guarded nor granted")
     func foreign() {
-        var bench = Bench.started([.sample()], registering: RPCB.ownPlaces)
+        let bench = Bench.started([.sample()], registering: RPCB.ownPlaces)
         bench.rpcbind.registrations = RPCB.everywhere(.mountd, 3, port: 5432, owner: "1000")
         bench.silent = [.tcp(5432): ListenerState(ipv4: true, uid: 1000), .udp(5432): ListenerState()]
         bench.rpcbind.cannotList = true
@@ -52,7 +51,7 @@ import Testing
 
     @Test("a listing that lacks what a survey found ends its guard: it was another user's, at a socket of root's")
     func othersAtRootsSocket() {
-        var bench = Bench.started([.sample()], registering: RPCB.ownPlaces)
+        let bench = Bench.started([.sample()], registering: RPCB.ownPlaces)
         bench.rpcbind.registrations = RPCB.ownPlaces + [RPCB(.mountd, 3, .tcp, port: 5432, owner: "1000")]
         bench.outliving = [.tcp(5432)]
         bench.rpcbind.cannotList = true
@@ -66,16 +65,16 @@ import Testing
 
     @Test("an rpcbind that is gone is asked nothing")
     func gone() {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         bench.rpcbind.isDown = true
         bench.refresh()
         #expect(bench.asked == [.registry])
-        #expect(bench.warden.isRpcbindUp == false)
+        #expect(bench.loop.warden.isRpcbindUp == false)
     }
 
     @Test("a listing that takes long is asked for less often: rpcbind answers nobody else meanwhile")
     func sparesRpcbind() {
-        var bench = Bench.started()
+        let bench = Bench.started()
         bench.holdsQuestions = true
         bench.refresh()
         bench.now = bench.now + .seconds(2)
@@ -89,7 +88,7 @@ import Testing
 
     @Test("a listing that a client asked for puts the snapshot off no longer, however long it takes")
     func clientsListing() {
-        var bench = Bench.started([.sample(lists: true)])
+        let bench = Bench.started([.sample(lists: true)])
         bench.holdsQuestions = true
         bench.call(.dump(.v4), from: .named.over(.tcp))
         bench.now = bench.now + .milliseconds(400)

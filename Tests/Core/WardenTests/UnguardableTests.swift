@@ -1,21 +1,20 @@
+import CoreSamples
 import Firewall
 import Policy
 import Portmapper
 import Testing
 
-@testable import Warden
-
 @Suite("registrations over RDMA") struct UnguardableTests {
     @Test("are told of once, and shown as what no packet filter sees")
     func rdma() {
-        var bench = Bench()
+        let bench = Bench()
         let rdma = RPCB(program: .nfs, version: 4, netID: "rdma", address: "0.0.0.0.78.81", owner: "superuser")
         bench.rpcbind.registrations = .typical + [rdma]
         bench.start()
         bench.refresh()
         #expect(bench.events(.unguardable).map(\.program) == [.nfs])
-        let rows = bench.warden.registryEntries.filter { !$0.isGuardable }
+        let rows = bench.loop.warden.registryEntries.filter { !$0.isGuardable }
         #expect(rows.map(\.netID) == ["rdma"] && rows.allSatisfy { !$0.isGuarded })
-        #expect(bench.warden.gauges(at: bench.now).unguardable == 1)
+        #expect(bench.loop.warden.gauges(at: bench.now).unguardable == 1)
     }
 }

@@ -1,6 +1,7 @@
 import Addresses
 import Calls
 import Configuration
+import CoreSamples
 import Firewall
 import Policy
 import TestSupport
@@ -22,7 +23,7 @@ import Testing
 
     /// The kernel in the state that an earlier run left, in which the name was resolved.
     private static func earlier(_ rules: [Rule]) -> Bench {
-        var bench = Bench.started(rules)
+        let bench = Bench.started(rules)
         bench.resolve(rules, [name: [ip(client)]])
         bench.call(.port(of: .mountd), from: Peer.from(client).over(.tcp))
         return bench
@@ -30,8 +31,7 @@ import Testing
 
     /// The next run, on the same kernel; no name is resolved yet.
     private static func restarted(_ rules: [Rule], after earlier: Bench) -> Bench {
-        var bench = Bench(rules)
-        bench.warden.pending = PendingRules(rules: rules)
+        let bench = Bench(rules, pending: PendingRules(rules: rules))
         (bench.kernel, bench.rpcbind, bench.now) = (earlier.kernel, earlier.rpcbind, earlier.now)
         bench.start()
         bench.refresh()
@@ -41,8 +41,8 @@ import Testing
     @Test("a grant stays; it is judged once the name has an address: kept, if it is the client's")
     func grantStays() {
         let rules = Self.rules()
-        var bench = Self.restarted(rules, after: Self.earlier(rules))
-        #expect(bench.warden.registry != nil)
+        let bench = Self.restarted(rules, after: Self.earlier(rules))
+        #expect(bench.loop.warden.registry != nil)
         #expect(bench.kernel.granted[Self.key] != nil && bench.events(.revoked).isEmpty)
         // Another name is resolved, this one is not.
         bench.resolve(rules, [:])
@@ -55,7 +55,7 @@ import Testing
     @Test("and revoked, if it is another's")
     func grantRevoked() {
         let rules = Self.rules()
-        var bench = Self.restarted(rules, after: Self.earlier(rules))
+        let bench = Self.restarted(rules, after: Self.earlier(rules))
         bench.resolve(rules, [Self.name: [ip("10.1.2.4")]])
         #expect(bench.kernel.granted[Self.key] == nil)
         #expect(bench.events(.revoked).map(\.detail) == ["no longer permitted"])
@@ -73,7 +73,7 @@ import Testing
 
     @Test("what was granted in this run isn't spared: a reload to names without addresses is in force at once")
     func ownRevoked() {
-        var bench = Bench.started([Rule.sample()])
+        let bench = Bench.started([Rule.sample()])
         bench.call(.port(of: .mountd), from: .from(Self.client))
         #expect(bench.kernel.granted[Self.key] != nil)
         bench.resolve(Self.rules(), [:])
@@ -83,8 +83,7 @@ import Testing
     @Test("a guard is made of the first snapshot, whatever the names do")
     func guarded() {
         let rules = Self.rules()
-        var bench = Bench(rules)
-        bench.warden.pending = PendingRules(rules: rules)
+        let bench = Bench(rules, pending: PendingRules(rules: rules))
         bench.rpcbind.registrations = .typical
         bench.start()
         #expect(bench.kernel.guarded.contains(Self.mountd))
@@ -96,7 +95,7 @@ import Testing
         let earlier = Self.earlier(rules)
         let standing = earlier.kernel.standing
         #expect(standing.contains(StandingKey(Self.client, Self.mountd)))
-        var bench = Self.restarted(rules, after: earlier)
+        let bench = Self.restarted(rules, after: earlier)
         #expect(bench.kernel.standing == standing)
         #expect(bench.cut.isEmpty)
         bench.resolve(rules, [Self.name: [ip(Self.client), ip("10.1.2.9")]])
@@ -122,12 +121,12 @@ import Testing
     func neighbours() {
         var rule = Rule.sample(from: [], open: .always)
         rule.from = [.host("a.example"), .host("b.example")]
-        var earlier = Bench.started([rule])
+        let earlier = Bench.started([rule])
         earlier.resolve([rule], ["a.example": [ip("10.1.2.3")], "b.example": [ip("10.1.2.4")]])
         let standing = earlier.kernel.standing
         #expect(
             standing.contains(StandingKey(clients: AddressRange(ip("10.1.2.3"), ip("10.1.2.4")), service: Self.mountd)))
-        var bench = Self.restarted([rule], after: earlier)
+        let bench = Self.restarted([rule], after: earlier)
         bench.resolve([rule], ["a.example": [ip("10.1.2.3")]])
         #expect(bench.kernel.standing == standing)
     }
@@ -135,11 +134,11 @@ import Testing
     @Test("what is remembered is not forgotten, and comes back once the name has its address")
     func memory() {
         let rules = Self.rules()
-        var earlier = Self.earlier(rules)
+        let earlier = Self.earlier(rules)
         earlier.advance(by: Settings().firewall.keep + .seconds(1))
         earlier.advance(by: .seconds(1))
         #expect(earlier.kernel.granted[Self.key] == nil && earlier.kernel.remembered[Self.key] != nil)
-        var bench = Self.restarted(rules, after: earlier)
+        let bench = Self.restarted(rules, after: earlier)
         bench.resolve(rules, [:])
         #expect(bench.kernel.remembered[Self.key] != nil)
         bench.resolve(rules, [Self.name: [ip(Self.client)]])
@@ -154,16 +153,16 @@ import Testing
     @Test("an operator's revocation ends the sparing")
     func revoked() {
         let rules = Self.rules()
-        var bench = Self.restarted(rules, after: Self.earlier(rules))
+        let bench = Self.restarted(rules, after: Self.earlier(rules))
         bench.handle { _ = $0.revoke(client: ip(Self.client), port: nil, transport: nil, at: $1, into: &$2) }
         #expect(bench.kernel.granted[Self.key] == nil)
-        #expect(!bench.warden.mayOpen(.mountd, Self.key))
+        #expect(bench.loop.warden.mayHold(.mountd, Self.key) == false)
     }
 }
 
 extension Bench {
     /// The names resolve to these addresses now.
-    fileprivate mutating func resolve(_ rules: [Rule], _ addresses: [String: [IPAddress]]) {
+    fileprivate func resolve(_ rules: [Rule], _ addresses: [String: [IPAddress]]) {
         handle {
             $0.policyReplaced(
                 Policy(rules: rules, addresses: addresses), pending: PendingRules(rules: rules, addresses: addresses),

@@ -2,12 +2,13 @@ import Addresses
 import Calls
 import Clock
 import Configuration
+import CoreSamples
 import Firewall
 import Policy
 import TestSupport
 import Testing
 
-@testable import Warden
+@testable import Gate
 
 /// Any host can send calls over UDP with any source address.
 @Suite("a grant that was asked for over UDP") struct UnprovenGrantTests {
@@ -19,7 +20,7 @@ import Testing
     private static func asked(
         over transport: Transport = .udp, settings: Settings = Settings()
     ) -> Bench {
-        var bench = Bench.started([.sample()], settings: settings)
+        let bench = Bench.started([.sample()], settings: settings)
         bench.call(.port(of: .mountd), from: .named.over(transport))
         bench.forget()
         return bench
@@ -31,12 +32,12 @@ import Testing
 
     @Test("ends after two minutes without a packet, is told as never used, and doesn't come back")
     func unused() {
-        var bench = Self.asked()
+        let bench = Self.asked()
         #expect(left(bench) == Self.short)
         bench.advance(by: Self.short - .seconds(1))
-        #expect(bench.warden.grantCount == 1)
+        #expect(bench.loop.warden.grantCount == 1)
         bench.advance(by: .seconds(2))
-        #expect(bench.warden.grantCount == 0 && bench.kernel.remembered.isEmpty)
+        #expect(bench.loop.warden.grantCount == 0 && bench.kernel.remembered.isEmpty)
         #expect(bench.events(.expired).map(\.detail) == ["asked for over UDP, and never used"])
         bench.handle {
             let packet = DroppedPacket(client: Self.key.client, clientPort: 7, service: Self.mountd, kind: .remembered)
@@ -49,14 +50,14 @@ import Testing
 
     @Test("is remembered when its service unregisters, for it may have been used; but takes no place of others")
     func unregistered() {
-        var bench = Bench.started([.sample()], settings: Settings().with { $0.limits.grants = 4 })
+        let bench = Bench.started([.sample()], settings: Settings().with { $0.limits.grants = 4 })
         for client in ["10.1.2.1", "10.1.2.2"] { bench.call(.port(of: .mountd), from: .from(client, .tcp)) }
         bench.advance(by: Self.day + .seconds(1))
         bench.advance(by: .seconds(1))
         #expect(bench.kernel.remembered.count == 2)
         for client in ["10.1.2.3", "10.1.2.4", "10.1.2.5"] { bench.call(.port(of: .mountd), from: .from(client)) }
         #expect(bench.kernel.granted.count == 3)
-        #expect(bench.warden.guardToSave(at: bench.now)?.saved(at: nil).remembered.count == 3)
+        #expect(bench.loop.warden.guardToSave(at: bench.now)?.saved(at: nil).remembered.count == 3)
         bench.rpcbind.registrations = []
         bench.refresh()
         #expect(bench.kernel.granted.isEmpty)
@@ -66,20 +67,20 @@ import Testing
 
     @Test("its first packet makes it live as long as any other, and be remembered as any other")
     func used() {
-        var bench = Self.asked()
+        let bench = Self.asked()
         bench.advance(by: .seconds(5))
         bench.kernel.packet(Self.key)
         bench.advance(by: .seconds(3600))
-        #expect(bench.warden.grantCount == 1)
+        #expect(bench.loop.warden.grantCount == 1)
         bench.advance(by: Self.day)
-        #expect(bench.warden.grantCount == 0)
+        #expect(bench.loop.warden.grantCount == 0)
         #expect(bench.events(.expired).map(\.detail) == [nil])
         #expect(Set(bench.kernel.remembered.keys) == [Self.key])
     }
 
     @Test("asking over TCP lengthens it at once; asking over TCP first makes it as long as ever")
     func overTCP() {
-        var bench = Self.asked()
+        let bench = Self.asked()
         bench.call(.port(of: .mountd), from: .named.over(.tcp), xid: 8)
         #expect(left(bench) == Self.day)
         #expect(left(Self.asked(over: .tcp)) == Self.day)
@@ -89,7 +90,7 @@ import Testing
 
     @Test("asking over UDP again commits nothing for a minute, then one more life, and so on")
     func again() {
-        var bench = Self.asked()
+        let bench = Self.asked()
         var commits = 0
         for second in 1...600 {
             bench.advance(by: .seconds(1))
@@ -108,7 +109,7 @@ import Testing
         arguments: [1, 59, 61, 70, 119])
     func neverShortened(second: Int) {
         for packet in [true, false] {
-            var bench = Self.asked()
+            let bench = Self.asked()
             bench.advance(by: .seconds(second))
             if packet { bench.kernel.packet(Self.key) } else { bench.call(.port(of: .mountd), from: .named.over(.tcp)) }
             let end = bench.kernel.granted[Self.key]?.expires
@@ -124,7 +125,7 @@ import Testing
 
     @Test("an old grant that was used, near its end, gets two more minutes by a call over UDP, and stays remembered")
     func oldGrant() {
-        var bench = Self.asked(over: .tcp)
+        let bench = Self.asked(over: .tcp)
         bench.advance(by: Self.day - .seconds(30))
         bench.call(.port(of: .mountd), from: .named, xid: 9)
         #expect(left(bench) == Self.short)
@@ -134,7 +135,7 @@ import Testing
 
     @Test("a forged call for a client whose grant has expired doesn't cost it what its own packet brings back")
     func memoryStays() {
-        var bench = Self.asked(over: .tcp)
+        let bench = Self.asked(over: .tcp)
         bench.advance(by: Self.day + .seconds(1))
         #expect(Set(bench.kernel.remembered.keys) == [Self.key])
         bench.call(.port(of: .mountd), from: .named, xid: 9)
@@ -144,20 +145,20 @@ import Testing
 
     @Test("a call over TCP that comes while the kernel works on the short one still gets the long one")
     func inFlight() {
-        var bench = Bench.started([.sample()])
+        let bench = Bench.started([.sample()])
         bench.holdsCommits = true
         bench.call(.port(of: .mountd), from: .named)
         bench.call(.port(of: .mountd), from: .named.over(.tcp), xid: 8)
         bench.releaseCommits()
         #expect(bench.replies.count == 2)
         #expect(left(bench) == Self.day)
-        #expect(bench.warden.grantCount == 1 && bench.isQuiet)
-        #expect(bench.warden.writer.grantsUnderWay(of: Self.key.client) == 0)
+        #expect(bench.loop.warden.grantCount == 1 && bench.isQuiet)
+        #expect(bench.loop.warden.gate.writer.grantsUnderWay(of: Self.key.client) == 0)
     }
 
     @Test("a table that is made anew keeps the short life short, and shortens no other")
     func tableRemade() {
-        var bench = Self.asked()
+        let bench = Self.asked()
         let other = Peer.from("10.1.2.4", .tcp)
         bench.call(.port(of: .mountd), from: other, xid: 9)
         bench.advance(by: .seconds(10))
@@ -178,18 +179,18 @@ import Testing
     @Test("a restart knows by the element which one it is")
     func adopted() {
         let before = Self.asked()
-        var bench = Bench([.sample()])
+        let bench = Bench([.sample()])
         (bench.now, bench.kernel, bench.rpcbind) = (before.now, before.kernel, before.rpcbind)
         bench.start()
         #expect(left(bench) == Self.short)
         bench.advance(by: Self.short + .seconds(1))
-        #expect(bench.warden.grantCount == 0 && bench.kernel.remembered.isEmpty)
+        #expect(bench.loop.warden.grantCount == 0 && bench.kernel.remembered.isEmpty)
     }
 
     @Test("where a grant lives no longer anyway, or the administrator's rules renew it, it is like any other")
     func undoubted() {
         let brief = Settings().with { $0.firewall.keep = .seconds(90) }
-        var bench = Self.asked(settings: brief)
+        let bench = Self.asked(settings: brief)
         #expect(left(bench) == .seconds(90))
         bench.advance(by: .seconds(91))
         #expect(Set(bench.kernel.remembered.keys) == [Self.key])
@@ -200,14 +201,14 @@ import Testing
 
     @Test("a keep that isn't much longer than the short life is given to who asks over TCP all the same")
     func mediumKeep() {
-        var bench = Self.asked(settings: Settings().with { $0.firewall.keep = .seconds(150) })
+        let bench = Self.asked(settings: Settings().with { $0.firewall.keep = .seconds(150) })
         bench.call(.port(of: .mountd), from: .named.over(.tcp), xid: 8)
         #expect(left(bench) == .seconds(150))
     }
 
     @Test("forged calls leave a quarter of limits.grants to those who ask over TCP")
     func reserve() {
-        var bench = Bench.started([.sample()], settings: Settings().with { $0.limits.grants = 40 })
+        let bench = Bench.started([.sample()], settings: Settings().with { $0.limits.grants = 40 })
         for client in 1...50 { bench.call(.port(of: .mountd), from: .from("10.1.3.\(client)"), xid: UInt32(client)) }
         #expect(bench.kernel.granted.count == 30)
         #expect(bench.denials == Array(repeating: .grantsFull, count: 20))
@@ -215,6 +216,6 @@ import Testing
         #expect(bench.kernel.granted.count == 40 && bench.denials.count == 21)
         // Two minutes later none of them is left.
         bench.advance(by: Self.short + .seconds(1))
-        #expect(bench.warden.grantCount == 10 && bench.kernel.remembered.isEmpty)
+        #expect(bench.loop.warden.grantCount == 10 && bench.kernel.remembered.isEmpty)
     }
 }

@@ -4,7 +4,6 @@ import Firewall
 import Testing
 
 @testable import Metrics
-@testable import Warden
 
 @Suite("metrics' text")
 struct ExpositionTests {
@@ -61,7 +60,7 @@ struct ExpositionTests {
     func histogram() {
         var histogram = LatencyHistogram()
         for duration in [Duration.zero, .microseconds(10), .nanoseconds(10_001), .milliseconds(1), .seconds(3)] {
-            histogram.observe(duration)
+            histogram.observe(from: .zero, to: .zero + duration)
         }
         let text = Self.text([.histogram("d_seconds", "D.", histogram)])
         for line in [

@@ -14,11 +14,11 @@ import Warden
 ///
 /// Uses only the public interface of the Warden: Benchmarks runs these same files, ten times as large, in a
 /// release build.
-struct BootStorm {
+final class BootStorm: ActionShells {
     let plan: StormPlan
     private(set) var outcome = StormOutcome()
     private(set) var time: Duration = .zero
-    private(set) var warden: Warden
+    private lazy var loop = ActionLoop(makeWarden(), shells: self)
     private(set) var kernel = StormKernel()
     private var clients: [StormClient]
     private var queue = StormQueue<Event>()
@@ -29,7 +29,6 @@ struct BootStorm {
     private var rpcbindFreeAt: Duration = .zero
     /// Questions that rpcbind hasn't answered yet.
     private var asked: Set<Question> = []
-    private var actions: [Action] = []
     private var unserved: Int
 
     private enum Event {
@@ -53,10 +52,7 @@ struct BootStorm {
         random = StormChance(state: plan.seed)
         clients = (0..<plan.clients).map(StormClient.init)
         unserved = plan.clients
-        warden = Warden(
-            settings: Settings().with(grants: max(65_536, 8 * plan.clients)), policy: Self.policy(plan.clients),
-            names: ProgramNames(etcRPC: ""), trustedOwners: ["superuser"])
-        warden.tableMissing(at: now)
+        handle { warden, now, _ in warden.tableMissing(at: now) }
         handle { $0.flush(at: $1, into: &$2) }
         queue.insert(.ticks, at: .zero)
         queue.insert(.strangersSend, at: .zero)
@@ -64,6 +60,12 @@ struct BootStorm {
             let spread = random.next(below: UInt64(plan.bootsWithin.nanoseconds))
             queue.insert(.boots(client: number), at: .milliseconds(100) + .nanoseconds(Int64(spread)))
         }
+    }
+
+    private func makeWarden() -> Warden {
+        Warden(
+            settings: Settings().with(grants: max(65_536, 8 * plan.clients)), policy: Self.policy(plan.clients),
+            names: ProgramNames(etcRPC: ""), trustedOwners: ["superuser"])
     }
 
     private static func policy(_ clients: Int) -> Policy {
@@ -77,11 +79,11 @@ struct BootStorm {
         ])
     }
 
-    private var now: Instant { Self.beginning + time }
+    var now: Instant { Self.beginning + time }
 
     // MARK: Events
 
-    mutating func run() {
+    func run() {
         while unserved > 0, time < StormPlan.endsAfter { step() }
         if unserved > 0 { violated("\(unserved) clients were never served") }
         outcome.seconds = Double(time.nanoseconds) / 1e9
@@ -90,11 +92,11 @@ struct BootStorm {
         while time < end { step() }
         checkEnd()
         outcome.waits.sort()
-        outcome.commits = warden.counters.commits
-        outcome.grants = warden.grantCount
+        outcome.commits = loop.warden.counters.commits
+        outcome.grants = loop.warden.grantCount
     }
 
-    private mutating func step() {
+    private func step() {
         guard let (next, event) = queue.popFirst() else { preconditionFailure("ticks never end") }
         time = next
         switch event {
@@ -117,43 +119,43 @@ struct BootStorm {
 
     // MARK: Clients
 
-    private mutating func ask(_ number: Int) {
+    private func ask(_ number: Int) {
         clients[number].begin(at: time)
         send(number)
         wait(number, StormPlan.patience)
     }
 
     /// Adds jitter: the clients' clocks differ.
-    private mutating func wait(_ number: Int, _ patience: Duration) {
+    private func wait(_ number: Int, _ patience: Duration) {
         let jitter = patience * Int(random.next(below: 256)) / 1024
         queue.insert(.waited(client: number, xid: clients[number].xid, patience), at: time + patience + jitter)
     }
 
-    private mutating func askAgain(_ number: Int, _ xid: UInt32, _ patience: Duration) {
+    private func askAgain(_ number: Int, _ xid: UInt32, _ patience: Duration) {
         guard clients[number].waits(for: xid) else { return }
         outcome.retransmitted += 1
         send(number)
         wait(number, min(patience * 2, StormPlan.patienceMax))
     }
 
-    private mutating func send(_ number: Int) {
+    private func send(_ number: Int) {
         transmit(clients[number].message, from: StormPlan.client(number), isLossy: true)
     }
 
-    private mutating func transmit(_ bytes: [UInt8], from client: IPAddress, isLossy: Bool) {
+    private func transmit(_ bytes: [UInt8], from client: IPAddress, isLossy: Bool) {
         outcome.sent += 1
         guard !(isLossy && isLost()) else { return }
         let peer = Peer(address: client, port: 800, transport: .udp, asked: Self.server, channel: 1, interface: 2)
         queue.insert(.arrives(bytes, peer), at: time + delay())
     }
 
-    private mutating func isLost() -> Bool {
+    private func isLost() -> Bool {
         let isLost = random.next(below: 100) < UInt64(plan.lossPercent)
         if isLost { outcome.lost += 1 }
         return isLost
     }
 
-    private mutating func hear(_ reply: Reply, _ number: Int) {
+    private func hear(_ reply: Reply, _ number: Int) {
         guard clients[number].waits(for: reply.xid) else { return }
         guard case .success(let bytes) = reply.body else {
             outcome.refused += 1
@@ -166,7 +168,7 @@ struct BootStorm {
         if clients[number].isDone { unserved -= 1 } else { ask(number) }
     }
 
-    private mutating func sendStrangers() {
+    private func sendStrangers() {
         let period: Duration = .milliseconds(10)
         for _ in 0..<plan.strangersPerSecond / 100 {
             let stranger = StormPlan.stranger(Int(random.next(below: 1 << 16)))
@@ -177,7 +179,7 @@ struct BootStorm {
 
     // MARK: The daemon
 
-    private mutating func arrive(_ bytes: [UInt8], _ peer: Peer) {
+    private func arrive(_ bytes: [UInt8], _ peer: Peer) {
         guard kernel.lets(peer.address, at: time) else {
             outcome.strangersDropped += 1
             if let number = number(of: peer.address) { violated("the kernel dropped client \(number)") }
@@ -191,13 +193,13 @@ struct BootStorm {
         planRun()
     }
 
-    private mutating func planRun() {
+    private func planRun() {
         guard !isRunPlanned, !socket.isEmpty else { return }
         isRunPlanned = true
         queue.insert(.daemonRuns, at: max(time, freeAt))
     }
 
-    private mutating func runDaemon() {
+    private func runDaemon() {
         isRunPlanned = false
         let batch = socket.prefix(Self.callsAtOnce)
         socket.removeFirst(batch.count)
@@ -212,41 +214,36 @@ struct BootStorm {
         planRun()
     }
 
-    private mutating func handle(_ event: (inout Warden, Instant, inout [Action]) -> Void) {
-        event(&warden, now, &actions)
-        var next = 0
-        while next < actions.count {
-            let action = actions[next]
-            next += 1
-            perform(action)
+    private func handle(_ event: (inout Warden, Instant, inout [Action]) -> Void) { loop.handle(event) }
+
+    func listeners(at services: Set<ServicePort>) -> [ServicePort: ListenerState]? {
+        let states = services.map { service in
+            let listens = plan.listens(service.port, at: time)
+            return (service, ListenerState(ipv4: listens, ipv6: listens))
         }
-        actions.removeAll(keepingCapacity: true)
+        return Dictionary(uniqueKeysWithValues: states)
     }
 
-    private mutating func perform(_ action: Action) {
-        switch action {
-        case .sendReply(let reply, let peer): send(reply, to: peer)
-        case .ask(let question): ask(question)
-        case .inspectListeners(let services):
-            let states = services.map { service in
-                let listens = plan.listens(service.port, at: time)
-                return (service, ListenerState(ipv4: listens, ipv6: listens))
-            }
-            warden.listenersInspected(Dictionary(uniqueKeysWithValues: states), at: now, into: &actions)
-        case .commit(let transaction):
-            freeAt = max(freeAt, time) + plan.commitCost + plan.operationCost * transaction.operations.count
-            kernel.commit(transaction, at: time)
-            check(transaction)
-            warden.committed(nil, at: now, into: &actions)
-        case .inspectGrants(let keys):
-            let left = keys.filter(kernel.grants.contains).map { ($0, Duration.seconds(3600)) }
-            warden.grantsInspected(keys, Dictionary(uniqueKeysWithValues: left), at: now, into: &actions)
-        case .audit(let event): check(event)
-        case .closeConnection, .inspectOwner, .cutFlows: break
-        }
+    func commit(_ transaction: Transaction) -> CommitResult? {
+        freeAt = max(freeAt, time) + plan.commitCost + plan.operationCost * transaction.operations.count
+        kernel.commit(transaction, at: time)
+        check(transaction)
+        return .done
     }
 
-    private mutating func send(_ reply: Reply, to peer: Peer) {
+    func lifetimes(of keys: [GrantKey]) -> [GrantKey: Duration] {
+        let left = keys.filter(kernel.grants.contains).map { ($0, Duration.seconds(3600)) }
+        return Dictionary(uniqueKeysWithValues: left)
+    }
+
+    func write(_ event: AuditEvent) { check(event) }
+
+    // The storm has no TCP, no caller on this host, and no flows.
+    func closeConnection(_ id: ConnectionID) {}
+    func owner(of peer: Peer) -> UInt32? { nil }
+    func cut(_ clients: Set<AddressRange>, _ service: ServicePort) {}
+
+    func send(_ reply: Reply, to peer: Peer) {
         guard let number = number(of: peer.address) else { return violated("stranger \(peer.address) was answered") }
         check(reply, to: number)
         guard !isLost() else { return }
@@ -254,7 +251,7 @@ struct BootStorm {
     }
 
     /// The delay of network and client; a node is no faster than a server.
-    private mutating func delay() -> Duration {
+    private func delay() -> Duration {
         plan.networkDelay + .microseconds(Int64(random.next(below: 1000)))
     }
 
@@ -269,12 +266,13 @@ struct BootStorm {
 
     /// rpcbind answers one question after the other; a question that waits longer than the time-out gets no
     /// answer.
-    private mutating func ask(_ question: Question) {
+    func ask(_ question: Question) {
         if !asked.insert(question).inserted { violated("\(question) was asked twice at once") }
         let begins = plan.rpcbindBegins(max(time + .microseconds(15), rpcbindFreeAt))
         rpcbindFreeAt = begins + plan.rpcbindCost
-        guard rpcbindFreeAt - time <= warden.settings.rpcbind.timeout else {
-            return queue.insert(.answers(question, .failure(.timedOut)), at: time + warden.settings.rpcbind.timeout)
+        guard rpcbindFreeAt - time <= loop.warden.settings.rpcbind.timeout else {
+            return queue.insert(
+                .answers(question, .failure(.timedOut)), at: time + loop.warden.settings.rpcbind.timeout)
         }
         let looks = plan.stalls.first?.contains(time) == true ? time : begins
         queue.insert(.answers(question, answer(question, at: looks)), at: rpcbindFreeAt)
@@ -290,20 +288,20 @@ struct BootStorm {
 
     // MARK: Invariants
 
-    private mutating func violated(_ what: String) {
+    private func violated(_ what: String) {
         if outcome.violations.count < 20 { outcome.violations.append("\(time): \(what)") }
     }
 
     /// Calls under way are bounded (invariant 9): those of other hosts, and the reserve for this host's own.
-    private mutating func checkBounds() {
-        let underWay = warden.gauges(at: now).callsUnderWay
+    private func checkBounds() {
+        let underWay = loop.warden.gauges(at: now).callsUnderWay
         outcome.mostUnderWay = max(outcome.mostUnderWay, underWay)
         if underWay > 16_384 { violated("\(underWay) calls are under way") }
     }
 
     /// The port is open before the answer (4); no answer is older than its question; at most one answer for each
     /// datagram.
-    private mutating func check(_ reply: Reply, to number: Int) {
+    private func check(_ reply: Reply, to number: Int) {
         guard clients[number].xid == reply.xid else { return }
         clients[number].replies += 1
         if clients[number].replies > clients[number].arrivals { violated("client \(number) was answered unasked") }
@@ -317,7 +315,7 @@ struct BootStorm {
     }
 
     /// Nodes are denied only while rpcbind is silent, or for a service that restarted since the call.
-    private mutating func check(_ event: AuditEvent) {
+    private func check(_ event: AuditEvent) {
         guard event.kind == .denied, let client = event.client, let number = number(of: client) else { return }
         let arrivedAt = clients[number].arrivedAt ?? time
         if event.reason == .notListening, arrivedAt < plan.movesAt { return }
@@ -325,26 +323,27 @@ struct BootStorm {
     }
 
     /// Only named clients get grants (1), and no node is put in quarantine because of UDP calls (8).
-    private mutating func check(_ transaction: Transaction) {
+    private func check(_ transaction: Transaction) {
         for operation in transaction.operations {
             switch operation {
             case .issue(let key, _, _, _), .issueNew(let key, _, _):
-                guard case .permitted = warden.policy.lookup(.nfs, over: .tcp, by: key.client) else {
+                guard case .permitted = loop.warden.policy.lookup(.nfs, over: .tcp, by: key.client) else {
                     violated("\(key) was issued to a stranger")
                     continue
                 }
-            case .quarantine(let client, _) where warden.policy.lists(client): violated("\(client) was quarantined")
+            case .quarantine(let client, _) where loop.warden.policy.lists(client):
+                violated("\(client) was quarantined")
             default: break
             }
         }
     }
 
     /// The open ports are those that were told and are registered (6), and no client waits.
-    private mutating func checkEnd() {
-        if warden.gauges(at: now).callsUnderWay > 0 { violated("calls are still under way") }
+    private func checkEnd() {
+        if loop.warden.gauges(at: now).callsUnderWay > 0 { violated("calls are still under way") }
         if !asked.subtracting([.registry]).isEmpty { violated("rpcbind still owes \(asked)") }
-        if kernel.grants.count != warden.grantCount { violated("the ledger differs from the kernel") }
-        if warden.counters.denied[.rate, default: 0] > 0 { violated("clients were denied for their rate") }
+        if kernel.grants.count != loop.warden.grantCount { violated("the ledger differs from the kernel") }
+        if loop.warden.counters.denied[.rate, default: 0] > 0 { violated("clients were denied for their rate") }
         for key in kernel.grants where !plan.listens(key.service.port, at: time) {
             violated("\(key) is open, and nobody is there")
         }

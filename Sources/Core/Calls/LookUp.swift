@@ -1,0 +1,36 @@
+import Addresses
+import Portmapper
+
+/// A call that looks up one service: the registrations that may answer it.
+public struct LookUp: Hashable, Sendable {
+    public let program: Program
+    public let version: UInt32
+    /// The netid of the registrations that answer; version 2 answers from the ones of IPv4, whatever it is asked
+    /// over.
+    public let netID: NetID
+    /// GETVERSADDR asks for exactly this version.
+    public let isExact: Bool
+    /// GETPORT is answered with a port, the others with a universal address.
+    public let answersPort: Bool
+    /// This host sees all registrations; other clients, the ones that they can reach.
+    public let isLocal: Bool
+
+    /// `nil` if the call looks up nothing, or over a protocol that rpcbind doesn't know.
+    public init?(_ call: PortmapperCall, from peer: Peer) {
+        isLocal = peer.isLocal
+        if case .getPort = call { answersPort = true } else { answersPort = false }
+        switch call {
+        case .getPort(let mapping):
+            guard let transport = mapping.transport else { return nil }
+            (program, version, isExact) = (mapping.program, mapping.version, false)
+            netID = NetID(transport, isIPv4: true)
+        case .getAddress(_, let rpcb):
+            (program, version, isExact, netID) = (rpcb.program, rpcb.version, false, peer.netID)
+        case .getVersionAddress(let rpcb):
+            (program, version, isExact, netID) = (rpcb.program, rpcb.version, true, peer.netID)
+        case .null, .setMapping, .unsetMapping, .dump, .set, .unset, .callIt, .broadcast, .indirect, .getAddressList,
+            .getTime, .universalToTransportAddress, .transportToUniversalAddress, .getStatistics:
+            return nil
+        }
+    }
+}

@@ -1,0 +1,77 @@
+import Addresses
+import AuditTrail
+import Calls
+import ONCRPC
+import Policy
+import Portmapper
+
+/// One permitted call on its way from question to reply.
+///
+/// ```
+/// asking ──answer──▶ matching ──trusted──▶ inspecting ──alive──▶ opening ──committed──▶ replied
+///   │                   │                     │                    │
+///   └───────────────────┴───────── denied ────┴────────────────────┘
+/// ```
+public struct Exchange: Sendable {
+    public typealias ID = Int
+
+    /// rpcbind's answer that matched no registration.
+    public enum Unmatched: Hashable, Sendable {
+        case notRegistered
+        case service(ServicePort)
+    }
+
+    /// The caller, the call, and the permission. This is most of an exchange, which changes hands a dozen times:
+    /// hence an object. It never changes.
+    public final class Request: Sendable {
+        public let peer: Peer
+        public let xid: UInt32
+        /// The length of the call.
+        public let byteCount: Int
+        public let call: PortmapperCall
+        /// `nil` for other calls.
+        public let lookUp: LookUp?
+        public let permission: Permission
+
+        public init(peer: Peer, xid: UInt32, byteCount: Int, call: PortmapperCall, permission: Permission) {
+            self.peer = peer
+            self.xid = xid
+            self.byteCount = byteCount
+            self.call = call
+            lookUp = LookUp(call, from: peer)
+            self.permission = permission
+        }
+
+        public func with(_ permission: Permission) -> Request {
+            Request(peer: peer, xid: xid, byteCount: byteCount, call: call, permission: permission)
+        }
+    }
+
+    public var request: Request
+    /// rpcbind's answer that the snapshot didn't have; the registry is being read anew for it.
+    public var unmatched: Unmatched?
+    /// The reply, once it is known.
+    public var result: PortmapperResult?
+    public var services: [ServiceOpening] = []
+    /// Acknowledgements of the kernel that the reply waits for.
+    public var outstanding = 0
+
+    init(_ request: Request) { self.request = request }
+}
+
+/// The reason why a call is permitted, and the opening that it gets.
+public struct Permission: Hashable, Sendable {
+    /// The rule's label; `nil` for calls of this host, and of clients that only observe mode permits.
+    public var rule: String?
+    public var open: Opening
+    /// The reason for which enforce mode would deny the call that observe mode answers.
+    public var liftedDenial: DenialReason?
+
+    public init(rule: String?, open: Opening, liftedDenial: DenialReason? = nil) {
+        self.rule = rule
+        self.open = open
+        self.liftedDenial = liftedDenial
+    }
+
+    public static let local = Permission(rule: nil, open: .never)
+}

@@ -1,0 +1,184 @@
+import Addresses
+import AuditTrail
+import Calls
+import Clock
+import Portmapper
+
+/// The permitted calls that are under way, and the questions to rpcbind that they share.
+///
+/// Each client has its share of the places, and so have this host's users; calls over UDP, which may be forged,
+/// leave room to the others.
+public struct Exchanges: ~Copyable, Sendable {
+    /// The asker of a question to rpcbind.
+    public enum Asker: Hashable, Sendable {
+        case exchange(Exchange.ID)
+        /// The snapshot of the registry.
+        case refresh
+        /// The programs that policy names, one by one, while the registry can't be read.
+        case survey
+        /// Whether rpcbind keeps a list of version 2.
+        case version2Check
+    }
+
+    public enum Beginning: Hashable, Sendable {
+        case began(Exchange.ID)
+        /// A retransmission of a call under way.
+        case duplicate
+        /// No place is left for the caller.
+        case full
+    }
+
+    /// Calls of other hosts under way; above this number the newest are dropped.
+    static let callsMax = 16_384
+    /// Calls of one client and transport under way. Pipelined calls must not take the places of other clients,
+    /// and UDP calls forged in a client's name must not take the places of its TCP connections.
+    static let callsPerClientMax = 1024
+    /// Calls of this host's users under way. Over TCP: one for each of its connections by default, so that one
+    /// user's flood leaves lockd its place (the portmap server takes one call of such a connection at a time).
+    static let localOverTCPMax = 1024
+    static let localOverUDPMax = 512
+    /// Different questions of other hosts' calls. With the questions of this host they are no more than the 4096
+    /// that a channel to rpcbind takes: whatever this host's users ask, other hosts' questions have their places.
+    static let questionsMax = 4096 - localOverTCPMax - localOverUDPMax
+    /// The part of these, and of the calls, that is kept for TCP: calls over UDP may be forged.
+    static let questionsTCPReserve = 1024
+    static let callsTCPReserve = 4096
+
+    struct Caller: TableKey {
+        var address: IPAddress
+        var transport: Transport
+
+        init(_ peer: Peer) { (address, transport) = (peer.address, peer.transport) }
+
+        func combine(into hash: inout TableHash) {
+            address.combine(into: &hash)
+            hash.combine(transport.rawValue)
+        }
+    }
+
+    struct CallKey: TableKey {
+        var address: IPAddress
+        var port: UInt16
+        var xid: UInt32
+
+        init(_ request: Exchange.Request) {
+            (address, port, xid) = (request.peer.address, request.peer.port, request.xid)
+        }
+
+        func combine(into hash: inout TableHash) {
+            address.combine(into: &hash)
+            hash.combine(UInt64(port) << 32 | UInt64(xid))
+        }
+    }
+
+    private var table = ExchangeTable()
+    /// The number of calls under way of each caller on another host.
+    private var countOfCaller: [Caller: Int] = [:]
+    /// The calls of this host, which has places of its own.
+    private var localCount = CaseCounts<Transport>()
+    /// UDP calls under way, so that a retransmission is not asked and answered twice.
+    private var datagrams: [CallKey: Exchange.ID] = [:]
+    private var questions = SharedQuestions<Asker>()
+
+    public init() {}
+
+    public var count: Int { table.count }
+
+    /// Nothing is under way, and nothing is left behind.
+    var isQuiet: Bool {
+        table.isEmpty && countOfCaller.isEmpty && datagrams.isEmpty
+            && Transport.allCases.allSatisfy { localCount[$0] == 0 }
+    }
+
+    /// Each place is counted once.
+    var isConsistent: Bool {
+        let local = Transport.allCases.map { localCount[$0] }.reduce(0, +)
+        return countOfCaller.values.reduce(local, +) == table.count && datagrams.count <= table.count
+    }
+
+    /// The oldest first.
+    public var all: [(id: Exchange.ID, exchange: Exchange)] { table.all }
+
+    public subscript(id: Exchange.ID) -> Exchange? { table[id] }
+
+    public func request(of id: Exchange.ID) -> Exchange.Request? { table.request(of: id) }
+
+    /// Changes the exchange with this id, if it still exists.
+    public mutating func change(_ id: Exchange.ID, _ body: (inout Exchange) -> Void) { table.change(id, body) }
+
+    /// Gives the call a place. A call over UDP with another question is another call, also from the same port and
+    /// with the same transaction id: sockets may share a port.
+    public mutating func begin(_ request: Exchange.Request) -> Beginning {
+        let isDatagram = request.peer.transport == .udp
+        if isDatagram, let id = datagrams[CallKey(request)], table.request(of: id)?.call == request.call {
+            return .duplicate
+        }
+        guard takesPlace(for: request.peer) else { return .full }
+        let id = table.insert(Exchange(request))
+        if isDatagram { datagrams[CallKey(request)] = id }
+        return .began(id)
+    }
+
+    /// Ends the exchange, and frees its place.
+    public mutating func end(_ id: Exchange.ID) -> Exchange.Request? {
+        guard let request = table.remove(id)?.request else { return nil }
+        givePlaceBack(of: request.peer)
+        if request.peer.transport == .udp { datagrams[CallKey(request)] = nil }
+        return request
+    }
+
+    /// Whether the question has to be sent now.
+    public mutating func ask(_ question: Question, for asker: Asker, at now: Instant) -> Bool {
+        questions.join(asker, question, at: now)
+    }
+
+    /// The askers that the answer serves, whether the question has to be sent again for others, and when it
+    /// was sent.
+    public mutating func answered(
+        _ question: Question, at now: Instant
+    ) -> (served: [Asker], isAskedAgain: Bool, since: Instant?) {
+        questions.answered(question, at: now)
+    }
+
+    /// Counts the client's call if there is a place for it, and returns whether there is.
+    private mutating func takesPlace(for peer: Peer) -> Bool {
+        guard isAnyPlaceLeft(for: peer) else { return false }
+        guard !peer.isLocal else {
+            localCount[peer.transport] += 1
+            return true
+        }
+        let caller = Caller(peer)
+        guard let place = countOfCaller.index(forKey: caller) else {
+            countOfCaller[caller] = 1
+            return true
+        }
+        guard countOfCaller.values[place] < Self.callsPerClientMax else { return false }
+        countOfCaller.values[place] += 1
+        return true
+    }
+
+    private mutating func givePlaceBack(of peer: Peer) {
+        guard !peer.isLocal else {
+            localCount[peer.transport] -= 1
+            return
+        }
+        guard let place = countOfCaller.index(forKey: Caller(peer)) else { return }
+        if countOfCaller.values[place] > 1 {
+            countOfCaller.values[place] -= 1
+        } else {
+            countOfCaller.remove(at: place)
+        }
+    }
+
+    private func isAnyPlaceLeft(for peer: Peer) -> Bool {
+        switch (peer.isLocal, peer.transport) {
+        case (true, .tcp): return localCount[.tcp] < Self.localOverTCPMax
+        case (true, .udp): return localCount[.udp] < Self.localOverUDPMax
+        case (false, _): break
+        }
+        let local = localCount[.tcp] + localCount[.udp]
+        let isForgeable = peer.transport == .udp
+        return table.count - local < Self.callsMax - (isForgeable ? Self.callsTCPReserve : 0)
+            && questions.count - local < Self.questionsMax - (isForgeable ? Self.questionsTCPReserve : 0)
+    }
+}

@@ -1,0 +1,225 @@
+import Addresses
+import Clock
+import Firewall
+import Portmapper
+
+/// The services that may be guarded and opened: registered by a trusted owner, and reachable from outside.
+///
+/// ```
+/// registered ──listens──▶ guarded ──mapping gone, same socket listens──▶ orphaned ──socket gone──▶ forgotten
+///                           │  ▲                                            │
+///                           │  └───────────────registered anew──────────────┘
+///                           └──mapping gone, nothing listens──▶ forgotten
+/// ```
+public struct ServiceTable: Sendable {
+    /// A guarded port that has lost its mapping.
+    struct Orphan: Hashable, Sendable {
+        /// The programs for which the port was guarded last.
+        var programs: Set<Program>
+        /// The sockets that were guarded; `nil`: not known, any trusted socket will do.
+        var sockets: Set<UInt64>?
+        var registrations: [Registration] = []
+        /// The orphan stays until then, whatever listens: it is the guard of an earlier run, and its services may
+        /// be yet to come.
+        var lingersUntil: Instant?
+        /// Its socket has been seen to listen since the mapping went.
+        var isConfirmed = false
+        /// No socket listens: the orphan lingers, and opens nothing.
+        var isDead = false
+    }
+
+    /// The known facts of a port that an earlier run guarded.
+    public struct Adopted: Hashable, Sendable {
+        public var programs: Set<Program>
+        /// The sockets that listened; `nil`: not known. Empty, for example, if they were of an earlier boot.
+        public var sockets: Set<UInt64>?
+
+        public init(programs: Set<Program> = [], sockets: Set<UInt64>? = nil) {
+            self.programs = programs
+            self.sockets = sockets
+        }
+    }
+
+    /// A port's sockets, and the address families over which trusted ones are reached.
+    private struct Listening {
+        var state: ListenerState
+        var ipv4: Bool
+        var ipv6: Bool
+
+        var isTrusted: Bool { ipv4 || ipv6 }
+    }
+
+    /// The ports of trusted registrations, with their programs.
+    private(set) var programs: [ServicePort: Set<Program>] = [:]
+    private(set) var orphans: [ServicePort: Orphan] = [:]
+    public private(set) var guarded: Set<ServicePort> = []
+    private var listening: [ServicePort: Listening] = [:]
+    private var registrations: [ServicePort: [Registration]] = [:]
+    /// The transports over which trusted owners have registered each program.
+    private var registered: [Program: Set<Transport>] = [:]
+    /// The programs for which each port was guarded last, kept also while it isn't guarded.
+    private var lastPrograms: [ServicePort: Set<Program>] = [:]
+    private let owners: Set<UInt32>?
+
+    /// Ports come and go with restarts of their services.
+    private static let lastProgramsMax = 4096
+    /// How long the guard of an earlier run waits for its services.
+    static let lingers: Duration = .seconds(120)
+
+    /// - Parameter owners: the uids of the users that own trusted sockets; `nil`: any user's sockets are trusted.
+    init(owners: Set<UInt32>? = [0]) {
+        self.owners = owners
+    }
+
+    /// The ports of registrations and orphans, where listeners matter.
+    var watched: [ServicePort] { Array(programs.keys) + orphans.keys }
+
+    /// The programs for which the port is, or may be, open.
+    public func programs(at service: ServicePort) -> Set<Program> {
+        if let programs = programs[service] {
+            // The clients of a service that went must not reach the untrusted process that took its port.
+            if let there = listening[service], !there.state.sockets.isEmpty, !there.isTrusted { return [] }
+            return programs
+        }
+        guard let orphan = orphans[service], !orphan.isDead else { return [] }
+        // A program that has registered at another port has moved.
+        return orphan.programs.filter { registered[$0]?.contains(service.transport) != true }
+    }
+
+    /// The programs for which the port is guarded, also if nothing is open any more.
+    public func lastPrograms(at service: ServicePort) -> Set<Program> {
+        programs[service] ?? orphans[service]?.programs ?? []
+    }
+
+    /// - Returns: whether anything changed.
+    mutating func registryRead(_ registry: Registry, trusted: Set<String>, at now: Instant) -> Bool {
+        var fresh: [ServicePort: [Registration]] = [:]
+        for registration in registry.registrations
+        where trusted.contains(registration.owner) && !registration.isForThisHostOnly {
+            guard registration.program != .portmapper, let service = registration.service else { continue }
+            fresh[service, default: []].append(registration)
+        }
+        var isChanged = false
+        for service in guarded
+        where fresh[service] == nil && orphans[service] == nil && !isOnlySurveyed(service) {
+            orphans[service] = Orphan(
+                programs: programs[service] ?? [], sockets: trustedSockets(at: service),
+                registrations: registrations[service] ?? [])
+            isChanged = true
+        }
+        for service in fresh.keys where orphans.removeValue(forKey: service) != nil { isChanged = true }
+        let programs = fresh.mapValues { Set($0.map(\.program)) }
+        registrations = fresh
+        guard isChanged || programs != self.programs else { return false }
+        self.programs = programs
+        registered = [:]
+        for (service, programs) in programs {
+            for program in programs { registered[program, default: []].insert(service.transport) }
+        }
+        listening = listening.filter { programs[$0.key] != nil || orphans[$0.key] != nil }
+        return true
+    }
+
+    /// Whether only a survey told of the mapping. A survey tells no owner: if a listing lacks the mapping,
+    /// another user made it, and named a trusted user's socket.
+    private func isOnlySurveyed(_ service: ServicePort) -> Bool {
+        guard let registrations = registrations[service], !registrations.isEmpty else { return false }
+        return registrations.allSatisfy { $0.owner == Survey.owner }
+    }
+
+    private func trustedSockets(at service: ServicePort) -> Set<UInt64> {
+        Set((listening[service]?.state.sockets ?? []).filter(isTrusted).map(\.cookie))
+    }
+
+    private func isTrusted(_ socket: ListenerSocket) -> Bool { owners?.contains(socket.uid) ?? true }
+
+    /// - Returns: whether anything changed.
+    mutating func listenersInspected(_ states: [ServicePort: ListenerState], at now: Instant) -> Bool {
+        var isChanged = false
+        for (service, state) in states where programs[service] != nil || orphans[service] != nil {
+            if listening[service]?.state != state {
+                let trusted = state.sockets.filter(isTrusted)
+                listening[service] = Listening(
+                    state: state, ipv4: trusted.contains(where: \.ipv4), ipv6: trusted.contains(where: \.ipv6))
+                isChanged = true
+            }
+            if orphans[service] != nil, orphanInspected(service, at: now) { isChanged = true }
+        }
+        return isChanged
+    }
+
+    /// - Returns: whether anything changed.
+    private mutating func orphanInspected(_ service: ServicePort, at now: Instant) -> Bool {
+        guard let orphan = orphans[service] else { return false }
+        let there = trustedSockets(at: service)
+        let theirs = orphan.sockets.map(there.intersection) ?? there
+        guard theirs.isEmpty else {
+            guard !orphan.isConfirmed else { return false }
+            orphans[service]?.isConfirmed = true
+            orphans[service]?.isDead = false
+            orphans[service]?.sockets = theirs
+            orphans[service]?.lingersUntil = nil
+            return true
+        }
+        if let until = orphan.lingersUntil, now < until {
+            orphans[service]?.isDead = true
+            orphans[service]?.isConfirmed = false
+            return !orphan.isDead
+        }
+        orphans[service] = nil
+        listening[service] = nil
+        return true
+    }
+
+    /// Guards the ports that are alive, that were alive when their mapping appeared, or that lost only their
+    /// mapping.
+    ///
+    /// - Returns: the ports that belong to other programs than before, each with the programs that it has kept.
+    ///   Clients that were admitted to the former programs are not meant for the new ones.
+    mutating func updateGuards(never: Set<UInt16>) -> [ServicePort: Set<Program>] {
+        guarded = Set(
+            programs.keys.filter {
+                !never.contains($0.port) && (guarded.contains($0) || listening[$0]?.isTrusted == true)
+            })
+        guarded.formUnion(orphans.keys.filter { !never.contains($0.port) })
+        var replaced: [ServicePort: Set<Program>] = [:]
+        for service in guarded {
+            let programs = programs(at: service)
+            if let last = lastPrograms[service], !last.isSubset(of: programs) {
+                replaced[service] = last.intersection(programs)
+            }
+            lastPrograms[service] = programs
+        }
+        if lastPrograms.count > Self.lastProgramsMax { lastPrograms = lastPrograms.filter { guarded.contains($0.key) } }
+        return replaced
+    }
+
+    /// Takes over the guard of an earlier run: each port stays guarded while its sockets listen, whatever rpcbind says.
+    mutating func adopt(guarded: [ServicePort: Adopted], at now: Instant) {
+        self.guarded = Set(guarded.keys)
+        for (service, adopted) in guarded {
+            orphans[service] = Orphan(
+                programs: adopted.programs, sockets: adopted.sockets,
+                lingersUntil: now + Self.lingers)
+        }
+    }
+
+    /// Whether a client of that address family reaches a trusted user's listening socket.
+    public func isAlive(_ service: ServicePort, ipv4: Bool) -> Bool {
+        guard let there = listening[service] else { return false }
+        return ipv4 ? there.ipv4 : there.ipv6
+    }
+
+    /// Whether a trusted user's socket listens; `nil`: the port was not inspected.
+    public func isListening(_ service: ServicePort) -> Bool? { listening[service]?.isTrusted }
+
+    /// The untrusted users that have sockets listening at the port.
+    public func foreignOwners(at service: ServicePort) -> [UInt32] {
+        Set((listening[service]?.state.sockets ?? []).filter { !isTrusted($0) }.map(\.uid)).sorted()
+    }
+
+    /// The sockets that listen at each guarded port, so that a later run knows them.
+    public var guardedSockets: [ServicePort: Set<UInt64>] {
+        Dictionary(uniqueKeysWithValues: guarded.map { ($0, orphans[$0]?.sockets ?? trustedSockets(at: $0)) })
+    }
+}

@@ -1,0 +1,127 @@
+import Addresses
+import AuditTrail
+import Calls
+import Clock
+import Firewall
+import ONCRPC
+import Policy
+
+/// What the actions of the Warden need of the world outside.
+public protocol ActionShells: AnyObject {
+    var now: Instant { get }
+    func send(_ reply: Reply, to peer: Peer)
+    func closeConnection(_ id: ConnectionID)
+    /// Asks rpcbind; the answer comes as an event (``Warden/answered(_:with:at:into:)``).
+    func ask(_ question: Question)
+    /// `nil`: the listeners can't be inspected.
+    func listeners(at services: Set<ServicePort>) -> [ServicePort: ListenerState]?
+    /// The uid of the sender of a message from this host; `nil` if it can't be determined.
+    func owner(of peer: Peer) -> UInt32?
+    /// - Returns: the result; `nil` if it comes later (``ActionLoop/committed(_:)``), because the transaction takes
+    ///   the kernel long.
+    func commit(_ transaction: Transaction) -> CommitResult?
+    /// The remaining lives of these grants as far as the kernel holds them.
+    func lifetimes(of keys: [GrantKey]) -> [GrantKey: Duration]
+    /// Deletes the conntrack entries of the clients' flows to the port.
+    func cut(_ clients: Set<AddressRange>, _ service: ServicePort)
+    func write(_ event: AuditEvent)
+}
+
+public enum CommitResult: Hashable, Sendable {
+    /// The kernel has done the whole transaction.
+    case done
+    case failed(CommitFailure)
+}
+
+/// Feeds events to the Warden, and has the shells perform its actions, each in its turn.
+///
+/// An event that an action causes at once waits until the actions before it are performed. While a long transaction
+/// is under way, actions that the kernel would have to answer wait, too; calls go on.
+public final class ActionLoop<Shells: ActionShells> {
+    public private(set) var warden: Warden
+    private unowned let shells: Shells
+    private var pending: [Action] = []
+    /// The array of the actions performed last; its memory is reused.
+    private var spare: [Action] = []
+    private var isRunning = false
+    /// Whether a transaction takes the kernel long, so that other requests would wait for it.
+    public private(set) var isCommitting = false
+    /// Actions that wait for the end of a long transaction.
+    private var postponed: [Action] = []
+    /// Clients by service; their flows are cut after the actions of an event, and not during a long transaction.
+    private var cuts: [ServicePort: Set<AddressRange>] = [:]
+
+    /// A megabyte or two; larger arrays are not kept. A reload may revoke all grants.
+    private static var actionsKeptMax: Int { 8192 }
+
+    public init(_ warden: consuming Warden, shells: Shells) {
+        self.warden = warden
+        self.shells = shells
+    }
+
+    /// Feeds one event to the Warden, and performs all resulting actions.
+    public func handle(_ event: (inout Warden, Instant, inout [Action]) -> Void) {
+        event(&warden, shells.now, &pending)
+        guard !isRunning else { return }
+        isRunning = true
+        defer { isRunning = false }
+        var actions: [Action] = []
+        swap(&actions, &spare)
+        while !pending.isEmpty {
+            swap(&actions, &pending)
+            // Performed in place: an iterator would copy each action.
+            actions.withUnsafeBufferPointer { for index in $0.indices { perform($0[index]) } }
+            actions.removeAll(keepingCapacity: true)
+        }
+        if actions.capacity <= Self.actionsKeptMax { spare = actions }
+        if !cuts.isEmpty, !isCommitting { cutFlows() }
+    }
+
+    private func perform(_ action: Action) {
+        switch action {
+        case .sendReply(let reply, let peer): shells.send(reply, to: peer)
+        case .closeConnection(let id): shells.closeConnection(id)
+        case .ask(let question): shells.ask(question)
+        case .inspectListeners(let services, let look):
+            let states = shells.listeners(at: services)
+            handle { $0.listenersInspected(look, states, at: $1, into: &$2) }
+        case .inspectOwner(let peer, let id):
+            let uid = shells.owner(of: peer)
+            handle { $0.ownerInspected(id, uid, at: $1, into: &$2) }
+        case .commit(let transaction):
+            guard let result = shells.commit(transaction) else {
+                isCommitting = true
+                return
+            }
+            conclude(result)
+        // Not `action`: the compiler would copy it for all cases.
+        case .inspectGrants(let keys) where isCommitting: postponed.append(.inspectGrants(keys))
+        case .inspectGrants(let keys):
+            let found = shells.lifetimes(of: keys)
+            handle { $0.grantsInspected(keys, found, at: $1, into: &$2) }
+        case .cutFlows(let clients, let service): cuts[service, default: []].insert(clients)
+        case .audit(let event): shells.write(event)
+        }
+    }
+
+    private func conclude(_ result: CommitResult) {
+        let failure: CommitFailure? = if case .failed(let failure) = result { failure } else { nil }
+        handle { $0.committed(failure, at: $1, into: &$2) }
+    }
+
+    /// The long transaction has ended. Another one may follow at once.
+    public func committed(_ result: CommitResult) {
+        isCommitting = false
+        conclude(result)
+        let due = postponed
+        postponed = []
+        handle { $2 += due }
+    }
+
+    /// The kernel searches all its flows for each request, so clients that lose the same port share one.
+    private func cutFlows() {
+        let due = cuts
+        cuts = [:]
+        for (service, clients) in due { shells.cut(clients, service) }
+    }
+}

@@ -1,0 +1,258 @@
+import Addresses
+import AuditTrail
+import Calls
+import Clock
+import Configuration
+import Exchanges
+import Firewall
+import Gate
+import Policy
+import Upstream
+import Watch
+
+extension Warden {
+    // MARK: Start
+
+    /// The kernel's table as an earlier run left it; its grants are adopted, and checked once rpcbind has answered.
+    ///
+    /// - Parameter saved: the guarded ports as that run knew them, with sockets of this boot only.
+    public mutating func tableFound(_ contents: TableContents, saved: SavedGuard? = nil, at now: Instant) {
+        upstream.adopt(guarded(in: contents, saved), at: now)
+        gate.adopt(contents, at: now)
+        let policy = rules.policy
+        watch.adopt(contents.quarantined, isListed: { policy.lists($0) }, at: now)
+        if !rules.pending.isEmpty { gate.adjourn() }
+        gate.desire(desiredElements())
+    }
+
+    private func guarded(in contents: TableContents, _ saved: SavedGuard?) -> [ServicePort: ServiceTable.Adopted] {
+        var adopted: [ServicePort: ServiceTable.Adopted] = [:]
+        // A port that the settings guard, or guarded when that run ended, is no service for that reason.
+        let settled = rules.settings.firewall.guardPorts + (saved?.firewall.guardPorts ?? [])
+        for service in contents.guarded
+        where saved?.programs[service] != nil || !settled.contains(where: { $0.covers(service) }) {
+            adopted[service] = ServiceTable.Adopted(of: service, saved)
+        }
+        for element in contents.granted {
+            guard adopted[element.key.service] != nil, let note = GrantNote(element.comment) else { continue }
+            adopted[element.key.service]?.programs.insert(note.program)
+        }
+        return adopted
+    }
+
+    /// There is no table yet: the ports that were guarded last stay guarded until the registry is known, and the
+    /// memories are kept. The saved guard opens nothing: the listeners have not been inspected yet.
+    public mutating func tableMissing(saved: SavedGuard? = nil, at now: Instant) {
+        if let saved {
+            let ports = saved.programs.keys.map { ($0, ServiceTable.Adopted(of: $0, saved)) }
+            upstream.adopt(Dictionary(uniqueKeysWithValues: ports), at: now)
+            gate.adopt(saved, at: now, wallClock: journal.wallClock(at: now))
+            if !rules.pending.isEmpty { gate.adjourn() }
+        }
+        gate.desire(desiredElements())
+    }
+
+    // MARK: Time
+
+    /// The wall clock was read; it may have been set since the last reading.
+    public mutating func wallClockRead(_ time: Timestamp, at now: Instant) { journal.wallClockRead(time, at: now) }
+
+    /// Time passes: refreshes the registry if that is due, looks after grants, sums up the events that the log
+    /// suppressed.
+    public mutating func timeAdvanced(to now: Instant, into actions: inout [Action]) {
+        if upstream.takesRefresh(at: now, every: rules.settings.rpcbind.refresh) {
+            ask(.registry, for: .refresh, at: now, into: &actions)
+        }
+        for id in watch.connections.expired(at: now) {
+            watch.connections.closed(id)
+            actions.append(.closeConnection(id))
+        }
+        crowdOut(watch.connections.surplus(at: now), into: &actions)
+        let due = gate.timeAdvanced(to: now)
+        if !due.isEmpty { actions.append(.inspectGrants(due)) }
+        let policy = rules.policy
+        follow(watch.timeAdvanced(to: now, isListed: { policy.lists($0) }), at: now, into: &actions)
+        if watch.takeShieldEnd(at: now) { gate.unshield() }
+        for event in journal.summary(at: now) { actions.append(.audit(event)) }
+        flush(at: now, into: &actions)
+    }
+
+    /// The last event: sums up the events that the log suppressed.
+    public mutating func stopping(at now: Instant, into actions: inout [Action]) {
+        for event in journal.lastSummary(at: now) { actions.append(.audit(event)) }
+    }
+
+    /// Counts an event that the daemon logs by itself, without the Warden.
+    public mutating func noteEvent(_ kind: AuditEvent.Kind) { journal.note(kind) }
+
+    // MARK: Connections
+
+    /// A TCP client connected.
+    public mutating func connectionOpened(_ peer: Peer, at now: Instant, into actions: inout [Action]) {
+        let victims = watch.connections.opened(
+            peer.channel, from: peer.address, isLocal: peer.isLocal, isListed: rules.policy.lists(peer.address),
+            at: now)
+        crowdOut(victims, into: &actions)
+        if !rules.isKnown(peer) { shieldIfNeeded(over: .tcp, at: now, into: &actions) }
+    }
+
+    /// A connection could not be accepted: the process or the host has no descriptors left.
+    public mutating func connectionsExhausted(into actions: inout [Action]) {
+        crowdOut(watch.connections.crowded(), into: &actions)
+    }
+
+    /// All TCP peers together leave more replies unread than they may.
+    public mutating func repliesOverflowed(_ greediest: ConnectionID, into actions: inout [Action]) {
+        crowdOut([greediest], into: &actions)
+    }
+
+    private mutating func crowdOut(_ victims: [ConnectionID], into actions: inout [Action]) {
+        journal.counters.crowdedOut += victims.count
+        for id in victims { actions.append(.closeConnection(id)) }
+    }
+
+    public mutating func connectionReceived(_ id: ConnectionID, isInsideRecord: Bool, at now: Instant) {
+        watch.connections.received(id, isInsideRecord: isInsideRecord, at: now)
+    }
+
+    public mutating func connectionClosed(_ id: ConnectionID) { watch.connections.closed(id) }
+
+    // MARK: Reload
+
+    /// Policy, or the settings that may change at run time, were read anew; host names may have new addresses.
+    ///
+    /// Grants and elements that the new policy doesn't permit are revoked with the next transaction; the rest
+    /// lives on untouched.
+    public mutating func policyReplaced(
+        _ policy: Policy, pending: PendingRules = .none, settings: Settings, at now: Instant,
+        into actions: inout [Action]
+    ) {
+        rules = Rulebook(settings: settings, policy: policy, pending: pending)
+        watch.settingsReplaced(settings)
+        gate.settingsReplaced(settings)
+        upstream.policyReplaced()
+        if pending.isEmpty { gate.judgeAll() }
+        settleServices(at: now, into: &actions)
+        if upstream.registry == nil { judgeAdopted() }
+        gate.revokeExcess()
+        for (key, programs) in gate.remembered where !programs.contains(where: { mayHold($0, key) }) {
+            forgetAndCut(key, into: &actions)
+        }
+        follow(watch.releaseExempt(isListed: { policy.lists($0) }), at: now, into: &actions)
+        decideAnew(at: now, into: &actions)
+        flush(at: now, into: &actions)
+    }
+
+    /// Without a registry, the elements of an earlier run stay as far as policy permits them; ports to guard may
+    /// be new.
+    private mutating func judgeAdopted() {
+        gate.keepStanding(gate.standing.flatMap { permitted($0) })
+        gate.desire(desiredElements())
+        for (key, grant) in gate.grants where !grant.programs.contains(where: { mayHold($0, key) }) {
+            gate.revoke(key, .notPermitted)
+        }
+    }
+
+    /// The part of the element that policy permits; all of it if its programs aren't known.
+    private func permitted(_ element: StandingKey) -> [StandingKey] {
+        let (programs, transport) = (upstream.services.lastPrograms(at: element.service), element.service.transport)
+        let mayStand = programs.contains { rules.pending.mayStand(element.clients, $0, over: transport) }
+        guard !programs.isEmpty, !mayStand else { return [element] }
+        let standing = programs.flatMap { rules.policy.standing($0, over: transport) }.union
+        let denied = [element.clients].subtracting(standing)
+        return [element.clients].subtracting(denied).map { StandingKey(clients: $0, service: element.service) }
+    }
+
+    /// Calls under way are answered by the policy that is in force at the answer.
+    private mutating func decideAnew(at now: Instant, into actions: inout [Action]) {
+        for (id, exchange) in exchanges.all {
+            let (call, peer) = (exchange.request.call, exchange.request.peer)
+            switch rules.decide(call, from: peer) {
+            case .success(let permission): permit(id, exchange, permission)
+            case .failure(let reason):
+                guard let lifted = rules.lifted(reason, of: call, from: peer) else {
+                    deny(id, reason, at: now, into: &actions)
+                    continue
+                }
+                permit(id, exchange, lifted)
+            }
+        }
+    }
+
+    private mutating func permit(_ id: Exchange.ID, _ exchange: Exchange, _ permission: Permission) {
+        let client = exchange.request.peer.address
+        let services = exchange.services.map { service in
+            rules.opening(service.program, at: service.port, for: client)
+                ?? ServiceOpening(program: service.program, port: service.port, rule: nil, open: .never)
+        }
+        exchanges.change(id) {
+            $0.request = $0.request.with(permission)
+            $0.services = services
+        }
+    }
+
+    // MARK: The operator
+
+    /// An operator lifts a quarantine.
+    /// - Returns: whether there was one.
+    public mutating func release(client: IPAddress, at now: Instant, into actions: inout [Action]) -> Bool {
+        let consequences = watch.release(client, isListed: rules.policy.lists(client))
+        follow(consequences, at: now, into: &actions)
+        flush(at: now, into: &actions)
+        return !consequences.isEmpty
+    }
+
+    /// An operator ends a client's grants and flows; a `nil` port or transport stands for any.
+    public mutating func revoke(
+        client: IPAddress, port: UInt16?, transport: Transport?, at now: Instant, into actions: inout [Action]
+    ) -> Revocation {
+        func matches(_ service: ServicePort) -> Bool {
+            (port == nil || service.port == port) && (transport == nil || service.transport == transport)
+        }
+        var revocation = Revocation()
+        revocation.grants = gate.grants.filter { $0.key.client == client && matches($0.key.service) }.map(\.key)
+            .sorted()
+        for key in revocation.grants { gate.revoke(key, .byOperator) }
+        // Grants that the client once held must not come back either.
+        for (key, _) in gate.remembered where key.client == client && matches(key.service) {
+            forgetAndCut(key, into: &actions)
+        }
+        let standing = gate.standing.filter { $0.clients.contains(client) && matches($0.service) }
+        for service in Set(standing.map(\.service)).sorted() {
+            actions.append(.cutFlows(AddressRange(client, client), service))
+            for program in upstream.services.programs(at: service).sorted() {
+                guard let opening = rules.opening(program, at: service, for: client), opening.open == .always
+                else { continue }
+                revocation.admissions.append(
+                    Revocation.Admission(program: program, service: service, rule: opening.rule ?? ""))
+            }
+        }
+        flush(at: now, into: &actions)
+        return revocation
+    }
+}
+
+/// The result of an operator's `revoke`, and the limits of it.
+public struct Revocation: Hashable, Sendable {
+    /// Grants that will be revoked, and their flows cut.
+    public var grants: [GrantKey] = []
+    /// Rules with `open: always` that still let the client in; its flows there were cut.
+    public var admissions: [Admission] = []
+
+    public init() {}
+
+    public struct Admission: Hashable, Sendable {
+        public var program: Program
+        public var service: ServicePort
+        /// The label of the rule.
+        public var rule: String
+    }
+}
+
+extension ServiceTable.Adopted {
+    /// The port as an earlier run saved it.
+    fileprivate init(of service: ServicePort, _ saved: SavedGuard?) {
+        let programs = saved?.programs[service]
+        self.init(programs: programs ?? [], sockets: programs == nil ? nil : saved?.sockets[service] ?? [])
+    }
+}

@@ -1,0 +1,150 @@
+import Activity
+import Addresses
+import AuditTrail
+import Clock
+import Control
+import Firewall
+import Gate
+import Metrics
+import Policy
+import Upstream
+import Warden
+import Watch
+
+/// The replies to the control socket, made of the Warden's state and of what the kernel told.
+struct Desk {
+    let names: ProgramNames
+
+    func status(
+        _ snapshot: MetricsSnapshot, _ warden: borrowing Warden, uptime: Duration, isTableIntact: Bool
+    ) -> StatusReport {
+        let (counters, gauges) = (snapshot.counters, snapshot.gauges)
+        var counts = [
+            "calls": counters.calls, "permitted": counters.permitted, "malformed": counters.malformed,
+            "duplicates": counters.duplicates, "granted": counters.granted, "renewed": counters.renewed,
+            "expired": counters.expired, "revoked": counters.revoked, "commits": counters.commits,
+            "commit_failures": counters.commitFailures, "grants": gauges.grants,
+            "connections": gauges.connections, "connections_crowded_out": counters.crowdedOut,
+            "audit_suppressed": counters.suppressed, "audit_lost": snapshot.auditLost,
+            "denied": counters.denied.values.reduce(0, +),
+        ]
+        for (reason, count) in counters.denied { counts["denied_" + reason.countName] = count }
+        let settings = warden.settings
+        return StatusReport(
+            mode: settings.mode.rawValue, uptime: Int(uptime.components.seconds), version: snapshot.version,
+            rpcbind: .init(reachable: gauges.isRpcbindUp == true, registrations: gauges.registrations),
+            table: .init(name: settings.firewall.table, intact: isTableIntact, guarded: gauges.guarded),
+            policy: .init(path: settings.policyPath, rules: warden.policy.rules.count), counts: counts)
+    }
+
+    func grant(_ key: GrantKey, _ use: GrantUse, _ known: Grant?, at now: Timestamp) -> GrantRow {
+        let program = known?.programs.least
+        return GrantRow(
+            client: "\(key.client)", transport: "\(key.service.transport)", port: key.service.port,
+            program: program?.rawValue, programName: program.flatMap { names.name(of: $0) }, rule: known?.rule,
+            issued: known?.issued.description, expires: (now + use.expiresIn).description, packets: use.packets)
+    }
+
+    /// - Parameter isAlive: whether a socket listens there.
+    func registration(_ entry: Upstream.Entry, isAlive: Bool) -> RegistryRow {
+        var row = RegistryRow(
+            program: entry.program.rawValue, programName: names.name(of: entry.program), version: entry.version,
+            netid: entry.netID, address: entry.address, owner: entry.owner, trusted: entry.isTrusted, alive: isAlive,
+            guarded: entry.isGuarded, orphaned: entry.isOrphaned, guardable: entry.isGuardable)
+        if !entry.sharesPortWith.isEmpty { row.sharesPortWith = entry.sharesPortWith.map(\.rawValue) }
+        return row
+    }
+
+    func denial(_ entry: Watch.DenialEntry, _ wallClock: (Instant) -> Timestamp) -> DenialRow {
+        DenialRow(
+            client: "\(entry.client)", reasons: entry.reasons.map(\.rawValue),
+            programs: entry.programs.map(\.rawValue), count: entry.count,
+            first: wallClock(entry.first).description, last: wallClock(entry.last).description,
+            quarantined: entry.isQuarantined)
+    }
+
+    func changes(_ revocation: Revocation) -> [String] {
+        revocation.grants.map { "revoked: \($0.client) \($0.service)" }
+            + revocation.admissions.map { stillAdmitted($0) }
+    }
+
+    private func stillAdmitted(_ admission: Revocation.Admission) -> String {
+        let number = admission.program.rawValue
+        let program = names.name(of: admission.program).map { "\($0) (\(number))" } ?? String(number)
+        return "still admitted: \(program) at \(admission.service), by \(admission.rule), open: always"
+    }
+
+    /// The report that `top` shows.
+    func activity(
+        _ snapshot: MetricsSnapshot, _ sources: [Watch.DenialEntry], sourceCount: Int, at now: Instant,
+        startedAt: Instant, wallClock: Timestamp
+    ) -> ActivityReport {
+        let counters = snapshot.counters
+        var report = ActivityReport()
+        report.version = snapshot.version
+        report.time = wallClock.description
+        report.startedAt = "\(startedAt.nanoseconds)"
+        report.uptime = now - startedAt
+        add(snapshot.gauges, to: &report)
+        for (outcome, count) in counters.outcomes { report.decisions[outcome.decision.rawValue, default: 0] += count }
+        for (reason, count) in counters.denied { report.denied[reason.rawValue] = count }
+        report.duplicates = counters.duplicates
+        report.upstream = LatencyReport(counters.upstreamLatency)
+        report.upstreamFailures = counters.upstreamFailures
+        report.commits = LatencyReport(counters.commitLatency)
+        report.commitFailures = counters.commitFailures
+        report.auditLost = snapshot.auditLost
+        report.dropped = snapshot.drops.map {
+            ["guarded": $0.guarded, "quarantined": $0.quarantined, "shielded": $0.strangers]
+        }
+        report.sourceCount = sourceCount
+        report.sources = sources.map { source($0, at: now) }
+        return report
+    }
+
+    private func add(_ gauges: Gauges, to report: inout ActivityReport) {
+        report.isEnforcing = gauges.isEnforcing
+        report.isRpcbindUp = gauges.isRpcbindUp
+        report.registrations = gauges.registrations
+        report.isTableInPlace = gauges.isTableInPlace
+        report.guarded = gauges.guarded
+        report.quarantined = gauges.quarantined
+        report.shielded = gauges.shielded.map { "\($0)" }.sorted()
+        report.connections = gauges.connections
+        report.connectionsMax = gauges.connectionsMax
+        report.grantCount = gauges.grants
+        report.grantsMax = gauges.grantsMax
+    }
+
+    private func source(_ entry: Watch.DenialEntry, at now: Instant) -> ActivityReport.Source {
+        var source = ActivityReport.Source()
+        source.client = "\(entry.client)"
+        source.count = entry.count
+        source.secondsSinceLast = Int((now - entry.last).components.seconds)
+        source.reasons = entry.reasons.map(\.rawValue)
+        source.programs = entry.programs.map { names.name(of: $0) ?? "\($0)" }
+        source.isQuarantined = entry.isQuarantined
+        return source
+    }
+
+    func activeGrant(_ key: GrantKey, _ use: GrantUse, _ known: Grant?) -> ActivityReport.Grant {
+        var grant = ActivityReport.Grant()
+        grant.key = GrantLabel(client: "\(key.client)", service: "\(key.service)")
+        grant.packets = use.packets
+        grant.secondsLeft = Int(use.expiresIn.components.seconds)
+        grant.program = (known?.programs.least).map { names.name(of: $0) ?? "\($0)" } ?? ""
+        grant.rule = known?.rule ?? ""
+        return grant
+    }
+}
+
+extension LatencyReport {
+    fileprivate init(_ histogram: LatencyHistogram) {
+        self.init(
+            boundsMicroseconds: LatencyHistogram.boundsMicroseconds, counts: histogram.counts, sum: histogram.sum)
+    }
+}
+
+extension DenialReason {
+    fileprivate var countName: String { rawValue.split(separator: "-").joined(separator: "_") }
+}

@@ -1,0 +1,105 @@
+import Addresses
+import AuditTrail
+import CoreSamples
+import Firewall
+import ONCRPC
+import Policy
+import TestSupport
+import Testing
+
+@Suite("audit limiter") struct AuditLimiterTests {
+    private static func denied(_ client: IPAddress?) -> AuditEvent {
+        var event = AuditEvent(.denied)
+        event.client = client
+        event.transport = .udp
+        return event
+    }
+
+    @Test("what one client loses is counted exactly and summed up once", arguments: [1, 250, 100_000])
+    func exact(count: Int) {
+        var limiter = AuditLimiter()
+        let written = (0..<count).count { _ in limiter.admits(Self.denied(ip("192.0.2.1")), at: at(0)) }
+        #expect(written == min(count, 200))
+        #expect(limiter.summary(at: at(9_999)) == [])
+        let summary = limiter.summary(at: at(10_000))
+        #expect(summary.compactMap(\.count).reduce(written, +) == count)
+        #expect(summary.map(\.detail) == (count > 200 ? ["denied"] : []))
+        #expect(summary.map(\.window) == (count > 200 ? [.seconds(10)] : []))
+        #expect(limiter.summary(at: at(60_000)) == [])
+    }
+
+    @Test("the window begins with the first line that was lost, however long nothing was")
+    func window() {
+        var limiter = AuditLimiter()
+        for _ in 0..<201 { _ = limiter.admits(Self.denied(ip("192.0.2.1")), at: at(0)) }
+        #expect(limiter.summary(at: at(10_000)).map(\.window) == [.seconds(10)])
+        for _ in 0..<1000 { _ = limiter.admits(Self.denied(ip("192.0.2.1")), at: at(3_600_000)) }
+        #expect(limiter.summary(at: at(3_600_050)) == [])
+        #expect(limiter.summary(at: at(3_612_000)).map(\.window) == [.seconds(12)])
+    }
+
+    @Test("many clients together lose what exceeds the whole, each kind by itself")
+    func inAll() {
+        var limiter = AuditLimiter()
+        var written = 0
+        for client in 0..<UInt32(10_000) {
+            var event = Self.denied(.v4(client))
+            if client % 4 == 0 { event.kind = .malformed }
+            if limiter.admits(event, at: at(0)) { written += 1 }
+        }
+        #expect(written == 5000)
+        let summary = limiter.summary(at: at(10_000))
+        #expect(summary.map(\.detail) == ["denied", "malformed"])
+        #expect(summary.map(\.count) == [3750, 1250])
+    }
+
+    @Test("what is written and what is summed up are all there was, within the rates", arguments: 0..<20)
+    func property(seed: Int) {
+        var generator = SeededGenerator(state: UInt64(seed))
+        var limiter = AuditLimiter()
+        let kinds: [AuditEvent.Kind] = [.permitted, .denied, .malformed, .granted, .probed]
+        let sources = UInt32.random(in: 1...2000, using: &generator)
+        var (events, written, summed): ([AuditEvent.Kind: Int], [AuditEvent.Kind: Int], [AuditEvent.Kind: Int])
+        (events, written, summed) = ([:], [:], [:])
+        var writtenOf: [RateLimiter.Key: Int] = [:]
+        var time: Int64 = 0
+        func take(_ summary: [AuditEvent]) {
+            for event in summary {
+                guard let kind = event.detail.flatMap(AuditEvent.Kind.init) else { continue }
+                summed[kind, default: 0] += event.count ?? 0
+            }
+        }
+        for _ in 0..<30_000 {
+            time += Int64.random(in: 0...2, using: &generator)
+            var event = Self.denied(.v4(UInt32.random(in: 0..<sources, using: &generator)))
+            event.kind = kinds.randomElement(using: &generator) ?? .denied
+            event.transport = Bool.random(using: &generator) ? .udp : .tcp
+            events[event.kind, default: 0] += 1
+            if limiter.admits(event, at: at(time)) {
+                written[event.kind, default: 0] += 1
+                if let client = event.client { writtenOf[.init(client, event.transport ?? .udp), default: 0] += 1 }
+            }
+            take(limiter.summary(at: at(time)))
+        }
+        take(limiter.lastSummary(at: at(time)))
+        #expect(written.merging(summed, uniquingKeysWith: +) == events)
+        let seconds = Int(time / 1000) + 1
+        #expect(written.values.reduce(0, +) <= 500 * (10 + seconds))
+        #expect(writtenOf.values.allSatisfy { $0 <= 20 * (10 + seconds) })
+        #expect(limiter.lastSummary(at: at(time)) == [])
+    }
+
+    @Test(
+        "what is rare is never swallowed; what local users cause, and findings about clients, have rates of their own")
+    func withoutClient() {
+        var limiter = AuditLimiter()
+        for kind in AuditEvent.Kind.allCases {
+            let written = (0..<1000).count { _ in limiter.admits(AuditEvent(kind), at: at(0)) }
+            let rated: [AuditEvent.Kind] = [
+                .registered, .unregistered, .untrustedRegistration, .staleRegistration, .enumeration, .quarantined,
+                .released, .orphaned, .unguardable,
+            ]
+            #expect(rated.contains(kind) ? written <= 200 : written == 1000)
+        }
+    }
+}

@@ -1,0 +1,112 @@
+import Addresses
+import Clock
+import CoreSamples
+import Firewall
+import ONCRPC
+import Policy
+import Portmapper
+import TestSupport
+import Testing
+
+@testable import Upstream
+
+@Suite("service table") struct ServiceTableTests {
+    private static func table(_ list: [RPCB]) -> ServiceTable {
+        var table = ServiceTable()
+        _ = table.registryRead(Registry(list), trusted: ["superuser"], at: .zero)
+        return table
+    }
+
+    @Test("knows trusted services of other hosts' concern alone")
+    func programs() {
+        let list =
+            .typical + RPCB.everywhere(.nfsACL, 3, port: 2049) + [
+                RPCB(.quota, 1, .tcp, port: 2049, owner: "1000"), RPCB(.quota, 1, .udp, "127.0.0.1.8.1"),
+                RPCB(.quota, 1, .tcp6, "::1.8.1"), RPCB(.quota, 1, .local, "/run/q"),
+            ] as [RPCB]
+        #expect(
+            Self.table(list).programs == [
+                .tcp(20048): [.mountd], .udp(20048): [.mountd], .tcp(2049): [.nfs, .nfsACL],
+                .udp(2049): [.nfs, .nfsACL],
+            ])
+    }
+
+    @Test("tells changes only")
+    func changes() {
+        var table = Self.table(.typical)
+        #expect(table.registryRead(Registry(.typical.reversed()), trusted: ["superuser"], at: .zero) == false)
+        #expect(table.registryRead(Registry(), trusted: ["superuser"], at: .zero) == true)
+        table = Self.table(.typical)
+        let alive: [ServicePort: ListenerState] = [.tcp(2049): ListenerState(ipv4: true)]
+        #expect(table.listenersInspected(alive, at: .zero) == true)
+        #expect(table.listenersInspected(alive, at: .zero) == false)
+        #expect((table.isAlive(.tcp(2049), ipv4: true), table.isAlive(.tcp(2049), ipv4: false)) == (true, false))
+        #expect(!table.isAlive(.tcp(1), ipv4: true))
+    }
+
+    @Test("remembers no listeners of ports that aren't registered")
+    func bounded() {
+        var table = Self.table(.typical)
+        for port in UInt16(1)...500 {
+            _ = table.listenersInspected([.udp(port): ListenerState(ipv4: true)], at: .zero)
+        }
+        #expect((1...500).count { table.isListening(.udp(UInt16($0))) != nil } == 0)
+        #expect(Set(table.watched) == [.tcp(20048), .udp(20048), .tcp(2049), .udp(2049)])
+    }
+
+    private static let open = ListenerState(ipv4: true, cookie: 7)
+
+    /// A table with a port that an earlier run guarded, and that is not registered now.
+    private static func adopting(_ adopted: ServiceTable.Adopted) -> ServiceTable {
+        var table = ServiceTable()
+        table.adopt(guarded: [.tcp(9): adopted], at: at(0))
+        _ = table.registryRead(Registry(), trusted: ["superuser"], at: .zero)
+        return table
+    }
+
+    private static func isGuarded(_ table: inout ServiceTable) -> Bool {
+        _ = table.updateGuards(never: [])
+        return table.guarded.contains(.tcp(9))
+    }
+
+    @Test("an adopted port waits for its service, opening nothing, and stays guarded while its socket listens")
+    func adopted() {
+        var table = Self.adopting(.init(programs: [.nfs], sockets: [7]))
+        _ = table.listenersInspected([.tcp(9): ListenerState()], at: at(1))
+        #expect((Self.isGuarded(&table), table.programs(at: .tcp(9))) == (true, []))
+        _ = table.listenersInspected([.tcp(9): Self.open], at: at(2))
+        #expect((Self.isGuarded(&table), table.programs(at: .tcp(9))) == (true, [.nfs]))
+        _ = table.listenersInspected([.tcp(9): ListenerState()], at: at(3))
+        #expect(!Self.isGuarded(&table))
+
+        table = Self.adopting(.init(programs: [.nfs], sockets: [7]))
+        _ = table.listenersInspected([.tcp(9): ListenerState()], at: at(0) + ServiceTable.lingers)
+        #expect(!Self.isGuarded(&table))
+    }
+
+    @Test("whose socket isn't known, an adopted port is guarded for any trusted one's sake; after a reboot for none's")
+    func adoptedUnknown() {
+        let later = at(0) + ServiceTable.lingers
+        var table = Self.adopting(.init())
+        _ = table.listenersInspected([.tcp(9): Self.open], at: later)
+        #expect(Self.isGuarded(&table))
+        _ = table.listenersInspected([.tcp(9): ListenerState(ipv4: true, cookie: 8)], at: later)
+        #expect(!Self.isGuarded(&table))
+
+        table = Self.adopting(.init())
+        _ = table.listenersInspected([.tcp(9): ListenerState(ipv4: true, uid: 1000)], at: later)
+        #expect(!Self.isGuarded(&table))
+
+        table = Self.adopting(.init(sockets: []))
+        _ = table.listenersInspected([.tcp(9): Self.open], at: later)
+        #expect(!Self.isGuarded(&table))
+    }
+
+    @Test("a port of the never list isn't guarded, registered, adopted or orphaned")
+    func never() {
+        var table = Self.adopting(.init())
+        _ = table.listenersInspected([.tcp(9): Self.open], at: at(1))
+        _ = table.updateGuards(never: [9])
+        #expect(table.guarded == [])
+    }
+}

@@ -1,0 +1,18 @@
+import Addresses
+import Clock
+import TestSupport
+import Testing
+
+@testable import Watch
+
+@Suite("list of quarantines") struct QuarantineListTests {
+    @Test("quarantines that are lifted and come again without end leave no entries behind")
+    func quarantines() {
+        var list = QuarantineList()
+        for cycle in Int64(0)..<100_000 {
+            #expect(list.add(.v4(UInt32(cycle % 10)), until: at(cycle + 1_000_000)) == true)
+            #expect(list.remove(.v4(UInt32(cycle % 10))) == true)
+        }
+        #expect(list.dueCount < 2000)
+    }
+}
