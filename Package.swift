@@ -207,6 +207,8 @@ let package = Package(
             "HostPostureTests", ["Addresses", "Portmapper", "HostPosture", "System", "HostSurvey", "PolicyFile"],
             on: "Core"),
         tests("ArchitectureTests", []),
+        // What is pure in Benchmarks, a package of its own.
+        tests("BenchTests", []),
         tests(
             "ReferenceTests",
             [

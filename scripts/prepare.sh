@@ -9,6 +9,8 @@ lab_packages=(rpcbind nfs-ganesha nfs-ganesha-vfs libnfs-utils nfs-common nftabl
 firewall_packages=(iptables firewalld ufw dbus)
 # The package, and the machine that it is tested on.
 package_packages=(dpkg-dev lintian debootstrap)
+# What scripts/release makes both packages with.
+release_packages=(dpkg-dev rpm)
 # What reads the manual pages, the JSON Schemas and the completions: Tests/ReferenceTests.
 reference_packages=(mandoc man-db python3-jsonschema python3-yaml zsh fish)
 # The services of docs/COOKBOOK.md, and the machine that README's commands run on.

@@ -87,8 +87,7 @@ import Testing
 
     @Test("one version: what the program says is what packages, changelogs and the spec say")
     func version() throws {
-        let source = try repository.text("Sources/Daemon/Serve.swift")
-        let version = try #require(source.firstMatch(of: /static let text = "([^"]+)"/)).1
+        let version = try repository.version()
         #expect(try repository.text("packaging/debian/changelog").hasPrefix("rpcwarden (\(version)"))
         #expect(try repository.text("packaging/rpcwarden.spec").contains("Version:        \(version)\n"))
         #expect(try repository.text("CHANGELOG.md").contains("\n## \(version)"))

@@ -1,4 +1,5 @@
 import Foundation
+import Testing
 
 /// The checkout that these tests were compiled from.
 struct Repository {
@@ -11,6 +12,12 @@ struct Repository {
 
     func text(_ path: String) throws -> String {
         try String(contentsOf: root.appendingPathComponent(path), encoding: .utf8)
+    }
+
+    /// What the program says.
+    func version() throws -> String {
+        let source = try text("Sources/Daemon/Serve.swift")
+        return String(try #require(source.firstMatch(of: /static let text = "([^"]+)"/)).1)
     }
 
     /// The files of a folder, as paths from the root.

@@ -12,6 +12,7 @@ struct Arguments {
           --seconds S      how long one load lasts (default 0.5)
           --ordinary       without the real-time priority that root's runs get: only for a machine that is otherwise idle
           --json PATH      where figures go; those of suites that did not run stay (default .build-bench/figures.json)
+          --compare        ends with an error if a figure of this run misses its bound in Benchmarks/thresholds.json
           --write-docs     puts the tables and plots of that file into docs/PERFORMANCE.md, and measures only suites named
         """
     }
@@ -23,7 +24,7 @@ struct Arguments {
         var words = words
         while let word = words.popFirst() {
             switch word {
-            case "--ordinary", "--write-docs", "--help": options[word] = "yes"
+            case "--ordinary", "--compare", "--write-docs", "--help": options[word] = "yes"
             case "--binary", "--rounds", "--seconds", "--json", "--root", "--lab":
                 guard let value = words.popFirst() else { throw Misuse("\(word) wants a value") }
                 options[word] = value
