@@ -137,18 +137,9 @@ extension Transaction {
     /// Whether the transaction has so many ranges that calls must not wait for it. A transaction that makes the
     /// table is always waited for: without the table nothing can go on.
     fileprivate var takesLong: Bool {
-        var ranges = 0
-        for operation in operations {
-            switch operation {
-            case .makeTable, .adoptTable: return false
-            case .replaceStanding: return true
-            case .addStanding, .removeStanding: ranges += 1
-            case .deleteTable, .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget, .quarantine,
-                .release, .shield, .unshield:
-                break
-            }
-        }
-        return ranges > Self.rangesMax
+        guard !operations.contains(where: { $0.madeTable != nil }) else { return false }
+        let ranges = operations.count(where: \.isOfRanges)
+        return ranges > Self.rangesMax || ranges > 0 && operations.contains(.replaceStanding)
     }
 
     /// Ranges that take the kernel some milliseconds.

@@ -165,7 +165,7 @@ extension Engine {
         let after = Dictionary(newRules.map { ($0.name, $0) }) { first, _ in first }
         var lines = newRules.filter { before[$0.name] == nil }.map { "rule added: \($0.label)" }
         lines += oldRules.filter { after[$0.name] == nil }.map { "rule removed: \($0.label)" }
-        lines += newRules.filter { rule in before[rule.name].map { !$0.means(the: rule) } ?? false }
+        lines += newRules.filter { rule in before[rule.name].map { !$0.isEquivalent(to: rule) } ?? false }
             .map { "rule changed: \($0.label)" }
         if old.changedLive(to: new) != old { lines.append("settings changed") }
         if old.changedLive(to: new) != new {
@@ -201,7 +201,7 @@ struct ReloadRefusal: Error, CustomStringConvertible {
 
 extension Rule {
     /// Whether the rules are equal except for their location in the file.
-    fileprivate func means(the other: Rule) -> Bool {
+    fileprivate func isEquivalent(to other: Rule) -> Bool {
         var moved = other
         moved.location = location
         return self == moved

@@ -286,15 +286,11 @@ extension Transaction {
         var guarded: Set<ServicePort> = []
         var before: Set<ServicePort> = []
         for operation in operations {
-            switch operation {
-            case .makeTable(let made): (shape, before) = (made, [])
-            case .adoptTable(let taken): (shape, before) = (taken, inherited)
-            case .guardPort(let service): guarded.insert(service)
-            case .deleteTable, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget, .addStanding,
-                .removeStanding,
-                .replaceStanding, .quarantine, .release, .shield, .unshield:
-                break
+            if let made = operation.madeTable {
+                shape = made
+                before = operation == .adoptTable(made) ? inherited : []
             }
+            if case .guardPort(let service) = operation { guarded.insert(service) }
         }
         guard shape.management == .guardPorts, !shape.observes else { return [] }
         return guarded.subtracting(before)

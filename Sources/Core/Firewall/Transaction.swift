@@ -37,6 +37,48 @@ public enum Operation: Hashable, Sendable {
     case unshield
 }
 
+extension Operation {
+    /// The grant that the operation issues.
+    public var issued: GrantKey? {
+        switch self {
+        case .issue(let key, _, _, _), .issueNew(let key, _, _): key
+        case .makeTable, .adoptTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget, .addStanding,
+            .removeStanding, .replaceStanding, .quarantine, .release, .shield, .unshield:
+            nil
+        }
+    }
+
+    /// The table that the operation makes.
+    public var madeTable: TableShape? {
+        switch self {
+        case .makeTable(let shape), .adoptTable(let shape): shape
+        case .deleteTable, .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget, .addStanding,
+            .removeStanding, .replaceStanding, .quarantine, .release, .shield, .unshield:
+            nil
+        }
+    }
+
+    /// Whether the operation deletes an element.
+    public var isRemoval: Bool {
+        switch self {
+        case .unguardPort, .revoke, .forget, .removeStanding, .release: true
+        case .makeTable, .adoptTable, .deleteTable, .guardPort, .issue, .issueNew, .remember, .addStanding,
+            .replaceStanding, .quarantine, .shield, .unshield:
+            false
+        }
+    }
+
+    /// Whether the operation changes ranges of clients.
+    public var isOfRanges: Bool {
+        switch self {
+        case .addStanding, .removeStanding, .replaceStanding: true
+        case .makeTable, .adoptTable, .deleteTable, .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember,
+            .forget, .quarantine, .release, .shield, .unshield:
+            false
+        }
+    }
+}
+
 /// The contents of one netlink batch, which is done as a whole or not at all.
 public struct Transaction: Hashable, Sendable {
     /// The table that the operations change.

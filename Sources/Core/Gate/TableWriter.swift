@@ -440,13 +440,7 @@ extension TableWriter.Batch {
     /// The one grant that the kernel refused, if it named one.
     fileprivate func named(by failure: CommitFailure) -> Grant? {
         guard let index = failure.operation, operations.indices.contains(index) else { return nil }
-        switch operations[index] {
-        case .issue(let key, _, _, _), .issueNew(let key, _, _):
-            return issues[key] == nil ? .restoration(key) : .issue(key)
-        case .makeTable, .adoptTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget, .addStanding,
-            .removeStanding, .replaceStanding, .quarantine, .release, .shield, .unshield:
-            return nil
-        }
+        return operations[index].issued.map { issues[$0] == nil ? .restoration($0) : .issue($0) }
     }
 
     fileprivate var restored: [GrantKey] {

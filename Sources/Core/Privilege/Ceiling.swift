@@ -38,25 +38,14 @@ public struct Ceiling: Sendable {
         var isEmpty: Bool { granted.isEmpty && standing.isEmpty }
 
         func holds(_ operation: Operation) -> Bool {
-            switch operation {
-            case .issue(let key, _, _, _), .issueNew(let key, _, _): granted.contains(key)
-            case .addStanding(let key): standing.contains(key)
-            case .makeTable, .adoptTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget,
-                .removeStanding,
-                .replaceStanding, .quarantine, .release, .shield, .unshield:
-                false
-            }
+            if case .addStanding(let key) = operation { return standing.contains(key) }
+            return operation.issued.map(granted.contains) ?? false
         }
 
         /// An element that was removed on purpose is no longer inherited.
         mutating func remove(_ operation: Operation) {
-            switch operation {
-            case .revoke(let key): granted.remove(key)
-            case .removeStanding(let key): standing.remove(key)
-            case .makeTable, .adoptTable, .deleteTable, .guardPort, .unguardPort, .issue, .issueNew, .remember, .forget,
-                .addStanding, .replaceStanding, .quarantine, .release, .shield, .unshield:
-                break
-            }
+            if case .revoke(let key) = operation { granted.remove(key) }
+            if case .removeStanding(let key) = operation { standing.remove(key) }
         }
     }
 

@@ -83,14 +83,3 @@ extension Transaction {
         return keys
     }
 }
-
-extension Operation {
-    var issued: GrantKey? {
-        switch self {
-        case .issue(let key, _, _, _), .issueNew(let key, _, _): key
-        case .makeTable, .adoptTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget, .addStanding,
-            .removeStanding, .replaceStanding, .quarantine, .release, .shield, .unshield:
-            nil
-        }
-    }
-}

@@ -119,17 +119,6 @@ extension NetfilterTable {
     }
 }
 
-extension Operation {
-    fileprivate var isOfRanges: Bool {
-        switch self {
-        case .addStanding, .removeStanding, .replaceStanding: true
-        case .makeTable, .adoptTable, .deleteTable, .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember,
-            .forget, .quarantine, .release, .shield, .unshield:
-            false
-        }
-    }
-}
-
 extension Batch {
     // replace rule inet rpcwarden guarded_port handle … ip saddr . meta l4proto . th dport @standing4_next goto admitted
     fileprivate mutating func replace(_ rule: NetfilterTable.RangeRule, in table: String, lookingAt name: String) {

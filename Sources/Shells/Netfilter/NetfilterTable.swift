@@ -225,24 +225,6 @@ public final class NetfilterTable {
 extension Operation {
     /// The table that the operation names, if it isn't the transaction's.
     fileprivate var table: String? {
-        switch self {
-        case .makeTable(let shape), .adoptTable(let shape): shape.name
-        case .deleteTable(let name): name
-        case .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget, .addStanding, .removeStanding,
-            .replaceStanding,
-            .quarantine, .release, .shield, .unshield:
-            nil
-        }
-    }
-
-    /// Whether the operation deletes an element.
-    fileprivate var isRemoval: Bool {
-        switch self {
-        case .unguardPort, .revoke, .forget, .removeStanding, .release: true
-        case .makeTable, .adoptTable, .deleteTable, .guardPort, .issue, .issueNew, .remember, .addStanding,
-            .replaceStanding,
-            .quarantine, .shield, .unshield:
-            false
-        }
+        if case .deleteTable(let name) = self { name } else { madeTable?.name }
     }
 }

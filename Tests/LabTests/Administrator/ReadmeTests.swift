@@ -83,7 +83,10 @@ extension LabTests {
 
             let daily = try succeeds("readme daily")
             #expect(daily.contains("enforce") && daily.contains("guarded_port"), "\(daily)")
-            #expect(daily.contains("10.99.0.2"), "the journal tells of the stranger: \(daily)")
+            let denial = try #require(daily.split(separator: "\n").last { $0.contains("denied 10.99.0.2") }, "\(daily)")
+            let message = try #require(denial.split(separator: "]: ", maxSplits: 1).last, "\(denial)")
+            let readme = try String(contentsOf: Recipe.root.appendingPathComponent("README.md"), encoding: .utf8)
+            #expect(readme.contains(message), "the journal tells of the stranger as README shows it: \(denial)")
             #expect(try !machine.shell("rpcwarden grants").contains("10.20.0.7"), "revoked")
             #expect(try block("readme cis").text.contains("enabled"))
             let catalog = try succeeds("operations catalog")
