@@ -49,7 +49,7 @@ struct Status: ParsableCommand {
 
 struct Grants: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "List the live grants, from the kernel's own elements.")
+        abstract: "List the live grants that the kernel holds.")
 
     @OptionGroup var configuration: ConfigurationOption
     @OptionGroup var json: JSONFlag

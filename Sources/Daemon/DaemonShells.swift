@@ -39,9 +39,13 @@ final class DaemonShells: ActionShells {
 
     var now: Instant { HostClock.now() }
 
-    func close() {
+    /// Takes no more calls, and asks rpcbind no more.
+    func stopServing() {
         server?.close()
         client?.close()
+    }
+
+    func close() {
         audit.close()
         netfilter.close()
     }

@@ -43,11 +43,12 @@ extension Engine {
     }
 
     /// The values for a scrape, `status` and `top`.
-    func snapshot() -> MetricsSnapshot {
+    func snapshot(readingDrops: Bool = true) -> MetricsSnapshot {
         let now = HostClock.now()
         return MetricsSnapshot(
             version: Version.text, startedAt: core.warden.wallClock(at: startedAt), counters: core.warden.counters,
-            gauges: core.warden.gauges(at: now), drops: dropsIfReadable(), auditLost: shells.auditLost)
+            gauges: core.warden.gauges(at: now), drops: readingDrops ? dropsIfReadable() : nil,
+            auditLost: shells.auditLost)
     }
 
     /// The drop counts; `nil` if they can't be read. `manage: sets` has no counters of rpcwarden's. A missing
@@ -66,7 +67,8 @@ extension Engine {
 
     private func status() -> StatusReport {
         desk.status(
-            snapshot(), core.warden, uptime: HostClock.now() - startedAt, isTableIntact: isTableIntact())
+            snapshot(readingDrops: false), core.warden, uptime: HostClock.now() - startedAt,
+            isTableIntact: isTableIntact())
     }
 
     /// Whether the table exists and guards exactly the ports that the Warden guards. During a long transaction the
@@ -84,16 +86,13 @@ extension Engine {
     /// The kernel is asked for the grants by their keys, some at a time, so that no call waits for all of them.
     private func grants() -> EventLoopFuture<ControlReply> {
         let collection = GrantCollection(loop.makePromise())
-        do {
-            // The table may be another program's.
-            _ = try netfilter.guarded()
-            collect(collection)
-        } catch {
-            collection.promise.fail(error)
-        }
-        let this = NIOLoopBound(self, eventLoop: loop)
-        return collection.promise.futureResult.flatMap { rows in
-            this.value.updates.run { ControlReply(grants: rows.sorted { $0.key < $1.key }.map(\.value)) }
+        collections.append(collection)
+        let this = NIOLoopBound((engine: self, collection: collection), eventLoop: loop)
+        collect(collection)
+        return collection.promise.futureResult.always { _ in
+            this.value.engine.collections.removeAll { $0 === this.value.collection }
+        }.flatMap { rows in
+            this.value.engine.updates.run { ControlReply(grants: rows.sorted { $0.key < $1.key }.map(\.value)) }
         }.flatMapErrorThrowing { ControlReply(failure: "the kernel's table can't be read: \($0)") }
     }
 
@@ -104,23 +103,27 @@ extension Engine {
     private static let pauseDuringCommit: TimeAmount = .milliseconds(5)
 
     private func collect(_ collection: GrantCollection) {
-        let this = NIOLoopBound((engine: self, collection: collection), eventLoop: loop)
-        guard !core.isCommitting || isStopped else {
-            loop.scheduleTask(in: Self.pauseDuringCommit) { this.value.engine.collect(this.value.collection) }
-            return
-        }
-        let (keys, next) = core.warden.gate.page(from: collection.next, limit: Self.grantsAtOnce)
+        guard !isStopped else { return }
+        guard !core.isCommitting else { return collectLater(collection, Self.pauseDuringCommit) }
         do {
+            // The table may be another program's, or missing.
+            if collection.next == 0, try netfilter.guarded() == nil { return collection.promise.succeed([:]) }
+            let (keys, next) = core.warden.gate.page(from: collection.next, limit: Self.grantsAtOnce)
             let now = HostClock.wallClock()
             for (key, use) in try netfilter.uses(of: keys) {
                 collection.rows[key] = desk.grant(key, use, core.warden.grant(key), at: now)
             }
+            guard next > collection.next else { return collection.promise.succeed(collection.rows) }
+            collection.next = next
+            collectLater(collection, Self.pauseBetweenPages)
         } catch {
-            return collection.promise.fail(error)
+            collection.promise.fail(error)
         }
-        guard next > collection.next else { return collection.promise.succeed(collection.rows) }
-        collection.next = next
-        loop.scheduleTask(in: Self.pauseBetweenPages) { this.value.engine.collect(this.value.collection) }
+    }
+
+    private func collectLater(_ collection: GrantCollection, _ pause: TimeAmount) {
+        let this = NIOLoopBound((engine: self, collection: collection), eventLoop: loop)
+        loop.scheduleTask(in: pause) { this.value.engine.collect(this.value.collection) }
     }
 
     /// Listeners of untrusted registrations are looked up when the listing is requested.
@@ -180,6 +183,8 @@ extension Engine {
             wallClock: HostClock.wallClock())
         let watched = (call.watched ?? []).prefix(ActivityReport.watchedMax).compactMap(GrantKey.init)
             .filter { core.warden.grant($0) != nil }
+        // During a long transaction the kernel isn't asked.
+        guard !core.isCommitting else { return ControlReply(activity: report) }
         let isAll = core.warden.grantCount <= ActivityReport.grantsAtOnce
         let (others, next) = core.warden.gate.page(
             from: call.nextGrant ?? 0, limit: ActivityReport.grantsAtOnce - (isAll ? 0 : watched.count))
@@ -195,7 +200,7 @@ extension Engine {
 }
 
 /// The rows of `grants` that have been collected so far.
-private final class GrantCollection {
+final class GrantCollection {
     var rows: [GrantKey: GrantRow] = [:]
     /// Where the next page of the ledger begins.
     var next = 0

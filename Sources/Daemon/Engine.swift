@@ -45,6 +45,8 @@ final class Engine {
     private var tick: RepeatedTask?
     /// Promises that wait for a long commit to end.
     private var quiet: [EventLoopPromise<Void>] = []
+    /// The listings of grants that are under way.
+    var collections: [GrantCollection] = []
     private var isReady = false
     private(set) var isStopped = false
     private var nextCount = Instant.zero
@@ -133,14 +135,16 @@ final class Engine {
     }
 
     private func adoptTable() throws {
-        handle { warden, now, _ in warden.wallClockRead(HostClock.wallClock(), at: now) }
+        // The kernel tells what is left of each life while it is read: the end is then no later than told.
+        let now = HostClock.now()
+        handle { warden, _, _ in warden.wallClockRead(HostClock.wallClock(), at: now) }
         if let contents = try netfilter.contents() {
             // The table found has the remembered grants.
             let saved = savedGuard(memory: false)
-            handle { warden, now, _ in warden.tableFound(contents, saved: saved, at: now) }
+            handle { warden, _, _ in warden.tableFound(contents, saved: saved, at: now) }
         } else {
             let saved = savedGuard(memory: true)
-            handle { warden, now, _ in warden.tableMissing(saved: saved, at: now) }
+            handle { warden, _, _ in warden.tableMissing(saved: saved, at: now) }
         }
         keepGuard()
         handle { $0.flush(at: $1, into: &$2) }
@@ -274,11 +278,14 @@ final class Engine {
         isStopped = true
         belongings.notifier.notify("STOPPING=1")
         tick?.cancel()
+        shells.stopServing()
         control?.close()
         metrics?.close()
         hosts?.close()
         for promise in quiet { promise.fail(ReloadRefusal.stopping) }
         quiet = []
+        for collection in collections { collection.promise.fail(ReloadRefusal.stopping) }
+        collections = []
         for promise in updates.close() { promise.fail(ReloadRefusal.stopping) }
         countDrops()
         handle { $0.stopping(at: $1, into: &$2) }

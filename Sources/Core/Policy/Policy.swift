@@ -80,11 +80,13 @@ public final class Policy: Sendable {
         let all = classes
         standing = Dictionary(
             uniqueKeysWithValues: Self.standingKeys(of: rules).map { key in
-                (key, clients.ranges { all[$0].permission(of: key)?.open == .always })
+                let isStanding = all.map { $0.permission(of: key)?.open == .always }
+                return (key, clients.ranges { isStanding[$0] })
             })
         rangesStanding = StandingRanges(rules) { members in
             let members = Set(members)
-            return clients.ranges { all[$0].rules.contains(where: members.contains) }
+            let isStanding = all.map { $0.rules.contains(where: members.contains) }
+            return clients.ranges { isStanding[$0] }
         }
         self.classes = all
         self.clients = clients

@@ -238,9 +238,9 @@ public struct Upstream: ~Copyable, Sendable {
         nextLook.isDue = true
     }
 
-    /// The exchange goes on once all watched ports were looked at.
-    public mutating func lookAtAll(for exchange: Int) {
-        nextLook.readers.append(exchange)
+    /// The exchanges go on once all watched ports were looked at.
+    public mutating func lookAtAll(for exchanges: [Int]) {
+        nextLook.readers += exchanges
         lookAtAll()
     }
 

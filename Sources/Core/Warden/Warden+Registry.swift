@@ -49,15 +49,16 @@ extension Warden {
     ) {
         let changes = upstream.read(listing, at: now)
         for event in changes ?? [] { audit(event, at: now, into: &actions) }
+        var readers: [Exchange.ID] = []
         for case .exchange(let id) in askers {
             // A list opens nothing, so the listeners needn't be known.
             if case .dump(let version)? = exchanges.request(of: id)?.call {
                 list(id, version, at: now, into: &actions)
             } else {
-                upstream.lookAtAll(for: id)
+                readers.append(id)
             }
         }
-        if changes != nil || askers.contains(.refresh) { upstream.lookAtAll() }
+        if changes != nil || askers.contains(.refresh) || !readers.isEmpty { upstream.lookAtAll(for: readers) }
     }
 
     /// Brings guard, standing elements and grants in line with registry, listeners and policy.

@@ -24,9 +24,6 @@ struct StrangerShield: Sendable {
     /// Whether the kernel drops strangers, or did a moment ago, so that its counter may have changed.
     func isUp(at now: Instant) -> Bool { ends.values.contains { $0 + .seconds(2) > now } }
 
-    /// The transports over which the clients that policy names must be let through first.
-    var transports: Set<Transport> { Set(ends.keys) }
-
     /// Counts one more stranger.
     /// - Returns: until when the kernel has to drop strangers, if it has to begin now.
     mutating func add(_ transport: Transport, limit: Int, at now: Instant) -> Instant? {

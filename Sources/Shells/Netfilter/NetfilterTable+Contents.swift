@@ -171,12 +171,17 @@ extension NetfilterTable {
     public func guarded(of table: String, isShared: Bool) throws(NetfilterError) -> Set<ServicePort>? {
         for _ in 0..<Self.attemptsMax {
             guard try exists(table) else { return nil }
-            guard try sets(of: table, isShared: isShared).isConsistent else { continue }
+            let (timeouts, areSetsConsistent) = try sets(of: table, isShared: isShared)
+            guard areSetsConsistent else { continue }
+            guard timeouts[.guarded] != nil else { return [] }
             var guarded: Set<ServicePort> = []
+            // A set that is being resized has some elements twice, and lacks as many.
+            var hasRepetitions = false
             let isConsistent = try elements(of: .guarded, in: table) {
-                if case .guarded(let service) = ElementAttributes($0).key(in: .guarded) { guarded.insert(service) }
+                guard case .guarded(let service) = ElementAttributes($0).key(in: .guarded) else { return }
+                if !guarded.insert(service).inserted { hasRepetitions = true }
             }
-            if isConsistent { return guarded }
+            if isConsistent, !hasRepetitions { return guarded }
         }
         throw .unsettled(table: table)
     }
