@@ -12,7 +12,7 @@ import Warden
 import Watch
 
 /// The replies to the control socket, made of the Warden's state and of what the kernel told.
-struct Desk {
+struct Desk: Sendable {
     let names: ProgramNames
 
     func status(

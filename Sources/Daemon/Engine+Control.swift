@@ -11,21 +11,27 @@ import Warden
 
 extension Engine {
     /// Answers a call on the control socket.
-    func answer(_ call: ControlCall) -> EventLoopFuture<ControlReply> {
+    func answer(_ call: ControlCall) -> EventLoopFuture<ControlAnswer> {
         let reply: ControlReply
         switch call.command {
         case .status: reply = ControlReply(status: status())
         case .grants: return grants()
-        case .registry: reply = registry()
-        case .denials: reply = denials(since: call.since)
+        case .registry: return registry()
+        case .denials: return denials(since: call.since)
         case .revoke: reply = revoke(call)
         case .activity: reply = activity(call)
         case .release: reply = release(call)
         case .reload:
-            return refresh().map { ControlReply(changes: $0) }.flatMapErrorThrowing { ControlReply(failure: "\($0)") }
+            return refresh().map { .reply(ControlReply(changes: $0)) }
+                .flatMapErrorThrowing { .reply(ControlReply(failure: "\($0)")) }
         case .stop: reply = stop(opening: call.opens ?? false)
         }
-        return loop.makeSucceededFuture(reply)
+        return loop.makeSucceededFuture(.reply(reply))
+    }
+
+    /// Makes and encodes a reply that may be long, on the thread of ``PolicyUpdates``.
+    private func encoding(_ reply: @escaping @Sendable () -> ControlReply) -> EventLoopFuture<ControlAnswer> {
+        updates.run { ControlAnswer(encoding: reply()) }
     }
 
     /// The reply leaves before the signal is handled, since the handler waits for the event loop.
@@ -84,16 +90,24 @@ extension Engine {
     }
 
     /// The kernel is asked for the grants by their keys, some at a time, so that no call waits for all of them.
-    private func grants() -> EventLoopFuture<ControlReply> {
+    private func grants() -> EventLoopFuture<ControlAnswer> {
         let collection = GrantCollection(loop.makePromise())
         collections.append(collection)
         let this = NIOLoopBound((engine: self, collection: collection), eventLoop: loop)
         collect(collection)
-        return collection.promise.futureResult.always { _ in
+        return collection.promise.futureResult.flatMap {
+            let (engine, collection) = this.value
+            engine.collections.removeAll { $0 === collection }
+            // Freed on the thread, too: sixty thousand rows take some milliseconds.
+            let pages = collection.takePages()
+            return engine.encoding {
+                let rows = Dictionary(pages.joined()) { _, last in last }
+                return ControlReply(grants: rows.sorted { $0.key < $1.key }.map(\.value))
+            }
+        }.flatMapErrorThrowing {
             this.value.engine.collections.removeAll { $0 === this.value.collection }
-        }.flatMap { rows in
-            this.value.engine.updates.run { ControlReply(grants: rows.sorted { $0.key < $1.key }.map(\.value)) }
-        }.flatMapErrorThrowing { ControlReply(failure: "the kernel's table can't be read: \($0)") }
+            return .reply(ControlReply(failure: "the kernel's table can't be read: \($0)"))
+        }
     }
 
     /// A page takes kernel and daemon a millisecond or two.
@@ -107,13 +121,12 @@ extension Engine {
         guard !core.isCommitting else { return collectLater(collection, Self.pauseDuringCommit) }
         do {
             // The table may be another program's, or missing.
-            if collection.next == 0, try netfilter.guarded() == nil { return collection.promise.succeed([:]) }
+            if collection.next == 0, try netfilter.guarded() == nil { return collection.promise.succeed() }
             let (keys, next) = core.warden.gate.page(from: collection.next, limit: Self.grantsAtOnce)
             let now = HostClock.wallClock()
-            for (key, use) in try netfilter.uses(of: keys) {
-                collection.rows[key] = desk.grant(key, use, core.warden.grant(key), at: now)
-            }
-            guard next > collection.next else { return collection.promise.succeed(collection.rows) }
+            collection.pages.append(
+                try netfilter.uses(of: keys).map { ($0, desk.grant($0, $1, core.warden.grant($0), at: now)) })
+            guard next > collection.next else { return collection.promise.succeed() }
             collection.next = next
             collectLater(collection, Self.pauseBetweenPages)
         } catch {
@@ -127,23 +140,26 @@ extension Engine {
     }
 
     /// Listeners of untrusted registrations are looked up when the listing is requested.
-    private func registry() -> ControlReply {
+    private func registry() -> EventLoopFuture<ControlAnswer> {
         let entries = core.warden.registryEntries
         // For trusted registrations the Warden itself knows whether a socket listens.
         let others = entries.filter { !$0.isTrusted }.compactMap(\.service)
         let states = shells.listeners(at: Set(others)) ?? [:]
-        return ControlReply(
-            registry: entries.map { entry in
-                let state = entry.isTrusted ? nil : entry.service.flatMap { states[$0] }
-                return desk.registration(entry, isAlive: state?.isListening ?? entry.isAlive)
-            })
+        let desk = desk
+        return encoding {
+            ControlReply(
+                registry: entries.map { entry in
+                    let state = entry.isTrusted ? nil : entry.service.flatMap { states[$0] }
+                    return desk.registration(entry, isAlive: state?.isListening ?? entry.isAlive)
+                })
+        }
     }
 
-    private func denials(since seconds: Int?) -> ControlReply {
+    private func denials(since seconds: Int?) -> EventLoopFuture<ControlAnswer> {
         let now = HostClock.now()
-        let start = seconds.map { now + .seconds(-max(0, $0)) } ?? .zero
-        let entries = core.warden.watch.denialEntries(since: start)
-        return ControlReply(denials: entries.map { desk.denial($0) { core.warden.wallClock(at: $0) } })
+        let entries = core.warden.watch.denialEntries(since: seconds.map { now + .seconds(-max(0, $0)) } ?? .zero)
+        let (desk, epoch) = (desk, core.warden.wallClock(at: .zero))
+        return encoding { ControlReply(denials: entries.map { desk.denial($0) { epoch + ($0 - .zero) } }) }
     }
 
     private func release(_ call: ControlCall) -> ControlReply {
@@ -201,12 +217,17 @@ extension Engine {
 
 /// The rows of `grants` that have been collected so far.
 final class GrantCollection {
-    var rows: [GrantKey: GrantRow] = [:]
+    var pages: [[(GrantKey, GrantRow)]] = []
     /// Where the next page of the ledger begins.
     var next = 0
-    let promise: EventLoopPromise<[GrantKey: GrantRow]>
+    let promise: EventLoopPromise<Void>
 
-    init(_ promise: EventLoopPromise<[GrantKey: GrantRow]>) { self.promise = promise }
+    init(_ promise: EventLoopPromise<Void>) { self.promise = promise }
+
+    func takePages() -> [[(GrantKey, GrantRow)]] {
+        defer { pages = [] }
+        return pages
+    }
 }
 
 extension GrantKey {

@@ -10,6 +10,21 @@ struct PeerCredentials {
     var gid: gid_t
 }
 
+/// The answer to a call.
+public enum ControlAnswer: Sendable {
+    case reply(ControlReply)
+    /// A reply that may be long, encoded on another thread: no call at port 111 waits for it.
+    case encoded([UInt8])
+
+    public init(encoding reply: ControlReply) {
+        do {
+            self = .encoded([UInt8](try JSONEncoder().encode(reply)))
+        } catch {
+            self = .reply(ControlReply(failure: "the reply can't be encoded: \(error)"))
+        }
+    }
+}
+
 /// Serves the control socket: one call and one reply for each connection.
 ///
 /// The socket's mode admits its owner and group; the peer's credentials are checked, too: root, the daemon's own
@@ -18,14 +33,7 @@ public final class ControlServer {
     private let loop: any EventLoop
     private let socket: ControlSocket
     private let refused: Set<Int32>
-    private let answer: (ControlCall) -> EventLoopFuture<ControlReply>
-    /// Made with the first long reply.
-    private lazy var pool = {
-        let pool = NIOThreadPool(numberOfThreads: 1)
-        pool.start()
-        return pool
-    }()
-    private var hasPool = false
+    private let answer: (ControlCall) -> EventLoopFuture<ControlAnswer>
     private var channel: (any Channel)?
     fileprivate var connections = 0
 
@@ -37,7 +45,7 @@ public final class ControlServer {
     /// - Parameter refusing: processes of the daemon's own user that may not use the socket.
     public init(
         on loop: any EventLoop, socket: ControlSocket, refusing: Set<Int32> = [],
-        answer: @escaping (ControlCall) -> EventLoopFuture<ControlReply>
+        answer: @escaping (ControlCall) -> EventLoopFuture<ControlAnswer>
     ) {
         refused = refusing
         self.loop = loop
@@ -62,21 +70,9 @@ public final class ControlServer {
     public func close() {
         channel?.close(promise: nil)
         unlink(socket.path)
-        if hasPool { pool.shutdownGracefully { _ in } }
     }
 
-    /// A reply with more rows than this is encoded on a thread of its own: no call waits for it.
-    private static let rowsAtOnceMax = 256
-
-    fileprivate func encode(_ reply: ControlReply) -> EventLoopFuture<ByteBuffer> {
-        let encode: @Sendable () throws -> ByteBuffer = { ByteBuffer(bytes: try JSONEncoder().encode(reply)) }
-        let rows = max(reply.grants?.count ?? 0, reply.denials?.count ?? 0, reply.registry?.count ?? 0)
-        guard rows > Self.rowsAtOnceMax else { return loop.makeCompletedFuture { try encode() } }
-        hasPool = true
-        return pool.runIfActive(eventLoop: loop, encode)
-    }
-
-    fileprivate func reply(to bytes: [UInt8], from peer: PeerCredentials) -> EventLoopFuture<ControlReply> {
+    fileprivate func reply(to bytes: [UInt8], from peer: PeerCredentials) -> EventLoopFuture<ControlAnswer> {
         guard Self.admits(peer), !refused.contains(peer.pid) else {
             return refuse("uid \(peer.uid) may not control the daemon; run the command as root")
         }
@@ -87,8 +83,8 @@ public final class ControlServer {
         }
     }
 
-    private func refuse(_ why: String) -> EventLoopFuture<ControlReply> {
-        loop.makeSucceededFuture(ControlReply(failure: why))
+    private func refuse(_ why: String) -> EventLoopFuture<ControlAnswer> {
+        loop.makeSucceededFuture(.reply(ControlReply(failure: why)))
     }
 
     /// Whether the peer is root, or has the daemon's user or group; these don't count for `nobody`, a user that
@@ -142,13 +138,25 @@ private final class ControlHandler: ChannelInboundHandler {
         isAnswering = true
         options.unsafeGetSocketOption(level: .socket, name: .init(rawValue: SO_PEERCRED)).flatMap {
             (peer: PeerCredentials) in this.value.handler.server.reply(to: call, from: peer)
-        }.flatMap { this.value.handler.server.encode($0) }.whenComplete { result in
+        }.whenComplete { result in
             let (handler, context) = this.value
-            handler.isAnswering = false
-            guard case .success(let reply) = result else { return context.close(promise: nil) }
-            let channel = context.channel
-            channel.writeAndFlush(reply).whenComplete { _ in channel.close(promise: nil) }
+            do {
+                handler.isAnswering = false
+                try handler.write(result.get(), context)
+            } catch {
+                context.close(promise: nil)
+            }
         }
+    }
+
+    private func write(_ answer: ControlAnswer, _ context: ChannelHandlerContext) throws {
+        let bytes: [UInt8]
+        switch answer {
+        case .reply(let reply): bytes = [UInt8](try JSONEncoder().encode(reply))
+        case .encoded(let encoded): bytes = encoded
+        }
+        let channel = context.channel
+        channel.writeAndFlush(ByteBuffer(bytes: bytes)).whenComplete { _ in channel.close(promise: nil) }
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {

@@ -19,7 +19,7 @@ struct ControlTests {
         let path = NSTemporaryDirectory() + "rpcwarden-\(getpid())-\(UInt32.random(in: 0 ... .max)).sock"
         let server = try loop.submit {
             let server = ControlServer(on: loop, socket: try ControlSocket(at: path), refusing: refusing) {
-                loop.makeSucceededFuture(answer($0))
+                loop.makeSucceededFuture(.reply(answer($0)))
             }
             return NIOLoopBound(server, eventLoop: loop)
         }.wait()
