@@ -2,7 +2,8 @@ import NIOCore
 import NIOPosix
 import Privilege
 
-/// The queue of policy updates: one update at a time; reading and compiling run on a separate thread.
+/// The queue of policy updates: one update at a time; reading and compiling run on a separate thread, which also makes
+/// long replies of the control socket.
 ///
 /// ```
 /// settled ──reload─▶ reading ─▶ names asked, for a while ─▶ compiling, the netfilter process reads too ─▶ in force

@@ -111,7 +111,7 @@ struct TableWriter: Sendable {
     var desiredGuarded: Set<ServicePort> { desired.guarded }
     var desiredStanding: Set<StandingKey> { desired.standing }
     private var isDirty: Bool { !isTableMade || confirmed != desired }
-    /// Guard and standing elements are in place; no exchange has to wait for them.
+    /// Guard and standing elements are in place; no call has to wait for them.
     var isSettled: Bool { inFlight == nil && !isDirty }
     /// Whether the service is guarded as it should be, and its range, if it has one, stays in place, whatever is
     /// under way.
@@ -152,13 +152,13 @@ struct TableWriter: Sendable {
     }
 
     mutating func desire(_ elements: Elements) {
-        // Sets that share their storage compare in constant time; this runs at every lookup.
+        // Sets that share their storage compare in constant time.
         if elements != desired { desired = elements }
     }
 
     /// A pending revocation of the grant precedes its issue, so that the flows are cut.
-    mutating func issue(_ key: GrantKey, _ issue: Issue, for exchange: Gate.Waiter? = nil) {
-        let waiter = exchange.map { Waiter(id: $0, key: key) }
+    mutating func issue(_ key: GrantKey, _ issue: Issue, for waiter: Gate.Waiter? = nil) {
+        let waiter = waiter.map { Waiter(id: $0, key: key) }
         var issue = issue
         if let flying = inFlight?.issues[key] {
             if flying.timeout >= issue.timeout, !revocations.contains(key) {
@@ -211,14 +211,14 @@ struct TableWriter: Sendable {
         quarantines[client] = .some(nil)
     }
 
-    /// Whether the exchange has to wait until guard and standing elements are in place.
-    mutating func awaitsElements(_ exchange: Gate.Waiter) -> Bool {
+    /// Whether the call has to wait until guard and standing elements are in place.
+    mutating func awaitsElements(_ waiter: Gate.Waiter) -> Bool {
         if let batch = inFlight, !batch.isOutdated, batch.elements == desired {
-            inFlight?.waiters.append(Waiter(id: exchange))
+            inFlight?.waiters.append(Waiter(id: waiter))
             return true
         }
         guard isDirty || inFlight != nil else { return false }
-        waiters.append(Waiter(id: exchange))
+        waiters.append(Waiter(id: waiter))
         return true
     }
 
@@ -238,7 +238,7 @@ struct TableWriter: Sendable {
         _ quarantined: [IPAddress: Instant] = [:], at now: Instant
     ) -> Transaction? {
         guard inFlight == nil, now >= notBefore else { return nil }
-        // A transaction without operations releases exchanges that wait for elements that are no longer wanted.
+        // A transaction without operations releases calls that wait for elements that are no longer wanted.
         guard
             isDirty || !issues.isEmpty || !revocations.isEmpty || !waiters.isEmpty || !memories.isEmpty
                 || !quarantines.isEmpty || !shields.isEmpty || unshields
@@ -312,7 +312,7 @@ struct TableWriter: Sendable {
         guard var batch = inFlight else { return Outcome() }
         inFlight = nil
         var outcome = Outcome()
-        // The table may be gone or changed, whatever the kernel named: it is made anew, once, before any exchange
+        // The table may be gone or changed, whatever the kernel named: it is made anew, once, before any call
         // is refused.
         if batch.keepsGrants {
             isTableMade = false
@@ -354,7 +354,7 @@ struct TableWriter: Sendable {
     }
 
     /// Removing one range from a set costs the kernel up to 3 µs for each range in the set. Above this product,
-    /// all ranges are replaced instead, and no exchange waits for that.
+    /// all ranges are replaced instead, and no call waits for that.
     static let unstoodTimesStandingMax = 2000
 
     private struct BatchBuilder {

@@ -22,11 +22,11 @@ import Watch
 /// The state belongs to five parts, which know nothing of each other. This file is the story of a call from its
 /// arrival to its reply; the other files of the target have the events that concern no call.
 public struct Warden: ~Copyable, Sendable {
-    public internal(set) var rules: Rulebook
-    public internal(set) var journal: Journal
+    var rules: Rulebook
+    var journal: Journal
     public internal(set) var watch: Watch
-    public internal(set) var exchanges = Exchanges()
-    public internal(set) var upstream: Upstream
+    var exchanges = Exchanges()
+    var upstream: Upstream
     public internal(set) var gate: Gate
     /// The last port that was answered, and its encoding: calls that share an answer mostly get the same port.
     private var lastPort = (port: UInt32(0), results: PortmapperResult.port(0).encoded)

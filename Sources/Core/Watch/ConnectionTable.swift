@@ -49,7 +49,7 @@ public struct ConnectionTable: Sendable {
     public var count: Int { connections.count }
     var strangersRemembered: Int { strangers.queuedCount }
 
-    public mutating func limitsReplaced(_ limits: Settings.Limits) {
+    mutating func limitsReplaced(_ limits: Settings.Limits) {
         self.limits = limits
     }
 

@@ -9,6 +9,7 @@ import Portmapper
 import Testing
 
 @testable import Upstream
+@testable import Warden
 @testable import Watch
 
 private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> PortmapperResult {
