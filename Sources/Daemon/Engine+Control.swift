@@ -110,8 +110,8 @@ extension Engine {
         }
     }
 
-    /// A page takes kernel and daemon a millisecond or two.
-    private static let grantsAtOnce = 128
+    /// A page takes kernel and daemon a millisecond or so.
+    private static let grantsAtOnce = 64
     /// Calls are taken between two pages. NIO would run a task without a delay before it looks at the sockets again.
     private static let pauseBetweenPages: TimeAmount = .microseconds(100)
     private static let pauseDuringCommit: TimeAmount = .milliseconds(5)
