@@ -12,7 +12,7 @@ extension Gate {
         // were held.
         if grant.isUnproven, memory.count >= settings.limits.grantsOverUDP { return }
         let entry = GrantMemory.Entry(
-            note: GrantNote(program: grant.programs.least, issued: grant.issued, rule: grant.rule),
+            note: GrantNote(grant),
             programs: grant.programs, until: now + revive)
         for forgotten in memory.remember(key, entry, limit: settings.limits.grants) { writer.forget(forgotten) }
         if memory[key] != nil { writer.remember(key, entry) }

@@ -15,6 +15,10 @@ public struct Grant: Hashable, Sendable {
     public var isUnproven = false
 }
 
+extension GrantNote {
+    init(_ grant: Grant) { self.init(program: grant.programs.least, issued: grant.issued, rule: grant.rule) }
+}
+
 /// The grants that the kernel holds, as far as the daemon knows: the kernel expires and prolongs them by itself.
 ///
 /// Each grant has a place; the places of one client are linked, the latest first. So one look-up finds a client

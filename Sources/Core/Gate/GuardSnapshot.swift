@@ -29,7 +29,7 @@ public struct GuardSnapshot: Sendable {
         for (key, grant) in ledger.all
         where !grant.isUnproven || saved.remembered.count < settings.limits.grantsOverUDP {
             saved.remembered[key] = SavedGuard.Memory(
-                note: GrantNote(program: grant.programs.least, issued: grant.issued, rule: grant.rule),
+                note: GrantNote(grant),
                 programs: grant.programs, until: wallClock + revive)
         }
         return saved

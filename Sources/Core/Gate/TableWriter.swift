@@ -421,12 +421,12 @@ struct TableWriter: Sendable {
         }
 
         mutating func restore(_ key: GrantKey, _ grant: Grant, keep: Duration, at now: Instant) {
-            let note = GrantNote(program: grant.programs.least, issued: grant.issued, rule: grant.rule)
             let left = grant.expiresNotBefore - now
             let life = grant.isUnproven ? min(keep, GrantLives.unprovenMax) : keep
             operations.append(
                 .issue(
-                    key, timeout: life, expiresIn: left > .zero && left < life ? left : nil, comment: comment(note)))
+                    key, timeout: life, expiresIn: left > .zero && left < life ? left : nil,
+                    comment: comment(GrantNote(grant))))
         }
     }
 }

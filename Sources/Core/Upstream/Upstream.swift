@@ -232,16 +232,11 @@ public struct Upstream: ~Copyable, Sendable {
 
     var isLooking: Bool { !looks.isEmpty || nextLook.isDue }
 
-    /// Adds the listeners of all watched ports to the next look.
-    public mutating func lookAtAll() {
+    /// Adds the listeners of all watched ports to the next look, after which these exchanges go on.
+    public mutating func lookAtAll(for exchanges: [Int] = []) {
         nextLook.services.formUnion(services.watched)
-        nextLook.isDue = true
-    }
-
-    /// The exchanges go on once all watched ports were looked at.
-    public mutating func lookAtAll(for exchanges: [Int]) {
         nextLook.readers += exchanges
-        lookAtAll()
+        nextLook.isDue = true
     }
 
     /// The exchange goes on once these ports were looked at.

@@ -21,4 +21,7 @@ public enum Action: Hashable, Sendable {
     /// Delete the conntrack entries of the client's flows to the port.
     case cutFlows(AddressRange, ServicePort)
     case audit(AuditEvent)
+
+    /// Cuts the flows of the grant's client to its port.
+    static func cutFlows(of key: GrantKey) -> Self { .cutFlows(AddressRange(key.client, key.client), key.service) }
 }

@@ -24,8 +24,7 @@ extension Warden {
         auditDenial(incoming, reason, detail: detail, isEnforced: false, at: now, into: &actions)
         var permission = request.permission
         permission.liftedDenial = reason
-        finish(
-            request.with(permission), answer.encoded, isRegistered: answer.isRegistered, at: now, into: &actions)
+        finish(request.with(permission), answer, at: now, into: &actions)
     }
 
     mutating func deny(

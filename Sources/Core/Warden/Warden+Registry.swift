@@ -160,7 +160,7 @@ extension Warden {
     mutating func noteRevoked(_ revoked: Gate.Revoked, at now: Instant, into actions: inout [Action]) {
         let key = revoked.key
         // The flows of a grant that has expired meanwhile are cut, too: they may live on.
-        actions.append(.cutFlows(AddressRange(key.client, key.client), key.service))
+        actions.append(.cutFlows(of: key))
         guard let grant = revoked.grant else { return }
         journal.counters.revoked += 1
         var event = AuditEvent(.revoked, key, grant.rule, grant.programs.least)
@@ -171,7 +171,7 @@ extension Warden {
     /// Ends the remains of an expired grant: its memory, and the flows that outlived it.
     mutating func forgetAndCut(_ key: GrantKey, into actions: inout [Action]) {
         gate.forget(key)
-        actions.append(.cutFlows(AddressRange(key.client, key.client), key.service))
+        actions.append(.cutFlows(of: key))
     }
 
     /// A guarded port dropped a packet; the kernel reports a sample of such packets.

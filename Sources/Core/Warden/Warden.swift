@@ -391,7 +391,7 @@ public struct Warden: ~Copyable, Sendable {
         return request
     }
 
-    private mutating func finish(
+    mutating func finish(
         _ request: Exchange.Request, _ result: PortmapperResult, at now: Instant, into actions: inout [Action]
     ) {
         if case .port(let port) = result {
