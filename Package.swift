@@ -179,7 +179,10 @@ let package = Package(
             on: "Shells"),
         tests(
             "NetfilterTests",
-            ["Addresses", "Portmapper", "Firewall", "Privilege", "Netfilter", "PolicyFile", "Sandbox", "Daemon"],
+            [
+                "Addresses", "Portmapper", "Firewall", "Configuration", "Privilege", "Netfilter", "PolicyFile",
+                "Sandbox", "Daemon",
+            ],
             on: "Shells", exclude: ["Golden"]
         ),
         tests(

@@ -29,9 +29,9 @@ extension Engine {
         return loop.makeSucceededFuture(.reply(reply))
     }
 
-    /// Makes and encodes a reply that may be long, on the thread of ``PolicyUpdates``.
+    /// Makes and encodes a reply that may be long, on the ``WorkThread``.
     private func encoding(_ reply: @escaping @Sendable () -> ControlReply) -> EventLoopFuture<ControlAnswer> {
-        updates.run { ControlAnswer(encoding: reply()) }
+        thread.run { ControlAnswer(encoding: reply()) }
     }
 
     /// The reply leaves before the signal is handled, since the handler waits for the event loop.
@@ -114,11 +114,13 @@ extension Engine {
     private static let grantsAtOnce = 64
     /// Calls are taken between two pages. NIO would run a task without a delay before it looks at the sockets again.
     private static let pauseBetweenPages: TimeAmount = .microseconds(100)
-    private static let pauseDuringCommit: TimeAmount = .milliseconds(5)
 
     private func collect(_ collection: GrantCollection) {
         guard !isStopped else { return }
-        guard !core.isCommitting else { return collectLater(collection, Self.pauseDuringCommit) }
+        guard !core.isCommitting else {
+            let this = NIOLoopBound((engine: self, collection: collection), eventLoop: loop)
+            return awaitLongCommit().whenSuccess { this.value.engine.collect(this.value.collection) }
+        }
         do {
             // The table may be another program's, or missing.
             if collection.next == 0, try netfilter.guarded() == nil { return collection.promise.succeed() }

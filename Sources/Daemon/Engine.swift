@@ -3,6 +3,7 @@ import AuditLog
 import AuditTrail
 import Calls
 import Clock
+import Configuration
 import Control
 import Firewall
 import Gate
@@ -37,11 +38,8 @@ final class Engine {
     private var keeper: GuardKeeper?
     private var control: ControlServer?
     private var metrics: MetricsServer?
-    var hosts: HostNameBook?
-    var rules: [Rule]
-    /// The host names that the rules mention.
-    var ruleNames: Set<String>
-    var updates: PolicyUpdates
+    let thread: WorkThread
+    private lazy var reloader = makeReloader()
     private var tick: RepeatedTask?
     /// Promises that wait for a long commit to end.
     private var quiet: [EventLoopPromise<Void>] = []
@@ -66,9 +64,7 @@ final class Engine {
         self.processes = processes
         self.belongings = belongings
         self.refusedPeers = refusedPeers
-        rules = load.rules
-        ruleNames = HostNameBook.names(in: load.rules)
-        updates = PolicyUpdates(on: loop)
+        thread = WorkThread(for: loop)
         desk = Desk(names: load.programNames)
         let settings = load.settings.fitted(to: processes.netfilter.features).fittedToDescriptors()
         shells = try DaemonShells(
@@ -84,19 +80,15 @@ final class Engine {
     }
 
     /// Installs the guard, then starts answering at the sockets.
-    func start() throws -> EventLoopFuture<Void> {
+    /// - Parameter rules: the rules of the policy in force.
+    func start(_ rules: [Rule]) throws -> EventLoopFuture<Void> {
         if core.warden.settings.rpcbind.permitsLocalRegistration, Owners.isOwnUserShared {
             failed(
                 "rpcbind.local-registration: what is registered so is not trusted, for rpcwarden runs as uid \(geteuid()),"
                     + " as others do; give it a user of its own")
         }
         let connector = processes.connector
-        let resolver = HostNameBook.Resolver(
-            addresses: { connector.resolve($0) }, lifetime: { connector.lifetime(of: $0) })
-        let hosts = HostNameBook(on: loop, resolver: resolver) { [unowned self] failure in hostNamesChanged(failure) }
-        self.hosts = hosts
-        hosts.watch(ruleNames)
-        hosts.timeAdvanced(to: HostClock.now())
+        reloader.start(rules, at: HostClock.now())
         try adoptTable()
         let client = RpcbindClient(
             on: loop, settings: core.warden.settings.rpcbind,
@@ -121,6 +113,27 @@ final class Engine {
         return control.listen().flatMap { this.value.serveMetrics() }.flatMap { this.value.listen() }.map {
             this.value.startTicking()
         }
+    }
+
+    private func makeReloader() -> Reloader {
+        let (connector, features) = (processes.connector, netfilter.features)
+        let resolver = HostNameBook.Resolver(
+            addresses: { connector.resolve($0) }, lifetime: { connector.lifetime(of: $0) })
+        let surroundings = Reloader.Surroundings(
+            read: { [netfilter] in try netfilter.reload() }, enforce: { [netfilter] in try netfilter.enforce() },
+            settings: { [core] in core.warden.settings }, fit: { $0.fitted(to: features).fittedToDescriptors() },
+            putInForce: { [unowned self] in putInForce($0, $1) }, record: { [unowned self] in record($0) },
+            failed: { [shells] in shells.failed($0) })
+        return Reloader(on: loop, thread, configuration: configuration, resolver: resolver, surroundings)
+    }
+
+    private func putInForce(_ compiled: CompiledPolicy, _ fresh: Settings?) -> EventLoopFuture<Void> {
+        let settings = fresh.map { core.warden.settings.changedLive(to: $0) } ?? core.warden.settings
+        shells.hostName = settings.audit.host
+        handle {
+            $0.policyReplaced(compiled.policy, pending: compiled.pending, settings: settings, at: $1, into: &$2)
+        }
+        return awaitLongCommit()
     }
 
     private func listen() -> EventLoopFuture<Void> {
@@ -160,7 +173,7 @@ final class Engine {
         let now = HostClock.now()
         watchdog.timeAdvanced(to: now, belongings.notifier)
         handle { warden, now, _ in warden.wallClockRead(HostClock.wallClock(), at: now) }
-        hosts?.timeAdvanced(to: now)
+        reloader.timeAdvanced(to: now)
         shells.client?.timeAdvanced()
         readKernelEvents()
         handle { $0.timeAdvanced(to: $1, into: &$2) }
@@ -197,7 +210,7 @@ final class Engine {
     /// second (HANDBOOK, invariant 7).
     func readKernelEvents() {
         guard !core.isCommitting, let events = netfilter.readEvents() else { return }
-        if let reading = events.reading { updates.reading = reading }
+        if let files = events.reading { reloader.filesRead(files) }
         // A packet may bring back an element at the very moment of its revocation.
         if let failure = events.unsettled { failed("a revoked grant came back, and stays: \(failure.message)") }
         if !events.changes.isEmpty { handle { $0.tableChanged(events.changes, at: $1, into: &$2) } }
@@ -238,7 +251,7 @@ final class Engine {
     }
 
     private var areNamesKnownOrLate: Bool {
-        hosts?.isComplete != false && updates.isSettled || HostClock.now() >= startedAt + Self.namesAwaitedMax
+        reloader.knowsNames || HostClock.now() >= startedAt + Self.namesAwaitedMax
     }
 
     /// Feeds one event to the Warden, and has all resulting actions performed.
@@ -254,6 +267,7 @@ final class Engine {
 
     /// Completes when no long kernel transaction is under way.
     func awaitLongCommit() -> EventLoopFuture<Void> {
+        guard !isStopped else { return loop.makeFailedFuture(ReloadRefusal.stopping) }
         guard core.isCommitting else { return loop.makeSucceededVoidFuture() }
         let promise = loop.makePromise(of: Void.self)
         quiet.append(promise)
@@ -281,12 +295,12 @@ final class Engine {
         shells.stopServing()
         control?.close()
         metrics?.close()
-        hosts?.close()
+        reloader.close()
+        thread.close()
         for promise in quiet { promise.fail(ReloadRefusal.stopping) }
         quiet = []
         for collection in collections { collection.promise.fail(ReloadRefusal.stopping) }
         collections = []
-        for promise in updates.close() { promise.fail(ReloadRefusal.stopping) }
         countDrops()
         handle { $0.stopping(at: $1, into: &$2) }
         record(AuditEvent(.stopped, detail: detail))
@@ -298,7 +312,7 @@ final class Engine {
     @discardableResult
     func refresh() -> EventLoopFuture<[String]> {
         shells.reopenLog()
-        return reload()
+        return reloader.reload()
     }
 
     func failed(_ detail: String) { shells.failed(detail) }

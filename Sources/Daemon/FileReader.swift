@@ -11,10 +11,10 @@ import System
 ///
 /// The thread is made at the start, since the process can't make threads later.
 final class FileReader: Sendable {
-    /// The result of a reading, and the ceiling that follows from the files.
+    /// What the files held, and the ceiling that follows from them.
     struct Result: Sendable {
-        var reading: FileReading
-        /// `nil`: the files were refused.
+        var files: FilesRead
+        /// `nil`: the files have an error.
         var fresh: (settings: Settings, ceiling: Ceiling)?
     }
 
@@ -78,13 +78,9 @@ final class FileReader: Sendable {
 
     private func read(inForce settings: Settings) -> Result {
         let load = PolicyLoader().load(configurationPath: configuration)
-        guard !load.hasErrors else {
-            let why = load.diagnostics.first { $0.severity == .error }?.description
-            return Result(reading: .refused(why ?? "no reason given"))
-        }
+        guard !load.hasErrors else { return Result(files: load.answers) }
         let settings = settings.changedLive(to: load.settings.fitted(to: features))
-        return Result(
-            reading: .done(load.fingerprint), fresh: (settings, Ceiling(settings: settings, rules: load.rules)))
+        return Result(files: load.answers, fresh: (settings, Ceiling(settings: settings, rules: load.rules)))
     }
 
     @discardableResult

@@ -226,7 +226,7 @@ final class NetfilterProcess {
         if let result { fresh = result.fresh }
         return NetfilterEvents(
             unsettled: table.settle(), changes: monitor.readEvents(), packets: dropLog?.readEvents() ?? [],
-            reading: result?.reading)
+            reading: result?.files)
     }
 
     /// Announcements are turned off for a table that this process owns, since no other process can change it.

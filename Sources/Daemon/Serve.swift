@@ -77,7 +77,7 @@ public func serve(configuration: String?) throws {
             netfilter: NetfilterClient(netfilter.channel))
         let engine = try Engine(
             on: loop, load, configuration: configuration, processes, belongings, refusedPeers: [connector.processID])
-        return (NIOLoopBound(engine, eventLoop: loop), try engine.start())
+        return (NIOLoopBound(engine, eventLoop: loop), try engine.start(load.rules))
     }.wait()
     try engine.1.wait()
     wait(for: signals, onHangup: { loop.execute { engine.0.value.refresh() } })

@@ -14,6 +14,9 @@ enum ItemBytes {
     static let operation = 4
     static let change = 4
     static let packet = address + 4 + service + 4 + 4
+    /// An empty path, the kind, an errno or a length.
+    static let file = 3 * 4
+    static let name = 4
 }
 
 extension XDREncoder {

@@ -12,6 +12,12 @@ public enum MessageLimits {
     static let textBytesMax = 1024
     /// The kernel's userdata of an element holds 255 bytes.
     static let commentBytesMax = 255
-    /// The name of a table or a process: NFT_NAME_MAXLEN and TASK_COMM_LEN are no more.
+    /// Configuration, program names and policy: more than the policy's files and their folder.
+    static let filesMax = 2048
+    /// A file that is too long is read up to its limit and one byte more.
+    static let fileBytesMax = 4 << 20 + 1
+    /// PATH_MAX of Linux.
+    static let pathBytesMax = 4096
+    /// The name of a table, a process or a file: NFT_NAME_MAXLEN, TASK_COMM_LEN and NAME_MAX are no more.
     static let nameBytesMax = 255
 }

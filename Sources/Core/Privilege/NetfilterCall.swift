@@ -1,4 +1,5 @@
 import Addresses
+import Configuration
 import Firewall
 
 /// A request of the network-facing process to the netfilter process, which alone may change the firewall.
@@ -43,24 +44,18 @@ public enum NetfilterReply: Hashable, Sendable {
     case failed(String)
 }
 
-/// The result of re-reading the files.
-public enum FileReading: Hashable, Sendable {
-    /// The fingerprint of the files.
-    case done(UInt64)
-    case refused(String)
-}
-
 public struct NetfilterEvents: Hashable, Sendable {
     /// A revoked grant came back, and stays.
     public var unsettled: CommitFailure?
     public var changes: [TableChange] = []
     public var packets: [DroppedPacket] = []
-    /// The result of a reading that `reload` asked for and that has ended since the last time.
-    public var reading: FileReading?
+    /// What the files held, if a reading that `reload` asked for has ended since the last time. The netfilter process
+    /// has judged these very bytes: with an error in them there is nothing to `enforce`.
+    public var reading: FilesRead?
 
     public init(
         unsettled: CommitFailure? = nil, changes: [TableChange] = [], packets: [DroppedPacket] = [],
-        reading: FileReading? = nil
+        reading: FilesRead? = nil
     ) {
         self.unsettled = unsettled
         self.reading = reading

@@ -1,4 +1,5 @@
 import Addresses
+import Configuration
 import Firewall
 import ONCRPC
 
@@ -109,17 +110,27 @@ extension XDREncoder {
         // After `overrun` anything may be different, so the reader needs no single change.
         list(events.changes.count > MessageLimits.changesMax ? [.overrun] : events.changes) { $0.change($1) }
         list(events.packets.prefix(MessageLimits.packetsMax)) { $0.packet($1) }
-        optional(events.reading) { $0.reading($1) }
+        optional(events.reading) { $0.files($1) }
     }
 
-    private mutating func reading(_ reading: FileReading) {
-        switch reading {
-        case .done(let fingerprint):
+    private mutating func files(_ files: FilesRead) {
+        list(files) { encoder, file in
+            encoder.string(file.key, max: MessageLimits.pathBytesMax)
+            encoder.answer(file.value)
+        }
+    }
+
+    private mutating func answer(_ answer: FileAnswer) {
+        switch answer {
+        case .file(let bytes):
             uint32(0)
-            uint64(fingerprint)
-        case .refused(let why):
+            opaque(bytes)
+        case .folder(let names):
             uint32(1)
-            string(why, max: MessageLimits.textBytesMax)
+            list(names) { $0.string($1, max: MessageLimits.nameBytesMax) }
+        case .failure(let errno):
+            uint32(2)
+            uint32(UInt32(bitPattern: errno))
         }
     }
 
@@ -217,13 +228,25 @@ extension XDRDecoder {
             packets: try list(max: MessageLimits.packetsMax, itemBytesMin: ItemBytes.packet) {
                 decoder throws(XDRError) in try decoder.packet()
             },
-            reading: try optional { decoder throws(XDRError) in try decoder.reading() })
+            reading: try optional { decoder throws(XDRError) in try decoder.files() })
     }
 
-    private mutating func reading() throws(XDRError) -> FileReading {
+    private mutating func files() throws(XDRError) -> FilesRead {
+        let files = try list(max: MessageLimits.filesMax, itemBytesMin: ItemBytes.file) { decoder throws(XDRError) in
+            (try decoder.string(max: MessageLimits.pathBytesMax), try decoder.answer())
+        }
+        return Dictionary(files) { _, last in last }
+    }
+
+    private mutating func answer() throws(XDRError) -> FileAnswer {
         switch try uint32() {
-        case 0: return .done(try uint64())
-        case 1: return .refused(try string(max: MessageLimits.textBytesMax))
+        case 0: return .file(Array(try opaque(max: MessageLimits.fileBytesMax)))
+        case 1:
+            return .folder(
+                try list(max: MessageLimits.filesMax, itemBytesMin: ItemBytes.name) { decoder throws(XDRError) in
+                    try decoder.string(max: MessageLimits.nameBytesMax)
+                })
+        case 2: return .failure(errno: Int32(bitPattern: try uint32()))
         case let other: throw .invalid(other)
         }
     }

@@ -1,17 +1,31 @@
+import Configuration
 import Glibc
 import System
 
 /// File system access for reading configuration and policy.
 public enum FileSystem {
-    /// The file's bytes; one byte more than `bytesMax` shows that the file is too long.
-    static func bytes(of path: String, max bytesMax: Int = SourceFile.bytesMax) throws(Errno) -> [UInt8] {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw Errno() }
-        defer { close(descriptor) }
+    static func answer(for path: String) -> FileAnswer {
+        do throws(Errno) {
+            let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+            guard descriptor >= 0 else { throw Errno() }
+            defer { close(descriptor) }
+            var status = stat()
+            guard fstat(descriptor, &status) == 0 else { throw Errno() }
+            guard status.st_mode & S_IFMT == S_IFDIR else {
+                return .file(try bytes(from: descriptor, max: SourceFile.bytesMax + 1))
+            }
+            let names = try Folder.names(in: path).filter { $0.hasSuffix(".yaml") || $0.hasSuffix(".yml") }
+            return .folder(Array(names.prefix(PolicyLoader.policyFilesMax + 1)))
+        } catch {
+            return .failure(errno: error.code)
+        }
+    }
+
+    private static func bytes(from descriptor: Int32, max bytesMax: Int) throws(Errno) -> [UInt8] {
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 65_536)
-        while bytes.count <= bytesMax {
-            let count = read(descriptor, &chunk, min(chunk.count, bytesMax + 1 - bytes.count))
+        while bytes.count < bytesMax {
+            let count = read(descriptor, &chunk, min(chunk.count, bytesMax - bytes.count))
             if count == 0 { break }
             if count < 0 {
                 if errno == EINTR { continue }
@@ -20,12 +34,6 @@ public enum FileSystem {
             bytes += chunk[..<count]
         }
         return bytes
-    }
-
-    static func isFolder(_ path: String) throws(Errno) -> Bool {
-        var status = stat()
-        guard stat(path, &status) == 0 else { throw Errno() }
-        return status.st_mode & S_IFMT == S_IFDIR
     }
 
     /// `path` relative to `folder`; an absolute path stays as it is.

@@ -12,8 +12,8 @@ public struct LoadResult: Sendable {
     public var diagnostics: [Diagnostic] = []
     /// The paths of the YAML files that were read, in order.
     public var filesRead: [String] = []
-    /// Two readings with the same fingerprint found the same files.
-    public var fingerprint: UInt64 = Fingerprint().value
+    /// What the file system answered; a ``PolicyLoader`` that reads from it has the same result.
+    public var answers: FilesRead = [:]
 
     public var hasErrors: Bool { diagnostics.hasErrors }
 }
@@ -23,13 +23,19 @@ public struct PolicyLoader: Sendable {
     public static let configurationPath = "/etc/rpcwarden/rpcwarden.yaml"
     /// Enough for one file per tenant.
     static let policyFilesMax = 1024
+    /// Upper bound of all files together: a reload passes them from one process to the other.
+    static let bytesMax = 64 << 20
 
+    private let files: FilesRead?
     private let defaultConfigurationPath: String
     private let programNamesPath: String
 
+    /// - Parameter files: the answers of another reading; `nil`: the file system is asked.
     public init(
-        defaultConfigurationPath: String = Self.configurationPath, programNamesPath: String = "/etc/rpc"
+        reading files: FilesRead? = nil, defaultConfigurationPath: String = Self.configurationPath,
+        programNamesPath: String = "/etc/rpc"
     ) {
+        self.files = files
         self.defaultConfigurationPath = defaultConfigurationPath
         self.programNamesPath = programNamesPath
     }
@@ -39,7 +45,7 @@ public struct PolicyLoader: Sendable {
     /// Without a path the default configuration is read; it may be missing, since everything in it is optional.
     /// The policy may not be missing.
     public func load(configurationPath: String? = nil) -> LoadResult {
-        var loading = Loading(names: programNames)
+        var loading = Loading(files, names: programNamesPath)
         let path = configurationPath ?? defaultConfigurationPath
         var policyLocation = Location(file: path, line: 1, column: 1)
         if let source = loading.source(path, isOptional: configurationPath == nil) {
@@ -55,7 +61,7 @@ public struct PolicyLoader: Sendable {
 
     /// Reads only the configuration; with an error in it, the result has the default settings.
     public func loadSettings(configurationPath: String? = nil) -> LoadResult {
-        var loading = Loading(names: ProgramNames())
+        var loading = Loading(files)
         let path = configurationPath ?? defaultConfigurationPath
         if let source = loading.source(path, isOptional: configurationPath == nil) { loading.configure(from: source) }
         if loading.result.hasErrors { loading.result.settings = Settings() }
@@ -65,7 +71,7 @@ public struct PolicyLoader: Sendable {
     /// The configuration's settings, as far as they can be read; for commands that only need to find the daemon,
     /// and must not fail or wait because of a policy.
     public func settings(configurationPath: String? = nil) -> Settings {
-        var loading = Loading(names: ProgramNames())
+        var loading = Loading(files)
         let path = configurationPath ?? defaultConfigurationPath
         return loading.source(path, isOptional: true).map { ParsedConfiguration($0).settings } ?? Settings()
     }
@@ -74,7 +80,7 @@ public struct PolicyLoader: Sendable {
     ///
     /// The policy that a configuration names is not read.
     public func check(files paths: [String]) -> LoadResult {
-        var loading = Loading(names: programNames)
+        var loading = Loading(files, names: programNamesPath)
         var policy: [SourceFile] = []
         for path in paths where !loading.result.filesRead.contains(path) {
             let place = Location(file: path, line: 1, column: 1)
@@ -90,21 +96,37 @@ public struct PolicyLoader: Sendable {
     }
 
     /// `/etc/rpc`, or the built-in names if it can't be read.
-    public var programNames: ProgramNames {
-        do throws(Errno) {
-            return ProgramNames(etcRPC: String(decoding: try FileSystem.bytes(of: programNamesPath), as: UTF8.self))
-        } catch {
-            return .builtIn
-        }
-    }
+    public var programNames: ProgramNames { Loading(files, names: programNamesPath).result.programNames }
 }
 
 /// A load under way.
 private struct Loading {
     var result = LoadResult()
-    private var fingerprint = Fingerprint()
+    private let mayAsk: Bool
+    private var bytesRead = 0
 
-    init(names: ProgramNames) { result.programNames = names }
+    init(_ files: FilesRead?, names path: String? = nil) {
+        result.answers = files ?? [:]
+        mayAsk = files == nil
+        guard let path else { return }
+        if case .file(let bytes) = answer(for: path) {
+            result.programNames = ProgramNames(etcRPC: String(decoding: bytes, as: UTF8.self))
+        } else {
+            result.programNames = .builtIn
+        }
+    }
+
+    /// The file system is asked once for each path.
+    private mutating func answer(for path: String) -> FileAnswer {
+        if let answer = result.answers[path] { return answer }
+        var answer = mayAsk ? FileSystem.answer(for: path) : .failure(errno: ENOENT)
+        if case .file(let bytes) = answer {
+            bytesRead += bytes.count
+            if bytesRead > PolicyLoader.bytesMax { answer = .failure(errno: EFBIG) }
+        }
+        result.answers[path] = answer
+        return answer
+    }
 
     /// Takes the settings of a configuration, as far as they can be read, and its diagnostics.
     @discardableResult
@@ -116,42 +138,45 @@ private struct Loading {
     }
 
     mutating func source(_ path: String, name: String? = nil, isOptional: Bool = false) -> SourceFile? {
-        do throws(Errno) {
-            let bytes = try FileSystem.bytes(of: path)
+        let number: Int32
+        switch answer(for: path) {
+        case .file(let bytes):
             result.filesRead.append(path)
-            fingerprint.add(path, bytes)
             return SourceFile(name: name ?? path, path: path, bytes: bytes)
-        } catch {
-            if !(isOptional && error.code == ENOENT) {
-                fail("can't read \(quoted(path)): \(error)", at: Location(file: path, line: 1, column: 1))
-            }
-            return nil
+        case .folder: number = EISDIR
+        case .failure(let errno): number = errno
         }
+        if !(isOptional && number == ENOENT) {
+            unreadable(path, number, at: Location(file: path, line: 1, column: 1))
+        }
+        return nil
     }
 
     /// The files of a policy; problems with its path are reported at the place that names it.
     mutating func policy(_ path: String, in folder: String, namedAt place: Location) -> [SourceFile] {
         let whole = FileSystem.join(folder, path)
-        do throws(Errno) {
-            guard try FileSystem.isFolder(whole) else { return [source(whole, name: path)].compactMap { $0 } }
-            let names = try Folder.names(in: whole)
+        switch answer(for: whole) {
+        case .file: return [source(whole, name: path)].compactMap { $0 }
+        case .failure(let errno): unreadable(whole, errno, at: place)
+        case .folder(let names) where names.count > PolicyLoader.policyFilesMax:
+            fail("the folder \(quoted(whole)) holds more than \(PolicyLoader.policyFilesMax) files", at: place)
+        case .folder(let names):
             warnOfOtherNames(names, in: whole)
             let files = names.filter { $0.hasSuffix(".yaml") }
-            guard !files.isEmpty else {
-                fail(
-                    "the folder \(quoted(whole)) holds no *.yaml", at: place,
-                    hint: "without a policy everything is denied")
-                return []
+            if !files.isEmpty {
+                return files.compactMap { source(FileSystem.join(whole, $0), name: FileSystem.join(path, $0)) }
             }
-            guard files.count <= PolicyLoader.policyFilesMax else {
-                fail("the folder \(quoted(whole)) holds more than \(PolicyLoader.policyFilesMax) files", at: place)
-                return []
-            }
-            return files.compactMap { source(FileSystem.join(whole, $0), name: FileSystem.join(path, $0)) }
-        } catch {
-            fail("can't read \(quoted(whole)): \(error)", at: place)
-            return []
+            fail(
+                "the folder \(quoted(whole)) holds no *.yaml", at: place,
+                hint: "without a policy everything is denied")
         }
+        return []
+    }
+
+    private mutating func unreadable(_ path: String, _ number: Int32, at place: Location) {
+        fail(
+            "can't read \(quoted(path)): \(Errno(number))", at: place,
+            hint: number == EFBIG ? "all files together may hold \(PolicyLoader.bytesMax >> 20) MiB" : nil)
     }
 
     private mutating func warnOfOtherNames(_ names: [String], in folder: String) {
@@ -172,7 +197,6 @@ private struct Loading {
     func finished() -> LoadResult {
         var finished = result
         if finished.hasErrors { finished.rules = [] }
-        finished.fingerprint = fingerprint.value
         return finished
     }
 

@@ -39,7 +39,7 @@ import Testing
                 NetfilterEvents(
                     unsettled: dice.optional { $0.failure() }, changes: dice.list(8) { $0.change() },
                     packets: dice.list(8) { $0.packet() },
-                    reading: dice.optional { $0.flag() ? .done($0.next()) : .refused($0.text(100)) }))
+                    reading: dice.optional { $0.files() }))
         }
     }
 

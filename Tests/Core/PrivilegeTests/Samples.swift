@@ -1,4 +1,5 @@
 import Addresses
+import Configuration
 import Firewall
 import Policy
 
@@ -130,6 +131,18 @@ struct Dice: RandomNumberGenerator {
 
     mutating func failure() -> CommitFailure {
         CommitFailure(errno: Int32(number(-5...200)), message: text(100), operation: optional { $0.number(0...1000) })
+    }
+
+    mutating func files() -> FilesRead {
+        Dictionary(list(4) { ($0.text(40), $0.answer()) }) { first, _ in first }
+    }
+
+    private mutating func answer() -> FileAnswer {
+        switch number(0...2) {
+        case 0: .file(list(40) { UInt8(truncatingIfNeeded: $0.next()) })
+        case 1: .folder(list(4) { $0.text(30) })
+        default: .failure(errno: Int32(number(1...133)))
+        }
     }
 
     mutating func contents() -> TableContents {

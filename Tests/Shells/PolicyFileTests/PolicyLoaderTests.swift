@@ -24,8 +24,11 @@ private final class TemporaryFolder {
         written.append(name)
     }
 
-    var loader: PolicyLoader {
-        PolicyLoader(defaultConfigurationPath: "\(path)/rpcwarden.yaml", programNamesPath: "\(path)/rpc")
+    var loader: PolicyLoader { loader(reading: nil) }
+
+    func loader(reading files: FilesRead?) -> PolicyLoader {
+        PolicyLoader(
+            reading: files, defaultConfigurationPath: "\(path)/rpcwarden.yaml", programNamesPath: "\(path)/rpc")
     }
 
     deinit {
@@ -49,18 +52,39 @@ struct PolicyLoaderTests {
         #expect(try TemporaryFolder([:]).loader.settings() == Settings())
     }
 
-    @Test("tells whether it found the same as before, by names and bytes")
-    func fingerprint() throws {
-        let folder = try TemporaryFolder(["rpcwarden.yaml": "", "policy.d/a.yaml": mountRule, "policy.d/b.yaml": "# 1"])
-        let first = folder.loader.load().fingerprint
-        #expect(folder.loader.load().fingerprint == first)
-        var found: Set = [first]
-        for (name, text) in [
-            ("policy.d/b.yaml", "# 2"), ("policy.d/c.yaml", ""), ("rpcwarden.yaml", " "), ("policy.d/b.yaml", "# 2 "),
-        ] {
-            try folder.write(text, to: name)
-            #expect(found.insert(folder.loader.load().fingerprint).inserted, "\(name)")
-        }
+    @Test("reads from another reading's answers what that reading found, and asks the file system nothing")
+    func replay() throws {
+        let folder = try TemporaryFolder([
+            "rpcwarden.yaml": "mode: observe", "rpc": "mymount 100005", "policy.d/a.yaml": mountRule,
+            "policy.d/b.yml": "", "policy.d/c.txt": "", "policy.d/d.yaml": "programs: {mine: [mymount]}\nrulez: []",
+        ])
+        let first = folder.loader.load()
+        #expect(first.answers["\(folder.path)/policy.d/"] == .folder(["a.yaml", "b.yml", "d.yaml"]))
+        #expect(first.diagnostics.texts.contains { $0.contains("rulez") })
+        for name in ["rpcwarden.yaml", "rpc", "policy.d/a.yaml", "policy.d/d.yaml"] { try folder.write("x", to: name) }
+        try folder.write("", to: "policy.d/e.yaml")
+        let again = folder.loader(reading: first.answers).load()
+        #expect(again.diagnostics == first.diagnostics && again.filesRead == first.filesRead)
+        #expect(again.settings == first.settings && again.answers == first.answers)
+        #expect(folder.loader.load().diagnostics != first.diagnostics)
+        #expect(
+            folder.loader(reading: [:]).load().diagnostics.texts == [
+                "\(folder.path)/rpcwarden.yaml:1:1: error: can't read \"\(folder.path)/policy.d/\": No such file or"
+                    + " directory"
+            ])
+    }
+
+    @Test("refuses more than 64 MiB in all, at the file that is too much")
+    func tooMuch() throws {
+        let comment = String(repeating: "#", count: 4 << 20)
+        var files = ["policy.d/00.yaml": mountRule]
+        for number in 1...16 { files["policy.d/\(number + 10).yaml"] = comment }
+        let folder = try TemporaryFolder(files)
+        #expect(
+            folder.loader.load().diagnostics.texts == [
+                "\(folder.path)/policy.d/26.yaml:1:1: error: can't read \"\(folder.path)/policy.d/26.yaml\": File too"
+                    + " large; all files together may hold 64 MiB"
+            ])
     }
 
     @Test("refuses a configuration that was named and is missing")

@@ -10,7 +10,9 @@ import Testing
 private let samplesFolder = FileSystem.join(FileSystem.folder(of: #filePath), "../../../policy")
 
 func sampleFile(_ name: String) throws -> SourceFile {
-    SourceFile(name: name, bytes: try FileSystem.bytes(of: FileSystem.join(samplesFolder, name)))
+    let answer = FileSystem.answer(for: FileSystem.join(samplesFolder, name))
+    guard case .file(let bytes) = answer else { throw Errno(ENOENT) }
+    return SourceFile(name: name, bytes: bytes)
 }
 
 let policySamples = ["multi-tenant.yaml", "nfsv3-workstations.yaml", "nfsv4-only.yaml", "nis.yaml"]

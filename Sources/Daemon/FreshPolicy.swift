@@ -1,0 +1,50 @@
+import Configuration
+import Policy
+import PolicyFile
+
+/// A policy that was read for a reload.
+struct FreshPolicy: Sendable {
+    let settings: Settings
+    let rules: [Rule]
+    /// The host names that the rules mention.
+    let names: Set<String>
+    /// The changes, a line each.
+    let changes: [String]
+    /// The first error, and all diagnostics; `nil`: there is no error.
+    let firstError: String?
+    let refusal: String?
+
+    init(_ load: LoadResult, insteadOf settings: Settings, _ rules: [Rule]) {
+        self.settings = load.settings
+        self.rules = load.rules
+        names = HostNameBook.names(in: load.rules)
+        changes = Self.changes(from: settings, rules, to: load.settings, load.rules)
+        firstError = load.diagnostics.first { $0.severity == .error }?.description
+        refusal = firstError.map { _ in load.diagnostics.map(\.description).joined(separator: "\n") }
+    }
+
+    private static func changes(
+        from old: Settings, _ oldRules: [Rule], to new: Settings, _ newRules: [Rule]
+    ) -> [String] {
+        let before = Dictionary(oldRules.map { ($0.name, $0) }) { first, _ in first }
+        let after = Dictionary(newRules.map { ($0.name, $0) }) { first, _ in first }
+        var lines = newRules.filter { before[$0.name] == nil }.map { "rule added: \($0.label)" }
+        lines += oldRules.filter { after[$0.name] == nil }.map { "rule removed: \($0.label)" }
+        lines += newRules.filter { rule in before[rule.name].map { !$0.isEquivalent(to: rule) } ?? false }
+            .map { "rule changed: \($0.label)" }
+        if old.changedLive(to: new) != old { lines.append("settings changed") }
+        if old.changedLive(to: new) != new {
+            lines.append("listen, rpcbind, table, audit, metrics or control changed: restart to apply")
+        }
+        return lines.isEmpty ? ["nothing changed"] : lines
+    }
+}
+
+extension Rule {
+    /// Whether the rules are equal except for their location in the file.
+    fileprivate func isEquivalent(to other: Rule) -> Bool {
+        var moved = other
+        moved.location = location
+        return self == moved
+    }
+}

@@ -1,0 +1,218 @@
+import Addresses
+import AuditTrail
+import Clock
+import Configuration
+import NIOCore
+import Policy
+import PolicyFile
+
+/// Puts changed files, and other addresses of the policy's host names, into force: one update at a time. Belongs to one
+/// event loop.
+///
+/// ```
+/// settled ──reload─▶ the netfilter process reads ─▶ its bytes are parsed ─▶ names asked, for a while ─▶ compiling ─▶ in force
+///    │                                                 └─ refused
+///    └──other addresses─▶ compiling ─▶ in force
+/// ```
+/// Requests during an update are handled by the next one.
+final class Reloader {
+    /// What the updates change, and who reads the files.
+    struct Surroundings {
+        /// Has the netfilter process read the files; ``filesRead(_:)`` is called with the end.
+        var read: () throws -> Void
+        /// Has the netfilter process judge by the files that it read last.
+        var enforce: () throws -> Void
+        /// The settings in force.
+        var settings: () -> Settings
+        /// The settings as far as this host can have them.
+        var fit: @Sendable (Settings) -> Settings
+        /// The future completes when the kernel has done what follows. `nil`: the settings stay.
+        var putInForce: (CompiledPolicy, Settings?) -> EventLoopFuture<Void>
+        var record: (AuditEvent) -> Void
+        var failed: (String) -> Void
+    }
+
+    private let loop: any EventLoop
+    private let thread: WorkThread
+    private let configuration: String?
+    private let surroundings: Surroundings
+    private let resolver: HostNameBook.Resolver
+    private lazy var hosts = HostNameBook(on: loop, resolver: resolver) { [unowned self] in addressesChanged($0) }
+    private var rules: [Rule] = []
+    /// The host names that the rules mention.
+    private var names: Set<String> = []
+    /// Promises of reloads that have not begun, and of those that the update under way is for.
+    private var asked: [EventLoopPromise<[String]>] = []
+    private var waiting: [EventLoopPromise<[String]>] = []
+    private var reading: EventLoopPromise<FilesRead>?
+    /// Whether a host name has other addresses than the policy was compiled with.
+    private var areNamesStale = false
+    private var isUnderWay = false
+    private var isClosed = false
+
+    /// A reload resolves all its host names again; names without an answer by then follow later.
+    private static let namesAwaitedMax: TimeAmount = .seconds(2)
+
+    init(
+        on loop: any EventLoop, _ thread: WorkThread, configuration: String?, resolver: HostNameBook.Resolver,
+        _ surroundings: Surroundings
+    ) {
+        self.loop = loop
+        self.thread = thread
+        self.configuration = configuration
+        self.resolver = resolver
+        self.surroundings = surroundings
+    }
+
+    /// Resolves the host names of the policy in force.
+    func start(_ rules: [Rule], at now: Instant) {
+        (self.rules, names) = (rules, HostNameBook.names(in: rules))
+        hosts.watch(names)
+        hosts.timeAdvanced(to: now)
+    }
+
+    func timeAdvanced(to now: Instant) { hosts.timeAdvanced(to: now) }
+
+    /// Whether no update is under way or requested.
+    var isSettled: Bool { !isUnderWay && asked.isEmpty && !areNamesStale }
+
+    /// Whether the policy in force has an answer for every host name, even if it couldn't be resolved.
+    var knowsNames: Bool { hosts.isComplete && isSettled }
+
+    /// Reads configuration and policy again, after the update under way; refuses both if either has an error.
+    /// - Returns: the changes, a line each, or a ``ReloadRefusal``.
+    func reload() -> EventLoopFuture<[String]> {
+        guard !isClosed else { return loop.makeFailedFuture(ReloadRefusal.stopping) }
+        let promise = loop.makePromise(of: [String].self)
+        asked.append(promise)
+        startUpdate()
+        return promise.futureResult
+    }
+
+    /// The netfilter process has read, and judged, these files.
+    func filesRead(_ files: FilesRead) { reading.take()?.succeed(files) }
+
+    func close() {
+        isClosed = true
+        hosts.close()
+        reading.take()?.fail(ReloadRefusal.stopping)
+        for promise in waiting + asked { promise.fail(ReloadRefusal.stopping) }
+        (waiting, asked) = ([], [])
+    }
+
+    private func addressesChanged(_ failure: String?) {
+        if let failure { return surroundings.failed(failure) }
+        areNamesStale = true
+        startUpdate()
+    }
+
+    private func startUpdate() {
+        guard !isClosed, !isUnderWay, !isSettled else { return }
+        isUnderWay = true
+        (waiting, asked) = (asked, [])
+        let update = waiting.isEmpty ? compileAnew() : readFiles()
+        let this = NIOLoopBound(self, eventLoop: loop)
+        update.whenComplete { result in
+            let reloader = this.value
+            reloader.isUnderWay = false
+            for promise in reloader.waiting { promise.completeWith(result) }
+            reloader.waiting = []
+            reloader.startUpdate()
+        }
+    }
+
+    private func compileAnew() -> EventLoopFuture<[String]> {
+        let this = NIOLoopBound(self, eventLoop: loop)
+        return compile(rules).flatMap { compiled in
+            guard !this.value.isClosed else { return this.value.loop.makeSucceededVoidFuture() }
+            return this.value.surroundings.putInForce(compiled, nil)
+        }.map { [] }
+    }
+
+    private func compile(_ rules: [Rule]) -> EventLoopFuture<CompiledPolicy> {
+        // Later changes start another update.
+        areNamesStale = false
+        let addresses = hosts.addresses
+        return thread.run { CompiledPolicy(rules, addresses) }
+    }
+
+    private func readFiles() -> EventLoopFuture<[String]> {
+        do {
+            try surroundings.read()
+        } catch {
+            return refuse(error)
+        }
+        let reading = loop.makePromise(of: FilesRead.self)
+        self.reading = reading
+        let this = NIOLoopBound(self, eventLoop: loop)
+        return reading.futureResult.flatMap { this.value.parse($0) }.flatMap { this.value.parsed($0) }
+    }
+
+    private func parse(_ files: FilesRead) -> EventLoopFuture<FreshPolicy> {
+        let (settings, rules) = (surroundings.settings(), rules)
+        let (configuration, fit) = (configuration, surroundings.fit)
+        return thread.run {
+            var load = PolicyLoader(reading: files).load(configurationPath: configuration)
+            load.settings = fit(load.settings)
+            return FreshPolicy(load, insteadOf: settings, rules)
+        }
+    }
+
+    private func parsed(_ fresh: FreshPolicy) -> EventLoopFuture<[String]> {
+        if let refusal = fresh.refusal { return refuse(fresh.firstError, text: refusal) }
+        // The old rules' names are watched too until the new rules are in force.
+        hosts.watch(names.union(fresh.names))
+        let this = NIOLoopBound(self, eventLoop: loop)
+        return hosts.resolveAnew(fresh.names, within: Self.namesAwaitedMax)
+            .flatMap { this.value.compile(fresh.rules) }
+            .flatMap { this.value.enforce($0, of: fresh) }
+    }
+
+    /// The netfilter process permits from here on what the files newly allow.
+    private func enforce(_ compiled: CompiledPolicy, of fresh: FreshPolicy) -> EventLoopFuture<[String]> {
+        guard !isClosed else { return loop.makeFailedFuture(ReloadRefusal.stopping) }
+        do {
+            try surroundings.enforce()
+        } catch {
+            return refuse(error)
+        }
+        (rules, names) = (fresh.rules, fresh.names)
+        hosts.watch(names)
+        let this = NIOLoopBound(self, eventLoop: loop)
+        return surroundings.putInForce(compiled, fresh.settings).map {
+            let changes = fresh.changes + this.value.hosts.shortcomings(of: fresh.names)
+            this.value.surroundings.record(AuditEvent(.reloaded, detail: changes.joined(separator: "; ")))
+            return changes
+        }
+    }
+
+    private func refuse(_ error: any Error) -> EventLoopFuture<[String]> {
+        hosts.watch(names)
+        return refuse("\(error)", text: "the netfilter process can't read the new policy: \(error)")
+    }
+
+    private func refuse(_ detail: String?, text: String) -> EventLoopFuture<[String]> {
+        surroundings.record(AuditEvent(.reloadRefused, detail: detail))
+        return loop.makeFailedFuture(ReloadRefusal(text: text))
+    }
+}
+
+/// The policy compiled with the current addresses of its host names.
+struct CompiledPolicy: Sendable {
+    let policy: Policy
+    let pending: PendingRules
+
+    init(_ rules: [Rule], _ addresses: [String: [IPAddress]]) {
+        policy = Policy(rules: rules, addresses: addresses)
+        pending = PendingRules(rules: rules, addresses: addresses)
+    }
+}
+
+/// A reload that was refused as a whole; `text` holds the diagnostics.
+struct ReloadRefusal: Error, CustomStringConvertible {
+    var text: String
+
+    var description: String { text }
+
+    static let stopping = ReloadRefusal(text: "the daemon is stopping")
+}

@@ -1,0 +1,219 @@
+import Addresses
+import AuditTrail
+import Configuration
+import Dispatch
+import NIOCore
+import NIOPosix
+import Policy
+import Synchronization
+import Testing
+
+@testable import Daemon
+
+private struct Refused: Error, CustomStringConvertible {
+    let description = "no"
+}
+
+/// A reloader on its own event loop; the test is the netfilter process, and answers for the resolver.
+private final class Site: Sendable {
+    struct State {
+        var readings = 0
+        var enforced = 0
+        /// The rules of the policies put into force, and whether settings came with them.
+        var inForce: [(rules: Policy, settings: Settings?)] = []
+        var events: [AuditEvent] = []
+        var answers: EventLoopPromise<[IPAddress]>?
+        var refusesReading = false
+        var refusesEnforcing = false
+    }
+
+    let state = Mutex(State())
+    private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    private let loop: any EventLoop
+    private let reloader: NIOLoopBound<Reloader>
+    private let thread: NIOLoopBound<WorkThread>
+    private let change = DispatchSemaphore(value: 0)
+
+    init(rules: [Rule] = [.sample()]) throws {
+        let loop = group.next()
+        self.loop = loop
+        let box = Mutex<Site?>(nil)
+        let site = { @Sendable () -> Site? in box.withLock { $0 } }
+        let thread = try loop.submit { NIOLoopBound(WorkThread(for: loop), eventLoop: loop) }.wait()
+        self.thread = thread
+        reloader = try loop.submit {
+            let surroundings = Reloader.Surroundings(
+                read: { try site()?.read() }, enforce: { try site()?.enforce() }, settings: { Settings() },
+                fit: { $0 }, putInForce: { site()?.putInForce($0, $1) ?? loop.makeSucceededVoidFuture() },
+                record: { event in site()?.state.withLock { $0.events.append(event) } }, failed: { _ in })
+            let resolver = HostNameBook.Resolver(
+                addresses: { _ in
+                    let promise = loop.makePromise(of: [IPAddress].self)
+                    site()?.state.withLock { $0.answers = promise }
+                    return promise.futureResult
+                }, lifetime: { _ in loop.makeSucceededFuture(.seconds(60)) })
+            let reloader = Reloader(
+                on: loop, thread.value, configuration: Site.path, resolver: resolver, surroundings)
+            return NIOLoopBound(reloader, eventLoop: loop)
+        }.wait()
+        box.withLock { $0 = self }
+        try with { $0.start(rules, at: .zero) }
+    }
+
+    static let path = "/nowhere/rpcwarden.yaml"
+
+    /// What a reading finds: a configuration, and a policy beside it.
+    static func files(_ policy: String, configuration: String = "policy: p.yaml") -> FilesRead {
+        [path: .file(Array(configuration.utf8)), "/nowhere/p.yaml": .file(Array(policy.utf8))]
+    }
+
+    private func read() throws {
+        try state.withLock { state in
+            state.readings += 1
+            if state.refusesReading { throw Refused() }
+        }
+    }
+
+    private func enforce() throws {
+        try state.withLock { state in
+            if state.refusesEnforcing { throw Refused() }
+            state.enforced += 1
+        }
+    }
+
+    private func putInForce(_ compiled: CompiledPolicy, _ settings: Settings?) -> EventLoopFuture<Void> {
+        state.withLock { $0.inForce.append((compiled.policy, settings)) }
+        change.signal()
+        return loop.makeSucceededVoidFuture()
+    }
+
+    func awaitChange() { #expect(change.wait(timeout: .now() + 30) == .success) }
+
+    func with<Value: Sendable>(_ body: @escaping @Sendable (Reloader) -> Value) throws -> Value {
+        let reloader = reloader
+        return try loop.submit { body(reloader.value) }.wait()
+    }
+
+    func reload() throws -> EventLoopFuture<[String]> { try with { $0.reload() } }
+
+    func refusal(of update: EventLoopFuture<[String]>) -> String? {
+        do {
+            _ = try update.wait()
+            return nil
+        } catch {
+            return "\(error)"
+        }
+    }
+
+    func filesRead(_ files: FilesRead) throws { try with { $0.filesRead(files) } }
+
+    func close() throws {
+        state.withLock { $0.answers.take() }?.fail(Refused())
+        try with { $0.close() }
+        let thread = thread
+        try loop.submit { thread.value.close() }.wait()
+        try group.syncShutdownGracefully()
+    }
+}
+
+@Suite("reloading") struct ReloaderTests {
+    private static let rule = "rules: [{name: fresh, from: 10.9.0.0/16, to: nfs}]"
+
+    @Test("takes the bytes that the netfilter process read, tells the changes, and has that process judge by them")
+    func reload() throws {
+        let site = try Site()
+        let update = try site.reload()
+        #expect(try site.with { !$0.isSettled && !$0.knowsNames })
+        try site.filesRead(Site.files(Self.rule))
+        #expect(
+            try update.wait() == [
+                "rule added: p.yaml:1 \"fresh\"", "rule removed: \(Rule.sample().label)", "settings changed",
+            ])
+        let state = site.state.withLock { $0 }
+        #expect(state.readings == 1 && state.enforced == 1)
+        #expect(state.inForce.map(\.rules.rules.first?.name) == ["fresh"])
+        #expect(state.inForce.first?.settings?.policyPath == "p.yaml")
+        #expect(state.events.map(\.kind) == [.reloaded])
+        #expect(try site.with { $0.isSettled && $0.knowsNames })
+        try site.close()
+    }
+
+    @Test("refuses files with an error as a whole, with every diagnostic; the next request reads anew")
+    func refusal() throws {
+        let site = try Site()
+        let update = try site.reload()
+        try site.filesRead(Site.files("rules: [{name: x, from: 10.1.0.0/16, to: nfss}, {nmae: y}]"))
+        let text = try #require(site.refusal(of: update))
+        #expect(text.contains("nfss") && text.contains("nmae"))
+        #expect(site.state.withLock { $0.enforced == 0 && $0.inForce.isEmpty })
+        #expect(site.state.withLock { $0.events.map(\.kind) } == [.reloadRefused])
+        let next = try site.reload()
+        try site.filesRead(Site.files(Self.rule))
+        #expect(try next.wait().count == 3)
+        #expect(site.state.withLock { $0.readings } == 2)
+        try site.close()
+    }
+
+    @Test("a missing file is told as the netfilter process found it, though it may be there by now")
+    func missing() throws {
+        let site = try Site()
+        let update = try site.reload()
+        try site.filesRead([Site.path: .file(Array("policy: /etc/hostname".utf8))])
+        #expect(site.refusal(of: update)?.contains("can't read \"/etc/hostname\": No such file") == true)
+        try site.close()
+    }
+
+    @Test("requests during an update are handled together by the next one")
+    func queue() throws {
+        let site = try Site()
+        let first = try site.reload()
+        let others = [try site.reload(), try site.reload()]
+        #expect(site.state.withLock { $0.readings } == 1)
+        try site.filesRead(Site.files(Self.rule))
+        _ = try first.wait()
+        // The next update has begun once the first one's promise is complete.
+        #expect(try site.with { !$0.isSettled })
+        #expect(site.state.withLock { $0.readings } == 2)
+        try site.filesRead(Site.files(Self.rule))
+        for other in others { #expect(try other.wait() == ["settings changed"]) }
+        try site.close()
+    }
+
+    @Test("a netfilter process that can't read or judge leaves the old policy in force")
+    func netfilterRefuses() throws {
+        let site = try Site()
+        site.state.withLock { $0.refusesReading = true }
+        #expect(site.refusal(of: try site.reload()) == "the netfilter process can't read the new policy: no")
+        site.state.withLock { ($0.refusesReading, $0.refusesEnforcing) = (false, true) }
+        let update = try site.reload()
+        try site.filesRead(Site.files(Self.rule))
+        #expect(site.refusal(of: update) == "the netfilter process can't read the new policy: no")
+        #expect(site.state.withLock { $0.inForce.isEmpty })
+        #expect(site.state.withLock { $0.events.map(\.kind) } == [.reloadRefused, .reloadRefused])
+        try site.close()
+    }
+
+    @Test("other addresses of a host name put the same rules into force, with the same settings")
+    func addresses() throws {
+        var rule = Rule.sample()
+        rule.from = [.host("client.example")]
+        let site = try Site(rules: [rule])
+        #expect(try site.with { !$0.knowsNames })
+        site.state.withLock { $0.answers.take() }?.succeed([.v4(0x0a01_0203)])
+        site.awaitChange()
+        let state = site.state.withLock { $0 }
+        #expect(state.readings == 0 && state.events.isEmpty)
+        #expect(state.inForce.first?.settings == nil)
+        #expect(state.inForce.first?.rules.rules(naming: .v4(0x0a01_0203)).count == 1)
+        try site.close()
+    }
+
+    @Test("an end of the daemon is told to all who wait")
+    func stopping() throws {
+        let site = try Site()
+        let updates = [try site.reload(), try site.reload()]
+        try site.with { $0.close() }
+        for update in updates { #expect(site.refusal(of: update) == "the daemon is stopping") }
+        try site.close()
+    }
+}
