@@ -74,9 +74,6 @@ final class NetfilterClient {
         }
     }
 
-    /// Whether a transaction that was begun has not ended, or its outcome was not taken yet.
-    var isBusy: Bool { isAwaited || outcome != nil }
-
     /// `nil`: the transaction has not ended.
     func takeOutcome() -> Outcome? {
         if isAwaited, channel.isReadable { awaitOutcome() }

@@ -162,7 +162,10 @@ final class NetfilterProcess {
                 if let refusal = ceiling.refusal(toCut: service) { return .failed(refused(refusal)) }
                 return .cut(try table.cut(flows, of: clients, to: service, in: settings.firewall.table))
             case .events: return .events(events())
-            case .drops: return .drops(try table.drops(of: settings.firewall.table))
+            case .drops:
+                var drops = try table.drops(of: settings.firewall.table)
+                drops.unreported = UInt64(dropLog?.lost ?? 0)
+                return .drops(drops)
             case .reload:
                 fresh = nil
                 reader.request(inForce: settings)

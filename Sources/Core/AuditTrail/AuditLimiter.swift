@@ -21,17 +21,13 @@ public struct AuditLimiter: Sendable {
     private var findings = RateLimiter(
         perSecond: linesPerSecondPerClient, burst: linesPerSecondPerClient * burstSeconds)
     private var inAll = RateLimiter(perSecond: linesPerSecond, burst: linesPerSecond * burstSeconds)
-    private var swallowed = CaseCounts<AuditEvent.Kind>()
+    private var swallowed: [AuditEvent.Kind: Int] = [:]
     /// The time of the first suppressed event since the last summary.
     private var firstSwallowed: Instant?
 
     public init() {}
 
     /// Whether the event may be logged in full.
-    public mutating func admits(_ event: AuditEvent, isListed: Bool = false, at now: Instant) -> Bool {
-        admits(event.kind, of: event.client, isListed: isListed, over: event.transport, at: now)
-    }
-
     public mutating func admits(
         _ kind: AuditEvent.Kind, of client: IPAddress?, isListed: Bool, over transport: Transport?, at now: Instant
     ) -> Bool {
@@ -43,7 +39,7 @@ public struct AuditLimiter: Sendable {
     /// Counts events as suppressed; packets that the kernel dropped without a report count, too.
     public mutating func swallow(_ kind: AuditEvent.Kind, _ count: Int, at now: Instant) {
         guard count > 0 else { return }
-        swallowed[kind] += count
+        swallowed[kind, default: 0] += count
         if firstSwallowed == nil { firstSwallowed = now }
     }
 
@@ -73,10 +69,10 @@ public struct AuditLimiter: Sendable {
         guard let firstSwallowed else { return [] }
         let window = now - firstSwallowed
         defer {
-            swallowed = CaseCounts()
+            swallowed = [:]
             self.firstSwallowed = nil
         }
-        let kinds = AuditEvent.Kind.allCases.filter { swallowed[$0] > 0 }
+        let kinds = AuditEvent.Kind.allCases.filter { swallowed[$0] != nil }
         return kinds.sorted { $0.rawValue < $1.rawValue }.map { kind in
             var event = AuditEvent(.suppressed, detail: kind.rawValue)
             event.count = swallowed[kind]

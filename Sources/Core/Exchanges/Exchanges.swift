@@ -75,7 +75,7 @@ public struct Exchanges: ~Copyable, Sendable {
     /// The number of calls under way of each caller on another host.
     private var countOfCaller: [Caller: Int] = [:]
     /// The calls of this host, which has places of its own.
-    private var localCount = CaseCounts<Transport>()
+    private var localCount: [Transport: Int] = [:]
     /// UDP calls under way, so that a retransmission is not asked and answered twice.
     private var datagrams: [CallKey: Exchange.ID] = [:]
     private var questions = SharedQuestions<Asker>()
@@ -87,12 +87,12 @@ public struct Exchanges: ~Copyable, Sendable {
     /// Nothing is under way, and nothing is left behind.
     var isQuiet: Bool {
         table.isEmpty && countOfCaller.isEmpty && datagrams.isEmpty
-            && Transport.allCases.allSatisfy { localCount[$0] == 0 }
+            && localCount.values.allSatisfy { $0 == 0 }
     }
 
     /// Each place is counted once.
     var isConsistent: Bool {
-        let local = Transport.allCases.map { localCount[$0] }.reduce(0, +)
+        let local = localCount.values.reduce(0, +)
         return countOfCaller.values.reduce(local, +) == table.count && datagrams.count <= table.count
     }
 
@@ -144,7 +144,7 @@ public struct Exchanges: ~Copyable, Sendable {
     private mutating func takesPlace(for peer: Peer) -> Bool {
         guard isAnyPlaceLeft(for: peer) else { return false }
         guard !peer.isLocal else {
-            localCount[peer.transport] += 1
+            localCount[peer.transport, default: 0] += 1
             return true
         }
         let caller = Caller(peer)
@@ -159,7 +159,7 @@ public struct Exchanges: ~Copyable, Sendable {
 
     private mutating func givePlaceBack(of peer: Peer) {
         guard !peer.isLocal else {
-            localCount[peer.transport] -= 1
+            localCount[peer.transport, default: 0] -= 1
             return
         }
         guard let place = countOfCaller.index(forKey: Caller(peer)) else { return }
@@ -172,11 +172,11 @@ public struct Exchanges: ~Copyable, Sendable {
 
     private func isAnyPlaceLeft(for peer: Peer) -> Bool {
         switch (peer.isLocal, peer.transport) {
-        case (true, .tcp): return localCount[.tcp] < Self.localOverTCPMax
-        case (true, .udp): return localCount[.udp] < Self.localOverUDPMax
+        case (true, .tcp): return localCount[.tcp, default: 0] < Self.localOverTCPMax
+        case (true, .udp): return localCount[.udp, default: 0] < Self.localOverUDPMax
         case (false, _): break
         }
-        let local = localCount[.tcp] + localCount[.udp]
+        let local = localCount.values.reduce(0, +)
         let isForgeable = peer.transport == .udp
         return table.count - local < Self.callsMax - (isForgeable ? Self.callsTCPReserve : 0)
             && questions.count - local < Self.questionsMax - (isForgeable ? Self.questionsTCPReserve : 0)

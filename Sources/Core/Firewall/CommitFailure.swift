@@ -21,10 +21,6 @@ extension CommitFailure {
     public enum Kind: Hashable, Sendable {
         /// The set holds as many elements as it may.
         case full
-        /// The table, or a chain or set of it, is gone.
-        case missing
-        /// Permission denied: no CAP_NET_ADMIN, or another process owns the table.
-        case refused
         /// A momentary conflict: worth an immediate repetition.
         case busy
         case other
@@ -33,19 +29,14 @@ extension CommitFailure {
     public var kind: Kind {
         switch errno {
         case Self.fileTableOverflow, Self.noSpace: .full
-        case Self.noEntry: .missing
-        case Self.notPermitted, Self.accessDenied: .refused
         case Self.interrupted, Self.tryAgain, Self.deviceBusy, Self.restart, Self.noBuffers: .busy
         default: .other
         }
     }
 
     // Linux's asm-generic/errno.h; this target imports no C library.
-    private static let notPermitted: Int32 = 1  // EPERM
-    private static let noEntry: Int32 = 2  // ENOENT
     private static let interrupted: Int32 = 4  // EINTR
     private static let tryAgain: Int32 = 11  // EAGAIN
-    private static let accessDenied: Int32 = 13  // EACCES
     private static let deviceBusy: Int32 = 16  // EBUSY
     private static let fileTableOverflow: Int32 = 23  // ENFILE: nftables' error for a full set
     private static let noSpace: Int32 = 28  // ENOSPC

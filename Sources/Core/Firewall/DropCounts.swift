@@ -7,6 +7,8 @@ public struct DropCounts: Hashable, Sendable {
     public var quarantined: UInt64 = 0
     /// Packets from strangers, to the portmapper, while it is shielded.
     public var strangers: UInt64 = 0
+    /// Of all these, packets that the kernel logged and could not report, since the daemon's start.
+    public var unreported: UInt64 = 0
 
     public init() {}
 }

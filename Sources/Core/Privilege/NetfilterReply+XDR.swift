@@ -34,7 +34,9 @@ extension NetfilterReply {
         case .enforced: encoder.uint32(10)
         case .drops(let counts):
             encoder.uint32(8)
-            for count in [counts.guarded, counts.quarantined, counts.strangers] { encoder.uint64(count) }
+            for count in [counts.guarded, counts.quarantined, counts.strangers, counts.unreported] {
+                encoder.uint64(count)
+            }
         case .uses(let uses):
             encoder.uint32(9)
             encoder.list(uses) {
@@ -294,6 +296,7 @@ extension XDRDecoder {
         counts.guarded = try uint64()
         counts.quarantined = try uint64()
         counts.strangers = try uint64()
+        counts.unreported = try uint64()
         return counts
     }
 }

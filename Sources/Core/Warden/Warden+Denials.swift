@@ -69,8 +69,7 @@ extension Warden {
     ) {
         guard !incoming.peer.isLocal else { return }
         let consequences = watch.denied(
-            incoming, reason, isOwnDoing: isOwnDoing, isListed: rules.policy.lists(incoming.peer.address), at: now,
-            wallClock: journal.wallClock(at: now))
+            incoming, reason, isOwnDoing: isOwnDoing, isListed: rules.policy.lists(incoming.peer.address), at: now)
         follow(consequences, at: now, into: &actions)
     }
 

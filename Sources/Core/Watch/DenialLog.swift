@@ -156,8 +156,7 @@ struct DenialLog: Sendable {
 
     mutating func add(
         _ incoming: IncomingCall, _ reason: DenialReason?, isOwnDoing: Bool = true, isListed: Bool,
-        within window: Duration, at now: Instant,
-        wallClock: Timestamp
+        within window: Duration, at now: Instant
     ) -> Finding {
         let peer = incoming.peer
         let place = place(of: Source(peer.address, isListed: isListed), peer.address, isListed: isListed, at: now)
@@ -169,7 +168,7 @@ struct DenialLog: Sendable {
         records[place].episodeCount += 1
         records[place].episodeTransport = peer.transport
         if let reason { records[place].add(reason) }
-        records[place].marks.formUnion(ScannerFingerprint(of: incoming, at: wallClock))
+        records[place].marks.formUnion(ScannerFingerprint(of: incoming))
         if case .call(let call) = incoming.content, let (program, version) = call.subject {
             records[place].add(program, version: version)
         }

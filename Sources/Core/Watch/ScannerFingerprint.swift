@@ -1,6 +1,5 @@
 import Addresses
 import Calls
-import Clock
 import ONCRPC
 import Portmapper
 
@@ -20,16 +19,14 @@ struct ScannerFingerprint: OptionSet, Hashable, Sendable {
     static let asksStatistics = ScannerFingerprint(rawValue: 1 << 4)
     static let asksForRemoteCalls = ScannerFingerprint(rawValue: 1 << 5)
     static let registers = ScannerFingerprint(rawValue: 1 << 6)
-    /// A transaction id made from the time of day: libtirpc over UDP, which rpcinfo, showmount and mount.nfs use.
-    static let timeAsXID = ScannerFingerprint(rawValue: 1 << 7)
-    static let walksVersions = ScannerFingerprint(rawValue: 1 << 8)
-    static let looksUpMountd = ScannerFingerprint(rawValue: 1 << 9)
-    static let looksUpOthers = ScannerFingerprint(rawValue: 1 << 10)
+    static let walksVersions = ScannerFingerprint(rawValue: 1 << 7)
+    static let looksUpMountd = ScannerFingerprint(rawValue: 1 << 8)
+    static let looksUpOthers = ScannerFingerprint(rawValue: 1 << 9)
     /// Looks up mountd by GETADDR, as showmount does before anything else; a mount begins with nfs.
-    static let findsMountd = ScannerFingerprint(rawValue: 1 << 11)
+    static let findsMountd = ScannerFingerprint(rawValue: 1 << 10)
     /// Looks up the portmapper itself, or version 0 of a program: rpcinfo's way to find out versions.
-    static let feelsForVersions = ScannerFingerprint(rawValue: 1 << 12)
-    static let listsAddresses = ScannerFingerprint(rawValue: 1 << 13)
+    static let feelsForVersions = ScannerFingerprint(rawValue: 1 << 11)
+    static let listsAddresses = ScannerFingerprint(rawValue: 1 << 12)
 
     /// Marks of calls that no client makes to use a service; each alone suffices.
     static let enumerating: ScannerFingerprint = [
@@ -43,15 +40,11 @@ struct ScannerFingerprint: OptionSet, Hashable, Sendable {
 
     private static let nmapXID: UInt32 = 0x72FE_1D13
     private static let nmapVersion: UInt32 = 104_316
-    /// pid, seconds and microseconds, combined by exclusive or, then counted down: the seconds' upper bits stay.
-    private static let tirpcBits: UInt32 = 24
 
     init(rawValue: UInt16) { self.rawValue = rawValue }
 
-    init(of incoming: IncomingCall, at wallClock: Timestamp) {
+    init(of incoming: IncomingCall) {
         self = []
-        let seconds = UInt32(truncatingIfNeeded: wallClock.milliseconds / 1000)
-        if (incoming.xid ^ seconds) >> Self.tirpcBits == 0 { insert(.timeAsXID) }
         if incoming.xid == Self.nmapXID { insert(.nmapProbe) }
         switch incoming.content {
         case .call(let call): mark(call, over: incoming.peer.transport)
@@ -90,7 +83,7 @@ struct ScannerFingerprint: OptionSet, Hashable, Sendable {
             return "metasploit's portmap_amp"
         }
         if programs >= Self.programsOfAWalk { return "a walk through program numbers" }
-        if contains(.listsOverUDP) { return contains(.timeAsXID) ? "rpcinfo" : "an Internet survey (UDP DUMP)" }
+        if contains(.listsOverUDP) { return "an Internet survey (UDP DUMP), or rpcinfo" }
         if contains([.listsVersion2, .listsNewer]) { return Self.nmapScript }
         if !isDisjoint(with: [.feelsForVersions, .listsNewer, .listsAddresses, .asksStatistics]) { return "rpcinfo" }
         if contains(.listsVersion2) { return Self.nmapScript }

@@ -82,13 +82,12 @@ public struct Watch: ~Copyable, Sendable {
 
     /// A call was denied, or is malformed (`nil`): remembers it, and judges its source.
     public mutating func denied(
-        _ incoming: IncomingCall, _ reason: DenialReason?, isOwnDoing: Bool, isListed: Bool, at now: Instant,
-        wallClock: Timestamp
+        _ incoming: IncomingCall, _ reason: DenialReason?, isOwnDoing: Bool, isListed: Bool, at now: Instant
     ) -> [Consequence] {
         let client = incoming.peer.address
         let finding = denials.add(
             incoming, reason, isOwnDoing: isOwnDoing, isListed: isListed,
-            within: settings.quarantine?.within ?? Self.episode, at: now, wallClock: wallClock)
+            within: settings.quarantine?.within ?? Self.episode, at: now)
         let source = DenialLog.Source(client, isListed: isListed)
         if finding.isSuspectedNow { suspect(source, at: now) }
         guard let quarantine = settings.quarantine, quarantines[client] == nil else { return [] }

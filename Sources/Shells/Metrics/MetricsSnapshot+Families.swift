@@ -104,7 +104,11 @@ extension MetricsSnapshot {
                     .init("cause", "guarded", count(drops.guarded)),
                     .init("cause", "quarantined", count(drops.quarantined)),
                     .init("cause", "shielded", count(drops.strangers)),
-                ])
+                ]),
+            .counter(
+                "drop_reports_lost",
+                "Dropped packets that the kernel could not report: neither a grant nor a probe came of them.",
+                count(drops.unreported)),
         ]
     }
 
@@ -112,7 +116,7 @@ extension MetricsSnapshot {
         [
             .counter(
                 "events", "Audit events by kind, whether or not they were written.",
-                AuditEvent.Kind.allCases.map { .init("event", $0.rawValue, counters.events[$0]) }),
+                AuditEvent.Kind.allCases.map { .init("event", $0.rawValue, counters.events[$0, default: 0]) }),
             .counter("audit_suppressed", "Audit events that a rate limit swallowed.", counters.suppressed),
             .counter("audit_lost", "Audit events that the log did not take.", auditLost),
         ]

@@ -19,7 +19,7 @@ public final class DropLog {
     /// packet is read.
     public private(set) var lost = 0
 
-    private let socket: NetlinkSocket
+    let socket: NetlinkSocket
     private var nextNumber: UInt32 = 0
 
     /// - Parameter group: ``TableShape/logGroup``; only one process can read a group.
@@ -43,9 +43,6 @@ public final class DropLog {
             throw .failed(doing: doing, errno: EPERM, detail: why)
         }
     }
-
-    /// Readable when ``readEvents()`` has events to return.
-    public var descriptor: Int32 { socket.descriptor }
 
     /// The packets logged since the last call; packets without usable headers are left out.
     public func readEvents() -> [DroppedPacket] {

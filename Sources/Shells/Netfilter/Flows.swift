@@ -39,10 +39,6 @@ public final class Flows {
         }
     }
 
-    public func cut(client: IPAddress, service: ServicePort) throws(NetfilterError) -> Int {
-        try cut(clients: [AddressRange(client, client)], service: service)
-    }
-
     /// The identity of a conntrack entry: its original tuple, its zone, and its id, which no later flow of the
     /// same tuple has.
     struct Flow {

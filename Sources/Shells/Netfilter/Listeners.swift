@@ -13,17 +13,6 @@ public final class Listeners {
         diagnosis = try SocketDiagnosis()
     }
 
-    /// Whether packets of other hosts to this port reach a socket; a socket bound only to loopback doesn't count.
-    public func isListening(_ service: ServicePort, ipv4: Bool) throws(NetfilterError) -> Bool {
-        var state = ListenerState()
-        if ipv4 {
-            try dump(service.transport, AF_INET, port: service.port) { state.add($1) }
-            if state.ipv4 { return true }
-        }
-        try dump(service.transport, AF_INET6, port: service.port) { state.add($1) }
-        return ipv4 ? state.ipv4 : state.ipv6
-    }
-
     /// The listeners of many ports; the result also contains ports without any listener.
     ///
     /// A dump searches all sockets of the host, whichever port is asked for. So a few ports are looked up one by

@@ -11,7 +11,7 @@ public final class TableMonitor {
     /// Upper bound of receives per call of ``readEvents()``; after that the descriptor stays readable.
     private static let receivesMax = 65_536
 
-    private let socket: NetlinkSocket
+    let socket: NetlinkSocket
     private let ownPortID: UInt32
     private let table: String
     /// Changes of a transaction before its NEWGEN, which identifies the writer, has arrived.
@@ -49,9 +49,6 @@ public final class TableMonitor {
         let reason = number == EPERM ? "CAP_NET_ADMIN is missing" : nil
         throw .failed(doing: "subscribing to changes of nftables", errno: number, detail: errorText(number, reason))
     }
-
-    /// Readable when ``readEvents()`` has events to return.
-    public var descriptor: Int32 { socket.descriptor }
 
     /// The changes announced since the last call, by transaction.
     ///

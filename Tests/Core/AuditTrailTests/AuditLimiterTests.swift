@@ -1,5 +1,6 @@
 import Addresses
 import AuditTrail
+import Clock
 import CoreSamples
 import Firewall
 import ONCRPC
@@ -101,5 +102,11 @@ import Testing
             ]
             #expect(rated.contains(kind) ? written <= 200 : written == 1000)
         }
+    }
+}
+
+extension AuditLimiter {
+    fileprivate mutating func admits(_ event: AuditEvent, isListed: Bool = false, at now: Instant) -> Bool {
+        admits(event.kind, of: event.client, isListed: isListed, over: event.transport, at: now)
     }
 }

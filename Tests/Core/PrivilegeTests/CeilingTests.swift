@@ -66,7 +66,7 @@ extension Ceiling {
         let refusal = try Self.standard().refusal(
             of: Transaction(table: "filter", operations: [.revoke(GrantKey(client: .v4(1), service: Self.nfs))]))
         #expect(refusal?.message == "refused by the netfilter process: the table is rpcwarden, not filter")
-        #expect(refusal?.kind == .refused && refusal?.operation == nil)
+        #expect(refusal?.errno == 1 && refusal?.operation == nil)
         #expect(try Self.standard().refusal(of: Self.transaction(.deleteTable(name: "filter")))?.operation == 0)
     }
 

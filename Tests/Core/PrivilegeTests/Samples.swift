@@ -124,6 +124,7 @@ struct Dice: RandomNumberGenerator {
     mutating func drops() -> DropCounts {
         var drops = DropCounts()
         (drops.guarded, drops.quarantined, drops.strangers) = (next(), next(), next())
+        drops.unreported = next()
         return drops
     }
 

@@ -68,21 +68,18 @@ import Testing
         #expect(enumerated([.dump(.v2), .getStatistics], from: .loopback).isEmpty)
     }
 
-    private static let timeXID = UInt32(Bench.startOfTime.milliseconds / 1000) ^ 0x3a_b1c2
-
     /// Calls, their first transaction id, their transport, and the tool that they resemble.
     static let tools: [([PortmapperCall], UInt32, Transport, String?)] = [
         ([.null(.v2), .dump(.v2)], 0x72FE_1D13, .tcp, "nmap's version scan"),
         ([.dump(.v3), .dump(.v2), .getStatistics], 12_345_678, .udp, "metasploit's portmap_amp"),
-        ([.dump(.v2)], 1, .udp, "an Internet survey (UDP DUMP)"),
+        ([.dump(.v2)], 1, .udp, "an Internet survey (UDP DUMP), or rpcinfo"),
         ([.dump(.v2)], 77_777, .tcp, "nmap's rpcinfo script, or the like"),
         ([.dump(.v4), .dump(.v3), .dump(.v2)], 77_777, .tcp, "nmap's rpcinfo script, or the like"),
         ([.dump(.v4)], 77_777, .tcp, "rpcinfo"),
-        ([.dump(.v2)], timeXID, .udp, "rpcinfo"),
         ([.getStatistics], 5, .tcp, "rpcinfo"),
         ([.port(of: .portmapper)], 5, .tcp, "rpcinfo"),
-        ([.port(of: .nfs, version: 0)], timeXID, .udp, "rpcinfo"),
-        ([.getAddress(.v4, RPCB(.mountd, 3, .tcp, port: 1))], timeXID, .udp, "showmount"),
+        ([.port(of: .nfs, version: 0)], 5, .udp, "rpcinfo"),
+        ([.getAddress(.v4, RPCB(.mountd, 3, .tcp, port: 1))], 5, .udp, "showmount"),
         ((0..<9).map { .port(of: Program(100_000 + $0 + 1)) }, 9, .udp, "a walk through program numbers"),
         ((1...4).map { .port(of: .mountd, version: $0) }, 5, .tcp, nil),
     ]

@@ -20,7 +20,7 @@ import Testing
     ) {
         _ = log.add(
             incoming(address, program), .stranger, isListed: isListed, within: .seconds(60),
-            at: Instant(nanoseconds: second * 1_000_000_000), wallClock: Timestamp(milliseconds: 1_795_000_000_000))
+            at: Instant(nanoseconds: second * 1_000_000_000))
     }
 
     @Test("who asks on and on stays, whoever floods with addresses that are seen once")

@@ -21,21 +21,22 @@ extension LabTests {
                 open: always
             """
 
-        /// Lookups by the approved client over both transports, and by the named client in the flooding /64.
+        /// Lookups by the approved client over both transports, and by the named client in the flooding /64; asked
+        /// again after two seconds, as clients do.
         private static func lookUp(_ lab: Lab, _ what: String) throws {
-            let service = "--program \(Echo.programs[0]) --version 1 --service tcp --wait 2000"
+            let service = "--program \(Echo.programs[0]) --version 1 --service tcp --wait 2000 --retries 2"
             for transport in Transport.allCases {
                 let storm = try lab.peer(
                     .approved, "storm --to 10.77.1.1 --over \(transport) --count 20 --sources 10.78.0.1/20 \(service)")
                 print("\(what), approved, \(transport): \(storm.text.dropLast())")
-                #expect(try storm.number("ok") == 20 && storm.number("lookup-max-us") < 1_000_000, "\(what): \(storm)")
+                #expect(try storm.number("ok") == 20, "\(what): \(storm)")
             }
             let named = try lab.peer(
                 .stranger,
                 "storm --to fd77:4::1 --over tcp --count 20 --sources fd79::1:7/1 --program 100000"
-                    + " --version 4 --service tcp --wait 2000")
+                    + " --version 4 --service tcp --wait 2000 --retries 2")
             print("\(what), named beside the neighbour: \(named.text.dropLast())")
-            #expect(try named.number("unanswered") == 0 && named.number("lookup-max-us") < 1_000_000, "\(named)")
+            #expect(try named.number("unanswered") == 0, "\(named)")
         }
 
         private static func strangers(_ lab: Lab, at ports: [UInt16]) throws -> Set<String> {
@@ -65,14 +66,15 @@ extension LabTests {
             let guarded = Set(try lab.elements(of: "guarded"))
 
             try lab.spawnPeer(
-                .stranger, "neighbour", "flood --to fd77:4::1 --over udp --sources fd79::1:8/64 --seconds 24")
+                .stranger, "neighbour", "flood --to fd77:4::1 --over udp --sources fd79::1:8/64 --seconds 120")
             try lab.spawnPeer(
-                .server, "local", "flood --to 127.0.0.1 --over udp --sources 127.0.0.1/64 --seconds 24")
+                .server, "local", "flood --to 127.0.0.1 --over udp --sources 127.0.0.1/64 --seconds 120")
             try lab.spawnPeer(
-                .server, "connections", "debt --to 10.77.1.1 --connections 300 --calls 0 --reads --hold 24000 distinct")
+                .server, "connections", "debt --to 10.77.1.1 --connections 300 --calls 0 --reads --hold 120000 distinct"
+            )
             try lab.spawnPeer(
                 .approved, "debtor",
-                "debt --to 10.77.1.1 --from 10.78.0.99 --connections 8 --calls 1000 --hold 24000 v4 dump")
+                "debt --to 10.77.1.1 --from 10.78.0.99 --connections 8 --calls 1000 --hold 120000 v4 dump")
             try await eventually("the local user is connected", within: .seconds(5)) {
                 lab.log("connections").contains("opened=")
             }
@@ -95,7 +97,10 @@ extension LabTests {
             let registry = try lab.rpcwarden("registry")
             print("doctor:\n\(doctor.text)registry:\n\(registry.text)")
             #expect(doctor.text.contains("orphaned-service") && registry.text.contains("orphaned"))
-            #expect(try lab.isRunning("local"), "the floods went on")
+            for flood in ["neighbour", "local", "connections"] {
+                #expect(try lab.isRunning(flood), "the floods went on")
+                try lab.kill(flood)
+            }
         }
     }
 }

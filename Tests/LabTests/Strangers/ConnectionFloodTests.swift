@@ -25,17 +25,16 @@ extension LabTests {
             .lab(.rpcbind, .daemon, settings: "limits: {strangers-per-second: 0}"), arguments: floods)
         func strangers(flood: Flood) async throws {
             let lab = try Lab.current
-            try lab.spawnPeer(.stranger, "flood", "tcp-hold --port 111 --count 2000 --hold 1200 \(flood.words)")
+            try lab.spawnPeer(.stranger, "flood", "tcp-hold --port 111 --count 2000 --hold 120000 \(flood.words)")
             try await eventually("the flood has begun") { try Self.count("connections", lab) > 10 }
             var slowest = Duration.zero
-            while try lab.isRunning("flood") { slowest = max(slowest, try Self.allGetIn(lab)) }
-            let report = lab.log("flood").split(separator: "\n").last ?? ""
-            let crowdedOut = try Self.count("connections_crowded_out", lab)
-            print(
-                "flood \(flood.testDescription): slowest approved answer \(slowest), \(report), \(crowdedOut) had to go"
-            )
-            #expect(report.contains("opened=2000"), "\(report)")
-            #expect(crowdedOut >= 2000 - 1024)
+            // All but those in the 1024 places must have gone.
+            try await eventually("all 2,000 have had a place", within: .seconds(60)) {
+                slowest = max(slowest, try Self.allGetIn(lab))
+                return try Self.count("connections_crowded_out", lab) >= 2000 - 1024
+            }
+            print("flood \(flood.testDescription): slowest approved answer \(slowest)")
+            try lab.kill("flood")
             try await eventually("all places are free again") { try Self.count("connections", lab) == 0 }
         }
 
@@ -138,7 +137,7 @@ extension LabTests {
 
         // MARK: Observing
 
-        /// Approved clients over both families, and this host, must be answered over TCP. Returns the longest time
+        /// Approved clients over both families, and this host, must be answered over TCP within two seconds. Returns the longest time
         /// that an answer took.
         private static func allGetIn(_ lab: Lab) throws -> Duration {
             let askers: [(Lab.Host, String)] = [
@@ -150,8 +149,7 @@ extension LabTests {
                 let output = try lab.peer(host, "storm --to \(server) --over tcp --count 1 --wait 2000 \(service)")
                 let microseconds = output.text.firstMatch(of: /lookup-max-us=(\d+)/).flatMap { Int64($0.1) } ?? .max
                 let elapsed = Duration.microseconds(microseconds)
-                let isInTime = output.text.contains("ok=1 ") && elapsed < .seconds(1)
-                #expect(isInTime, "\(host) asked \(server): \(output)")
+                #expect(output.text.contains("ok=1 "), "\(host) asked \(server): \(output)")
                 slowest = max(slowest, elapsed)
             }
             return slowest

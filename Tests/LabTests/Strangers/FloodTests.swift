@@ -42,11 +42,17 @@ extension LabTests {
 
             // Suppressed denials are summed up every ten seconds; what the kernel dropped is counted later than it was
             // sent.
-            try await eventually("the sums are whole", within: .seconds(30)) {
-                let denied = try lab.counts()["denied"]
-                let written = try lab.events(.denied).count
-                let swallowed = try lab.events(.suppressed).filter { $0.detail == "denied" }.compactMap(\.count)
-                return swallowed.reduce(written, +) == denied
+            var sums: [Int?] = []
+            do {
+                try await eventually("the sums are whole", within: .seconds(30)) {
+                    let denied = try lab.counts()["denied"]
+                    let written = try lab.events(.denied).count
+                    let swallowed = try lab.events(.suppressed).filter { $0.detail == "denied" }.compactMap(\.count)
+                    sums = [denied, written, swallowed.reduce(0, +)]
+                    return swallowed.reduce(written, +) == denied
+                }
+            } catch {
+                Issue.record("\(error): \(sums), \(try lab.counts())")
             }
         }
     }

@@ -152,7 +152,14 @@ extension Lab {
         try body()
         // Waits for the last packets of the last connection.
         try await Task.sleep(for: .milliseconds(100))
+        // Once a later packet is in the file, all earlier ones are. No host answers a datagram to a group.
+        let mark = "the end of \(name)"
+        #expect(try exec(host, "bash", "-c", "echo '\(mark)' >/dev/udp/ff02::1%eth0/9").isSuccess)
+        let bytes = try await eventually("the capture is written", within: .seconds(30)) {
+            let bytes = try Data(contentsOf: URL(fileURLWithPath: file))
+            return bytes.range(of: Data(mark.utf8)) == nil ? nil : bytes
+        }
         try kill(name)
-        return Capture(Array(try Data(contentsOf: URL(fileURLWithPath: file))), server: address)
+        return Capture(Array(bytes), server: address)
     }
 }

@@ -14,7 +14,7 @@ extension KernelTests {
         /// The events logged so far; a packet crosses a veth before `send` returns, or soon after.
         private func events(_ log: DropLog, atLeast count: Int = 1) -> [DroppedPacket] {
             var events = log.readEvents()
-            var poll = pollfd(fd: log.descriptor, events: Int16(POLLIN), revents: 0)
+            var poll = pollfd(fd: log.socket.descriptor, events: Int16(POLLIN), revents: 0)
             while events.count < count, Glibc.poll(&poll, 1, 1000) == 1 { events += log.readEvents() }
             return events
         }

@@ -71,3 +71,9 @@ extension KernelTests {
         }
     }
 }
+
+extension Flows {
+    func cut(client: IPAddress, service: ServicePort) throws -> Int {
+        try cut(clients: [AddressRange(client, client)], service: service)
+    }
+}

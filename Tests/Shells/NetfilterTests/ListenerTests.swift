@@ -93,3 +93,10 @@ extension [ServicePort: ListenerState] {
     /// Whether IPv4 and IPv6 clients reach each port.
     fileprivate var families: [ServicePort: [Bool]] { mapValues { [$0.ipv4, $0.ipv6] } }
 }
+
+extension Listeners {
+    func isListening(_ service: ServicePort, ipv4: Bool) throws -> Bool {
+        let state = try listening([service])[service]
+        return (ipv4 ? state?.ipv4 : state?.ipv6) ?? false
+    }
+}

@@ -119,7 +119,7 @@ extension KernelTests {
         func isReadable() throws {
             try inFreshNamespace {
                 let monitor = try TableMonitor(table: "rpcwarden", ownPortID: 1)
-                var poll = pollfd(fd: monitor.descriptor, events: Int16(POLLIN), revents: 0)
+                var poll = pollfd(fd: monitor.socket.descriptor, events: Int16(POLLIN), revents: 0)
                 #expect(Glibc.poll(&poll, 1, 0) == 0)
                 _ = shell("nft add table inet rpcwarden")
                 #expect(Glibc.poll(&poll, 1, 1000) == 1)

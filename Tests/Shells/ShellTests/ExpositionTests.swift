@@ -82,7 +82,7 @@ struct ExpositionTests {
         gauges.isTableInPlace = true
         gauges.shielded = [.udp]
         var drops = DropCounts()
-        (drops.guarded, drops.strangers) = (11, UInt64.max)
+        (drops.guarded, drops.strangers, drops.unreported) = (11, UInt64.max, 7)
         return MetricsSnapshot(
             version: "1.2.3", startedAt: Timestamp(milliseconds: 1_763_726_403_250), counters: counters,
             gauges: gauges, drops: drops, auditLost: 5)
@@ -98,7 +98,7 @@ struct ExpositionTests {
             #"rpcwarden_grant_operations_total{operation="granted"} 4"#, "rpcwarden_table_in_place 1",
             #"rpcwarden_events_total{event="tampered"} 1"#, #"rpcwarden_events_total{event="restored"} 0"#,
             #"rpcwarden_shielded{transport="udp"} 1"#, #"rpcwarden_shielded{transport="tcp"} 0"#,
-            #"rpcwarden_dropped_packets_total{cause="guarded"} 11"#,
+            #"rpcwarden_dropped_packets_total{cause="guarded"} 11"#, "rpcwarden_drop_reports_lost_total 7",
             #"rpcwarden_dropped_packets_total{cause="shielded"} 9223372036854775807"#,
             "rpcwarden_rpcbind_up 0", "rpcwarden_audit_lost_total 5",
         ] {
