@@ -99,7 +99,10 @@ let package = Package(
         shell("AuditLog", ["Addresses", "Clock", "Configuration", "AuditTrail", "System"]),
         shell("Control", ["Activity", "System"] + nio),
         shell("HostSurvey", ["Addresses", "ONCRPC", "Portmapper", "HostPosture", "System"]),
-        shell("Metrics", ["Addresses", "Clock", "Firewall", "AuditTrail", "System"] + nio),
+        shell(
+            "Metrics",
+            ["Addresses", "Clock", "Firewall", "AuditTrail", "System"] + nio
+                + [.product(name: "NIOHTTP1", package: "swift-nio")]),
         .target(
             name: "Daemon",
             dependencies: [
