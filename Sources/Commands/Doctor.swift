@@ -9,9 +9,10 @@ import PolicyFile
 
 struct Doctor: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Look at this host's rpcbind, firewall and kernel, and say how to mend what is wrong.",
+        abstract: "Check this host's rpcbind, firewall and kernel, and print how to correct each finding.",
         discussion: """
-            Changes nothing. Run it as root: others can't see who holds a socket. Exits 1 with findings; a note is none.
+            Changes nothing. Run it as root: other users can't see which process holds a socket. Exits 1 if there are \
+            findings; notes alone exit 0.
             """)
 
     @OptionGroup var configuration: ConfigurationOption
@@ -20,7 +21,7 @@ struct Doctor: ParsableCommand {
 
     func run() throws {
         if place.root == nil, geteuid() != 0 {
-            writeError("rpcwarden: run as uid \(geteuid()), so who holds which socket stays unseen; run it as root")
+            writeError("rpcwarden: uid \(geteuid()) can't see which processes hold sockets; run doctor as root")
         }
         let findings = Examination(try place.survey(configuration).facts()).findings
         if json.isOn { try printJSON(findings) } else { print(Self.text(findings)) }
@@ -44,7 +45,7 @@ struct Doctor: ParsableCommand {
 struct RootOption: ParsableArguments {
     @Option(
         name: .customLong("root"),
-        help: ArgumentHelp("Look at the files of an image below this folder; nothing of it runs.", valueName: "dir"),
+        help: ArgumentHelp("Work on the image below this folder, not on the running host.", valueName: "dir"),
         completion: .directory)
     var root: String?
 
@@ -54,7 +55,7 @@ struct RootOption: ParsableArguments {
         let isImage = !root.path.isEmpty
         if isImage, !root.isFolder {
             throw CommandFailure(
-                message: "not a folder: \(self.root ?? ""); give the folder that the image's / is in",
+                message: "not a folder: \(self.root ?? ""); give the folder that contains the image's root file system",
                 code: ExitStatus.usage)
         }
         let path = configuration.path ?? (isImage ? root.path + PolicyLoader.configurationPath : nil)

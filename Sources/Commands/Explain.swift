@@ -10,7 +10,7 @@ struct Explain: ParsableCommand {
     }
 
     static let configuration = CommandConfiguration(
-        abstract: "Say what the policy decides about a client and a program, and why.",
+        abstract: "Show the policy's decision about a client and a program, and its reason.",
         discussion: "Needs no daemon. Exits 0 if permitted, 1 if denied.")
 
     @OptionGroup var configuration: ConfigurationOption
@@ -23,7 +23,7 @@ struct Explain: ParsableCommand {
         completion: .custom { _, _, _ in PolicyLoader().programNames.allNames.sorted() })
     var program: String?
 
-    @Option(help: "The procedure that is asked.")
+    @Option(help: "The procedure that the client calls.")
     var procedure: Procedure = .getport
 
     @Option(help: ArgumentHelp("The transport of the service.", valueName: "tcp|udp"), completion: .transport)

@@ -3,14 +3,14 @@ import Daemon
 
 struct Guard: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "The guard in the kernel, without a daemon.", subcommands: [Load.self])
+        abstract: "Load the guard into the kernel without a daemon.", subcommands: [Load.self])
 
     struct Load: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Put the last guard into the kernel: what an early unit does at a boot.",
+            abstract: "Load the saved guard into the kernel; rpcwarden-guard.service runs this early at boot.",
             discussion: """
-                It closes the ports that were guarded last and those of firewall.guard-ports, and opens nothing. A table \
-                that is there stays as it is. Exits 0 also when nothing was saved yet.
+                Guards the ports of the last run and those of firewall.guard-ports, and opens none. An existing table \
+                is left unchanged. Exits 0 also if no guard was saved yet.
                 """)
 
         @OptionGroup var configuration: ConfigurationOption

@@ -6,9 +6,10 @@ struct ImportExports: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Draft a policy from exports(5), on stdout.",
         discussion: """
-            What a policy can't say (wildcards, netgroups, names without a domain, …) becomes a comment and a warning on \
-            stderr, never a permission. A line that can't be read is an error (exit status 2), and missing from the draft; \
-            where a file can't be read to its end there is no draft. Look at the draft, then put it into policy.d/.
+            Clients that a policy can't express (wildcards, netgroups, names without a domain, …) become a comment and a \
+            warning on stderr, never a permission. A line that can't be parsed is left out of the draft, and the exit \
+            status is 2. If a file can't be parsed to its end, no draft is printed. Review the draft before you put it \
+            into policy.d/.
             """)
 
     private static let defaultFile = "/etc/exports"
@@ -28,15 +29,16 @@ struct ImportExports: ParsableCommand {
         for error in draft.errors { writeError(error) }
         guard draft.isWhole else {
             throw CommandFailure(
-                message: "no draft: \(paths.joined(separator: ", ")) can't be read to the end; mend the places told",
+                message:
+                    "no draft: \(paths.joined(separator: ", ")) can't be parsed to the end; correct the errors above",
                 code: ExitStatus.usage)
         }
         try printPolicy(draft.policy, warnings: draft.warnings)
         guard draft.errors.isEmpty else {
             throw CommandFailure(
                 message:
-                    "the draft lacks lines that can't be read: \(draft.errors.count) errors; mend them at the places"
-                    + " told", code: ExitStatus.usage)
+                    "the draft lacks lines that can't be parsed: \(draft.errors.count) errors; correct the errors above",
+                code: ExitStatus.usage)
         }
     }
 
@@ -82,7 +84,7 @@ func printPolicy(_ draft: DraftPolicy, warnings: [String]) throws {
     let text = draft.text(names: names)
     guard text.utf8.count <= SourceFile.bytesMax else {
         throw CommandFailure(
-            message: "the draft has \(text.utf8.count) bytes, and a policy takes \(SourceFile.bytesMax); name fewer"
+            message: "the draft has \(text.utf8.count) bytes, and a policy may have \(SourceFile.bytesMax); use fewer"
                 + " clients, or wider prefixes (learn --aggregate /24 --aggregate-ipv6 /64)", code: ExitStatus.usage)
     }
     let parsed = ParsedPolicy([SourceFile(name: "draft", text: text)], names: names)
@@ -90,7 +92,7 @@ func printPolicy(_ draft: DraftPolicy, warnings: [String]) throws {
     guard !parsed.diagnostics.contains(where: { $0.severity == .error }) else {
         for diagnostic in parsed.diagnostics { writeError(diagnostic.description) }
         throw CommandFailure(
-            message: "the draft is no valid policy: \(draft.rules.count) rules; please report this",
+            message: "the draft is not a valid policy: \(draft.rules.count) rules; please report this bug",
             code: ExitStatus.usage)
     }
     print(text, terminator: "")

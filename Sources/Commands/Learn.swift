@@ -8,35 +8,35 @@ import PolicyFile
 
 struct Learn: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Draft the smallest policy that would have permitted what the audit log tells of, on stdout.",
+        abstract: "Print the smallest policy that would have permitted the calls in the audit log.",
         discussion: """
-            Run the daemon with `mode: observe` for as long as your clients take to do all that they do, then this. It \
-            learns from what was permitted, and from what observe mode let pass; not from what was denied in earnest. \
-            Look at the draft: whoever scanned you meanwhile is in it, marked.
+            First run the daemon with `mode: observe` until your clients have used every service that they need. The \
+            command learns from calls that were permitted or that observe mode let pass, not from calls that were \
+            actually denied. Review the draft: it also names clients that scanned this host, and marks them.
             """)
 
     @OptionGroup var configuration: ConfigurationOption
 
     @Option(
         help: ArgumentHelp(
-            "Only what was logged since then: 90s, 15m, 1h, 7d ago, or a time such as 2026-11-21T08:00:00Z.",
+            "Only events since this time: 90s, 15m, 1h, 7d ago, or a time such as 2026-11-21T08:00:00Z.",
             valueName: "time"))
     var since: String?
 
     @Option(
         help: ArgumentHelp(
-            "An audit log of JSON lines, with those that logrotate made of it; - for stdin. Default: as audit says.",
+            "An audit log of JSON lines, with its rotated files; - for stdin. Default: the log of the `audit` settings.",
             valueName: "file"), completion: .file())
     var file: [String] = []
 
     @Option(
         help: ArgumentHelp(
-            "Let a prefix no wider than this stand for several IPv4 clients, as in /24 (default: /32, none).",
+            "Combine IPv4 clients into prefixes no wider than this, as in /24 (default: /32, none combined).",
             valueName: "/length"))
     var aggregate: String?
 
     @Option(
-        help: ArgumentHelp("The same for IPv6, as in /64 (default: /128, none).", valueName: "/length"))
+        help: ArgumentHelp("The same for IPv6, as in /64 (default: /128, none combined).", valueName: "/length"))
     var aggregateIpv6: String?
 
     func run() throws {
@@ -112,8 +112,8 @@ enum AuditSource: CustomStringConvertible {
         case (.journal, _): return [.journal(since: since)]
         case (.stderr, _), (.file, nil):
             throw CommandFailure(
-                message: "the audit log is kept nowhere: audit is \(settings.audit.destination.rawValue);"
-                    + " name what was kept of it with --file", code: ExitStatus.usage)
+                message: "no audit log to read: audit.to is \(settings.audit.destination.rawValue);"
+                    + " name a saved log with --file", code: ExitStatus.usage)
         }
     }
 
@@ -157,7 +157,7 @@ enum AuditSource: CustomStringConvertible {
     var advice: String {
         switch self {
         case .file, .compressed: "name the log with --file"
-        case .journal: "audit goes to the journal, which journalctl reads; without one use audit: {to: file} or --file"
+        case .journal: "audit.to is journal, which needs journalctl; without a journal use audit: {to: file} or --file"
         }
     }
 
@@ -208,5 +208,5 @@ struct AuditReading {
         lessons.note(logged.event, at: logged.time)
     }
 
-    var warnings: [String] { unreadable == 0 ? [] : ["\(unreadable) lines are no audit events, and were passed over"] }
+    var warnings: [String] { unreadable == 0 ? [] : ["\(unreadable) lines are not audit events, and were skipped"] }
 }

@@ -37,7 +37,7 @@ struct Status: ParsableCommand {
             ["rpcbind", "\(rpcbind), \(status.rpcbind.registrations) registrations"],
             [
                 "table",
-                "inet \(status.table.name) \(status.table.intact ? "intact" : "NOT AS IT SHOULD BE"), "
+                "inet \(status.table.name) \(status.table.intact ? "intact" : "NOT INTACT"), "
                     + "\(status.table.guarded) ports guarded",
             ],
             ["policy", "\(status.policy.path), \(status.policy.rules) rules"],
@@ -70,7 +70,7 @@ struct Grants: ParsableCommand {
 
 struct Registry: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "List what rpcbind has registered, and whether it is trusted, alive and guarded.")
+        abstract: "List rpcbind's registrations, and whether each is trusted, alive and guarded.")
 
     @OptionGroup var configuration: ConfigurationOption
     @OptionGroup var json: JSONFlag
@@ -96,7 +96,7 @@ struct Registry: ParsableCommand {
     }
 
     private static func guarded(_ row: RegistryRow) -> String {
-        if !row.guardable { return "no: RDMA passes by every packet filter" }
+        if !row.guardable { return "no: RDMA bypasses packet filters" }
         return (row.guarded ? "yes" : "no") + (row.orphaned ? ", orphaned" : "")
     }
 
@@ -131,13 +131,15 @@ struct Revoke: ParsableCommand {
 
 struct Denials: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "List who was denied what since the daemon started; the latest first.",
-        discussion: "The daemon remembers 8192 sources; those of many denials longest.")
+        abstract: "List denied sources and their calls since the daemon started, the latest first.",
+        discussion: "The daemon keeps 8192 sources, preferably those with many denials.")
 
     @OptionGroup var configuration: ConfigurationOption
     @OptionGroup var json: JSONFlag
 
-    @Option(help: ArgumentHelp("Only sources with a denial since then, as in 90s, 15m, 1h, 7d.", valueName: "duration"))
+    @Option(
+        help: ArgumentHelp(
+            "Only sources with a denial within this time, as in 90s, 15m, 1h, 7d.", valueName: "duration"))
     var since: String?
 
     func run() throws {
@@ -182,7 +184,7 @@ struct Stop: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "End the daemon; guard and grants stay, unless --open is given.",
         discussion: """
-            Under systemd, stop rpcwarden.socket first: the next call would start the daemon again.
+            Under systemd, stop rpcwarden.socket first: otherwise the next call starts the daemon again.
             """)
 
     @OptionGroup var configuration: ConfigurationOption
@@ -195,7 +197,8 @@ struct Stop: ParsableCommand {
             print((try askDaemon(ControlCall(.stop, opens: opens), configuration).changes ?? []).joined())
         } catch var failure as CommandFailure where failure.code == ExitStatus.unreachable && opens {
             let table = PolicyLoader().settings(configurationPath: configuration.path).firewall.table
-            failure.message = (failure.message ?? "") + "; without one, `nft delete table inet \(table)` opens"
+            failure.message =
+                (failure.message ?? "") + "; without a daemon, `nft delete table inet \(table)` opens all ports"
             throw failure
         }
     }
@@ -203,7 +206,7 @@ struct Stop: ParsableCommand {
 
 struct Reload: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Have the daemon read policy and settings anew; prints what changed.")
+        abstract: "Make the daemon read policy and settings again, and print the changes.")
 
     @OptionGroup var configuration: ConfigurationOption
 

@@ -4,7 +4,7 @@ import Daemon
 struct Serve: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run the daemon in the foreground.",
-        discussion: "Ends on SIGTERM, and leaves guard and grants in place. SIGHUP reads the policy anew.")
+        discussion: "Ends on SIGTERM, and leaves guard and grants in place. SIGHUP reads the policy again.")
 
     @OptionGroup var configuration: ConfigurationOption
 

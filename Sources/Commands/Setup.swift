@@ -6,10 +6,10 @@ import PolicyFile
 
 struct Setup: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Put rpcwarden in front of rpcbind, observing; or take that back.",
+        abstract: "Put rpcwarden in front of rpcbind, in observe mode; or undo that.",
         discussion: """
-            Shows every file and command before the first is done. Leaves alone what is there; a second run changes \
-            nothing. Exits 1 if it can't be done, or something is left to do.
+            Shows every file and command before it makes the first change. Keeps existing files; a second run changes \
+            nothing. Exits 1 if setup is not possible, or if steps are left to you.
             """)
 
     @OptionGroup var configuration: ConfigurationOption
@@ -18,7 +18,7 @@ struct Setup: ParsableCommand {
     @Flag(name: .customLong("dry-run"), help: "Only show what would be done.")
     var isDry = false
 
-    @Flag(name: .customLong("undo"), help: "Take back what setup did; files that were edited since stay.")
+    @Flag(name: .customLong("undo"), help: "Undo the changes of setup; files that were edited since are kept.")
     var undoes = false
 
     func run() throws {
@@ -34,7 +34,7 @@ struct Setup: ParsableCommand {
         if plan.actions.isEmpty || isDry { return }
         if !facts.isImage, geteuid() != 0 {
             throw CommandFailure(
-                message: "nothing was changed: uid \(geteuid()); run it as root", code: ExitStatus.denied)
+                message: "nothing was changed: setup runs as uid \(geteuid()); run it as root", code: ExitStatus.denied)
         }
         print("")
         try carryOut(plan, SetupRunner(survey, facts))
@@ -56,8 +56,9 @@ struct Setup: ParsableCommand {
             do {
                 if let rest = try carrier.carryOut(action, recording: entries) { left.append(rest) }
             } catch {
-                let way = undoes ? "mend that, then run `rpcwarden setup --undo` again" : Self.way
-                throw CommandFailure(message: "\(error); the steps before it are done; \(way)", code: ExitStatus.denied)
+                let way = undoes ? "correct the error, then run `rpcwarden setup --undo` again" : Self.way
+                throw CommandFailure(
+                    message: "\(error); the steps before it were done; \(way)", code: ExitStatus.denied)
             }
             print("done: \(action.description.prefix { $0 != "\n" })")
         }
@@ -66,12 +67,12 @@ struct Setup: ParsableCommand {
         }
     }
 
-    private static let way = "mend that and run `rpcwarden setup` again, or take back: `rpcwarden setup --undo`"
+    private static let way = "correct the error and run `rpcwarden setup` again, or undo it: `rpcwarden setup --undo`"
 
     private static func text(_ step: SetupPlan.Step) -> String {
         switch step {
         case .act(let action, _): action.description
-        case .alreadySo(let what): "already so: \(what)"
+        case .alreadySo(let what): "unchanged: \(what)"
         case .note(let text): "note: \(text)"
         }
     }

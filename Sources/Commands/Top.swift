@@ -6,16 +6,16 @@ import PolicyFile
 
 struct Top: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Watch calls, denials, grants and latencies, live.",
+        abstract: "Show calls, denials, grants and latencies, live.",
         discussion: """
-            On a terminal the screen is renewed until you press q. Otherwise, or with --once or --count, it prints plain \
-            text: what happened within one interval, and ends. Rates are those of the last interval. Of many grants it \
-            looks at \(ActivityReport.grantsAtOnce) each time, the busiest that it has found so far among them.
+            On a terminal the screen is updated until you press q. Otherwise, or with --once or --count, it prints the \
+            activity of one or more intervals as plain text. Rates are those of the last interval. Each update reads at \
+            most \(ActivityReport.grantsAtOnce) grants, among them the busiest that it has found so far.
             """)
 
     @OptionGroup var configuration: ConfigurationOption
 
-    @Option(help: ArgumentHelp("How long between two looks, as in 500ms, 2s, 1m.", valueName: "duration"))
+    @Option(help: ArgumentHelp("The time between two updates, as in 500ms, 2s, 1m.", valueName: "duration"))
     var interval: String = "2s"
 
     @Flag(help: "Print one interval as plain text, and end.")
@@ -118,7 +118,10 @@ private struct ActivitySource {
             throw CommandFailure(message: error.description, code: ExitStatus.unreachable)
         }
         guard let report = reply.activity else {
-            throw CommandFailure(message: reply.failure ?? "the daemon answered something else", code: ExitStatus.usage)
+            throw CommandFailure(
+                message: reply.failure
+                    ?? "the daemon's reply has no activity report; restart a daemon of another version",
+                code: ExitStatus.usage)
         }
         observation.reported(report)
     }

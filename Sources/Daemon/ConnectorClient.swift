@@ -57,7 +57,7 @@ final class ConnectorClient {
         let code = startReading()
         guard code == 0 else {
             readerEnded.succeed()
-            throw Failure(description: "the connector can't be heard: no thread: \(Errno(code))")
+            throw Failure(description: "can't start a thread to read the connector's replies: \(Errno(code))")
         }
     }
 
@@ -70,7 +70,7 @@ final class ConnectorClient {
         switch try nextReply(from: channel).0 {
         case .ready: return
         case .failed(let why): throw Failure(description: why)
-        case let reply: throw Failure(description: "the connector said \(reply) instead of ready")
+        case let reply: throw Failure(description: "the connector sent \(reply) instead of ready")
         }
     }
 
@@ -162,7 +162,8 @@ final class ConnectorClient {
             guard case .connection(let promise)? = waiters.removeValue(forKey: number) else { return }
             guard code == 0 else { return promise.fail(Failure(description: "\(Errno(code))")) }
             guard let connection = descriptor.take() else {
-                return promise.fail(Failure(description: "the stream was lost: too many open files (LimitNOFILE=)"))
+                return promise.fail(
+                    Failure(description: "no descriptor is left for the stream to rpcbind; raise LimitNOFILE="))
             }
             promise.succeed(connection)
         case .resolved(let number, let addresses):
@@ -180,7 +181,7 @@ final class ConnectorClient {
 
     private func lose(_ why: String) {
         guard loss == nil, !isClosed else { return }
-        let loss = "the connector is gone: \(why)"
+        let loss = "the channel to the connector failed: \(why)"
         self.loss = loss
         failWaiters(loss)
         lost()

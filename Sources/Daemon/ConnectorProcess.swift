@@ -47,7 +47,7 @@ final class ConnectorProcess: Sendable {
         } catch Channel.Failure.ended {
             return 0
         } catch {
-            writeError("rpcwarden: the connector ends: \(error)")
+            writeError("rpcwarden: the connector stops: \(error)")
             return 1
         }
     }
@@ -122,7 +122,7 @@ final class ConnectorProcess: Sendable {
             answer(reply)
         }
         guard code != 0 else { return }
-        writeError("rpcwarden: there is no thread to resolve host names: \(Errno(code))")
+        writeError("rpcwarden: can't start a thread to resolve host names: \(Errno(code))")
         underWay.withLock { $0 -= 1 }
         answer(excuse)
     }

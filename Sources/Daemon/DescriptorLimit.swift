@@ -31,8 +31,8 @@ extension Settings {
         if settings.limits != limits {
             writeError(
                 "rpcwarden: limits.tcp-connections: \(limits.tcpConnections) needs \(limits.descriptorsNeeded)"
-                    + " descriptors, and the process may open \(count) (LimitNOFILE=, ulimit -n); at most"
-                    + " \(settings.limits.tcpConnections) connections are held")
+                    + " descriptors, but the process may open \(count); limited to"
+                    + " \(settings.limits.tcpConnections) connections; raise LimitNOFILE= or ulimit -n")
         }
         return settings
     }

@@ -11,7 +11,7 @@ import Upstream
 import Warden
 import Watch
 
-/// The replies to the control socket, made of the Warden's state and of what the kernel told.
+/// The replies to the control socket, made of the Warden's state and the kernel's replies.
 struct Desk: Sendable {
     let names: ProgramNames
 

@@ -39,7 +39,7 @@ extension Engine {
         var change = Self.guardStays
         if opening {
             if let failure = open() {
-                return ControlReply(failure: "nothing was opened, and the daemon goes on: \(failure.message)")
+                return ControlReply(failure: "nothing was opened, and the daemon keeps running: \(failure.message)")
             }
             change = Self.nothingGuarded
         }

@@ -84,8 +84,8 @@ final class Engine {
     func start(_ rules: [Rule]) throws -> EventLoopFuture<Void> {
         if core.warden.settings.rpcbind.permitsLocalRegistration, Owners.isOwnUserShared {
             failed(
-                "rpcbind.local-registration: what is registered so is not trusted, for rpcwarden runs as uid \(geteuid()),"
-                    + " as others do; give it a user of its own")
+                "rpcbind.local-registration: forwarded registrations are not trusted, since other services run as"
+                    + " rpcwarden's uid \(geteuid()); give rpcwarden a user of its own")
         }
         let connector = processes.connector
         reloader.start(rules, at: HostClock.now())
@@ -148,7 +148,7 @@ final class Engine {
     }
 
     private func adoptTable() throws {
-        // The kernel tells what is left of each life while it is read: the end is then no later than told.
+        // Read before the table: the kernel reports remaining lifetimes, so the computed ends are never too late.
         let now = HostClock.now()
         handle { warden, _, _ in warden.wallClockRead(HostClock.wallClock(), at: now) }
         if let contents = try netfilter.contents() {
@@ -186,7 +186,7 @@ final class Engine {
         do {
             return try belongings.state?.file.read(memory: memory)?.found(at: .here())
         } catch {
-            failed("the saved guard counts for nothing: \(error)")
+            failed("the saved guard is ignored: \(error)")
             return nil
         }
     }
@@ -195,7 +195,7 @@ final class Engine {
         guard let state = belongings.state else { return }
         let write = GuardKeeper.writing(to: state.file, at: .here())
         keeper = GuardKeeper(on: loop, write: write) { [unowned self] failure in
-            failed("the guard can't be saved for the next boot: \(failure); it is tried again, and not told again")
+            failed("the guard can't be saved for the next boot: \(failure); it is retried without further messages")
         }
     }
 
@@ -212,7 +212,9 @@ final class Engine {
         guard !core.isCommitting, let events = netfilter.readEvents() else { return }
         if let files = events.reading { reloader.filesRead(files) }
         // A packet may bring back an element at the very moment of its revocation.
-        if let failure = events.unsettled { failed("a revoked grant came back, and stays: \(failure.message)") }
+        if let failure = events.unsettled {
+            failed("a revoked grant was renewed by a packet, and can't be removed: \(failure.message)")
+        }
         if !events.changes.isEmpty { handle { $0.tableChanged(events.changes, at: $1, into: &$2) } }
         countDrops()
         guard !events.packets.isEmpty else { return }

@@ -56,7 +56,8 @@ public struct Explanation {
     public func listing() -> Verdict {
         switch rules.decide(.dump(.v4), from: peer) {
         case .success(let permission):
-            return permitted("\(client) may list, and sees what its listing rules name", by: permission.rule, open: nil)
+            return permitted(
+                "\(client) may list the registrations that its listing rules name", by: permission.rule, open: nil)
         case .failure(let reason):
             return denied("\(client) may not list", reason, missing(nil, .tcp, reason))
         }
@@ -85,8 +86,8 @@ public struct Explanation {
 
     private static func meaning(of open: Opening) -> String {
         switch open {
-        case .never: "the port is told, but not opened"
-        case .onLookup: "the port opens for this client when it asks"
+        case .never: "the port is returned, but not opened"
+        case .onLookup: "the port opens for this client at its look-up"
         case .always: "the port is always open for this client"
         }
     }
@@ -96,7 +97,7 @@ public struct Explanation {
         let naming = rules.policy.rules(naming: client).map { "  \(rules.policy.rules[$0].label)" }
             .joined(separator: "\n")
         switch reason {
-        case .stranger: return "missing: no rule names \(client) in `from` (or `except` takes it out)"
+        case .stranger: return "missing: no rule names \(client) in `from` (or `except` excludes it)"
         case .noRule:
             return
                 "missing: none of the rules that name \(client) has \(program.map { describe($0) } ?? "it") in `to`:\n\(naming)"

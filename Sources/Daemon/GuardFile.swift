@@ -26,7 +26,7 @@ struct GuardFile: Sendable {
         var description: String {
             switch self {
             case .file(let error): "\(error)"
-            case .text(let path, let fault): "\(path): \(fault); the daemon writes it anew"
+            case .text(let path, let fault): "\(path): \(fault); the daemon replaces the file"
             }
         }
     }

@@ -30,13 +30,13 @@ public func loadGuard(configuration: String?) throws -> GuardLoading {
     let name = "table inet \(settings.firewall.table)"
     switch (contents, settings.firewall.management) {
     case (.some, .guardPorts):
-        loading.lines.append("\(name) is there already, and stays as it is")
+        loading.lines.append("\(name) exists already, and is left unchanged")
         return loading
     case (.some(let contents), .sets) where !contents.guarded.isEmpty:
-        loading.lines.append("\(name) has guarded ports already, and stays as it is")
+        loading.lines.append("\(name) has guarded ports already, and is left unchanged")
         return loading
     case (nil, .sets):
-        loading.lines.append("there is no \(name), and firewall.manage is sets: it is yours to make")
+        loading.lines.append("\(name) is missing; with firewall.manage: sets you make it yourself")
         return loading
     case (nil, .guardPorts), (.some, .sets): break
     }
@@ -49,7 +49,7 @@ public func loadGuard(configuration: String?) throws -> GuardLoading {
     }
     if let failure = commit(transaction, to: table, Ceiling(settings: settings, rules: [])) {
         guard isShared, failure.errno == ENOENT else { throw ServeError.tableRefused(failure.message) }
-        loading.lines.append("\(name) has no set `guarded`, so its rules don't ask for one")
+        loading.lines.append("\(name) has no set `guarded`: nothing to load")
         return loading
     }
     loading.lines.append("\(name): \(ports) ports guarded, \(memories) grants remembered")
@@ -80,8 +80,8 @@ extension GuardLoading {
         let load = PolicyLoader().loadSettings(configurationPath: configuration)
         guard load.hasErrors else { return load.settings }
         let first = load.diagnostics.first { $0.severity == .error }?.description ?? ""
-        let instead = saved == nil ? "the defaults are" : "the settings that were last in force are"
-        lines.append("\(instead) used, for the configuration can't be read: \(first)")
+        let instead = saved == nil ? "the defaults" : "the settings that were last in force"
+        lines.append("the configuration can't be read, so \(instead) are used: \(first)")
         return saved?.lastSettings ?? Settings()
     }
 }

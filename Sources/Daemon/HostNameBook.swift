@@ -109,9 +109,9 @@ final class HostNameBook {
         let old = names.filter { addresses[$0] != nil && isOpen($0) }.sorted()
         var lines: [String] = []
         if !unresolved.isEmpty {
-            lines.append("not resolved yet: \(Self.list(unresolved)); takes effect for them as soon as they are")
+            lines.append("not resolved yet: \(Self.list(unresolved)); their rules take effect when they are")
         }
-        if !old.isEmpty { lines.append("not resolved anew: \(Self.list(old)); their last addresses stay in use") }
+        if !old.isEmpty { lines.append("not resolved again: \(Self.list(old)); their last addresses stay in use") }
         return lines
     }
 
@@ -191,7 +191,8 @@ final class HostNameBook {
             failures[name] = count + 1
             due[name] = HostClock.now() + Self.pause(after: count)
             guard count == 0 else { return }
-            let stays = addresses[name] == nil ? "until it can be, it is nobody's" : "its last addresses stay in use"
+            let stays =
+                addresses[name] == nil ? "until it can be, it matches no client" : "its last addresses stay in use"
             changed("\(error); \(stays)")
         }
     }

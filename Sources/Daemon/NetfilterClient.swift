@@ -6,7 +6,7 @@ import Sandbox
 
 /// The network-facing process's end of the channel to the netfilter process: sends a request, and waits for the reply.
 ///
-/// It waits on purpose: a port is told to a client only after the kernel acknowledged the grant, and the kernel
+/// It waits on purpose: a client gets a port only after the kernel has acknowledged the grant, and the kernel
 /// takes microseconds.
 final class NetfilterClient {
     /// A request to the netfilter process that failed.
@@ -43,7 +43,7 @@ final class NetfilterClient {
         switch first {
         case .ready(let features): self.features = features
         case .failed(let why): throw Failure(description: why)
-        case let reply: throw Failure(description: "the netfilter process said \(reply) instead of ready")
+        case let reply: throw Failure(description: "the netfilter process sent \(reply) instead of ready")
         }
     }
 
@@ -161,7 +161,7 @@ final class NetfilterClient {
 
     private func failure(_ reply: NetfilterReply) -> Failure {
         guard case .failed(let why) = reply else {
-            return Failure(description: "the netfilter process answered something else: \(reply)")
+            return Failure(description: "the netfilter process sent an unexpected reply: \(reply)")
         }
         return Failure(description: why)
     }
@@ -179,7 +179,7 @@ final class NetfilterClient {
     }
 
     private func lose(_ error: any Error) -> NetfilterReply {
-        let loss = loss ?? "the netfilter process is gone: \(error)"
+        let loss = loss ?? "the channel to the netfilter process failed: \(error)"
         guard self.loss == nil else { return .failed(loss) }
         self.loss = loss
         lost()

@@ -30,7 +30,7 @@ final class NetfilterProcess {
     /// Guarded ports of the table that was found; a table that is taken over guarded them all the time.
     private var guarded: Set<ServicePort> = []
 
-    /// Time limit for any one request: to make a table anew with a million grants takes the kernel some seconds.
+    /// Time limit for any one request: replacing a table with a million grants takes the kernel some seconds.
     private static let replyWaitMax: Duration = .seconds(60)
 
     /// After a message of this size the heap is trimmed.
@@ -73,7 +73,7 @@ final class NetfilterProcess {
                 _ = try Privileges.onlyNetfilterCalls()
             }
             let callsFew = try Privileges.onlyNetfilterCalls()
-            if !callsFew { writeError("rpcwarden: this kernel has no seccomp filters; going on without") }
+            if !callsFew { writeError("rpcwarden: this kernel has no seccomp filters; continuing without them") }
             try process.serve()
             return 0
         } catch Channel.Failure.ended {
@@ -90,13 +90,13 @@ final class NetfilterProcess {
         do {
             try channel.send(reply.encoded)
         } catch {
-            writeError("rpcwarden: the netfilter process ends: \(error)")
+            writeError("rpcwarden: the netfilter process stops: \(error)")
         }
     }
 
     private static func restrictFiles() throws(SandboxError) {
         let readsOnly = try Privileges.onlyReadFiles()
-        if !readsOnly { writeError("rpcwarden: this kernel has no Landlock; going on without") }
+        if !readsOnly { writeError("rpcwarden: this kernel has no Landlock; continuing without it") }
     }
 
     /// - Parameters:
@@ -129,7 +129,7 @@ final class NetfilterProcess {
         do {
             return try Predecessor.repeating { () throws(NetfilterError) in try DropLog(group: settings.logGroup) }
         } catch {
-            writeError("rpcwarden: \(error); expired grants will not be revived, and probes not be seen")
+            writeError("rpcwarden: \(error); expired grants will not be revived, and probes will not be logged")
             return nil
         }
     }
@@ -248,7 +248,7 @@ final class NetfilterProcess {
 
     /// Only the files can raise the ceiling.
     private func enforce() throws(NetfilterError) -> NetfilterReply {
-        guard let fresh else { return .failed("nothing was read anew") }
+        guard let fresh else { return .failed("no files were read for this reload") }
         self.fresh = nil
         let old = ceiling
         (settings, ceiling) = fresh

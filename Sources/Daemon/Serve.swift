@@ -25,7 +25,7 @@ public enum ServeError: Error, CustomStringConvertible {
         switch self {
         case .configuration(let diagnostics): diagnostics.map(\.description).joined(separator: "\n")
         case .socket(let error) where error.code == EADDRINUSE:
-            "rpcwarden: \(error); if rpcbind has it, `rpcwarden setup` takes its network away"
+            "rpcwarden: \(error); if rpcbind holds it, `rpcwarden setup` takes rpcbind off the network"
         case .socket(let error) where error.code == EACCES:
             "rpcwarden: \(error); ports below 1024 need CAP_NET_BIND_SERVICE, or sockets from rpcwarden.socket"
         case .socket(let error) where error.code == EADDRNOTAVAIL:
@@ -36,9 +36,9 @@ public enum ServeError: Error, CustomStringConvertible {
             "rpcwarden: the kernel refused the firewall table: \(detail); serve needs CAP_NET_ADMIN and nf_tables"
         case .setting(let fault): "rpcwarden: \(fault)"
         case .user(let error):
-            "rpcwarden: \(error); leave it CAP_SETUID, CAP_SETGID and CAP_SETPCAP, or start it as that user with the"
+            "rpcwarden: \(error); grant CAP_SETUID, CAP_SETGID and CAP_SETPCAP, or start it as that user with the"
                 + " ambient capabilities CAP_NET_ADMIN and CAP_NET_BIND_SERVICE (docs/COOKBOOK.md, containers)"
-        case .processLost(let detail): "rpcwarden: ended, for \(detail); guard and grants stay in the kernel"
+        case .processLost(let detail): "rpcwarden: the daemon ended: \(detail); guard and grants stay in the kernel"
         }
     }
 }
@@ -62,7 +62,7 @@ public func serve(configuration: String?) throws {
     Memory.trimHeap()
     let startup = Startup(settings: load.settings, user: user)
     let netfilter = try NetfilterProcess.start(load, configuration: configuration, user: user)
-    // Otherwise `NetfilterProcess.start` has executed the program anew.
+    // Without one, `NetfilterProcess.start` has executed the program again.
     guard let connector else { throw ServeError.processLost("the connector was not started") }
     tell()
     let signals = blockedSignals()
@@ -109,7 +109,7 @@ private func listeningSockets(_ settings: Settings) throws -> [ListeningSocket] 
     do {
         let passed = try ListeningSocket.passed()
         guard passed.isEmpty else { return passed }
-        return try ListeningSocket.bind(settings.listen) { writeError("rpcwarden: \($0); left out") }
+        return try ListeningSocket.bind(settings.listen) { writeError("rpcwarden: \($0); this address is skipped") }
     } catch {
         throw ServeError.socket(error)
     }

@@ -31,7 +31,7 @@ struct Belongings {
     var trustedOwners: Set<String>
 }
 
-/// The way from the rights that the daemon is started with to those that it keeps.
+/// Takes the daemon from the rights that it is started with to the few that it keeps.
 struct Startup {
     let settings: Settings
     /// The user that the process becomes if root started it; `nil` if it runs as the right user already.
@@ -53,7 +53,7 @@ struct Startup {
         guard isMade || errno == EEXIST else {
             throw SettingFault(
                 setting: "control", value: settings.controlPath, code: errno,
-                remedy: "make its folder, or name another place")
+                remedy: "make its folder, or name another path")
         }
         // The default folder is rpcwarden's even if an earlier version made it; other existing folders may belong
         // to other software.
@@ -107,7 +107,7 @@ struct Startup {
             try state.reach()
             return state
         } catch {
-            writeError("rpcwarden: the guard can't be saved for the next boot: \(error), for \(userName)")
+            writeError("rpcwarden: the guard can't be saved for the next boot: \(error), as \(userName)")
             return nil
         }
     }
@@ -121,8 +121,8 @@ struct Startup {
     /// Suggests a folder of rpcwarden's own, never a change to others: /run and /var/log hold files of other software.
     var controlRemedy: String {
         let path = Settings().controlPath
-        return "\(userName) must be able to write to its folder; make one of its own: "
-            + "install -d -o \(owner) \(folder(of: path)), and write control: \(path)"
+        return "\(userName) must be able to write to its folder; make a folder for it: "
+            + "install -d -o \(owner) \(folder(of: path)), and set control: \(path)"
     }
 
     /// The file is opened here as the user that will reopen it at each SIGHUP.
@@ -141,13 +141,13 @@ struct Startup {
         return switch code {
         case ENOENT: "make the folder: install -d -o \(owner) \(folder)"
         case EACCES where folder == Self.logFolder, EPERM where folder == Self.logFolder:
-            "\(userName) must be able to write there: install -d -o \(owner) \(folder); to a file that is there, too: "
+            "\(userName) must be able to write there: install -d -o \(owner) \(folder); for an existing file: "
                 + "chown \(owner) \(path)"
         case EACCES, EPERM:
-            "\(userName) must be able to write there; make a folder of its own: "
-                + "install -d -o \(owner) \(Self.logFolder), and write audit.file: \(Self.logFolder)/audit.jsonl"
-        case ELOOP: "that is a symbolic link; name what it leads to"
-        case EISDIR: "that is a folder; name a file"
+            "\(userName) must be able to write there; make a folder for it: "
+                + "install -d -o \(owner) \(Self.logFolder), and set audit.file: \(Self.logFolder)/audit.jsonl"
+        case ELOOP: "it is a symbolic link; name its target"
+        case EISDIR: "it is a folder; name a file"
         default: "name another file, or another destination (audit.to)"
         }
     }
@@ -156,8 +156,8 @@ struct Startup {
     func unreadable(_ files: [String]) -> String? {
         guard user != nil, let file = files.first(where: { access($0, R_OK) != 0 }) else { return nil }
         let code = errno
-        return "rpcwarden: \"\(file)\": \(Errno(code)) for user \(userName), which the daemon has"
-            + " become: `reload` will be refused; chgrp \(userName) the file and its folder, and let the group read them"
+        return "rpcwarden: \"\(file)\": \(Errno(code)) for user \(userName), as which the daemon"
+            + " runs: `reload` will be refused; chgrp \(userName) the file and its folder, and let the group read them"
     }
 
     /// The path of the audit log's file as named, and its real path if it has a symbolic link.

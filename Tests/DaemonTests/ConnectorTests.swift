@@ -105,9 +105,9 @@ private final class Rig: Sendable {
         #expect(throws: (any Error).self) { try rig.end.wait() }
         // A process would end with its loop; the thread leaves the channel open.
         rig.ends.second.shutDown()
-        #expect(try lost.futureResult.wait().hasPrefix("the connector is gone: "))
+        #expect(try lost.futureResult.wait().hasPrefix("the channel to the connector failed: "))
         let late = rig.loop.flatSubmit { client.value.connect() }
-        #expect { try late.wait() } throws: { "\($0)".hasPrefix("the connector is gone: ") }
+        #expect { try late.wait() } throws: { "\($0)".hasPrefix("the channel to the connector failed: ") }
         try rig.loop.flatSubmit { client.value.close() }.wait()
     }
 

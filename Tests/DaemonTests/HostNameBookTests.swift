@@ -145,7 +145,7 @@ private final class Shelf: Sendable {
         try round.wait()
         #expect(
             try shelf.with { $0.shortcomings(of: ["a.example", "b.example"]) } == [
-                "not resolved yet: a.example, b.example; takes effect for them as soon as they are"
+                "not resolved yet: a.example, b.example; their rules take effect when they are"
             ])
         #expect(try !shelf.with { $0.isComplete })
         shelf.fake.answer("a.example", [Self.one])
@@ -169,7 +169,7 @@ private final class Shelf: Sendable {
         #expect(try shelf.with { $0.addresses } == ["a.example": [Self.one]])
         #expect(
             try shelf.with { $0.shortcomings(of: ["a.example"]) } == [
-                "not resolved anew: a.example; their last addresses stay in use"
+                "not resolved again: a.example; their last addresses stay in use"
             ])
         #expect(shelf.fake.asked == ["a.example": 2])
         try shelf.close()

@@ -27,11 +27,11 @@ private let CLONE_FS: Int32 = 0x200
     func remedies() {
         let owner = geteuid()
         let control = startup.controlRemedy
-        #expect(control.contains("install -d -o \(owner) /run/rpcwarden, and write control: /run/rpcwarden/control"))
+        #expect(control.contains("install -d -o \(owner) /run/rpcwarden, and set control: /run/rpcwarden/control"))
         #expect(!control.contains("chown"))
         for code in [EACCES, EPERM] {
             let audit = startup.auditRemedy("/var/log/audit.jsonl", code)
-            #expect(audit.contains("install -d -o \(owner) /var/log/rpcwarden, and write audit.file: /var/log/rpcw"))
+            #expect(audit.contains("install -d -o \(owner) /var/log/rpcwarden, and set audit.file: /var/log/rpcw"))
             #expect(!audit.contains("chown"))
             let own = startup.auditRemedy("/var/log/rpcwarden/x", code)
             #expect(own.hasSuffix("chown \(owner) /var/log/rpcwarden/x"), "the file, not its folder")

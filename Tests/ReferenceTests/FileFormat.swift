@@ -37,8 +37,8 @@ enum FileFormat: String, CaseIterable, CustomTestStringConvertible {
 
     private func known(_ text: String) -> [String] {
         let hints = diagnostics(text).filter { $0.message == "unknown key \"zzzzzzzzzz\"" }.compactMap(\.hint)
-        guard let hint = hints.first, hint.hasPrefix("known here: ") else { return [] }
-        return hint.dropFirst("known here: ".count).split(separator: ", ").map(String.init)
+        guard let hint = hints.first, hint.hasPrefix("known keys: ") else { return [] }
+        return hint.dropFirst("known keys: ".count).split(separator: ", ").map(String.init)
     }
 
     /// The keys without subkeys. A key with subkeys has no value of its own, except `quarantine: false`.
@@ -64,7 +64,7 @@ enum FileFormat: String, CaseIterable, CustomTestStringConvertible {
     func bounds(_ key: String) -> String? {
         for probe in ["999999999d", "99999999999"] {
             for diagnostic in diagnostics(document(key, probe)) {
-                guard let start = diagnostic.message.firstRange(of: "it takes ")?.upperBound else { continue }
+                guard let start = diagnostic.message.firstRange(of: "out of range; use ")?.upperBound else { continue }
                 return String(diagnostic.message[start...].trimmingPrefix("0, or "))
             }
         }

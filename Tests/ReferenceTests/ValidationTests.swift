@@ -131,9 +131,10 @@ private enum Pool {
     /// A schema can't check the meaning of a word, a number's range within a text, or YAML's notation of a number.
     static func isLeftToTheProgram(_ message: String, _ value: String) -> Bool {
         let meanings = [
-            "unknown program", "unknown group", "has bits set", "no prefix length", "is no client", "is a wildcard",
-            "is a netgroup", "is no host name", "is no address", "IPv4-mapped", "runs backwards", "can't both be bound",
-            "rpcbind can't be at", "is no program number", "is there twice", "is no uid", "is taken by",
+            "unknown program", "unknown group", "has bits set", "no prefix length", "is not a client", "is a wildcard",
+            "is a netgroup", "is not a host name", "is not an address", "IPv4-mapped", "runs backwards",
+            "can't both be bound",
+            "rpcbind can't be at", "is not a program number", "is listed twice", "is not a uid", "is taken by",
             "own-ct-mark share",
         ]
         if meanings.contains(where: message.contains) { return true }

@@ -12,12 +12,12 @@ extension Examination {
                 Finding(
                     "other-table-drops", .medium,
                     what: """
-                        table \(chain.family) \(chain.table), chain \(chain.name) (priority \(chain.priority)) perhaps \
-                        drops what rpcwarden opens
+                        table \(chain.family) \(chain.table), chain \(chain.name) (priority \(chain.priority)) may drop \
+                        traffic that rpcwarden accepts
                         """,
                     why: """
-                        An accept ends only its own base chain; this one drops what it doesn't know, and no rule of \
-                        it accepts rpcwarden's mark. docs/COEXISTENCE.md has tested recipes.
+                        An accept verdict ends only its own base chain. This later chain drops the packets that none of \
+                        its rules accepts, and no rule accepts rpcwarden's mark. docs/COEXISTENCE.md has tested recipes.
                         """,
                     mend: mark == 0
                         ? ["# set firewall.mark in /etc/rpcwarden/rpcwarden.yaml first"] : Self.mend(chain, mark))
@@ -30,7 +30,7 @@ extension Examination {
             return [
                 "firewall-cmd --permanent --add-service=rpc-bind",
                 "# pin the services' ports, let firewalld accept them, and put them into firewall.guard-ports:",
-                "# firewalld has no rule that looks at a mark (docs/COEXISTENCE.md)", "firewall-cmd --reload",
+                "# firewalld has no rule that matches a mark (docs/COEXISTENCE.md)", "firewall-cmd --reload",
             ]
         }
         if chain.table == "filter", chain.name == "INPUT", chain.family != "inet" {
@@ -55,14 +55,14 @@ extension Examination {
             found.append(
                 Finding(
                     "no-nftables", .high, what: "the kernel has no nf_tables\(release)",
-                    why: "rpcwarden opens and shuts ports in nftables, and doesn't start without.",
+                    why: "rpcwarden opens and closes ports with nftables, and doesn't start without it.",
                     mend: ["modprobe nf_tables", "# or boot a kernel that has it"]))
         }
         if facts.kernel.hasPacketLog == false {
             found.append(
                 Finding(
                     "no-packet-log", .low, what: "the kernel has no nfnetlink_log\(release)",
-                    why: "Expired grants don't come back by themselves (firewall.revive), and no `probed` is logged.",
+                    why: "Expired grants are not revived (firewall.revive), and `probed` events are not logged.",
                     mend: ["modprobe nfnetlink_log"]))
         }
         if facts.kernel.ownsTables == false {
@@ -71,8 +71,8 @@ extension Examination {
                     "no-owned-tables", .note,
                     what: "tables can't be owned and persistent on kernel \(facts.kernel.release)",
                     why: """
-                        `nft flush ruleset` takes rpcwarden's table along; it is back within a second. From 6.9 on the \
-                        table is left alone.
+                        `nft flush ruleset` removes rpcwarden's table, and rpcwarden restores it within a second. Linux \
+                        6.9 and later keep the table.
                         """))
         }
         return found
@@ -84,8 +84,8 @@ extension Examination {
         guard facts.isContainer, facts.isRunning else { return [] }
         return [
             Finding(
-                "container", .note, what: "this is a container: only its own network and processes were looked at",
-                why: "rpcwarden needs CAP_NET_ADMIN here, and the host's own firewall comes before this one.",
+                "container", .note, what: "this is a container: only its own network and processes were examined",
+                why: "rpcwarden needs CAP_NET_ADMIN here, and packets pass the host's firewall before this one.",
                 mend: ["# run `rpcwarden doctor` on the host too"])
         ]
     }

@@ -47,20 +47,20 @@ extension Examination {
             !use.isOfConnection ? "mark" : facts.expected.flowMarks.first == use.bits ? "ct-mark" : "own-ct-mark"
         let why =
             use.isOfConnection
-            ? "rpcwarden knows by it which flows it admitted, or this host began: a flow that has it from elsewhere may count."
+            ? "rpcwarden recognizes admitted flows, and flows that this host began, by this bit; it may accept a flow whose bit another table set."
             : use.isSetting
-                ? "What has the bit passes a table that accepts what rpcwarden admits, whoever set it."
-                : "What rpcwarden admits has the bit, and the rule takes it for something else."
+                ? "A table that accepts rpcwarden's mark also accepts the packets that this rule marks."
+                : "Packets that rpcwarden accepts have this bit, so the rule matches them too."
         return Finding(
             "mark-bit-shared", use.isSetting ? .medium : .low,
             what:
-                "table \(table) \(use.isSetting ? "sets" : "looks at") \(bits) of the \(mark), as rpcwarden does: \(rule)",
+                "table \(table) \(use.isSetting ? "sets" : "matches") \(bits) of the \(mark), which rpcwarden uses too: \(rule)",
             why: why,
             mend: [
                 "# in /etc/rpcwarden/rpcwarden.yaml: firewall: {\(setting): \(Self.hexadecimal(free(use, in: ruleset)))}",
                 use.isOfConnection
-                    ? "# and in rules of your own that look for it (manage: sets)"
-                    : "# and in the rules of yours that accept the old bit (docs/COEXISTENCE.md)",
+                    ? "# and change your own rules that match the old bit (manage: sets)"
+                    : "# and change your own rules that accept the old bit (docs/COEXISTENCE.md)",
                 "rpcwarden reload",
             ])
     }

@@ -1,7 +1,7 @@
 /// CIS 2.1.12, "Ensure rpcbind services are not in use", with its remedies.
 extension Examination {
     static let audit = """
-        CIS 2.1.12. Its published audit asks for cups.socket and cups.service by mistake; right is: \
+        CIS 2.1.12. Its published audit names cups.socket and cups.service by mistake; the right commands: \
         systemctl is-enabled rpcbind.socket rpcbind.service; systemctl is-active rpcbind.socket rpcbind.service
         """
 
@@ -9,7 +9,7 @@ extension Examination {
         guard facts.isRunning else { return plannedExposure }
         guard !exposed.isEmpty else { return [] }
         let places = exposed.map(\.text).sorted().joined(separator: ", ")
-        return [exposure("rpcbind can be reached from other than loopback: \(places)")]
+        return [exposure("rpcbind listens beyond loopback: \(places)")]
     }
 
     /// For an image: the sockets that its next boot would open.
@@ -23,8 +23,8 @@ extension Examination {
         Finding(
             "rpcbind-exposed", .high, what: what,
             why: """
-                Whoever reaches it learns every RPC service and its port, and over UDP it answers forged sources with \
-                more than they sent. \(Self.audit)
+                Any host that reaches it can list every RPC service and its port. Over UDP it can be abused for \
+                amplification: its replies to forged sources are larger than the calls. \(Self.audit)
                 """,
             mend: use?.needing.isEmpty == true ? turnOff : front)
     }
@@ -38,8 +38,11 @@ extension Examination {
         return [
             Finding(
                 "rpcbind-not-needed", .medium,
-                what: "rpcbind is in use (\(state)), and nothing that is registered needs it",
-                why: "What isn't there can't be attacked; rpcwarden isn't needed then either. \(Self.audit)",
+                what: "rpcbind is in use (\(state)), but no registered program needs it",
+                why: """
+                    An unneeded service only adds attack surface. Without rpcbind, rpcwarden isn't needed either. \
+                    \(Self.audit)
+                    """,
                 mend: turnOff)
         ]
     }
@@ -52,11 +55,11 @@ extension Examination {
         if facts.unit("rpcwarden.socket").isEnabled || isWardenActive {
             mend.insert("rpcwarden setup --undo", at: 0)
         }
-        mend.append("# guard the one port that NFSv4 has, tcp/2049, with the firewall that you have")
+        mend.append("# restrict tcp/2049, the only port of NFSv4, with your own firewall")
         mend.insert(contentsOf: Self.hypervisors, at: 0)
         return Finding(
             "nfsv4-only", .medium,
-            what: "NFSv4 is all that is served here, and rpcbind is in use (\(state))",
+            what: "only NFSv4 is served here, but rpcbind is in use (\(state))",
             why: """
                 NFSv4 clients never ask rpcbind: they connect to tcp/2049. Neither rpcbind nor rpcwarden is needed. \
                 \(Self.audit)
@@ -66,8 +69,8 @@ extension Examination {
 
     /// Hypervisors run both tools before each mount, NFSv4 mounts included, and give up if nfs is not listed.
     private static let hypervisors = [
-        "# not where hypervisors have their storage here: XenServer, XCP-ng and Proxmox VE ask rpcinfo and showmount before",
-        "# each mount, and give up without an answer; then keep rpcbind, with rpcwarden in front and `list: true` for them",
+        "# exception: hypervisors with storage on this host. XenServer, XCP-ng and Proxmox VE run rpcinfo and showmount",
+        "# before each mount, and fail without an answer: keep rpcbind, with rpcwarden in front and `list: true` for them",
     ]
 
     /// The package is installed, but neither enabled nor active. This is sufficient if other packages need it.
@@ -76,8 +79,8 @@ extension Examination {
         return [
             Finding(
                 "rpcbind-package", .low,
-                what: "the package rpcbind is installed, not in use, and no installed package depends on it",
-                why: "CIS 2.1.12: a package that nobody needs is removed.", mend: purge)
+                what: "the package rpcbind is installed but not in use, and no installed package depends on it",
+                why: "CIS 2.1.12: remove the package if nothing depends on it.", mend: purge)
         ]
     }
 
@@ -87,7 +90,8 @@ extension Examination {
         guard !isWardenEnabled, exposure.isEmpty else { return [] }
         return [
             inUse(
-                "rpcbind is enabled in this image (\(state))", "What the image will serve can't be seen from outside.")
+                "rpcbind is enabled in this image (\(state))",
+                "The programs that will be registered can't be seen in an image.")
         ]
     }
 
@@ -98,11 +102,11 @@ extension Examination {
     private var silent: Finding {
         Finding(
             "rpcbind-silent", .medium,
-            what: "rpcbind gives no answer at \(facts.expected.rpcbindSocket), though it runs (\(state))",
-            why: "So nobody can tell what is registered, and lookups fail. \(Self.audit)",
+            what: "rpcbind runs (\(state)), but doesn't answer at \(facts.expected.rpcbindSocket)",
+            why: "The registrations are unknown, and look-ups fail. \(Self.audit)",
             mend: facts.serviceManager == .systemd
                 ? ["systemctl status rpcbind.socket rpcbind.service", "systemctl restart rpcbind.socket"]
-                : ["# look why rpcbind doesn't answer"])
+                : ["# find out why rpcbind doesn't answer"])
     }
 
     private var idle: Finding {
@@ -114,7 +118,7 @@ extension Examination {
     private func inUse(_ what: String, _ why: String) -> Finding {
         Finding(
             "rpcbind-in-use", .medium, what: what, why: "\(why) \(Self.audit)",
-            mend: ["# not needed:"] + turnOff + ["# needed:"] + front)
+            mend: ["# if it is not needed:"] + turnOff + ["# if it is needed:"] + front)
     }
 
     private var state: String {
@@ -142,7 +146,7 @@ extension Examination {
     /// For a host that needs rpcbind for a service: put rpcwarden in front.
     private var front: [String] {
         guard facts.serviceManager == .systemd else {
-            return ["rpcwarden setup --dry-run  # says what to do by hand: this host has no systemd"]
+            return ["rpcwarden setup --dry-run  # prints the manual steps: this host has no systemd"]
         }
         let place = facts.isRunning ? "" : " --root \(facts.root)"
         return ["rpcwarden setup\(place) --dry-run", "rpcwarden setup\(place)"]
@@ -154,7 +158,7 @@ extension Examination {
         case .systemd: ["systemctl stop rpcbind.socket rpcbind.service"]
         case .openRC: ["rc-service rpcbind stop"]
         case .sysV: ["service rpcbind stop"]
-        case .none: ["# end rpcbind where it was started"]
+        case .none: ["# stop rpcbind where it was started"]
         }
     }
 

@@ -16,7 +16,7 @@ extension Examination {
         return [
             Finding(
                 "rpcwarden-not-running", .high, what: "rpcbind has no network, but rpcwarden doesn't run",
-                why: "Nobody answers at port 111, so no mount of NFSv3 succeeds.",
+                why: "No process answers at port 111, so NFSv3 mounts fail.",
                 mend: facts.serviceManager == .systemd
                     ? ["systemctl enable --now rpcwarden.socket rpcwarden.service"] : ["rpcwarden serve"])
         ]
@@ -28,7 +28,7 @@ extension Examination {
             return isWardenActive && hasNetwork
                 ? [
                     stillInNetwork(
-                        "rpcbind runs in this host's network", mend: ["# end it, and start it so:", Self.command])
+                        "rpcbind runs in this host's network", mend: ["# stop it, and start it with:", Self.command])
                 ]
                 : []
         }
@@ -49,8 +49,8 @@ extension Examination {
     private var notRestarted: Finding {
         Finding(
             "rpcbind-not-restarted", .high,
-            what: "rpcbind's units leave it no network, but the rpcbind that runs has one",
-            why: "systemd has not read them, or rpcbind.socket was not restarted since.",
+            what: "rpcbind's units give it no network, but the running rpcbind has one",
+            why: "systemd has not read the units again, or rpcbind.socket was not restarted after that.",
             mend: ["systemctl daemon-reload", "systemctl restart rpcbind.socket", "rpcwarden doctor"])
     }
 
@@ -58,8 +58,8 @@ extension Examination {
         Finding(
             "rpcbind-has-network", .high, what: "rpcwarden is in place, but \(what)",
             why: """
-                rpcbind opens port 111 by itself wherever nobody has it, so at the next start one of the two fails. And \
-                what reaches rpcbind itself asks past the policy.
+                rpcbind binds port 111 wherever it is free, so at the next start either rpcbind or rpcwarden fails. \
+                Calls that reach rpcbind directly bypass the policy.
                 """, mend: mend)
     }
 
@@ -72,9 +72,10 @@ extension Examination {
         return [
             Finding(
                 "port-111-taken", .medium,
-                what: "neither rpcbind nor rpcwarden holds \(others.map(\.text).sorted().joined(separator: ", "))",
-                why: "rpcwarden can't take port 111 while another process has it.",
-                mend: ["ss -lntup 'sport = :111'  # tells who it is"])
+                what:
+                    "a process other than rpcbind and rpcwarden holds \(others.map(\.text).sorted().joined(separator: ", "))",
+                why: "rpcwarden can't bind port 111 while another process holds it.",
+                mend: ["ss -lntup 'sport = :111'  # shows the process"])
         ]
     }
 
@@ -82,8 +83,8 @@ extension Examination {
         guard isWardenActive, facts.expected.isObserving else { return [] }
         return [
             Finding(
-                "observe-mode", .note, what: "rpcwarden observes: it denies nothing and drops nothing",
-                why: "Right for the start. Until it enforces, everything is as open as without it.",
+                "observe-mode", .note, what: "rpcwarden runs in observe mode: it denies nothing and drops nothing",
+                why: "Observe mode is meant for the start: it leaves every service as open as without rpcwarden.",
                 mend: [
                     "rpcwarden denials  # what enforce would deny",
                     "# in /etc/rpcwarden/rpcwarden.yaml: mode: enforce", "rpcwarden reload",
@@ -97,11 +98,11 @@ extension Examination {
             let isForIPv6 = unit == "rpcbind.socket" && !facts.hasIPv6 && !isWithoutNetworkByUnits
             let cause =
                 isForIPv6
-                ? "This host has no IPv6, and the unit lists IPv6 addresses: `rpcwarden setup` takes them out. " : ""
+                ? "This host has no IPv6, and the unit lists IPv6 addresses: `rpcwarden setup` removes them. " : ""
             let mend = ["systemctl status \(unit)", "systemctl reset-failed \(unit)", "systemctl restart \(unit)"]
             return Finding(
                 "unit-failed", .high, what: "\(unit) has failed",
-                why: cause + "Nobody answers in its place until it is started again.",
+                why: cause + "It provides no service until it is started again.",
                 mend: isForIPv6 ? ["rpcwarden setup --dry-run", "rpcwarden setup"] : mend)
         }
     }
@@ -116,8 +117,8 @@ extension Examination {
             Finding(
                 "no-sunrpc", .low, what: "/etc/services has no sunrpc, so rpcbind keeps no list for version 2",
                 why: """
-                    rpcbind opens no port without that name, not even where nobody comes, and then answers GETPORT with 0. \
-                    rpcwarden reads the whole list instead for each look-up, which costs more.
+                    Without that name rpcbind opens no port, not even in its empty network, and answers GETPORT with 0. \
+                    rpcwarden then reads the whole list for each look-up, which is slower.
                     """,
                 mend: [installServices] + (facts.isRunning ? [restartRpcbind] : []))
         ]

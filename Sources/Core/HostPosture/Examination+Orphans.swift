@@ -15,12 +15,12 @@ extension Examination {
         return [
             Finding(
                 "orphaned-service", .medium,
-                what: "guarded, listening, but not registered any more: \(places.joined(separator: ", "))",
+                what: "guarded and still listening, but no longer registered: \(places.joined(separator: ", "))",
                 why: """
-                    rpcbind was restarted without what it knew, or the service unregistered and did not close. Who holds \
-                    a grant goes on; who asks now is told that nothing is registered, and can't mount.
+                    rpcbind lost its registrations in a restart, or the service unregistered without closing its socket. \
+                    Clients with a grant keep their access. New look-ups find no registration, so new mounts fail.
                     """,
-                mend: ["# restart the service, so that it registers anew; for NFS:", "systemctl restart nfs-server"])
+                mend: ["# restart the service, so that it registers again; for NFS:", "systemctl restart nfs-server"])
         ]
     }
 

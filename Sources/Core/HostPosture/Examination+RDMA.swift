@@ -10,14 +10,14 @@ extension Examination {
             Finding(
                 "rdma-unguarded", .medium,
                 what:
-                    "NFS over RDMA is served (\(places.joined(separator: ", "))), which can't be guarded by any packet filter",
+                    "NFS over RDMA is served (\(places.joined(separator: ", "))), and no packet filter can guard it",
                 why: """
-                    RDMA goes from adapter to memory, past nftables and so past rpcwarden's guard: whoever reaches the \
-                    adapter reaches the service, and its exports alone say who may.
+                    RDMA bypasses nftables, and with it rpcwarden's guard. Any host that reaches the adapter reaches the \
+                    service, and only the server's exports restrict it.
                     """,
                 mend: [
-                    "# not needed: in /etc/nfs.conf, [nfsd]: rdma=n; then:", "systemctl restart nfs-server",
-                    "# needed: let only hosts that may use NFS into the fabric (partitions, VLANs, the switches' lists),",
+                    "# if it is not needed: in /etc/nfs.conf, [nfsd]: rdma=n; then:", "systemctl restart nfs-server",
+                    "# if it is needed: admit only NFS clients to the fabric (partitions, VLANs, the switches' access lists),",
                     "# and name them in /etc/exports by address",
                 ])
         ]

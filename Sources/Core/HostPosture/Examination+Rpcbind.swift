@@ -9,18 +9,19 @@ extension Examination {
         if RpcbindOptions.has("r", in: words), facts.rpcbindNetwork != .empty, !isWithoutNetworkByUnits {
             found.append(
                 Finding(
-                    "remote-calls", .high, what: "rpcbind makes calls on behalf of others: it runs with -r",
+                    "remote-calls", .high, what: "rpcbind runs with -r: it makes calls on behalf of other hosts",
                     why: """
-                        CALLIT makes rpcbind call a service from this host, past what the service and the firewall \
-                        think of the caller. rpcwarden forwards none, but whoever asks rpcbind itself can.
+                        CALLIT makes rpcbind call a service from this host's address, so neither the service nor the \
+                        firewall sees the real caller. rpcwarden never forwards it, but rpcbind itself still accepts it.
                         """,
-                    mend: ["# take -r out of \(optionsFile)", restartRpcbind]))
+                    mend: ["# remove -r in \(optionsFile)", restartRpcbind]))
         }
         if !RpcbindOptions.has("w", in: words) {
             found.append(
                 Finding(
                     "no-warm-start", .low, what: "rpcbind runs without -w",
-                    why: "A restart forgets every registration, and the services have to be restarted after it.",
+                    why:
+                        "A restart of rpcbind loses every registration, and the services have to be restarted after it.",
                     mend: ["# add -w in \(optionsFile)", restartRpcbind]))
         }
         return found
@@ -61,10 +62,10 @@ extension Examination {
         guard !dead.isEmpty else { return [] }
         return [
             Finding(
-                "stale-registration", .low, what: "registered, but nothing listens there: \(Self.list(dead))",
+                "stale-registration", .low, what: "registered, but no socket listens there: \(Self.list(dead))",
                 why: """
-                    The services ended without a word, and rpcbind still tells their ports: whoever binds one of them \
-                    next gets their clients.
+                    The services ended without unregistering, and rpcbind still returns their ports. The next process \
+                    that binds such a port gets the clients' calls.
                     """, mend: Self.deletions(dead))
         ]
     }
@@ -77,11 +78,11 @@ extension Examination {
                 "untrusted-registration", .medium,
                 what: "registered by an owner that isn't trusted: \(Self.list(strange, withOwner: true))",
                 why: """
-                    Any local user may register a program that nobody has. rpcwarden neither guards nor opens these \
-                    ports, so clients don't get there.
+                    Any local user may register a program that is not registered yet. rpcwarden neither guards nor opens \
+                    these ports, and denies look-ups of them.
                     """,
                 mend: [
-                    "# if it is yours: add the owner to rpcbind.owners in /etc/rpcwarden/rpcwarden.yaml; if not:"
+                    "# if it is legitimate: add the owner to rpcbind.owners in /etc/rpcwarden/rpcwarden.yaml; otherwise:"
                 ] + Self.deletions(strange))
         ]
     }

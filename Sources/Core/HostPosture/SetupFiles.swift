@@ -17,16 +17,16 @@ public enum SetupFiles {
 
     public static let configurationText = """
         # yaml-language-server: $schema=/usr/share/rpcwarden/schema/rpcwarden.schema.json
-        # Written by `rpcwarden setup`; every other key stands at its default.
-        # Look at `rpcwarden denials` for what enforce would deny, then: mode: enforce, and `rpcwarden reload`.
+        # Written by `rpcwarden setup`; every other key has its default.
+        # `rpcwarden denials` lists the calls that enforce would deny. Then set mode: enforce, and run `rpcwarden reload`.
         mode: observe
 
         """
 
     public static let policyText = """
         # yaml-language-server: $schema=/usr/share/rpcwarden/schema/rpcwarden-policy.schema.json
-        # Written by `rpcwarden setup`. It permits nobody anything: as long as rpcwarden.yaml says `mode: observe`, that
-        # is only logged. Write your rules here, for example:
+        # Written by `rpcwarden setup`. It has no rules yet, so enforce mode would deny every call; observe mode only logs
+        # them. Write your rules here, for example:
         #
         #   clients:
         #     workstations: [10.20.0.0/16, "2001:db8:20::/48"]
@@ -34,7 +34,7 @@ public enum SetupFiles {
         #     - name: workstations use NFS
         #       from: [workstations]
         #       to: [nfs]
-        #       open: always            # NFS clients ask once, at the mount
+        #       open: always            # NFS clients look nfs up only once, at the mount
         #     - name: workstations mount NFSv3
         #       from: [workstations]
         #       to: [mountd, nlockmgr, status, rquotad]
@@ -44,10 +44,10 @@ public enum SetupFiles {
 
     /// The text of systemd/rpcbind.service.d/rpcwarden.conf; a test checks that both agree.
     public static let serviceDropInText = """
-        # rpcbind in a network of its own, with nothing in it: it opens its ports 111 there, where nobody comes. This host's
-        # services, and rpcwarden, reach it through its unix socket.
+        # Runs rpcbind in an empty network of its own: it binds port 111 there, where no client can reach it. This host's
+        # services and rpcwarden reach it through its unix socket.
         [Unit]
-        # A start that fails is tried again each second, however often somebody asks meanwhile.
+        # A failed start is tried again each second, however many connections arrive meanwhile.
         StartLimitIntervalSec=0
 
         [Service]
@@ -60,12 +60,12 @@ public enum SetupFiles {
     /// The text of systemd/rpcbind.socket.d/rpcwarden.conf, for the unix sockets of the distribution's unit.
     public static func socketDropInText(_ sockets: [String]) -> String {
         """
-        # The unix sockets that the distribution's unit has, and no port.
+        # Only the unix sockets of the distribution's unit, and no port.
         [Unit]
         StartLimitIntervalSec=0
 
         [Socket]
-        # Whoever asks an rpcbind that can't start must not make systemd give up the socket.
+        # Connections to an rpcbind that can't start must not make systemd close the socket.
         TriggerLimitIntervalSec=0
         ListenStream=
         ListenDatagram=

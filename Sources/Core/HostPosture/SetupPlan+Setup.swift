@@ -18,13 +18,13 @@ extension SetupPlan {
         if !facts.installedUnits.contains("rpcbind.socket") {
             block(
                 """
-                there is no rpcbind.socket: without rpcbind there is nothing to stand in front of. Where it is needed, \
-                install the package rpcbind first; `rpcwarden doctor` says whether it is
+                there is no rpcbind.socket, so rpcwarden has no rpcbind to forward calls to. If this host needs rpcbind, \
+                install the package rpcbind first; `rpcwarden doctor` says whether it does
                 """)
         } else if facts.host.unit("rpcbind.socket").isMasked {
             block(
                 """
-                rpcbind.socket is masked, so somebody decided that this host needs no rpcbind. If it does: \
+                rpcbind.socket is masked, so rpcbind is turned off on purpose. If this host needs it: \
                 systemctl unmask rpcbind.socket rpcbind.service
                 """)
         }
@@ -40,14 +40,14 @@ extension SetupPlan {
         // A drop-in that setup didn't write is neither overwritten nor trusted.
         for dropIn in Self.dropIns(facts) where dropIn.isForeign(facts) && !dropIn.isInForce {
             block(
-                "\(facts.root)\(dropIn.path) is there, and is not setup's; \(dropIn.lack). Move it away, then run this again"
+                "\(facts.root)\(dropIn.path) was not written by setup, and \(dropIn.lack). Move it away, then run setup again"
             )
         }
         if !facts.host.laterPorts.isEmpty {
             block(
                 """
-                rpcbind.socket gets ports from \(facts.host.laterPorts.joined(separator: ", ")), which counts after setup's \
-                own \(SetupFiles.dropInName); take them out of there
+                rpcbind.socket gets ports from drop-ins that override setup's \(SetupFiles.dropInName): \
+                \(facts.host.laterPorts.joined(separator: ", ")); remove the ports there
                 """)
         }
         let expected = facts.host.expected.rpcbindSocket
@@ -56,8 +56,8 @@ extension SetupPlan {
         else { return }
         block(
             """
-            rpcwarden.yaml expects rpcbind at \(expected), and rpcbind.socket has \
-            \(Self.sockets(of: unit).joined(separator: ", ")); make rpcbind.socket in rpcwarden.yaml one of them
+            rpcwarden.yaml expects rpcbind at \(expected), but the unit rpcbind.socket has \
+            \(Self.sockets(of: unit).joined(separator: ", ")); set `rpcbind: {socket: …}` in rpcwarden.yaml to one of them
             """)
     }
 
@@ -71,7 +71,7 @@ extension SetupPlan {
     /// calls, is an outage.
     private mutating func lookAtConfiguration(_ facts: SetupFacts) {
         if let error = facts.configurationErrors.first {
-            return block("rpcwarden would not start: \(error); mend what `rpcwarden check` prints first")
+            return block("rpcwarden would not start: \(error); first correct the errors that `rpcwarden check` prints")
         }
         guard facts.files[SetupFiles.configuration] != nil, !facts.host.expected.isObserving, facts.policies.isEmpty
         else {
@@ -79,15 +79,15 @@ extension SetupPlan {
         }
         block(
             """
-            \(SetupFiles.configuration) enforces, and there is no policy: everybody would be denied. Write a policy, or \
-            say `mode: observe`
+            \(SetupFiles.configuration) has mode enforce, and there is no policy: every call would be denied. Write a \
+            policy, or set `mode: observe`
             """)
     }
 
     private static let byHand = """
         this host has no systemd. By hand:
-          1. start rpcbind in an empty network of its own: `\(Examination.command)`. Its unix socket, /run/rpcbind.sock, is
-             all that rpcwarden and the services of this host need; it opens its ports 111 where nobody comes
+          1. start rpcbind in an empty network of its own: `\(Examination.command)`. It binds port 111 there, where no
+             client can reach it; rpcwarden and the services of this host use its unix socket, /run/rpcbind.sock
           2. write /etc/rpcwarden/rpcwarden.yaml with `mode: observe`, and a policy below /etc/rpcwarden/policy.d
           3. have your service manager run `rpcwarden serve` after rpcbind, as root or with CAP_NET_ADMIN and
              CAP_NET_BIND_SERVICE
@@ -101,13 +101,13 @@ extension SetupPlan {
             act(.makeFolder(record), .folder(SetupFiles.recordFolder))
         }
         makeFolder(SetupFiles.folder, facts)
-        write(SetupFiles.configuration, SetupFiles.configurationText, facts, instead: "left as it is")
+        write(SetupFiles.configuration, SetupFiles.configurationText, facts)
         if facts.files[SetupFiles.configuration] != nil, !facts.host.expected.isObserving {
-            note("it enforces from the start; `mode: observe` would only log what is denied")
+            note("rpcwarden enforces from the start; with `mode: observe` it would only log denials")
         }
         makeFolder(SetupFiles.policyFolder, facts)
         if facts.policies.isEmpty {
-            write(SetupFiles.policy, SetupFiles.policyText, facts, instead: "left as it is")
+            write(SetupFiles.policy, SetupFiles.policyText, facts)
         } else {
             alreadySo("\(facts.root)\(SetupFiles.policyFolder) has a policy: \(facts.policies.joined(separator: ", "))")
         }
@@ -118,8 +118,8 @@ extension SetupPlan {
         act(.makeFolder(facts.root + path), .folder(path))
     }
 
-    private mutating func write(_ path: String, _ text: String, _ facts: SetupFacts, instead: String) {
-        if facts.files[path] != nil { return alreadySo("\(facts.root)\(path) is there; \(instead)") }
+    private mutating func write(_ path: String, _ text: String, _ facts: SetupFacts) {
+        if facts.files[path] != nil { return alreadySo("\(facts.root)\(path) exists, and is kept") }
         act(.writeFile(facts.root + path, text: text), .file(path, mark: SetupRecord.mark(of: text.utf8)))
     }
 
@@ -171,12 +171,12 @@ extension SetupPlan {
                 .writeFile(facts.root + dropIn.path, text: dropIn.text),
                 .file(dropIn.path, mark: SetupRecord.mark(of: dropIn.text.utf8)))
         }
-        if due.isEmpty { alreadySo("rpcbind's units leave it no network") }
+        if due.isEmpty { alreadySo("rpcbind's units give it no network") }
         if facts.host.hasSunrpc == false {
             note(
                 """
-                /etc/services has no sunrpc: rpcbind will keep no list for version 2, and look-ups cost more. \
-                `\(Examination(facts.host).installServices)` mends it, best before this
+                /etc/services has no sunrpc: rpcbind will keep no list for version 2, and look-ups are slower. To correct \
+                it, run this before setup: `\(Examination(facts.host).installServices)`
                 """)
         }
         guard !facts.isImage else { return }
@@ -195,16 +195,18 @@ extension SetupPlan {
     /// Notes the effects of the restart beforehand.
     private mutating func tellOfRestart(_ facts: SetupFacts) {
         let along = facts.dependents.filter { !$0.hasPrefix("rpcbind.") }
-        if !along.isEmpty { note("systemd restarts along with rpcbind.socket: \(along.joined(separator: ", "))") }
+        if !along.isEmpty {
+            note("systemd restarts these units along with rpcbind.socket: \(along.joined(separator: ", "))")
+        }
         let options = facts.host.rpcbindOptions ?? []
         if RpcbindOptions.has("w", in: options) {
-            return note("rpcbind runs with -w (warm start): what is registered stays registered")
+            return note("rpcbind runs with -w (warm start): it keeps its registrations")
         }
         let programs = Set((facts.host.registrations ?? []).map(\.program)).subtracting([.portmapper]).sorted()
         guard !programs.isEmpty else { return }
         note(
             """
-            rpcbind runs without -w: it forgets its registrations. To be restarted after it: \
+            rpcbind runs without -w: its restart loses the registrations. Restart these services after it: \
             \(Self.services(of: programs).joined(separator: ", "))
             """)
     }
@@ -212,7 +214,7 @@ extension SetupPlan {
     /// The services to restart so that these programs are registered again.
     public static func services(of programs: [Program]) -> [String] {
         programs.reduce(into: []) { found, program in
-            let name = services[program] ?? "whatever serves program \(program)"
+            let name = services[program] ?? "the server of program \(program)"
             if !found.contains(name) { found.append(name) }
         }
     }
@@ -234,11 +236,11 @@ extension SetupPlan {
                 .act(
                     .run(["systemctl", "--root=\(facts.root)", "enable"] + missing),
                     record: missing.map { .enabled($0) }))
-            return note("all else happens at the image's first boot")
+            return note("the other steps are done at the image's first boot")
         }
-        if !facts.host.hasIPv6 { note("this host has no IPv6: rpcwarden answers over IPv4 alone") }
+        if !facts.host.hasIPv6 { note("this host has no IPv6: rpcwarden answers only over IPv4") }
         let isDone = SetupFiles.units.allSatisfy { facts.host.unit($0).isEnabled && facts.host.unit($0).isActive }
-        if isDone { return alreadySo("\(SetupFiles.units.joined(separator: ", ")) are enabled, and run") }
+        if isDone { return alreadySo("\(SetupFiles.units.joined(separator: ", ")) are enabled and running") }
         steps.append(
             .act(
                 .run(["systemctl", "enable", "--now"] + SetupFiles.units), record: missing.map { .enabled($0) }))

@@ -3,7 +3,7 @@ extension SetupPlan {
     public static func undo(_ facts: SetupFacts) -> Self {
         var plan = Self()
         guard !facts.record.isEmpty else {
-            plan.alreadySo("nothing to undo: \(facts.root)\(SetupFiles.record) is missing, empty, or not root's")
+            plan.alreadySo("nothing to undo: \(facts.root)\(SetupFiles.record) is missing, empty, or not owned by root")
             return plan
         }
         let entries = facts.record.entries.reversed()
@@ -36,7 +36,9 @@ extension SetupPlan {
         if !enabled.isEmpty { act(.run(["systemctl", "disable"] + enabled)) }
         let left = SetupFiles.units.filter { facts.host.unit($0).isEnabled && !enabled.contains($0) }
         if movesBack, !left.isEmpty {
-            note("\(left.joined(separator: ", ")) were enabled before setup, and stay so: at a boot they want port 111")
+            note(
+                "\(left.joined(separator: ", ")) were enabled before setup, and stay enabled: at the next boot they bind port 111"
+            )
         }
     }
 
@@ -68,7 +70,7 @@ extension SetupPlan {
             if SetupRecord.mark(of: bytes) == mark {
                 act(.removeFile(facts.root + path))
             } else {
-                alreadySo("\(facts.root)\(path) was edited since, and stays")
+                alreadySo("\(facts.root)\(path) was edited since setup, and is kept")
             }
         case .user(let name):
             guard facts.hasUser, name == SetupFiles.user else { return }

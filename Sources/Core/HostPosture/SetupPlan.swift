@@ -47,7 +47,7 @@ extension SetupPlan.Action: CustomStringConvertible {
         case .removeFile(let path): "remove \(path)"
         case .removeFolder(let path): "remove folder \(path), if it is empty"
         case .run(let words): "run: " + words.map(Self.quoted).joined(separator: " ")
-        case .compareRegistrations: "look whether everything that was registered still is"
+        case .compareRegistrations: "check that no registration is lost"
         }
     }
 

@@ -44,7 +44,8 @@ public struct SetupRecord: Hashable, Sendable {
             case .enabled(let unit): "enabled \(unit)"
             }
         }
-        return "# what `rpcwarden setup` did; `rpcwarden setup --undo` reads it\n" + lines.map { $0 + "\n" }.joined()
+        return "# The changes of `rpcwarden setup`; `rpcwarden setup --undo` reads them.\n"
+            + lines.map { $0 + "\n" }.joined()
     }
 
     /// FNV-1a of 64 bits: detects an edited file; no protection against an attacker.

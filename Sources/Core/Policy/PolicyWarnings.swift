@@ -48,7 +48,7 @@ public struct PolicyWarning: Hashable, Sendable {
             + " or for NFSv4 alone write \"over: [tcp]\", \"open: always\" and no mountd"
     }
 
-    /// NFSv4 uses TCP alone, asks no portmapper and needs no mountd.
+    /// NFSv4 uses only TCP, calls no portmapper and needs no mountd.
     private static func isNFSv4Only(_ rule: Rule, beside others: Others) -> Bool {
         rule.over == [.tcp] && rule.open == .always && !others.mountd.touch(clientsOf: rule)
     }

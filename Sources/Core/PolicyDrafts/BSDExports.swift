@@ -18,7 +18,8 @@ enum BSDExports {
 
     /// The meaning of such words, and their replacement.
     static func advice(_ words: [[UInt8]]) -> String {
-        let what = "this is the exports(5) of the BSDs and macOS, which nfs-utils does not read; nobody is let in by it"
+        let what =
+            "this is the exports(5) syntax of the BSDs and macOS, which nfs-utils doesn't read; it permits no client"
         guard let network = value(of: "-network", in: words) else {
             return "\(what); write each client as client(options), as in 192.0.2.7(rw)"
         }

@@ -59,9 +59,9 @@ enum Remark: Hashable, Sendable, Comparable {
 
     func text(_ count: Int) -> String {
         switch self {
-        case .enforced: "\(counted(count, "call")) denied in enforce mode, on purpose: not learned from"
+        case .enforced: "\(counted(count, "call")) denied in enforce mode: not learned from"
         case .listingOverUDP:
-            "\(counted(count, "listing")) (DUMP, GETADDRLIST) over UDP: `limits.udp-list` denies them, whatever a policy says"
+            "\(counted(count, "listing")) (DUMP, GETADDRLIST) over UDP: `limits.udp-list` denies them, whatever the policy"
         case .rate: "\(counted(count, "call")) beyond `limits.calls-per-second`: raise it, if these are your clients"
         case .owner: "\(counted(count, "look-up")) of a registration of an untrusted owner: see `rpcbind.owners`"
         case .neverPort: "\(counted(count, "look-up")) of a port of `firewall.never`"

@@ -22,7 +22,7 @@ public enum ExportClient: Hashable, Sendable {
         let text = String(decoding: name, as: UTF8.self)
         if text == "*" { return (.everyone(.written), nil) }
         guard name.allSatisfy({ (0x21...0x7e).contains($0) }) else {
-            return (.inexpressible("its name holds a blank, a control character or no ASCII"), nil)
+            return (.inexpressible("its name contains a blank, a control character or a non-ASCII character"), nil)
         }
         if name.isEmpty { return (.everyone(.implied), nil) }
         if let bare = withoutBrackets(text), let client = numeric(bare) {
@@ -43,7 +43,8 @@ public enum ExportClient: Hashable, Sendable {
 
     private static func bracketsNote(_ bare: String, _ client: Self) -> String? {
         if case .inexpressible = client { return nil }
-        return "brackets make a wildcard for nfs-utils, which lets nobody in by it; taken for \(bare): write it without"
+        return
+            "nfs-utils reads brackets as a wildcard, which matches no client; read as \(bare): write it without brackets"
     }
 
     private static func hostBitsNote(_ text: String, _ client: Self) -> String? {
@@ -51,7 +52,7 @@ public enum ExportClient: Hashable, Sendable {
             IPAddress(text[..<slash]) != prefix.address
         else { return nil }
         return
-            "all of \(prefix), for the bits beyond the mask do not count; write \(text[..<slash]) for that host alone"
+            "read as all of \(prefix), since nfs-utils ignores the bits beyond the mask; write \(text[..<slash]) for one host"
     }
 
     private static func special(_ text: String) -> Self? {
@@ -59,17 +60,19 @@ public enum ExportClient: Hashable, Sendable {
             return .inexpressible("a netgroup; write its members (getent netgroup) as addresses or host names")
         }
         if text.hasPrefix("gss/") {
-            return .inexpressible("everyone who has a ticket, from any address; write the prefixes of these clients")
+            return .inexpressible(
+                "every client with a Kerberos ticket, at any address; write the prefixes of these clients")
         }
         if text.hasPrefix("/") {
-            return .inexpressible("a second path: exports(5) takes one in a line, and its clients after it")
+            return .inexpressible("a second path: a line of exports(5) has one path, followed by its clients")
         }
         if text.contains(where: { "*?[]".contains($0) }) {
             return .inexpressible(
-                "a wildcard, which follows reverse DNS; write \(prefix(of: text) ?? "the prefixes of these clients")")
+                "a wildcard, which is compared with reverse DNS names; write \(prefix(of: text) ?? "the prefixes of these clients")"
+            )
         }
         if text.contains(",") {
-            return .inexpressible("no client: a blank parts clients, and a comma parts options only")
+            return .inexpressible("not a client: blanks separate clients, and commas separate only options")
         }
         return nil
     }
@@ -91,25 +94,25 @@ public enum ExportClient: Hashable, Sendable {
         guard let address = IPAddress(parts[0]) else {
             if let zone = parts[0].firstIndex(of: "%"), IPAddress(parts[0][..<zone]) != nil {
                 return .inexpressible(
-                    "an address with a zone; write \(parts[0][..<zone]), at whichever interface it is")
+                    "an address with a zone; write \(parts[0][..<zone])")
             }
-            return parts.count == 2 || text.contains(":") ? .inexpressible("no address that we know") : nil
+            return parts.count == 2 || text.contains(":") ? .inexpressible("not a valid address") : nil
         }
         guard !(address.isIPv4 && parts[0].contains(":")) else {
             return .inexpressible("an IPv4-mapped address; write it as IPv4")
         }
         guard parts.count == 2 else { return single(address) }
         guard let length = length(of: parts[1], ofIPv4: address.isIPv4), let prefix = Prefix(address, length: length)
-        else { return .inexpressible("its mask is no prefix length and no contiguous netmask") }
+        else { return .inexpressible("its mask is neither a prefix length nor a contiguous netmask") }
         guard length > 0 || address.isUnspecified else {
-            return .inexpressible("an address with a mask that leaves everyone in; write what is meant")
+            return .inexpressible("an address with a mask that matches every address; write the prefix that is meant")
         }
         return .network(prefix)
     }
 
     private static func single(_ address: IPAddress) -> Self {
         if address.isLoopback { return .thisHost }
-        guard !address.isUnspecified else { return .inexpressible("no client's address") }
+        guard !address.isUnspecified else { return .inexpressible("the unspecified address, which no client has") }
         return .network(Prefix(address))
     }
 
@@ -126,13 +129,13 @@ public enum ExportClient: Hashable, Sendable {
         let name = (text.hasSuffix(".") ? text.dropLast() : text[...]).lowercased()
         if name == "localhost" { return .thisHost }
         let labels = name.split(separator: ".", omittingEmptySubsequences: false)
-        guard name.utf8.count <= 253, labels.allSatisfy(isLabel) else { return .inexpressible("no host name") }
+        guard name.utf8.count <= 253, labels.allSatisfy(isLabel) else { return .inexpressible("not a valid host name") }
         guard labels.count > 1 else {
-            return .inexpressible("a name without its domain; write the whole name or the address (getent hosts)")
+            return .inexpressible("a name without its domain; write the full name or the address (getent hosts)")
         }
         // RFC 3696, 2: a last label of digits belongs to an address, which the C library may read in another way.
         guard let last = labels.last, !last.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else {
-            return .inexpressible("no address that we know")
+            return .inexpressible("not a valid address")
         }
         return .host(name)
     }

@@ -85,12 +85,16 @@ public struct ExportsDraft: Sendable {
         if let note = entry.note { warn(file, entry.line, "\(entry.path) to \(entry.written.quoted): \(note)") }
         switch entry.client {
         case .network(let prefix) where prefix.length == 0:
-            warn(file, entry.line, "\(entry.path) is exported to the whole world (\(prefix)), and so are the ports")
+            warn(
+                file, entry.line,
+                "\(entry.path) is exported to the whole world (\(prefix)): its ports are open to every address")
             world.add(.prefix(prefix), place)
         case .network(let prefix): clients.add(.prefix(prefix), place)
         case .host(let name): clients.add(.host(name), place)
         case .everyone(.written):
-            warn(file, entry.line, "\(entry.path) is exported to the whole world (*), and so are the ports")
+            warn(
+                file, entry.line,
+                "\(entry.path) is exported to the whole world (*): its ports are open to every address")
             for prefix in [Prefix(.v4(0), length: 0), Prefix(.v6(0), length: 0)].compactMap({ $0 }) {
                 world.add(.prefix(prefix), place)
             }
@@ -121,7 +125,7 @@ public struct ExportsDraft: Sendable {
     }
 
     private var omissions: [String] {
-        remarks.isEmpty ? [] : ["", "Look at these first:"] + remarks.map { "  \($0.text)" }
+        remarks.isEmpty ? [] : ["", "Review these first:"] + remarks.map { "  \($0.text)" }
     }
 }
 
@@ -129,8 +133,8 @@ extension ExportsDraft {
     private static func heading(_ files: [String]) -> [String] {
         [
             "Drafted by `rpcwarden import-exports` from \(files.map { "\(ShownText.file($0))" }.joined(separator: ", ")).",
-            "exports(5) says who may mount what; a policy says who may reach which RPC program. A path, and whether it",
-            "is read-only, is still for the NFS server to decide.",
+            "exports(5) lists the clients of each path; a policy lists the clients of each RPC program. The NFS server still",
+            "decides about paths and their options, such as read-only.",
         ]
     }
 
@@ -138,14 +142,14 @@ extension ExportsDraft {
         DraftPolicy.Rule(
             name: "exported to: nfs",
             comments: [
-                "nfs: the NFS server itself (nfs-server.service, port 2049). An NFSv3 client asks for it once, at the",
-                "mount, and never again: with anything but `open: always` its mount hangs when the grant has expired.",
-                "An NFSv4 client never asks at all, and needs nothing but this rule. If all your clients use NFSv4, take",
-                "the second rule out and write `over: [tcp]` here.",
+                "nfs: the NFS server itself (nfs-server.service, port 2049). An NFSv3 client looks it up only once, at the",
+                "mount: without `open: always` the mount hangs when the grant has expired. An NFSv4 client never looks it",
+                "up, and needs only this rule. If all your clients use NFSv4, remove the second rule and write",
+                "`over: [tcp]` here.",
             ], from: [group], to: [.nfs],
             hints: [
                 "Hypervisors (XenServer, XCP-ng, Proxmox VE) run `rpcinfo -s` or `-p` and `showmount -e` before each mount,",
-                "and give up without nfs in the list. If yours do, take the # away here and in the next rule:",
+                "and fail if nfs is not listed. If yours do, remove the # here and in the next rule:",
                 "list: true",
             ], open: .always)
     }
@@ -154,10 +158,10 @@ extension ExportsDraft {
         DraftPolicy.Rule(
             name: "exported to: mount and lock",
             comments: [
-                "mountd: asked at every NFSv3 mount and unmount (rpc.mountd).",
-                "nlockmgr: asked at a client's first lock (lockd, in the kernel): without it the mount works and that",
-                "lock hangs. status: tells clients and server of each other's restart, so that locks are reclaimed",
-                "(rpc.statd). Each is asked for anew, so these ports open on lookup only.",
+                "mountd: looked up at every NFSv3 mount and unmount (rpc.mountd).",
+                "nlockmgr: looked up at a client's first lock (lockd, in the kernel): without it the mount works, but the",
+                "lock hangs. status: notifies clients and server of each other's restart, so that locks are reclaimed",
+                "(rpc.statd). Clients look these up again for each use, so the ports open only on look-up.",
                 "Add rquotad to the list if clients run quota(1).",
             ], from: [group], to: [.mountd, .nlockmgr, .status], hints: ["list: true"], open: .onLookup)
     }
@@ -166,8 +170,8 @@ extension ExportsDraft {
         DraftPolicy.Rule(
             name: "exported to everyone: nfs",
             comments: [
-                "These ports are open to whoever can reach this host, since something is exported to everyone. Better name",
-                "the clients in /etc/exports, and take these two rules out.",
+                "These ports are open to every host that can reach this one, since a path is exported to everyone. To",
+                "restrict them, name the clients in /etc/exports, and remove these two rules.",
             ], from: [worldGroup], to: [.nfs], open: .always)
     }
 

@@ -63,7 +63,7 @@ public struct ExportsFile: Hashable, Sendable {
 
     private static func mistake(inPath path: [UInt8]) -> Mistake? {
         if path == Array("V4:".utf8) { return Mistake(BSDExports.advice([]), .warning) }
-        return path.first == UInt8(ascii: "/") ? nil : Mistake("\(ShownText(path).quoted) is no absolute path")
+        return path.first == UInt8(ascii: "/") ? nil : Mistake("\(ShownText(path).quoted) is not an absolute path")
     }
 
     /// Reads the rest of a line; false if the file can't be followed any further.
@@ -99,7 +99,8 @@ public struct ExportsFile: Hashable, Sendable {
             return nil
         }
         guard word.firstIndex(of: UInt8(ascii: ")")) == word.count - 1 else {
-            return Mistake("\(ShownText(word).quoted) has no option list that ends with it; options hold no spaces")
+            return Mistake(
+                "\(ShownText(word).quoted) doesn't end in a complete option list; write client(options) without spaces")
         }
         if let mistake = Self.mistake(inOptions: word[(opening + 1)...].dropLast()) { return mistake }
         let name = word[..<opening]

@@ -116,9 +116,11 @@ struct ExportsScanner {
             }
             if found.byte == Self.backslash {
                 if position >= bytes.count {
-                    return .breakdown("a backslash at the file's end continues nothing", place)
+                    return .breakdown("a backslash at the file's end", place)
                 }
-                if continuesNothing { mistake = "a backslash in front of a carriage return or blank continues no line" }
+                if continuesNothing {
+                    mistake = "a backslash before a carriage return or blank doesn't continue the line"
+                }
             }
             text.append(found.byte)
             if !Self.decodeOctal(at: &text) { mistake = "an octal escape beyond \\377" }
@@ -127,7 +129,7 @@ struct ExportsScanner {
                 text.removeAll(keepingCapacity: true)
             }
         }
-        if let opening { return .breakdown("a quote without its end", opening) }
+        if let opening { return .breakdown("an unterminated quote", opening) }
         // An empty word ends the line for nfs-utils, and the rest becomes another path.
         if text.isEmpty { mistake = mistake ?? "an empty word" }
         // A zero byte written as \000 ends the word for a C program.

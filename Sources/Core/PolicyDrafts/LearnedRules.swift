@@ -142,20 +142,23 @@ extension LearnedRules {
             if !chosen.isEmpty { lines.append("\(text): \(Self.shown(chosen))") }
         }
         if rule.prefixes.count < clients.count { add("Aggregated", Array(clients.keys)) }
-        add("Look at them, they seemed to enumerate", clients.keys.filter(lessons.suspects.contains))
+        add("Suspected of enumeration, review them", clients.keys.filter(lessons.suspects.contains))
         add(
-            "Seen over UDP alone, where an address can be forged",
+            "Seen only over UDP, where addresses can be forged",
             clients.filter { $0.value.calls > 0 && !proven.contains($0.key) }.map(\.key))
-        add("Known by packets to nfs alone, as NFSv4 clients send", clients.filter { $0.value.calls == 0 }.map(\.key))
+        add(
+            "Seen only by packets to nfs, as NFSv4 clients send them", clients.filter { $0.value.calls == 0 }.map(\.key)
+        )
         if programs.contains(.nfs) {
-            add("No lock seen; when they lock, they need nlockmgr and status", lockless(clients))
+            add("No lock seen; for locks they need nlockmgr and status", lockless(clients))
         }
         if programs.contains(where: Program.transient.contains) {
             lines.append(
-                "Programs of 0x40000000-0x5fffffff are transient, others at each run: write that range, if it is meant")
+                "Program numbers 0x40000000-0x5fffffff are transient, and change at each run: write the range to permit all"
+            )
         }
         if programs == [.portmapper] {
-            lines.append("They asked the portmapper about itself" + (rule.lists ? ", and for its list." : "."))
+            lines.append("They called only the portmapper itself" + (rule.lists ? ", also for its list." : "."))
         }
         return lines
     }
@@ -187,13 +190,14 @@ extension ObservedCalls {
         let suspectCount = suspects.subtracting(ownAddresses).count
         if suspectCount > 0 {
             warnings.append(
-                "\(counted(suspectCount, "client")) seemed to enumerate; the rules that name them say so: look at each")
+                "\(counted(suspectCount, "client")) suspected of enumeration; comments in the rules name them: review each"
+            )
         }
         var policy = DraftPolicy()
         policy.rules = learned.rules
         policy.comments = [
             "Drafted by `rpcwarden learn`" + (period.map { " from \($0.first) to \($0.last)." } ?? "."),
-            "What was asked for is not always what should be permitted: read each rule before you enforce it.",
+            "Not every call that was seen should be permitted: review each rule before you enforce it.",
         ]
         if !warnings.isEmpty { policy.comments += [""] + warnings }
         return (policy, warnings)

@@ -59,7 +59,8 @@ public struct SetupRunner {
         guard !result.isSuccess else { return }
         let text = (result.errors.isEmpty ? result.output : result.errors).split(separator: "\n").joined(
             separator: "; ")
-        throw Failure(description: "`\(words.joined(separator: " "))` ended with \(result.status): \(text)")
+        throw Failure(
+            description: "`\(words.joined(separator: " "))` failed with exit status \(result.status): \(text)")
     }
 
     private func lostRegistrations() -> String? {

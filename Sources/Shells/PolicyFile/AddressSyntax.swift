@@ -8,7 +8,7 @@ extension Syntax where Value == IPAddress {
             if let zone = text.firstIndex(of: "%"), IPAddress(text[..<zone]) != nil {
                 throw Mistake("\(quoted(text)) has a zone", hint: "write \(text[..<zone])")
             }
-            guard let address = IPAddress(text) else { throw Mistake("\(quoted(text)) is no address") }
+            guard let address = IPAddress(text) else { throw Mistake("\(quoted(text)) is not an address") }
             if address.isIPv4, text.contains(":") {
                 throw Mistake("\(quoted(text)) is an IPv4-mapped address", hint: "write \(address)")
             }
@@ -22,14 +22,15 @@ extension Syntax where Value == Settings.Endpoint {
     static var endpoint: Self {
         Self { text throws(Mistake) in
             guard let colon = text.lastIndex(of: ":") else {
-                throw Mistake("\(quoted(text)) has no port", hint: "write it behind a colon, such as 127.0.0.1:9811")
+                throw Mistake(
+                    "\(quoted(text)) has no port", hint: "write the port after a colon, such as 127.0.0.1:9811")
             }
             let host = text[..<colon]
             let isBracketed = host.hasPrefix("[") && host.hasSuffix("]") && host.count > 2
             if !isBracketed, IPAddress(text)?.isIPv4 == false || host.contains(":") {
-                throw Mistake("\(quoted(text)) is no address with a port", hint: "write IPv6 as \"[::1]:9811\"")
+                throw Mistake("\(quoted(text)) is not an address with a port", hint: "write IPv6 as \"[::1]:9811\"")
             }
-            if host == "*" { throw Mistake("\"*\" is no address", hint: "write 0.0.0.0, and [::] for IPv6") }
+            if host == "*" { throw Mistake("\"*\" is not an address", hint: "write 0.0.0.0, and [::] for IPv6") }
             let address = try Syntax<IPAddress>.address.parse(String(isBracketed ? host.dropFirst().dropLast() : host))
             if isBracketed, address.isIPv4 {
                 throw Mistake("only IPv6 is written in brackets", hint: "write \(address)")
@@ -66,7 +67,7 @@ extension Syntax where Value == Prefix {
     private static func oneAddress(_ text: String) throws(Mistake) -> IPAddress {
         let address = try Syntax<IPAddress>.address.parse(text)
         guard !address.isUnspecified else {
-            throw Mistake("\(address) is no client's address", hint: "write \(address)/0 for everyone")
+            throw Mistake("\(address) is not a client's address", hint: "write \(address)/0 for everyone")
         }
         return address
     }

@@ -14,7 +14,7 @@ extension Syntax where Value == ClientTerm {
                     hint: Suggestion.forWord(text, among: groups)
                         ?? "name a group, an address, a prefix, or a host with its domain")
             }
-            guard let host = hostName(text) else { throw Mistake("\(quoted(text)) is no host name") }
+            guard let host = hostName(text) else { throw Mistake("\(quoted(text)) is not a host name") }
             return .host(host)
         }
     }
@@ -42,7 +42,7 @@ extension Syntax where Value == ClientTerm {
     private static func refusal(of text: String) -> Mistake? {
         switch text.first {
         case "*" where text.utf8.count == 1:
-            return Mistake("\"*\" is no client", hint: "write 0.0.0.0/0 and \"::/0\" for everyone")
+            return Mistake("\"*\" is not a client", hint: "write 0.0.0.0/0 and \"::/0\" for everyone")
         case "*": return Mistake("\(quoted(text)) is a wildcard", hint: "write the prefix of these clients")
         case "@": return Mistake("\(quoted(text)) is a netgroup", hint: "write the prefixes of its members")
         default: return nil

@@ -25,7 +25,7 @@ extension Array where Element == Field<Settings> {
 extension Array where Element == Field<Settings.Rpcbind> {
     static var rpcbind: Self {
         [
-            .withoutUse("address", "rpcbind has no network any more, and is asked over its unix socket alone"),
+            .withoutUse("address", "rpcbind has no network, and is called only over its unix socket"),
             .value("socket", \.socketPath, .socketPath),
             .value("timeout", \.timeout, .duration(.milliseconds(10) ... .seconds(60))),
             .value("refresh", \.refresh, .duration(.milliseconds(50) ... .seconds(3600))),

@@ -35,8 +35,8 @@ extension Settings {
         for range in firewall.guardPorts {
             guard let port = never.first(where: range.ports.contains) else { continue }
             findings.error(
-                "guard-ports: \(range) holds port \(port), which \"never\" keeps from being guarded",
-                at: list?.location(of: range, .portRange) ?? root.location, hint: "leave \(port) out of one of the two")
+                "guard-ports: \(range) contains port \(port), and \"never\" excludes it from the guard",
+                at: list?.location(of: range, .portRange) ?? root.location, hint: "remove \(port) from one of the two")
         }
     }
 

@@ -36,7 +36,7 @@ extension Syntax where Value == Duration {
             guard range.contains(duration) else {
                 let zero = zeroIsAllowed ? "0, or " : ""
                 throw Mistake(
-                    "\(text) is out of range; it takes \(zero)\(self.text(of: range.lowerBound)) to"
+                    "\(text) is out of range; use \(zero)\(self.text(of: range.lowerBound)) to"
                         + " \(self.text(of: range.upperBound))"
                 )
             }
@@ -45,7 +45,7 @@ extension Syntax where Value == Duration {
     }
 
     private static func noDuration(_ text: String) -> Mistake {
-        Mistake("\(quoted(text)) is no duration", hint: "write a number and one of ms, s, m, h, d, such as 30s")
+        Mistake("\(quoted(text)) is not a duration", hint: "write a number and one of ms, s, m, h, d, such as 30s")
     }
 
     /// The duration in the largest unit that gives a whole number.

@@ -83,7 +83,7 @@ extension Findings {
     mutating func unknownKey(_ entry: YAMLNode.Entry, among keys: [String]) {
         error(
             "unknown key \(quoted(entry.key))", at: entry.keyLocation,
-            hint: Suggestion.forWord(entry.key, among: keys) ?? "known here: \(keys.joined(separator: ", "))")
+            hint: Suggestion.forWord(entry.key, among: keys) ?? "known keys: \(keys.joined(separator: ", "))")
     }
 }
 
@@ -110,14 +110,14 @@ extension YAMLNode {
         }
         let itemsMax = 1024  // each is compared with the others
         guard nodes.count <= itemsMax else {
-            findings.error("\(key): more than \(itemsMax) in one list", at: location)
+            findings.error("\(key): more than \(itemsMax) items in one list", at: location)
             return []
         }
         var seen: Set<Item> = []
         return nodes.compactMap { node in
             guard let item = node.parsed(by: syntax, key, &findings) else { return nil }
             guard seen.insert(item).inserted else {
-                findings.error("\(key): \(node.kind) is there twice", at: node.location)
+                findings.error("\(key): \(node.kind) is listed twice", at: node.location)
                 return nil
             }
             return item

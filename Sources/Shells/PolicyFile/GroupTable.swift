@@ -37,7 +37,8 @@ struct GroupTable<Member: Hashable> {
     mutating func add(_ name: String, _ terms: [Term], at location: Location, _ findings: inout Findings) {
         if let first = groups[name] {
             findings.error(
-                "\(kind): group \(quoted(name)) is there twice", at: location, hint: "the first is at \(first.location)"
+                "\(kind): group \(quoted(name)) is defined twice", at: location,
+                hint: "the first is at \(first.location)"
             )
             return
         }
@@ -108,7 +109,7 @@ struct GroupTable<Member: Hashable> {
         groups[name]?.isUsed = true
         if path.contains(name) {
             let circle = (path.drop { $0 != name } + [name]).map(quoted).joined(separator: " → ")
-            findings.error("\(kind): a group holds itself: \(circle)", at: location)
+            findings.error("\(kind): a group contains itself: \(circle)", at: location)
             return []
         }
         if let done = expansions[name] { return done }
@@ -128,7 +129,8 @@ struct GroupTable<Member: Hashable> {
         expandedCount += members.count
         guard expandedCount > Self.expandedMax else { return members }
         if wasWithin, let location {
-            findings.error("\(kind): the groups and rules hold more than \(Self.expandedMax) in all", at: location)
+            findings.error(
+                "\(kind): the groups and rules expand to more than \(Self.expandedMax) members in all", at: location)
         }
         return []
     }

@@ -8,7 +8,7 @@ extension Syntax where Value == Int {
                 throw Mistake("expected a number, found \(quoted(text))")
             }
             guard let number = Int(text), range.contains(number) else {
-                throw Mistake("\(text.prefix(20)) is out of range; it takes \(range.lowerBound) to \(range.upperBound)")
+                throw Mistake("\(text.prefix(20)) is out of range; use \(range.lowerBound) to \(range.upperBound)")
             }
             return number
         }
@@ -41,7 +41,7 @@ extension Syntax where Value == UInt32 {
             guard !digits.isEmpty, digits.utf8.allSatisfy(isLetterOrDigit),
                 let mark = UInt32(digits, radix: isHex ? 16 : 10)
             else {
-                throw Mistake("\(quoted(text)) is no mark", hint: "write 0 to 0xffffffff, in hexadecimal or decimal")
+                throw Mistake("\(quoted(text)) is not a mark", hint: "write 0 to 0xffffffff, in hexadecimal or decimal")
             }
             return mark
         }
@@ -52,7 +52,7 @@ extension Syntax where Value == UInt32 {
         Self { text throws(Mistake) in
             let mark = try Self.mark.parse(text)
             guard mark != 0 else {
-                throw Mistake("it needs a bit: flows are known by it", hint: "write 1 to 0xffffffff")
+                throw Mistake("the mark has no bit, and flows are recognized by it", hint: "write 1 to 0xffffffff")
             }
             return mark
         }
@@ -65,7 +65,7 @@ extension Syntax where Value == Settings.PortRange {
         Self { text throws(Mistake) in
             let parts = text.split(separator: "/", omittingEmptySubsequences: false)
             guard parts.count == 2 else {
-                throw Mistake("\(quoted(text)) is no port range", hint: "write tcp/2049 or udp/32765-32768")
+                throw Mistake("\(quoted(text)) is not a port range", hint: "write tcp/2049 or udp/32765-32768")
             }
             guard let transport = Transport(name: parts[0]) else {
                 throw Mistake(

@@ -159,7 +159,7 @@ private struct Loading {
         case .file: return [source(whole, name: path)].compactMap { $0 }
         case .failure(let errno): unreadable(whole, errno, at: place)
         case .folder(let names) where names.count > PolicyLoader.policyFilesMax:
-            fail("the folder \(quoted(whole)) holds more than \(PolicyLoader.policyFilesMax) files", at: place)
+            fail("the folder \(quoted(whole)) contains more than \(PolicyLoader.policyFilesMax) files", at: place)
         case .folder(let names):
             warnOfOtherNames(names, in: whole)
             let files = names.filter { $0.hasSuffix(".yaml") }
@@ -167,7 +167,7 @@ private struct Loading {
                 return files.compactMap { source(FileSystem.join(whole, $0), name: FileSystem.join(path, $0)) }
             }
             fail(
-                "the folder \(quoted(whole)) holds no *.yaml", at: place,
+                "the folder \(quoted(whole)) contains no *.yaml file", at: place,
                 hint: "without a policy everything is denied")
         }
         return []
@@ -176,7 +176,7 @@ private struct Loading {
     private mutating func unreadable(_ path: String, _ number: Int32, at place: Location) {
         fail(
             "can't read \(quoted(path)): \(Errno(number))", at: place,
-            hint: number == EFBIG ? "all files together may hold \(PolicyLoader.bytesMax >> 20) MiB" : nil)
+            hint: number == EFBIG ? "all files together may have at most \(PolicyLoader.bytesMax >> 20) MiB" : nil)
     }
 
     private mutating func warnOfOtherNames(_ names: [String], in folder: String) {

@@ -79,7 +79,7 @@ struct PolicyReader {
                 findings.warning("\(kind): group \(quoted(entry.key)) is empty", at: entry.keyLocation)
             }
             guard isGroupName(entry.key) else {
-                findings.error("\(kind): \(quoted(entry.key)) is no group name", at: entry.keyLocation)
+                findings.error("\(kind): \(quoted(entry.key)) is not a group name", at: entry.keyLocation)
                 return nil
             }
             return (entry.key, terms, entry.keyLocation)

@@ -33,7 +33,7 @@ extension Syntax where Value == ProgramTerm {
                     hint: Suggestion.forWord(text, among: Array(names.allNames) + groups))
             }
             guard let number = UInt32(text), number > 0, !text.hasPrefix("0") else {
-                throw Mistake("\(quoted(text)) is no program number", hint: hexHint(text) ?? "write 1 to 4294967295")
+                throw Mistake("\(quoted(text)) is not a program number", hint: hexHint(text) ?? "write 1 to 4294967295")
             }
             return .program(Program(number))
         }
@@ -46,7 +46,7 @@ extension Syntax where Value == ProgramTerm {
         guard ends.count == 2, ends.allSatisfy(beginsWithDigit) else { return nil }
         guard let lower = number(ends[0]), let upper = number(ends[1]) else {
             throw Mistake(
-                "\(quoted(text)) is no range of program numbers",
+                "\(quoted(text)) is not a range of program numbers",
                 hint: "write two numbers of 1 to 4294967295, as in 0x40000000-0x5fffffff")
         }
         guard lower <= upper else {
@@ -55,7 +55,7 @@ extension Syntax where Value == ProgramTerm {
         if lower == upper { return .program(lower) }
         guard !(lower...upper).contains(.portmapper) else {
             throw Mistake(
-                "\(quoted(text)) holds \(Program.portmapper), the portmapper itself, which no rule opens",
+                "\(quoted(text)) contains \(Program.portmapper), the portmapper itself, which no rule opens",
                 hint: "write \(around(.portmapper, ends, lower, upper))")
         }
         return .range(lower...upper)

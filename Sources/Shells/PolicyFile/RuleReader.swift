@@ -58,7 +58,7 @@ extension Field where Root == RuleDraft {
         Self(key: key) { node, draft, findings in
             if isNeeded, node.items?.isEmpty == true {
                 findings.error(
-                    "\(key): expected a list, found \(node.isNull ? "nothing" : "an empty one")", at: node.location)
+                    "\(key): expected a list, found \(node.isNull ? "nothing" : "an empty list")", at: node.location)
             }
             draft[keyPath: path] = node.terms(key, &findings)
         }

@@ -46,9 +46,9 @@ extension Syntax {
 extension Syntax where Value == String {
     static var text: Self {
         Self { text throws(Mistake) in
-            guard !text.isEmpty else { throw Mistake("expected a text, found an empty one") }
+            guard !text.isEmpty else { throw Mistake("expected a text, found an empty text") }
             guard text.unicodeScalars.allSatisfy(isPrintable) else {
-                throw Mistake("\(quoted(text)) holds a control character", hint: "leave it out")
+                throw Mistake("\(quoted(text)) contains a control character", hint: "leave it out")
             }
             return text
         }
@@ -70,7 +70,7 @@ extension Syntax where Value == String {
         Self { text throws(Mistake) in
             let path = try Self.text.parse(text)
             guard path.hasPrefix("/") else {
-                throw Mistake("\(quoted(path)) is no absolute path", hint: "begin it with /")
+                throw Mistake("\(quoted(path)) is not an absolute path", hint: "begin it with /")
             }
             return path
         }
@@ -100,7 +100,7 @@ extension Syntax where Value == String {
                 name.count <= lengthMax
             else {
                 throw Mistake(
-                    "\(quoted(text)) is no table name",
+                    "\(quoted(text)) is not a table name",
                     hint: "use letters, digits, _ and -, a letter first, at most \(lengthMax)")
             }
             return text
@@ -113,9 +113,9 @@ extension Syntax where Value == String {
             let lengthMax = 256  // useradd(8) takes 32; directories have longer ones
             let isPart = { (byte: UInt8) in byte > UInt8(ascii: " ") && byte != UInt8(ascii: ":") && byte != 127 }
             guard (1...lengthMax).contains(text.utf8.count), text.utf8.allSatisfy(isPart) else {
-                throw Mistake("\(quoted(text)) is no user name")
+                throw Mistake("\(quoted(text)) is not a user name")
             }
-            if text.utf8.allSatisfy(isDigit), UInt32(text) == nil { throw Mistake("\(quoted(text)) is no uid") }
+            if text.utf8.allSatisfy(isDigit), UInt32(text) == nil { throw Mistake("\(quoted(text)) is not a uid") }
             return text
         }
     }

@@ -67,9 +67,10 @@ extension FakeHostTests {
             #expect(shown.contains("    | mode: observe") && shown.contains("    | PrivateNetwork=yes"))
             #expect(shown.contains("    | ListenStream=/run/rpcbind.sock") && !shown.contains("ListenStream=0.0.0.0"))
             #expect(shown.contains("run: systemctl restart rpcbind.socket"))
-            #expect(plan.steps.contains(.note("systemd restarts along with rpcbind.socket: rpc-statd.service")))
             #expect(
-                plan.steps.contains(.note("rpcbind runs with -w (warm start): what is registered stays registered")))
+                plan.steps.contains(.note("systemd restarts these units along with rpcbind.socket: rpc-statd.service")))
+            #expect(
+                plan.steps.contains(.note("rpcbind runs with -w (warm start): it keeps its registrations")))
         }
 
         @Test("setup takes rpcbind's network before rpcwarden starts, observing; a second one changes nothing")
@@ -190,7 +191,8 @@ extension FakeHostTests {
             try host.put("\(host.state)/fails.restart", "")
             let error = #expect(throws: SetupRunner.Failure.self) { try setUp(host) }
             #expect(
-                error?.description.contains("`systemctl restart rpcbind.socket` ended with 1: Failed to restart")
+                error?.description.contains(
+                    "`systemctl restart rpcbind.socket` failed with exit status 1: Failed to restart")
                     == true)
             #expect(!host.changes.contains { $0.contains("enable --now") })
 
@@ -214,7 +216,7 @@ extension FakeHostTests {
             #expect(
                 plan.steps.contains(
                     .note(
-                        "rpcbind runs without -w: it forgets its registrations. To be restarted after it: "
+                        "rpcbind runs without -w: its restart loses the registrations. Restart these services after it: "
                             + "nfs-server (or nfs-ganesha), rpc-statd")))
             let survey = host.survey()
             var carrier = SetupRunner(survey, survey.setupFacts(), patienceForRegistrations: .milliseconds(200))
@@ -297,10 +299,11 @@ extension FakeHostTests {
             try FileManager.default.removeItem(atPath: host.root + SetupFiles.serviceDropIn)
             let later = "/etc/systemd/system/rpcbind.socket.d/site.conf"
             try host.write(later, "[Socket]\nListenStream=10.0.0.1:111\n")
-            #expect(obstacles().contains("rpcbind.socket gets ports from site.conf"))
+            #expect(
+                obstacles().contains("rpcbind.socket gets ports from drop-ins") && obstacles().contains("site.conf"))
             try FileManager.default.removeItem(atPath: host.root + later)
             try host.write(SetupFiles.configuration, "")
-            #expect(obstacles().contains("everybody would be denied"))
+            #expect(obstacles().contains("every call would be denied"))
             try FileManager.default.removeItem(atPath: host.root + SetupFiles.configuration)
             try host.set("rpcbind.socket", "masked", "inactive")
             #expect(obstacles().contains("masked"))
@@ -353,8 +356,8 @@ extension FakeHostTests {
             #expect(!notes().contains("sunrpc") && !notes().contains("IPv6"))
             try host.write("/etc/services", "ssh 22/tcp\n")
             try FileManager.default.removeItem(atPath: host.root + "/proc/net/if_inet6")
-            #expect(notes().contains("`apt-get install netbase` mends it"))
-            #expect(notes().contains("this host has no IPv6: rpcwarden answers over IPv4 alone"))
+            #expect(notes().contains("run this before setup: `apt-get install netbase`"))
+            #expect(notes().contains("this host has no IPv6: rpcwarden answers only over IPv4"))
         }
 
         @Test("a socket in rpcwarden.yaml that rpcbind.socket hasn't got stands in the way; /var/run is /run")

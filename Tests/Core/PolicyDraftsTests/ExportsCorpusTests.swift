@@ -27,7 +27,7 @@ private struct Written: CustomTestStringConvertible {
             Written("/home\t\t192.168.0.0/255.255.255.0(rw,async)", ["192.168.0.0/24"]),
             Written("/pub (ro,insecure,all_squash)", [], "a client's name is missing"),
             Written("/pub *(ro,insecure,all_squash)", ["0.0.0.0/0", "\"::/0\""], "whole world (*)"),
-            Written("/projects proj*.local.domain(rw)", [], "a wildcard, which follows reverse DNS"),
+            Written("/projects proj*.local.domain(rw)", [], "a wildcard, which is compared with reverse DNS names"),
             Written("/usr *.local.domain(ro) @trusted(rw)", [], "a wildcard", "a netgroup"),
             Written("/home/joe pc001(rw,all_squash,anonuid=150,anongid=100)", [], "a name without its domain"),
             Written("/ master(rw) trusty(rw,no_root_squash)", [], "without its domain", "without its domain"),
@@ -35,7 +35,7 @@ private struct Written: CustomTestStringConvertible {
                 "/foo 2001:db8:9:e54::/64(rw) 192.0.2.0/24(rw)", ["\"2001:db8:9:e54::/64\"", "192.0.2.0/24"]),
             Written(
                 "/build buildhost[0-9].local.domain(rw)", [], "write the prefixes of these clients"),
-            Written("/export gss/krb5(rw,sync) gss/krb5i(rw,sync)", [], "has a ticket", "has a ticket"),
+            Written("/export gss/krb5(rw,sync) gss/krb5i(rw,sync)", [], "a Kerberos ticket", "a Kerberos ticket"),
             Written("/export *(sec=krb5p,rw)", ["0.0.0.0/0", "\"::/0\""], "whole world"),
             Written("/exports -sec=sys,rw 192.0.2.1 192.0.2.2", ["192.0.2.1", "192.0.2.2"]),
             Written("/exports -sec=sys,rw host1 host2", [], "without its domain", "without its domain"),
@@ -46,24 +46,25 @@ private struct Written: CustomTestStringConvertible {
             Written("/home bob.example.com (rw)", ["\"bob.example.com\""], "a client's name is missing"),
             Written("/home 10.0.0.1(rw) (ro)", ["10.0.0.1"], "a client's name is missing"),
             Written("/home\t10.0.0.1\t(rw)", ["10.0.0.1"], "a client's name is missing"),
-            Written("/home 10.0.0.1(rw, sync)", [], "1:7: error: \"10.0.0.1(rw,\" has no option list"),
+            Written(
+                "/home 10.0.0.1(rw, sync)", [], "1:7: error: \"10.0.0.1(rw,\" doesn't end in a complete option list"),
             // Host bits, brackets, zones, other families.
             Written("/vagrant 192.168.1.28/24(rw,no_subtree_check)", ["192.168.1.0/24"], "all of 192.168.1.0/24"),
             Written("/vagrant 192.168.1.28/255.255.255.0(rw)", ["192.168.1.0/24"], "write 192.168.1.28 for"),
             Written("/tank 2001:db8::28/64(rw)", ["\"2001:db8::/64\""], "all of 2001:db8::/64"),
-            Written("/tank [fd00::]/64(rw)", ["\"fd00::/64\""], "taken for fd00::/64: write it without"),
-            Written("/tank [2001:db8::7](rw)", ["\"2001:db8::7\""], "brackets make a wildcard"),
-            Written("/tank [fd00::/64](rw)", ["\"fd00::/64\""], "brackets make a wildcard"),
-            Written("/tank [fd00::]/129(rw)", [], "its mask is no prefix length"),
-            Written("/tank fe80::1%eth0(rw)", [], "a zone; write fe80::1,"),
-            Written("/tank fe80::/64%eth0(rw)", [], "no prefix length"),
+            Written("/tank [fd00::]/64(rw)", ["\"fd00::/64\""], "read as fd00::/64: write it without"),
+            Written("/tank [2001:db8::7](rw)", ["\"2001:db8::7\""], "nfs-utils reads brackets as a wildcard"),
+            Written("/tank [fd00::/64](rw)", ["\"fd00::/64\""], "nfs-utils reads brackets as a wildcard"),
+            Written("/tank [fd00::]/129(rw)", [], "its mask is neither a prefix length"),
+            Written("/tank fe80::1%eth0(rw)", [], "a zone; write fe80::1"),
+            Written("/tank fe80::/64%eth0(rw)", [], "neither a prefix length"),
             Written("/tank ::ffff:192.0.2.1(rw)", [], "write it as IPv4"),
             Written("/tank 10.0.0.0/8(rw) fd00::/8(rw) ::1(rw)", ["10.0.0.0/8", "\"fd00::/8\""]),
             Written("/tank 192.168.1.*(rw)", [], "write 192.168.1.0/24 if these addresses are meant"),
             Written("/tank 10.*.*.*(rw)", [], "write 10.0.0.0/8 if these addresses are meant"),
-            Written("/tank 192.168.1.0/24,192.168.2.0/24(rw)", [], "a comma parts options only"),
-            Written("/tank 192.168.1.1-192.168.1.9(rw)", [], "no address that we know"),
-            Written("/tank 192.168.1.0/24:rw", [], "its mask is no prefix length"),
+            Written("/tank 192.168.1.0/24,192.168.2.0/24(rw)", [], "commas separate only options"),
+            Written("/tank 192.168.1.1-192.168.1.9(rw)", [], "not a valid address"),
+            Written("/tank 192.168.1.0/24:rw", [], "its mask is neither a prefix length"),
             Written("/tank 0.0.0.0/0.0.0.0(ro)", ["0.0.0.0/0"], "whole world"),
             // Lines written by tools.
             Written(
@@ -75,7 +76,7 @@ private struct Written: CustomTestStringConvertible {
                     + "# VAGRANT-END: 1000 3f2a\n", ["172.28.128.3"]),
             Written(
                 "/var/snap/x 10.152.183.0/24(rw,no_root_squash,insecure)# k8s", [],
-                "1:13: error: \"10.152.183.0/24(rw,no_root_squash,insecure)#\" has no option list"),
+                "1:13: error: \"10.152.183.0/24(rw,no_root_squash,insecure)#\" doesn't end in a complete option list"),
             // The BSDs and macOS.
             Written(
                 "/Users -alldirs -mapall=501:20 -network 192.168.64.0 -mask 255.255.255.0", [],
@@ -93,15 +94,16 @@ private struct Written: CustomTestStringConvertible {
             Written("/a 10.0.0.1(rw) \\\n", ["10.0.0.1"], "ends in a backslash, and nothing follows"),
             Written("/a 10.0.0.1(rw)\r\n\r\n/b 10.0.0.2(rw)\r\n", ["10.0.0.1", "10.0.0.2"]),
             Written(
-                "/a 10.0.0.1(rw) \\\r\n  10.0.0.2(rw)\r\n", ["10.0.0.1"], "1:17: error: a backslash in front of",
-                "2:3: error: \"10.0.0.2(rw)\" is no absolute path"),
+                "/a 10.0.0.1(rw) \\\r\n  10.0.0.2(rw)\r\n", ["10.0.0.1"],
+                "1:17: error: a backslash before a carriage return",
+                "2:3: error: \"10.0.0.2(rw)\" is not an absolute path"),
             Written(
                 "/a\n    10.0.0.1(rw)\n", [], "a client's name is missing",
-                "2:5: error: \"10.0.0.1(rw)\" is no absolute"),
+                "2:5: error: \"10.0.0.1(rw)\" is not an absolute"),
             Written("\n\n#/a 10.0.0.1(rw)\n   \t\n/b 10.0.0.2(rw)", ["10.0.0.2"]),
-            Written("\u{feff}/a 10.0.0.1(rw)", [], "1:1: error: \"\\357\\273\\277/a\" is no absolute path"),
+            Written("\u{feff}/a 10.0.0.1(rw)", [], "1:1: error: \"\\357\\273\\277/a\" is not an absolute path"),
             Written("/a 10.0.0.1(RW)", [], "unknown option \"RW\""),
-            Written("share -F nfs -o rw=10.0.0.1 /a", [], "1:1: error: \"share\" is no absolute path"),
+            Written("share -F nfs -o rw=10.0.0.1 /a", [], "1:1: error: \"share\" is not an absolute path"),
             Written("/a localhost(rw) 127.0.0.1(rw)", []),
         ])
     fileprivate func named(_ written: Written) {

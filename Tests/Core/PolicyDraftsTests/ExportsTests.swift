@@ -120,15 +120,24 @@ private struct Exported: CustomTestStringConvertible {
     @Test(
         "what can't be read is an error at its place, and a file that can't be read to its end is no draft",
         arguments: [
-            ("/a \"10.0.0.1(rw)\n", "exports:1:4: error: a quote without its end", false),
-            ("/a 10.0.0.1(rw)\n  \"/b c 10.0.0.2\n", "exports:2:3: error: a quote without its end", false),
-            ("/a \\\n  10.0.0.1\"(rw)", "exports:2:11: error: a quote without its end", false),
+            ("/a \"10.0.0.1(rw)\n", "exports:1:4: error: an unterminated quote", false),
+            ("/a 10.0.0.1(rw)\n  \"/b c 10.0.0.2\n", "exports:2:3: error: an unterminated quote", false),
+            ("/a \\\n  10.0.0.1\"(rw)", "exports:2:11: error: an unterminated quote", false),
             ("/a 10.0.0.1(rw)\n/b 10.0.0.2\0(rw)\n", "exports:2:12: error: a NUL byte", false),
             ("/a 10.0.0.1(rw) \\", "exports:1:17: error: a backslash at the file's end", false),
-            ("/a 10.0.0.1(rw) \\\r\n   10.0.0.2(rw)\r\n", "exports:1:17: error: a backslash in front of", true),
-            ("/a 10.0.0.1(rw) \\ \n   10.0.0.2(rw)\n", "exports:1:17: error: a backslash in front of", true),
-            ("\tsrv 10.0.0.1(rw)", "exports:1:2: error: \"srv\" is no absolute path", true),
-            ("/a 10.0.0.1(rw, sync)", "exports:1:4: error: \"10.0.0.1(rw,\" has no option list", true),
+            (
+                "/a 10.0.0.1(rw) \\\r\n   10.0.0.2(rw)\r\n",
+                "exports:1:17: error: a backslash before a carriage return", true
+            ),
+            (
+                "/a 10.0.0.1(rw) \\ \n   10.0.0.2(rw)\n", "exports:1:17: error: a backslash before a carriage return",
+                true
+            ),
+            ("\tsrv 10.0.0.1(rw)", "exports:1:2: error: \"srv\" is not an absolute path", true),
+            (
+                "/a 10.0.0.1(rw, sync)", "exports:1:4: error: \"10.0.0.1(rw,\" doesn't end in a complete option list",
+                true
+            ),
         ])
     func errors(text: String, expected: String, isWhole: Bool) throws {
         let draft = exports(text)

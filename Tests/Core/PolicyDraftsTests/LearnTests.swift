@@ -67,7 +67,7 @@ extension AuditEvent {
     @Test("an NFSv3 client that never locked is told of")
     func lockless() {
         let text = learned([observed("10.0.0.1", .nfs), observed("10.0.0.1", .mountd)]).text
-        #expect(text.contains("# No lock seen; when they lock, they need nlockmgr and status: 10.0.0.1"))
+        #expect(text.contains("# No lock seen; for locks they need nlockmgr and status: 10.0.0.1"))
     }
 
     @Test("programs of the same clients share a rule; clients of the same programs too")
@@ -165,7 +165,7 @@ extension AuditEvent {
         let found = learned([probe])
         #expect(found.policy.lookup(.nfs, over: .tcp, by: ip("10.0.0.1")) == .permitted(rule: 0, open: .always))
         #expect(found.policy.lookup(.nfs, over: .udp, by: ip("10.0.0.1")) == .transport)
-        #expect(found.text.contains("Known by packets to nfs alone") && found.parsed.diagnostics == [])
+        #expect(found.text.contains("Seen only by packets to nfs") && found.parsed.diagnostics == [])
     }
 
     @Test("a log that doesn't tell the service's transport teaches both")
@@ -188,11 +188,11 @@ extension AuditEvent {
         ])
         for line in [
             "Learned from 3 calls of 2 clients, 2026-11-18T11:06:40Z to 2026-11-18T11:06:42Z; enforce would have denied 3.",
-            "Look at them, they seemed to enumerate: 10.0.0.1",
-            "Seen over UDP alone, where an address can be forged: 10.0.0.2", "12 lines missing from the log",
+            "Suspected of enumeration, review them: 10.0.0.1",
+            "Seen only over UDP, where addresses can be forged: 10.0.0.2", "12 lines missing from the log",
         ] { #expect(found.text.contains("# \(line)"), "\(found.text)") }
         // A call over TCP, for any purpose, proved the address of one of the two clients.
-        #expect(found.text.split(separator: "\n").count { $0.contains("over UDP alone") } == 1)
+        #expect(found.text.split(separator: "\n").count { $0.contains("only over UDP") } == 1)
         #expect(found.warnings.contains { $0.contains("12 lines") })
     }
 
@@ -200,7 +200,7 @@ extension AuditEvent {
     func transient() {
         let found = learned([observed("10.0.0.1", Program(0x4000_0007))])
         #expect(found.parsed.rules.map(\.to) == [[Program(0x4000_0007)]])
-        #expect(found.text.contains("# Programs of 0x40000000-0x5fffffff are transient"))
+        #expect(found.text.contains("# Program numbers 0x40000000-0x5fffffff are transient"))
         #expect(!learned([observed("10.0.0.1", .mountd)]).text.contains("transient"))
     }
 

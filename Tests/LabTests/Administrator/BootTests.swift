@@ -135,7 +135,7 @@ extension LabTests {
             #expect(try lab.connect(echo) == "timeout", "nothing is open before the policy has been read")
             #expect(try lab.elements(of: "guarded") == ["tcp . 4001"])
             let again = try lab.rpcwarden("guard", "load")
-            #expect(again.isSuccess && again.text.contains("is there already"), "\(again)")
+            #expect(again.isSuccess && again.text.contains("exists already"), "\(again)")
 
             try await lab.serve(policy: Self.policy(["10.77.1.2"]))
             #expect(try lab.connect(echo, from: .stranger, to: "10.77.4.1") == "timeout")
@@ -235,7 +235,7 @@ extension LabTests {
             try lab.write(saved, to: "guard.server/guard")
             try lab.configure("firewall: {manage: sets}", policy: "rules: []")
             let none = try lab.rpcwarden("guard", "load")
-            #expect(none.isSuccess && none.text.contains("yours to make"), "\(none)")
+            #expect(none.isSuccess && none.text.contains("make it yourself"), "\(none)")
             #expect(try !lab.nft("list tables").text.contains("rpcwarden"))
             try lab.write(
                 """

@@ -145,7 +145,9 @@ extension LabTests {
                 processes.all.allSatisfy(Processes.isGone)
             }
             if name != "rpcwarden" {
-                let told = name == "rpcwarden-nft" ? "the netfilter process is gone" : "the connector is gone"
+                let told =
+                    name == "rpcwarden-nft"
+                    ? "the channel to the netfilter process failed" : "the channel to the connector failed"
                 #expect(lab.log("daemon").contains(told), "\(lab.log("daemon"))")
                 #expect(try lab.events(.stopped).count == 1)
             }
@@ -201,7 +203,7 @@ extension LabTests {
                     lab.configuration,
                 ])
             #expect(
-                output.status == 2 && output.errors.contains("Operation not permitted; leave it CAP_SETUID"),
+                output.status == 2 && output.errors.contains("Operation not permitted; grant CAP_SETUID"),
                 "\(output)")
             #expect(try lab.nft("list tables").text.isEmpty)
         }
@@ -273,7 +275,8 @@ extension LabTests {
             let netfilter = try Processes.children(of: try #require(Int32(front)))["rpcwarden-nft"]
             #expect(Glibc.kill(try #require(netfilter), SIGKILL) == 0)
             try await eventually("serve has ended") { lab.log("daemon").contains("ended: 2") }
-            #expect(lab.log("daemon").contains("rpcwarden: ended, for the netfilter process is gone"))
+            #expect(
+                lab.log("daemon").contains("rpcwarden: the daemon ended: the channel to the netfilter process failed"))
         }
 
         @Test(

@@ -269,7 +269,9 @@ extension KernelTests {
                 try channel.send([9, 9, 9, 9])
                 client.begin(transaction(Example.issue(Self.inPolicy)))
                 while !channel.isReadable { usleep(1000) }
-                #expect(client.takeOutcome()?.failure?.message.hasPrefix("the netfilter process is gone") == true)
+                #expect(
+                    client.takeOutcome()?.failure?.message.hasPrefix("the channel to the netfilter process failed")
+                        == true)
                 client.begin(transaction(Example.issue(Self.inPolicy)))
                 #expect(client.takeOutcome()?.failure != nil && client.takeOutcome() == nil)
             }
@@ -373,7 +375,7 @@ extension KernelTests {
                 var losses = 0
                 client.lost = { losses += 1 }
                 let failure = client.commit(transaction(.guardPort(Example.nfs)))
-                #expect(failure?.message.hasPrefix("the netfilter process is gone") == true)
+                #expect(failure?.message.hasPrefix("the channel to the netfilter process failed") == true)
                 #expect(client.commit(transaction(.guardPort(Example.nfs))) == failure)
                 #expect(client.readEvents() == nil && client.loss != nil && losses == 1)
                 #expect(throws: NetfilterClient.Failure.self) { try client.contents() }

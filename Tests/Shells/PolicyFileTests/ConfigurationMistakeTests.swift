@@ -9,7 +9,7 @@ struct ConfigurationMistakeTests {
         arguments: [
             Refused("mod: enforce", "c.yaml:1:1: error: unknown key \"mod\"; did you mean \"mode\"?"),
             Refused("rpcbind: {tiemout: 1s}", "c.yaml:1:11: error: unknown key \"tiemout\"; did you mean \"timeout\"?"),
-            Refused("denial: {x: 1}", "c.yaml:1:10: error: unknown key \"x\"; known here: strangers, refuse"),
+            Refused("denial: {x: 1}", "c.yaml:1:10: error: unknown key \"x\"; known keys: strangers, refuse"),
             Refused(
                 "rules: []",
                 "c.yaml:1:1: error: \"rules\" is a key of a policy, not of the configuration; move it to a policy"
@@ -41,13 +41,14 @@ struct ConfigurationMistakeTests {
             Refused("quarantine: [1]", "c.yaml:1:13: error: quarantine: expected a mapping, found a list"),
             Refused(
                 "quarantine: {strangers: true}",
-                "c.yaml:1:14: error: unknown key \"strangers\"; known here: after, within, for, listed"),
+                "c.yaml:1:14: error: unknown key \"strangers\"; known keys: after, within, for, listed"),
             Refused(
                 "limits: {udp-list: 1}", "c.yaml:1:20: error: udp-list: expected true or false, found \"1\"; write true"
             ),
-            Refused("policy: \"\"", "c.yaml:1:9: error: policy: expected a text, found an empty one"),
+            Refused("policy: \"\"", "c.yaml:1:9: error: policy: expected a text, found an empty text"),
             Refused(
-                "policy: \"a\\0b\"", "c.yaml:1:9: error: policy: \"a\\u{0}b\" holds a control character; leave it out"),
+                "policy: \"a\\0b\"",
+                "c.yaml:1:9: error: policy: \"a\\u{0}b\" contains a control character; leave it out"),
         ])
     func keys(_ refused: Refused) {
         #expect(configuration(refused.text).diagnostics.texts == refused.diagnostics)
@@ -59,67 +60,68 @@ struct ConfigurationMistakeTests {
             Refused("firewall: {keep: 30}", "c.yaml:1:18: error: keep: \"30\" has no unit; write 30s for seconds"),
             Refused(
                 "firewall: {keep: soon}",
-                "c.yaml:1:18: error: keep: \"soon\" is no duration; write a number and one of ms, s, m, h, d, such as"
+                "c.yaml:1:18: error: keep: \"soon\" is not a duration; write a number and one of ms, s, m, h, d, such as"
                     + " 30s"
             ),
             Refused(
                 "firewall: {keep: 1h30m}",
-                "c.yaml:1:18: error: keep: \"1h30m\" is no duration; write a number and one of ms, s, m, h, d, such"
+                "c.yaml:1:18: error: keep: \"1h30m\" is not a duration; write a number and one of ms, s, m, h, d, such"
                     + " as 30s"
             ),
             Refused(
                 "firewall: {keep: 1.5h}",
-                "c.yaml:1:18: error: keep: \"1.5h\" is no duration; write a number and one of ms, s, m, h, d, such as"
+                "c.yaml:1:18: error: keep: \"1.5h\" is not a duration; write a number and one of ms, s, m, h, d, such as"
                     + " 30s"
             ),
             Refused(
                 "firewall: {keep: 1w}",
-                "c.yaml:1:18: error: keep: \"1w\" is no duration; write a number and one of ms, s, m, h, d, such as 30s"
+                "c.yaml:1:18: error: keep: \"1w\" is not a duration; write a number and one of ms, s, m, h, d, such as 30s"
             ),
             Refused(
                 "firewall: {keep: -1s}",
-                "c.yaml:1:18: error: keep: \"-1s\" is no duration; write a number and one of ms, s, m, h, d, such as"
+                "c.yaml:1:18: error: keep: \"-1s\" is not a duration; write a number and one of ms, s, m, h, d, such as"
                     + " 30s"
             ),
-            Refused("firewall: {keep: 0}", "c.yaml:1:18: error: keep: 0 is out of range; it takes 1s to 365d"),
-            Refused("firewall: {keep: 366d}", "c.yaml:1:18: error: keep: 366d is out of range; it takes 1s to 365d"),
-            Refused("firewall: {keep: 999ms}", "c.yaml:1:18: error: keep: 999ms is out of range; it takes 1s to 365d"),
+            Refused("firewall: {keep: 0}", "c.yaml:1:18: error: keep: 0 is out of range; use 1s to 365d"),
+            Refused("firewall: {keep: 366d}", "c.yaml:1:18: error: keep: 366d is out of range; use 1s to 365d"),
+            Refused("firewall: {keep: 999ms}", "c.yaml:1:18: error: keep: 999ms is out of range; use 1s to 365d"),
             Refused(
                 "firewall: {keep: 99999999999999999999d}",
-                "c.yaml:1:18: error: keep: \"99999999999999999999d\" is no duration; write a number and one of ms, s,"
+                "c.yaml:1:18: error: keep: \"99999999999999999999d\" is not a duration; write a number and one of ms, s,"
                     + " m, h, d, such as 30s"
             ),
             Refused(
                 "firewall: {keep: 999999999d}",
-                "c.yaml:1:18: error: keep: 999999999d is out of range; it takes 1s to 365d"),
+                "c.yaml:1:18: error: keep: 999999999d is out of range; use 1s to 365d"),
             Refused(
                 "firewall: {revive: 500ms}",
-                "c.yaml:1:20: error: revive: 500ms is out of range; it takes 0, or 1s to 365d"),
+                "c.yaml:1:20: error: revive: 500ms is out of range; use 0, or 1s to 365d"),
             Refused(
                 "firewall: {revive: 0x10}",
-                "c.yaml:1:20: error: revive: \"0x10\" is no duration; write a number and one of ms, s, m, h, d, such as"
+                "c.yaml:1:20: error: revive: \"0x10\" is not a duration; write a number and one of ms, s, m, h, d, such as"
                     + " 30s"),
-            Refused("rpcbind: {timeout: 5m}", "c.yaml:1:20: error: timeout: 5m is out of range; it takes 10ms to 1m"),
+            Refused("rpcbind: {timeout: 5m}", "c.yaml:1:20: error: timeout: 5m is out of range; use 10ms to 1m"),
             Refused(
                 "limits: {calls-per-second: 0}",
-                "c.yaml:1:28: error: calls-per-second: 0 is out of range; it takes 1 to 1000000"),
+                "c.yaml:1:28: error: calls-per-second: 0 is out of range; use 1 to 1000000"),
             Refused(
                 "limits: {record-bytes: 399}",
-                "c.yaml:1:24: error: record-bytes: 399 is out of range; it takes 400 to 1048576"),
+                "c.yaml:1:24: error: record-bytes: 399 is out of range; use 400 to 1048576"),
             Refused("limits: {record-bytes: 4K}", "c.yaml:1:24: error: record-bytes: expected a number, found \"4K\""),
             Refused(
                 "limits: {record-bytes: 010000}",
                 "c.yaml:1:24: error: record-bytes: expected a number, found \"010000\""),
             Refused(
                 "limits: {grants: 99999999999999999999}",
-                "c.yaml:1:18: error: grants: 99999999999999999999 is out of range; it takes 1 to 1048576"),
+                "c.yaml:1:18: error: grants: 99999999999999999999 is out of range; use 1 to 1048576"),
             Refused(
                 "firewall: {mark: 0x1ffffffff}",
-                "c.yaml:1:18: error: mark: \"0x1ffffffff\" is no mark; write 0 to 0xffffffff, in hexadecimal or decimal"
+                "c.yaml:1:18: error: mark: \"0x1ffffffff\" is not a mark; write 0 to 0xffffffff, in hexadecimal or decimal"
             ),
             Refused(
                 "firewall: {ct-mark: 0x0}",
-                "c.yaml:1:21: error: ct-mark: it needs a bit: flows are known by it; write 1 to 0xffffffff"),
+                "c.yaml:1:21: error: ct-mark: the mark has no bit, and flows are recognized by it; write 1 to 0xffffffff"
+            ),
             Refused(
                 "firewall: {ct-mark: 0x3, own-ct-mark: 2}",
                 "c.yaml:1:39: error: firewall: ct-mark and own-ct-mark share 0x2; give each a bit of its own"
@@ -130,11 +132,11 @@ struct ConfigurationMistakeTests {
             ),
             Refused(
                 "firewall: {mark: +5}",
-                "c.yaml:1:18: error: mark: \"+5\" is no mark; write 0 to 0xffffffff, in hexadecimal or decimal"
+                "c.yaml:1:18: error: mark: \"+5\" is not a mark; write 0 to 0xffffffff, in hexadecimal or decimal"
             ),
             Refused(
                 "firewall: {mark: 0x}",
-                "c.yaml:1:18: error: mark: \"0x\" is no mark; write 0 to 0xffffffff, in hexadecimal or decimal"),
+                "c.yaml:1:18: error: mark: \"0x\" is not a mark; write 0 to 0xffffffff, in hexadecimal or decimal"),
         ])
     func numbers(_ refused: Refused) {
         #expect(configuration(refused.text).diagnostics.texts == refused.diagnostics)
@@ -145,18 +147,19 @@ struct ConfigurationMistakeTests {
         arguments: [
             Refused(
                 "listen: 0.0.0.0",
-                "c.yaml:1:9: error: listen: \"0.0.0.0\" has no port; write it behind a colon, such as 127.0.0.1:9811"),
+                "c.yaml:1:9: error: listen: \"0.0.0.0\" has no port; write the port after a colon, such as 127.0.0.1:9811"
+            ),
             Refused(
                 "listen: \"::1\"",
-                "c.yaml:1:9: error: listen: \"::1\" is no address with a port; write IPv6 as \"[::1]:9811\""),
-            Refused("listen: [10.0.0.1:0]", "c.yaml:1:10: error: listen: 0 is out of range; it takes 1 to 65535"),
+                "c.yaml:1:9: error: listen: \"::1\" is not an address with a port; write IPv6 as \"[::1]:9811\""),
+            Refused("listen: [10.0.0.1:0]", "c.yaml:1:10: error: listen: 0 is out of range; use 1 to 65535"),
             Refused(
-                "listen: [10.0.0.1:65536]", "c.yaml:1:10: error: listen: 65536 is out of range; it takes 1 to 65535"),
+                "listen: [10.0.0.1:65536]", "c.yaml:1:10: error: listen: 65536 is out of range; use 1 to 65535"),
             Refused("listen: [\"10.0.0.1:\"]", "c.yaml:1:10: error: listen: expected a number, found \"\""),
             Refused(
                 "listen: [\"*:111\"]",
-                "c.yaml:1:10: error: listen: \"*\" is no address; write 0.0.0.0, and [::] for IPv6"),
-            Refused("listen: [server:111]", "c.yaml:1:10: error: listen: \"server\" is no address"),
+                "c.yaml:1:10: error: listen: \"*\" is not an address; write 0.0.0.0, and [::] for IPv6"),
+            Refused("listen: [server:111]", "c.yaml:1:10: error: listen: \"server\" is not an address"),
             Refused(
                 "listen: [\"[10.0.0.1]:111\"]",
                 "c.yaml:1:10: error: listen: only IPv6 is written in brackets; write 10.0.0.1"),
@@ -169,27 +172,27 @@ struct ConfigurationMistakeTests {
             Refused("listen: []", "c.yaml:1:9: error: listen: the list is empty; leave the key out for the default"),
             Refused("listen: {a: b}", "c.yaml:1:9: error: listen: expected a list, found a mapping"),
             Refused(
-                "listen: [10.0.0.1:111, 10.0.0.1:111]", "c.yaml:1:24: error: listen: \"10.0.0.1:111\" is there twice"),
+                "listen: [10.0.0.1:111, 10.0.0.1:111]", "c.yaml:1:24: error: listen: \"10.0.0.1:111\" is listed twice"),
             Refused(
                 "rpcbind: {socket: run/rpcbind.sock}",
-                "c.yaml:1:19: error: socket: \"run/rpcbind.sock\" is no absolute path; begin it with /"),
+                "c.yaml:1:19: error: socket: \"run/rpcbind.sock\" is not an absolute path; begin it with /"),
             Refused(
                 "control: /" + String(repeating: "x", count: 107),
                 "c.yaml:1:10: error: control: a socket's path takes at most 107 bytes, this one has 108"),
-            Refused("rpcbind: {owners: [a b]}", "c.yaml:1:20: error: owners: \"a b\" is no user name"),
-            Refused("rpcbind: {owners: [4294967296]}", "c.yaml:1:20: error: owners: \"4294967296\" is no uid"),
+            Refused("rpcbind: {owners: [a b]}", "c.yaml:1:20: error: owners: \"a b\" is not a user name"),
+            Refused("rpcbind: {owners: [4294967296]}", "c.yaml:1:20: error: owners: \"4294967296\" is not a uid"),
             Refused(
                 "rpcbind: {owners: []}",
                 "c.yaml:1:19: error: owners: the list is empty; leave the key out for the default"),
             Refused(
                 "firewall: {table: 9x}",
-                "c.yaml:1:19: error: table: \"9x\" is no table name; use letters, digits, _ and -, a letter first, at"
+                "c.yaml:1:19: error: table: \"9x\" is not a table name; use letters, digits, _ and -, a letter first, at"
                     + " most 64"
             ),
-            Refused("firewall: {never: [22, 0]}", "c.yaml:1:24: error: never: 0 is out of range; it takes 1 to 65535"),
+            Refused("firewall: {never: [22, 0]}", "c.yaml:1:24: error: never: 0 is out of range; use 1 to 65535"),
             Refused(
                 "firewall: {guard-ports: [2049]}",
-                "c.yaml:1:26: error: guard-ports: \"2049\" is no port range; write tcp/2049 or udp/32765-32768"),
+                "c.yaml:1:26: error: guard-ports: \"2049\" is not a port range; write tcp/2049 or udp/32765-32768"),
             Refused(
                 "firewall: {guard-ports: [sctp/1]}",
                 "c.yaml:1:26: error: guard-ports: expected tcp or udp, found \"sctp\""),
@@ -199,11 +202,13 @@ struct ConfigurationMistakeTests {
                 "firewall: {guard-ports: [udp/20-10]}",
                 "c.yaml:1:26: error: guard-ports: \"udp/20-10\" runs backwards; write udp/10-20"),
             Refused(
-                "audit: {to: file, file: log}", "c.yaml:1:25: error: file: \"log\" is no absolute path; begin it with /"
+                "audit: {to: file, file: log}",
+                "c.yaml:1:25: error: file: \"log\" is not an absolute path; begin it with /"
             ),
             Refused(
                 "metrics: 9811",
-                "c.yaml:1:10: error: metrics: \"9811\" has no port; write it behind a colon, such as 127.0.0.1:9811"),
+                "c.yaml:1:10: error: metrics: \"9811\" has no port; write the port after a colon, such as 127.0.0.1:9811"
+            ),
         ])
     func addresses(_ refused: Refused) {
         #expect(configuration(refused.text).diagnostics.texts == refused.diagnostics)
@@ -220,8 +225,8 @@ struct ConfigurationMistakeTests {
                 "c.yaml:1:10: error: metrics: 127.0.0.1:111 is taken by 0.0.0.0:111; choose another port"),
             Refused(
                 "firewall: {guard-ports: [tcp/2049, tcp/1-1023]}",
-                "c.yaml:1:36: error: guard-ports: tcp/1-1023 holds port 22, which \"never\" keeps from being guarded;"
-                    + " leave 22 out of one of the two"
+                "c.yaml:1:36: error: guard-ports: tcp/1-1023 contains port 22, and \"never\" excludes it from the guard;"
+                    + " remove 22 from one of the two"
             ),
             Refused(
                 "audit: {to: file}",
@@ -248,7 +253,7 @@ struct ConfigurationMistakeTests {
         let ports = (1...1025).map(String.init).joined(separator: ",")
         #expect(
             configuration("firewall: {never: [\(ports)]}").diagnostics.texts == [
-                "c.yaml:1:19: error: never: more than 1024 in one list"
+                "c.yaml:1:19: error: never: more than 1024 items in one list"
             ])
     }
 
@@ -265,7 +270,7 @@ struct ConfigurationMistakeTests {
             configuration(text).diagnostics.texts == [
                 "c.yaml:2:13: error: tcp-idle: \"30\" has no unit; write 30s for seconds",
                 "c.yaml:3:1: error: unknown key \"modes\"; did you mean \"mode\"?",
-                "c.yaml:4:10: error: metrics: \"localhost\" is no address",
+                "c.yaml:4:10: error: metrics: \"localhost\" is not an address",
                 "c.yaml:5:13: error: audit: \"to: file\" needs a file; add \"file: /var/log/rpcwarden/audit.jsonl\"",
             ])
     }

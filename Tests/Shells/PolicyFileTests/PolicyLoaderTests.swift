@@ -83,7 +83,7 @@ struct PolicyLoaderTests {
         #expect(
             folder.loader.load().diagnostics.texts == [
                 "\(folder.path)/policy.d/26.yaml:1:1: error: can't read \"\(folder.path)/policy.d/26.yaml\": File too"
-                    + " large; all files together may hold 64 MiB"
+                    + " large; all files together may have at most 64 MiB"
             ])
     }
 
@@ -128,7 +128,7 @@ struct PolicyLoaderTests {
         #expect(
             folder.loader.load().diagnostics.texts == [
                 "\(folder.path)/policy.d/a.yml:1:1: warning: not read: its name doesn't end in .yaml; rename it",
-                "\(folder.path)/rpcwarden.yaml:1:1: error: the folder \"\(folder.path)/policy.d/\" holds no *.yaml;"
+                "\(folder.path)/rpcwarden.yaml:1:1: error: the folder \"\(folder.path)/policy.d/\" contains no *.yaml file;"
                     + " without a policy everything is denied",
             ])
     }

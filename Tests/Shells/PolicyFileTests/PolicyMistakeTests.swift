@@ -39,22 +39,23 @@ struct PolicyMistakeTests {
                 from("\"::ffff:10.0.0.0/104\""),
                 "p.yaml:4:12: error: \"::ffff:10.0.0.0/104\" is an IPv4-mapped prefix; write it as IPv4"),
             Refused(from("\"fe80::1%eth0\""), "p.yaml:4:12: error: \"fe80::1%eth0\" has a zone; write fe80::1"),
-            Refused(from("10.20.300.1"), "p.yaml:4:12: error: \"10.20.300.1\" is no address"),
-            Refused(from("10.20.1"), "p.yaml:4:12: error: \"10.20.1\" is no address"),
-            Refused(from("10.20/16"), "p.yaml:4:12: error: \"10.20\" is no address"),
-            Refused(from("10.0.0.1-10.0.0.9"), "p.yaml:4:12: error: \"10.0.0.1-10.0.0.9\" is no address"),
-            Refused(from("\"2001:db8:::1\""), "p.yaml:4:12: error: \"2001:db8:::1\" is no address"),
+            Refused(from("10.20.300.1"), "p.yaml:4:12: error: \"10.20.300.1\" is not an address"),
+            Refused(from("10.20.1"), "p.yaml:4:12: error: \"10.20.1\" is not an address"),
+            Refused(from("10.20/16"), "p.yaml:4:12: error: \"10.20\" is not an address"),
+            Refused(from("10.0.0.1-10.0.0.9"), "p.yaml:4:12: error: \"10.0.0.1-10.0.0.9\" is not an address"),
+            Refused(from("\"2001:db8:::1\""), "p.yaml:4:12: error: \"2001:db8:::1\" is not an address"),
             Refused(
-                from("0.0.0.0"), "p.yaml:4:12: error: 0.0.0.0 is no client's address; write 0.0.0.0/0 for everyone"),
-            Refused(from("\"*\""), "p.yaml:4:12: error: \"*\" is no client; write 0.0.0.0/0 and \"::/0\" for everyone"),
+                from("0.0.0.0"), "p.yaml:4:12: error: 0.0.0.0 is not a client's address; write 0.0.0.0/0 for everyone"),
+            Refused(
+                from("\"*\""), "p.yaml:4:12: error: \"*\" is not a client; write 0.0.0.0/0 and \"::/0\" for everyone"),
             Refused(
                 from("\"*.example.com\""),
                 "p.yaml:4:12: error: \"*.example.com\" is a wildcard; write the prefix of these clients"),
             Refused(
                 from("\"@staff\""), "p.yaml:4:12: error: \"@staff\" is a netgroup; write the prefixes of its members"),
-            Refused(from("-a.example.com"), "p.yaml:4:12: error: \"-a.example.com\" is no host name"),
-            Refused(from("a..example.com"), "p.yaml:4:12: error: \"a..example.com\" is no host name"),
-            Refused(from("\"a b.example.com\""), "p.yaml:4:12: error: \"a b.example.com\" is no host name"),
+            Refused(from("-a.example.com"), "p.yaml:4:12: error: \"-a.example.com\" is not a host name"),
+            Refused(from("a..example.com"), "p.yaml:4:12: error: \"a..example.com\" is not a host name"),
+            Refused(from("\"a b.example.com\""), "p.yaml:4:12: error: \"a b.example.com\" is not a host name"),
             Refused(
                 from("host"),
                 "p.yaml:4:12: error: unknown group of clients \"host\"; name a group, an address, a prefix, or a host"
@@ -83,37 +84,38 @@ struct PolicyMistakeTests {
             Refused(to("mountdd"), "p.yaml:4:10: error: unknown program \"mountdd\"; did you mean \"mountd\"?"),
             Refused(to("nfsd"), "p.yaml:4:10: error: unknown program \"nfsd\"; did you mean \"nfs\"?"),
             Refused(to("something-else"), "p.yaml:4:10: error: unknown program \"something-else\""),
-            Refused(to("0"), "p.yaml:4:10: error: \"0\" is no program number; write 1 to 4294967295"),
-            Refused(to("4294967296"), "p.yaml:4:10: error: \"4294967296\" is no program number; write 1 to 4294967295"),
-            Refused(to("0100003"), "p.yaml:4:10: error: \"0100003\" is no program number; write 1 to 4294967295"),
-            Refused(to("0x20000001"), "p.yaml:4:10: error: \"0x20000001\" is no program number; write 536870913"),
+            Refused(to("0"), "p.yaml:4:10: error: \"0\" is not a program number; write 1 to 4294967295"),
+            Refused(
+                to("4294967296"), "p.yaml:4:10: error: \"4294967296\" is not a program number; write 1 to 4294967295"),
+            Refused(to("0100003"), "p.yaml:4:10: error: \"0100003\" is not a program number; write 1 to 4294967295"),
+            Refused(to("0x20000001"), "p.yaml:4:10: error: \"0x20000001\" is not a program number; write 536870913"),
             Refused(to("-1"), "p.yaml:4:10: error: unknown program \"-1\""),
             Refused(
                 to("0x5fffffff-0x40000000"),
                 "p.yaml:4:10: error: \"0x5fffffff-0x40000000\" runs backwards; write 0x40000000-0x5fffffff"),
             Refused(
                 to("0x40000000-0x100000000"),
-                "p.yaml:4:10: error: \"0x40000000-0x100000000\" is no range of program numbers; write two numbers of 1"
+                "p.yaml:4:10: error: \"0x40000000-0x100000000\" is not a range of program numbers; write two numbers of 1"
                     + " to 4294967295, as in 0x40000000-0x5fffffff"),
             Refused(
                 to("0-5"),
-                "p.yaml:4:10: error: \"0-5\" is no range of program numbers; write two numbers of 1 to 4294967295, as"
+                "p.yaml:4:10: error: \"0-5\" is not a range of program numbers; write two numbers of 1 to 4294967295, as"
                     + " in 0x40000000-0x5fffffff"),
             Refused(
                 to("07-9"),
-                "p.yaml:4:10: error: \"07-9\" is no range of program numbers; write two numbers of 1 to 4294967295, as"
+                "p.yaml:4:10: error: \"07-9\" is not a range of program numbers; write two numbers of 1 to 4294967295, as"
                     + " in 0x40000000-0x5fffffff"),
             Refused(
                 to("0x4000000g-0x5fffffff"),
-                "p.yaml:4:10: error: \"0x4000000g-0x5fffffff\" is no range of program numbers; write two numbers of 1"
+                "p.yaml:4:10: error: \"0x4000000g-0x5fffffff\" is not a range of program numbers; write two numbers of 1"
                     + " to 4294967295, as in 0x40000000-0x5fffffff"),
             Refused(
                 to("99999-0x186a5"),
-                "p.yaml:4:10: error: \"99999-0x186a5\" holds 100000, the portmapper itself, which no rule opens; write"
+                "p.yaml:4:10: error: \"99999-0x186a5\" contains 100000, the portmapper itself, which no rule opens; write"
                     + " 99999-99999, 100001-0x186a5"),
             Refused(
                 to("100000-100005"),
-                "p.yaml:4:10: error: \"100000-100005\" holds 100000, the portmapper itself, which no rule opens; write"
+                "p.yaml:4:10: error: \"100000-100005\" contains 100000, the portmapper itself, which no rule opens; write"
                     + " 100001-100005"),
             Refused(to("5-6-7"), "p.yaml:4:10: error: unknown program \"5-6-7\""),
             Refused(to("5-"), "p.yaml:4:10: error: unknown program \"5-\""),
@@ -143,21 +145,21 @@ struct PolicyMistakeTests {
             ),
             Refused(rule("open: [always]"), "p.yaml:5:11: error: open: expected one value, found a list"),
             Refused(rule("over: [tcp, sctp]"), "p.yaml:5:17: error: over: expected tcp or udp, found \"sctp\""),
-            Refused(rule("over: [tcp, tcp]"), "p.yaml:5:17: error: over: \"tcp\" is there twice"),
+            Refused(rule("over: [tcp, tcp]"), "p.yaml:5:17: error: over: \"tcp\" is listed twice"),
             Refused(rule("over: []"), "p.yaml:5:11: error: over: the list is empty; leave the key out for the default"),
             Refused(rule("form: x"), "p.yaml:5:5: error: unknown key \"form\"; did you mean \"from\"?"),
             Refused(
                 rule("deny: true"),
-                "p.yaml:5:5: error: unknown key \"deny\"; known here: name, from, except, to, over, list, open"),
-            Refused(rule("name: \"\""), "p.yaml:4:11: error: name: expected a text, found an empty one"),
+                "p.yaml:5:5: error: unknown key \"deny\"; known keys: name, from, except, to, over, list, open"),
+            Refused(rule("name: \"\""), "p.yaml:4:11: error: name: expected a text, found an empty text"),
             Refused(rule("name:"), "p.yaml:4:10: error: name: expected a text, found nothing"),
             Refused(
                 rule("name: \"a\\nb\""),
-                "p.yaml:4:11: error: name: \"a\\u{a}b\" holds a control character; leave it out"),
+                "p.yaml:4:11: error: name: \"a\\u{a}b\" contains a control character; leave it out"),
             Refused(
                 rule("name: " + String(repeating: "x", count: 101)),
                 "p.yaml:4:11: error: name: 101 characters are too many; use at most 100"),
-            Refused(rule("from: []"), "p.yaml:4:11: error: from: expected a list, found an empty one"),
+            Refused(rule("from: []"), "p.yaml:4:11: error: from: expected a list, found an empty list"),
             Refused(rule("to:"), "p.yaml:4:8: error: to: expected a list, found nothing"),
             Refused(rule("to: {mountd: x}"), "p.yaml:4:9: error: to: expected a list, found a mapping"),
             Refused(
@@ -188,7 +190,7 @@ struct PolicyMistakeTests {
             Refused(
                 "clients: [a]",
                 "p.yaml:1:10: error: clients: expected groups, found a list; write \"name: [member, …]\""),
-            Refused("clients: {a b: [10.0.0.1]}", "p.yaml:1:11: error: clients: \"a b\" is no group name"),
+            Refused("clients: {a b: [10.0.0.1]}", "p.yaml:1:11: error: clients: \"a b\" is not a group name"),
             Refused(
                 "clients: {10.0.0.1: [10.0.0.2]}",
                 "p.yaml:1:11: error: clients: a group can't be called \"10.0.0.1\", which is an address"),
@@ -201,10 +203,10 @@ struct PolicyMistakeTests {
                 "p.yaml:1:12: error: programs: a group can't be called \"7\", which is a program; choose another name"),
             Refused(
                 "clients: {a: [b], b: [c], c: [b, 10.0.0.1]}\n" + from("a"),
-                "p.yaml:1:31: error: clients: a group holds itself: \"b\" → \"c\" → \"b\""),
+                "p.yaml:1:31: error: clients: a group contains itself: \"b\" → \"c\" → \"b\""),
             Refused(
                 "programs: {a: [a]}", "p.yaml:1:12: warning: programs: no rule uses group \"a\"",
-                "p.yaml:1:16: error: programs: a group holds itself: \"a\" → \"a\""),
+                "p.yaml:1:16: error: programs: a group contains itself: \"a\" → \"a\""),
             Refused(
                 "clients: {a: [10.0.0.1/8, b]}", "p.yaml:1:11: warning: clients: no rule uses group \"a\"",
                 "p.yaml:1:15: error: \"10.0.0.1/8\" has bits set beyond its length; write 10.0.0.0/8",
@@ -248,7 +250,7 @@ struct PolicyMistakeTests {
             name: "b.yaml", text: "clients: {g: [10.0.0.2]}\nrules: [{name: r, from: g, to: mountd}]")
         #expect(
             ParsedPolicy([first, second], names: names).diagnostics.texts == [
-                "b.yaml:1:11: error: clients: group \"g\" is there twice; the first is at a.yaml:1:11",
+                "b.yaml:1:11: error: clients: group \"g\" is defined twice; the first is at a.yaml:1:11",
                 "b.yaml:2:16: error: two rules are called \"r\"; the first is at a.yaml:2:16",
             ])
     }
@@ -284,6 +286,9 @@ struct PolicyMistakeTests {
         let prefixes = (0..<10_000).map { "10.\($0 >> 8).\($0 & 255).0/24" }.joined(separator: ", ")
         let rules = (0..<100).map { "- {name: r\($0), from: all, to: mountd}\n" }.joined()
         let diagnostics = policy("clients:\n  all: [\(prefixes)]\nrules:\n\(rules)").diagnostics.texts
-        #expect(diagnostics == ["p.yaml:103:21: error: clients: the groups and rules hold more than 1000000 in all"])
+        #expect(
+            diagnostics == [
+                "p.yaml:103:21: error: clients: the groups and rules expand to more than 1000000 members in all"
+            ])
     }
 }
