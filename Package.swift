@@ -99,10 +99,7 @@ let package = Package(
         shell("AuditLog", ["Addresses", "Clock", "Configuration", "AuditTrail", "System"]),
         shell("Control", ["Activity", "System"] + nio),
         shell("HostSurvey", ["Addresses", "ONCRPC", "Portmapper", "HostPosture", "System"]),
-        shell(
-            "Metrics",
-            ["Addresses", "Clock", "Firewall", "AuditTrail", "System"] + nio
-                + [.product(name: "NIOHTTP1", package: "swift-nio")]),
+        shell("Metrics", ["Addresses", "Clock", "Firewall", "AuditTrail", "System"] + nio),
         .target(
             name: "Daemon",
             dependencies: [

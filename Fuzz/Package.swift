@@ -62,13 +62,16 @@ let package = Package(
         // What it leaves out needs SwiftNIO.
         on("Core", "Activity"),
         on("Shells", "Control", ["Activity", "System"], exclude: ["ControlClient.swift", "ControlServer.swift"]),
+        on(
+            "Shells", "Metrics", ["Addresses", "Clock", "Firewall", "AuditTrail"],
+            exclude: ["MetricsServer.swift"]),
 
         .target(name: "Allocations"),
         .target(
             name: "FuzzTargets",
             dependencies: [
                 "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls",
-                "Gate", "Warden", "PolicyDrafts", "PolicyFile", "Netfilter", "Control", "Allocations",
+                "Gate", "Warden", "PolicyDrafts", "PolicyFile", "Netfilter", "Control", "Metrics", "Allocations",
             ],
             swiftSettings: strict),
         .executableTarget(name: "fuzz", dependencies: ["FuzzTargets"]),

@@ -12,7 +12,7 @@ struct FuzzTarget: Sendable {
     private static let fixedBytes = 8192
 
     static let all: [FuzzTarget] = [
-        .call, .arguments, .reply, .records, .text, .netlink, .packet, .control, .policy, .exports,
+        .call, .arguments, .reply, .records, .text, .netlink, .packet, .control, .http, .policy, .exports,
         .savedGuard,
     ]
 

@@ -10,25 +10,6 @@ public enum Exposition: Hashable, Sendable {
         }
     }
 
-    /// OpenMetrics, if it is accepted by name, with at least the quality of plain text.
-    /// - Parameter accepted: the media ranges of the Accept fields, each with its parameters.
-    init(accepted: [some StringProtocol]) {
-        var openMetrics = 0.0
-        var plain = 0.0
-        for range in accepted {
-            let parts = range.split(separator: ";").map { String($0.filter { $0 != " " && $0 != "\t" }).lowercased() }
-            let weight = parts.first { $0.hasPrefix("q=") }.map { Double($0.dropFirst(2)) ?? 0 } ?? 1
-            let version = parts.first { $0.hasPrefix("version=") }
-            switch parts.first {
-            case "application/openmetrics-text" where version == nil || version == "version=1.0.0":
-                openMetrics = max(openMetrics, weight)
-            case "text/plain": plain = max(plain, weight)
-            default: break
-            }
-        }
-        self = openMetrics > 0 && openMetrics >= plain ? .openMetrics : .prometheus
-    }
-
     static let prefix = "rpcwarden_"
 
     public func text(_ snapshot: MetricsSnapshot) -> [UInt8] { text(snapshot.families) }

@@ -1,6 +1,5 @@
 import Glibc
 import NIOCore
-import NIOHTTP1
 import NIOPosix
 import System
 
@@ -32,9 +31,8 @@ public final class MetricsServer {
     static let patience: TimeAmount = .seconds(5)
     /// Scrapes within this time get the same page.
     static let pageLife: TimeAmount = .milliseconds(100)
-    /// Upper bound of bytes read from a connection: more than any request. What comes after the request is read too, so
-    /// that a reset doesn't destroy the reply.
-    fileprivate static let bytesMax = 64 << 10
+    /// Bytes read after the request, so that a reset doesn't destroy the reply.
+    fileprivate static let bytesIgnoredMax = 64 << 10
     /// The pause after a failed accept: without descriptors NIO would retry at once and without end.
     fileprivate static let pause: TimeAmount = .milliseconds(100)
 
@@ -63,10 +61,7 @@ public final class MetricsServer {
             }
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let requests = HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes)
-                    try channel.pipeline.syncOperations.addHandlers(
-                        ConnectionLimits(server: this.value), ByteToMessageHandler(requests), HTTPResponseEncoder(),
-                        RequestHandler(server: this.value))
+                    try channel.pipeline.syncOperations.addHandler(RequestHandler(server: this.value))
                 }
             }
             .bind(to: address)
@@ -116,13 +111,18 @@ public final class MetricsServer {
     }
 }
 
-/// Ends connections that take too long, or send too much.
-private final class ConnectionLimits: ChannelInboundHandler {
+/// Reads one request, writes one response, and reads on until the peer closes.
+///
+/// ```
+/// reading ──head, or too much──▶ answered ──end of stream, too much, patience──▶ closed
+/// ```
+private final class RequestHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
-    typealias InboundOut = ByteBuffer
 
     private let server: MetricsServer
-    private var bytes = 0
+    private var head: [UInt8] = []
+    private var isAnswered = false
+    private var bytesIgnored = 0
     private var timeout: Scheduled<Void>?
 
     init(server: MetricsServer) {
@@ -133,73 +133,35 @@ private final class ConnectionLimits: ChannelInboundHandler {
         let channel = context.channel
         timeout = context.eventLoop.scheduleTask(in: MetricsServer.patience) { channel.close(promise: nil) }
         server.opened(channel)
-        context.fireChannelActive()
     }
 
     func channelInactive(context: ChannelHandlerContext) {
         timeout?.cancel()
         server.closed(context.channel)
-        context.fireChannelInactive()
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        bytes += unwrapInboundIn(data).readableBytes
-        guard bytes <= MetricsServer.bytesMax else { return context.close(promise: nil) }
-        context.fireChannelRead(data)
-    }
-}
-
-/// Answers the first request of a connection, and ignores the others until the peer closes.
-private final class RequestHandler: ChannelInboundHandler {
-    typealias InboundIn = HTTPServerRequestPart
-    typealias OutboundOut = HTTPServerResponsePart
-
-    private let server: MetricsServer
-    private var isAnswered = false
-
-    init(server: MetricsServer) {
-        self.server = server
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard case .head(let head) = unwrapInboundIn(data) else { return }
-        let isHead = head.method == .HEAD
-        guard head.uri.prefix(while: { $0 != "?" }) == "/metrics" else {
-            return answer(context, .notFound, hasBody: !isHead)
+        let bytes = unwrapInboundIn(data).readableBytesView
+        guard !isAnswered else {
+            bytesIgnored += bytes.count
+            if bytesIgnored > MetricsServer.bytesIgnoredMax { context.close(promise: nil) }
+            return
         }
-        guard isHead || head.method == .GET else {
-            return answer(context, .methodNotAllowed, ["Allow": "GET, HEAD"])
-        }
-        let exposition = Exposition(accepted: head.headers[canonicalForm: "Accept"])
-        answer(
-            context, .ok, type: exposition.contentType, ByteBuffer(bytes: server.page(exposition)), hasBody: !isHead)
-    }
-
-    /// - Parameter body: `nil`: the status in words.
-    private func answer(
-        _ context: ChannelHandlerContext, _ status: HTTPResponseStatus, _ others: HTTPHeaders = [:],
-        type: String = "text/plain; charset=utf-8", _ body: ByteBuffer? = nil, hasBody: Bool = true
-    ) {
-        guard !isAnswered else { return }
+        head += bytes
+        // Only a line's end, or too many bytes, can end the head: a client that sends byte by byte causes no
+        // repeated parsing.
+        guard bytes.contains(UInt8(ascii: "\n")) || head.count >= HTTPRequest.headBytesMax else { return }
+        guard let response = HTTPResponse.answer(to: head, page: server.page) else { return }
         isAnswered = true
-        let body = body ?? ByteBuffer(string: "\(status.code) \(status.reasonPhrase)\n")
-        var fields: HTTPHeaders = [
-            "Content-Type": type, "Content-Length": "\(body.readableBytes)", "Connection": "close",
-            "X-Content-Type-Options": "nosniff",
-        ]
-        fields.add(contentsOf: others)
-        let head = HTTPResponseHead(version: .http1_1, status: status, headers: fields)
-        context.write(wrapOutboundOut(.head(head)), promise: nil)
-        if hasBody { context.write(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil) }
+        head = []
         let channel = context.channel
-        context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in
+        channel.writeAndFlush(ByteBuffer(bytes: response.bytes)).whenComplete { _ in
             channel.close(mode: .output, promise: nil)
         }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard error is HTTPParserError, !isAnswered else { return context.close(promise: nil) }
-        answer(context, .badRequest)
+        context.close(promise: nil)
     }
 }
 

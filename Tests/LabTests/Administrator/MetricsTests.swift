@@ -58,7 +58,7 @@ extension LabTests {
             #expect(try lab.curl("-I", page).text.hasPrefix("HTTP/1.1 200 OK\r\n"))
             for (status, arguments) in [
                 ("404", ["http://127.0.0.1:9811/"]), ("405", ["-d", "x", page]),
-                ("200", ["--http1.0", page]),
+                ("431", ["-H", "X: " + String(repeating: "x", count: 20_000), page]), ("200", ["--http1.0", page]),
                 ("200", ["-H", "Accept: application/openmetrics-text", page]),
             ] {
                 let output = try lab.curl(arguments + ["-o", "/dev/null", "-w", "%{http_code}"])

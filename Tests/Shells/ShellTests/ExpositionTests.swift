@@ -112,24 +112,4 @@ struct ExpositionTests {
         snapshot.drops = nil
         #expect(!String(decoding: Exposition.prometheus.text(snapshot), as: UTF8.self).contains("dropped_packets"))
     }
-
-    @Test(
-        "OpenMetrics is for who asks for it by name",
-        arguments: [
-            ("", false), ("*/*", false), ("text/plain", false), ("application/openmetrics-text", true),
-            ("APPLICATION/OpenMetrics-Text ; Version=1.0.0", true),
-            ("application/openmetrics-text;version=0.0.1", false),
-            ("application/openmetrics-text;q=0.3,text/plain;q=0.5", false),
-            ("text/plain;version=0.0.4;q=0.4, application/openmetrics-text;version=1.0.0;q=0.6", true),
-            (
-                "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
-                    + "text/plain;version=0.0.4;q=0.5,*/*;q=0.1", true
-            ),
-            ("application/openmetrics-text;q=0", false), ("application/openmetrics-text;q=x", false),
-            (",;,;;q=,", false),
-        ])
-    func negotiation(accept: String, isOpenMetrics: Bool) {
-        let accepted = accept.split(separator: ",")
-        #expect(Exposition(accepted: accepted) == (isOpenMetrics ? .openMetrics : .prometheus))
-    }
 }
