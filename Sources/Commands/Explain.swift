@@ -29,6 +29,9 @@ struct Explain: ParsableCommand {
     @Option(help: ArgumentHelp("The transport of the service.", valueName: "tcp|udp"), completion: .transport)
     var transport: String = "tcp"
 
+    @Option(help: ArgumentHelp("A server behind this gateway; without it, this host.", valueName: "name"))
+    var server: String?
+
     func run() throws {
         guard let address = IPAddress(client) else {
             throw usage("not an address: \"\(client)\"; give an IPv4 or IPv6 address")
@@ -41,7 +44,8 @@ struct Explain: ParsableCommand {
             for diagnostic in load.diagnostics { writeError(diagnostic.description) }
             throw CommandFailure(message: nil, code: ExitStatus.usage)
         }
-        let explanation = Explanation(of: load, client: address)
+        if let refusal = server.flatMap({ load.settings.refusal(ofServer: $0) }) { throw usage(refusal) }
+        let explanation = Explanation(of: load, client: address, at: server)
         let verdict: Explanation.Verdict
         switch procedure {
         case .dump: verdict = explanation.listing()

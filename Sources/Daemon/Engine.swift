@@ -73,7 +73,8 @@ final class Engine {
         shells.hostName = settings.audit.host
         core = ActionLoop(
             Warden(
-                settings: settings, policy: Policy(rules: load.rules), pending: PendingRules(rules: load.rules),
+                settings: settings, policy: Policy(rules: load.rules.about(nil)),
+                pending: PendingRules(rules: load.rules.about(nil)),
                 names: load.programNames, trustedOwners: belongings.trustedOwners), shells: shells)
         shells.committed = { [unowned self] in committed($0) }
         processes.whenLost { [unowned self] loss in processLost(loss) }

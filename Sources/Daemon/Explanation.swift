@@ -18,22 +18,27 @@ public struct Explanation {
     private let rules: Rulebook
     private let names: ProgramNames
     private let client: IPAddress
+    /// `nil`: this host.
+    private let server: String?
     private let unresolved: [String]
 
     /// Resolves the policy's host names, which may take some time.
-    public init(of load: LoadResult, client: IPAddress) {
+    /// - Parameter server: the server behind this gateway that is asked; `nil`: this host.
+    public init(of load: LoadResult, client: IPAddress, at server: String? = nil) {
+        let asked = load.rules.about(server)
         var addresses: [String: [IPAddress]] = [:]
         var unresolved: [String] = []
-        for name in HostNameBook.names(in: load.rules).sorted() {
+        for name in HostNameBook.names(in: asked).sorted() {
             do {
                 addresses[name] = try HostNames.resolve(name)
             } catch {
                 unresolved.append("note: \(error.description)")
             }
         }
-        rules = Rulebook(settings: load.settings, policy: Policy(rules: load.rules, addresses: addresses))
+        rules = Rulebook(settings: load.settings, policy: Policy(rules: asked, addresses: addresses))
         names = load.programNames
         self.client = client
+        self.server = server
         self.unresolved = unresolved
     }
 
@@ -41,13 +46,13 @@ public struct Explanation {
     public func lookup(_ program: Program, over transport: Transport) -> Verdict {
         let mapping = Mapping(
             program: program, version: 0, protocolNumber: UInt32(transport.rawValue), port: 0)
-        let subject = "\(client) may look up \(describe(program)) over \(transport)"
+        let subject = "\(client) may look up \(describe(program)) over \(transport)\(place)"
         switch rules.decide(.getPort(mapping), from: peer) {
         case .success(let permission):
             return permitted(subject, by: permission.rule, open: program == .portmapper ? nil : permission.open)
         case .failure(let reason):
             return denied(
-                "\(client) may not look up \(describe(program)) over \(transport)", reason,
+                "\(client) may not look up \(describe(program)) over \(transport)\(place)", reason,
                 missing(program, transport, reason))
         }
     }
@@ -57,11 +62,13 @@ public struct Explanation {
         switch rules.decide(.dump(.v4), from: peer) {
         case .success(let permission):
             return permitted(
-                "\(client) may list the registrations that its listing rules name", by: permission.rule, open: nil)
+                "\(client) may list the registrations\(place) that its listing rules name", by: permission.rule, open: nil)
         case .failure(let reason):
-            return denied("\(client) may not list", reason, missing(nil, .tcp, reason))
+            return denied("\(client) may not list\(place)", reason, missing(nil, .tcp, reason))
         }
     }
+
+    private var place: String { server.map { " at \($0)" } ?? "" }
 
     private var peer: Peer {
         // An address that no client has: a client that asks its own address would be on this host.
@@ -97,7 +104,8 @@ public struct Explanation {
         let naming = rules.policy.rules(naming: client).map { "  \(rules.policy.rules[$0].label)" }
             .joined(separator: "\n")
         switch reason {
-        case .stranger: return "missing: no rule names \(client) in `from` (or `except` excludes it)"
+        case .stranger: return server.map { "missing: no rule with \($0) in `at` names \(client) in `from` (or `except` excludes it)" }
+                ?? "missing: no rule names \(client) in `from` (or `except` excludes it)"
         case .noRule:
             return
                 "missing: none of the rules that name \(client) has \(program.map { describe($0) } ?? "it") in `to`:\n\(naming)"

@@ -34,7 +34,7 @@ struct FreshPolicy: Sendable {
             .map { "rule changed: \($0.label)" }
         if old.changedLive(to: new) != old { lines.append("settings changed") }
         if old.changedLive(to: new) != new {
-            lines.append("listen, rpcbind, table, audit, metrics or control changed: restart to apply")
+            lines.append("listen, rpcbind, table, audit, gateway, metrics or control changed: restart to apply")
         }
         return lines.isEmpty ? ["nothing changed"] : lines
     }

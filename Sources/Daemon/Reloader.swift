@@ -203,6 +203,7 @@ struct CompiledPolicy: Sendable {
     let pending: PendingRules
 
     init(_ rules: [Rule], _ addresses: [String: [IPAddress]]) {
+        let rules = rules.about(nil)
         policy = Policy(rules: rules, addresses: addresses)
         pending = PendingRules(rules: rules, addresses: addresses)
     }

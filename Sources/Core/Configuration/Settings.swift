@@ -151,6 +151,8 @@ public struct Settings: Hashable, Sendable {
     /// `nil`: off.
     public var quarantine: Quarantine? = Quarantine()
     public var audit = Audit()
+    /// `nil`: this host alone.
+    public var gateway: Gateway?
     /// `nil`: no metrics listener.
     public var metrics: Endpoint?
     public var controlPath = "/run/rpcwarden/control.sock"

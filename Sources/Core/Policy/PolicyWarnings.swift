@@ -104,7 +104,7 @@ private final class RuleIndex {
         let own = Set(rule.except)
         // Arrays of one group share their memory, and compare in constant time.
         if rules.prefix(Self.comparedMax).contains(where: {
-            isFit($0) && $0.from == rule.from && own.isSuperset(of: $0.except)
+            isFit($0) && $0.at.covers(allOf: rule.at) && $0.from == rule.from && own.isSuperset(of: $0.except)
         }) {
             return true
         }
@@ -112,7 +112,7 @@ private final class RuleIndex {
             outerTerms(of: term).contains { outer in
                 (rulesByTerm[outer] ?? []).contains { number in
                     let other = rules[number]
-                    return isFit(other) && !other.except.contains { $0.overlaps(term) && !own.contains($0) }
+                    return isFit(other) && other.at.covers(allOf: rule.at) && !other.except.contains { $0.overlaps(term) && !own.contains($0) }
                 }
             }
         }

@@ -49,6 +49,7 @@ public struct Rule: Hashable, Sendable {
     public private(set) var label: String
     public var from: [ClientTerm]
     public var except: [ClientTerm]
+    public var at: ServerScope
     public var to: Set<Program>
     /// Programs that are named by ranges, in addition to ``to``.
     public var programRanges: ProgramRanges
@@ -58,8 +59,8 @@ public struct Rule: Hashable, Sendable {
     public var open: Opening
 
     public init(
-        name: String, location: Location, from: [ClientTerm], except: [ClientTerm] = [], to: Set<Program>,
-        programRanges: ProgramRanges = .none,
+        name: String, location: Location, from: [ClientTerm], except: [ClientTerm] = [],
+        at: ServerScope = .thisHost, to: Set<Program>, programRanges: ProgramRanges = .none,
         over: Set<Transport> = [.tcp, .udp], lists: Bool = false, open: Opening = .onLookup
     ) {
         self.name = name
@@ -67,6 +68,7 @@ public struct Rule: Hashable, Sendable {
         label = Self.label(name, location)
         self.from = from
         self.except = except
+        self.at = at
         self.to = to
         self.programRanges = programRanges
         self.over = over

@@ -57,7 +57,7 @@ public struct Ceiling: Sendable {
     public init(settings: Settings, rules: [Rule]) {
         shape = settings.tableShape
         never = settings.firewall.never
-        let opening = rules.filter { $0.open != .never }
+        let opening = rules.about(nil).filter { $0.open != .never }
         // Exceptions by host names aren't known here, so they except no client.
         let policy = Policy(rules: opening.map(\.withoutHostExceptions))
         clients = Dictionary(

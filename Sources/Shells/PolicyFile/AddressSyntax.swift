@@ -17,6 +17,22 @@ extension Syntax where Value == IPAddress {
     }
 }
 
+extension Syntax where Value == IPAddress {
+    /// The address of one host.
+    static var serverAddress: Self {
+        Self { text throws(Mistake) in
+            guard text.contains(":") || text.utf8.allSatisfy({ isDigit($0) || $0 == UInt8(ascii: ".") }) else {
+                throw Mistake("\(quoted(text)) is not an address", hint: "write the addresses; names are not resolved here")
+            }
+            let address = try Self.address.parse(text)
+            guard !address.isUnspecified, !address.isLoopback, !address.isMulticastOrBroadcast else {
+                throw Mistake("\(address) is not an address of another host")
+            }
+            return address
+        }
+    }
+}
+
 extension Syntax where Value == Settings.Endpoint {
     /// `0.0.0.0:111` or `[::]:111`.
     static var endpoint: Self {

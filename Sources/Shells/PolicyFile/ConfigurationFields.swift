@@ -16,6 +16,7 @@ extension Array where Element == Field<Settings> {
             .section("limits", \.limits, .limits),
             .quarantine,
             .section("audit", \.audit, .audit),
+            .gateway,
             .optional("metrics", \.metrics, .endpoint),
             .value("control", \.controlPath, .socketPath),
         ]
@@ -117,6 +118,58 @@ extension Field where Root == Settings {
                 settings.quarantine = isOn ? Settings.Quarantine() : nil
             }
         }
+    }
+}
+
+extension Field where Root == Settings {
+    /// A mapping; an empty one is the same as none.
+    fileprivate static var gateway: Self {
+        Self(key: "gateway") { node, settings, findings in
+            guard !node.isNull, node.content != .mapping([]) else { return }
+            var gateway = Settings.Gateway()
+            [Field<Settings.Gateway>].gateway.read(node, "gateway", into: &gateway, &findings)
+            settings.gateway = gateway
+        }
+    }
+}
+
+extension Array where Element == Field<Settings.Gateway> {
+    static var gateway: Self {
+        [
+            .sections("servers", \.servers, Settings.Server(), .server, needed: ["name", "address"]),
+            .value("routing", \.routing, .choice),
+            .pair("tables", \.tables, .routingTable),
+            .pair("marks", \.marks, .flowMark),
+            .value("linger", \.linger, .duration(.seconds(1) ... .days(1))),
+        ]
+    }
+}
+
+extension Array where Element == Field<Settings.Server> {
+    static var server: Self {
+        [
+            .value("name", \.name, .serverName),
+            .list("address", \.addresses, .serverAddress, isNeeded: true),
+            .list("also-known-as", \.aliases, .serverAddress),
+            .section("rpcbind", \.rpcbind, .portmapper),
+            .value("liveness", \.liveness, .choice),
+            .value("guard", \.guarded, .choice),
+            .list("pass", \.pass, .portRange),
+            .list("close", \.close, .portRange),
+            .value("callbacks", \.callbacks, .choice),
+        ]
+    }
+}
+
+extension Array where Element == Field<Settings.Server.Portmapper> {
+    static var portmapper: Self {
+        [
+            .optional("address", \.endpoint, .endpoint),
+            .optional("source", \.source, .serverAddress),
+            .value("timeout", \.timeout, .duration(.milliseconds(10) ... .seconds(60))),
+            .value("refresh", \.refresh, .duration(.seconds(1) ... .seconds(3600))),
+            .list("owners", \.owners, .owner, isNeeded: true),
+        ]
     }
 }
 

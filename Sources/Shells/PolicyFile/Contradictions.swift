@@ -10,6 +10,7 @@ extension Settings {
         findSharedBits(in: root, &findings)
         findAuditMismatch(in: root, &findings)
         findShares(in: root, &findings)
+        gateway?.findContradictions(in: root, firewall, &findings)
     }
 
     private func findListenClashes(in root: YAMLNode, _ findings: inout Findings) {
@@ -95,7 +96,7 @@ extension Settings.Endpoint {
 
 extension YAMLNode {
     /// The location of a list's item with this value.
-    fileprivate func location<Value: Equatable>(of value: Value, _ syntax: Syntax<Value>) -> Location? {
+    func location<Value: Equatable>(of value: Value, _ syntax: Syntax<Value>) -> Location? {
         items?.first { item in
             guard case .scalar(let scalar) = item.content else { return false }
             do throws(Mistake) {

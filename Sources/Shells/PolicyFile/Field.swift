@@ -48,6 +48,44 @@ struct Field<Root> {
             }, isOfUse: false)
     }
 
+    /// A key with two values, which differ.
+    static func pair<Item: Hashable>(
+        _ key: String, _ path: WritableKeyPath<Root, [Item]>, _ syntax: Syntax<Item>
+    ) -> Self {
+        Self(key: key) { node, root, findings in
+            guard !node.isNull else { return }
+            let errorsBefore = findings.diagnostics.count
+            let items = node.parsedItems(by: syntax, key, &findings)
+            guard findings.diagnostics.count == errorsBefore else { return }
+            guard items.count == 2 else {
+                return findings.error("\(key): expected two values, found \(items.count)", at: node.location)
+            }
+            root[keyPath: path] = items
+        }
+    }
+
+    /// A key with a list of mappings.
+    /// - Parameter needed: the keys that each of them must have.
+    static func sections<Part>(
+        _ key: String, _ path: WritableKeyPath<Root, [Part]>, _ empty: Part, _ fields: [Field<Part>], needed: [String]
+    ) -> Self {
+        Self(key: key) { node, root, findings in
+            guard !node.isNull else { return }
+            guard case .sequence(let items) = node.content else {
+                return findings.error(
+                    "\(key): expected a list, found \(node.kind)", at: node.location, hint: "write \"- name: …\"")
+            }
+            root[keyPath: path] = items.map { item in
+                var part = empty
+                fields.read(item, key, into: &part, &findings)
+                for key in needed where item.isMapping && item.value(at: key)?.isNull ?? true {
+                    findings.error("\(quoted(key)) is missing", at: item.location)
+                }
+                return part
+            }
+        }
+    }
+
     /// A key with a mapping.
     static func section<Part>(_ key: String, _ path: WritableKeyPath<Root, Part>, _ fields: [Field<Part>]) -> Self {
         Self(key: key) { node, root, findings in

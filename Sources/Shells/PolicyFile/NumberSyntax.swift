@@ -59,6 +59,19 @@ extension Syntax where Value == UInt32 {
     }
 }
 
+extension Syntax where Value == UInt32 {
+    /// A routing table of ip-route(8) by its number; the kernel's own tables are refused.
+    static var routingTable: Self {
+        Self { text throws(Mistake) in
+            let number = UInt32(truncatingIfNeeded: try Syntax<Int>.count(1...Int(UInt32.max)).parse(text))
+            guard !(253...255).contains(number) else {
+                throw Mistake("\(number) is one of the kernel's own routing tables", hint: "choose another number")
+            }
+            return number
+        }
+    }
+}
+
 extension Syntax where Value == Settings.PortRange {
     /// `tcp/2049` or `udp/32765-32768`.
     static var portRange: Self {

@@ -9,6 +9,9 @@ public struct ParsedConfiguration: Sendable {
     /// Location of the `policy` key's value; without the key, the beginning of the file.
     public private(set) var policyLocation: Location
 
+    /// Where each server of the gateway is named.
+    public private(set) var serverLocations: [String: Location] = [:]
+
     public init(_ source: SourceFile) {
         policyLocation = Location(file: source.path, line: 1, column: 1)
         var findings = Findings()
@@ -20,6 +23,10 @@ public struct ParsedConfiguration: Sendable {
                 ))
             settings.findContradictions(in: root, &findings)
             policyLocation = root.value(at: "policy")?.location ?? policyLocation
+            for server in root.value(at: "gateway", "servers")?.items ?? [] {
+                guard let node = server.value(at: "name"), case .scalar(let name) = node.content else { continue }
+                serverLocations[name.text] = node.location
+            }
         }
         diagnostics = findings.diagnostics.inReadingOrder(of: [source.path])
     }

@@ -46,6 +46,7 @@ public struct PolicyLoader: Sendable {
     /// The policy may not be missing.
     public func load(configurationPath: String? = nil) -> LoadResult {
         var loading = Loading(files, names: programNamesPath)
+        loading.hasConfiguration = true
         let path = configurationPath ?? defaultConfigurationPath
         var policyLocation = Location(file: path, line: 1, column: 1)
         if let source = loading.source(path, isOptional: configurationPath == nil) {
@@ -103,6 +104,10 @@ public struct PolicyLoader: Sendable {
 private struct Loading {
     var result = LoadResult()
     private let mayAsk: Bool
+    /// Whether the configuration is known, even if it is a missing one.
+    var hasConfiguration = false
+    /// Where the configuration names each server.
+    private var serverPlaces: [String: Location] = [:]
     private var bytesRead = 0
 
     init(_ files: FilesRead?, names path: String? = nil) {
@@ -132,8 +137,10 @@ private struct Loading {
     @discardableResult
     mutating func configure(from source: SourceFile) -> ParsedConfiguration {
         let configuration = ParsedConfiguration(source)
+        hasConfiguration = true
         result.settings = configuration.settings
         result.diagnostics += configuration.diagnostics
+        serverPlaces = configuration.serverLocations
         return configuration
     }
 
@@ -189,10 +196,23 @@ private struct Loading {
 
     mutating func parse(_ files: [SourceFile]) {
         guard !files.isEmpty else { return }
-        let policy = ParsedPolicy(files, names: result.programNames)
+        let policy = ParsedPolicy(files, names: result.programNames, servers: hasConfiguration ? servers : nil)
         result.rules = policy.rules
         result.diagnostics += policy.diagnostics
+        if !policy.diagnostics.hasErrors { warnOfServers(without: policy.rules) }
     }
+
+    private mutating func warnOfServers(without rules: [Rule]) {
+        for name in servers {
+            guard !rules.contains(where: { $0.at.covers(name) }), let place = serverPlaces[name] else { continue }
+            result.diagnostics.append(
+                Diagnostic(
+                    .warning, at: place, "no rule is about server \(quoted(name)): everything there is denied",
+                    hint: "name it in a rule's \"at\", or leave it out"))
+        }
+    }
+
+    private var servers: [String] { result.settings.gateway?.servers.map(\.name) ?? [] }
 
     func finished() -> LoadResult {
         var finished = result

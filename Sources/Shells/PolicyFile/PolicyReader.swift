@@ -12,28 +12,34 @@ struct PolicyReader {
     private let names: ProgramNames
     private var clients: GroupTable<ClientTerm>
     private var programs: GroupTable<ProgramTerm>
+    private var servers: GroupTable<ServerTerm>
+    /// The names of the configuration; `nil`: unknown.
+    private let serverNames: [String]?
     private var drafts: [Draft] = []
     private var firstFile: SourceFile?
     private(set) var findings = Findings()
     private(set) var rules: [Rule] = []
 
-    init(names: ProgramNames) {
+    init(names: ProgramNames, servers serverNames: [String]?) {
         self.names = names
+        self.serverNames = serverNames
         clients = GroupTable(kind: "clients", literal: .client(groups: []))
         programs = GroupTable(kind: "programs", literal: .program(names: names, groups: []))
+        servers = GroupTable(kind: "servers", literal: .server(serverNames, groups: []))
     }
 
     mutating func read(_ file: SourceFile) {
         firstFile = firstFile ?? file
         guard let root = YAMLDocument.root(of: file, &findings) else { return }
         guard case .mapping(let entries) = root.content else {
-            findings.error("expected clients, programs and rules, found \(root.kind)", at: root.location)
+            findings.error("expected clients, programs, servers and rules, found \(root.kind)", at: root.location)
             return
         }
         for entry in entries {
             switch entry.key {
             case "clients": readClients(entry.value)
             case "programs": readPrograms(entry.value)
+            case "servers": readServers(entry.value)
             case "rules": readRules(entry.value, of: file)
             case _ where ParsedConfiguration.keys.contains(entry.key):
                 findings.error(
@@ -62,6 +68,19 @@ struct PolicyReader {
                     hint: "choose another name")
             } else {
                 programs.add(name, terms, at: location, &findings)
+            }
+        }
+    }
+
+    private mutating func readServers(_ node: YAMLNode) {
+        for (name, terms, location) in groups(node, "servers") {
+            if name == ServerTerm.anyServer || serverNames?.contains(name) == true {
+                findings.error(
+                    "servers: a group can't be called \(quoted(name)), which is "
+                        + (name == ServerTerm.anyServer ? "every server" : "a server"), at: location,
+                    hint: "choose another name")
+            } else {
+                servers.add(name, terms, at: location, &findings)
             }
         }
     }
@@ -117,10 +136,12 @@ struct PolicyReader {
     mutating func finish() {
         clients.literal = .client(groups: clients.names)
         programs.literal = .program(names: names, groups: programs.names)
+        servers.literal = .server(serverNames, groups: servers.names)
         refuseSharedNames()
         rules = drafts.compactMap { rule(from: $0) }
         clients.finish(&findings)
         programs.finish(&findings)
+        servers.finish(&findings)
         if drafts.isEmpty, !findings.diagnostics.hasErrors, let firstFile {
             findings.warning(
                 "the policy has no rules: everything is denied",
@@ -144,16 +165,18 @@ struct PolicyReader {
         let source = draft.draft
         let from = clients.members(of: source.from, &findings)
         let except = clients.members(of: source.except, &findings)
+        let at = source.at.map { ServerScope(servers.members(of: $0, &findings)) } ?? .thisHost
         let to = programs.members(of: source.to, &findings)
         if to.contains(.program(.portmapper)), let term = programs.term(of: source.to, for: .program(.portmapper)) {
             findings.warning(
                 "to: program \(Program.portmapper) is always resolvable for clients that a rule names",
                 at: term.location, hint: "leave it out")
         }
-        guard let name = source.name else { return nil }
+        // Without a server there was a mistake, which is recorded.
+        guard let name = source.name, let at else { return nil }
         let location = Location(file: draft.file.name, line: draft.location.line, column: draft.location.column)
         return Rule(
-            name: name.text, location: location, from: from, except: except, to: Set(to.compactMap(\.program)),
+            name: name.text, location: location, from: from, except: except, at: at, to: Set(to.compactMap(\.program)),
             programRanges: ProgramRanges(to.compactMap(\.range)), over: Set(source.over), lists: source.lists,
             open: source.open)
     }

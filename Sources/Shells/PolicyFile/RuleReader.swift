@@ -8,6 +8,8 @@ struct RuleDraft {
     var name: Term?
     var from: [Term] = []
     var except: [Term] = []
+    /// `nil`: this host.
+    var at: [Term]?
     var to: [Term] = []
     var over: [Transport] = Transport.allCases
     var lists = false
@@ -30,6 +32,13 @@ struct RuleDraft {
             Field(key: "name") { node, draft, findings in draft.name = ruleName(node, &findings) },
             .terms("from", \.from, isNeeded: true),
             .terms("except", \.except, isNeeded: false),
+            Field(key: "at") { node, draft, findings in
+                guard !node.isNull else { return }
+                if node.items?.isEmpty == true {
+                    findings.error("at: expected a list, found an empty list", at: node.location)
+                }
+                draft.at = node.terms("at", &findings)
+            },
             .terms("to", \.to, isNeeded: true),
             .list("over", \.over, .choice(of: Transport.allCases.map { ($0.description, $0) }), isNeeded: true),
             .value("list", \.lists, .flag),

@@ -1,3 +1,4 @@
+import Addresses
 import System
 
 /// Parses a scalar's text into a value.
@@ -102,6 +103,27 @@ extension Syntax where Value == String {
                 throw Mistake(
                     "\(quoted(text)) is not a table name",
                     hint: "use letters, digits, _ and -, a letter first, at most \(lengthMax)")
+            }
+            return text
+        }
+    }
+
+    /// A server's name: a word that is no address, and not the word for all servers.
+    static var serverName: Self {
+        Self { text throws(Mistake) in
+            let lengthMax = 64
+            let isPart = { (byte: UInt8) in
+                isLetterOrDigit(byte) || [UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: ".")].contains(byte)
+            }
+            guard (1...lengthMax).contains(text.utf8.count), text.utf8.allSatisfy(isPart),
+                text.utf8.first.map(isLetterOrDigit) ?? false, IPAddress(text) == nil
+            else {
+                throw Mistake(
+                    "\(quoted(text)) is not a server's name",
+                    hint: "use letters, digits, _, - and ., a letter or a digit first, at most \(lengthMax)")
+            }
+            guard text != ServerTerm.anyServer else {
+                throw Mistake("\(quoted(text)) means every server in a policy", hint: "choose another name")
             }
             return text
         }

@@ -32,6 +32,10 @@ struct YAMLNode: Hashable, Sendable {
         }
     }
 
+    var isMapping: Bool {
+        if case .mapping = content { true } else { false }
+    }
+
     /// A description of the node, for "expected …, found …".
     var kind: String {
         if isNull { return "nothing" }

@@ -12,7 +12,8 @@ import Glibc
 ///
 /// A TCP peer has completed a handshake: this host's packets to its address reached it. If the route to that
 /// address is local, the peer is on this host, even with `accept_local`, which lets others send (but not receive)
-/// with this host's addresses.
+/// with this host's addresses. The address asked proves nothing: connections to a server behind this gateway end here
+/// too, with the server's address.
 final class OwnAddresses {
     struct Address: Hashable {
         var host: IPAddress
@@ -71,10 +72,8 @@ final class OwnAddresses {
     }
 
     /// - Parameter interface: the interface that the connection is bound to, 0 for none.
-    func isLocal(connectionFrom address: IPAddress, to asked: IPAddress, by interface: @autoclosure () -> UInt32)
-        -> Bool
-    {
-        if address.isLoopback || address == asked { return true }
+    func isLocal(connectionFrom address: IPAddress, by interface: @autoclosure () -> UInt32) -> Bool {
+        if address.isLoopback { return true }
         guard routes >= 0 else { return false }
         var place = rpcw_address(address, port: 0)
         return rpcw_is_own(routes, &place, interface())

@@ -87,6 +87,29 @@ struct PolicyLoaderTests {
             ])
     }
 
+    @Test("knows the configuration's servers, and warns of those that no rule is about")
+    func servers() throws {
+        let servers = "gateway:\n  servers:\n    - {name: nas, address: 10.0.0.1}\n    - {name: old, address: 10.0.0.2}\n"
+        let rule = "rules: [{name: r, from: 10.0.0.1, to: mountd, at: nas}]"
+        let folder = try TemporaryFolder(["rpcwarden.yaml": servers, "policy.d/a.yaml": rule])
+        let load = folder.loader.load()
+        #expect(load.rules.map(\.at) == [.servers(["nas"])])
+        #expect(
+            load.diagnostics.texts == [
+                "\(folder.path)/rpcwarden.yaml:4:14: warning: no rule is about server \"old\": everything there is denied;"
+                    + " name it in a rule's \"at\", or leave it out"
+            ])
+        #expect(load.settings.refusal(ofServer: "nas") == nil)
+        #expect(load.settings.refusal(ofServer: "nass") == "unknown server: \"nass\"; did you mean \"nas\"?")
+        try folder.write("", to: "rpcwarden.yaml")
+        #expect(
+            folder.loader.load().diagnostics.texts == [
+                "\(folder.path)/policy.d/a.yaml:1:51: error: unknown server \"nas\"; the configuration has no"
+                    + " gateway.servers"
+            ])
+        #expect(folder.loader.check(files: ["\(folder.path)/policy.d/a.yaml"]).rules.count == 1)
+    }
+
     @Test("refuses a configuration that was named and is missing")
     func missingConfiguration() throws {
         let folder = try TemporaryFolder(["policy.d/a.yaml": mountRule])

@@ -54,4 +54,12 @@ struct OwnAddressesTests {
             broken.fail()
         }
     }
+
+    @Test(
+        "a connection is this host's only if the route to the peer is local, whatever address was asked",
+        arguments: [("127.0.0.9", true), ("::1", true), ("192.0.2.1", false), ("2001:db8::1", false)])
+    func connections(address: String, isLocal: Bool) throws {
+        let peer = try #require(IPAddress(address))
+        #expect(OwnAddresses().isLocal(connectionFrom: peer, by: 0) == isLocal)
+    }
 }

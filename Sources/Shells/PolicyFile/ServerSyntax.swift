@@ -1,0 +1,59 @@
+import Configuration
+import Policy
+
+/// The meaning of a term of `at:` or of a group of servers.
+enum ServerTerm: Hashable {
+    case server(String)
+    case any
+
+    static let anyServer = "any-server"
+}
+
+extension Syntax where Value == ServerTerm {
+    /// A server's name, or `any-server`: a server term that is no group name.
+    /// - Parameter servers: the names of the configuration; `nil`: there is none to compare with.
+    static func server(_ servers: [String]?, groups: [String]) -> Self {
+        Self { text throws(Mistake) in
+            if text == ServerTerm.anyServer { return .any }
+            let name = try Syntax<String>.serverName.parse(text)
+            guard let servers, !servers.contains(name) else { return .server(name) }
+            throw Mistake(
+                "unknown server \(quoted(name))",
+                hint: Suggestion.forWord(name, among: servers + groups + [ServerTerm.anyServer])
+                    ?? (servers.isEmpty
+                        ? "the configuration has no gateway.servers"
+                        : "known servers: \(servers.joined(separator: ", "))"))
+        }
+    }
+}
+
+extension ServerScope {
+    /// `nil`: no server is left, because every term has a mistake.
+    init?(_ terms: [ServerTerm]) {
+        if terms.contains(.any) {
+            self = .anyServer
+            return
+        }
+        let names = terms.compactMap { term in
+            switch term {
+            case .server(let name): name
+            case .any: nil
+            }
+        }
+        guard !names.isEmpty else { return nil }
+        self = .servers(Set(names))
+    }
+}
+
+extension Settings {
+    /// The reason why no server of that name is known; `nil`: it is one of `gateway.servers`.
+    public func refusal(ofServer name: String) -> String? {
+        let names = gateway?.servers.map(\.name) ?? []
+        guard !names.contains(name) else { return nil }
+        let hint =
+            Suggestion.forWord(name, among: names)
+            ?? (names.isEmpty
+                ? "the configuration has no gateway.servers" : "known servers: \(names.joined(separator: ", "))")
+        return "unknown server: \(quoted(name)); \(hint)"
+    }
+}
