@@ -133,7 +133,7 @@ extension Batch {
             $0.verdict(.jump("portmapper"))
         }
 
-        addShortWay(shape)
+        addFastPath(shape)
 
         // iif "lo" accept
         addRule("input", shape) {

@@ -91,7 +91,7 @@ enum TableSet: String, CaseIterable {
         case .granted4, .granted6: "open to clients that asked; use renews"
         case .remembered4, .remembered6: "grants that a packet of their client brings back"
         case .standing4, .standing6: "open: always"
-        case .recent4, .recent6: "admitted a moment ago: packets of their flows take the short way"
+        case .recent4, .recent6: "admitted a moment ago: packets of their flows take the fast path"
         case .quarantined4, .quarantined6: "kept from the portmapper"
         case .revoked4, .revoked6: "what this host sends them is no question of its own: flows were cut"
         case .settling: "new flows of this host that don't count as its own yet"

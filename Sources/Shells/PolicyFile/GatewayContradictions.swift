@@ -9,7 +9,8 @@ extension Settings.Gateway {
     func findContradictions(in root: YAMLNode, _ firewall: Settings.Firewall, _ findings: inout Findings) {
         guard let node = root.value(at: "gateway") else { return }
         let nodes = node.value(at: "servers")?.items ?? []
-        if servers.isEmpty {
+        let list = node.value(at: "servers")
+        if node.isMapping, list?.items?.isEmpty ?? true, list?.isMapping != true {
             findings.warning("gateway: there are no servers", at: node.location, hint: "leave gateway out")
         }
         if servers.count > Self.serversMax {

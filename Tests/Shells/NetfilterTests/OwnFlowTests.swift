@@ -233,7 +233,7 @@ extension KernelTests {
                 #expect(rightful.here.receive(1) == 1)
                 #expect(try flows.cut(client: Example.client4, service: service) == 1, "it was left alone")
 
-                // The flow takes the short way and its grant is revoked; then the bit is set again, whichever
+                // The flow takes the fast path and its grant is revoked; then the bit is set again, whichever
                 // client the flow belongs to.
                 _ = shell("nft add element inet rpcwarden recent4 { 192.0.2.7 . udp . 2049 timeout 10m }")
                 rightful.there.send(1)

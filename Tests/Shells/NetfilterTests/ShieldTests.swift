@@ -93,7 +93,7 @@ extension KernelTests {
             shell("nft list chain inet other \(chain)").text.firstMatch(of: /packets (\d+)/).flatMap { Int($0.1) }
         }
 
-        @Test("a table of ours without it, or without the sets of the short way, is ours all the same")
+        @Test("a table of ours without it, or without the sets of the fast path, is ours all the same")
         func earlierVersion() throws {
             try inFreshNamespace {
                 let table = try NetfilterTable.made()

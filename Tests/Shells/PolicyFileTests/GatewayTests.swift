@@ -110,13 +110,13 @@ struct GatewayTests {
                     + " 22 out of the range"),
             Refused(
                 gateway("{name: a, address: 10.0.0.1}", "tables: [111]"),
-                "c.yaml:1:59: error: tables: expected two values, found 1"),
+                "c.yaml:1:60: error: tables: expected two values, found 1"),
             Refused(
                 gateway("{name: a, address: 10.0.0.1}", "tables: [254, 112]"),
-                "c.yaml:1:60: error: tables: 254 is one of the kernel's own routing tables; choose another number"),
+                "c.yaml:1:61: error: tables: 254 is one of the kernel's own routing tables; choose another number"),
             Refused(
                 gateway("{name: a, address: 10.0.0.1}", "marks: [0x3, 0x1]"),
-                "c.yaml:1:58: error: gateway: its two marks share 0x1; give each a bit of its own"),
+                "c.yaml:1:59: error: gateway: its two marks share 0x1; give each a bit of its own"),
             Refused(
                 "firewall: {mark: 0x20000}\n" + gateway("{name: a, address: 10.0.0.1}"),
                 "c.yaml:2:10: error: gateway: marks and firewall.mark share 0x20000; give each a bit of its own"),

@@ -150,7 +150,7 @@ struct PolicyMistakeTests {
             Refused(rule("form: x"), "p.yaml:5:5: error: unknown key \"form\"; did you mean \"from\"?"),
             Refused(
                 rule("deny: true"),
-                "p.yaml:5:5: error: unknown key \"deny\"; known keys: name, from, except, to, over, list, open"),
+                "p.yaml:5:5: error: unknown key \"deny\"; known keys: name, from, except, at, to, over, list, open"),
             Refused(rule("name: \"\""), "p.yaml:4:11: error: name: expected a text, found an empty text"),
             Refused(rule("name:"), "p.yaml:4:10: error: name: expected a text, found nothing"),
             Refused(
@@ -185,8 +185,8 @@ struct PolicyMistakeTests {
                 "mode: enforce",
                 "p.yaml:1:1: error: \"mode\" is a key of the configuration, not of a policy; move it to"
                     + " rpcwarden.yaml"),
-            Refused("[rules]", "p.yaml:1:1: error: expected clients, programs and rules, found a list"),
-            Refused("nfs", "p.yaml:1:1: error: expected clients, programs and rules, found \"nfs\""),
+            Refused("[rules]", "p.yaml:1:1: error: expected clients, programs, servers and rules, found a list"),
+            Refused("nfs", "p.yaml:1:1: error: expected clients, programs, servers and rules, found \"nfs\""),
             Refused(
                 "clients: [a]",
                 "p.yaml:1:10: error: clients: expected groups, found a list; write \"name: [member, …]\""),

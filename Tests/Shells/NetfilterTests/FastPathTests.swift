@@ -6,8 +6,8 @@ import Testing
 @testable import Netfilter
 
 extension KernelTests {
-    /// A client that sends more than `PacketRate.admitted`, so that most of its packets take the short way.
-    @Suite struct ShortWay {
+    /// A client that sends more than `PacketRate.admitted`, so that most of its packets take the fast path.
+    @Suite struct FastPath {
         private static let service = ServicePort(.udp, 2049)
 
         /// Counts the packets to the port that reach other tables without rpcwarden's mark.
@@ -47,10 +47,10 @@ extension KernelTests {
                 received += socket.receive(sent - received)
                 #expect(received == sent)
                 let packets = try #require(try table.uses(of: [key], in: "rpcwarden")[key]).packets
-                print("\(sent) sent, \(packets) went the long way")
+                print("\(sent) sent, \(packets) took the slow path")
                 #expect(packets > 200 && packets < sent, "\(packets) of \(sent)")
                 #expect(Self.counted() == 0)
-                // After each pause, the next packets take the long way, and are counted.
+                // After each pause, the next packets take the slow path, and are counted.
                 usleep(1_100_000)
                 let quiet = try client.socket(to: Self.service, server)
                 for _ in 0..<5 { quiet.send(1) }
@@ -59,7 +59,7 @@ extension KernelTests {
             }
         }
 
-        @Test("revocation stops a stream at once, though it goes the short way and does not pause")
+        @Test("revocation stops a stream at once, though it goes the fast path and does not pause")
         func revokes() throws {
             try withClient { client in
                 let table = try NetfilterTable.made()

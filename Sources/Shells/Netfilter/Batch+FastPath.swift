@@ -13,7 +13,7 @@ extension Batch {
         (TableSet.recent4, NFPROTO_IPV4), (.recent6, NFPROTO_IPV6),
     ]
 
-    mutating func addShortWay(_ shape: TableShape) {
+    mutating func addFastPath(_ shape: TableShape) {
         // ct mark and BIT == BIT ct direction original ct status confirmed jump short_way
         addRule("input", shape) {
             $0.hasFlowMark(shape.flowMark)
