@@ -1,3 +1,5 @@
+import Addresses
+import Configuration
 import Policy
 import Testing
 
@@ -19,20 +21,44 @@ enum FileFormat: String, CaseIterable, CustomTestStringConvertible {
             ? ParsedConfiguration(file).diagnostics : ParsedPolicy([file], names: .builtIn).diagnostics
     }
 
+    /// The keys whose value is a list of mappings, with the keys that each of these mappings must have.
+    static let lists = [
+        "rules": [("name", "r"), ("from", "10.0.0.1"), ("to", "mountd")],
+        "gateway.servers": [("name", "s"), ("address", "192.0.2.1")],
+    ]
+
     /// A minimal document in which the key, such as `firewall.keep`, has this value.
-    func document(_ path: String, _ value: String) -> String {
-        let keys = path.split(separator: ".").map(String.init)
-        guard keys.count == 2 else { return "\(path): \(value)\n" }
-        guard keys[0] == "rules" else { return "\(keys[0]): {\(keys[1]): \(value)}\n" }
-        let others = [("name", "r"), ("from", "10.0.0.1"), ("to", "mountd")].filter { $0.0 != keys[1] }
-        let lines = others.map { "\($0.0): \($0.1)" } + ["\(keys[1]): \(value)"]
-        return "rules:\n  - " + lines.joined(separator: "\n    ") + "\n"
+    func document(_ path: String, _ value: String) -> String { Self.document([(path: path, value: value)]) }
+
+    /// A minimal document in which each key has its value; keys of a list have it in the list's only mapping.
+    static func document(_ values: [(path: String, value: String)]) -> String {
+        let values = values.map { (keys: $0.path.split(separator: ".").map(String.init)[...], value: $0.value) }
+        return lines(values, in: "").map { $0 + "\n" }.joined()
     }
 
+    private static func lines(_ values: [(keys: ArraySlice<String>, value: String)], in path: String) -> [String] {
+        var keys: [String] = []
+        for key in values.compactMap(\.keys.first) where !keys.contains(key) { keys.append(key) }
+        var lines = (lists[path] ?? []).filter { !keys.contains($0.0) }.map { "\($0.0): \($0.1)" }
+        for key in keys {
+            let own = values.filter { $0.keys.first == key }
+            if let value = own.first(where: { $0.keys.count == 1 })?.value {
+                lines.append("\(key): \(value)")
+            } else {
+                let inner = own.map { (keys: $0.keys.dropFirst(), value: $0.value) }
+                lines += ["\(key):"] + Self.lines(inner, in: Self.path(key, in: path)).map { "  \($0)" }
+            }
+        }
+        guard lists[path] != nil else { return lines }
+        return lines.enumerated().map { ($0.offset == 0 ? "- " : "  ") + $0.element }
+    }
+
+    static func path(_ key: String, in path: String) -> String { path.isEmpty ? key : "\(path).\(key)" }
+
     /// Every key, from the reader's diagnostic for an unknown key.
-    func keys() -> [String] {
-        let top = known(document("zzzzzzzzzz", "1"))
-        return top.flatMap { key in [key] + known(document("\(key).zzzzzzzzzz", "1")).map { "\(key).\($0)" } }
+    func keys(in path: String = "") -> [String] {
+        known(document(Self.path("zzzzzzzzzz", in: path), "1")).map { Self.path($0, in: path) }
+            .flatMap { [$0] + keys(in: $0) }
     }
 
     private func known(_ text: String) -> [String] {
@@ -45,8 +71,28 @@ enum FileFormat: String, CaseIterable, CustomTestStringConvertible {
     func leaves() -> [String] {
         let keys = keys()
         return keys.filter { key in key == "quarantine" || !keys.contains { $0.hasPrefix(key + ".") } }
-            .filter { !["clients", "programs"].contains($0) }
+            .filter { self == .configuration || !Self.groups.contains($0) }
     }
+
+    /// The leaves with a default. The default of `quarantine` is that of its subkeys.
+    var defaultPaths: [String] {
+        let needed = Self.lists.flatMap { path, keys in keys.map { Self.path($0.0, in: path) } }
+        return leaves().filter { $0 != "quarantine" && !needed.contains($0) }
+    }
+
+    /// The settings of a configuration in which every key has its default; its gateway has one server.
+    static var defaultSettings: Settings {
+        var server = Settings.Server()
+        server.name = "s"
+        server.addresses = [.v4(0xc000_0201)]
+        var settings = Settings()
+        settings.gateway = Settings.Gateway()
+        settings.gateway?.servers = [server]
+        return settings
+    }
+
+    /// The keys of a policy with groups.
+    static let groups = ["clients", "programs", "servers"]
 
     /// The choices such as `[enforce, observe]`, from the reader's diagnostic for another value.
     func choices(_ key: String) -> [String] {

@@ -64,18 +64,12 @@ struct FilePageTests {
     @Test("the configuration's defaults are the program's")
     func configurationDefaults() throws {
         let keys = try DescribedKey.all(in: .configuration)
-        var text = ""
-        for key in keys where !key.path.contains(".") {
-            let inner = keys.filter { $0.path.hasPrefix(key.path + ".") }
-            let values = try (inner.isEmpty ? [key] : inner).map { key in
-                let name = key.path.split(separator: ".").last ?? ""
-                return "\(name): \(try #require(key.defaultValue, "\(key.path)"))"
-            }
-            text += inner.isEmpty ? values[0] + "\n" : "\(key.path): {\(values.joined(separator: ", "))}\n"
+        let defaults = try FileFormat.configuration.defaultPaths.map { path in
+            (path: path, value: try #require(keys.first { $0.path == path }?.defaultValue, "\(path)"))
         }
-        let parsed = ParsedConfiguration(SourceFile(name: "defaults", text: text))
+        let parsed = ParsedConfiguration(SourceFile(name: "defaults", text: FileFormat.document(defaults)))
         #expect(parsed.diagnostics == [])
-        #expect(parsed.settings == Settings())
+        #expect(parsed.settings == FileFormat.defaultSettings)
         let whole = try #require(keys.first { $0.path == "quarantine" }?.defaultValue)
         #expect(ParsedConfiguration(SourceFile(name: "q", text: "quarantine: \(whole)")).settings == Settings())
     }
@@ -86,7 +80,7 @@ struct FilePageTests {
         let values = try DescribedKey.all(in: .policy).compactMap { key in
             key.defaultValue.map { "  \(key.path.dropFirst("rules.".count)): \($0)\n" }
         }
-        #expect(values.count == 4)
+        #expect(values.count == 5)
         let rules = { ParsedPolicy([SourceFile(name: "p", text: $0)], names: .builtIn).rules }
         #expect(rules(bare + values.joined()) == rules(bare) && !rules(bare).isEmpty)
     }

@@ -17,11 +17,14 @@ private struct Schema {
     }
 
     /// The schema of each key, by path, such as `firewall.keep`.
-    var keys: [String: Node] {
+    var keys: [String: Node] { Self.keys(of: root, in: "") }
+
+    private static func keys(of node: Node, in path: String) -> [String: Node] {
         var keys: [String: Node] = [:]
-        for (key, node) in Self.properties(of: root) {
-            keys[key] = node
-            for (inner, innerNode) in Self.properties(of: node) { keys["\(key).\(inner)"] = innerNode }
+        for (key, inner) in properties(of: node) {
+            let whole = FileFormat.path(key, in: path)
+            keys[whole] = inner
+            keys.merge(Self.keys(of: inner, in: whole)) { first, _ in first }
         }
         return keys
     }
@@ -76,32 +79,28 @@ struct SchemaTests {
     @Test("the configuration's defaults are the program's")
     func configurationDefaults() throws {
         let keys = try Schema(.configuration).keys
-        var document: [String: Any] = [:]
-        for path in FileFormat.configuration.leaves() where path != "quarantine" {
+        let defaults = try FileFormat.configuration.defaultPaths.map { path in
             let value = try #require(keys[path]?["default"], "\(path)")
-            let names = path.split(separator: ".").map(String.init)
-            if names.count == 1 {
-                document[path] = value
-            } else {
-                document[names[0], default: [String: Any]()] = (document[names[0]] as? [String: Any] ?? [:])
-                    .merging([names[1]: value]) { $1 }
-            }
+            return (path: path, value: try Self.text(value))
         }
-        let json = try JSONSerialization.data(withJSONObject: document, options: [.withoutEscapingSlashes])
-        let parsed = ParsedConfiguration(SourceFile(name: "defaults", bytes: Array(json)))
+        let parsed = ParsedConfiguration(SourceFile(name: "defaults", text: FileFormat.document(defaults)))
         #expect(parsed.diagnostics == [])
-        #expect(parsed.settings == Settings())
+        #expect(parsed.settings == FileFormat.defaultSettings)
+    }
+
+    private static func text(_ json: Any) throws -> String {
+        let options: JSONSerialization.WritingOptions = [.fragmentsAllowed, .withoutEscapingSlashes]
+        return String(decoding: try JSONSerialization.data(withJSONObject: json, options: options), as: UTF8.self)
     }
 
     @Test("a rule's defaults are the program's")
     func ruleDefaults() throws {
         let defaults = try Schema(.policy).keys.filter { $0.key.hasPrefix("rules.") }
             .compactMapValues { $0["default"] }
-        #expect(defaults.count == 4)
+        #expect(defaults.count == 5)
         let bare = "rules:\n- name: r\n  from: 10.0.0.1\n  to: mountd\n"
         let lines = try defaults.map { path, value in
-            let json = try JSONSerialization.data(withJSONObject: value, options: [.fragmentsAllowed])
-            return "  \(path.dropFirst("rules.".count)): \(String(decoding: json, as: UTF8.self))\n"
+            "  \(path.dropFirst("rules.".count)): \(try Self.text(value))\n"
         }
         let rules = { ParsedPolicy([SourceFile(name: "p", text: $0)], names: .builtIn).rules }
         #expect(rules(bare + lines.joined()) == rules(bare) && !rules(bare).isEmpty)
