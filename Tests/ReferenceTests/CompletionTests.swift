@@ -11,6 +11,7 @@ private struct Typed {
         Typed("rpcwarden re", "registry", "revoke", "release", "reload"),
         Typed("rpcwarden setup --", "--dry-run", "--undo", "--root"),
         Typed("rpcwarden guard ", "load"),
+        Typed("rpcwarden explain --", "--client", "--server"),
         Typed("rpcwarden explain --program nfs", "nfsprog", "nfs_acl"),
         Typed("rpcwarden explain --transport ", "tcp", "udp"),
         Typed("rpcwarden explain --procedure ", "getport", "dump"),
