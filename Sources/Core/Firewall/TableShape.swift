@@ -30,6 +30,8 @@ public struct TableShape: Hashable, Sendable {
     /// The NFLOG group to which guard management logs a part of the dropped packets; 0: none. See
     /// ``DroppedPacket``. A kernel without NFLOG refuses the table: have `DropLog` bound to the group first.
     public var logGroup: UInt16 = 0
+    /// `nil`: this host alone.
+    public var gateway: GatewayShape?
 
     // Chosen with regard to the bits that other software uses: docs/decisions/011-mark-bits.md.
     public static let defaultMark: UInt32 = 0x2000

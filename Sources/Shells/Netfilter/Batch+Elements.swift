@@ -8,20 +8,20 @@ extension Batch {
         // Making and adopting a table need more than the operation holds: NetfilterTable.attempt writes them.
         case .makeTable, .adoptTable: break
         case .deleteTable(let name): deleteTable(name)
-        case .guardPort(let service): add(ElementKey(.guarded, service))
-        case .unguardPort(let service): remove(ElementKey(.guarded, service))
+        case .guardPort(let service): add(ElementKey(guarded: service, gateway))
+        case .unguardPort(let service): remove(ElementKey(guarded: service, gateway))
         case .issue(let key, let timeout, let expiresIn, let comment):
-            replace(ElementKey(key), timeout: timeout, expiresIn: expiresIn, comment: comment)
+            replace(ElementKey(key, gateway), timeout: timeout, expiresIn: expiresIn, comment: comment)
         case .issueNew(let key, let timeout, let comment):
-            _ = isNew(ElementKey(key))
-            addTimed(ElementKey(key), flags: NLM_F_CREATE | NLM_F_EXCL, timeout: timeout, comment: comment)
-        case .revoke(let key): remove(ElementKey(key))
+            _ = isNew(ElementKey(key, gateway))
+            addTimed(ElementKey(key, gateway), flags: NLM_F_CREATE | NLM_F_EXCL, timeout: timeout, comment: comment)
+        case .revoke(let key): remove(ElementKey(key, gateway))
         case .remember(let key, let timeout, let comment):
-            replace(ElementKey(remembered: key), timeout: timeout, comment: comment)
-        case .forget(let key): remove(ElementKey(remembered: key))
-        case .addStanding(let key): add(ElementKey(key))
-        case .removeStanding(let key): remove(ElementKey(key))
-        case .replaceStanding: for set in TableSet.standing { flush(set) }
+            replace(ElementKey(remembered: key, gateway), timeout: timeout, comment: comment)
+        case .forget(let key): remove(ElementKey(remembered: key, gateway))
+        case .addStanding(let key): add(ElementKey(key, gateway))
+        case .removeStanding(let key): remove(ElementKey(key, gateway))
+        case .replaceStanding: for set in gateway == nil ? TableSet.standing : TableSet.allStanding { flush(set) }
         case .quarantine(let client, let timeout): replace(ElementKey(quarantined: client), timeout: timeout)
         case .release(let client): remove(ElementKey(quarantined: client))
         case .shield(let transport, let timeout):
@@ -100,12 +100,16 @@ extension MessageBuffer {
         nest(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue) { list in
             list.nest(UInt32(NFTA_LIST_ELEM.rawValue)) { attributes in
                 attributes.putKey(
-                    NFTA_SET_ELEM_KEY.rawValue, element.addresses?.first, element.service, element.transport)
+                    NFTA_SET_ELEM_KEY.rawValue, element.addresses?.first, element.server, element.service,
+                    element.transport)
                 switch element.set {
-                case .standing4, .standing6:
-                    attributes.putKey(NFTA_SET_ELEM_KEY_END.rawValue, element.addresses?.last, element.service)
+                case .standing4, .standing6, .callers4, .callers6, .closedAt4, .closedAt6, .standingAt4, .standingAt6:
+                    var last = element.service
+                    if let port = element.lastPort { last?.port = port }
+                    attributes.putKey(NFTA_SET_ELEM_KEY_END.rawValue, element.addresses?.last, element.server, last)
                 case .guarded, .granted4, .granted6, .remembered4, .remembered6, .recent4, .recent6, .quarantined4,
-                    .quarantined6, .shielded, .revoked4, .revoked6, .settling:
+                    .quarantined6, .shielded, .revoked4, .revoked6, .settling, .servers4, .servers6, .guardedAt4,
+                    .guardedAt6, .grantedAt4, .grantedAt6, .rememberedAt4, .rememberedAt6:
                     break
                 }
                 more(&attributes)
@@ -115,16 +119,19 @@ extension MessageBuffer {
 
     /// Writes each field in network byte order, padded to whole registers of 4 bytes.
     private mutating func putKey(
-        _ attribute: UInt32, _ address: IPAddress?, _ service: ServicePort?, _ transport: Transport? = nil
+        _ attribute: UInt32, _ client: IPAddress?, _ server: IPAddress?, _ service: ServicePort?,
+        _ transport: Transport? = nil
     ) {
         nest(attribute) { key in
             // A key that is only a transport is a single byte.
             if let transport { return key.put(NFTA_DATA_VALUE.rawValue, bigEndian: transport.rawValue) }
             key.put(NFTA_DATA_VALUE.rawValue) { value in
-                switch address {
-                case .v4(let bits): value.append(bits.bigEndian)
-                case .v6(let bits): value.append(bits.value.bigEndian)
-                case nil: break
+                for address in [client, server] {
+                    switch address {
+                    case .v4(let bits): value.append(bits.bigEndian)
+                    case .v6(let bits): value.append(bits.value.bigEndian)
+                    case nil: break
+                    }
                 }
                 if let service {
                     value.append(UInt32(service.transport.rawValue).littleEndian)

@@ -15,9 +15,9 @@ extension Batch {
     /// - Parameter leaving: the sets that exist already, with elements.
     mutating func fillTable(_ shape: TableShape, leaving: [TableSet] = []) {
         tableIsNew(Self.name(shape.name), but: leaving)
-        for (index, set) in TableSet.allCases.enumerated() { add(set, id: UInt32(index + 1), shape) }
+        for (index, set) in TableSet.all(of: shape).enumerated() { add(set, id: UInt32(index + 1), shape) }
         switch shape.management {
-        case .sets: for set in TableSet.allCases { flush(set) }
+        case .sets: for set in TableSet.all(of: shape) { flush(set) }
         case .guardPorts:
             addChains(shape)
             addInputRules(shape)
@@ -26,6 +26,7 @@ extension Batch {
             addGuardedPortRules(shape)
             addAdmittedRules(shape)
             addOwnFlowRules(shape)
+            if let gateway = shape.gateway { addGateway(gateway, shape) }
         }
     }
 
@@ -51,9 +52,11 @@ extension Batch {
         let description = Self.description(of: set, named: set.rawValue, id: id, table: shape.name)
         if let size = set.sizeMax(shape) { description.limit(size) }
         switch set {
-        case .granted4, .granted6: description.expire(after: shape.keep)
+        case .granted4, .granted6, .grantedAt4, .grantedAt6: description.expire(after: shape.keep)
         case .guarded, .remembered4, .remembered6, .standing4, .standing6, .recent4, .recent6, .quarantined4,
-            .quarantined6, .shielded, .revoked4, .revoked6, .settling:
+            .quarantined6, .shielded, .revoked4, .revoked6, .settling, .servers4, .servers6, .callers4, .callers6,
+            .guardedAt4, .guardedAt6, .closedAt4, .closedAt6, .rememberedAt4, .rememberedAt6, .standingAt4,
+            .standingAt6:
             break
         }
         add(description, table: shape.name)
@@ -123,13 +126,11 @@ extension Batch {
 
     private mutating func addInputRules(_ shape: TableShape) {
         // th dport 111 meta l4proto { tcp, udp } jump portmapper
-        let transports = (name: "__set%d", id: UInt32(TableSet.allCases.count + 1))
-        addTransports(transports, shape)
+        let transports = addTransports(0, shape)
         addRule("input", shape) {
             $0.load([.port])
             $0.compare(NFT_CMP_EQ, UInt16(111).bigEndian)
-            $0.load([.transport])
-            $0.lookup(transports.name, id: transports.id)
+            $0.isOf(transports)
             $0.verdict(.jump("portmapper"))
         }
 
@@ -149,8 +150,10 @@ extension Batch {
         }
     }
 
-    /// The anonymous set `{ tcp, udp }`; its rule refers to it by its number within the batch.
-    private mutating func addTransports(_ transports: (name: String, id: UInt32), _ shape: TableShape) {
+    /// Adds the anonymous set `{ tcp, udp }` of one rule, which refers to it by its number within the batch.
+    /// - Parameter number: counts these sets from 0.
+    mutating func addTransports(_ number: Int, _ shape: TableShape) -> RuleExpressions.Transports {
+        let transports = RuleExpressions.Transports(id: UInt32(TableSet.allCases.count + 1 + number))
         let set = SetDescription(
             table: shape.name, name: transports.name, id: transports.id, fields: [.transport],
             flags: NFT_SET_ANONYMOUS.rawValue | NFT_SET_CONSTANT.rawValue)
@@ -170,6 +173,7 @@ extension Batch {
                 }
             }
         }
+        return transports
     }
 
     private mutating func addPortmapperRules(_ shape: TableShape) {

@@ -1,4 +1,5 @@
 import CNetfilter
+import Firewall
 
 /// One netlink batch under construction: the kernel applies all of its messages, or none.
 ///
@@ -16,6 +17,8 @@ struct Batch: ~Copyable {
     private var lastMessageStart = 0
     private var table: [UInt8] = []
     private(set) var tableName = ""
+    /// The servers that the operations may name.
+    var gateway: GatewayShape?
     /// The elements added to a table that this batch makes; `nil` if it makes no table.
     private var elements: Set<ElementKey>?
     /// The sets that the table had before.

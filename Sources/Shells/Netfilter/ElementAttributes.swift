@@ -40,7 +40,10 @@ struct ElementAttributes {
         case .remembered4, .remembered6: return fields.grant.map { .remembered($0) }
         case .standing4, .standing6: return standing(fields, set)
         case .shielded: return fields.transport.map { .shielded($0) }
-        case .recent4, .recent6, .revoked4, .revoked6, .settling: return nil
+        case .recent4, .recent6, .revoked4, .revoked6, .settling, .servers4, .servers6, .callers4, .callers6,
+            .guardedAt4, .guardedAt6, .closedAt4, .closedAt6, .grantedAt4, .grantedAt6, .rememberedAt4, .rememberedAt6,
+            .standingAt4, .standingAt6:
+            return nil
         }
     }
 
@@ -109,6 +112,8 @@ private struct KeyFields {
             switch field {
             case .address4: address = rest.bigEndian(UInt32.self).map { .v4($0) }
             case .address6: address = rest.bigEndian(UInt128.self).map { .v6(IPv6Bits($0)) }
+            // Sets with a server in their keys are not read yet.
+            case .server4, .server6: return nil
             case .transport: transport = rest.first.flatMap { Transport(rawValue: $0) }
             case .port:
                 guard let transport, let port = rest.bigEndian(UInt16.self) else { break }

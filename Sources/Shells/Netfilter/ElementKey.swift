@@ -5,64 +5,76 @@ import Firewall
 /// keeps with it.
 struct ElementKey: Hashable {
     let set: TableSet
-    let addresses: AddressRange?
-    let service: ServicePort?
+    var addresses: AddressRange?
+    /// The server's address, in the sets of a gateway.
+    var server: IPAddress?
+    var service: ServicePort?
+    /// The last port of a range that begins with the service's.
+    var lastPort: UInt16?
     /// For keys without a port.
-    let transport: Transport?
+    var transport: Transport?
 
-    init(_ set: TableSet, _ service: ServicePort) {
-        self.set = set
-        addresses = nil
-        self.service = service
-        transport = nil
+    private init(_ set: TableSet) { self.set = set }
+
+    /// - Parameter gateway: its servers must have the service's; see ``NetfilterTable/commit(_:)``.
+    init(guarded service: ServicePort, _ gateway: GatewayShape?) {
+        self.init(.guarded, service, gateway) { $0.isIPv4 ? .guardedAt4 : .guardedAt6 }
     }
 
-    init(_ key: GrantKey) {
-        set = .granted(key.client)
+    init(_ key: GrantKey, _ gateway: GatewayShape?) {
+        self.init(.granted(key.client), key.service, gateway) { $0.isIPv4 ? .grantedAt4 : .grantedAt6 }
         addresses = AddressRange(key.client, key.client)
-        service = key.service
-        transport = nil
     }
 
-    init(remembered key: GrantKey) {
-        set = .remembered(key.client)
+    init(remembered key: GrantKey, _ gateway: GatewayShape?) {
+        self.init(.remembered(key.client), key.service, gateway) { $0.isIPv4 ? .rememberedAt4 : .rememberedAt6 }
         addresses = AddressRange(key.client, key.client)
-        service = key.service
-        transport = nil
     }
 
-    init(_ key: StandingKey) {
-        set = .standing(key.clients.first)
+    init(_ key: StandingKey, _ gateway: GatewayShape?) {
+        self.init(.standing(key.clients.first), key.service, gateway) { $0.isIPv4 ? .standingAt4 : .standingAt6 }
         addresses = key.clients
-        service = key.service
-        transport = nil
+    }
+
+    private init(
+        _ ofThisHost: TableSet, _ service: ServicePort, _ gateway: GatewayShape?, _ ofServer: (IPAddress) -> TableSet
+    ) {
+        let server = gateway?.address(of: service.server)
+        self.init(server.map(ofServer) ?? ofThisHost)
+        self.server = server
+        self.service = service
     }
 
     init(quarantined client: IPAddress) {
-        set = .quarantined(client)
+        self.init(.quarantined(client))
         addresses = AddressRange(client, client)
-        service = nil
-        transport = nil
     }
 
     init(revoked key: GrantKey) {
-        set = .revoked(key.client)
+        self.init(.revoked(key.client))
         addresses = AddressRange(key.client, key.client)
         service = key.service
-        transport = nil
     }
 
     init(settling transport: Transport) {
-        set = .settling
-        addresses = nil
-        service = nil
+        self.init(.settling)
         self.transport = transport
     }
 
     init(shielded transport: Transport) {
-        set = .shielded
-        addresses = nil
-        service = nil
+        self.init(.shielded)
         self.transport = transport
+    }
+
+    init(server address: IPAddress) {
+        self.init(address.isIPv4 ? .servers4 : .servers6)
+        server = address
+    }
+
+    init(closed ports: ClosedRange<UInt16>, _ transport: Transport, at address: IPAddress) {
+        self.init(address.isIPv4 ? .closedAt4 : .closedAt6)
+        server = address
+        service = ServicePort(transport, ports.lowerBound)
+        lastPort = ports.upperBound
     }
 }

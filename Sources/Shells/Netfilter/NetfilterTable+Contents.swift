@@ -86,7 +86,7 @@ extension NetfilterTable {
             timeouts[set] = timeout
         }
         // An earlier version of rpcwarden made only the sets that are adopted.
-        let missing = TableSet.allCases.filter {
+        let missing = TableSet.ofThisHost.filter {
             timeouts[$0] == nil && (named.contains($0) || !isShared && $0.isAdopted)
         }
         if isConsistent && !missing.isEmpty { throw .foreign(table: table, missing: missing.map(\.rawValue)) }

@@ -52,7 +52,7 @@ extension NetfilterTable {
                 family: UInt8(NFPROTO_INET), sequence: sequence)
             questions.put(NFTA_SET_ELEM_LIST_TABLE.rawValue, table)
             setOffset = questions.count - start
-            questions.put(ElementKey(key))
+            questions.put(ElementKey(key, gateway))
             questions.end()
             asked[sequence] = key
         }

@@ -28,7 +28,7 @@ extension NetfilterTable {
     /// If it fails, a part of it may have been done.
     func exchange(_ transaction: Transaction) -> CommitFailure? {
         let ranges = transaction.operations.enumerated().compactMap { index, operation in
-            if case .addStanding(let key) = operation { (index: index, element: ElementKey(key)) } else { nil }
+            if case .addStanding(let key) = operation { (index: index, element: ElementKey(key, gateway)) } else { nil }
         }
         let table = transaction.table
         return fill(table, ranges) { $0.nextName }

@@ -1,3 +1,4 @@
+import Addresses
 import CNetfilter
 import Firewall
 import Glibc
@@ -14,6 +15,8 @@ public final class NetfilterTable {
     private var batch = Batch()
     /// By table: revoked grants that ``settle()`` has yet to check.
     var unsettled: [String: Set<GrantKey>] = [:]
+    /// The servers that operations may name: those of the table that was made last.
+    public var gateway: GatewayShape?
     /// The table that may keep its grants; `nil` after the first transaction.
     var found: Parts?
 
@@ -47,6 +50,10 @@ public final class NetfilterTable {
     /// - Parameter others: operations that are left out, since another transaction does them.
     func commitOnce(_ transaction: Transaction, without others: Set<Int> = []) -> CommitFailure? {
         guard !transaction.isEmpty else { return nil }
+        if let made = transaction.operations.lazy.compactMap(\.madeTable).last { gateway = made.gateway }
+        if let stranger = transaction.operations.firstIndex(where: { !knows($0.service?.server) }) {
+            return CommitFailure(errno: EINVAL, message: "no such server behind this gateway", operation: stranger)
+        }
         var transaction = transaction
         var absent = others
         while true {
@@ -66,6 +73,11 @@ public final class NetfilterTable {
             let other = failures.first { $0.operation.map { !settled.contains($0) } ?? true }
             if let other { return explained(other, transaction) }
         }
+    }
+
+    private func knows(_ server: ServerID?) -> Bool {
+        guard let server, server != .thisHost else { return true }
+        return gateway?.address(of: server) != nil
     }
 
     /// Repeats the attempt while all of its failures are of kind `busy`.
@@ -161,6 +173,7 @@ public final class NetfilterTable {
     /// Sends one batch with the messages that `write` puts into it.
     func send(of table: String, _ write: (inout Batch) throws(NetfilterError) -> Void) -> [CommitFailure] {
         batch.start(table: table, sequence: socket.nextSequence())
+        batch.gateway = gateway
         do throws(NetfilterError) {
             try write(&batch)
         } catch {
@@ -223,6 +236,18 @@ public final class NetfilterTable {
 }
 
 extension Operation {
+    /// The service that the operation names.
+    fileprivate var service: ServicePort? {
+        switch self {
+        case .guardPort(let service), .unguardPort(let service): service
+        case .issue(let key, _, _, _), .issueNew(let key, _, _), .revoke(let key), .remember(let key, _, _),
+            .forget(let key):
+            key.service
+        case .addStanding(let key), .removeStanding(let key): key.service
+        case .makeTable, .adoptTable, .deleteTable, .replaceStanding, .quarantine, .release, .shield, .unshield: nil
+        }
+    }
+
     /// The table that the operation names, if it isn't the transaction's.
     fileprivate var table: String? {
         if case .deleteTable(let name) = self { name } else { madeTable?.name }

@@ -137,6 +137,8 @@ struct RuleExpressions: ~Copyable {
             switch field {
             case .address4: payload(NFT_PAYLOAD_NETWORK_HEADER, offset: ofReply ? 16 : 12, field, into: register)
             case .address6: payload(NFT_PAYLOAD_NETWORK_HEADER, offset: ofReply ? 24 : 8, field, into: register)
+            case .server4: payload(NFT_PAYLOAD_NETWORK_HEADER, offset: ofReply ? 12 : 16, field, into: register)
+            case .server6: payload(NFT_PAYLOAD_NETWORK_HEADER, offset: ofReply ? 8 : 24, field, into: register)
             case .transport: meta(NFT_META_L4PROTO, into: register)
             case .port: payload(NFT_PAYLOAD_TRANSPORT_HEADER, offset: ofReply ? 0 : 2, field, into: register)
             }
@@ -187,6 +189,18 @@ struct RuleExpressions: ~Copyable {
         }
     }
 
+    /// An anonymous set `{ tcp, udp }`.
+    struct Transports {
+        let id: UInt32
+        var name: String { "__set%d" }
+    }
+
+    /// `meta l4proto { tcp, udp }`
+    func isOf(_ transports: Transports) {
+        load([.transport])
+        lookup(transports.name, id: transports.id)
+    }
+
     /// `update @set { … timeout … }`, or `add`, which doesn't change an existing element.
     func update(_ set: TableSet, _ operation: nft_dynset_ops = NFT_DYNSET_OP_UPDATE, timeout: Duration) {
         add("dynset") {
@@ -215,6 +229,47 @@ struct RuleExpressions: ~Copyable {
         load(set.fields)
         lookup(name ?? set.rawValue)
         self.verdict(verdict)
+    }
+
+    /// `tcp flags & (syn | ack) != syn`: not the packet that begins a connection.
+    func continuesConnection() {
+        isTransport(.tcp)
+        payload(NFT_PAYLOAD_TRANSPORT_HEADER, offset: 13, bytes: 1, into: .first)
+        bitwise(mask: UInt8(0x12), xor: 0)
+        compare(NFT_CMP_NEQ, UInt8(0x02))
+    }
+
+    /// `icmp type TYPE`, `icmpv6 type TYPE`
+    func isICMP(_ type: UInt8, ofIPv6 isIPv6: Bool) {
+        isFamily(isIPv6 ? NFPROTO_IPV6 : NFPROTO_IPV4)
+        meta(NFT_META_L4PROTO)
+        compare(NFT_CMP_EQ, UInt8(isIPv6 ? 58 : IPPROTO_ICMP))  // IPPROTO_ICMPV6 is no constant of Glibc's module
+        payload(NFT_PAYLOAD_TRANSPORT_HEADER, offset: 0, bytes: 1, into: .first)
+        compare(NFT_CMP_EQ, type)
+    }
+
+    /// `socket transparent 1`: the packet is for a socket with IP_TRANSPARENT or IPV6_TRANSPARENT.
+    func isForTransparentSocket() {
+        add("socket") {
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_SOCKET_KEY), NFT_SOCKET_TRANSPARENT.rawValue)
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_SOCKET_DREG), Register.first.number)
+        }
+        compare(NFT_CMP_EQ, UInt8(1))
+    }
+
+    /// `notrack`
+    func notrack() { add("notrack") { _ in } }
+
+    /// `tproxy ip to :PORT`: goes on only if a socket of this host listens there, which gets the packet.
+    func deliver(toPort port: UInt16, _ family: Int) {
+        add("immediate") {
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_IMM_DREG), Register.first.number)
+            Self.set($0, NFTNL_EXPR_IMM_DATA, port.bigEndian)
+        }
+        add("tproxy") {
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_TPROXY_FAMILY), UInt32(family))
+            nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_TPROXY_REG_PORT), Register.first.number)
+        }
     }
 
     func counter() {

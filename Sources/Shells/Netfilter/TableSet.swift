@@ -2,10 +2,38 @@ import Addresses
 import CNetfilter
 import Firewall
 
-/// The sets of rpcwarden's table; the raw value is the set's name.
+/// The sets of rpcwarden's table; the raw value is the set's name. The last ones are only in a gateway's table: their
+/// keys name a server's address.
 enum TableSet: String, CaseIterable {
     case guarded, granted4, granted6, remembered4, remembered6, standing4, standing6, recent4, recent6
     case quarantined4, quarantined6, shielded, revoked4, revoked6, settling
+    case servers4, servers6, callers4, callers6
+    case guardedAt4 = "guarded_at4"
+    case guardedAt6 = "guarded_at6"
+    case closedAt4 = "closed_at4"
+    case closedAt6 = "closed_at6"
+    case grantedAt4 = "granted_at4"
+    case grantedAt6 = "granted_at6"
+    case rememberedAt4 = "remembered_at4"
+    case rememberedAt6 = "remembered_at6"
+    case standingAt4 = "standing_at4"
+    case standingAt6 = "standing_at6"
+
+    /// The sets of this host's services.
+    static let ofThisHost = allCases.filter { !$0.isOfServers }
+    /// The sets of a table of this shape.
+    static func all(of shape: TableShape) -> [Self] { shape.gateway == nil ? ofThisHost : allCases }
+
+    private var isOfServers: Bool {
+        switch self {
+        case .servers4, .servers6, .callers4, .callers6, .guardedAt4, .guardedAt6, .closedAt4, .closedAt6, .grantedAt4,
+            .grantedAt6, .rememberedAt4, .rememberedAt6, .standingAt4, .standingAt6:
+            true
+        case .guarded, .granted4, .granted6, .remembered4, .remembered6, .standing4, .standing6, .recent4, .recent6,
+            .quarantined4, .quarantined6, .shielded, .revoked4, .revoked6, .settling:
+            false
+        }
+    }
 
     /// Beyond this size packets take the long path.
     private static let recentMax = 32_768
@@ -15,6 +43,7 @@ enum TableSet: String, CaseIterable {
 
     static let granted: [Self] = [.granted4, .granted6]
     static let standing: [Self] = [.standing4, .standing6]
+    static let allStanding = standing + [.standingAt4, .standingAt6]
     /// The set's name while ranges are exchanged.
     var nextName: String { rawValue + "_next" }
 
@@ -31,7 +60,10 @@ enum TableSet: String, CaseIterable {
         case .guarded, .granted4, .granted6, .remembered4, .remembered6, .standing4, .standing6, .quarantined4,
             .quarantined6:
             true
-        case .recent4, .recent6, .shielded, .revoked4, .revoked6, .settling: false
+        case .recent4, .recent6, .shielded, .revoked4, .revoked6, .settling, .servers4, .servers6, .callers4,
+            .callers6, .guardedAt4, .guardedAt6, .closedAt4, .closedAt6, .grantedAt4, .grantedAt6, .rememberedAt4,
+            .rememberedAt6, .standingAt4, .standingAt6:
+            false
         }
     }
 
@@ -46,6 +78,14 @@ enum TableSet: String, CaseIterable {
         case .quarantined4: [.address4]
         case .quarantined6: [.address6]
         case .shielded, .settling: [.transport]
+        case .servers4: [.server4]
+        case .servers6: [.server6]
+        case .callers4: [.address4, .server4]
+        case .callers6: [.address6, .server6]
+        case .guardedAt4, .closedAt4: [.server4, .transport, .port]
+        case .guardedAt6, .closedAt6: [.server6, .transport, .port]
+        case .grantedAt4, .rememberedAt4, .standingAt4: [.address4, .server4, .transport, .port]
+        case .grantedAt6, .rememberedAt6, .standingAt6: [.address6, .server6, .transport, .port]
         }
     }
 
@@ -53,11 +93,14 @@ enum TableSet: String, CaseIterable {
 
     var flags: UInt32 {
         switch self {
-        case .guarded: 0
-        case .granted4, .granted6, .recent4, .recent6, .revoked4, .revoked6:
+        case .guarded, .servers4, .servers6, .guardedAt4, .guardedAt6: 0
+        case .granted4, .granted6, .grantedAt4, .grantedAt6, .recent4, .recent6, .revoked4, .revoked6:
             NFT_SET_EVAL.rawValue | NFT_SET_TIMEOUT.rawValue
-        case .standing4, .standing6: NFT_SET_INTERVAL.rawValue | NFT_SET_CONCAT.rawValue
-        case .remembered4, .remembered6, .quarantined4, .quarantined6, .shielded, .settling: NFT_SET_TIMEOUT.rawValue
+        case .standing4, .standing6, .callers4, .callers6, .closedAt4, .closedAt6, .standingAt4, .standingAt6:
+            NFT_SET_INTERVAL.rawValue | NFT_SET_CONCAT.rawValue
+        case .remembered4, .remembered6, .rememberedAt4, .rememberedAt6, .quarantined4, .quarantined6, .shielded,
+            .settling:
+            NFT_SET_TIMEOUT.rawValue
         }
     }
 
@@ -69,19 +112,26 @@ enum TableSet: String, CaseIterable {
 
     var elementStatement: ElementStatement? {
         switch self {
-        case .granted4, .granted6, .quarantined4, .quarantined6: .count
-        case .remembered4, .remembered6: .limit(.rememberedClient)
-        case .guarded, .standing4, .standing6, .recent4, .recent6, .shielded, .revoked4, .revoked6, .settling: nil
+        case .granted4, .granted6, .grantedAt4, .grantedAt6, .quarantined4, .quarantined6: .count
+        case .remembered4, .remembered6, .rememberedAt4, .rememberedAt6: .limit(.rememberedClient)
+        case .guarded, .standing4, .standing6, .recent4, .recent6, .shielded, .revoked4, .revoked6, .settling,
+            .servers4, .servers6, .callers4, .callers6, .guardedAt4, .guardedAt6, .closedAt4, .closedAt6, .standingAt4,
+            .standingAt6:
+            nil
         }
     }
 
     func sizeMax(_ shape: TableShape) -> Int? {
         switch self {
-        case .granted4, .granted6, .remembered4, .remembered6: shape.grantsMax
+        case .granted4, .granted6, .remembered4, .remembered6, .grantedAt4, .grantedAt6, .rememberedAt4,
+            .rememberedAt6:
+            shape.grantsMax
         case .recent4, .recent6: Self.recentMax
         case .quarantined4, .quarantined6: shape.quarantinesMax
         case .revoked4, .revoked6: Self.revokedMax
-        case .guarded, .standing4, .standing6, .shielded, .settling: nil
+        case .guarded, .standing4, .standing6, .shielded, .settling, .servers4, .servers6, .callers4, .callers6,
+            .guardedAt4, .guardedAt6, .closedAt4, .closedAt6, .standingAt4, .standingAt6:
+            nil
         }
     }
 
@@ -95,6 +145,13 @@ enum TableSet: String, CaseIterable {
         case .quarantined4, .quarantined6: "kept from the portmapper"
         case .revoked4, .revoked6: "what this host sends them is no question of its own: flows were cut"
         case .settling: "new flows of this host that don't count as its own yet"
+        case .servers4, .servers6: "addresses of the servers behind this gateway"
+        case .callers4, .callers6: "servers, and the clients whose portmapper they may ask"
+        case .guardedAt4, .guardedAt6: "ports of the servers' RPC services; closed but for the sets below"
+        case .closedAt4, .closedAt6: "other closed ports of the servers"
+        case .grantedAt4, .grantedAt6: "open to clients that asked the server; use renews"
+        case .rememberedAt4, .rememberedAt6: "grants that a packet of their client brings back"
+        case .standingAt4, .standingAt6: "open: always"
         case .shielded: "strangers are kept from the portmapper, while there are too many"
         }
     }

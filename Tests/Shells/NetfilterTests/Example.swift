@@ -27,6 +27,17 @@ enum Example {
     /// One operation of each kind.
     static let operations = elements + [.shield(.udp, timeout: .seconds(30))]
 
+    /// Operations on the services of servers behind a gateway: an IPv4 address, then an IPv6 address.
+    static let atServers: [Operation] = [
+        .guardPort(nfs(1)), .guardPort(nfs(2)), issue(grant(client4, nfs(1)), comment: "nfs of 192.0.2.7"),
+        issue(grant(client6, nfs(2)), timeout: .seconds(60)),
+        .remember(grant(client4, nfs(1)), timeout: .seconds(7200), comment: "nfs of 192.0.2.7"),
+        .addStanding(standing(.v4(0x0a00_0000), .v4(0x0aff_ffff), nfs(1))),
+        .addStanding(standing(client6, client6, nfs(2))),
+    ]
+
+    static func nfs(_ server: UInt16) -> ServicePort { ServicePort(.tcp, 2049, at: ServerID(rawValue: server)) }
+
     /// The operations that are also valid for a table of sets.
     static let elements: [Operation] = [
         .guardPort(nfs), .guardPort(mountd),

@@ -1,3 +1,4 @@
+import Addresses
 import Firewall
 import Glibc
 import Testing
@@ -25,8 +26,18 @@ extension KernelTests {
             ("observe-log", TableShape(observes: true).logging(to: 111)),
             ("sets", TableShape(management: .sets)),
             ("marks", marked),
+            ("gateway", gateway),
             ("mark-0", TableShape(mark: 0, keep: .seconds(5400), grantsMax: 100, quarantinesMax: 50)),
         ]
+
+        /// Two servers, the second with ports that are closed ahead of time.
+        static var gateway: TableShape {
+            var shape = TableShape(mark: 0x10000)
+            var gateway = GatewayShape(addresses: [.v4(0x0a5b_0202), .v6(IPv6Bits(0xfd91_0002 << 96 | 2))])
+            gateway.closed = [.init(ServerID(rawValue: 2), .tcp, 32_768...65_535)]
+            shape.gateway = gateway
+            return shape
+        }
 
         private static var marked: TableShape {
             var shape = TableShape(mark: 0x10000)
@@ -52,6 +63,7 @@ extension KernelTests {
                 let table = try NetfilterTable()
                 var operations: [Operation] = [.makeTable(shape)]
                 operations += shape.management == .sets ? Example.elements : Example.operations
+                if shape.gateway != nil { operations += Example.atServers }
                 operations.append(Example.issue(Example.grant(.v4(1)), comment: "say \"no\"\n\\ }"))
                 #expect(table.commit(Transaction(table: "rpcwarden", operations: operations)) == nil)
                 let fedBack = shell(
