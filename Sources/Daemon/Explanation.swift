@@ -62,7 +62,8 @@ public struct Explanation {
         switch rules.decide(.dump(.v4), from: peer) {
         case .success(let permission):
             return permitted(
-                "\(client) may list the registrations\(place) that its listing rules name", by: permission.rule, open: nil)
+                "\(client) may list the registrations\(place) that its listing rules name", by: permission.rule,
+                open: nil)
         case .failure(let reason):
             return denied("\(client) may not list\(place)", reason, missing(nil, .tcp, reason))
         }
@@ -104,7 +105,10 @@ public struct Explanation {
         let naming = rules.policy.rules(naming: client).map { "  \(rules.policy.rules[$0].label)" }
             .joined(separator: "\n")
         switch reason {
-        case .stranger: return server.map { "missing: no rule with \($0) in `at` names \(client) in `from` (or `except` excludes it)" }
+        case .stranger:
+            return server.map {
+                "missing: no rule with \($0) in `at` names \(client) in `from` (or `except` excludes it)"
+            }
                 ?? "missing: no rule names \(client) in `from` (or `except` excludes it)"
         case .noRule:
             return

@@ -154,6 +154,17 @@ private final class Site: Sendable {
         try site.close()
     }
 
+    @Test("refuses a gateway, which a restart would refuse, too")
+    func gateway() throws {
+        let site = try Site()
+        let update = try site.reload()
+        let configuration = "policy: p.yaml\ngateway: {servers: [{name: nas, address: 10.0.0.1}]}"
+        try site.filesRead(Site.files(Self.rule, configuration: configuration))
+        #expect(site.refusal(of: update)?.contains("does not serve them yet") == true)
+        #expect(site.state.withLock { $0.enforced } == 0)
+        try site.close()
+    }
+
     @Test("a missing file is told as the netfilter process found it, though it may be there by now")
     func missing() throws {
         let site = try Site()

@@ -112,7 +112,8 @@ private final class RuleIndex {
             outerTerms(of: term).contains { outer in
                 (rulesByTerm[outer] ?? []).contains { number in
                     let other = rules[number]
-                    return isFit(other) && other.at.covers(allOf: rule.at) && !other.except.contains { $0.overlaps(term) && !own.contains($0) }
+                    guard isFit(other), other.at.covers(allOf: rule.at) else { return false }
+                    return !other.except.contains { $0.overlaps(term) && !own.contains($0) }
                 }
             }
         }

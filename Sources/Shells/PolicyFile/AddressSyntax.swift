@@ -22,7 +22,8 @@ extension Syntax where Value == IPAddress {
     static var serverAddress: Self {
         Self { text throws(Mistake) in
             guard text.contains(":") || text.utf8.allSatisfy({ isDigit($0) || $0 == UInt8(ascii: ".") }) else {
-                throw Mistake("\(quoted(text)) is not an address", hint: "write the addresses; names are not resolved here")
+                throw Mistake(
+                    "\(quoted(text)) is not an address", hint: "write the addresses; names are not resolved here")
             }
             let address = try Self.address.parse(text)
             guard !address.isUnspecified, !address.isLoopback, !address.isMulticastOrBroadcast else {

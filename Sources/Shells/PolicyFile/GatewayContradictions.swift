@@ -75,6 +75,18 @@ extension Settings.Server {
                 "pass: has no effect with \"guard: registered\"", at: node.value(at: "pass")?.location ?? node.location,
                 hint: "write \"guard: all\", or leave pass out")
         }
+        if let range = pass.first(where: { $0.ports.contains(111) }) {
+            findings.error(
+                "pass: \(range) contains port 111, which is always closed",
+                at: node.value(at: "pass")?.location(of: range, .portRange) ?? node.location,
+                hint: "leave 111 out of the range")
+        }
+        if let endpoint = rpcbind.endpoint, endpoint.address.isLoopback || endpoint.address.isUnspecified {
+            findings.error(
+                "address: \(endpoint) is not an address of another host",
+                at: node.value(at: "rpcbind", "address")?.location ?? node.location,
+                hint: "name the address of the server's portmapper")
+        }
         for range in close {
             // Port 111 of a server is closed in any case.
             guard let port = firewall.never.sorted().first(where: { $0 != 111 && range.ports.contains($0) }) else {

@@ -172,8 +172,7 @@ struct PolicyReader {
                 "to: program \(Program.portmapper) is always resolvable for clients that a rule names",
                 at: term.location, hint: "leave it out")
         }
-        // Without a server there was a mistake, which is recorded.
-        guard let name = source.name, let at else { return nil }
+        guard let name = source.name else { return nil }
         let location = Location(file: draft.file.name, line: draft.location.line, column: draft.location.column)
         return Rule(
             name: name.text, location: location, from: from, except: except, at: at, to: Set(to.compactMap(\.program)),
@@ -184,7 +183,16 @@ struct PolicyReader {
     /// Rules hold their file's name, diagnostics its path.
     mutating func warn(of rules: [Rule], _ files: [SourceFile]) {
         let paths = Dictionary(files.map { ($0.name, $0.path) }) { first, _ in first }
-        for warning in PolicyWarning.warnings(of: rules) {
+        var warnings = PolicyWarning.warnings(of: rules)
+        if serverNames?.isEmpty == true {
+            warnings += rules.filter { $0.at == .anyServer }.map {
+                PolicyWarning(
+                    location: $0.location,
+                    message: "\(quoted(ServerTerm.anyServer)) means no server: the configuration has no gateway.servers"
+                )
+            }
+        }
+        for warning in warnings {
             var location = warning.location
             location.file = paths[location.file] ?? location.file
             findings.warning(warning.message, at: location)

@@ -28,8 +28,8 @@ extension Syntax where Value == ServerTerm {
 }
 
 extension ServerScope {
-    /// `nil`: no server is left, because every term has a mistake.
-    init?(_ terms: [ServerTerm]) {
+    /// An empty group names no server, as an empty group of clients names no client.
+    init(_ terms: [ServerTerm]) {
         if terms.contains(.any) {
             self = .anyServer
             return
@@ -40,7 +40,6 @@ extension ServerScope {
             case .any: nil
             }
         }
-        guard !names.isEmpty else { return nil }
         self = .servers(Set(names))
     }
 }

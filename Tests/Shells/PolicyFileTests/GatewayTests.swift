@@ -109,6 +109,14 @@ struct GatewayTests {
                 "c.yaml:1:58: error: close: tcp/1-1023 contains port 22, and \"never\" excludes it from the guard; leave"
                     + " 22 out of the range"),
             Refused(
+                gateway("{name: a, address: 10.0.0.1, guard: all, pass: tcp/100-200}"),
+                "c.yaml:1:68: error: pass: tcp/100-200 contains port 111, which is always closed; leave 111 out of the"
+                    + " range"),
+            Refused(
+                gateway("{name: a, address: 10.0.0.1, rpcbind: {address: \"127.0.0.1:111\"}}"),
+                "c.yaml:1:69: error: address: 127.0.0.1:111 is not an address of another host; name the address of the"
+                    + " server's portmapper"),
+            Refused(
                 gateway("{name: a, address: 10.0.0.1}", "tables: [111]"),
                 "c.yaml:1:60: error: tables: expected two values, found 1"),
             Refused(
@@ -123,6 +131,12 @@ struct GatewayTests {
         ])
     func mistakes(_ refused: Refused) {
         #expect(configuration(refused.text).diagnostics.texts == refused.diagnostics)
+    }
+
+    @Test("an empty group names no server")
+    func empty() {
+        let groups = "servers: {none: []}"
+        #expect(parsed("at: none", ["nas"], groups: groups).rules.map(\.at) == [.servers([])])
     }
 
     @Test("what has no effect is warned of")

@@ -89,7 +89,8 @@ struct PolicyLoaderTests {
 
     @Test("knows the configuration's servers, and warns of those that no rule is about")
     func servers() throws {
-        let servers = "gateway:\n  servers:\n    - {name: nas, address: 10.0.0.1}\n    - {name: old, address: 10.0.0.2}\n"
+        let servers =
+            "gateway:\n  servers:\n    - {name: nas, address: 10.0.0.1}\n    - {name: old, address: 10.0.0.2}\n"
         let rule = "rules: [{name: r, from: 10.0.0.1, to: mountd, at: nas}]"
         let folder = try TemporaryFolder(["rpcwarden.yaml": servers, "policy.d/a.yaml": rule])
         let load = folder.loader.load()
@@ -108,6 +109,11 @@ struct PolicyLoaderTests {
                     + " gateway.servers"
             ])
         #expect(folder.loader.check(files: ["\(folder.path)/policy.d/a.yaml"]).rules.count == 1)
+        try folder.write("rules: [{name: r, from: 10.0.0.1, to: mountd, at: any-server}]", to: "policy.d/a.yaml")
+        #expect(
+            folder.loader.load().diagnostics.texts == [
+                "\(folder.path)/policy.d/a.yaml:1:9: warning: \"any-server\" means no server: the configuration has no gateway.servers"
+            ])
     }
 
     @Test("refuses a configuration that was named and is missing")
