@@ -20,52 +20,42 @@ extension KernelTests {
             return shape
         }
 
-        /// This thread's namespace routes between a client's and a server's, which listens at 111, 2049 and 2050.
+        /// This thread's namespace routes between a client's and a server's. Each is held by a process that listens.
         private struct Network {
-            let client: String
-            let server: String
+            let client: Int32
+            let server: Int32
 
             init() throws {
-                func namespace(_ side: String, _ net: String) throws -> String {
-                    let found = shell("unshare -n sh -c 'sleep 120 >/dev/null 2>&1 & echo $!'")
-                    let pid = String(found.text.filter(\.isNumber))
-                    let made = shell(
-                        """
-                        set -e
-                        ip link add \(side)0 type veth peer name eth0 netns \(pid)
-                        ip addr add \(net).1/24 dev \(side)0; ip link set \(side)0 up
-                        nsenter -t \(pid) -n sh -ec 'ip link set lo up; ip addr add \(net).2/24 dev eth0; ip link set eth0 up
-                            ip route add default via \(net).1'
-                        """)
-                    #expect(made.status == 0, "\(made.text)")
-                    return pid
-                }
-                client = try namespace("c", "10.91.1")
-                server = try namespace("s", "10.91.2")
+                client = try Self.namespace("c", "10.91.1", ports: "8000")
+                server = try Self.namespace("s", "10.91.2", ports: "111, 2049, 2050")
                 #expect(shell("sysctl -qw net.ipv4.ip_forward=1").status == 0)
-                for (side, ports) in [(server, "111, 2049, 2050"), (client, "8000")] {
-                    let listening = shell(
-                        """
-                        nsenter -t \(side) -n python3 -c '
-                        import socket, select
-                        all = [socket.create_server(("", port)) for port in (\(ports),)]
-                        while True: [one.accept() for one in select.select(all, [], [])[0]]' >/dev/null 2>&1 &
-                        for i in $(seq 100); do
-                            nsenter -t \(side) -n ss -Hltn | grep -q \(ports.split(separator: ",")[0]) && exit 0; sleep 0.1
-                        done; exit 1
-                        """)
-                    #expect(listening.status == 0, "\(listening.text)")
-                }
             }
 
-            func end() {
-                for pid in [client, server] {
-                    _ = shell("pkill -f 'nsenter -t \(pid) -n'; kill \(pid)")
-                }
+            private static func namespace(_ side: String, _ net: String, ports: String) throws -> Int32 {
+                let listener = """
+                    import socket, select
+                    all = [socket.create_server(("", port)) for port in (\(ports),)]
+                    while True: [one.accept() for one in select.select(all, [], [])[0]]
+                    """
+                let started = shell("unshare -n python3 -c '\(listener)' >/dev/null 2>&1 & echo $!")
+                let pid = try #require(Int32(started.text.filter(\.isNumber)))
+                let made = shell(
+                    """
+                    set -e
+                    for i in $(seq 100); do nsenter -t \(pid) -n ss -Hltn | grep -q . && break; sleep 0.1; done
+                    ip link add \(side)0 type veth peer name eth0 netns \(pid)
+                    ip addr add \(net).1/24 dev \(side)0; ip link set \(side)0 up
+                    nsenter -t \(pid) -n sh -ec 'ip link set lo up; ip addr add \(net).2/24 dev eth0; ip link set eth0 up
+                        ip route add default via \(net).1'
+                    """)
+                #expect(made.status == 0, "\(made.text)")
+                return pid
             }
+
+            func end() { for pid in [client, server] { kill(pid, SIGKILL) } }
 
             /// Whether a connection is made within a second.
-            func connects(from side: String, to host: String, _ port: Int) -> Bool {
+            func connects(from side: Int32, to host: String, _ port: Int) -> Bool {
                 shell("timeout 1 nsenter -t \(side) -n bash -c 'exec 3<>/dev/tcp/\(host)/\(port)'").status == 0
             }
         }
