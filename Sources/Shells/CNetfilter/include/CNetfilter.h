@@ -4,6 +4,7 @@
 #include <netinet/in.h> /* before linux/netfilter.h, which otherwise redefines in_addr */
 #include <stdint.h>
 
+#include <linux/fib_rules.h>
 #include <linux/inet_diag.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter_ipv4.h>
@@ -43,8 +44,21 @@
 #define CNF_FILTER_PROTO_DST_PORT 0x20
 
 /* From linux/rtnetlink.h, which defines these names both as enumerators and as macros. */
+#define CNF_RTM_NEWLINK 16
+#define CNF_RTM_DELLINK 17
 #define CNF_RTM_NEWADDR 20
 #define CNF_RTM_GETADDR 22
+#define CNF_RTM_NEWROUTE 24
+#define CNF_RTM_DELROUTE 25
+#define CNF_RTM_GETROUTE 26
+#define CNF_RTM_NEWRULE 32
+#define CNF_RTM_DELRULE 33
+#define CNF_RTM_GETRULE 34
+#define CNF_RTNLGRP_LINK 1
+#define CNF_RTNLGRP_IPV4_ROUTE 7
+#define CNF_RTNLGRP_IPV4_RULE 8
+#define CNF_RTNLGRP_IPV6_ROUTE 11
+#define CNF_RTNLGRP_IPV6_RULE 19
 
 /* The text for an errno; static, so it is safe to use on every thread. NULL if there is no text. */
 const char *cnf_errno_text(int number);

@@ -1,0 +1,64 @@
+import CNetfilter
+import Firewall
+import Glibc
+
+extension RoutingTables {
+    /// Upper bound of receives per call of ``readEvents(of:)``; after that the descriptor stays readable.
+    private static let receivesMax = 65_536
+    /// LOOPBACK_IFINDEX of net/flow.h: `lo`, in every network namespace.
+    static let loopback: UInt32 = 1
+
+    /// Readable when ``readEvents(of:)`` has something to read.
+    public var descriptor: Int32 { watch.descriptor }
+
+    func subscribe() throws(NetfilterError) {
+        // When an interface goes down, the kernel forgets its IPv4 routes without a word.
+        let groups = [
+            CNF_RTNLGRP_IPV4_RULE, CNF_RTNLGRP_IPV6_RULE, CNF_RTNLGRP_IPV4_ROUTE, CNF_RTNLGRP_IPV6_ROUTE,
+            CNF_RTNLGRP_LINK,
+        ]
+        for group in groups {
+            let number = watch.setOption(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
+            guard number == 0 else {
+                throw .failed(
+                    doing: "subscribing to changes of rules and routes", errno: number, detail: errorText(number))
+            }
+        }
+    }
+
+    /// Whether another process, or the kernel, may have changed since the last call what has the plan's marks and
+    /// tables. Never blocks.
+    public func readEvents(of plan: RoutingPlan) -> Bool {
+        var isChanged = false
+        for _ in 0..<Self.receivesMax {
+            switch watch.receive(waits: false) {
+            case .bytes(let bytes):
+                for message in NetlinkMessages(bytes) where !isChanged { isChanged = concerns(plan, message) }
+            // An overrun: what was lost may have been ours. What is left is read all the same.
+            case .failed(ENOBUFS): isChanged = true
+            case .failed: return true
+            case .nothing: return isChanged
+            }
+        }
+        return isChanged
+    }
+
+    private func concerns(_ plan: RoutingPlan, _ message: NetlinkMessage) -> Bool {
+        // The port of the socket whose request it was.
+        guard message.portID != socket.portID else { return false }
+        switch message.type {
+        case CNF_RTM_NEWRULE, CNF_RTM_DELRULE:
+            return RuleMessage(message.payload, numbers).map {
+                plan.owns(mark: $0.mark, mask: $0.mask, table: $0.table)
+            } ?? false
+        case CNF_RTM_NEWROUTE, CNF_RTM_DELROUTE:
+            return RouteMessage(message.payload, numbers).map {
+                plan.tables.contains($0.table) && !$0.isCached
+            } ?? false
+        case CNF_RTM_NEWLINK, CNF_RTM_DELLINK:
+            // ifi_index of struct ifinfomsg.
+            return message.payload.dropping(4).native(UInt32.self) == Self.loopback
+        default: return false
+        }
+    }
+}
