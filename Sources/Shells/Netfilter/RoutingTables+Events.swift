@@ -12,10 +12,9 @@ extension RoutingTables {
     public var descriptor: Int32 { watch.descriptor }
 
     func subscribe() throws(NetfilterError) {
-        // When an interface goes down, the kernel forgets its IPv4 routes without a word.
+        // When lo goes down, the kernel deletes our IPv6 routes and tells of it; it keeps those of IPv4.
         let groups = [
             CNF_RTNLGRP_IPV4_RULE, CNF_RTNLGRP_IPV6_RULE, CNF_RTNLGRP_IPV4_ROUTE, CNF_RTNLGRP_IPV6_ROUTE,
-            CNF_RTNLGRP_LINK,
         ]
         for group in groups {
             let number = watch.setOption(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
@@ -55,9 +54,6 @@ extension RoutingTables {
             return RouteMessage(message.payload, numbers).map {
                 plan.tables.contains($0.table) && !$0.isCached
             } ?? false
-        case CNF_RTM_NEWLINK, CNF_RTM_DELLINK:
-            // ifi_index of struct ifinfomsg.
-            return message.payload.dropping(4).native(UInt32.self) == Self.loopback
         default: return false
         }
     }

@@ -149,6 +149,26 @@ extension KernelTests {
             }
         }
 
+        @Test(
+            "a rule that only resembles ours doesn't count as ours",
+            arguments: [
+                "from 10.0.0.0/8 fwmark", "iif lo fwmark", "not fwmark", "ipproto udp fwmark", "dport 111 fwmark",
+                "tos 4 fwmark", "suppress_prefixlength 0 fwmark",
+            ])
+        func conditions(condition: String) throws {
+            try inFreshNamespace {
+                let tables = try RoutingTables()
+                try tables.install(Self.plan)
+                let listed = listedRouting()
+                try run("ip rule del pref 111")
+                try run("ip rule add pref 111 \(condition) 0x20000/0x20000 lookup 111 protocol kernel")
+                let difference = try tables.install(Self.plan)
+                #expect(difference.missing == Self.plan.rules.prefix(1).map { .rule($0) })
+                #expect(difference.excess.count == 1)
+                #expect(listedRouting() == listed)
+            }
+        }
+
         @Test("leaves rules of other marks or tables alone, and routes of other tables, and doesn't tell of them")
         func foreign() throws {
             try inFreshNamespace {

@@ -44,8 +44,6 @@
 #define CNF_FILTER_PROTO_DST_PORT 0x20
 
 /* From linux/rtnetlink.h, which defines these names both as enumerators and as macros. */
-#define CNF_RTM_NEWLINK 16
-#define CNF_RTM_DELLINK 17
 #define CNF_RTM_NEWADDR 20
 #define CNF_RTM_GETADDR 22
 #define CNF_RTM_NEWROUTE 24
@@ -54,7 +52,6 @@
 #define CNF_RTM_NEWRULE 32
 #define CNF_RTM_DELRULE 33
 #define CNF_RTM_GETRULE 34
-#define CNF_RTNLGRP_LINK 1
 #define CNF_RTNLGRP_IPV4_ROUTE 7
 #define CNF_RTNLGRP_IPV4_RULE 8
 #define CNF_RTNLGRP_IPV6_ROUTE 11
