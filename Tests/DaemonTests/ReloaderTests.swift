@@ -154,6 +154,16 @@ private final class Site: Sendable {
         try site.close()
     }
 
+    @Test("a rule about servers permits nothing at this host")
+    func servers() throws {
+        let site = try Site()
+        let update = try site.reload()
+        try site.filesRead(Site.files("rules: [{name: far, from: 10.9.0.0/16, to: nfs, at: any-server}]"))
+        _ = try update.wait()
+        #expect(site.state.withLock { $0.inForce.map(\.rules.rules.count) } == [0])
+        try site.close()
+    }
+
     @Test("refuses a gateway, which a restart would refuse, too")
     func gateway() throws {
         let site = try Site()

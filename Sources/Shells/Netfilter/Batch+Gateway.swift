@@ -188,7 +188,7 @@ extension Batch {
     private mutating func addFromServerRules(_ shape: TableShape) {
         for family in Self.families {
             // ip saddr . ip daddr . meta l4proto . th dport @granted_at4 update @granted_at4 { … } goto admitted_at
-            addRenewal("from_server", family.0, family.granted, shape)
+            addRenewal("from_server", family.0, family.granted, shape, then: "admitted_at")
 
             // ip saddr . meta l4proto . th sport @guarded_at4 accept
             addRule("from_server", shape, comment: "answers of a guarded service are no flow of its own") {
@@ -201,7 +201,7 @@ extension Batch {
 
         // tcp flags & (syn | ack) != syn accept
         addRule("from_server", shape) {
-            $0.continuesConnection()
+            $0.beginsConnection(false)
             $0.verdict(.accept)
         }
 
@@ -215,7 +215,9 @@ extension Batch {
     private mutating func addGuardedPortAtRules(_ shape: TableShape) {
         // ip  saddr . ip  daddr . meta l4proto . th dport @granted_at4 update @granted_at4 { … } goto admitted_at
         // ip6 saddr . ip6 daddr . meta l4proto . th dport @granted_at6 update @granted_at6 { … } goto admitted_at
-        for family in Self.families { addRenewal("guarded_port_at", family.0, family.granted, shape) }
+        for family in Self.families {
+            addRenewal("guarded_port_at", family.0, family.granted, shape, then: "admitted_at")
+        }
 
         // ip  saddr . ip  daddr . meta l4proto . th dport @standing_at4 goto admitted_at
         // ip6 saddr . ip6 daddr . meta l4proto . th dport @standing_at6 goto admitted_at
@@ -228,26 +230,9 @@ extension Batch {
             }
         }
 
-        // ct state established ct direction original ct mark and BIT == BIT goto admitted_at
-        addRule("guarded_port_at", shape, comment: "a flow that was admitted outlives its grant, unless revoked") {
-            $0.isState(UInt32(CNF_CT_STATE_ESTABLISHED))
-            $0.isReply(false)
-            $0.hasFlowMark(shape.flowMark)
-            $0.verdict(.goTo("admitted_at"))
-        }
-
-        // ct direction reply ct mark and BIT == BIT accept
-        addRule("guarded_port_at", shape, comment: "the server asked") {
-            $0.isReply(true)
-            $0.hasFlowMark(shape.ownFlowMark)
-            $0.verdict(.accept)
-        }
-
-        // counter drop
-        addRule("guarded_port_at", shape, comment: shape.observes ? "observing: enforce would drop" : "not granted") {
-            $0.counter()
-            $0.verdict(shape.observes ? .accept : .drop)
-        }
+        addAdmittedFlowRule("guarded_port_at", shape, then: "admitted_at")
+        addOwnReplyRule("guarded_port_at", shape, comment: "the server asked")
+        addDropRule("guarded_port_at", shape)
 
         // ct mark set ct mark or BIT
         addRule("admitted_at", shape) { $0.markFlow(shape.flowMark) }
@@ -255,16 +240,5 @@ extension Batch {
         if shape.mark != 0 { addRule("admitted_at", shape) { $0.mark(shape.mark) } }
         // accept
         addRule("admitted_at", shape) { $0.verdict(.accept) }
-    }
-
-    private mutating func addRenewal(_ chain: String, _ family: Int, _ set: TableSet, _ shape: TableShape) {
-        addRule(chain, shape) {
-            $0.isFamily(family)
-            $0.load(set.fields)
-            $0.lookup(set.rawValue)
-            $0.load(set.fields)
-            $0.update(set, timeout: shape.keep)
-            $0.verdict(.goTo("admitted_at"))
-        }
     }
 }

@@ -55,8 +55,8 @@ extension Batch {
     }
 
     // ct direction reply ct mark and BIT == BIT accept
-    mutating func addOwnReplyRule(_ shape: TableShape) {
-        addRule("guarded_port", shape, comment: "this host asked") {
+    mutating func addOwnReplyRule(_ chain: String, _ shape: TableShape, comment: String) {
+        addRule(chain, shape, comment: comment) {
             $0.isReply(true)
             $0.hasFlowMark(shape.ownFlowMark)
             $0.verdict(.accept)

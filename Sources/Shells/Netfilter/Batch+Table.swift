@@ -221,35 +221,47 @@ extension Batch {
         // ip  saddr . meta l4proto . th dport @granted4 update @granted4 { ip  saddr . … timeout 1d } goto admitted
         // ip6 saddr . meta l4proto . th dport @granted6 update @granted6 { ip6 saddr . … timeout 1d } goto admitted
         for (set, family) in [(TableSet.granted4, NFPROTO_IPV4), (.granted6, NFPROTO_IPV6)] {
-            addRule("guarded_port", shape) {
-                $0.isFamily(family)
-                $0.load(set.fields)
-                $0.lookup(set.rawValue)
-                // nft prints the rule only if each use of the key has its own loads.
-                $0.load(set.fields)
-                $0.update(set, timeout: shape.keep)
-                $0.verdict(.goTo("admitted"))
-            }
+            addRenewal("guarded_port", family, set, shape, then: "admitted")
         }
 
         // ip  saddr . meta l4proto . th dport @standing4 goto admitted
         // ip6 saddr . meta l4proto . th dport @standing6 goto admitted
         for set in TableSet.standing { addRule("guarded_port", shape) { $0.admit(set, .goTo("admitted")) } }
 
-        // ct state established ct direction original ct mark and BIT == BIT goto admitted
-        addRule("guarded_port", shape, comment: "a flow that was admitted outlives its grant, unless revoked") {
-            $0.isState(UInt32(CNF_CT_STATE_ESTABLISHED))
-            $0.isReply(false)
-            $0.hasFlowMark(shape.flowMark)
-            $0.verdict(.goTo("admitted"))
-        }
+        addAdmittedFlowRule("guarded_port", shape, then: "admitted")
 
-        addOwnReplyRule(shape)
+        addOwnReplyRule("guarded_port", shape, comment: "this host asked")
 
         addLogRules(shape)
 
-        // counter drop
-        addRule("guarded_port", shape, comment: shape.observes ? "observing: enforce would drop" : "not granted") {
+        addDropRule("guarded_port", shape)
+    }
+
+    mutating func addRenewal(_ chain: String, _ family: Int, _ set: TableSet, _ shape: TableShape, then next: String) {
+        addRule(chain, shape) {
+            $0.isFamily(family)
+            $0.load(set.fields)
+            $0.lookup(set.rawValue)
+            // nft prints the rule only if each use of the key has its own loads.
+            $0.load(set.fields)
+            $0.update(set, timeout: shape.keep)
+            $0.verdict(.goTo(next))
+        }
+    }
+
+    // ct state established ct direction original ct mark and BIT == BIT goto admitted
+    mutating func addAdmittedFlowRule(_ chain: String, _ shape: TableShape, then next: String) {
+        addRule(chain, shape, comment: "a flow that was admitted outlives its grant, unless revoked") {
+            $0.isState(UInt32(CNF_CT_STATE_ESTABLISHED))
+            $0.isReply(false)
+            $0.hasFlowMark(shape.flowMark)
+            $0.verdict(.goTo(next))
+        }
+    }
+
+    // counter drop
+    mutating func addDropRule(_ chain: String, _ shape: TableShape) {
+        addRule(chain, shape, comment: shape.observes ? "observing: enforce would drop" : "not granted") {
             $0.counter()
             $0.verdict(shape.observes ? .accept : .drop)
         }

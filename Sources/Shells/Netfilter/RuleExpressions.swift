@@ -121,12 +121,12 @@ struct RuleExpressions: ~Copyable {
         compare(NFT_CMP_EQ, transport.rawValue)
     }
 
-    /// `tcp flags & (syn | ack) == syn`: the sender begins the flow.
-    func beginsConnection() {
+    /// `tcp flags & (syn | ack) == syn`: the sender begins the flow; `!=`: the packet is of a flow that has begun.
+    func beginsConnection(_ isIt: Bool = true) {
         isTransport(.tcp)
         payload(NFT_PAYLOAD_TRANSPORT_HEADER, offset: 13, bytes: 1, into: .first)
         bitwise(mask: UInt8(0x12), xor: 0)
-        compare(NFT_CMP_EQ, UInt8(0x02))
+        compare(isIt ? NFT_CMP_EQ : NFT_CMP_NEQ, UInt8(0x02))
     }
 
     /// Loads the fields of a set's key, side by side from the first register: of a packet to the service, or of
@@ -229,14 +229,6 @@ struct RuleExpressions: ~Copyable {
         load(set.fields)
         lookup(name ?? set.rawValue)
         self.verdict(verdict)
-    }
-
-    /// `tcp flags & (syn | ack) != syn`: not the packet that begins a connection.
-    func continuesConnection() {
-        isTransport(.tcp)
-        payload(NFT_PAYLOAD_TRANSPORT_HEADER, offset: 13, bytes: 1, into: .first)
-        bitwise(mask: UInt8(0x12), xor: 0)
-        compare(NFT_CMP_NEQ, UInt8(0x02))
     }
 
     /// `icmp type TYPE`, `icmpv6 type TYPE`

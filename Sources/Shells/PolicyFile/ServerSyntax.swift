@@ -19,10 +19,7 @@ extension Syntax where Value == ServerTerm {
             guard let servers, !servers.contains(name) else { return .server(name) }
             throw Mistake(
                 "unknown server \(quoted(name))",
-                hint: Suggestion.forWord(name, among: servers + groups + [ServerTerm.anyServer])
-                    ?? (servers.isEmpty
-                        ? "the configuration has no gateway.servers"
-                        : "known servers: \(servers.joined(separator: ", "))"))
+                hint: Suggestion.forServer(name, servers, others: groups + [ServerTerm.anyServer]))
         }
     }
 }
@@ -49,10 +46,15 @@ extension Settings {
     public func refusal(ofServer name: String) -> String? {
         let names = gateway?.servers.map(\.name) ?? []
         guard !names.contains(name) else { return nil }
-        let hint =
-            Suggestion.forWord(name, among: names)
-            ?? (names.isEmpty
-                ? "the configuration has no gateway.servers" : "known servers: \(names.joined(separator: ", "))")
-        return "unknown server: \(quoted(name)); \(hint)"
+        return "unknown server: \(quoted(name)); \(Suggestion.forServer(name, names))"
+    }
+}
+
+extension Suggestion {
+    /// - Parameter others: words that may stand for a server.
+    fileprivate static func forServer(_ name: String, _ servers: [String], others: [String] = []) -> String {
+        if let word = forWord(name, among: servers + others) { return word }
+        return servers.isEmpty
+            ? "the configuration has no gateway.servers" : "known servers: \(servers.joined(separator: ", "))"
     }
 }
