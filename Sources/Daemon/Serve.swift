@@ -54,7 +54,10 @@ public func serve(configuration: String?) throws {
     // The connector is forked before anything is in memory, since it inherits a copy.
     let user = ServiceUser.needed()
     let connector = Reexecution.isNeeded ? nil : try ConnectorProcess.start(user: user)
-    let load = PolicyLoader().load(configurationPath: configuration)
+    var read = PolicyLoader().load(configurationPath: configuration)
+    // Only a reload hands the files' bytes on; both processes would keep these as long as they live.
+    read.answers = [:]
+    let load = read
     let tell = { for diagnostic in load.diagnostics { writeError(diagnostic.description) } }
     // HANDBOOK, invariant 1: without a policy that can be read whole, nothing starts.
     guard !load.hasErrors else {

@@ -3,13 +3,10 @@ import Firewall
 import Glibc
 
 extension RoutingTables {
-    /// Upper bound of receives per call of ``readEvents(of:)``; after that the descriptor stays readable.
+    /// Upper bound of receives per call of ``readEvents(of:)``; the next call reads on.
     private static let receivesMax = 65_536
     /// LOOPBACK_IFINDEX of net/flow.h: `lo`, in every network namespace.
     static let loopback: UInt32 = 1
-
-    /// Readable when ``readEvents(of:)`` has something to read.
-    public var descriptor: Int32 { watch.descriptor }
 
     func subscribe() throws(NetfilterError) {
         // When lo goes down, the kernel deletes our IPv6 routes and tells of it; it keeps those of IPv4.

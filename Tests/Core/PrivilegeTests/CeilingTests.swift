@@ -61,6 +61,17 @@ extension Ceiling {
         .addStanding(StandingKey(clients: AddressRange(try address(first), try address(last)), service: service))
     }
 
+    @Test("a rule about servers behind this gateway opens nothing here")
+    func serverRules() throws {
+        for scope in [ServerScope.servers(["nas"]), .anyServer] {
+            var rule = Rule.sample(from: [try term("192.0.2.0/24")])
+            rule.at = scope
+            #expect(Self.ceiling([rule]).refusal(of: Self.transaction(try Self.issue("192.0.2.7"))) != nil)
+            rule.at = .thisHost
+            #expect(Self.ceiling([rule]).refusal(of: Self.transaction(try Self.issue("192.0.2.7"))) == nil)
+        }
+    }
+
     @Test("another table is out of reach, whatever is asked of it")
     func otherTable() throws {
         let refusal = try Self.standard().refusal(

@@ -96,7 +96,7 @@ extension KernelTests {
         func isReadable() throws {
             try inFreshNamespace {
                 let tables = try RoutingTables()
-                var poll = pollfd(fd: tables.descriptor, events: Int16(POLLIN), revents: 0)
+                var poll = pollfd(fd: tables.watch.descriptor, events: Int16(POLLIN), revents: 0)
                 #expect(Glibc.poll(&poll, 1, 0) == 0)
                 try run("ip rule add fwmark 0x20000/0x20000 lookup 111")
                 #expect(Glibc.poll(&poll, 1, 1000) == 1)
