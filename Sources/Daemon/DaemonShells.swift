@@ -54,7 +54,9 @@ final class DaemonShells: ActionShells {
 
     func closeConnection(_ id: ConnectionID) { server?.closeConnection(id) }
 
-    func ask(_ question: Question) { client?.ask(question) }
+    func ask(_ question: Question, of server: ServerNumber) { client?.ask(question) }
+
+    func callServices(_ questions: [LivenessQuestion], of server: ServerNumber, look: Int) {}
 
     func listeners(at services: Set<ServicePort>) -> [ServicePort: ListenerState]? {
         do {

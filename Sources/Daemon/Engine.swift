@@ -73,9 +73,8 @@ final class Engine {
         shells.hostName = settings.audit.host
         core = ActionLoop(
             Warden(
-                settings: settings, policy: Policy(rules: load.rules.about(nil)),
-                pending: PendingRules(rules: load.rules.about(nil)),
-                names: load.programNames, trustedOwners: belongings.trustedOwners), shells: shells)
+                settings: settings, policies: PolicySet(rules: load.rules, servers: settings.serverNames),
+                names: load.programNames, trustedOwners: TrustedOwners(belongings.trustedOwners)), shells: shells)
         shells.committed = { [unowned self] in committed($0) }
         processes.whenLost { [unowned self] loss in processLost(loss) }
     }
@@ -128,11 +127,11 @@ final class Engine {
         return Reloader(on: loop, thread, configuration: configuration, resolver: resolver, surroundings)
     }
 
-    private func putInForce(_ compiled: CompiledPolicy, _ fresh: Settings?) -> EventLoopFuture<Void> {
+    private func putInForce(_ policies: PolicySet, _ fresh: Settings?) -> EventLoopFuture<Void> {
         let settings = fresh.map { core.warden.settings.changedLive(to: $0) } ?? core.warden.settings
         shells.hostName = settings.audit.host
         handle {
-            $0.policyReplaced(compiled.policy, pending: compiled.pending, settings: settings, at: $1, into: &$2)
+            $0.policyReplaced(policies, settings: settings, at: $1, into: &$2)
         }
         return awaitLongCommit()
     }

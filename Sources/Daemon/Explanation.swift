@@ -25,7 +25,8 @@ public struct Explanation {
     /// Resolves the policy's host names, which may take some time.
     /// - Parameter server: the server behind this gateway that is asked; `nil`: this host.
     public init(of load: LoadResult, client: IPAddress, at server: String? = nil) {
-        let asked = load.rules.about(server)
+        // Rules about other servers tell whether the client is a stranger.
+        let asked = server == nil && load.settings.gateway == nil ? load.rules.about(nil) : load.rules
         var addresses: [String: [IPAddress]] = [:]
         var unresolved: [String] = []
         for name in HostNameBook.names(in: asked).sorted() {
@@ -35,7 +36,10 @@ public struct Explanation {
                 unresolved.append("note: \(error.description)")
             }
         }
-        rules = Rulebook(settings: load.settings, policy: Policy(rules: asked, addresses: addresses))
+        let servers = load.settings.serverNames
+        rules = Rulebook(
+            settings: load.settings, policies: PolicySet(rules: asked, addresses: addresses, servers: servers),
+            server: server.flatMap(servers.firstIndex).map { $0 + 1 } ?? 0)
         names = load.programNames
         self.client = client
         self.server = server
@@ -110,6 +114,10 @@ public struct Explanation {
                 "missing: no rule with \($0) in `at` names \(client) in `from` (or `except` excludes it)"
             }
                 ?? "missing: no rule names \(client) in `from` (or `except` excludes it)"
+        case .noRule where naming.isEmpty:
+            return "missing: rules name \(client), but none of them is about \(server ?? "this host"); see `at`"
+        case .noList where naming.isEmpty:
+            return "missing: rules name \(client), but none of them is about \(server ?? "this host"); see `at`"
         case .noRule:
             return
                 "missing: none of the rules that name \(client) has \(program.map { describe($0) } ?? "it") in `to`:\n\(naming)"

@@ -27,7 +27,7 @@ final class Reloader {
         /// The settings as far as this host can have them.
         var fit: @Sendable (Settings) -> Settings
         /// The future completes when the kernel has done what follows. `nil`: the settings stay.
-        var putInForce: (CompiledPolicy, Settings?) -> EventLoopFuture<Void>
+        var putInForce: (PolicySet, Settings?) -> EventLoopFuture<Void>
         var record: (AuditEvent) -> Void
         var failed: (String) -> Void
     }
@@ -129,11 +129,12 @@ final class Reloader {
         }.map { [] }
     }
 
-    private func compile(_ rules: [Rule]) -> EventLoopFuture<CompiledPolicy> {
+    private func compile(_ rules: [Rule]) -> EventLoopFuture<PolicySet> {
         // Later changes start another update.
         areNamesStale = false
-        let addresses = hosts.addresses
-        return thread.run { CompiledPolicy(rules, addresses) }
+        // Other servers take a restart.
+        let (addresses, servers) = (hosts.addresses, surroundings.settings().serverNames)
+        return thread.run { PolicySet(rules: rules, addresses: addresses, servers: servers) }
     }
 
     private func readFiles() -> EventLoopFuture<[String]> {
@@ -174,7 +175,7 @@ final class Reloader {
     }
 
     /// The netfilter process permits from here on what the files newly allow.
-    private func enforce(_ compiled: CompiledPolicy, of fresh: FreshPolicy) -> EventLoopFuture<[String]> {
+    private func enforce(_ compiled: PolicySet, of fresh: FreshPolicy) -> EventLoopFuture<[String]> {
         guard !isClosed else { return loop.makeFailedFuture(ReloadRefusal.stopping) }
         do {
             try surroundings.enforce()
@@ -199,18 +200,6 @@ final class Reloader {
     private func refuse(_ detail: String?, text: String) -> EventLoopFuture<[String]> {
         surroundings.record(AuditEvent(.reloadRefused, detail: detail))
         return loop.makeFailedFuture(ReloadRefusal(text: text))
-    }
-}
-
-/// The policy compiled with the current addresses of its host names.
-struct CompiledPolicy: Sendable {
-    let policy: Policy
-    let pending: PendingRules
-
-    init(_ rules: [Rule], _ addresses: [String: [IPAddress]]) {
-        let rules = rules.about(nil)
-        policy = Policy(rules: rules, addresses: addresses)
-        pending = PendingRules(rules: rules, addresses: addresses)
     }
 }
 

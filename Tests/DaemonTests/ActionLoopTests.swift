@@ -29,7 +29,8 @@ private final class NotingShells: ActionShells {
     }
 
     func closeConnection(_ id: ConnectionID) { noted.append("close \(id)") }
-    func ask(_ question: Question) { noted.append("ask") }
+    func ask(_ question: Question, of server: ServerNumber) { noted.append("ask") }
+    func callServices(_ questions: [LivenessQuestion], of server: ServerNumber, look: Int) { noted.append("call") }
 
     func listeners(at services: Set<ServicePort>) -> [ServicePort: ListenerState]? {
         noted.append("look at \(services.sorted().map(\.description).joined(separator: " "))")
@@ -133,7 +134,7 @@ private final class NotingShells: ActionShells {
         _ = shells.take()
         shells.takesLong = true
         let settings = core.warden.settings
-        core.handle { $0.policyReplaced(Policy(rules: []), settings: settings, at: $1, into: &$2) }
+        core.handle { $0.policyReplaced(PolicySet(Policy(rules: [])), settings: settings, at: $1, into: &$2) }
         #expect(shells.take() == ["commit"])
         shells.takesLong = false
         core.committed(.done)

@@ -81,8 +81,8 @@ private final class Site: Sendable {
         }
     }
 
-    private func putInForce(_ compiled: CompiledPolicy, _ settings: Settings?) -> EventLoopFuture<Void> {
-        state.withLock { $0.inForce.append((compiled.policy, settings)) }
+    private func putInForce(_ compiled: PolicySet, _ settings: Settings?) -> EventLoopFuture<Void> {
+        state.withLock { $0.inForce.append((compiled[0].policy, settings)) }
         change.signal()
         return loop.makeSucceededVoidFuture()
     }

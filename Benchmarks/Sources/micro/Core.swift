@@ -57,7 +57,7 @@ struct Core: ~Copyable {
         case .sendReply(let reply, _):
             use(reply.encoded)
             replies += 1
-        case .ask(let question): warden.answered(question, with: answer(question), at: now, into: &actions)
+        case .ask(let question, _): warden.answered(question, with: answer(question), at: now, into: &actions)
         case .inspectListeners(let services, let look):
             var states: [ServicePort: ListenerState] = [:]
             for service in services { states[service] = ListenerState(ipv4: true, ipv6: true) }

@@ -73,7 +73,7 @@ private struct Asker: Sendable {
         for action in actions {
             switch action {
             case .sendReply(let reply, let receiver): check(reply, to: receiver, callBytes: bytes.count)
-            case .ask(let question): check(question)
+            case .ask(let question, _): check(question)
             case .inspectOwner: require(false, "a registration of another host")
             case .closeConnection, .inspectListeners, .commit, .inspectGrants, .cutFlows, .audit: break
             }

@@ -15,8 +15,12 @@ public struct LookUp: Hashable, Sendable {
     /// This host sees all registrations; other clients, the ones that they can reach.
     public let isLocal: Bool
 
+    /// The address that was asked: a registration may hold for another one alone.
+    public let server: ServerID
+
     /// `nil` if the call looks up nothing, or over a protocol that rpcbind doesn't know.
-    public init?(_ call: PortmapperCall, from peer: Peer) {
+    public init?(_ call: PortmapperCall, from peer: Peer, at server: ServerID = .thisHost) {
+        self.server = server
         isLocal = peer.isLocal
         if case .getPort = call { answersPort = true } else { answersPort = false }
         switch call {

@@ -1,6 +1,9 @@
 import Addresses
 
 extension Settings {
+    /// The servers behind this gateway, in the order of their numbers.
+    public var serverNames: [String] { gateway?.servers.map(\.name) ?? [] }
+
     /// The servers behind this host, and how their packets are told apart.
     public struct Gateway: Hashable, Sendable {
         public enum Routing: String, Hashable, Sendable, CaseIterable {

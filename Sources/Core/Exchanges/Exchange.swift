@@ -21,29 +21,40 @@ public struct Exchange: Sendable {
         case service(ServicePort)
     }
 
-    /// The caller, the call, and the permission. This is most of an exchange, which changes hands a dozen times:
+    /// The caller, the call, the server that it asked, and the permission. This is most of an exchange, which changes hands a dozen times:
     /// hence an object. It never changes.
     public final class Request: Sendable {
         public let peer: Peer
         public let xid: UInt32
         /// The length of the call.
         public let byteCount: Int
+        /// The server that was asked.
+        public let server: ServerNumber
+        /// The address of it that was asked.
+        public let asked: ServerID
         public let call: PortmapperCall
         /// `nil` for other calls.
         public let lookUp: LookUp?
         public let permission: Permission
 
-        public init(peer: Peer, xid: UInt32, byteCount: Int, call: PortmapperCall, permission: Permission) {
+        public init(
+            peer: Peer, xid: UInt32, byteCount: Int, call: PortmapperCall, permission: Permission,
+            server: ServerNumber = 0, asked: ServerID = .thisHost
+        ) {
             self.peer = peer
             self.xid = xid
             self.byteCount = byteCount
             self.call = call
-            lookUp = LookUp(call, from: peer)
+            lookUp = LookUp(call, from: peer, at: asked)
             self.permission = permission
+            self.server = server
+            self.asked = asked
         }
 
         public func with(_ permission: Permission) -> Request {
-            Request(peer: peer, xid: xid, byteCount: byteCount, call: call, permission: permission)
+            Request(
+                peer: peer, xid: xid, byteCount: byteCount, call: call, permission: permission, server: server,
+                asked: asked)
         }
     }
 

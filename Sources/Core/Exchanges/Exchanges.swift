@@ -37,7 +37,10 @@ public struct Exchanges: ~Copyable, Sendable {
     /// user's flood leaves lockd its place (the portmap server takes one call of such a connection at a time).
     static let localOverTCPMax = 1024
     static let localOverUDPMax = 512
-    /// Different questions of other hosts' calls. With the questions of this host they are no more than the 4096
+    /// Calls under way to one server behind this gateway: one that hangs leaves places to the others.
+    static let callsPerServerMax = 4096
+    static let callsPerServerTCPReserve = 1024
+    /// Different questions of other hosts' calls to one portmapper. With the questions of this host they are no more than the 4096
     /// that a channel to rpcbind takes: whatever this host's users ask, other hosts' questions have their places.
     static let questionsMax = 4096 - localOverTCPMax - localOverUDPMax
     /// The part of these, and of the calls, that is kept for TCP: calls over UDP may be forged.
@@ -78,22 +81,29 @@ public struct Exchanges: ~Copyable, Sendable {
     private var localCount: [Transport: Int] = [:]
     /// UDP calls under way, so that a retransmission is not asked and answered twice.
     private var datagrams: [CallKey: Exchange.ID] = [:]
-    private var questions = SharedQuestions<Asker>()
+    /// The calls under way to each server.
+    private var countOfServer: [Int]
+    private var questions: [SharedQuestions<Asker>]
 
-    public init() {}
+    /// - Parameter servers: the number of portmappers, this host's included.
+    public init(servers: Int = 1) {
+        countOfServer = Array(repeating: 0, count: servers)
+        questions = Array(repeating: SharedQuestions(), count: servers)
+    }
 
     public var count: Int { table.count }
 
     /// Nothing is under way, and nothing is left behind.
     var isQuiet: Bool {
         table.isEmpty && countOfCaller.isEmpty && datagrams.isEmpty
-            && localCount.values.allSatisfy { $0 == 0 }
+            && localCount.values.allSatisfy { $0 == 0 } && countOfServer.allSatisfy { $0 == 0 }
     }
 
     /// Each place is counted once.
     var isConsistent: Bool {
         let local = localCount.values.reduce(0, +)
         return countOfCaller.values.reduce(local, +) == table.count && datagrams.count <= table.count
+            && countOfServer.reduce(0, +) == table.count
     }
 
     /// The oldest first.
@@ -110,10 +120,12 @@ public struct Exchanges: ~Copyable, Sendable {
     /// with the same transaction id: sockets may share a port.
     public mutating func begin(_ request: Exchange.Request) -> Beginning {
         let isDatagram = request.peer.transport == .udp
-        if isDatagram, let id = datagrams[CallKey(request)], table.request(of: id)?.call == request.call {
+        if isDatagram, let id = datagrams[CallKey(request)], let earlier = table.request(of: id),
+            earlier.call == request.call, earlier.asked == request.asked
+        {
             return .duplicate
         }
-        guard takesPlace(for: request.peer) else { return .full }
+        guard takesPlace(for: request.peer, at: request.server) else { return .full }
         let id = table.insert(Exchange(request))
         if isDatagram { datagrams[CallKey(request)] = id }
         return .began(id)
@@ -122,42 +134,48 @@ public struct Exchanges: ~Copyable, Sendable {
     /// Ends the exchange, and frees its place.
     public mutating func end(_ id: Exchange.ID) -> Exchange.Request? {
         guard let request = table.remove(id)?.request else { return nil }
-        givePlaceBack(of: request.peer)
+        givePlaceBack(of: request.peer, at: request.server)
         if request.peer.transport == .udp { datagrams[CallKey(request)] = nil }
         return request
     }
 
     /// Whether the question has to be sent now.
-    public mutating func ask(_ question: Question, for asker: Asker, at now: Instant) -> Bool {
-        questions.join(asker, question, at: now)
+    public mutating func ask(
+        _ question: Question, of server: ServerNumber = 0, for asker: Asker, at now: Instant
+    ) -> Bool {
+        questions[server].join(asker, question, at: now)
     }
 
     /// The askers that the answer serves, whether the question has to be sent again for others, and when it
     /// was sent.
     public mutating func answered(
-        _ question: Question, at now: Instant
+        _ question: Question, by server: ServerNumber = 0, at now: Instant
     ) -> (served: [Asker], isAskedAgain: Bool, since: Instant?) {
-        questions.answered(question, at: now)
+        questions[server].answered(question, at: now)
     }
 
     /// Counts the client's call if there is a place for it, and returns whether there is.
-    private mutating func takesPlace(for peer: Peer) -> Bool {
-        guard isAnyPlaceLeft(for: peer) else { return false }
+    private mutating func takesPlace(for peer: Peer, at server: ServerNumber) -> Bool {
+        guard isAnyPlaceLeft(for: peer, at: server) else { return false }
         guard !peer.isLocal else {
             localCount[peer.transport, default: 0] += 1
+            countOfServer[server] += 1
             return true
         }
         let caller = Caller(peer)
         guard let place = countOfCaller.index(forKey: caller) else {
             countOfCaller[caller] = 1
+            countOfServer[server] += 1
             return true
         }
         guard countOfCaller.values[place] < Self.callsPerClientMax else { return false }
         countOfCaller.values[place] += 1
+        countOfServer[server] += 1
         return true
     }
 
-    private mutating func givePlaceBack(of peer: Peer) {
+    private mutating func givePlaceBack(of peer: Peer, at server: ServerNumber) {
+        countOfServer[server] -= 1
         guard !peer.isLocal else {
             localCount[peer.transport, default: 0] -= 1
             return
@@ -170,15 +188,18 @@ public struct Exchanges: ~Copyable, Sendable {
         }
     }
 
-    private func isAnyPlaceLeft(for peer: Peer) -> Bool {
+    private func isAnyPlaceLeft(for peer: Peer, at server: ServerNumber) -> Bool {
         switch (peer.isLocal, peer.transport) {
         case (true, .tcp): return localCount[.tcp, default: 0] < Self.localOverTCPMax
         case (true, .udp): return localCount[.udp, default: 0] < Self.localOverUDPMax
         case (false, _): break
         }
-        let local = localCount.values.reduce(0, +)
         let isForgeable = peer.transport == .udp
+        let ofServerMax = Self.callsPerServerMax - (isForgeable ? Self.callsPerServerTCPReserve : 0)
+        guard server == 0 || countOfServer[server] < ofServerMax else { return false }
+        let local = localCount.values.reduce(0, +)
         return table.count - local < Self.callsMax - (isForgeable ? Self.callsTCPReserve : 0)
-            && questions.count - local < Self.questionsMax - (isForgeable ? Self.questionsTCPReserve : 0)
+            && questions[server].count - (server == 0 ? local : 0) < Self.questionsMax
+                - (isForgeable ? Self.questionsTCPReserve : 0)
     }
 }

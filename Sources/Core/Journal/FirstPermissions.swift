@@ -8,6 +8,7 @@ import Clock
 struct FirstPermissions {
     struct Key: Hashable {
         var client: IPAddress
+        var server: ServerNumber
         var program: Program
         /// The transport of the service, if a lookup asks for one.
         var over: Transport?

@@ -18,9 +18,14 @@ public struct ListingView: Hashable, Sendable {
     var isVersion2: Bool
     /// The port at which the portmapper was asked, which the listing tells.
     var port: UInt16
+    /// The address at which it was asked: a registration may hold for another one alone.
+    var server: ServerID
 
-    public init(reader: Reader, _ version: PortmapperVersion, askedAt port: UInt16) {
+    public init(
+        reader: Reader, _ version: PortmapperVersion, askedAt port: UInt16, of server: ServerID = .thisHost
+    ) {
         self.reader = reader
+        self.server = server
         isVersion2 = version == .v2
         self.port = port
     }

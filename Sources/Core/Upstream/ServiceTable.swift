@@ -20,7 +20,7 @@ public struct ServiceTable: Sendable {
         var sockets: Set<UInt64>?
         var registrations: [Registration] = []
         /// The orphan stays until then, whatever listens: it is the guard of an earlier run, and its services may
-        /// be yet to come.
+        /// be yet to come. Of a server: it stays until then after its last answer; `nil` until the registry is known.
         var lingersUntil: Instant?
         /// Its socket has been seen to listen since the mapping went.
         var isConfirmed = false
@@ -60,6 +60,7 @@ public struct ServiceTable: Sendable {
     /// The programs for which each port was guarded last, kept also while it isn't guarded.
     private var lastPrograms: [ServicePort: Set<Program>] = [:]
     private let owners: Set<UInt32>?
+    private let site: Site
 
     /// Ports come and go with restarts of their services.
     private static let lastProgramsMax = 4096
@@ -67,12 +68,14 @@ public struct ServiceTable: Sendable {
     static let lingers: Duration = .seconds(120)
 
     /// - Parameter owners: the uids of the users that own trusted sockets; `nil`: any user's sockets are trusted.
-    init(owners: Set<UInt32>? = [0]) {
+    init(owners: Set<UInt32>? = [0], site: Site = .thisHost) {
         self.owners = owners
+        self.site = site
     }
 
-    /// The ports of registrations and orphans, where listeners matter.
-    var watched: [ServicePort] { Array(programs.keys) + orphans.keys }
+    /// The ports where listeners matter all the time: of registrations and orphans. A server's services are called
+    /// when a client looks them up.
+    var watched: [ServicePort] { (site.isThisHost ? Array(programs.keys) : []) + orphans.keys }
 
     /// The programs for which the port is, or may be, open.
     public func programs(at service: ServicePort) -> Set<Program> {
@@ -92,22 +95,24 @@ public struct ServiceTable: Sendable {
     }
 
     /// - Returns: whether anything changed.
-    mutating func registryRead(_ registry: Registry, trusted: Set<String>, at now: Instant) -> Bool {
+    mutating func registryRead(_ trusted: [Registration], at now: Instant) -> Bool {
         var fresh: [ServicePort: [Registration]] = [:]
-        for registration in registry.registrations
-        where trusted.contains(registration.owner) && !registration.isForThisHostOnly {
-            guard registration.program != .portmapper, let service = registration.service else { continue }
-            fresh[service, default: []].append(registration)
+        for registration in trusted where registration.program != .portmapper && !registration.isForThisHostOnly {
+            for service in site.places(of: registration) { fresh[service, default: []].append(registration) }
         }
         var isChanged = false
         for service in guarded
         where fresh[service] == nil && orphans[service] == nil && !isOnlySurveyed(service) {
             orphans[service] = Orphan(
-                programs: programs[service] ?? [], sockets: trustedSockets(at: service),
-                registrations: registrations[service] ?? [])
+                programs: programs[service] ?? [], sockets: site.isThisHost ? trustedSockets(at: service) : nil,
+                registrations: registrations[service] ?? [],
+                lingersUntil: site.isThisHost ? nil : now + site.linger)
             isChanged = true
         }
         for service in fresh.keys where orphans.removeValue(forKey: service) != nil { isChanged = true }
+        for service in orphans.keys where !site.isThisHost && orphans[service]?.lingersUntil == nil {
+            orphans[service]?.lingersUntil = now + site.linger
+        }
         let programs = fresh.mapValues { Set($0.map(\.program)) }
         registrations = fresh
         guard isChanged || programs != self.programs else { return false }
@@ -153,6 +158,7 @@ public struct ServiceTable: Sendable {
         guard let orphan = orphans[service] else { return false }
         let there = trustedSockets(at: service)
         let theirs = orphan.sockets.map(there.intersection) ?? there
+        guard site.isThisHost else { return serverOrphanCalled(service, orphan, answers: !theirs.isEmpty, at: now) }
         guard theirs.isEmpty else {
             guard !orphan.isConfirmed else { return false }
             orphans[service]?.isConfirmed = true
@@ -171,15 +177,32 @@ public struct ServiceTable: Sendable {
         return true
     }
 
+    /// A service that answers has only been forgotten. One that doesn't may be restarting, and keeps its clients for
+    /// as long as it lingers.
+    private mutating func serverOrphanCalled(
+        _ service: ServicePort, _ orphan: Orphan, answers: Bool, at now: Instant
+    ) -> Bool {
+        if answers {
+            orphans[service]?.lingersUntil = now + site.linger
+            orphans[service]?.isConfirmed = true
+            return !orphan.isConfirmed
+        }
+        guard let until = orphan.lingersUntil, now >= until else { return false }
+        orphans[service] = nil
+        listening[service] = nil
+        return true
+    }
+
     /// Guards the ports that are alive, that were alive when their mapping appeared, or that lost only their
-    /// mapping.
+    /// mapping. A server's ports are guarded whether or not they answer.
     ///
     /// - Returns: the ports that belong to other programs than before, each with the programs that it has kept.
     ///   Clients that were admitted to the former programs are not meant for the new ones.
     mutating func updateGuards(never: Set<UInt16>) -> [ServicePort: Set<Program>] {
         guarded = Set(
             programs.keys.filter {
-                !never.contains($0.port) && (guarded.contains($0) || listening[$0]?.isTrusted == true)
+                !never.contains($0.port)
+                    && (!site.isThisHost || guarded.contains($0) || listening[$0]?.isTrusted == true)
             })
         guarded.formUnion(orphans.keys.filter { !never.contains($0.port) })
         var replaced: [ServicePort: Set<Program>] = [:]
@@ -200,7 +223,7 @@ public struct ServiceTable: Sendable {
         for (service, adopted) in guarded {
             orphans[service] = Orphan(
                 programs: adopted.programs, sockets: adopted.sockets,
-                lingersUntil: now + Self.lingers)
+                lingersUntil: site.isThisHost ? now + Self.lingers : nil)
         }
     }
 

@@ -39,20 +39,20 @@ extension Upstream {
             + (registry?.unguardable ?? []).map { rpcb in
                 Entry(
                     program: rpcb.program, version: rpcb.version, netID: rpcb.netID, address: rpcb.address,
-                    owner: rpcb.owner, isTrusted: trustedOwners.contains(rpcb.owner), isAlive: false,
+                    owner: rpcb.owner, isTrusted: isTrusted(owner: rpcb.owner), isAlive: false,
                     isGuarded: false, isGuardable: false)
             }
     }
 
     private func entry(_ registration: Registration, _ guarded: Set<ServicePort>) -> Entry {
-        let service = registration.service
+        let places = site.places(of: registration)
         return Entry(
             program: registration.program, version: registration.version, netID: registration.netID.rawValue,
-            address: registration.addressText, owner: registration.owner, service: service,
+            address: registration.addressText, owner: registration.owner, service: registration.service,
             isTrusted: isTrusted(registration),
             isAlive: registration.program == .portmapper
-                ? isReachable == true : service.flatMap(services.isListening) ?? false,
-            isGuarded: service.map(guarded.contains) ?? false)
+                ? isReachable == true : places.contains { services.isListening($0) == true },
+            isGuarded: places.contains(where: guarded.contains))
     }
 
     /// The services that lost their mappings, as they were registered last; if that isn't known, one line a

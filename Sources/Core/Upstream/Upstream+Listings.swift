@@ -26,10 +26,13 @@ extension Upstream {
             return own
         }
         guard case .clients(let number) = view.reader else {
-            let isReached = registration.service != nil && !registration.isForThisHostOnly
+            let isReached =
+                registration.service != nil && !registration.isForThisHostOnly
+                && site.holds(registration, at: view.server)
             return view.reader == .thisHost || isReached ? registration : nil
         }
         guard let service = registration.service, !registration.isForThisHostOnly, isTrusted(registration),
+            site.holds(registration, at: view.server),
             policy.lists(registration.program, over: service.transport, forClass: number)
         else { return nil }
         return registration
@@ -37,12 +40,15 @@ extension Upstream {
 
     /// The registrations that GETADDRLIST asks for: of exactly one version, with the netids of the family that it
     /// came over.
-    public func registrations(of rpcb: RPCB, over netID: NetID, isLocal: Bool) -> [(Registration, ServicePort)] {
+    public func registrations(of rpcb: RPCB, over netID: NetID, isLocal: Bool, at server: ServerID) -> [(
+        Registration, ServicePort
+    )] {
         (registry?.registrations(of: rpcb.program) ?? []).compactMap { registration in
             guard registration.version == rpcb.version, registration.netID.protocolFamily == netID.protocolFamily,
-                isLocal || !registration.isForThisHostOnly, let service = registration.service
+                isLocal || !registration.isForThisHostOnly, site.holds(registration, at: server),
+                let service = registration.service
             else { return nil }
-            return (registration, service)
+            return (registration, service.at(server))
         }
     }
 }

@@ -6,8 +6,10 @@ import Firewall
 import Policy
 import Portmapper
 
-/// One server's rpcbind as far as it is known: its registrations, their services, and the sockets that listen.
-public struct Upstream: ~Copyable, Sendable {
+/// One portmapper as far as it is known: its registrations, their services, and whether they listen.
+///
+/// Of this host's services the listening sockets are looked at. A server's services are called (``questions(of:)``).
+public struct Upstream: Sendable {
     /// `nil` until rpcbind has answered once.
     public private(set) var registry: Registry? {
         didSet {
@@ -20,8 +22,8 @@ public struct Upstream: ~Copyable, Sendable {
     /// `nil` until the first attempt has ended.
     public private(set) var isReachable: Bool?
     public private(set) var services: ServiceTable
-    /// Trusted owners as rpcbind shows them: `superuser`, or a uid in decimal.
-    let trustedOwners: Set<String>
+    let site: Site
+    private let trustedOwners: TrustedOwners
     /// rpcbind keeps no list of version 2, which happens where /etc/services lacks sunrpc. GETPORT then answers 0
     /// for every program, so look-ups are answered from DUMP.
     private var isVersion2ListMissing = false
@@ -47,20 +49,22 @@ public struct Upstream: ~Copyable, Sendable {
     /// it lists, and local users can make the list as long as they like.
     private static let listingTimeShare = 8
 
-    /// - Parameter trustedOwners: as rpcbind shows them: `superuser`, or a uid in decimal.
-    public init(trustedOwners: Set<String>) {
-        self.trustedOwners = trustedOwners.union([Survey.owner])
-        services = ServiceTable(owners: Self.uids(of: trustedOwners))
+    public init(trustedOwners: TrustedOwners, site: Site = .thisHost) {
+        self.site = site
+        self.trustedOwners = trustedOwners
+        // A server's sockets aren't seen: its NULL calls tell that it lives, and no uids.
+        services = ServiceTable(owners: site.isThisHost ? trustedOwners.uids : nil, site: site)
     }
 
-    /// rpcbind shows root as `superuser`, and any other user by uid. `nil`: a trusted owner is neither, so its
-    /// sockets can't be recognized.
-    private static func uids(of owners: Set<String>) -> Set<UInt32>? {
-        let uids = owners.map { $0 == "superuser" ? 0 : UInt32($0) }
-        return uids.contains(nil) ? nil : Set(uids.compactMap(\.self))
+    public func isTrusted(_ registration: Registration) -> Bool { isTrusted(owner: registration.owner) }
+
+    /// Version 2 tells no owners. A survey's registrations prove theirs by their sockets.
+    func isTrusted(owner: String) -> Bool {
+        trustedOwners.contains(owner) || owner == Survey.owner && site.isThisHost || isVersion2Only
     }
 
-    public func isTrusted(_ registration: Registration) -> Bool { trustedOwners.contains(registration.owner) }
+    /// The server's portmapper serves version 2 alone.
+    public var isVersion2Only: Bool { listing.version == .v2 }
 
     /// The number of registrations that rpcbind listed and that were not kept.
     public var omittedCount: Int { listing.omitted }
@@ -103,6 +107,8 @@ public struct Upstream: ~Copyable, Sendable {
     }
 
     private mutating func startSurvey(of programs: Set<Program>, after failure: RpcbindFailure) -> [Mapping] {
+        // A survey tells no owners, and a server's sockets can't tell them.
+        guard site.isThisHost else { return [] }
         switch failure {
         case .timedOut, .refused: break
         case .unreachable, .busy: return []
@@ -139,7 +145,8 @@ public struct Upstream: ~Copyable, Sendable {
         guard fresh != registry else { return [] }
         let events = changes(from: registry, to: fresh)
         registry = fresh
-        if services.registryRead(fresh, trusted: trustedOwners, at: now) { isSettled = false }
+        let trusted = fresh.registrations.filter { isTrusted($0) }
+        if services.registryRead(trusted, at: now) { isSettled = false }
         return events
     }
 
@@ -215,6 +222,11 @@ public struct Upstream: ~Copyable, Sendable {
         }
     }
 
+    /// An address of a server is reached by clients of its family.
+    public func isReached(_ service: ServicePort, by clients: AddressRange) -> Bool {
+        site.isThisHost || site.address(service.server)?.asked.isIPv4 == clients.first.isIPv4
+    }
+
     // MARK: Looks at listeners
 
     /// A look at the listeners, and the exchanges that wait for it.
@@ -228,6 +240,8 @@ public struct Upstream: ~Copyable, Sendable {
         public fileprivate(set) var openers: [Int] = []
         /// Whether a look is due, whether or not it has any services.
         fileprivate var isDue = false
+        /// The programs that openers are about, each at its port.
+        fileprivate var programs: Set<ServiceOpening> = []
     }
 
     var isLooking: Bool { !looks.isEmpty || nextLook.isDue }
@@ -240,9 +254,20 @@ public struct Upstream: ~Copyable, Sendable {
     }
 
     /// The exchange goes on once these ports were looked at.
-    public mutating func look(at ports: some Sequence<ServicePort>, for exchange: Int) {
-        nextLook.services.formUnion(ports)
+    public mutating func look(at openings: [ServiceOpening], for exchange: Int) {
+        look(at: openings)
         nextLook.openers.append(exchange)
+    }
+
+    /// The exchange, which asked for the registry, goes on once these ports were looked at.
+    public mutating func look(at openings: [ServiceOpening], forReader exchange: Int) {
+        look(at: openings)
+        nextLook.readers.append(exchange)
+    }
+
+    private mutating func look(at openings: [ServiceOpening]) {
+        nextLook.services.formUnion(openings.map(\.port))
+        if !site.isThisHost { nextLook.programs.formUnion(openings) }
         nextLook.isDue = true
     }
 
@@ -253,6 +278,28 @@ public struct Upstream: ~Copyable, Sendable {
         looks[lastLook] = nextLook
         defer { nextLook = Look() }
         return (lastLook, nextLook.services)
+    }
+
+    /// The NULL calls that tell the look at a server's services.
+    public func questions(of id: Look.ID) -> [LivenessQuestion] {
+        guard let look = looks[id] else { return [] }
+        let asked = look.programs.map { ($0.program, $0.port) }
+        let others = look.services.subtracting(asked.map(\.1)).sorted().flatMap { service in
+            services.lastPrograms(at: service).sorted().prefix(1).map { ($0, service) }
+        }
+        return (asked + others).compactMap { program, service in
+            site.address(service.server).map {
+                LivenessQuestion(
+                    address: $0.own, service: service, program: program, version: version(of: program, at: service))
+            }
+        }
+    }
+
+    /// A version that is registered at the port. Any version is an answer: a program without it tells the ones that it
+    /// has.
+    private func version(of program: Program, at service: ServicePort) -> UInt32 {
+        let port = service.at(.thisHost)
+        return registry?.registrations(of: program).last { $0.service == port }?.version ?? 1
     }
 
     /// The look has ended.

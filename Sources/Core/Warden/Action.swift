@@ -8,10 +8,12 @@ import ONCRPC
 public enum Action: Hashable, Sendable {
     case sendReply(Reply, to: Peer)
     case closeConnection(ConnectionID)
-    /// Ask rpcbind; ends in ``Warden/answered(_:with:at:into:)``.
-    case ask(Question)
-    /// Look up the listeners; ends in ``Warden/listenersInspected(_:_:at:into:)``.
+    /// Ask the server's rpcbind; ends in ``Warden/answered(_:with:by:at:into:)``.
+    case ask(Question, of: ServerNumber)
+    /// Look up this host's listeners; ends in ``Warden/listenersInspected(_:of:_:at:into:)``.
     case inspectListeners(Set<ServicePort>, look: Int)
+    /// Call services of a server; ends in ``Warden/servicesCalled(_:of:_:at:into:)``.
+    case callServices([LivenessQuestion], of: ServerNumber, look: Int)
     /// Ask the kernel for the owner of this peer's socket; ends in ``Warden/ownerInspected(_:_:at:into:)``.
     case inspectOwner(Peer, exchange: Int)
     /// Commit, and report by ``Warden/committed(_:at:into:)``.

@@ -11,8 +11,10 @@ public protocol ActionShells: AnyObject {
     var now: Instant { get }
     func send(_ reply: Reply, to peer: Peer)
     func closeConnection(_ id: ConnectionID)
-    /// Asks rpcbind; the answer comes as an event (``Warden/answered(_:with:at:into:)``).
-    func ask(_ question: Question)
+    /// Asks the server's rpcbind; the answer comes as an event (``Warden/answered(_:with:by:at:into:)``).
+    func ask(_ question: Question, of server: ServerNumber)
+    /// Calls services of a server; the answers come later (``Warden/servicesCalled(_:of:_:at:into:)``).
+    func callServices(_ questions: [LivenessQuestion], of server: ServerNumber, look: Int)
     /// `nil`: the listeners can't be inspected.
     func listeners(at services: Set<ServicePort>) -> [ServicePort: ListenerState]?
     /// The uid of the sender of a message from this host; `nil` if it can't be determined.
@@ -81,7 +83,9 @@ public final class ActionLoop<Shells: ActionShells> {
         switch action {
         case .sendReply(let reply, let peer): shells.send(reply, to: peer)
         case .closeConnection(let id): shells.closeConnection(id)
-        case .ask(let question): shells.ask(question)
+        case .ask(let question, let server): shells.ask(question, of: server)
+        case .callServices(let questions, let server, let look):
+            shells.callServices(questions, of: server, look: look)
         case .inspectListeners(let services, let look):
             let states = shells.listeners(at: services)
             handle { $0.listenersInspected(look, states, at: $1, into: &$2) }

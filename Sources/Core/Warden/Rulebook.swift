@@ -7,22 +7,32 @@ import Firewall
 import Policy
 import Portmapper
 
-/// The settings and the policy in force, and what they decide about calls and ports. It never changes; a reload makes
-/// another one.
+/// The settings and the policy in force about one server, and what they decide about calls and ports. It never changes;
+/// a reload makes another one.
 public final class Rulebook: Sendable {
     public let settings: Settings
+    /// The policies about all servers.
+    let policies: PolicySet
     public let policy: Policy
     /// The rules of the policy with host names that are not resolved yet.
     public let pending: PendingRules
 
-    public init(settings: Settings, policy: Policy, pending: PendingRules = .none) {
+    public init(settings: Settings, policies: PolicySet, server: ServerNumber = 0) {
         self.settings = settings
-        self.policy = policy
-        self.pending = pending
+        self.policies = policies
+        policy = policies[server].policy
+        pending = policies[server].pending
     }
 
+    public convenience init(settings: Settings, policy: Policy, pending: PendingRules = .none) {
+        self.init(settings: settings, policies: PolicySet(policy, pending: pending))
+    }
+
+    /// Whether any rule names the client, be it about another server.
+    func lists(_ client: IPAddress) -> Bool { policies.lists(client) }
+
     /// Whether the peer is on this host, or named by a rule.
-    func isKnown(_ peer: Peer) -> Bool { peer.isLocal || policy.lists(peer.address) }
+    func isKnown(_ peer: Peer) -> Bool { peer.isLocal || lists(peer.address) }
 
     /// Decides by policy alone whether the call may go on: the same for registered and unregistered programs.
     public func decide(_ call: PortmapperCall, from peer: Peer) -> Result<Permission, DenialReason> {
@@ -56,11 +66,12 @@ public final class Rulebook: Sendable {
         of program: Program, over transport: Transport, from peer: Peer
     ) -> Result<Permission, DenialReason> {
         if peer.isLocal { return .success(.local) }
-        if program == .portmapper { return policy.lists(peer.address) ? .success(.local) : .failure(.stranger) }
+        if program == .portmapper { return lists(peer.address) ? .success(.local) : .failure(.stranger) }
         switch policy.lookup(program, over: transport, by: peer.address) {
         case .permitted(let rule, let open):
             return .success(Permission(rule: policy.rules[rule].label, open: open))
-        case .stranger: return .failure(.stranger)
+        // A client of another server is no stranger.
+        case .stranger: return .failure(lists(peer.address) ? .noRule : .stranger)
         case .noRule: return .failure(.noRule)
         case .transport: return .failure(.transport)
         }
@@ -80,7 +91,7 @@ public final class Rulebook: Sendable {
         case .permitted where peer.transport == .udp && !settings.limits.listsOverUDP: return .failure(.listOverUDP)
         case .permitted(let rule):
             return .success(Permission(rule: policy.rules[rule].label, open: .never))
-        case .stranger: return .failure(.stranger)
+        case .stranger: return .failure(lists(peer.address) ? .noList : .stranger)
         case .noList: return .failure(.noList)
         }
     }

@@ -55,6 +55,7 @@ extension Warden {
         if admits(.denied, of: incoming.peer.address, over: incoming.peer.transport, at: now) {
             var event = AuditEvent(.denied, incoming)
             event.reason = reason
+            event.server = servers.name(of: servers.asked(incoming.peer.asked.host))
             event.detail = detail
             event.isEnforced = isEnforced
             actions.append(.audit(event.named(by: journal.names)))
@@ -69,7 +70,7 @@ extension Warden {
     ) {
         guard !incoming.peer.isLocal else { return }
         let consequences = watch.denied(
-            incoming, reason, isOwnDoing: isOwnDoing, isListed: rules.policy.lists(incoming.peer.address), at: now)
+            incoming, reason, isOwnDoing: isOwnDoing, isListed: rules.lists(incoming.peer.address), at: now)
         follow(consequences, at: now, into: &actions)
     }
 
@@ -140,6 +141,7 @@ extension Warden {
         journal.counters.malformed += 1
         journal.counters.outcomes[incoming.outcome(.malformed), default: 0] += 1
         var event = AuditEvent(.malformed, incoming)
+        event.server = servers.name(of: servers.asked(incoming.peer.asked.host))
         event.detail = detail
         audit(event, at: now, into: &actions)
         judge(incoming, nil, at: now, into: &actions)
@@ -154,12 +156,20 @@ extension Warden {
         journal.counters.malformed += 1
         journal.counters.outcomes[CallOutcome(.malformed, nil, over: peer.transport), default: 0] += 1
         var event = AuditEvent(.malformed, nil, from: peer, xid: nil)
+        event.server = servers.name(of: servers.asked(peer.asked.host))
         event.detail = "\(fault)"
         audit(event, at: now, into: &actions)
         actions.append(.closeConnection(peer.channel))
     }
 
     // MARK: Refusals
+
+    /// The server's portmapper serves version 2 alone: the caller learns it, and asks by that version.
+    mutating func refuseVersion(of request: Exchange.Request, into actions: inout [Action]) {
+        let only = PortmapperVersion.v2.rawValue
+        let reply = Reply(xid: request.xid, body: .programMismatch(low: only, high: only))
+        actions.append(.sendReply(reply, to: request.peer))
+    }
 
     /// The reply to a denied call; `nil`: silence.
     private func refusal(of incoming: IncomingCall) -> Reply.Body? {
@@ -190,6 +200,15 @@ extension Warden {
 
     // MARK: The log
 
+    /// Logs the event about a server, unless there are too many of its kind.
+    mutating func audit(
+        _ event: AuditEvent, of server: ServerNumber, at now: Instant, into actions: inout [Action]
+    ) {
+        var event = event
+        event.server = servers[server].name
+        audit(event, at: now, into: &actions)
+    }
+
     /// Logs the event, unless there are too many of its kind; counts it in any case.
     mutating func audit(_ event: AuditEvent, at now: Instant, into actions: inout [Action]) {
         guard admits(event.kind, of: event.client, over: event.transport, at: now) else { return }
@@ -199,7 +218,7 @@ extension Warden {
     mutating func admits(
         _ kind: AuditEvent.Kind, of client: IPAddress?, over transport: Transport?, at now: Instant
     ) -> Bool {
-        let isListed = if let client { rules.policy.lists(client) } else { false }
+        let isListed = if let client { rules.lists(client) } else { false }
         return journal.admits(kind, of: client, isListed: isListed, over: transport, at: now)
     }
 }

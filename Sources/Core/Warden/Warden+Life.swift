@@ -17,12 +17,19 @@ extension Warden {
     ///
     /// - Parameter saved: the guarded ports as that run knew them, with sockets of this boot only.
     public mutating func tableFound(_ contents: TableContents, saved: SavedGuard? = nil, at now: Instant) {
-        upstream.adopt(guarded(in: contents, saved), at: now)
+        adopt(guarded(in: contents, saved), at: now)
         gate.adopt(contents, at: now)
-        let policy = rules.policy
-        watch.adopt(contents.quarantined, isListed: { policy.lists($0) }, at: now)
-        if !rules.pending.isEmpty { gate.adjourn() }
+        let policies = rules.policies
+        watch.adopt(contents.quarantined, isListed: { policies.lists($0) }, at: now)
+        if !policies.isComplete { gate.adjourn() }
         gate.desire(desiredElements())
+    }
+
+    private mutating func adopt(_ guarded: [ServicePort: ServiceTable.Adopted], at now: Instant) {
+        for number in servers.indices {
+            let own = guarded.filter { servers.number(of: $0.key.server) == number }
+            servers[number].upstream.adopt(own, at: now)
+        }
     }
 
     private func guarded(in contents: TableContents, _ saved: SavedGuard?) -> [ServicePort: ServiceTable.Adopted] {
@@ -45,9 +52,9 @@ extension Warden {
     public mutating func tableMissing(saved: SavedGuard? = nil, at now: Instant) {
         if let saved {
             let ports = saved.programs.keys.map { ($0, ServiceTable.Adopted(of: $0, saved)) }
-            upstream.adopt(Dictionary(uniqueKeysWithValues: ports), at: now)
+            adopt(Dictionary(uniqueKeysWithValues: ports), at: now)
             gate.adopt(saved, at: now, wallClock: journal.wallClock(at: now))
-            if !rules.pending.isEmpty { gate.adjourn() }
+            if !rules.policies.isComplete { gate.adjourn() }
         }
         gate.desire(desiredElements())
     }
@@ -60,8 +67,9 @@ extension Warden {
     /// Time passes: refreshes the registry if that is due, looks after grants, sums up the events that the log
     /// suppressed.
     public mutating func timeAdvanced(to now: Instant, into actions: inout [Action]) {
-        if upstream.takesRefresh(at: now, every: rules.settings.rpcbind.refresh) {
-            ask(.registry, for: .refresh, at: now, into: &actions)
+        for number in servers.indices
+        where servers[number].upstream.takesRefresh(at: now, every: servers[number].refresh) {
+            ask(.registry, of: number, for: .refresh, at: now, into: &actions)
         }
         for id in watch.connections.expired(at: now) {
             watch.connections.closed(id)
@@ -70,8 +78,8 @@ extension Warden {
         crowdOut(watch.connections.surplus(at: now), into: &actions)
         let due = gate.timeAdvanced(to: now)
         if !due.isEmpty { actions.append(.inspectGrants(due)) }
-        let policy = rules.policy
-        follow(watch.timeAdvanced(to: now, isListed: { policy.lists($0) }), at: now, into: &actions)
+        let policies = rules.policies
+        follow(watch.timeAdvanced(to: now, isListed: { policies.lists($0) }), at: now, into: &actions)
         if watch.takeShieldEnd(at: now) { gate.unshield() }
         for event in journal.summary(at: now) { actions.append(.audit(event)) }
         flush(at: now, into: &actions)
@@ -90,7 +98,7 @@ extension Warden {
     /// A TCP client connected.
     public mutating func connectionOpened(_ peer: Peer, at now: Instant, into actions: inout [Action]) {
         let victims = watch.connections.opened(
-            peer.channel, from: peer.address, isLocal: peer.isLocal, isListed: rules.policy.lists(peer.address),
+            peer.channel, from: peer.address, isLocal: peer.isLocal, isListed: rules.lists(peer.address),
             at: now)
         crowdOut(victims, into: &actions)
         if !rules.isKnown(peer) { shieldIfNeeded(over: .tcp, at: now, into: &actions) }
@@ -124,38 +132,43 @@ extension Warden {
     /// Grants and elements that the new policy doesn't permit are revoked with the next transaction; the rest
     /// lives on untouched.
     public mutating func policyReplaced(
-        _ policy: Policy, pending: PendingRules = .none, settings: Settings, at now: Instant,
-        into actions: inout [Action]
+        _ policies: PolicySet, settings: Settings, at now: Instant, into actions: inout [Action]
     ) {
-        rules = Rulebook(settings: settings, policy: policy, pending: pending)
+        servers.policyReplaced(settings, policies)
         watch.settingsReplaced(settings)
         gate.settingsReplaced(settings)
-        upstream.policyReplaced()
-        if pending.isEmpty { gate.judgeAll() }
-        settleServices(at: now, into: &actions)
-        if upstream.registry == nil { judgeAdopted() }
+        if policies.isComplete { gate.judgeAll() }
+        for number in servers.indices {
+            settleServices(of: number, at: now, into: &actions)
+            if servers[number].upstream.registry == nil { judgeAdopted(at: number) }
+        }
         gate.revokeExcess()
         for (key, programs) in gate.remembered where !programs.contains(where: { mayHold($0, key) }) {
             forgetAndCut(key, into: &actions)
         }
-        follow(watch.releaseExempt(isListed: { policy.lists($0) }), at: now, into: &actions)
+        follow(watch.releaseExempt(isListed: { policies.lists($0) }), at: now, into: &actions)
         decideAnew(at: now, into: &actions)
         flush(at: now, into: &actions)
     }
 
     /// Without a registry, the elements of an earlier run stay as far as policy permits them; ports to guard may
     /// be new.
-    private mutating func judgeAdopted() {
-        gate.keepStanding(gate.standing.flatMap { permitted($0) })
+    private mutating func judgeAdopted(at server: ServerNumber) {
+        gate.keepStanding(
+            gate.standing.flatMap { servers.number(of: $0.service.server) == server ? permitted($0) : [$0] })
         gate.desire(desiredElements())
-        for (key, grant) in gate.grants where !grant.programs.contains(where: { mayHold($0, key) }) {
+        for (key, grant) in gate.grants
+        where servers.number(of: key.service.server) == server
+            && !grant.programs.contains(where: { mayHold($0, key) }) {
             gate.revoke(key, .notPermitted)
         }
     }
 
     /// The part of the element that policy permits; all of it if its programs aren't known.
     private func permitted(_ element: StandingKey) -> [StandingKey] {
-        let (programs, transport) = (upstream.services.lastPrograms(at: element.service), element.service.transport)
+        let server = servers[servers.number(of: element.service.server)]
+        let (rules, transport) = (server.rules, element.service.transport)
+        let programs = server.upstream.services.lastPrograms(at: element.service)
         let mayStand = programs.contains { rules.pending.mayStand(element.clients, $0, over: transport) }
         guard !programs.isEmpty, !mayStand else { return [element] }
         let standing = programs.flatMap { rules.policy.standing($0, over: transport) }.union
@@ -167,6 +180,7 @@ extension Warden {
     private mutating func decideAnew(at now: Instant, into actions: inout [Action]) {
         for (id, exchange) in exchanges.all {
             let (call, peer) = (exchange.request.call, exchange.request.peer)
+            let rules = servers[exchange.request.server].rules
             switch rules.decide(call, from: peer) {
             case .success(let permission): permit(id, exchange, permission)
             case .failure(let reason):
@@ -181,6 +195,7 @@ extension Warden {
 
     private mutating func permit(_ id: Exchange.ID, _ exchange: Exchange, _ permission: Permission) {
         let client = exchange.request.peer.address
+        let rules = servers[exchange.request.server].rules
         let services = exchange.services.map { service in
             rules.opening(service.program, at: service.port, for: client)
                 ?? ServiceOpening(program: service.program, port: service.port, rule: nil, open: .never)
@@ -196,18 +211,22 @@ extension Warden {
     /// An operator lifts a quarantine.
     /// - Returns: whether there was one.
     public mutating func release(client: IPAddress, at now: Instant, into actions: inout [Action]) -> Bool {
-        let consequences = watch.release(client, isListed: rules.policy.lists(client))
+        let consequences = watch.release(client, isListed: rules.lists(client))
         follow(consequences, at: now, into: &actions)
         flush(at: now, into: &actions)
         return !consequences.isEmpty
     }
 
-    /// An operator ends a client's grants and flows; a `nil` port or transport stands for any.
+    /// An operator ends a client's grants and flows; a `nil` port or transport stands for any, and no server for all
+    /// of them.
     public mutating func revoke(
-        client: IPAddress, port: UInt16?, transport: Transport?, at now: Instant, into actions: inout [Action]
+        client: IPAddress, port: UInt16?, transport: Transport?, of server: ServerNumber? = nil, at now: Instant,
+        into actions: inout [Action]
     ) -> Revocation {
+        let servers = servers
         func matches(_ service: ServicePort) -> Bool {
             (port == nil || service.port == port) && (transport == nil || service.transport == transport)
+                && (server == nil || servers.number(of: service.server) == server)
         }
         var revocation = Revocation()
         revocation.grants = gate.grants.filter { $0.key.client == client && matches($0.key.service) }.map(\.key)
@@ -220,8 +239,9 @@ extension Warden {
         let standing = gate.standing.filter { $0.clients.contains(client) && matches($0.service) }
         for service in Set(standing.map(\.service)).sorted() {
             actions.append(.cutFlows(AddressRange(client, client), service))
-            for program in upstream.services.programs(at: service).sorted() {
-                guard let opening = rules.opening(program, at: service, for: client), opening.open == .always
+            let asked = servers[servers.number(of: service.server)]
+            for program in asked.upstream.services.programs(at: service).sorted() {
+                guard let opening = asked.rules.opening(program, at: service, for: client), opening.open == .always
                 else { continue }
                 revocation.admissions.append(
                     Revocation.Admission(program: program, service: service, rule: opening.rule ?? ""))

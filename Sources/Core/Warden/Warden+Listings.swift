@@ -14,7 +14,8 @@ extension Warden {
         _ id: Exchange.ID, _ version: PortmapperVersion, at now: Instant, into actions: inout [Action]
     ) {
         guard let request = exchanges.request(of: id) else { return }
-        let results = upstream.listing(for: view(of: request, version), rules.policy)
+        let policy = servers[request.server].rules.policy
+        let results = servers[request.server].upstream.listing(for: view(of: request, version), policy)
         guard isAffordable(results.count, id, request, at: now, into: &actions), let request = end(id) else { return }
         finish(request, results, isRegistered: true, at: now, into: &actions)
     }
@@ -26,9 +27,9 @@ extension Warden {
             } else if request.permission.liftedDenial != nil {
                 .observed
             } else {
-                .clients(rules.policy.classNumber(of: request.peer.address))
+                .clients(servers[request.server].rules.policy.classNumber(of: request.peer.address))
             }
-        return ListingView(reader: reader, version, askedAt: request.peer.asked.port)
+        return ListingView(reader: reader, version, askedAt: request.peer.asked.port, of: request.asked)
     }
 
     /// Whether UDP may carry the listing. If not, denies it, also in observe mode: the peer's address may be
@@ -57,10 +58,13 @@ extension Warden {
         into actions: inout [Action]
     ) {
         let peer = request.peer
+        let (rules, upstream) = (servers[request.server].rules, servers[request.server].upstream)
         let isOpened = !peer.isLocal && request.permission.liftedDenial == nil
         var entries: [AddressEntry] = []
         var wanted: [ServiceOpening] = []
-        for (registration, service) in upstream.registrations(of: rpcb, over: peer.netID, isLocal: peer.isLocal) {
+        for (registration, service) in upstream.registrations(
+            of: rpcb, over: peer.netID, isLocal: peer.isLocal, at: request.asked)
+        {
             if isOpened {
                 // A service that can't be opened is left out; GETADDR would deny it.
                 guard upstream.isTrusted(registration), !rules.spares(service),
@@ -69,7 +73,7 @@ extension Warden {
                 else { continue }
                 wanted.append(opening)
             }
-            let host = registration.host(asked: peer)
+            let host = request.asked == .thisHost ? registration.host(asked: peer) : peer.asked.host
             entries.append(AddressEntry(registration.netID, UniversalAddress(host: host, port: service.port)))
         }
         let result = PortmapperResult.addressList(entries)

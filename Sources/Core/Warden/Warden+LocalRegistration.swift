@@ -22,7 +22,7 @@ extension Warden {
         guard let call = request.call.rebuiltRegistration else {
             return complete(id, request.call.notRegistered, at: now, into: &actions)
         }
-        ask(.registration(call), for: .exchange(id), at: now, into: &actions)
+        ask(.registration(call), of: 0, for: .exchange(id), at: now, into: &actions)
     }
 
     /// rpcbind made the change, or refused it.
@@ -30,7 +30,7 @@ extension Warden {
         _ askers: [Exchanges.Asker], _ isDone: Bool, at now: Instant, into actions: inout [Action]
     ) {
         // A new registration is guarded before the next snapshot is due.
-        if isDone { ask(.registry, for: .refresh, at: now, into: &actions) }
+        if isDone { ask(.registry, of: 0, for: .refresh, at: now, into: &actions) }
         for case .exchange(let id) in askers { complete(id, .boolean(isDone), at: now, into: &actions) }
     }
 }

@@ -11,44 +11,46 @@ import Upstream
 
 extension Warden {
     mutating func registryAnswered(
-        _ listing: Listing, _ askers: [Exchanges.Asker], since: Instant?, at now: Instant,
+        _ listing: Listing, by server: ServerNumber, _ askers: [Exchanges.Asker], since: Instant?, at now: Instant,
         into actions: inout [Action]
     ) {
         // Listings for clients must not delay the snapshot.
-        if let since, askers.contains(.refresh) { upstream.spare(after: now - since, at: now) }
-        if let event = upstream.reached() { audit(event, at: now, into: &actions) }
-        registryRead(listing, for: askers, at: now, into: &actions)
+        if let since, askers.contains(.refresh) { servers[server].upstream.spare(after: now - since, at: now) }
+        if let event = servers[server].upstream.reached() { audit(event, of: server, at: now, into: &actions) }
+        registryRead(listing, by: server, for: askers, at: now, into: &actions)
     }
 
     mutating func registryFailed(
-        _ failure: RpcbindFailure, _ askers: [Exchanges.Asker], since: Instant?, at now: Instant,
-        into actions: inout [Action]
+        _ failure: RpcbindFailure, of server: ServerNumber, _ askers: [Exchanges.Asker], since: Instant?,
+        at now: Instant, into actions: inout [Action]
     ) {
-        if let since, askers.contains(.refresh) { upstream.spare(after: now - since, at: now) }
-        let (questions, event) = upstream.failed(failure, programs: Set(rules.policy.rules.flatMap(\.to)))
-        for mapping in questions { ask(.port(mapping), for: .survey, at: now, into: &actions) }
-        if let event { audit(event, at: now, into: &actions) }
+        if let since, askers.contains(.refresh) { servers[server].upstream.spare(after: now - since, at: now) }
+        let programs = Set(servers[server].rules.policy.rules.flatMap(\.to))
+        let (questions, event) = servers[server].upstream.failed(failure, programs: programs)
+        for mapping in questions { ask(.port(mapping), of: server, for: .survey, at: now, into: &actions) }
+        if let event { audit(event, of: server, at: now, into: &actions) }
         for case .exchange(let id) in askers { deny(id, .rpcbindDown, at: now, into: &actions) }
         // The listeners are inspected even so: a port stays guarded for as long as its socket listens.
-        if upstream.registry != nil, askers.contains(.refresh) { upstream.lookAtAll() }
+        if servers[server].upstream.registry != nil, askers.contains(.refresh) { servers[server].upstream.lookAtAll() }
     }
 
     /// A question that stands in for the registry was answered.
     mutating func surveyed(
-        _ mapping: Mapping, _ answer: Result<RpcbindAnswer, RpcbindFailure>, at now: Instant,
-        into actions: inout [Action]
+        _ mapping: Mapping, _ answer: Result<RpcbindAnswer, RpcbindFailure>, of server: ServerNumber,
+        at now: Instant, into actions: inout [Action]
     ) {
         let port: UInt32? = if case .success(.port(let port)) = answer { port } else { nil }
-        guard let listing = upstream.surveyed(mapping, at: port) else { return }
-        registryRead(listing, for: [.refresh], at: now, into: &actions)
+        guard let listing = servers[server].upstream.surveyed(mapping, at: port) else { return }
+        registryRead(listing, by: server, for: [.refresh], at: now, into: &actions)
     }
 
     /// rpcbind listed its registrations, for these askers.
     private mutating func registryRead(
-        _ listing: Listing, for askers: [Exchanges.Asker], at now: Instant, into actions: inout [Action]
+        _ listing: Listing, by server: ServerNumber, for askers: [Exchanges.Asker], at now: Instant,
+        into actions: inout [Action]
     ) {
-        let changes = upstream.read(listing, at: now)
-        for event in changes ?? [] { audit(event, at: now, into: &actions) }
+        let changes = servers[server].upstream.read(listing, at: now)
+        for event in changes ?? [] { audit(event, of: server, at: now, into: &actions) }
         var readers: [Exchange.ID] = []
         for case .exchange(let id) in askers {
             // A list opens nothing, so the listeners needn't be known.
@@ -58,19 +60,45 @@ extension Warden {
                 readers.append(id)
             }
         }
-        if changes != nil || askers.contains(.refresh) || !readers.isEmpty { upstream.lookAtAll(for: readers) }
+        guard server == 0 else {
+            // A server's ports are guarded before they are called, and a call may take long.
+            settleServices(of: server, at: now, into: &actions)
+            if askers.contains(.refresh) { servers[server].upstream.lookAtAll() }
+            for id in readers { serverRead(by: id, at: now, into: &actions) }
+            return
+        }
+        if changes != nil || askers.contains(.refresh) || !readers.isEmpty {
+            servers[server].upstream.lookAtAll(for: readers)
+        }
     }
 
-    /// Brings guard, standing elements and grants in line with registry, listeners and policy.
-    mutating func settleServices(at now: Instant, into actions: inout [Action]) {
-        guard let (events, replaced) = upstream.settle(never: rules.settings.firewall.never) else { return }
+    /// A server's registry was read for this call. GETADDRLIST tells only what answers, so its services are called
+    /// first.
+    private mutating func serverRead(by id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
+        guard let request = exchanges.request(of: id), case .getAddressList(let rpcb) = request.call,
+            request.permission.liftedDenial == nil
+        else { return registryArrived(id, at: now, into: &actions) }
+        let listed = servers[request.server].upstream.registrations(
+            of: rpcb, over: request.peer.netID, isLocal: false, at: request.asked)
+        let openings = listed.map {
+            ServiceOpening(program: $0.0.program, port: $0.1, rule: nil, open: .never)
+        }
+        servers[request.server].upstream.look(at: openings, forReader: id)
+    }
+
+    /// Brings guard, standing elements and grants in line with the server's registry, its listeners and policy.
+    mutating func settleServices(of server: ServerNumber, at now: Instant, into actions: inout [Action]) {
+        let never = rules.settings.firewall.never
+        guard let (events, replaced) = servers[server].upstream.settle(never: never) else { return }
         guardMark += 1
-        for event in events { audit(event, at: now, into: &actions) }
+        for event in events { audit(event, of: server, at: now, into: &actions) }
         for (service, kept) in replaced {
             for clients in clientsLosing(service, keeping: kept) { actions.append(.cutFlows(clients, service)) }
         }
         gate.desire(desiredElements())
-        for (key, grant) in gate.grants { revokeIfBaseless(key, grant) }
+        for (key, grant) in gate.grants where servers.number(of: key.service.server) == server {
+            revokeIfBaseless(key, grant)
+        }
     }
 
     /// The clients that lose their flows to the port, as it belongs to other programs now: all except the ones
@@ -78,37 +106,44 @@ extension Warden {
     private func clientsLosing(_ service: ServicePort, keeping kept: Set<Program>) -> [AddressRange] {
         let all = [AddressRange.allIPv4, .allIPv6]
         guard !kept.isEmpty else { return all }
-        let standing = kept.flatMap { rules.policy.standing($0, over: service.transport) }
+        let policy = servers[servers.number(of: service.server)].rules.policy
+        let standing = kept.flatMap { policy.standing($0, over: service.transport) }
         return all.subtracting(standing + gate.clients(at: service, of: kept).map { AddressRange($0, $0) })
     }
 
-    /// The guard and the standing elements that registry, listeners and policy ask for. Until the registry is
-    /// known, the standing elements of an earlier run stay.
+    /// The guard and the standing elements that registries, listeners and policy ask for. Until a server's registry
+    /// is known, its standing elements of an earlier run stay.
     func desiredElements() -> Gate.Elements {
         let firewall = rules.settings.firewall
-        var elements = Gate.Elements(guarded: upstream.services.guarded.filter { !rules.spares($0) })
+        var elements = Gate.Elements(standing: Set(passingShield))
         for range in firewall.guardPorts {
             for port in range.ports where !firewall.never.contains(port) {
                 elements.guarded.insert(ServicePort(range.transport, port))
             }
         }
-        guard upstream.registry != nil else {
-            elements.standing = gate.standing.union(passingShield)
-            return elements
+        for number in servers.indices { add(number, to: &elements) }
+        return elements
+    }
+
+    private func add(_ number: ServerNumber, to elements: inout Gate.Elements) {
+        let guarded = servers[number].upstream.services.guarded
+        elements.guarded.formUnion(guarded.filter { !rules.spares($0) })
+        guard servers[number].upstream.registry != nil else {
+            elements.standing.formUnion(gate.standing.filter { servers.number(of: $0.service.server) == number })
+            return
         }
-        elements.standing.formUnion(passingShield)
-        for service in upstream.services.guarded {
-            for clients in standingClients(of: service) {
+        for service in guarded {
+            for clients in standingClients(of: service)
+            where servers[number].upstream.isReached(service, by: clients) {
                 elements.standing.insert(StandingKey(clients: clients, service: service))
             }
         }
-        return elements
     }
 
     /// The clients that the kernel lets through to the portmapper while it drops strangers.
     private var passingShield: [StandingKey] {
         watch.shields.keys.flatMap { transport in
-            rules.policy.named.map {
+            rules.policies.named.map {
                 StandingKey(clients: $0, service: ServicePort(transport, Gate.portmapperPort))
             }
         }
@@ -116,7 +151,8 @@ extension Warden {
 
     /// Disjoint ranges: the kernel's interval sets take no overlaps.
     private func standingClients(of service: ServicePort) -> [AddressRange] {
-        let programs = upstream.services.programs(at: service)
+        let server = servers[servers.number(of: service.server)]
+        let (rules, programs) = (server.rules, server.upstream.services.programs(at: service))
         let ranges = programs.flatMap { rules.policy.standing($0, over: service.transport) }
         let kept = gate.unjudgedStanding(at: service).filter { clients in
             programs.contains { rules.pending.mayStand(clients, $0, over: service.transport) }
@@ -127,8 +163,9 @@ extension Warden {
     /// Revokes a grant that has lost its mapping, or that policy no longer permits.
     private mutating func revokeIfBaseless(_ key: GrantKey, _ grant: Grant) {
         // Adopted grants are judged once the registry is known.
-        guard upstream.registry != nil else { return }
-        let registered = upstream.services.programs(at: key.service)
+        let number = servers.number(of: key.service.server)
+        guard servers[number].upstream.registry != nil else { return }
+        let registered = servers[number].upstream.services.programs(at: key.service)
         let isPermitted = grant.programs.contains { registered.contains($0) && mayHold($0, key) }
         guard !isPermitted || rules.spares(key.service) else { return }
         let isRegistered = grant.programs.contains(where: registered.contains)
@@ -138,7 +175,8 @@ extension Warden {
     /// Whether policy lets the client have the program's port open, or an earlier run opened it by a host name
     /// that isn't resolved yet.
     func mayHold(_ program: Program, _ key: GrantKey) -> Bool {
-        rules.opens(program, key)
+        let rules = servers[servers.number(of: key.service.server)].rules
+        return rules.opens(program, key)
             || gate.isUnjudged(key) && rules.pending.mayPermit(program, over: key.service.transport, by: key.client)
     }
 
@@ -149,7 +187,7 @@ extension Warden {
         if isRenewal { journal.counters.renewed += 1 } else { journal.counters.granted += 1 }
         let kind: AuditEvent.Kind = isRenewal ? .renewed : .granted
         if admits(kind, of: key.client, over: key.service.transport, at: now) {
-            var event = AuditEvent(kind, key, issued.grant.rule, issued.program)
+            var event = event(kind, key, issued.grant.rule, issued.program)
             if issued.isRevival { event.detail = "revived" }
             actions.append(.audit(event.named(by: journal.names)))
         }
@@ -163,7 +201,7 @@ extension Warden {
         actions.append(.cutFlows(of: key))
         guard let grant = revoked.grant else { return }
         journal.counters.revoked += 1
-        var event = AuditEvent(.revoked, key, grant.rule, grant.programs.least)
+        var event = event(.revoked, key, grant.rule, grant.programs.least)
         event.detail = revoked.cause
         audit(event, at: now, into: &actions)
     }
@@ -184,7 +222,9 @@ extension Warden {
         event.client = packet.client
         event.port = packet.clientPort
         event.transport = packet.service.transport
-        event.program = upstream.services.programs(at: packet.service).min()
+        let server = servers.number(of: packet.service.server)
+        event.program = servers[server].upstream.services.programs(at: packet.service).min()
+        event.server = servers[server].name
         event.isEnforced = rules.settings.mode == .enforce
         audit(event, at: now, into: &actions)
     }
@@ -192,10 +232,11 @@ extension Warden {
     /// One of these programs that a trusted owner has registered at the port, and that the client may still look
     /// up.
     private func permittedProgram(of programs: Programs, _ key: GrantKey) -> (program: Program, rule: String)? {
-        guard upstream.services.isAlive(key.service, ipv4: key.client.isIPv4), !rules.spares(key.service) else {
-            return nil
-        }
-        let registered = upstream.services.programs(at: key.service)
+        let server = servers[servers.number(of: key.service.server)]
+        let (rules, services) = (server.rules, server.upstream.services)
+        guard services.isAlive(key.service, ipv4: key.client.isIPv4) || server.name != nil, !rules.spares(key.service)
+        else { return nil }
+        let registered = services.programs(at: key.service)
         for program in programs.all where registered.contains(program) {
             guard let opening = rules.opening(program, at: key.service, for: key.client), opening.open == .onLookup
             else { continue }
@@ -212,14 +253,16 @@ extension Warden {
     }
 }
 
-extension AuditEvent {
+extension Warden {
     /// An event about a grant.
-    init(_ kind: Kind, _ key: GrantKey, _ rule: String, _ program: Program) {
-        self.init(kind)
-        client = key.client
-        transport = key.service.transport
-        self.program = program
-        self.rule = rule
-        granted = key.service
+    func event(_ kind: AuditEvent.Kind, _ key: GrantKey, _ rule: String, _ program: Program) -> AuditEvent {
+        var event = AuditEvent(kind)
+        event.client = key.client
+        event.transport = key.service.transport
+        event.program = program
+        event.rule = rule
+        event.server = servers.name(of: key.service.server)
+        event.granted = key.service
+        return event
     }
 }

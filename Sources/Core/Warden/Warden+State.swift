@@ -12,9 +12,10 @@ import Upstream
 extension Warden {
     public var settings: Settings { rules.settings }
     public var policy: Policy { rules.policy }
+    public var policies: PolicySet { rules.policies }
     public var counters: Counters { journal.counters }
-    public var registry: Registry? { upstream.registry }
-    public var isRpcbindUp: Bool? { upstream.isReachable }
+    public var registry: Registry? { servers[0].upstream.registry }
+    public var isRpcbindUp: Bool? { servers[0].upstream.isReachable }
     /// The table is in place.
     public var isGuarding: Bool { gate.isTableMade }
     /// Calls are under way.
@@ -22,7 +23,7 @@ extension Warden {
     public var connectionCount: Int { watch.connections.count }
     public var grantCount: Int { gate.grantCount }
     public var guardedServices: Set<ServicePort> { gate.guarded }
-    public var registryEntries: [Upstream.Entry] { upstream.entries(guarded: gate.guarded) }
+    public var registryEntries: [Upstream.Entry] { servers[0].upstream.entries(guarded: gate.guarded) }
     /// Grows with each change that is worth saving.
     public var savingMark: UInt64 { guardMark + gate.savingMark }
 
@@ -33,8 +34,8 @@ extension Warden {
 
     /// The guard to save; `nil` as long as the registry isn't known, because then the saved guard knows more.
     public func guardToSave(at now: Instant) -> GuardSnapshot? {
-        guard upstream.registry != nil else { return nil }
-        let services = upstream.services
+        guard servers[0].upstream.registry != nil else { return nil }
+        let services = servers[0].upstream.services
         return gate.snapshot(
             programs: Dictionary(
                 uniqueKeysWithValues: services.guarded.map { ($0, services.lastPrograms(at: $0)) }),
@@ -49,9 +50,9 @@ extension Warden {
         gauges.registrations = registry?.registrations.count ?? 0
         gauges.isTableInPlace = isGuarding
         gauges.guarded = gate.guarded.count
-        gauges.orphaned = upstream.orphanCount
+        gauges.orphaned = servers[0].upstream.orphanCount
         gauges.unguardable = registry?.unguardable.count ?? 0
-        gauges.omitted = upstream.omittedCount
+        gauges.omitted = servers[0].upstream.omittedCount
         gauges.standing = gate.standingCount
         gauges.grants = gate.grantCount
         gauges.grantsMax = settings.limits.grants

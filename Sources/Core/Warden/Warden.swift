@@ -22,39 +22,57 @@ import Watch
 /// The state belongs to five parts, which know nothing of each other. This file is the story of a call from its
 /// arrival to its reply; the other files of the target have the events that concern no call.
 public struct Warden: ~Copyable, Sendable {
-    var rules: Rulebook
+    /// The policy about each server, and its portmapper.
+    var servers: Servers
     var journal: Journal
     public internal(set) var watch: Watch
-    var exchanges = Exchanges()
-    var upstream: Upstream
+    var exchanges: Exchanges
     public internal(set) var gate: Gate
     /// The last port that was answered, and its encoding: calls that share an answer mostly get the same port.
     private var lastPort = (port: UInt32(0), results: PortmapperResult.port(0).encoded)
     /// Grows with each change of the guarded ports.
     var guardMark: UInt64 = 0
 
-    public init(
-        settings: Settings, policy: Policy, pending: PendingRules = .none, names: ProgramNames,
-        trustedOwners: Set<String>
-    ) {
-        rules = Rulebook(settings: settings, policy: policy, pending: pending)
+    /// - Parameter trustedOwners: of this host's registrations; the settings have those of the servers.
+    public init(settings: Settings, policies: PolicySet, names: ProgramNames, trustedOwners: TrustedOwners) {
+        servers = Servers(settings, policies, trustedOwners: trustedOwners)
+        exchanges = Exchanges(servers: servers.count)
         journal = Journal(names: names)
         watch = Watch(settings)
-        upstream = Upstream(trustedOwners: trustedOwners)
         gate = Gate(settings)
     }
+
+    /// This host is the only server.
+    public init(
+        settings: Settings, policy: Policy, pending: PendingRules = .none, names: ProgramNames,
+        trustedOwners: TrustedOwners
+    ) {
+        self.init(
+            settings: settings, policies: PolicySet(policy, pending: pending), names: names,
+            trustedOwners: trustedOwners)
+    }
+
+    /// This host's: settings are the same for all, and so are the clients that any rule names.
+    var rules: Rulebook { servers[0].rules }
+
+    /// The rules about the server that the peer asked.
+    func rules(for peer: Peer) -> Rulebook { servers[servers.number(of: servers.asked(peer.asked.host))].rules }
 
     // MARK: A call comes
 
     /// A message reached port 111.
     public mutating func callReceived(_ incoming: IncomingCall, at now: Instant, into actions: inout [Action]) {
         journal.counters.calls += 1
+        var incoming = incoming
+        // This host asks no server: a packet of its own is not intercepted.
+        if incoming.peer.isLocal, servers.asked(incoming.peer.asked.host) != .thisHost { incoming.peer.isLocal = false }
         let peer = incoming.peer
+        let rules = rules(for: peer)
         if peer.isBroadcast || peer.asked.host.isMulticastOrBroadcast {
             return deny(incoming, .broadcast, at: now, into: &actions)
         }
         if !peer.isLocal {
-            let isListed = rules.policy.lists(peer.address)
+            let isListed = rules.lists(peer.address)
             if !watch.admits(peer, isListed: isListed, at: now) {
                 // Observe mode lifts the rate of clients that a rule names. The cost of strangers stays bounded.
                 guard rules.settings.mode == .observe, isListed else {
@@ -81,10 +99,16 @@ public struct Warden: ~Copyable, Sendable {
         into actions: inout [Action]
     ) {
         let peer = incoming.peer
+        let asked = servers.asked(peer.asked.host)
+        let server = servers.number(of: asked)
         let request = Exchange.Request(
-            peer: peer, xid: incoming.xid, byteCount: incoming.byteCount, call: call, permission: permission)
+            peer: peer, xid: incoming.xid, byteCount: incoming.byteCount, call: call, permission: permission,
+            server: server, asked: asked)
+        if servers[server].upstream.isVersion2Only, call.version != .v2 {
+            return refuseVersion(of: request, into: &actions)
+        }
         if let result = call.ownAnswer(asked: peer.asked) { return finish(request, result, at: now, into: &actions) }
-        guard let question = upstream.question(for: call, from: peer) else {
+        guard let question = servers[server].upstream.question(for: call, from: peer) else {
             return finish(request, call.notRegistered, at: now, into: &actions)
         }
         switch exchanges.begin(request) {
@@ -94,25 +118,26 @@ public struct Warden: ~Copyable, Sendable {
         case .began(let id):
             if peer.transport == .tcp { watch.connections.callBegan(peer.channel) }
             if case .registration = question { return actions.append(.inspectOwner(peer, exchange: id)) }
-            ask(question, for: .exchange(id), at: now, into: &actions)
+            ask(question, of: server, for: .exchange(id), at: now, into: &actions)
         }
     }
 
     mutating func ask(
-        _ question: Question, for asker: Exchanges.Asker, at now: Instant, into actions: inout [Action]
+        _ question: Question, of server: ServerNumber, for asker: Exchanges.Asker, at now: Instant,
+        into actions: inout [Action]
     ) {
-        if exchanges.ask(question, for: asker, at: now) { actions.append(.ask(question)) }
+        if exchanges.ask(question, of: server, for: asker, at: now) { actions.append(.ask(question, of: server)) }
     }
 
     // MARK: rpcbind answers
 
-    /// rpcbind answered a question, or failed to.
+    /// A server's rpcbind answered a question, or failed to.
     public mutating func answered(
-        _ question: Question, with answer: Result<RpcbindAnswer, RpcbindFailure>, at now: Instant,
-        into actions: inout [Action]
+        _ question: Question, with answer: Result<RpcbindAnswer, RpcbindFailure>, by server: ServerNumber = 0,
+        at now: Instant, into actions: inout [Action]
     ) {
-        let (askers, isAskedAgain, since) = exchanges.answered(question, at: now)
-        if isAskedAgain { actions.append(.ask(question)) }
+        let (askers, isAskedAgain, since) = exchanges.answered(question, by: server, at: now)
+        if isAskedAgain { actions.append(.ask(question, of: server)) }
         switch answer {
         case .success: if let since { journal.counters.upstreamLatency.observe(from: since, to: now) }
         case .failure: journal.counters.upstreamFailures += 1
@@ -120,13 +145,13 @@ public struct Warden: ~Copyable, Sendable {
         switch (question, answer) {
         case (.port, .success(.port(let port))):
             for case .exchange(let id) in askers { portArrived(id, port, at: now, into: &actions) }
-            if askers.contains(.version2Check) { upstream.version2Checked(port) }
+            if askers.contains(.version2Check) { servers[server].upstream.version2Checked(port) }
         case (.registry, .success(.registry(let listing))):
-            registryAnswered(listing, askers, since: since, at: now, into: &actions)
+            registryAnswered(listing, by: server, askers, since: since, at: now, into: &actions)
         case (.registry, .success):
-            registryFailed(.refused("no listing"), askers, since: nil, at: now, into: &actions)
+            registryFailed(.refused("no listing"), of: server, askers, since: nil, at: now, into: &actions)
         case (.registry, .failure(let failure)):
-            registryFailed(failure, askers, since: since, at: now, into: &actions)
+            registryFailed(failure, of: server, askers, since: since, at: now, into: &actions)
         case (.registration, .success(.registration(let isDone))):
             registrationAnswered(askers, isDone, at: now, into: &actions)
         case (.port, .success), (.registration, .success):
@@ -135,9 +160,9 @@ public struct Warden: ~Copyable, Sendable {
             deny(askers, failure, at: now, into: &actions)
         }
         if case .port(let mapping) = question, askers.contains(.survey) {
-            surveyed(mapping, answer, at: now, into: &actions)
+            surveyed(mapping, answer, of: server, at: now, into: &actions)
         }
-        startLook(into: &actions)
+        startLook(at: server, into: &actions)
     }
 
     private mutating func deny(
@@ -157,13 +182,13 @@ public struct Warden: ~Copyable, Sendable {
         else { return }
         guard let port = UInt16(exactly: port), port != 0 else {
             // Some rpcbinds keep no list of version 2.
-            guard upstream.match(lookUp) != nil else {
+            guard servers[request.server].upstream.match(lookUp) != nil else {
                 return complete(id, request.call.notRegistered, at: now, into: &actions)
             }
             return readRegistry(for: id, .notRegistered, at: now, into: &actions)
         }
         let service = ServicePort(transport, port)
-        guard let matched = upstream.match(lookUp, at: service) else {
+        guard let matched = servers[request.server].upstream.match(lookUp, at: service) else {
             // A peer on this host gets rpcbind's answer as it is: local services need each other, whatever their
             // owners.
             guard !request.peer.isLocal else {
@@ -178,23 +203,25 @@ public struct Warden: ~Copyable, Sendable {
     private mutating func readRegistry(
         for id: Exchange.ID, _ unmatched: Exchange.Unmatched, at now: Instant, into actions: inout [Action]
     ) {
+        guard let server = exchanges.request(of: id)?.server else { return }
         exchanges.change(id) { $0.unmatched = unmatched }
-        ask(.registry, for: .exchange(id), at: now, into: &actions)
+        ask(.registry, of: server, for: .exchange(id), at: now, into: &actions)
     }
 
     /// The registry was read for this call, and the listeners have been looked at.
-    private mutating func registryArrived(_ id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
+    mutating func registryArrived(_ id: Exchange.ID, at now: Instant, into actions: inout [Action]) {
         guard let exchange = exchanges[id] else { return }
         let request = exchange.request
         switch request.call {
         case .dump(let version): list(id, version, at: now, into: &actions)
         case .getAddressList(let rpcb): listAddresses(of: rpcb, for: id, request, at: now, into: &actions)
         case .getPort, .getAddress, .getVersionAddress:
-            guard let lookUp = request.lookUp, let matched = matched(lookUp, exchange.unmatched)
+            guard let lookUp = request.lookUp, let matched = matched(lookUp, exchange.unmatched, at: request.server)
             else { return complete(id, request.call.notRegistered, at: now, into: &actions) }
             // GETPORT has just answered that there is no such registration.
             if exchange.unmatched == .notRegistered {
-                ask(.port(Upstream.version2Check), for: .version2Check, at: now, into: &actions)
+                ask(
+                    .port(Upstream.version2Check), of: request.server, for: .version2Check, at: now, into: &actions)
             }
             answer(id, request, by: matched, at: now, into: &actions)
         case .null, .setMapping, .unsetMapping, .set, .unset, .callIt, .broadcast, .indirect, .getTime,
@@ -206,10 +233,12 @@ public struct Warden: ~Copyable, Sendable {
     /// The registration that answers. If the registry, though read anew, lacks the one that rpcbind answered with,
     /// a trusted owner's does: it must not be hidden by one among very many that untrusted users made, or by one
     /// that lived for a moment.
-    private mutating func matched(_ lookUp: LookUp, _ unmatched: Exchange.Unmatched?) -> MatchedRegistration? {
-        guard case .service(let service)? = unmatched else { return upstream.match(lookUp) }
-        if let matched = upstream.match(lookUp, at: service) { return matched }
-        return upstream.match(lookUp).flatMap { $0.isTrusted && !lookUp.isLocal ? $0 : nil }
+    private mutating func matched(
+        _ lookUp: LookUp, _ unmatched: Exchange.Unmatched?, at server: ServerNumber
+    ) -> MatchedRegistration? {
+        guard case .service(let service)? = unmatched else { return servers[server].upstream.match(lookUp) }
+        if let matched = servers[server].upstream.match(lookUp, at: service) { return matched }
+        return servers[server].upstream.match(lookUp).flatMap { $0.isTrusted && !lookUp.isLocal ? $0 : nil }
     }
 
     // MARK: The service's port opens
@@ -219,7 +248,7 @@ public struct Warden: ~Copyable, Sendable {
         _ id: Exchange.ID, _ request: Exchange.Request, by matched: MatchedRegistration, at now: Instant,
         into actions: inout [Action]
     ) {
-        let (peer, port) = (request.peer, matched.service)
+        let (peer, port) = (request.peer, matched.service.at(request.asked))
         let result = request.result(at: port, matched.registration)
         guard !peer.isLocal else { return complete(id, result, at: now, into: &actions) }
         guard matched.isTrusted else {
@@ -247,33 +276,55 @@ public struct Warden: ~Copyable, Sendable {
         exchanges.change(id) { ($0.result, $0.services) = (result, services) }
         // A service may have come alive since the last look.
         let unseen = services.filter { !needsNoLook($0, peer, at: now) }
-        guard unseen.isEmpty else { return upstream.look(at: unseen.map(\.port), for: id) }
+        guard unseen.isEmpty else {
+            guard let server = exchanges.request(of: id)?.server else { return }
+            return servers[server].upstream.look(at: unseen, for: id)
+        }
         open(id, at: now, into: &actions)
     }
 
     // Mutating, though it changes nothing: docs/HACKING.md, "Rules of the house".
     /// Whether the service listened at the last look, and the grant that it takes exists.
     private mutating func needsNoLook(_ service: ServiceOpening, _ peer: Peer, at now: Instant) -> Bool {
-        upstream.services.isAlive(service.port, ipv4: peer.address.isIPv4)
+        servers[servers.number(of: service.port.server)].upstream.services.isAlive(
+            service.port, ipv4: peer.address.isIPv4)
             && gate.hasGrant(service, for: peer.address, over: peer.transport, at: now)
     }
 
     /// Whether no change that waits for the kernel concerns the service and the client.
     private mutating func isSettled(_ service: ServiceOpening, for client: IPAddress) -> Bool {
-        gate.isSettled(service, standing: rules.standing(service, holding: client))
+        gate.isSettled(
+            service,
+            standing: servers[servers.number(of: service.port.server)].rules.standing(service, holding: client))
     }
 
-    mutating func startLook(into actions: inout [Action]) {
-        if let look = upstream.takeLook() { actions.append(.inspectListeners(look.services, look: look.id)) }
+    mutating func startLook(at server: ServerNumber, into actions: inout [Action]) {
+        guard let look = servers[server].upstream.takeLook() else { return }
+        guard server != 0 else { return actions.append(.inspectListeners(look.services, look: look.id)) }
+        let questions = servers[server].upstream.questions(of: look.id)
+        actions.append(.callServices(questions, of: server, look: look.id))
+    }
+
+    /// The result of a look at a server's services: whether each answered its NULL call.
+    public mutating func servicesCalled(
+        _ look: Upstream.Look.ID, of server: ServerNumber, _ answers: [LivenessQuestion: Bool], at now: Instant,
+        into actions: inout [Action]
+    ) {
+        var states: [ServicePort: ListenerState] = [:]
+        for (question, isAlive) in answers where isAlive || states[question.service] == nil {
+            states[question.service] = ListenerState(ipv4: isAlive, ipv6: isAlive)
+        }
+        listenersInspected(look, of: server, states, at: now, into: &actions)
+        flush(at: now, into: &actions)
     }
 
     /// The result of a look; `nil`: the listeners couldn't be inspected.
     public mutating func listenersInspected(
-        _ look: Upstream.Look.ID, _ states: [ServicePort: ListenerState]?, at now: Instant,
-        into actions: inout [Action]
+        _ look: Upstream.Look.ID, of server: ServerNumber = 0, _ states: [ServicePort: ListenerState]?,
+        at now: Instant, into actions: inout [Action]
     ) {
-        let look = upstream.looked(look, states, at: now)
-        settleServices(at: now, into: &actions)
+        let look = servers[server].upstream.looked(look, states, at: now)
+        settleServices(of: server, at: now, into: &actions)
         for id in look?.readers ?? [] { registryArrived(id, at: now, into: &actions) }
         for id in look?.openers ?? [] {
             if states == nil {
@@ -282,7 +333,7 @@ public struct Warden: ~Copyable, Sendable {
                 open(id, at: now, into: &actions)
             }
         }
-        startLook(into: &actions)
+        startLook(at: server, into: &actions)
     }
 
     /// Issues the grants that the reply needs, and waits for the kernel.
@@ -290,8 +341,9 @@ public struct Warden: ~Copyable, Sendable {
     /// - Parameter hasLooked: whether the kernel has told the remaining lives of the grants.
     mutating func open(_ id: Exchange.ID, hasLooked: Bool = false, at now: Instant, into actions: inout [Action]) {
         guard let exchange = exchanges[id], let result = exchange.result else { return }
-        let peer = exchange.request.peer
-        for service in exchange.services where !upstream.services.isAlive(service.port, ipv4: peer.address.isIPv4) {
+        let (peer, server) = (exchange.request.peer, exchange.request.server)
+        for service in exchange.services
+        where !servers[server].upstream.services.isAlive(service.port, ipv4: peer.address.isIPv4) {
             let (reason, detail) = deadness(of: service.port)
             return deny(id, reason, answer: result, detail: detail, at: now, into: &actions)
         }
@@ -310,7 +362,8 @@ public struct Warden: ~Copyable, Sendable {
     }
 
     private func deadness(of service: ServicePort) -> (reason: DenialReason, detail: String) {
-        let foreign = upstream.services.foreignOwners(at: service).map(String.init).joined(separator: ", ")
+        let services = servers[servers.number(of: service.server)].upstream.services
+        let foreign = services.foreignOwners(at: service).map(String.init).joined(separator: ", ")
         guard !foreign.isEmpty else { return (.notListening, "nothing listens at \(service)") }
         return (.untrustedOwner, "\(service) is held by uid \(foreign), which rpcbind.owners doesn't trust")
     }
@@ -323,7 +376,7 @@ public struct Warden: ~Copyable, Sendable {
         let (expired, waiters) = gate.inspected(keys, found, at: now)
         for (key, grant) in expired {
             journal.counters.expired += 1
-            var event = AuditEvent(.expired, key, grant.rule, grant.programs.least)
+            var event = event(.expired, key, grant.rule, grant.programs.least)
             if grant.isUnproven { event.detail = "asked for over UDP, and never used" }
             audit(event, at: now, into: &actions)
         }
@@ -361,7 +414,8 @@ public struct Warden: ~Copyable, Sendable {
         }
         for revoked in outcome.revoked { noteRevoked(revoked, at: now, into: &actions) }
         for issued in outcome.issued { noteIssued(issued, at: now, into: &actions) }
-        for key in outcome.removedStanding where upstream.services.guarded.contains(key.service) {
+        for key in outcome.removedStanding
+        where servers[servers.number(of: key.service.server)].upstream.services.guarded.contains(key.service) {
             actions.append(.cutFlows(key.clients, key.service))
         }
         for id in outcome.acknowledged { acknowledged(id, at: now, into: &actions) }
@@ -408,6 +462,7 @@ public struct Warden: ~Copyable, Sendable {
         into actions: inout [Action]
     ) {
         let peer = request.peer
+        let rules = servers[request.server].rules
         journal.counters.permitted += 1
         let lifted = request.permission.liftedDenial
         let outcome = CallOutcome(lifted == nil ? .permitted : .observed, request.call, over: peer.transport, lifted)
@@ -420,11 +475,12 @@ public struct Warden: ~Copyable, Sendable {
         }
         guard lifted == nil,
             journal.admitsPermitted(
-                request.call, of: peer, isListed: rules.policy.lists(peer.address),
+                request.call, of: peer, at: request.server, isListed: rules.lists(peer.address),
                 logging: rules.settings.audit.permitted, at: now)
         else { return }
         var event = AuditEvent(.permitted, request.call, from: peer, xid: request.xid)
         event.rule = request.permission.rule
+        event.server = servers[request.server].name
         if !isRegistered { event.detail = "not registered" }
         actions.append(.audit(event.named(by: journal.names)))
     }
@@ -434,7 +490,7 @@ extension Exchange.Request {
     /// The reply, with an address that the client can use: the one that it asked, unless the service has its own.
     func result(at service: ServicePort, _ registration: Registration?) -> PortmapperResult {
         if lookUp?.answersPort == true { return .port(UInt32(service.port)) }
-        let host = registration?.host(asked: peer) ?? peer.asked.host
+        let host = asked == .thisHost ? registration?.host(asked: peer) ?? peer.asked.host : peer.asked.host
         return .address(UniversalAddress(host: host, port: service.port).description)
     }
 }

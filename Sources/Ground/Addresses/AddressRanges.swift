@@ -25,6 +25,8 @@ public struct AddressRanges: Hashable, Sendable {
         return uncovered
     }
 
+    public func contains(_ address: IPAddress) -> Bool { ranges.range(holding: address) != nil }
+
     private func firstIndex(endingAtOrAfter address: IPAddress) -> Int {
         var (low, high) = (0, ranges.count)
         while low < high {

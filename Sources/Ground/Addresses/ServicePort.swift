@@ -10,6 +10,9 @@ public struct ServicePort: TableKey, Sendable, Comparable, CustomStringConvertib
         self.server = server
     }
 
+    /// The same port at another server.
+    public func at(_ server: ServerID) -> Self { ServicePort(transport, port, at: server) }
+
     @inlinable
     public func combine(into hash: inout TableHash) {
         hash.combine(UInt64(server.rawValue) << 32 | UInt64(transport.rawValue) << 16 | UInt64(port))

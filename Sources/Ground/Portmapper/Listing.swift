@@ -7,6 +7,8 @@ public struct Listing: Hashable, Sendable {
     /// The count of registrations left out: beyond ``PortmapperLimits/untrustedRegistrationsMax`` or
     /// ``PortmapperLimits/registrationsMax``.
     public var omitted: Int
+    /// The version of the DUMP that was answered. Version 2 tells neither owners nor addresses.
+    public var version: PortmapperVersion = .v4
 
     public init(_ registrations: [RPCB] = [], omitted: Int = 0) {
         self.registrations = registrations

@@ -62,11 +62,13 @@ private func log(of calls: [Asked], under policy: Policy) -> [AuditEvent] {
         var next = 0
         while next < actions.count {
             switch actions[next] {
-            case .ask(.registry):
+            case .ask(.registry, _):
                 warden.answered(.registry, with: .success(.registry(Listing())), at: now, into: &actions)
-            case .ask(let question):
+            case .ask(let question, _):
                 warden.answered(question, with: .success(.port(0)), at: now, into: &actions)
             case .inspectListeners(_, let look): warden.listenersInspected(look, [:], at: now, into: &actions)
+            case .callServices(_, let server, let look):
+                warden.servicesCalled(look, of: server, [:], at: now, into: &actions)
             case .audit(let event): events.append(event)
             case .sendReply, .closeConnection, .inspectOwner, .commit, .inspectGrants, .cutFlows: break
             }

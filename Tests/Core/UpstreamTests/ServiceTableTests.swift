@@ -13,7 +13,7 @@ import Testing
 @Suite("service table") struct ServiceTableTests {
     private static func table(_ list: [RPCB]) -> ServiceTable {
         var table = ServiceTable()
-        _ = table.registryRead(Registry(list), trusted: ["superuser"], at: .zero)
+        _ = table.registryRead(trusted(Registry(list)), at: .zero)
         return table
     }
 
@@ -34,8 +34,8 @@ import Testing
     @Test("tells changes only")
     func changes() {
         var table = Self.table(.typical)
-        #expect(table.registryRead(Registry(.typical.reversed()), trusted: ["superuser"], at: .zero) == false)
-        #expect(table.registryRead(Registry(), trusted: ["superuser"], at: .zero) == true)
+        #expect(table.registryRead(trusted(Registry(.typical.reversed())), at: .zero) == false)
+        #expect(table.registryRead([], at: .zero) == true)
         table = Self.table(.typical)
         let alive: [ServicePort: ListenerState] = [.tcp(2049): ListenerState(ipv4: true)]
         #expect(table.listenersInspected(alive, at: .zero) == true)
@@ -60,7 +60,7 @@ import Testing
     private static func adopting(_ adopted: ServiceTable.Adopted) -> ServiceTable {
         var table = ServiceTable()
         table.adopt(guarded: [.tcp(9): adopted], at: at(0))
-        _ = table.registryRead(Registry(), trusted: ["superuser"], at: .zero)
+        _ = table.registryRead([], at: .zero)
         return table
     }
 
@@ -109,4 +109,8 @@ import Testing
         _ = table.updateGuards(never: [9])
         #expect(table.guarded == [])
     }
+}
+
+private func trusted(_ registry: Registry) -> [Registration] {
+    registry.registrations.filter { $0.owner == "superuser" }
 }

@@ -21,6 +21,15 @@ final class Bench: ActionShells {
     private(set) lazy var loop = ActionLoop(makeWarden(), shells: self)
     var now = Instant(nanoseconds: 1_000_000_000_000)
     var rpcbind = ScriptedRpcbind()
+    /// The portmappers of the servers behind this gateway, by their numbers.
+    var portmappers: [ServerNumber: ScriptedRpcbind] = [:]
+    /// Services of servers that don't answer their NULL calls.
+    var dead: Set<ServicePort> = []
+    /// NULL calls to services of servers.
+    private(set) var called: [LivenessQuestion] = []
+    /// NULL calls stay unanswered until ``answerCalls()``.
+    var holdsCalls = false
+    private var heldCalls: [() -> Void] = []
     var kernel = ModelKernel()
     /// The listeners at these ports. At other ports, each registered service has a socket of root, over both
     /// families.
@@ -34,8 +43,16 @@ final class Bench: ActionShells {
     var holdsCommits = false
     private var heldCommit: Transaction?
 
-    private(set) var questions: [Question] = []
+    struct Posed: Hashable {
+        var question: Question
+        var server: ServerNumber
+    }
+
+    private(set) var questions: [Posed] = []
+    /// Questions to this host's rpcbind.
     private(set) var asked: [Question] = []
+    /// Questions to the portmappers of servers.
+    private(set) var askedServers: [Posed] = []
     /// The owner of every socket that the Warden inspects.
     var owner: UInt32? = 0
     private(set) var ownersAsked: [Peer] = []
@@ -68,13 +85,18 @@ final class Bench: ActionShells {
 
     static let startOfTime = Timestamp(milliseconds: 1_795_000_000_000)
 
-    init(_ rules: [Rule] = [], pending: PendingRules = .none, settings: Settings = Settings()) {
+    init(_ rules: [Rule] = [], pending: PendingRules? = nil, settings: Settings = Settings()) {
         makeWarden = {
             Warden(
-                settings: settings, policy: Policy(rules: rules), pending: pending, names: .wellKnown,
+                settings: settings, policies: Self.policies(rules, pending: pending, settings), names: .wellKnown,
                 trustedOwners: ["superuser", "102"])
         }
         handle { warden, now, _ in warden.wallClockRead(Self.startOfTime, at: now) }
+    }
+
+    private static func policies(_ rules: [Rule], pending: PendingRules? = nil, _ settings: Settings) -> PolicySet {
+        if let pending { return PolicySet(Policy(rules: rules), pending: pending) }
+        return PolicySet(rules: rules, servers: settings.gateway?.servers.map(\.name) ?? [])
     }
 
     /// A bench whose table is made and whose registry is read.
@@ -105,6 +127,7 @@ final class Bench: ActionShells {
     /// Clears the collected results.
     func forget() {
         (asked, replies, events, closed, cut, inspections) = ([], [], [], [], [], [])
+        (askedServers, called) = ([], [])
         kernel.committed = []
     }
 
@@ -117,10 +140,26 @@ final class Bench: ActionShells {
 
     func closeConnection(_ id: ConnectionID) { closed.append(id) }
 
-    func ask(_ question: Question) {
-        asked.append(question)
-        questions.append(question)
+    func ask(_ question: Question, of server: ServerNumber) {
+        if server == 0 { asked.append(question) } else { askedServers.append(Posed(question: question, server: server)) }
+        questions.append(Posed(question: question, server: server))
         audit?(.question(question), self)
+    }
+
+    func callServices(_ questions: [LivenessQuestion], of server: ServerNumber, look: Int) {
+        called += questions
+        let answers = Dictionary(uniqueKeysWithValues: questions.map { ($0, !dead.contains($0.service)) })
+        let answer = { [unowned self] in
+            handle { $0.servicesCalled(look, of: server, answers, at: $1, into: &$2) }
+        }
+        guard holdsCalls else { return answer() }
+        heldCalls.append(answer)
+    }
+
+    func answerCalls() {
+        let held = heldCalls
+        heldCalls = []
+        for answer in held { answer() }
     }
 
     func listeners(at services: Set<ServicePort>) -> [ServicePort: ListenerState]? {
@@ -178,9 +217,15 @@ final class Bench: ActionShells {
             Issue.record("rpcbind was asked nothing")
             return
         }
-        let question = questions.removeFirst()
-        let answer = rpcbind.answer(question)
-        handle { $0.answered(question, with: answer, at: $1, into: &$2) }
+        let posed = questions.removeFirst()
+        let answer = posed.server == 0 ? rpcbind.answer(posed.question) : answer(of: posed)
+        handle { $0.answered(posed.question, with: answer, by: posed.server, at: $1, into: &$2) }
+    }
+
+    private func answer(of posed: Posed) -> Result<RpcbindAnswer, RpcbindFailure> {
+        guard var portmapper = portmappers[posed.server] else { return .failure(.unreachable("no route to host")) }
+        defer { portmappers[posed.server] = portmapper }
+        return portmapper.answer(posed.question)
     }
 
     func answerAll() {
@@ -192,7 +237,9 @@ final class Bench: ActionShells {
     func loseAll() {
         let lost = questions
         questions = []
-        for question in lost { handle { $0.answered(question, with: .failure(.timedOut), at: $1, into: &$2) } }
+        for posed in lost {
+            handle { $0.answered(posed.question, with: .failure(.timedOut), by: posed.server, at: $1, into: &$2) }
+        }
         handle { $0.flush(at: $1, into: &$2) }
     }
 
@@ -228,9 +275,9 @@ final class Bench: ActionShells {
     }
 
     func reload(_ rules: [Rule], settings: Settings? = nil) {
-        let policy = Policy(rules: rules)
         let settings = settings ?? loop.warden.settings
-        handle { $0.policyReplaced(policy, settings: settings, at: $1, into: &$2) }
+        let policies = Self.policies(rules, settings)
+        handle { $0.policyReplaced(policies, settings: settings, at: $1, into: &$2) }
         answerUnlessHeld()
     }
 
@@ -240,7 +287,7 @@ final class Bench: ActionShells {
 
     /// No question, call or transaction is under way.
     var isQuiet: Bool {
-        questions.isEmpty && loop.warden.exchanges.isQuiet && !loop.warden.upstream.isLooking
+        questions.isEmpty && loop.warden.exchanges.isQuiet && loop.warden.servers.indices.allSatisfy { !loop.warden.servers[$0].upstream.isLooking }
             && loop.warden.gate.isQuiet
     }
 }

@@ -67,7 +67,7 @@ private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> Por
         bench.rpcbind.registrations += RPCB.everywhere(.nfs, 4, port: 2050)
         #expect(bench.ask(.dump(.v2), from: .named.over(.tcp), xid: 8).count == 1)
         #expect(bench.inspections.count == 1)
-        #expect(bench.loop.warden.upstream.services.guarded.contains(ServicePort(.tcp, 2050)))
+        #expect(bench.loop.warden.servers[0].upstream.services.guarded.contains(ServicePort(.tcp, 2050)))
         #expect(bench.isQuiet)
     }
 

@@ -77,7 +77,7 @@ import Testing
         let bench = Bench.started(Self.rules)
         bench.call(.port(of: .mountd), from: .named)
         bench.handle {
-            $0.policyReplaced(Policy(rules: Self.rules), settings: Self.settings(.none), at: $1, into: &$2)
+            $0.policyReplaced(PolicySet(Policy(rules: Self.rules)), settings: Self.settings(.none), at: $1, into: &$2)
         }
         bench.call(.port(of: .mountd), from: .named, xid: 2)
         #expect(lines(bench) == 1)
@@ -87,7 +87,7 @@ import Testing
     func bounded() {
         var first = FirstPermissions()
         let key = { (number: UInt32) in
-            FirstPermissions.Key(client: .v4(number), program: .mountd, over: .tcp, isListing: false)
+            FirstPermissions.Key(client: .v4(number), server: 0, program: .mountd, over: .tcp, isListing: false)
         }
         for number in 0..<UInt32(3 * FirstPermissions.entriesMax) {
             let isDue = first.isDue(key(number), at: .zero)

@@ -76,7 +76,7 @@ import Testing
         bench.answerOne()
         // The answer has been processed; the transaction is still to come.
         bench.rpcbind.registrations = []
-        bench.handle { warden, now, actions in warden.ask(.registry, for: .refresh, at: now, into: &actions) }
+        bench.handle { warden, now, actions in warden.ask(.registry, of: 0, for: .refresh, at: now, into: &actions) }
         bench.answerAll()
         #expect(bench.kernel.granted.isEmpty)
         #expect(bench.loop.warden.grantCount == 0)

@@ -89,7 +89,7 @@ import Testing
     @Test("an expired grant does not come back when policy no longer permits it")
     func policyChanged() {
         let bench = Self.expired()
-        bench.handle { $0.policyReplaced(Policy(), settings: $0.settings, at: $1, into: &$2) }
+        bench.handle { $0.policyReplaced(PolicySet(Policy()), settings: $0.settings, at: $1, into: &$2) }
         drop(bench)
         #expect(bench.kernel.granted.isEmpty)
         #expect(bench.kernel.remembered.isEmpty)

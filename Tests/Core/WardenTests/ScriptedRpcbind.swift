@@ -16,11 +16,16 @@ struct ScriptedRpcbind {
     var misleading: [Program: UInt32] = [:]
     /// DUMP times out.
     var cannotList = false
+    /// The version of DUMP that is answered.
+    var version: PortmapperVersion = .v4
 
     mutating func answer(_ question: Question) -> Result<RpcbindAnswer, RpcbindFailure> {
         if isDown { return .failure(.unreachable("/run/rpcbind.sock: connection refused")) }
         switch question {
-        case .registry: return cannotList ? .failure(.timedOut) : .success(.registry(Listing(registrations)))
+        case .registry:
+            var listing = Listing(registrations)
+            listing.version = version
+            return cannotList ? .failure(.timedOut) : .success(.registry(listing))
         case .port(let mapping):
             let netID = mapping.transport == .tcp ? "tcp" : "udp"
             if let port = misleading[mapping.program] { return .success(.port(port)) }

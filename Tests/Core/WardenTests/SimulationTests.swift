@@ -161,7 +161,7 @@ private struct Life {
             $0.firewall.never = one(of: [[22, 111, 4045], [22, 111, 4045, 662]])
         }
         let policy = Policy(rules: rules)
-        bench.handle { $0.policyReplaced(policy, settings: settings, at: $1, into: &$2) }
+        bench.handle { $0.policyReplaced(PolicySet(policy), settings: settings, at: $1, into: &$2) }
     }
 
     /// All questions are answered and nothing fails: the remaining state must be the intended state.

@@ -165,8 +165,7 @@ extension Bench {
     fileprivate func resolve(_ rules: [Rule], _ addresses: [String: [IPAddress]]) {
         handle {
             $0.policyReplaced(
-                Policy(rules: rules, addresses: addresses), pending: PendingRules(rules: rules, addresses: addresses),
-                settings: $0.settings, at: $1, into: &$2)
+                PolicySet(rules: rules, addresses: addresses), settings: $0.settings, at: $1, into: &$2)
         }
         if !holdsQuestions { answerAll() }
     }

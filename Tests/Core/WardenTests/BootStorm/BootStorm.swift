@@ -266,7 +266,9 @@ final class BootStorm: ActionShells {
 
     /// rpcbind answers one question after the other; a question that waits longer than the time-out gets no
     /// answer.
-    func ask(_ question: Question) {
+    func callServices(_ questions: [LivenessQuestion], of server: ServerNumber, look: Int) {}
+
+    func ask(_ question: Question, of server: ServerNumber) {
         if !asked.insert(question).inserted { violated("\(question) was asked twice at once") }
         let begins = plan.rpcbindBegins(max(time + .microseconds(15), rpcbindFreeAt))
         rpcbindFreeAt = begins + plan.rpcbindCost

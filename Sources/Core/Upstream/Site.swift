@@ -1,0 +1,55 @@
+import Addresses
+import Portmapper
+
+/// Where the services that a portmapper lists are reached: at this host, or at each address of a server behind it.
+public struct Site: Hashable, Sendable {
+    public struct Address: Hashable, Sendable {
+        public var id: ServerID
+        /// The address that clients ask.
+        public var asked: IPAddress
+        /// The server's own address; another than ``asked`` if that is translated to it.
+        public var own: IPAddress
+
+        public init(id: ServerID, asked: IPAddress, own: IPAddress) {
+            self.id = id
+            self.asked = asked
+            self.own = own
+        }
+    }
+
+    /// Empty: this host.
+    public let addresses: [Address]
+    /// How long a port of a server stays guarded after its registration is gone and it last answered.
+    public let linger: Duration
+
+    public static let thisHost = Site(addresses: [], linger: .zero)
+
+    public init(addresses: [Address], linger: Duration) {
+        self.addresses = addresses
+        self.linger = linger
+    }
+
+    var isThisHost: Bool { addresses.isEmpty }
+
+    func address(_ id: ServerID) -> Address? { addresses.first { $0.id == id } }
+
+    /// A registration at one address holds for that address alone.
+    func holds(_ registration: Registration, at id: ServerID) -> Bool {
+        guard !isThisHost else { return true }
+        return address(id).map { registration.holds(at: $0) } ?? false
+    }
+
+    /// The ports that the registration's service has, one for each address.
+    func places(of registration: Registration) -> [ServicePort] {
+        guard let service = registration.service else { return [] }
+        guard !isThisHost else { return [service] }
+        return addresses.filter { registration.holds(at: $0) }.map { service.at($0.id) }
+    }
+}
+
+extension Registration {
+    fileprivate func holds(at address: Site.Address) -> Bool {
+        guard let host = self.address?.host, !host.isUnspecified else { return true }
+        return host == address.own
+    }
+}

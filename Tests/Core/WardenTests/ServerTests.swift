@@ -1,0 +1,260 @@
+import Addresses
+import AuditTrail
+import Calls
+import Configuration
+import CoreSamples
+import Firewall
+import ONCRPC
+import Policy
+import Portmapper
+import TestSupport
+import Testing
+
+@testable import Upstream
+@testable import Warden
+
+/// Servers behind this gateway: filer1 (1) with two IPv4 addresses, one of IPv6 and one that is translated; filer2 (2).
+@Suite("servers behind this gateway") struct ServerTests {
+    static let first = ip("10.91.2.2")
+    static let second = ip("10.91.2.9")
+    static let translated = ip("192.0.2.80")
+    static let other = ip("10.91.3.3")
+    static let id = ServerID(rawValue: 1)
+
+    static let settings = Settings().with {
+        var gateway = Settings.Gateway()
+        var filer = Settings.Server()
+        filer.name = "filer1"
+        filer.addresses = [first, second, ip("fd91:2::2")]
+        filer.aliases = [translated]
+        var another = Settings.Server()
+        another.name = "filer2"
+        another.addresses = [other]
+        gateway.servers = [filer, another]
+        $0.gateway = gateway
+    }
+
+    static func rule(at scope: ServerScope, open: Opening = .onLookup, lists: Bool = false) -> Rule {
+        var rule = Rule.sample(lists: lists, open: open)
+        rule.at = scope
+        return rule
+    }
+
+    static func bench(
+        _ rules: [Rule] = [rule(at: .servers(["filer1"]))], settings: Settings = settings,
+        filer: [RPCB] = .typical
+    ) -> Bench {
+        let bench = Bench(rules, settings: settings)
+        bench.rpcbind.registrations = .typical
+        for number in 1...2 { bench.portmappers[number] = ScriptedRpcbind(registrations: filer) }
+        bench.start()
+        bench.forget()
+        return bench
+    }
+
+    static func client(asking server: IPAddress, _ transport: Transport = .udp) -> Peer {
+        .from("10.1.0.7", transport, asking: server)
+    }
+
+    @Test("a look-up is asked of that server, its service is called, and the port opens at the address that was asked")
+    func lookUp() {
+        for (address, own, id) in [
+            (Self.first, Self.first, 1), (Self.second, Self.second, 2), (Self.translated, Self.first, 4),
+        ] {
+            let bench = Self.bench()
+            let place = ServicePort(.tcp, 20048, at: ServerID(rawValue: UInt16(id)))
+            #expect(
+                bench.ask(.port(of: .mountd), from: Self.client(asking: address)) == [PortmapperResult.port(20048).body]
+            )
+            #expect(bench.asked == [])
+            #expect(bench.askedServers == [.init(question: .port(of: .mountd), server: 1)])
+            #expect(
+                bench.called == [LivenessQuestion(address: own, service: place, program: .mountd, version: 3)])
+            #expect(bench.kernel.granted.keys.map(\.service) == [place])
+            #expect(bench.events(.granted).map(\.server) == ["filer1"])
+            #expect(bench.events(.permitted).map(\.server) == ["filer1"])
+            #expect(bench.isQuiet)
+        }
+    }
+
+    @Test("registered ports of each server are guarded at each of its addresses, whether or not they answer")
+    func guarded() {
+        let bench = Self.bench()
+        let ids = (1...5).map { ServerID(rawValue: $0) }
+        #expect(ids.allSatisfy { bench.kernel.guarded.contains(.tcp(2049).at($0)) })
+        #expect(bench.kernel.guarded.contains(.tcp(2049)))
+        #expect(bench.called == [])
+    }
+
+    @Test("a registration at one address holds for that address alone")
+    func oneAddress() {
+        let registrations = RPCB.ownPlaces + [RPCB(.mountd, 3, .udp, "10.91.2.9.78.80")]
+        let bench = Self.bench(filer: registrations)
+        #expect(bench.ask(.port(of: .mountd), from: Self.client(asking: Self.first)) == [PortmapperResult.port(0).body])
+        #expect(
+            bench.ask(.address(of: .mountd), from: Self.client(asking: Self.second), xid: 8) == [
+                PortmapperResult.address("10.91.2.9.78.80").body
+            ])
+        let atServer = bench.kernel.guarded.filter { $0.port == 20048 && $0.server != .thisHost }
+        #expect(atServer.map(\.server.rawValue).sorted() == [2, 5].filter { $0 == 2 })
+    }
+
+    @Test("a client that rules name only at another server is no stranger, and is denied")
+    func anotherServer() {
+        let bench = Self.bench()
+        #expect(bench.ask(.port(of: .mountd), from: Self.client(asking: Self.other)) == [authError])
+        #expect(bench.ask(.port(of: .mountd), from: Self.client(asking: Peer.server), xid: 8) == [authError])
+        #expect(bench.denials == [.noRule, .noRule])
+        #expect(bench.events(.denied).map(\.server) == ["filer2", nil])
+        #expect(bench.ask(.port(of: .mountd), from: .from("203.0.113.9", asking: Self.first)) == [])
+        #expect(bench.denials.last == .stranger)
+    }
+
+    @Test("no caller of a server counts as this host")
+    func forgedLocal() {
+        let bench = Self.bench()
+        let forged = Peer.from("10.91.2.2", asking: Self.first, isLocal: true)
+        #expect(bench.ask(.dump(.v2), from: forged) == [])
+        #expect(bench.denials == [.stranger])
+    }
+
+    @Test("a service that doesn't answer its NULL call is not opened")
+    func dead() {
+        let bench = Self.bench()
+        bench.dead = [.tcp(20048).at(Self.id)]
+        #expect(bench.ask(.port(of: .mountd), from: Self.client(asking: Self.first)) == [authError])
+        #expect(bench.denials == [.notListening])
+        #expect(bench.kernel.granted.isEmpty)
+        #expect(bench.isQuiet)
+    }
+
+    @Test("a server that can't be reached costs others nothing, and keeps its guard")
+    func unreachable() {
+        let bench = Self.bench([Self.rule(at: .anyServer), Rule.sample("here")])
+        bench.portmappers[2] = nil
+        bench.advance(by: .seconds(5))
+        #expect(bench.events(.rpcbindDown).map(\.server) == ["filer2"])
+        #expect(bench.kernel.guarded.contains(.tcp(2049).at(ServerID(rawValue: 5))))
+        #expect(bench.ask(.port(of: .mountd), from: Self.client(asking: Self.other)) == [authError])
+        #expect(bench.denials == [.rpcbindDown])
+        #expect(
+            bench.ask(.port(of: .mountd), from: Self.client(asking: Self.first), xid: 8) == [
+                PortmapperResult.port(20048).body
+            ])
+        #expect(bench.ask(.port(of: .mountd), from: .named, xid: 9) == [PortmapperResult.port(20048).body])
+    }
+
+    @Test("the calls that one server may keep waiting are bounded, and leave places to the others")
+    func hungServer() {
+        let bench = Self.bench([Self.rule(at: .anyServer), Rule.sample("here")])
+        bench.holdsQuestions = true
+        for number in 0..<6000 {
+            let peer = Peer.from(
+                "10.1.\(number / 250).\(number % 250 + 1)", .tcp, asking: Self.other, channel: UInt64(number))
+            bench.call(.port(of: .mountd, version: UInt32(number)), from: peer)
+        }
+        #expect(bench.loop.warden.exchanges.count <= 4096)
+        bench.holdsQuestions = false
+        #expect(bench.events(.denied).isEmpty == false)
+        let before = bench.loop.warden.exchanges.count
+        bench.call(.port(of: .mountd), from: Self.client(asking: Self.first))
+        bench.answerAll()
+        #expect(before > 0 && bench.isQuiet)
+    }
+
+    @Test("a registry that forgets ends nothing that still answers; what answers no more lingers, and then goes")
+    func forgetful() {
+        let bench = Self.bench()
+        _ = bench.ask(.port(of: .mountd), from: Self.client(asking: Self.first, .tcp))
+        let place = ServicePort(.tcp, 20048, at: Self.id)
+        bench.portmappers[1]?.registrations = RPCB.ownPlaces
+        for _ in 0..<300 { bench.advance(by: .seconds(5)) }
+        #expect(bench.kernel.guarded.contains(place))
+        #expect(bench.kernel.granted.keys.contains { $0.service == place })
+        bench.dead = Set(bench.kernel.guarded)
+        bench.advance(by: .seconds(5))
+        #expect(bench.kernel.guarded.contains(place))
+        #expect(bench.kernel.granted.keys.contains { $0.service == place })
+        for _ in 0..<130 { bench.advance(by: .seconds(5)) }
+        #expect(!bench.kernel.guarded.contains(place))
+        #expect(bench.kernel.granted.isEmpty)
+    }
+
+    @Test("a service that registers at another port has moved, and its old port stays shut while it lingers")
+    func moved() {
+        let bench = Self.bench()
+        _ = bench.ask(.port(of: .mountd), from: Self.client(asking: Self.first))
+        bench.portmappers[1]?.registrations = RPCB.ownPlaces + RPCB.everywhere(.mountd, 3, port: 5000)
+        bench.dead = [.udp(20048).at(Self.id), .tcp(20048).at(Self.id)]
+        bench.advance(by: .seconds(5))
+        bench.advance(by: .seconds(5))
+        #expect(bench.kernel.granted.isEmpty)
+        #expect(bench.kernel.guarded.contains(.udp(20048).at(Self.id)))
+        #expect(bench.kernel.guarded.contains(.udp(5000).at(Self.id)))
+        for _ in 0..<125 { bench.advance(by: .seconds(5)) }
+        #expect(!bench.kernel.guarded.contains(.udp(20048).at(Self.id)))
+    }
+
+    @Test("a portmapper that serves version 2 alone says so, and its registrations need no owner")
+    func version2() {
+        let bench = Self.bench(filer: [])
+        bench.portmappers[1]?.version = .v2
+        bench.portmappers[1]?.registrations = [RPCB(.mountd, 3, .tcp, port: 635, owner: "")]
+        bench.advance(by: .seconds(5))
+        #expect(
+            bench.ask(.address(of: .mountd), from: Self.client(asking: Self.first)) == [
+                .programMismatch(low: 2, high: 2)
+            ])
+        #expect(
+            bench.ask(.port(of: .mountd), from: Self.client(asking: Self.first), xid: 8) == [
+                PortmapperResult.port(635).body
+            ])
+    }
+
+    @Test("owners are the ones of that server: uids below 1000 by default, others not")
+    func owners() {
+        for (owner, isTrusted) in [
+            ("superuser", true), ("32", true), ("999", true), ("1000", false), ("unknown", false),
+        ] {
+            let bench = Self.bench(filer: RPCB.everywhere(.mountd, 3, port: 635, owner: owner))
+            let answer = bench.ask(.port(of: .mountd), from: Self.client(asking: Self.first))
+            #expect(answer == [isTrusted ? PortmapperResult.port(635).body : authError])
+        }
+    }
+
+    @Test("a listing shows what that server's rules list, and GETADDRLIST only what answers")
+    func listings() {
+        let bench = Self.bench([Self.rule(at: .servers(["filer1"]), lists: true)])
+        let shown = bench.ask(.dump(.v2), from: Self.client(asking: Self.first, .tcp))
+        #expect(shown.count == 1 && shown != [authError])
+        #expect(bench.ask(.dump(.v2), from: Self.client(asking: Self.other, .tcp), xid: 8) == [authError])
+        let rpcb = RPCB(.mountd, 3, .tcp, "")
+        bench.dead = [.udp(20048).at(Self.id)]
+        _ = bench.ask(.getAddressList(rpcb), from: Self.client(asking: Self.first, .tcp), xid: 9)
+        #expect(bench.kernel.granted.keys.map(\.service) == [.tcp(20048).at(Self.id)])
+        #expect(bench.isQuiet)
+    }
+
+    @Test("standing elements are for each address, and a reload at one server leaves the others alone")
+    func standing() {
+        let bench = Self.bench([Self.rule(at: .servers(["filer1"]), open: .always)])
+        let places = Set(bench.kernel.standing.map(\.service).filter { $0.transport == .tcp }.map(\.server.rawValue))
+        #expect(places == [1, 2, 3, 4])
+        #expect(bench.kernel.standing.allSatisfy { $0.clients.first.isIPv4 == ($0.service.server.rawValue != 3) })
+        bench.reload([Self.rule(at: .servers(["filer2"]), open: .always)])
+        #expect(Set(bench.kernel.standing.map(\.service.server.rawValue)) == [5])
+    }
+
+    @Test("an operator revokes at one server, or everywhere")
+    func revoke() {
+        let bench = Self.bench([Self.rule(at: .anyServer)])
+        _ = bench.ask(.port(of: .mountd), from: Self.client(asking: Self.first))
+        _ = bench.ask(.port(of: .mountd), from: Self.client(asking: Self.other), xid: 8)
+        #expect(bench.kernel.granted.count == 2)
+        bench.handle {
+            _ = $0.revoke(client: ip("10.1.0.7"), port: nil, transport: nil, of: 1, at: $1, into: &$2)
+        }
+        #expect(bench.kernel.granted.keys.map(\.service.server.rawValue) == [5])
+        #expect(bench.events(.revoked).map(\.server) == ["filer1"])
+    }
+}
