@@ -149,6 +149,7 @@ public struct Ceiling: Sendable {
         case .replaceStanding:
             outside.unstandAll()
             return nil
+        case .addCallers, .removeCallers: return nil
         case .unguardPort, .forget, .quarantine, .release, .shield, .unshield: return nil
         }
     }

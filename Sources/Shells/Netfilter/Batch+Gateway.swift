@@ -222,12 +222,7 @@ extension Batch {
         // ip  saddr . ip  daddr . meta l4proto . th dport @standing_at4 goto admitted_at
         // ip6 saddr . ip6 daddr . meta l4proto . th dport @standing_at6 goto admitted_at
         for family in Self.families {
-            addRule("guarded_port_at", shape) {
-                $0.isFamily(family.0)
-                $0.load(family.standing.fields)
-                $0.lookup(family.standing.rawValue)
-                $0.verdict(.goTo("admitted_at"))
-            }
+            addRule("guarded_port_at", shape) { $0.admit(family.standing, .goTo("admitted_at")) }
         }
 
         addAdmittedFlowRule("guarded_port_at", shape, then: "admitted_at")
