@@ -134,6 +134,7 @@ extension Batch {
     private static func verdict(in chain: String) -> Verdict {
         switch chain {
         case "shielded_portmapper": .accept
+        case "shielded_portmapper_at": .return
         case "guarded_port_at": .goTo("admitted_at")
         default: .goTo("admitted")
         }

@@ -15,7 +15,7 @@ struct Register {
 
 /// The verdict at the end of a rule.
 enum Verdict {
-    case accept, drop
+    case accept, drop, `return`
     case jump(String)
     case goTo(String)
 }
@@ -291,6 +291,8 @@ struct RuleExpressions: ~Copyable {
             switch verdict {
             case .accept: nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_IMM_VERDICT), UInt32(NF_ACCEPT))
             case .drop: nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_IMM_VERDICT), UInt32(NF_DROP))
+            case .return:
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_IMM_VERDICT), UInt32(bitPattern: NFT_RETURN.rawValue))
             case .jump(let chain): Self.set($0, NFT_JUMP, chain)
             case .goTo(let chain): Self.set($0, NFT_GOTO, chain)
             }
