@@ -15,7 +15,9 @@ import Sandbox
 /// thread serves; another reads files, so that requests don't wait for it.
 final class NetfilterProcess {
     private let channel: Channel
-    private var settings: Settings
+    private var settings: Settings { didSet { shape = settings.tableShape } }
+    /// Kept, because a gateway's shape takes time to make.
+    private var shape: TableShape
     private let table: NetfilterTable
     private let flows: Flows
     private let monitor: TableMonitor
@@ -115,6 +117,8 @@ final class NetfilterProcess {
         features = KernelFeatures(
             ownsTables: NetfilterTable.supportsOwnedTables(), logsDrops: dropLog != nil)
         settings = load.settings.fitted(to: features)
+        shape = settings.tableShape
+        table.gateway = shape.gateway
         ceiling = Ceiling(settings: settings, rules: load.rules)
         try restrictFiles()
         reader = try FileReader(configuration: configuration, features, restrict: restrictCalls)
@@ -193,7 +197,7 @@ final class NetfilterProcess {
     /// Flows to newly guarded ports began without a grant, whatever mark they have.
     private func cutUnmarkable(_ transaction: Transaction) {
         do throws(NetfilterError) {
-            let newly = transaction.newlyGuarded(in: settings.tableShape, inherited: guarded)
+            let newly = transaction.newlyGuarded(in: shape, inherited: guarded)
             try table.cutFlows(flows, to: newly, unless: transaction)
         } catch {
             // The guard is in force; it only fails to stop flows that other software marked.
@@ -227,16 +231,19 @@ final class NetfilterProcess {
     private func events() -> NetfilterEvents {
         let result = reader.takeResult()
         if let result { fresh = result.fresh }
+        // The servers of the table that was made last.
+        monitor.gateway = table.gateway
+        dropLog?.gateway = table.gateway
         return NetfilterEvents(
             unsettled: table.settle(), changes: monitor.readEvents(), packets: dropLog?.readEvents() ?? [],
             reading: result?.files)
     }
 
     /// Announcements are turned off for a table that this process owns, since no other process can change it.
-    private func followChanges() throws(NetfilterError) { try monitor.follow(!settings.tableShape.isOwned) }
+    private func followChanges() throws(NetfilterError) { try monitor.follow(!shape.isOwned) }
 
     private func contents() throws(NetfilterError) -> TableContents? {
-        let takesOver = settings.tableShape.isOwned ? try table.claim(settings.firewall.table) : false
+        let takesOver = shape.isOwned ? try table.claim(settings.firewall.table) : false
         let contents = try table.contents(
             of: settings.firewall.table, isShared: settings.firewall.management == .sets,
             mayBeKept: takesOver ? { [ceiling] in ceiling.permits(staying: $0, for: $1) } : nil)

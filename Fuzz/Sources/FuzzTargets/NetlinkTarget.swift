@@ -29,6 +29,9 @@ extension FuzzTarget {
     }
 }
 
+/// Addresses that fuzzed keys hit by chance or by mutation of the corpus.
+private let gateway = GatewayShape(addresses: [.v4(0), .v4(0x0a5b_0202), .v6(IPv6Bits(0))])
+
 private func checkMessage(_ message: NetlinkMessage) {
     require(Acknowledgement(error: message).errno >= 0, "a negative errno")
     require(Acknowledgement(done: message).errno >= 0, "a negative errno")
@@ -36,7 +39,7 @@ private func checkMessage(_ message: NetlinkMessage) {
     let attributes = message.netfilterAttributes
     _ = DropLog.packet(attributes)
     _ = TableMonitor.table(attributes)
-    _ = TableMonitor.elementChange(attributes, isAdded: true)
+    _ = TableMonitor.elementChange(attributes, isAdded: true, gateway)
     _ = TableMonitor.writer(attributes)
     _ = NetfilterTable.ourSet(attributes)
     for begunThere in [false, true] {
@@ -51,12 +54,13 @@ private func checkMessage(_ message: NetlinkMessage) {
 private func checkElement(_ element: ElementAttributes) {
     var contents = TableContents()
     for set in TableSet.allCases {
-        switch element.key(in: set) {
+        switch element.key(in: set, gateway) {
         case .granted(let key): contents.granted.append(element.grant(key, setTimeout: .seconds(86_400)))
         case .remembered(let key): contents.remembered.append(element.grant(key, setTimeout: .seconds(86_400)))
         case .quarantined(let client): contents.quarantined[client] = element.lifetime
         case .guarded(let service): contents.guarded.insert(service)
         case .standing(let key): contents.standing.insert(key)
+        case .callers(let key): contents.callers.insert(key)
         case .shielded, nil: break
         }
     }

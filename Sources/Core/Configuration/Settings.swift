@@ -170,6 +170,7 @@ public struct Settings: Hashable, Sendable {
         shape.flowMark = firewall.flowMark
         shape.ownFlowMark = firewall.ownFlowMark
         shape.quarantinesMax = Self.setSize(for: Quarantine.clientsMax)
+        shape.gateway = gateway?.shape
         return shape
     }
 

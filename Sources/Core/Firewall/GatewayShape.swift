@@ -16,7 +16,9 @@ public struct GatewayShape: Hashable, Sendable {
     }
 
     /// The addresses by which clients know the servers. The first has the ID 1.
-    public var addresses: [IPAddress]
+    public var addresses: [IPAddress] { didSet { numbers = Self.numbers(addresses) } }
+    /// The same as ``addresses``; it makes the look-up of each element's address fast.
+    private var numbers: [IPAddress: ServerID]
     /// In addition to port 111 of each address, which is always closed.
     public var closed: [ClosedPorts] = []
     /// The bits of the packet mark by which intercepted calls are routed: those to servers, and those of servers to
@@ -24,14 +26,25 @@ public struct GatewayShape: Hashable, Sendable {
     public var serverMark: UInt32 = 0x20000
     public var clientMark: UInt32 = 0x40000
 
-    public init(addresses: [IPAddress]) { self.addresses = addresses }
+    public init(addresses: [IPAddress]) {
+        self.addresses = addresses
+        numbers = Self.numbers(addresses)
+    }
+
+    private static func numbers(_ addresses: [IPAddress]) -> [IPAddress: ServerID] {
+        let numbered = addresses.enumerated().map { ($1, ServerID(rawValue: UInt16($0 + 1))) }
+        return Dictionary(numbered) { first, _ in first }
+    }
 
     public func address(of server: ServerID) -> IPAddress? {
         let index = Int(server.rawValue) - 1
         return addresses.indices.contains(index) ? addresses[index] : nil
     }
 
-    public func server(at address: IPAddress) -> ServerID? {
-        addresses.firstIndex(of: address).map { ServerID(rawValue: UInt16($0 + 1)) }
+    /// Whether the server exists, and is reached over the client's address family.
+    public func hasAddress(of server: ServerID, for client: IPAddress) -> Bool {
+        address(of: server).map { $0.isIPv4 == client.isIPv4 } ?? false
     }
+
+    public func server(at address: IPAddress) -> ServerID? { numbers[address] }
 }

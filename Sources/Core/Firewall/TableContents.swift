@@ -7,6 +7,7 @@ public struct TableContents: Hashable, Sendable {
     /// Expired grants that a packet revives; their packets aren't counted.
     public var remembered: [GrantElement] = []
     public var standing: Set<StandingKey> = []
+    public var callers: Set<CallersKey> = []
     /// The quarantined clients, each with the time that is left.
     public var quarantined: [IPAddress: Duration] = [:]
 

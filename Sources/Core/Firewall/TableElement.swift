@@ -6,6 +6,7 @@ public enum TableElement: Hashable, Sendable {
     case granted(GrantKey)
     case remembered(GrantKey)
     case standing(StandingKey)
+    case callers(CallersKey)
     case quarantined(IPAddress)
     case shielded(Transport)
 }
@@ -18,6 +19,7 @@ extension TableElement: CustomStringConvertible {
         case .granted(let key): "granted \(key)"
         case .remembered(let key): "remembered \(key)"
         case .standing(let key): "standing \(key)"
+        case .callers(let key): "callers \(key)"
         case .quarantined(let client): "quarantined \(client)"
         case .shielded(let transport): "shielded \(transport)"
         }

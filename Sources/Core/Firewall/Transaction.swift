@@ -26,6 +26,8 @@ public enum Operation: Hashable, Sendable {
     /// Removes all standing elements, except the ones that the same transaction adds after it: these are never
     /// missing.
     case replaceStanding
+    case addCallers(CallersKey)
+    case removeCallers(CallersKey)
     case quarantine(IPAddress, timeout: Duration)
     case release(IPAddress)
     /// Has the kernel drop packets to port 111 over the transport from clients without an ``addStanding(_:)``
@@ -43,7 +45,7 @@ extension Operation {
         switch self {
         case .issue(let key, _, _, _), .issueNew(let key, _, _): key
         case .makeTable, .adoptTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget, .addStanding,
-            .removeStanding, .replaceStanding, .quarantine, .release, .shield, .unshield:
+            .removeStanding, .replaceStanding, .addCallers, .removeCallers, .quarantine, .release, .shield, .unshield:
             nil
         }
     }
@@ -53,7 +55,7 @@ extension Operation {
         switch self {
         case .makeTable(let shape), .adoptTable(let shape): shape
         case .deleteTable, .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget, .addStanding,
-            .removeStanding, .replaceStanding, .quarantine, .release, .shield, .unshield:
+            .removeStanding, .replaceStanding, .addCallers, .removeCallers, .quarantine, .release, .shield, .unshield:
             nil
         }
     }
@@ -61,19 +63,19 @@ extension Operation {
     /// Whether the operation deletes an element.
     public var isRemoval: Bool {
         switch self {
-        case .unguardPort, .revoke, .forget, .removeStanding, .release: true
+        case .unguardPort, .revoke, .forget, .removeStanding, .removeCallers, .release: true
         case .makeTable, .adoptTable, .deleteTable, .guardPort, .issue, .issueNew, .remember, .addStanding,
-            .replaceStanding, .quarantine, .shield, .unshield:
+            .replaceStanding, .addCallers, .quarantine, .shield, .unshield:
             false
         }
     }
 
-    /// Whether the operation changes ranges of clients.
+    /// Whether the operation changes standing ranges.
     public var isOfRanges: Bool {
         switch self {
         case .addStanding, .removeStanding, .replaceStanding: true
         case .makeTable, .adoptTable, .deleteTable, .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember,
-            .forget, .quarantine, .release, .shield, .unshield:
+            .forget, .addCallers, .removeCallers, .quarantine, .release, .shield, .unshield:
             false
         }
     }

@@ -12,33 +12,35 @@ public struct Ceiling: Sendable {
     /// The only table that is permitted: the one that the settings ask for.
     private let shape: TableShape
     private let never: Set<UInt16>
-    private let clients: [Transport: AddressRanges]
-    /// The number of addresses outside the prefixes of policy that may have elements, all together: the addresses
-    /// of policy's host names. The other process resolves these, because resolving means reading data from
-    /// strangers.
-    private let hostAddressesMax: Int
+    /// The clients of this host, and then of each server in the order of the configuration.
+    private let opened: [OpenedClients]
+    /// The index in `opened` for each `ServerID`.
+    private let places: [Int]
     /// The kernel's elements at the start of the netfilter process: making the table anew with them opens
     /// nothing.
     private var inherited = Inherited()
     /// The elements for addresses outside the prefixes.
-    public var outside = OutsideElements()
+    public var outside: OutsideElements
 
     /// The elements of an earlier run.
     public struct Inherited: Hashable, Sendable {
         var granted: Set<GrantKey> = []
         var standing: Set<StandingKey> = []
+        var callers: Set<CallersKey> = []
 
         public init() {}
 
         public init(_ contents: TableContents) {
             granted = Set(contents.granted.map(\.key))
             standing = contents.standing
+            callers = contents.callers
         }
 
-        var isEmpty: Bool { granted.isEmpty && standing.isEmpty }
+        var isEmpty: Bool { granted.isEmpty && standing.isEmpty && callers.isEmpty }
 
         func holds(_ operation: Operation) -> Bool {
             if case .addStanding(let key) = operation { return standing.contains(key) }
+            if case .addCallers(let key) = operation { return callers.contains(key) }
             return operation.issued.map(granted.contains) ?? false
         }
 
@@ -46,41 +48,71 @@ public struct Ceiling: Sendable {
         mutating func remove(_ operation: Operation) {
             if case .revoke(let key) = operation { granted.remove(key) }
             if case .removeStanding(let key) = operation { standing.remove(key) }
+            if case .removeCallers(let key) = operation { callers.remove(key) }
         }
     }
 
     private static let portmapperPort: UInt16 = 111
-    /// No name has more addresses than this in force: `HostNames.addressesMax`.
-    static let addressesOfNameMax = 64
 
     /// - Parameter settings: the settings without features that this kernel lacks.
     public init(settings: Settings, rules: [Rule]) {
         shape = settings.tableShape
         never = settings.firewall.never
-        let opening = rules.about(nil).filter { $0.open != .never }
-        // Exceptions by host names aren't known here, so they except no client.
-        let policy = Policy(rules: opening.map(\.withoutHostExceptions))
-        clients = Dictionary(
-            uniqueKeysWithValues: Transport.allCases.map { ($0, AddressRanges(policy.clients(over: $0))) })
-        hostAddressesMax = Set(opening.flatMap(\.hostNames)).count * Self.addressesOfNameMax
+        let servers = settings.gateway?.servers ?? []
+        opened = Self.opened([nil] + servers.map(\.name), rules)
+        places =
+            [0]
+            + servers.enumerated().flatMap { index, server in
+                Array(repeating: index + 1, count: server.addresses.count + server.aliases.count)
+            }
+        outside = OutsideElements(places: places)
+    }
+
+    /// The clients of each server, made once for servers that the same rules are about.
+    private static func opened(_ names: [String?], _ rules: [Rule]) -> [OpenedClients] {
+        var made: [[Int]: OpenedClients] = [:]
+        return names.map { name in
+            let about = rules.indices.filter { rules[$0].at.covers(name) }
+            if let clients = made[about] { return clients }
+            let clients = OpenedClients(about.map { rules[$0] })
+            made[about] = clients
+            return clients
+        }
     }
 
     /// Takes over the elements that the kernel held at the start.
     public mutating func inherit(_ contents: TableContents) {
         inherited = Inherited(contents)
-        for key in inherited.granted where isOutside(key) { outside.grant(key) }
-        for key in inherited.standing {
-            if let addresses = addresses(outside: key) { outside.addStanding(key, addresses) }
-        }
+        for key in inherited.granted { count(key) }
+        for key in inherited.standing { count(key) }
+        for key in inherited.callers { count(key) }
     }
 
     /// The files were read anew: elements that lie outside the new prefixes stay counted.
     public mutating func succeed(_ old: Ceiling) {
         inherited = old.inherited
-        for key in old.outside.grants where isOutside(key) { outside.grant(key) }
-        for key in old.outside.ranges {
-            if let addresses = addresses(outside: key) { outside.addStanding(key, addresses) }
-        }
+        for key in old.outside.grants { count(key) }
+        for key in old.outside.ranges { count(key) }
+        for key in old.outside.callers { count(key) }
+    }
+
+    private mutating func count(_ key: GrantKey) {
+        if opened(at: key.service.server)?.isOutside(key) == true { outside.grant(key) }
+    }
+
+    private mutating func count(_ key: StandingKey) {
+        guard let addresses = opened(at: key.service.server)?.addresses(outside: key) else { return }
+        outside.addStanding(key, addresses)
+    }
+
+    private mutating func count(_ key: CallersKey) {
+        guard let addresses = opened(at: key.server)?.addresses(outside: key) else { return }
+        outside.addCallers(key, addresses)
+    }
+
+    private func opened(at server: ServerID) -> OpenedClients? {
+        let index = Int(server.rawValue)
+        return places.indices.contains(index) ? opened[places[index]] : nil
     }
 
     /// Judges a transaction. All of it is done at once, so only its final state counts.
@@ -92,17 +124,25 @@ public struct Ceiling: Sendable {
             throw Self.failure("the table is \(shape.name), not \(transaction.table)", at: nil)
         }
         var outside = outside
-        var latestOutside: Int?
+        // By the index in `opened`.
+        var latestOutside: [Int: Int] = [:]
         for (index, operation) in transaction.operations.enumerated() {
             let count = outside.addressCount
             if let why = refusal(of: operation, &outside) { throw Self.failure(why, at: index) }
-            if outside.addressCount > count, !inherited.holds(operation) { latestOutside = index }
+            guard outside.addressCount > count, !inherited.holds(operation), let server = operation.openedServer else {
+                continue
+            }
+            latestOutside[places[Int(server.rawValue)]] = index
         }
-        guard let latestOutside, outside.addressCount > hostAddressesMax else { return outside }
-        throw CommitFailure(
-            errno: Self.noSpace,
-            message: Self.text("the host names of rules open ports for \(hostAddressesMax) addresses in all"),
-            operation: latestOutside)
+        for (place, index) in latestOutside.sorted(by: { $0.key < $1.key }) {
+            let addressesMax = opened[place].hostAddressesMax
+            guard outside.addressCount(at: place) > addressesMax else { continue }
+            throw CommitFailure(
+                errno: Self.noSpace,
+                message: Self.text("the host names of rules open ports for \(addressesMax) addresses in all"),
+                operation: index)
+        }
+        return outside
     }
 
     /// The kernel has committed the transaction.
@@ -124,13 +164,14 @@ public struct Ceiling: Sendable {
     private func refusal(of operation: Operation, _ outside: inout OutsideElements) -> String? {
         switch operation {
         case .makeTable(let wanted):
-            outside = OutsideElements()
+            outside.removeAll()
             return refusal(ofShape: wanted)
         case .adoptTable(let wanted):
             outside.unstandAll()
+            outside.removeCallers()
             return refusal(ofShape: wanted)
         case .deleteTable(let name):
-            outside = OutsideElements()
+            outside.removeAll()
             return name == shape.name ? nil : "the table is \(shape.name), not \(name)"
         case .guardPort(let service): return refusal(ofPort: service)
         case .issue(let key, let timeout, let expiresIn, let comment):
@@ -139,7 +180,8 @@ public struct Ceiling: Sendable {
         case .issueNew(let key, let timeout, let comment):
             return refusal(of: key, &outside) ?? refusal(ofTimeout: timeout) ?? refusal(ofComment: comment)
         case .addStanding(let key): return refusal(of: key, &outside)
-        case .remember(_, _, let comment): return refusal(ofComment: comment)
+        case .remember(let key, _, let comment):
+            return refusal(ofServer: key.service.server, for: key.client) ?? refusal(ofComment: comment)
         case .revoke(let key):
             outside.revoke(key)
             return nil
@@ -148,6 +190,10 @@ public struct Ceiling: Sendable {
             return nil
         case .replaceStanding:
             outside.unstandAll()
+            return nil
+        case .addCallers(let key): return refusal(of: key, &outside)
+        case .removeCallers(let key):
+            outside.removeCallers(key)
             return nil
         case .unguardPort, .forget, .quarantine, .release, .shield, .unshield: return nil
         }
@@ -164,14 +210,19 @@ public struct Ceiling: Sendable {
     }
 
     private func refusal(ofPort service: ServicePort) -> String? {
-        guard service.server == .thisHost else { return "no server \(service.server.rawValue) is configured" }
+        if let why = refusal(ofServer: service.server) { return why }
+        if service.server != .thisHost, service.port == Self.portmapperPort {
+            return "\(service) of a server stays closed"
+        }
         return never.contains(service.port) ? "\(service) is in firewall.never" : nil
     }
 
     private func refusal(of key: GrantKey, _ outside: inout OutsideElements) -> String? {
-        if let why = refusal(ofPort: key.service) { return why }
-        guard isOutside(key) else { return nil }
-        guard hostAddressesMax > 0 || inherited.granted.contains(key) else {
+        if let why = refusal(ofPort: key.service) ?? refusal(ofServer: key.service.server, for: key.client) {
+            return why
+        }
+        guard let opened = opened(at: key.service.server), opened.isOutside(key) else { return nil }
+        guard opened.hostAddressesMax > 0 || inherited.granted.contains(key) else {
             return "no rule opens anything over \(key.service.transport) for \(key.client)"
         }
         outside.grant(key)
@@ -182,8 +233,9 @@ public struct Ceiling: Sendable {
         // Port 111 isn't guarded: the element only lets clients through to the portmapper while it is shielded
         // from strangers.
         if key.service.port == Self.portmapperPort, key.service.server == .thisHost { return nil }
-        if let why = refusal(ofPort: key.service) { return why }
-        guard let addresses = addresses(outside: key) else {
+        let server = key.service.server
+        if let why = refusal(ofPort: key.service) ?? refusal(ofServer: server, for: key.clients.first) { return why }
+        guard let addresses = opened(at: server)?.addresses(outside: key) else {
             // The range has too many addresses to be counted one by one.
             guard inherited.standing.contains(key) else {
                 return "no rule opens anything over \(key.service.transport) for all of \(key.clients)"
@@ -194,13 +246,25 @@ public struct Ceiling: Sendable {
         return nil
     }
 
-    private func isOutside(_ key: GrantKey) -> Bool {
-        clients[key.service.transport]?.uncovered(AddressRange(key.client, key.client), limit: 1)?.isEmpty != true
+    private func refusal(of key: CallersKey, _ outside: inout OutsideElements) -> String? {
+        guard key.server != .thisHost else { return "only servers call back" }
+        if let why = refusal(ofServer: key.server, for: key.clients.first) { return why }
+        guard let addresses = opened(at: key.server)?.addresses(outside: key) else {
+            return inherited.callers.contains(key)
+                ? nil : "no rule permits nlockmgr at the server for all of \(key.clients)"
+        }
+        if !addresses.isEmpty { outside.addCallers(key, addresses) }
+        return nil
     }
 
-    /// `nil`: more addresses than all host names can have.
-    private func addresses(outside key: StandingKey) -> [IPAddress]? {
-        clients[key.service.transport]?.uncovered(key.clients, limit: hostAddressesMax)
+    /// - Parameter client: an element's client must be of the server's address family.
+    private func refusal(ofServer server: ServerID, for client: IPAddress? = nil) -> String? {
+        guard server != .thisHost else { return nil }
+        guard let address = shape.gateway?.address(of: server) else {
+            return "no server \(server.rawValue) is configured"
+        }
+        guard let client, client.isIPv4 != address.isIPv4 else { return nil }
+        return "\(client) doesn't reach \(address)"
     }
 
     private func refusal(ofTimeout timeout: Duration) -> String? {
@@ -218,21 +282,16 @@ public struct Ceiling: Sendable {
     private static let noSpace: Int32 = 28  // ENOSPC
 }
 
-extension Rule {
-    fileprivate var withoutHostExceptions: Rule {
-        var rule = self
-        rule.except = except.filter { $0.hostName == nil }
-        return rule
-    }
-
-    fileprivate var hostNames: [String] { from.compactMap(\.hostName) }
-}
-
-extension ClientTerm {
-    fileprivate var hostName: String? {
+extension Operation {
+    /// The server at which the operation opens anything.
+    fileprivate var openedServer: ServerID? {
         switch self {
-        case .host(let name): name
-        case .prefix: nil
+        case .issue(let key, _, _, _), .issueNew(let key, _, _): key.service.server
+        case .addStanding(let key): key.service.server
+        case .addCallers(let key): key.server
+        case .makeTable, .adoptTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget,
+            .removeStanding, .replaceStanding, .removeCallers, .quarantine, .release, .shield, .unshield:
+            nil
         }
     }
 }

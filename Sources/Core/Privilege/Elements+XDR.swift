@@ -9,6 +9,8 @@ enum ItemBytes {
     static let range = 2 * address
     static let grantKey = address + service
     static let standingKey = range + service
+    static let callersKey = 4 + range
+    static let closedPorts = 4 * 4
     static let grant = grantKey + 4 * 8 + 4
     /// Only the kind.
     static let operation = 4
@@ -57,6 +59,11 @@ extension XDREncoder {
         service(key.service)
     }
 
+    mutating func callersKey(_ key: CallersKey) {
+        uint32(UInt32(key.server.rawValue))
+        range(key.clients)
+    }
+
     mutating func comment(_ comment: String) {
         string(comment, max: MessageLimits.commentBytesMax)
     }
@@ -90,6 +97,9 @@ extension XDREncoder {
         case .shielded(let to):
             uint32(5)
             transport(to)
+        case .callers(let key):
+            uint32(6)
+            callersKey(key)
         }
     }
 }
@@ -112,8 +122,10 @@ extension XDRDecoder {
     }
 
     mutating func service() throws(XDRError) -> ServicePort {
-        ServicePort(try transport(), try uint16(), at: ServerID(rawValue: try uint16()))
+        ServicePort(try transport(), try uint16(), at: try server())
     }
+
+    mutating func server() throws(XDRError) -> ServerID { ServerID(rawValue: try uint16()) }
 
     mutating func transport() throws(XDRError) -> Transport {
         let number = try uint32()
@@ -127,6 +139,10 @@ extension XDRDecoder {
 
     mutating func standingKey() throws(XDRError) -> StandingKey {
         StandingKey(clients: try range(), service: try service())
+    }
+
+    mutating func callersKey() throws(XDRError) -> CallersKey {
+        CallersKey(server: try server(), clients: try range())
     }
 
     mutating func comment() throws(XDRError) -> String {
@@ -147,6 +163,7 @@ extension XDRDecoder {
         case 3: return .standing(try standingKey())
         case 4: return .quarantined(try address())
         case 5: return .shielded(try transport())
+        case 6: return .callers(try callersKey())
         case let other: throw .invalid(other)
         }
     }

@@ -100,6 +100,7 @@ extension XDREncoder {
         list(contents.granted) { $0.grant($1) }
         list(contents.remembered) { $0.grant($1) }
         list(contents.standing) { $0.standingKey($1) }
+        list(contents.callers) { $0.callersKey($1) }
         list(contents.quarantined) {
             $0.address($1.key)
             $0.duration($1.value)
@@ -213,6 +214,8 @@ extension XDRDecoder {
         contents.remembered = try elements(ItemBytes.grant) { decoder throws(XDRError) in try decoder.grant() }
         contents.standing = Set(
             try elements(ItemBytes.standingKey) { decoder throws(XDRError) in try decoder.standingKey() })
+        contents.callers = Set(
+            try elements(ItemBytes.callersKey) { decoder throws(XDRError) in try decoder.callersKey() })
         let quarantined = try elements(ItemBytes.address + 8) { decoder throws(XDRError) in
             (try decoder.address(), try decoder.duration())
         }

@@ -4,19 +4,30 @@ import Firewall
 /// The elements for addresses that lie in no prefix of policy: the addresses of its host names, as the other
 /// process reports them.
 ///
-/// They are counted by address, in all: one host name must not suffice to open any port to any address, one
+/// They are counted by address, in all of a server, or of this host: one host name must not suffice to open any port to any address, one
 /// element at a time. An address counts until the last of its elements is removed, or the kernel is found not to
 /// hold it any more.
 public struct OutsideElements: Hashable, Sendable {
     private var granted: [IPAddress: Set<ServicePort>] = [:]
     /// The standing elements, each with its addresses that lie outside.
     private var standing: [StandingKey: [IPAddress]] = [:]
-    /// The number of elements of each address.
-    private var counts: [IPAddress: Int] = [:]
+    private var calledBack: [CallersKey: [IPAddress]] = [:]
+    /// The number of elements of each address, at each place.
+    private var counts: [Place: Int] = [:]
+    private var addressCounts: [Int: Int] = [:]
+    /// The place of each `ServerID`: addresses of one server share a place.
+    private let places: [Int]
 
-    public init() {}
+    private struct Place: Hashable {
+        var number: Int
+        var address: IPAddress
+    }
+
+    public init(places: [Int] = [0]) { self.places = places }
 
     public var addressCount: Int { counts.count }
+
+    func addressCount(at place: Int) -> Int { addressCounts[place] ?? 0 }
 
     /// The grants that the kernel may have let expire.
     public var grants: [GrantKey] {
@@ -24,14 +35,20 @@ public struct OutsideElements: Hashable, Sendable {
     }
 
     var ranges: some Collection<StandingKey> { standing.keys }
+    var callers: some Collection<CallersKey> { calledBack.keys }
 
     mutating func grant(_ key: GrantKey) {
-        if granted[key.client, default: []].insert(key.service).inserted { counts[key.client, default: 0] += 1 }
+        if granted[key.client, default: []].insert(key.service).inserted { enter(key.client, key.service.server) }
     }
 
     mutating func addStanding(_ key: StandingKey, _ addresses: [IPAddress]) {
         guard standing.updateValue(addresses, forKey: key) == nil else { return }
-        for address in addresses { counts[address, default: 0] += 1 }
+        for address in addresses { enter(address, key.service.server) }
+    }
+
+    mutating func addCallers(_ key: CallersKey, _ addresses: [IPAddress]) {
+        guard calledBack.updateValue(addresses, forKey: key) == nil else { return }
+        for address in addresses { enter(address, key.server) }
     }
 
     mutating func revoke(_ key: GrantKey) {
@@ -39,14 +56,25 @@ public struct OutsideElements: Hashable, Sendable {
         guard granted[key.client]?.contains(key.service) == true else { return }
         granted[key.client]?.remove(key.service)
         if granted[key.client]?.isEmpty == true { granted[key.client] = nil }
-        leave(key.client)
+        leave(key.client, key.service.server)
     }
 
     mutating func removeStanding(_ key: StandingKey) {
         guard let addresses = standing[key] else { return }
         standing[key] = nil
-        for address in addresses { leave(address) }
+        for address in addresses { leave(address, key.service.server) }
     }
+
+    mutating func removeCallers(_ key: CallersKey) {
+        guard let addresses = calledBack.removeValue(forKey: key) else { return }
+        for address in addresses { leave(address, key.server) }
+    }
+
+    mutating func removeCallers() {
+        for key in calledBack.keys { removeCallers(key) }
+    }
+
+    mutating func removeAll() { self = OutsideElements(places: places) }
 
     mutating func unstandAll() {
         for key in standing.keys { removeStanding(key) }
@@ -57,8 +85,22 @@ public struct OutsideElements: Hashable, Sendable {
         for key in grants where !isHeld(key) { revoke(key) }
     }
 
-    private mutating func leave(_ address: IPAddress) {
-        let left = counts[address, default: 1] - 1
-        counts[address] = left > 0 ? left : nil
+    private mutating func enter(_ address: IPAddress, _ server: ServerID) {
+        guard let place = place(address, server) else { return }
+        counts[place, default: 0] += 1
+        if counts[place] == 1 { addressCounts[place.number, default: 0] += 1 }
+    }
+
+    private mutating func leave(_ address: IPAddress, _ server: ServerID) {
+        guard let place = place(address, server) else { return }
+        let left = counts[place, default: 1] - 1
+        counts[place] = left > 0 ? left : nil
+        if left == 0 { addressCounts[place.number, default: 1] -= 1 }
+    }
+
+    /// `nil`: no such server.
+    private func place(_ address: IPAddress, _ server: ServerID) -> Place? {
+        let index = Int(server.rawValue)
+        return places.indices.contains(index) ? Place(number: places[index], address: address) : nil
     }
 }

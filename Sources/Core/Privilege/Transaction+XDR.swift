@@ -66,6 +66,12 @@ extension XDREncoder {
         case .adoptTable(let wanted):
             uint32(16)
             shape(wanted)
+        case .addCallers(let key):
+            uint32(17)
+            callersKey(key)
+        case .removeCallers(let key):
+            uint32(18)
+            callersKey(key)
         }
     }
 
@@ -81,6 +87,19 @@ extension XDREncoder {
         uint32(UInt32(shape.logGroup))
         uint32(shape.flowMark)
         uint32(shape.ownFlowMark)
+        optional(shape.gateway) { $0.gateway($1) }
+    }
+
+    private mutating func gateway(_ gateway: GatewayShape) {
+        list(gateway.addresses) { $0.address($1) }
+        list(gateway.closed) {
+            $0.uint32(UInt32($1.server.rawValue))
+            $0.transport($1.transport)
+            $0.uint32(UInt32($1.ports.lowerBound))
+            $0.uint32(UInt32($1.ports.upperBound))
+        }
+        uint32(gateway.serverMark)
+        uint32(gateway.clientMark)
     }
 }
 
@@ -115,6 +134,8 @@ extension XDRDecoder {
         case 14: return .unshield
         case 15: return .replaceStanding
         case 16: return .adoptTable(try shape())
+        case 17: return .addCallers(try callersKey())
+        case 18: return .removeCallers(try callersKey())
         case let other: throw .invalid(other)
         }
     }
@@ -128,6 +149,27 @@ extension XDRDecoder {
         shape.logGroup = try uint16()
         shape.flowMark = try uint32()
         shape.ownFlowMark = try uint32()
+        shape.gateway = try optional { decoder throws(XDRError) in try decoder.gateway() }
         return shape
+    }
+
+    private mutating func gateway() throws(XDRError) -> GatewayShape {
+        var gateway = GatewayShape(
+            addresses: try list(max: MessageLimits.serverAddressesMax, itemBytesMin: ItemBytes.address) {
+                decoder throws(XDRError) in try decoder.address()
+            })
+        gateway.closed = try list(max: MessageLimits.operationsMax, itemBytesMin: ItemBytes.closedPorts) {
+            decoder throws(XDRError) in try decoder.closedPorts()
+        }
+        gateway.serverMark = try uint32()
+        gateway.clientMark = try uint32()
+        return gateway
+    }
+
+    private mutating func closedPorts() throws(XDRError) -> GatewayShape.ClosedPorts {
+        let (server, transport) = (try server(), try transport())
+        let (first, last) = (try uint16(), try uint16())
+        guard first <= last else { throw .invalid(UInt32(last)) }
+        return GatewayShape.ClosedPorts(server, transport, first...last)
     }
 }

@@ -21,7 +21,9 @@ extension Batch {
         case .forget(let key): remove(ElementKey(remembered: key, gateway))
         case .addStanding(let key): add(ElementKey(key, gateway))
         case .removeStanding(let key): remove(ElementKey(key, gateway))
-        case .replaceStanding: for set in gateway == nil ? TableSet.standing : TableSet.allStanding { flush(set) }
+        case .replaceStanding: for set in TableSet.standing(gateway) { flush(set) }
+        case .addCallers(let key): add(ElementKey(key, gateway))
+        case .removeCallers(let key): remove(ElementKey(key, gateway))
         case .quarantine(let client, let timeout): replace(ElementKey(quarantined: client), timeout: timeout)
         case .release(let client): remove(ElementKey(quarantined: client))
         case .shield(let transport, let timeout):
@@ -100,13 +102,14 @@ extension MessageBuffer {
         nest(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue) { list in
             list.nest(UInt32(NFTA_LIST_ELEM.rawValue)) { attributes in
                 attributes.putKey(
-                    NFTA_SET_ELEM_KEY.rawValue, element.addresses?.first, element.server, element.service,
+                    NFTA_SET_ELEM_KEY.rawValue, element.addresses?.first, element.destinations?.first, element.service,
                     element.transport)
                 switch element.set {
                 case .standing4, .standing6, .callers4, .callers6, .closedAt4, .closedAt6, .standingAt4, .standingAt6:
                     var last = element.service
                     if let port = element.lastPort { last?.port = port }
-                    attributes.putKey(NFTA_SET_ELEM_KEY_END.rawValue, element.addresses?.last, element.server, last)
+                    attributes.putKey(
+                        NFTA_SET_ELEM_KEY_END.rawValue, element.addresses?.last, element.destinations?.last, last)
                 case .guarded, .granted4, .granted6, .remembered4, .remembered6, .recent4, .recent6, .quarantined4,
                     .quarantined6, .shielded, .revoked4, .revoked6, .settling, .servers4, .servers6, .guardedAt4,
                     .guardedAt6, .grantedAt4, .grantedAt6, .rememberedAt4, .rememberedAt6:
@@ -119,14 +122,14 @@ extension MessageBuffer {
 
     /// Writes each field in network byte order, padded to whole registers of 4 bytes.
     private mutating func putKey(
-        _ attribute: UInt32, _ client: IPAddress?, _ server: IPAddress?, _ service: ServicePort?,
+        _ attribute: UInt32, _ source: IPAddress?, _ destination: IPAddress?, _ service: ServicePort?,
         _ transport: Transport? = nil
     ) {
         nest(attribute) { key in
             // A key that is only a transport is a single byte.
             if let transport { return key.put(NFTA_DATA_VALUE.rawValue, bigEndian: transport.rawValue) }
             key.put(NFTA_DATA_VALUE.rawValue) { value in
-                for address in [client, server] {
+                for address in [source, destination] {
                     switch address {
                     case .v4(let bits): value.append(bits.bigEndian)
                     case .v6(let bits): value.append(bits.value.bigEndian)

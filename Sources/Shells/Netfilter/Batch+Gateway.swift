@@ -27,7 +27,7 @@ extension Batch {
         addChain("forward", shape.name, at: NF_INET_FORWARD, priority: -10)
         for name in [
             "portmapper_at", "portmapper_of_server", "portmapper_of_client", "to_server4", "to_server6", "from_server",
-            "guarded_port_at", "admitted_at",
+            "guarded_port_at", "admitted_at", "shielded_portmapper_at",
         ] {
             addChain(name, shape.name)
         }
@@ -118,6 +118,7 @@ extension Batch {
                 $0.verdict(.drop)
             }
         }
+        if !shape.observes { addShieldAtRules(shape) }
         addDelivery("portmapper_of_server", gateway.serverMark, firstSet: 6, shape)
         addDelivery("portmapper_of_client", gateway.clientMark, firstSet: 8, shape)
     }
@@ -222,16 +223,15 @@ extension Batch {
         // ip  saddr . ip  daddr . meta l4proto . th dport @standing_at4 goto admitted_at
         // ip6 saddr . ip6 daddr . meta l4proto . th dport @standing_at6 goto admitted_at
         for family in Self.families {
-            addRule("guarded_port_at", shape) {
-                $0.isFamily(family.0)
-                $0.load(family.standing.fields)
-                $0.lookup(family.standing.rawValue)
-                $0.verdict(.goTo("admitted_at"))
-            }
+            addRule("guarded_port_at", shape) { $0.admit(family.standing, .goTo("admitted_at")) }
         }
 
         addAdmittedFlowRule("guarded_port_at", shape, then: "admitted_at")
         addOwnReplyRule("guarded_port_at", shape, comment: "the server asked")
+
+        // ip  saddr . ip  daddr . meta l4proto . th dport @remembered_at4 … log prefix "…" group …
+        addLogRules("guarded_port_at", [(.rememberedAt4, NFPROTO_IPV4), (.rememberedAt6, NFPROTO_IPV6)], shape)
+
         addDropRule("guarded_port_at", shape)
 
         // ct mark set ct mark or BIT

@@ -3,14 +3,14 @@ import Firewall
 
 /// The rules that report packets dropped by the guard to the daemon; none of them decides about a packet.
 extension Batch {
-    mutating func addLogRules(_ shape: TableShape) {
+    /// - Parameter sets: the sets of expired grants that the chain's packets may revive.
+    mutating func addLogRules(_ chain: String, _ sets: [(TableSet, Int)], _ shape: TableShape) {
         guard shape.logGroup != 0 else { return }
-        let sets = [(TableSet.remembered4, NFPROTO_IPV4), (.remembered6, NFPROTO_IPV6)]
 
         // ip  saddr . meta l4proto . th dport @remembered4 limit rate 200/second … log prefix "…" group …
         // ip6 saddr . meta l4proto . th dport @remembered6 limit rate 200/second … log prefix "…" group …
         for (set, family) in sets {
-            addRule("guarded_port", shape) {
+            addRule(chain, shape) {
                 $0.isFamily(family)
                 $0.load(set.fields)
                 // When the element's own limit doesn't match, the rule ends here, too.
@@ -23,7 +23,7 @@ extension Batch {
         // ip  saddr . meta l4proto . th dport != @remembered4 ct state new limit rate 10/second … log prefix "…" group …
         // ip6 saddr . meta l4proto . th dport != @remembered6 ct state new limit rate 10/second … log prefix "…" group …
         for (set, family) in sets {
-            addRule("guarded_port", shape) {
+            addRule(chain, shape) {
                 $0.isFamily(family)
                 $0.load(set.fields)
                 $0.lookup(set.rawValue, isInverted: true)

@@ -35,6 +35,24 @@ extension Batch {
         message(NFT_MSG_DELRULE, flags: 0) { $0.put(NFTA_RULE_CHAIN.rawValue, chain) }
     }
 
+    /// While strangers are kept from this host's portmapper, they are kept from those of servers, too. Calls to these
+    /// are intercepted before conntrack in any case, so the rules stay.
+    mutating func addShieldAtRules(_ shape: TableShape) {
+        // meta l4proto @shielded jump shielded_portmapper_at
+        addRule("portmapper_of_server", shape) {
+            $0.load(TableSet.shielded.fields)
+            $0.lookup(TableSet.shielded.rawValue)
+            $0.verdict(.jump("shielded_portmapper_at"))
+        }
+
+        // ip  saddr . meta l4proto . th dport @standing4 return
+        // ip6 saddr . meta l4proto . th dport @standing6 return
+        for set in TableSet.standing { addRule("shielded_portmapper_at", shape) { $0.admit(set, .return) } }
+
+        // goto strangers
+        addRule("shielded_portmapper_at", shape) { $0.verdict(.goTo("strangers")) }
+    }
+
     /// The rules shared by the shield's chain and the input hook's chain `portmapper`.
     mutating func addShieldRules(_ shape: TableShape) {
         // ip  saddr . meta l4proto . th dport @standing4 accept

@@ -232,7 +232,7 @@ extension Batch {
 
         addOwnReplyRule("guarded_port", shape, comment: "this host asked")
 
-        addLogRules(shape)
+        addLogRules("guarded_port", [(.remembered4, NFPROTO_IPV4), (.remembered6, NFPROTO_IPV6)], shape)
 
         addDropRule("guarded_port", shape)
     }

@@ -19,6 +19,9 @@ public final class DropLog {
     /// packet is read.
     public private(set) var lost = 0
 
+    /// The servers that packets may be to, as in ``NetfilterTable/gateway``.
+    public var gateway: GatewayShape?
+
     let socket: NetlinkSocket
     private var nextNumber: UInt32 = 0
 
@@ -51,7 +54,7 @@ public final class DropLog {
             switch socket.receive(waits: false) {
             case .bytes(let bytes):
                 for message in NetlinkMessages(bytes) where message.type == Self.packetMessage {
-                    let (packet, number) = Self.packet(message.netfilterAttributes)
+                    let (packet, number) = Self.packet(message.netfilterAttributes, gateway)
                     if let number { count(number) }
                     if let packet { packets.append(packet) }
                 }
@@ -75,7 +78,9 @@ public final class DropLog {
         request.put(NFULA_CFG_FLAGS.rawValue, bigEndian: UInt16(NFULNL_CFG_F_SEQ))
     }
 
-    static func packet(_ attributes: Attributes) -> (DroppedPacket?, number: UInt32?) {
+    static func packet(
+        _ attributes: Attributes, _ gateway: GatewayShape? = nil
+    ) -> (DroppedPacket?, number: UInt32?) {
         var kind: DroppedPacket.Kind?
         var number: UInt32?
         var bytes: [UInt8] = []
@@ -88,7 +93,7 @@ public final class DropLog {
             }
         }
         // Another prefix: the packet was not logged by rpcwarden's rules.
-        return (kind.flatMap { DroppedPacket(bytes, kind: $0) }, number)
+        return (kind.flatMap { DroppedPacket(bytes, kind: $0, gateway) }, number)
     }
 
     /// The kernel's numbers include packets that it then fails to send.

@@ -30,32 +30,40 @@ struct ElementAttributes {
         }
     }
 
-    /// The table element that these attributes describe; `nil` if the key isn't one of `set`'s.
-    func key(in set: TableSet) -> TableElement? {
-        guard let first, let fields = KeyFields(first, set.fields) else { return nil }
+    /// The table element that these attributes describe; `nil` if the key isn't one of `set`'s, or names an address
+    /// that is none of the gateway's servers.
+    func key(in set: TableSet, _ gateway: GatewayShape? = nil) -> TableElement? {
+        guard let first, let fields = KeyFields(first, set.fields, gateway) else { return nil }
         switch set {
-        case .guarded: return fields.service.map { .guarded($0) }
-        case .quarantined4, .quarantined6: return fields.address.map { .quarantined($0) }
-        case .granted4, .granted6: return fields.grant.map { .granted($0) }
-        case .remembered4, .remembered6: return fields.grant.map { .remembered($0) }
-        case .standing4, .standing6: return standing(fields, set)
+        case .guarded, .guardedAt4, .guardedAt6: return fields.service.map { .guarded($0) }
+        case .quarantined4, .quarantined6: return fields.source.map { .quarantined($0) }
+        case .granted4, .granted6, .grantedAt4, .grantedAt6: return fields.grant.map { .granted($0) }
+        case .remembered4, .remembered6, .rememberedAt4, .rememberedAt6: return fields.grant.map { .remembered($0) }
+        case .standing4, .standing6, .standingAt4, .standingAt6: return standing(fields, set, gateway)
+        case .callers4, .callers6: return callers(fields, set, gateway)
         case .shielded: return fields.transport.map { .shielded($0) }
-        case .recent4, .recent6, .revoked4, .revoked6, .settling, .servers4, .servers6, .callers4, .callers6,
-            .guardedAt4, .guardedAt6, .closedAt4, .closedAt6, .grantedAt4, .grantedAt6, .rememberedAt4, .rememberedAt6,
-            .standingAt4, .standingAt6:
+        case .recent4, .recent6, .revoked4, .revoked6, .settling, .servers4, .servers6, .closedAt4, .closedAt6:
             return nil
         }
     }
 
     /// Client and service of an element in a set that the daemon keeps no account of.
-    func client(in set: TableSet) -> GrantKey? { first.flatMap { KeyFields($0, set.fields) }?.grant }
+    func client(in set: TableSet) -> GrantKey? { first.flatMap { KeyFields($0, set.fields, nil) }?.grant }
 
-    private func standing(_ low: KeyFields, _ set: TableSet) -> TableElement? {
-        let high = last.flatMap { KeyFields($0, set.fields) } ?? low
-        guard let from = low.address, let to = high.address, from <= to, let service = low.service,
+    private func standing(_ low: KeyFields, _ set: TableSet, _ gateway: GatewayShape?) -> TableElement? {
+        let high = last.flatMap { KeyFields($0, set.fields, gateway) } ?? low
+        guard let from = low.source, let to = high.source, from <= to, let service = low.service,
             service == high.service
         else { return nil }
         return .standing(StandingKey(clients: AddressRange(from, to), service: service))
+    }
+
+    private func callers(_ low: KeyFields, _ set: TableSet, _ gateway: GatewayShape?) -> TableElement? {
+        let high = last.flatMap { KeyFields($0, set.fields, gateway) } ?? low
+        guard let source = low.source, source == high.source, let server = gateway?.server(at: source),
+            let from = low.destination, let to = high.destination, from <= to
+        else { return nil }
+        return .callers(CallersKey(server: server, clients: AddressRange(from, to)))
     }
 
     /// Time left until the element expires; an element without timeout stays until it is deleted.
@@ -96,28 +104,36 @@ struct ElementAttributes {
 
 /// The fields of an element's key.
 private struct KeyFields {
-    private(set) var address: IPAddress?
-    private(set) var service: ServicePort?
+    private(set) var source: IPAddress?
+    private(set) var destination: IPAddress?
     private(set) var transport: Transport?
+    private var port: UInt16?
+    private let gateway: GatewayShape?
 
-    var grant: GrantKey? {
-        guard let address, let service else { return nil }
-        return GrantKey(client: address, service: service)
+    /// `nil` also if the destination is no server.
+    var service: ServicePort? {
+        guard let transport, let port else { return nil }
+        guard let destination else { return ServicePort(transport, port) }
+        return gateway?.server(at: destination).map { ServicePort(transport, port, at: $0) }
     }
 
-    init?(_ key: UnsafeRawBufferPointer, _ fields: [KeyField]) {
+    var grant: GrantKey? {
+        guard let source, let service else { return nil }
+        return GrantKey(client: source, service: service)
+    }
+
+    init?(_ key: UnsafeRawBufferPointer, _ fields: [KeyField], _ gateway: GatewayShape?) {
+        self.gateway = gateway
         guard key.count >= KeyField.keyBytes(fields) else { return nil }
         var rest = key
         for field in fields {
             switch field {
-            case .address4: address = rest.bigEndian(UInt32.self).map { .v4($0) }
-            case .address6: address = rest.bigEndian(UInt128.self).map { .v6(IPv6Bits($0)) }
-            // Sets with a server in their keys are not read yet.
-            case .server4, .server6: return nil
+            case .address4: source = rest.bigEndian(UInt32.self).map { .v4($0) }
+            case .address6: source = rest.bigEndian(UInt128.self).map { .v6(IPv6Bits($0)) }
+            case .destination4: destination = rest.bigEndian(UInt32.self).map { .v4($0) }
+            case .destination6: destination = rest.bigEndian(UInt128.self).map { .v6(IPv6Bits($0)) }
             case .transport: transport = rest.first.flatMap { Transport(rawValue: $0) }
-            case .port:
-                guard let transport, let port = rest.bigEndian(UInt16.self) else { break }
-                service = ServicePort(transport, port)
+            case .port: port = rest.bigEndian(UInt16.self)
             }
             rest = rest.dropping((field.bytes + 3) & ~3)
         }

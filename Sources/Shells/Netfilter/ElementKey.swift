@@ -5,9 +5,10 @@ import Firewall
 /// keeps with it.
 struct ElementKey: Hashable {
     let set: TableSet
+    /// The packet's source.
     var addresses: AddressRange?
-    /// The server's address, in the sets of a gateway.
-    var server: IPAddress?
+    /// The packet's destination, in the sets of a gateway.
+    var destinations: AddressRange?
     var service: ServicePort?
     /// The last port of a range that begins with the service's.
     var lastPort: UInt16?
@@ -41,8 +42,14 @@ struct ElementKey: Hashable {
     ) {
         let server = gateway?.address(of: service.server)
         self.init(server.map(ofServer) ?? ofThisHost)
-        self.server = server
+        destinations = server.map { AddressRange($0, $0) }
         self.service = service
+    }
+
+    init(_ key: CallersKey, _ gateway: GatewayShape?) {
+        self.init(key.clients.first.isIPv4 ? .callers4 : .callers6)
+        addresses = gateway?.address(of: key.server).map { AddressRange($0, $0) }
+        destinations = key.clients
     }
 
     init(quarantined client: IPAddress) {
@@ -68,12 +75,12 @@ struct ElementKey: Hashable {
 
     init(server address: IPAddress) {
         self.init(address.isIPv4 ? .servers4 : .servers6)
-        server = address
+        destinations = AddressRange(address, address)
     }
 
     init(closed ports: ClosedRange<UInt16>, _ transport: Transport, at address: IPAddress) {
         self.init(address.isIPv4 ? .closedAt4 : .closedAt6)
-        server = address
+        destinations = AddressRange(address, address)
         service = ServicePort(transport, ports.lowerBound)
         lastPort = ports.upperBound
     }

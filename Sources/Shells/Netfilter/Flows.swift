@@ -26,25 +26,27 @@ public final class Flows {
     /// begun.
     ///
     /// The kernel searches all its flows, so the time depends on the size of the whole table.
+    /// - Parameter gateway: needed for a server's service, and to tell this host's flows from those of servers.
     /// - Parameter note: gets the clients before their flows are deleted; called once a round, and again for
     ///   clients with more flows.
     public func cut(
-        clients: Set<AddressRange>, service: ServicePort,
+        clients: Set<AddressRange>, service: ServicePort, _ gateway: GatewayShape? = nil,
         noting note: (Set<IPAddress>) throws(NetfilterError) -> Void = { (_: Set<IPAddress>) throws(NetfilterError) in }
     ) throws(NetfilterError) -> Int {
         try cutAll { () throws(NetfilterError) -> [Flow] in
-            let found = try flows(of: clients, with: service)
+            let found = try flows(of: clients, with: service, gateway)
             try note(Set(found.map(\.client)))
             return found
         }
     }
 
-    /// The identity of a conntrack entry: its original tuple, its zone, and its id, which no later flow of the
+    /// A conntrack entry. Its identity is its original tuple, its zone, and its id, which no later flow of the
     /// same tuple has.
     struct Flow {
         var client: IPAddress
+        /// A server's service, if the packets go to a server.
         var service: ServicePort
-        /// The service's address.
+        /// The service's address, as its client knows it.
         var server: IPAddress
         var isTranslated = false
         var tuple: [UInt8]
@@ -54,21 +56,25 @@ public final class Flows {
         var key: GrantKey { GrantKey(client: client, service: service) }
     }
 
-    /// The clients that began a flow to one of the services at one of this host's addresses; this host itself is
-    /// left out.
-    func clients(of services: Set<ServicePort>, isOurs: Set<IPAddress>) throws(NetfilterError) -> Set<GrantKey> {
+    /// The clients that began a flow to one of the services, at one of this host's addresses or at a server; this host
+    /// itself is left out.
+    func clients(
+        of services: Set<ServicePort>, isOurs: Set<IPAddress>, _ gateway: GatewayShape? = nil
+    ) throws(NetfilterError) -> Set<GrantKey> {
         var keys: Set<GrantKey> = []
-        try look(at: services) { flow in
+        try look(at: services, gateway) { flow in
             if flow.isIncoming(isOurs) { keys.insert(flow.key) }
         }
         return keys
     }
 
-    /// Deletes the flows that these clients began to these services at this host's addresses.
-    func cut(_ keys: Set<GrantKey>, isOurs: Set<IPAddress>) throws(NetfilterError) -> Int {
+    /// Deletes the flows that these clients began to these services, at this host's addresses or at servers.
+    func cut(
+        _ keys: Set<GrantKey>, isOurs: Set<IPAddress>, _ gateway: GatewayShape? = nil
+    ) throws(NetfilterError) -> Int {
         try cutAll { () throws(NetfilterError) -> [Flow] in
             var found: [Flow] = []
-            try look(at: Set(keys.map(\.service))) { flow in
+            try look(at: Set(keys.map(\.service)), gateway) { flow in
                 if found.count < roundMax, flow.isIncoming(isOurs), keys.contains(flow.key) { found.append(flow) }
             }
             return found
@@ -90,7 +96,9 @@ public final class Flows {
     /// Up to this many services are queried one by one, which is faster than a dump of all flows.
     private static let looksMax = 8
 
-    private func look(at services: Set<ServicePort>, each: (Flow) -> Void) throws(NetfilterError) {
+    private func look(
+        at services: Set<ServicePort>, _ gateway: GatewayShape?, each: (Flow) -> Void
+    ) throws(NetfilterError) {
         let doing = "reading the flows to \(services.count) ports"
         for family in [NFPROTO_IPV4, NFPROTO_IPV6] {
             let looks: [ServicePort?] = services.count <= Self.looksMax ? services.map { $0 } : [nil]
@@ -98,20 +106,23 @@ public final class Flows {
                 try ask(doing, IPCTNL_MSG_CT_GET, NetlinkSocket.dump, family) { request in
                     if let service { request.putFilter(service, begunThere: false) }
                 } each: { message in
-                    if let flow = Self.flow(message, with: { services.contains($0) }) { each(flow) }
+                    if let service, let flow = Self.flow(message, gateway, with: { $0 == service }) { each(flow) }
+                    if service == nil, let flow = Self.flow(message, gateway, with: services.contains) { each(flow) }
                 }
             }
         }
     }
 
-    private func flows(of clients: Set<AddressRange>, with service: ServicePort) throws(NetfilterError) -> [Flow] {
+    private func flows(
+        of clients: Set<AddressRange>, with service: ServicePort, _ gateway: GatewayShape?
+    ) throws(NetfilterError) -> [Flow] {
         var found: [Flow] = []
         for family in [clients.filter(\.first.isIPv4), clients.filter { !$0.first.isIPv4 }] {
             guard let first = family.map(\.first).min(), let last = family.map(\.last).max() else { continue }
             let span = AddressRange(first, last)
             let single = Set(family.filter { $0.first == $0.last }.map(\.first))
             let wide = family.filter { $0.first != $0.last }
-            found += try flows(of: span, with: service) { flow in
+            found += try flows(of: span, with: service, gateway) { flow in
                 single.contains(flow.client) || wide.contains { $0.contains(flow.client) }
             }
         }
@@ -119,7 +130,7 @@ public final class Flows {
     }
 
     private func flows(
-        of clients: AddressRange, with service: ServicePort, _ isWanted: (Flow) -> Bool
+        of clients: AddressRange, with service: ServicePort, _ gateway: GatewayShape?, _ isWanted: (Flow) -> Bool
     ) throws(NetfilterError) -> [Flow] {
         var found: [Flow] = []
         let doing = "reading the flows of \(clients) to \(service)"
@@ -129,7 +140,7 @@ public final class Flows {
                 request.putFilter(service, of: client, begunThere: begunThere)
             } each: { message in
                 guard found.count < roundMax,
-                    let flow = Self.flow(message, begunThere: begunThere, with: { $0 == service }),
+                    let flow = Self.flow(message, begunThere: begunThere, gateway, with: { $0 == service }),
                     clients.contains(flow.client), isWanted(flow)
                 else { return }
                 found.append(flow)
@@ -163,15 +174,17 @@ public final class Flows {
 
     /// - Parameter begunThere: whether the service counts as the flow's originator.
     static func flow(
-        _ message: NetlinkMessage, begunThere: Bool = false, with isService: (ServicePort) -> Bool
+        _ message: NetlinkMessage, begunThere: Bool = false, _ gateway: GatewayShape? = nil,
+        with isService: (ServicePort) -> Bool
     ) -> Flow? {
-        var flow: Flow?
-        var (zone, id, isTranslated) = ([UInt8](), [UInt8](), false)
+        var (original, reply) = (FlowTuple?.none, FlowTuple?.none)
+        var (tuple, zone, id, isTranslated) = ([UInt8](), [UInt8](), [UInt8](), false)
         for attribute in message.netfilterAttributes {
             switch attribute.type {
             case CTA_TUPLE_ORIG.rawValue:
-                let tuple = Tuple(attribute.nested)
-                flow = tuple.flow(begunThere: begunThere, Array(attribute.payload), isService)
+                original = FlowTuple(attribute.nested)
+                tuple = Array(attribute.payload)
+            case CTA_TUPLE_REPLY.rawValue: reply = FlowTuple(attribute.nested)
             case CTA_ZONE.rawValue: zone = Array(attribute.payload)
             case CTA_ID.rawValue: id = Array(attribute.payload)
             case CTA_STATUS.rawValue:
@@ -179,9 +192,13 @@ public final class Flows {
             default: break
             }
         }
-        guard var flow, !id.isEmpty else { return nil }
-        (flow.zone, flow.id, flow.isTranslated) = (zone, id, isTranslated)
-        return flow
+        guard let original, !id.isEmpty,
+            let (client, service, server) = begunThere ? original.begunByServer(gateway) : original.to(gateway, reply),
+            isService(service)
+        else { return nil }
+        return Flow(
+            client: client, service: service, server: server, isTranslated: isTranslated, tuple: tuple, zone: zone,
+            id: id)
     }
 
     private func ask(
@@ -196,74 +213,9 @@ public final class Flows {
 }
 
 extension Flows.Flow {
-    /// Whether the flow comes from another host to one of this host's addresses.
+    /// Whether the flow comes from another host to one of this host's addresses, or to a server.
     fileprivate func isIncoming(_ isOurs: Set<IPAddress>) -> Bool {
-        !isTranslated && isOurs.contains(server) && !isOurs.contains(client) && !client.isLoopback
-    }
-}
-
-/// One direction of a flow: addresses, ports and protocol.
-private struct Tuple {
-    private var source: IPAddress?
-    private var destination: IPAddress?
-    private var transport: Transport?
-    private var sourcePort: UInt16?
-    private var destinationPort: UInt16?
-
-    init(_ attributes: Attributes) {
-        for part in attributes {
-            for attribute in part.nested {
-                switch (part.type, attribute.type) {
-                case (CTA_TUPLE_IP.rawValue, CTA_IP_V4_SRC.rawValue), (CTA_TUPLE_IP.rawValue, CTA_IP_V6_SRC.rawValue):
-                    source = IPAddress(networkBytes: Array(attribute.payload))
-                case (CTA_TUPLE_IP.rawValue, CTA_IP_V4_DST.rawValue), (CTA_TUPLE_IP.rawValue, CTA_IP_V6_DST.rawValue):
-                    destination = IPAddress(networkBytes: Array(attribute.payload))
-                case (CTA_TUPLE_PROTO.rawValue, CTA_PROTO_NUM.rawValue):
-                    transport = attribute.payload.first.flatMap { Transport(rawValue: $0) }
-                case (CTA_TUPLE_PROTO.rawValue, CTA_PROTO_SRC_PORT.rawValue):
-                    sourcePort = attribute.payload.bigEndian(UInt16.self)
-                case (CTA_TUPLE_PROTO.rawValue, CTA_PROTO_DST_PORT.rawValue):
-                    destinationPort = attribute.payload.bigEndian(UInt16.self)
-                default: break
-                }
-            }
-        }
-    }
-
-    func flow(begunThere: Bool, _ bytes: [UInt8], _ isService: (ServicePort) -> Bool) -> Flows.Flow? {
-        guard let source, let destination, let transport, let port = begunThere ? sourcePort : destinationPort else {
-            return nil
-        }
-        let service = ServicePort(transport, port)
-        guard isService(service) else { return nil }
-        return begunThere
-            ? Flows.Flow(client: destination, service: service, server: source, tuple: bytes)
-            : Flows.Flow(client: source, service: service, server: destination, tuple: bytes)
-    }
-}
-
-extension MessageBuffer {
-    /// Restricts the kernel's answer to flows to the service, or from it.
-    ///
-    /// Kernels before 5.8 don't know the filter and report all flows. All kernels, up to 6.18 at least, compare
-    /// IPv6 addresses the wrong way round, so `client` must be an IPv4 address.
-    fileprivate mutating func putFilter(_ service: ServicePort, of client: IPAddress? = nil, begunThere: Bool) {
-        nest(CTA_TUPLE_ORIG.rawValue) { tuple in
-            if case .v4(let bits) = client {
-                tuple.nest(CTA_TUPLE_IP.rawValue) {
-                    $0.put(begunThere ? CTA_IP_V4_DST.rawValue : CTA_IP_V4_SRC.rawValue, bigEndian: bits)
-                }
-            }
-            tuple.nest(CTA_TUPLE_PROTO.rawValue) { transport in
-                transport.put(CTA_PROTO_NUM.rawValue, bigEndian: service.transport.rawValue)
-                transport.put(
-                    begunThere ? CTA_PROTO_SRC_PORT.rawValue : CTA_PROTO_DST_PORT.rawValue, bigEndian: service.port)
-            }
-        }
-        let address = client == nil ? 0 : begunThere ? CNF_FILTER_IP_DST : CNF_FILTER_IP_SRC
-        let port = begunThere ? CNF_FILTER_PROTO_SRC_PORT : CNF_FILTER_PROTO_DST_PORT
-        nest(CTA_FILTER.rawValue) {
-            $0.put(CTA_FILTER_ORIG_FLAGS.rawValue) { $0.append(UInt32(address | CNF_FILTER_PROTO_NUM | port)) }
-        }
+        guard !isOurs.contains(client), !client.isLoopback else { return false }
+        return service.server != .thisHost || !isTranslated && isOurs.contains(server)
     }
 }

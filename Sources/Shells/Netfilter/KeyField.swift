@@ -3,13 +3,13 @@ import CNetfilter
 /// A field of a set's key, with its properties for the kernel and for `nft`.
 enum KeyField {
     case address4, address6, transport, port
-    /// The packet's destination: a server behind this gateway.
-    case server4, server6
+    /// The packet's destination: a server behind this gateway, or a client that a server calls back.
+    case destination4, destination6
 
     var bytes: Int {
         switch self {
-        case .address4, .server4: 4
-        case .address6, .server6: 16
+        case .address4, .destination4: 4
+        case .address6, .destination6: 16
         case .transport: 1
         case .port: 2
         }
@@ -23,8 +23,8 @@ enum KeyField {
     /// `enum datatypes` of nftables: ipv4_addr, ipv6_addr, inet_proto, inet_service.
     private var datatype: UInt32 {
         switch self {
-        case .address4, .server4: 7
-        case .address6, .server6: 8
+        case .address4, .destination4: 7
+        case .address6, .destination6: 8
         case .transport: 12
         case .port: 13
         }
@@ -42,8 +42,8 @@ enum KeyField {
         // ip daddr 12, ip6 daddr 9.
         case .address4: Userdata.expression(7, Userdata.number(0, 12) + Userdata.number(1, 11))
         case .address6: Userdata.expression(7, Userdata.number(0, 13) + Userdata.number(1, 8))
-        case .server4: Userdata.expression(7, Userdata.number(0, 12) + Userdata.number(1, 12))
-        case .server6: Userdata.expression(7, Userdata.number(0, 13) + Userdata.number(1, 9))
+        case .destination4: Userdata.expression(7, Userdata.number(0, 12) + Userdata.number(1, 12))
+        case .destination6: Userdata.expression(7, Userdata.number(0, 13) + Userdata.number(1, 9))
         case .port: Userdata.expression(7, Userdata.number(0, 11) + Userdata.number(1, 2))
         // EXPR_META 9 with NFT_META_L4PROTO.
         case .transport: Userdata.expression(9, Userdata.number(0, NFT_META_L4PROTO.rawValue))

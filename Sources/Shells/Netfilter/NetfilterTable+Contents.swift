@@ -86,8 +86,9 @@ extension NetfilterTable {
             timeouts[set] = timeout
         }
         // An earlier version of rpcwarden made only the sets that are adopted.
-        let missing = TableSet.ofThisHost.filter {
-            timeouts[$0] == nil && (named.contains($0) || !isShared && $0.isAdopted)
+        let missing = (gateway == nil ? TableSet.ofThisHost : TableSet.allCases).filter {
+            // Without a gateway there were none of the servers' sets.
+            timeouts[$0] == nil && (named.contains($0) || !isShared && $0.isAdopted && !$0.isOfServers)
         }
         if isConsistent && !missing.isEmpty { throw .foreign(table: table, missing: missing.map(\.rawValue)) }
         return (timeouts, isConsistent)
@@ -135,12 +136,13 @@ extension NetfilterTable {
         reading.contents.granted.reserveCapacity(grantCount)
         var count = 0
         let countings: UInt64 = try hasRules(table) ? 2 : 1
-        for set in TableSet.allCases where timeouts[set] != nil && set.isAdopted {
+        for set in adoptedSets where timeouts[set] != nil {
             let isConsistent = try elements(of: set, in: table) { attributes in
                 let element = ElementAttributes(attributes, countingsPerPacket: countings)
-                if reading.contents.add(element, of: set, timeouts[set] ?? .zero) { count += 1 }
-                if reading.mayBeKept, TableSet.granted.contains(set) {
-                    reading.mayBeKept = mayBeKept.map { element.isGrant(of: set, that: $0) } ?? false
+                let key = element.key(in: set, gateway)
+                if reading.contents.add(key, element, timeouts[set] ?? .zero) { count += 1 }
+                if reading.mayBeKept, TableSet.granted(gateway).contains(set) {
+                    reading.mayBeKept = mayBeKept.map { element.isGrant(key, that: $0) } ?? false
                 }
             }
             if !isConsistent { return nil }
@@ -149,6 +151,11 @@ extension NetfilterTable {
         reading.contents.remembered = reading.contents.remembered.merged()
         reading.hasRepetitions = reading.contents.count < count
         return reading
+    }
+
+    /// Without a gateway its sets are ignored, and so are servers that a gateway doesn't have any more.
+    private var adoptedSets: [TableSet] {
+        TableSet.allCases.filter { $0.isAdopted && (gateway != nil || !$0.isOfServers) }
     }
 
     /// - Returns: false if the set changed during the reading.
@@ -173,17 +180,25 @@ extension NetfilterTable {
             guard try exists(table) else { return nil }
             let (timeouts, areSetsConsistent) = try sets(of: table, isShared: isShared)
             guard areSetsConsistent else { continue }
-            guard timeouts[.guarded] != nil else { return [] }
-            var guarded: Set<ServicePort> = []
-            // A set that is being resized has some elements twice, and lacks as many.
-            var hasRepetitions = false
-            let isConsistent = try elements(of: .guarded, in: table) {
-                guard case .guarded(let service) = ElementAttributes($0).key(in: .guarded) else { return }
-                if !guarded.insert(service).inserted { hasRepetitions = true }
-            }
-            if isConsistent, !hasRepetitions { return guarded }
+            let sets = TableSet.guarded(gateway).filter { timeouts[$0] != nil }
+            if let guarded = try guarded(of: sets, in: table) { return guarded }
         }
         throw .unsettled(table: table)
+    }
+
+    /// `nil` if a set changed during the reading.
+    private func guarded(of sets: [TableSet], in table: String) throws(NetfilterError) -> Set<ServicePort>? {
+        var guarded: Set<ServicePort> = []
+        // A set that is being resized has some elements twice, and lacks as many.
+        var hasRepetitions = false
+        for set in sets {
+            let isConsistent = try elements(of: set, in: table) {
+                guard case .guarded(let service) = ElementAttributes($0).key(in: set, gateway) else { return }
+                if !guarded.insert(service).inserted { hasRepetitions = true }
+            }
+            if !isConsistent || hasRepetitions { return nil }
+        }
+        return guarded
     }
 
     func ask(
@@ -198,30 +213,34 @@ extension NetfilterTable {
 
 extension ElementAttributes {
     /// Whether the element is a grant with an expiration that may stay until then.
-    fileprivate func isGrant(of set: TableSet, that mayBeKept: (GrantKey, Duration) -> Bool) -> Bool {
-        guard case .granted(let key) = key(in: set), let expiresIn else { return false }
+    fileprivate func isGrant(_ key: TableElement?, that mayBeKept: (GrantKey, Duration) -> Bool) -> Bool {
+        guard case .granted(let key) = key, let expiresIn else { return false }
         return mayBeKept(key, expiresIn)
     }
 }
 
 extension TableContents {
     fileprivate var count: Int {
-        guarded.count + granted.count + remembered.count + standing.count + quarantined.count
+        guarded.count + granted.count + remembered.count + standing.count + callers.count + quarantined.count
     }
 
     fileprivate func hasKeys(of other: Self) -> Bool {
-        guarded == other.guarded && standing == other.standing && quarantined.keys == other.quarantined.keys
+        guarded == other.guarded && standing == other.standing && callers == other.callers
+            && quarantined.keys == other.quarantined.keys
             && Set(granted.map(\.key)) == Set(other.granted.map(\.key))
             && Set(remembered.map(\.key)) == Set(other.remembered.map(\.key))
     }
 
-    /// Returns `false` if the element isn't of the set's kind.
-    fileprivate mutating func add(_ element: ElementAttributes, of set: TableSet, _ timeout: Duration) -> Bool {
-        switch element.key(in: set) {
+    /// Returns `false` if the element isn't of its set's kind.
+    ///
+    /// - Parameter timeout: the set's.
+    fileprivate mutating func add(_ key: TableElement?, _ element: ElementAttributes, _ timeout: Duration) -> Bool {
+        switch key {
         case .guarded(let service): guarded.insert(service)
         case .granted(let key): granted.append(element.grant(key, setTimeout: timeout))
         case .remembered(let key): remembered.append(element.grant(key, setTimeout: timeout))
         case .standing(let key): standing.insert(key)
+        case .callers(let key): callers.insert(key)
         case .quarantined(let client): quarantined[client] = element.lifetime
         // The shield lasts for seconds; a daemon that starts meanwhile detects the flood again.
         case .shielded, nil: return false

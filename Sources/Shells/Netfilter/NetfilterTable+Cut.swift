@@ -12,7 +12,7 @@ extension NetfilterTable {
         _ flows: Flows, of clients: Set<AddressRange>, to service: ServicePort, in table: String
     ) throws(NetfilterError) -> Int {
         let single = Set(clients.filter { $0.first == $0.last }.map(\.first))
-        return try flows.cut(clients: clients, service: service) { found throws(NetfilterError) in
+        return try flows.cut(clients: clients, service: service, gateway) { found throws(NetfilterError) in
             let gone = found.union(single).map { GrantKey(client: $0, service: service) }
             try noteRevoked(gone, in: table)
         }
@@ -27,7 +27,7 @@ extension NetfilterTable {
     {
         guard !services.isEmpty else { return }
         let ours = try localAddresses.all()
-        var strangers = try flows.clients(of: services, isOurs: ours)
+        var strangers = try flows.clients(of: services, isOurs: ours, gateway)
         strangers.subtract(transaction.issued)
         let standing = transaction.standing
         strangers = strangers.filter { standing[$0.service]?.range(holding: $0.client) == nil }
@@ -36,13 +36,14 @@ extension NetfilterTable {
         strangers.subtract(try lifetimes(of: Array(strangers), in: transaction.table).keys)
         guard !strangers.isEmpty else { return }
         try noteRevoked(Array(strangers), in: transaction.table)
-        _ = try flows.cut(strangers, isOurs: ours)
+        _ = try flows.cut(strangers, isOurs: ours, gateway)
     }
 
     /// If there are too many clients for the set, no first UDP datagram marks a flow as this host's own for the
     /// same time.
     private func noteRevoked(_ keys: [GrantKey], in table: String) throws(NetfilterError) {
-        let keys = keys.filter { $0.service.transport == .udp }
+        // A server's packets from a guarded port never mark their flow: see Batch.addFromServerRules.
+        let keys = keys.filter { $0.service.transport == .udp && $0.service.server == .thisHost }
         guard !keys.isEmpty, try hasRules(table) else { return }
         let failures = Self.repeatingWhileBusy {
             send(of: table) { for key in keys { $0.noteRevoked(key, for: Batch.revokedTime) } }

@@ -12,22 +12,30 @@ extension NetfilterTable {
             $0.put(NFTA_RULE_TABLE.rawValue, table)
         } each: { message in
             var chain = ""
-            var packets: UInt64 = 0
+            var (packets, looksUp) = (UInt64(0), false)
             for attribute in message.netfilterAttributes {
                 switch attribute.type {
                 case NFTA_RULE_CHAIN.rawValue: chain = attribute.payload.text
-                case NFTA_RULE_EXPRESSIONS.rawValue: packets = Self.packets(of: attribute.nested)
+                case NFTA_RULE_EXPRESSIONS.rawValue:
+                    packets = Self.packets(of: attribute.nested)
+                    looksUp = attribute.nested.contains { Self.isLookup($0.nested) }
                 default: break
                 }
             }
             switch chain {
-            case "guarded_port": counts.guarded += packets
+            case "guarded_port", "guarded_port_at": counts.guarded += packets
             case "portmapper": counts.quarantined += packets
+            // The chain's last rule counts calls for which nobody listens.
+            case "portmapper_of_server" where looksUp: counts.quarantined += packets
             case "strangers": counts.strangers += packets
             default: break
             }
         }
         return counts
+    }
+
+    private static func isLookup(_ expression: Attributes) -> Bool {
+        expression.contains { $0.type == NFTA_EXPR_NAME.rawValue && $0.payload.text == "lookup" }
     }
 
     /// The packet count of the rule's counter.

@@ -26,7 +26,8 @@ extension NetfilterTable {
         of keys: [GrantKey], in table: String, countingsPerPacket: UInt64 = 1, _ read: (ElementAttributes) -> Value
     ) throws(NetfilterError) -> [GrantKey: Value] {
         var found: [GrantKey: Value] = [:]
-        var rest = keys[...]
+        // A server that this gateway doesn't have holds no grant.
+        var rest = keys.filter { reaches($0.service.server, from: $0.client) }[...]
         while !rest.isEmpty {
             try ask(for: rest.prefix(Self.questionsMax), in: table) { key, attributes in
                 found[key] = read(ElementAttributes(attributes, countingsPerPacket: countingsPerPacket))

@@ -46,7 +46,7 @@ extension NetfilterTable {
     ) -> CommitFailure? {
         repeating {
             send(of: table) { batch throws(NetfilterError) in
-                for (number, set) in TableSet.standing.enumerated() where name(set) != set.rawValue {
+                for (number, set) in TableSet.standing(gateway).enumerated() where name(set) != set.rawValue {
                     batch.add(set, named: name(set), id: UInt32(number + 1), table: table)
                     batch.deleteSet(named: name(set), table: table)
                     batch.add(set, named: name(set), id: UInt32(number + 11), table: table)
@@ -64,7 +64,7 @@ extension NetfilterTable {
         repeating {
             send(of: table) { batch throws(NetfilterError) in
                 for rule in try rules(of: table) { batch.replace(rule, in: table, lookingAt: name(rule.set)) }
-                for (number, set) in TableSet.standing.enumerated() {
+                for (number, set) in TableSet.standing(gateway).enumerated() {
                     batch.deleteSet(named: emptying ? set.rawValue : set.nextName, table: table)
                     if emptying { batch.add(set, named: set.rawValue, id: UInt32(number + 1), table: table) }
                 }
@@ -94,7 +94,7 @@ extension NetfilterTable {
                 switch attribute.type {
                 case NFTA_RULE_CHAIN.rawValue: chain = attribute.payload.text
                 case NFTA_RULE_HANDLE.rawValue: handle = attribute.payload.bigEndian(UInt64.self) ?? 0
-                case NFTA_RULE_EXPRESSIONS.rawValue: set = Self.rangeSet(attribute.nested)
+                case NFTA_RULE_EXPRESSIONS.rawValue: set = rangeSet(attribute.nested)
                 default: break
                 }
             }
@@ -104,12 +104,13 @@ extension NetfilterTable {
     }
 
     /// The set of ranges that a rule looks up, also if the rule refers to its temporary substitute.
-    private static func rangeSet(_ expressions: Attributes) -> TableSet? {
+    private func rangeSet(_ expressions: Attributes) -> TableSet? {
         for expression in expressions {
             for attribute in expression.nested where attribute.type == NFTA_EXPR_DATA.rawValue {
                 for part in attribute.nested where part.type == NFTA_LOOKUP_SET.rawValue {
                     let name = part.payload.text
-                    if let set = TableSet.standing.first(where: { [$0.rawValue, $0.nextName].contains(name) }) {
+                    if let set = TableSet.standing(gateway).first(where: { [$0.rawValue, $0.nextName].contains(name) })
+                    {
                         return set
                     }
                 }
@@ -133,6 +134,8 @@ extension Batch {
     private static func verdict(in chain: String) -> Verdict {
         switch chain {
         case "shielded_portmapper": .accept
+        case "shielded_portmapper_at": .return
+        case "guarded_port_at": .goTo("admitted_at")
         default: .goTo("admitted")
         }
     }

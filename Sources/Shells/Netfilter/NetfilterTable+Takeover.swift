@@ -17,6 +17,8 @@ extension NetfilterTable {
     /// The parts of one of rpcwarden's tables, without the elements.
     struct Parts: Equatable {
         var table: String
+        /// The servers by which the keys of grants were read.
+        var gateway: GatewayShape?
         var chains: [String]
         fileprivate var sets: [String] = []
         /// The element count of each set of grants, expired elements included.
@@ -37,7 +39,7 @@ extension NetfilterTable {
     /// `nil` if this process doesn't own the table, it has more than chains and sets, or its elements aren't counted.
     func parts(of table: String) throws(NetfilterError) -> Parts? {
         guard try owner(of: table) == portID else { return nil }
-        var parts = Parts(table: table, chains: try chains(of: table))
+        var parts = Parts(table: table, gateway: gateway, chains: try chains(of: table))
         _ = try ask("reading the sets of table inet \(table)", NFT_MSG_GETSET, NetlinkSocket.dump) {
             $0.put(NFTA_SET_TABLE.rawValue, table)
         } each: { message in
@@ -49,10 +51,10 @@ extension NetfilterTable {
     }
 
     /// The parts of the table to take over, as they were when it was read.
-    func partsToTake(of table: String) throws(NetfilterError) -> Parts {
-        guard let found, found.table == table else {
+    func partsToTake(of shape: TableShape) throws(NetfilterError) -> Parts {
+        guard let found, found.table == shape.name, found.gateway?.addresses == shape.gateway?.addresses else {
             throw .failed(
-                doing: "taking over table inet \(table)", errno: ESTALE, detail: "it was not read just before")
+                doing: "taking over table inet \(shape.name)", errno: ESTALE, detail: "it was not read just before")
         }
         return found
     }
@@ -101,15 +103,18 @@ extension NetfilterTable.Parts {
         // The kernel deletes anonymous sets with their rules.
         guard flags & NFT_SET_ANONYMOUS.rawValue == 0 else { return }
         sets.append(name)
-        if let set = TableSet(rawValue: name), TableSet.granted.contains(set) { grants[set] = count.map(Int.init) }
+        if let set = TableSet(rawValue: name), TableSet.granted(gateway).contains(set) {
+            grants[set] = count.map(Int.init)
+        }
     }
 
     var grantCount: Int { grants.values.reduce(0, +) }
 
     /// Whether the kernel holds exactly as many grants as these.
     func hold(just granted: [GrantElement]) -> Bool {
-        let ofIPv4 = granted.count { $0.key.client.isIPv4 }
-        return grants == [.granted4: ofIPv4, .granted6: granted.count - ofIPv4]
+        var counts = grants.mapValues { _ in 0 }
+        for grant in granted { counts[ElementKey(grant.key, gateway).set, default: 0] += 1 }
+        return grants == counts
     }
 }
 
@@ -129,8 +134,8 @@ extension Batch {
         for chain in parts.chains {
             message(NFT_MSG_DELCHAIN, flags: 0, table: table) { $0.put(NFTA_CHAIN_NAME.rawValue, chain) }
         }
-        let staying = TableSet.granted.map(\.rawValue)
-        for set in parts.sets where !staying.contains(set) { deleteSet(named: set, table: shape.name) }
-        fillTable(shape, leaving: TableSet.granted)
+        let staying = TableSet.granted(shape.gateway)
+        for set in parts.sets where !staying.map(\.rawValue).contains(set) { deleteSet(named: set, table: shape.name) }
+        fillTable(shape, leaving: staying)
     }
 }

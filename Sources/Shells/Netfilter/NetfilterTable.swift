@@ -50,10 +50,25 @@ public final class NetfilterTable {
     /// - Parameter others: operations that are left out, since another transaction does them.
     func commitOnce(_ transaction: Transaction, without others: Set<Int> = []) -> CommitFailure? {
         guard !transaction.isEmpty else { return nil }
+        let before = gateway
         if let made = transaction.operations.lazy.compactMap(\.madeTable).last { gateway = made.gateway }
-        if let stranger = transaction.operations.firstIndex(where: { !knows($0.service?.server) }) {
-            return CommitFailure(errno: EINVAL, message: "no such server behind this gateway", operation: stranger)
+        if let failure = strangeServer(transaction) ?? commitOnce(atKnownServers: transaction, without: others) {
+            gateway = before
+            return failure
         }
+        return nil
+    }
+
+    private func strangeServer(_ transaction: Transaction) -> CommitFailure? {
+        let index = transaction.operations.firstIndex { operation in
+            operation.target.map { !reaches($0.server, from: $0.client) } ?? false
+        }
+        return index.map {
+            CommitFailure(errno: EINVAL, message: "no such server behind this gateway", operation: $0)
+        }
+    }
+
+    private func commitOnce(atKnownServers transaction: Transaction, without others: Set<Int>) -> CommitFailure? {
         var transaction = transaction
         var absent = others
         while true {
@@ -75,9 +90,11 @@ public final class NetfilterTable {
         }
     }
 
-    private func knows(_ server: ServerID?) -> Bool {
-        guard let server, server != .thisHost else { return true }
-        return gateway?.address(of: server) != nil
+    /// Whether the server exists; with a client, also whether both are of one address family.
+    func reaches(_ server: ServerID, from client: IPAddress?) -> Bool {
+        guard server != .thisHost else { return true }
+        guard let client else { return gateway?.address(of: server) != nil }
+        return gateway?.hasAddress(of: server, for: client) == true
     }
 
     /// Repeats the attempt while all of its failures are of kind `busy`.
@@ -145,11 +162,12 @@ public final class NetfilterTable {
                     if let revoked { batch.noteRevoked(revoked) } else { batch.settle(.udp, for: Batch.settlingTime) }
                 case .adoptTable(let shape):
                     let revoked = revokedToKeep(in: shape)
-                    batch.adoptTable(shape, try partsToTake(of: shape.name))
+                    batch.adoptTable(shape, try partsToTake(of: shape))
                     batch.noteRevoked(revoked ?? [:])
                 case .deleteTable, .guardPort, .unguardPort, .issue, .issueNew, .revoke, .remember, .forget,
                     .addStanding,
-                    .removeStanding, .replaceStanding, .quarantine, .release, .shield, .unshield:
+                    .removeStanding, .replaceStanding, .addCallers, .removeCallers, .quarantine, .release, .shield,
+                    .unshield:
                     batch.write(operation)
                 }
             }
@@ -236,14 +254,15 @@ public final class NetfilterTable {
 }
 
 extension Operation {
-    /// The service that the operation names.
-    fileprivate var service: ServicePort? {
+    /// The server that the operation names, and the client or the first client.
+    fileprivate var target: (server: ServerID, client: IPAddress?)? {
         switch self {
-        case .guardPort(let service), .unguardPort(let service): service
+        case .guardPort(let service), .unguardPort(let service): (service.server, nil)
         case .issue(let key, _, _, _), .issueNew(let key, _, _), .revoke(let key), .remember(let key, _, _),
             .forget(let key):
-            key.service
-        case .addStanding(let key), .removeStanding(let key): key.service
+            (key.service.server, key.client)
+        case .addStanding(let key), .removeStanding(let key): (key.service.server, key.clients.first)
+        case .addCallers(let key), .removeCallers(let key): (key.server, key.clients.first)
         case .makeTable, .adoptTable, .deleteTable, .replaceStanding, .quarantine, .release, .shield, .unshield: nil
         }
     }

@@ -15,7 +15,7 @@ struct Register {
 
 /// The verdict at the end of a rule.
 enum Verdict {
-    case accept, drop
+    case accept, drop, `return`
     case jump(String)
     case goTo(String)
 }
@@ -137,8 +137,8 @@ struct RuleExpressions: ~Copyable {
             switch field {
             case .address4: payload(NFT_PAYLOAD_NETWORK_HEADER, offset: ofReply ? 16 : 12, field, into: register)
             case .address6: payload(NFT_PAYLOAD_NETWORK_HEADER, offset: ofReply ? 24 : 8, field, into: register)
-            case .server4: payload(NFT_PAYLOAD_NETWORK_HEADER, offset: ofReply ? 12 : 16, field, into: register)
-            case .server6: payload(NFT_PAYLOAD_NETWORK_HEADER, offset: ofReply ? 8 : 24, field, into: register)
+            case .destination4: payload(NFT_PAYLOAD_NETWORK_HEADER, offset: ofReply ? 12 : 16, field, into: register)
+            case .destination6: payload(NFT_PAYLOAD_NETWORK_HEADER, offset: ofReply ? 8 : 24, field, into: register)
             case .transport: meta(NFT_META_L4PROTO, into: register)
             case .port: payload(NFT_PAYLOAD_TRANSPORT_HEADER, offset: ofReply ? 0 : 2, field, into: register)
             }
@@ -221,11 +221,11 @@ struct RuleExpressions: ~Copyable {
         compare(NFT_CMP_EQ, UInt32(RTN_LOCAL))
     }
 
-    /// `ip  saddr . meta l4proto . th dport @standing4 …`, or the same for IPv6.
+    /// `ip  saddr . meta l4proto . th dport @standing4 …`, or the same for IPv6, or with the destination.
     ///
     /// - Parameter name: name of the set, if it isn't the default name of the set's kind.
     func admit(_ set: TableSet, named name: String? = nil, _ verdict: Verdict) {
-        isFamily(set == .standing4 ? NFPROTO_IPV4 : NFPROTO_IPV6)
+        isFamily(set == .standing4 || set == .standingAt4 ? NFPROTO_IPV4 : NFPROTO_IPV6)
         load(set.fields)
         lookup(name ?? set.rawValue)
         self.verdict(verdict)
@@ -291,6 +291,8 @@ struct RuleExpressions: ~Copyable {
             switch verdict {
             case .accept: nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_IMM_VERDICT), UInt32(NF_ACCEPT))
             case .drop: nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_IMM_VERDICT), UInt32(NF_DROP))
+            case .return:
+                nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_IMM_VERDICT), UInt32(bitPattern: NFT_RETURN.rawValue))
             case .jump(let chain): Self.set($0, NFT_JUMP, chain)
             case .goTo(let chain): Self.set($0, NFT_GOTO, chain)
             }

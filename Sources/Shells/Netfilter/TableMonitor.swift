@@ -14,6 +14,9 @@ public final class TableMonitor {
     let socket: NetlinkSocket
     private let ownPortID: UInt32
     private let table: String
+    /// The servers that elements name, as in ``NetfilterTable/gateway``. Without them the gateway's sets are taken for
+    /// the administrator's.
+    public var gateway: GatewayShape?
     /// Changes of a transaction before its NEWGEN, which identifies the writer, has arrived.
     private var pending: [TableChange.Change] = []
     /// Whether messages were lost and the rest has not been read yet.
@@ -106,7 +109,8 @@ public final class TableMonitor {
             what = .definition
         case NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM:
             if isOwn { return nil }
-            what = Self.elementChange(message.netfilterAttributes, isAdded: type == NFT_MSG_NEWSETELEM.rawValue)
+            what = Self.elementChange(
+                message.netfilterAttributes, isAdded: type == NFT_MSG_NEWSETELEM.rawValue, gateway)
         default: return nil  // objects and flowtables: the table has none
         }
         return TableChange.Change(table: table, what: what, isOwn: isOwn)
@@ -118,7 +122,9 @@ public final class TableMonitor {
     }
 
     /// The kernel announces each element in a message of its own.
-    static func elementChange(_ attributes: Attributes, isAdded: Bool) -> TableChange.What {
+    static func elementChange(
+        _ attributes: Attributes, isAdded: Bool, _ gateway: GatewayShape? = nil
+    ) -> TableChange.What {
         var set: TableSet?
         var list: Attributes?
         for attribute in attributes {
@@ -129,8 +135,8 @@ public final class TableMonitor {
             }
         }
         // The administrator's own set, or `{ tcp, udp }` in one of the administrator's rules.
-        guard let set else { return .definition }
-        let element = list?.next().flatMap { ElementAttributes($0.nested).key(in: set) }
+        guard let set, gateway != nil || !set.isOfServers else { return .definition }
+        let element = list?.next().flatMap { ElementAttributes($0.nested).key(in: set, gateway) }
         return isAdded ? .elementAdded(element) : .elementDeleted(element)
     }
 

@@ -24,7 +24,15 @@ enum TableSet: String, CaseIterable {
     /// The sets of a table of this shape.
     static func all(of shape: TableShape) -> [Self] { shape.gateway == nil ? ofThisHost : allCases }
 
-    private var isOfServers: Bool {
+    /// The sets of ranges that are replaced together.
+    static func standing(_ gateway: GatewayShape?) -> [Self] { gateway == nil ? standing : allStanding }
+    static func guarded(_ gateway: GatewayShape?) -> [Self] {
+        gateway == nil ? [.guarded] : [.guarded, .guardedAt4, .guardedAt6]
+    }
+    /// The sets of grants that stay in a table that is taken over.
+    static func granted(_ gateway: GatewayShape?) -> [Self] { gateway == nil ? granted : granted + grantedAt }
+
+    var isOfServers: Bool {
         switch self {
         case .servers4, .servers6, .callers4, .callers6, .guardedAt4, .guardedAt6, .closedAt4, .closedAt6, .grantedAt4,
             .grantedAt6, .rememberedAt4, .rememberedAt6, .standingAt4, .standingAt6:
@@ -43,7 +51,8 @@ enum TableSet: String, CaseIterable {
 
     static let granted: [Self] = [.granted4, .granted6]
     static let standing: [Self] = [.standing4, .standing6]
-    static let allStanding = standing + [.standingAt4, .standingAt6]
+    private static let allStanding = standing + [.standingAt4, .standingAt6]
+    private static let grantedAt: [Self] = [.grantedAt4, .grantedAt6]
     /// The set's name while ranges are exchanged.
     var nextName: String { rawValue + "_next" }
 
@@ -58,11 +67,11 @@ enum TableSet: String, CaseIterable {
     var isAdopted: Bool {
         switch self {
         case .guarded, .granted4, .granted6, .remembered4, .remembered6, .standing4, .standing6, .quarantined4,
-            .quarantined6:
-            true
-        case .recent4, .recent6, .shielded, .revoked4, .revoked6, .settling, .servers4, .servers6, .callers4,
-            .callers6, .guardedAt4, .guardedAt6, .closedAt4, .closedAt6, .grantedAt4, .grantedAt6, .rememberedAt4,
+            .quarantined6, .callers4, .callers6, .guardedAt4, .guardedAt6, .grantedAt4, .grantedAt6, .rememberedAt4,
             .rememberedAt6, .standingAt4, .standingAt6:
+            true
+        case .recent4, .recent6, .shielded, .revoked4, .revoked6, .settling, .servers4, .servers6, .closedAt4,
+            .closedAt6:
             false
         }
     }
@@ -78,14 +87,14 @@ enum TableSet: String, CaseIterable {
         case .quarantined4: [.address4]
         case .quarantined6: [.address6]
         case .shielded, .settling: [.transport]
-        case .servers4: [.server4]
-        case .servers6: [.server6]
-        case .callers4: [.address4, .server4]
-        case .callers6: [.address6, .server6]
-        case .guardedAt4, .closedAt4: [.server4, .transport, .port]
-        case .guardedAt6, .closedAt6: [.server6, .transport, .port]
-        case .grantedAt4, .rememberedAt4, .standingAt4: [.address4, .server4, .transport, .port]
-        case .grantedAt6, .rememberedAt6, .standingAt6: [.address6, .server6, .transport, .port]
+        case .servers4: [.destination4]
+        case .servers6: [.destination6]
+        case .callers4: [.address4, .destination4]
+        case .callers6: [.address6, .destination6]
+        case .guardedAt4, .closedAt4: [.destination4, .transport, .port]
+        case .guardedAt6, .closedAt6: [.destination6, .transport, .port]
+        case .grantedAt4, .rememberedAt4, .standingAt4: [.address4, .destination4, .transport, .port]
+        case .grantedAt6, .rememberedAt6, .standingAt6: [.address6, .destination6, .transport, .port]
         }
     }
 

@@ -42,6 +42,7 @@ struct Dice: RandomNumberGenerator {
 
     mutating func grantKey() -> GrantKey { GrantKey(client: address(), service: service()) }
     mutating func standingKey() -> StandingKey { StandingKey(clients: range(), service: service()) }
+    mutating func callersKey() -> CallersKey { CallersKey(server: ServerID(rawValue: port()), clients: range()) }
     mutating func text(_ max: Int) -> String {
         String(list(max) { "aZ 'é→\u{0}\u{1F600}".randomElement(using: &$0) ?? "x" })
     }
@@ -61,11 +62,22 @@ struct Dice: RandomNumberGenerator {
         shape.logGroup = port()
         shape.flowMark = UInt32(port())
         shape.ownFlowMark = UInt32(port())
+        shape.gateway = optional { $0.gateway() }
         return shape
     }
 
+    mutating func gateway() -> GatewayShape {
+        var gateway = GatewayShape(addresses: list(4) { $0.address() })
+        gateway.closed = list(3) {
+            let (one, other) = ($0.port(), $0.port())
+            return .init(ServerID(rawValue: $0.port()), $0.flag() ? .tcp : .udp, min(one, other)...max(one, other))
+        }
+        (gateway.serverMark, gateway.clientMark) = (UInt32(port()), UInt32(port()))
+        return gateway
+    }
+
     mutating func operation() -> Operation {
-        switch number(0...16) {
+        switch number(0...18) {
         case 0: .makeTable(shape())
         case 1: .deleteTable(name: text(10))
         case 2: .guardPort(service())
@@ -82,17 +94,20 @@ struct Dice: RandomNumberGenerator {
         case 13: .unshield
         case 14: .replaceStanding
         case 15: .adoptTable(shape())
+        case 16: .addCallers(callersKey())
+        case 17: .removeCallers(callersKey())
         default: .release(address())
         }
     }
 
     mutating func element() -> TableElement {
-        switch number(0...5) {
+        switch number(0...6) {
         case 0: .guarded(service())
         case 1: .granted(grantKey())
         case 2: .remembered(grantKey())
         case 3: .standing(standingKey())
         case 4: .shielded(flag() ? .tcp : .udp)
+        case 5: .callers(callersKey())
         default: .quarantined(address())
         }
     }
@@ -152,6 +167,7 @@ struct Dice: RandomNumberGenerator {
         contents.granted = list(5) { $0.grant() }
         contents.remembered = list(5) { $0.grant() }
         contents.standing = Set(list(5) { $0.standingKey() })
+        contents.callers = Set(list(5) { $0.callersKey() })
         contents.quarantined = Dictionary(list(5) { ($0.address(), $0.duration()) }) { first, _ in first }
         contents.grantsMayBeKept = flag()
         return contents

@@ -14,6 +14,7 @@ struct ModelKernel {
     private(set) var shape: TableShape?
     private(set) var guarded: Set<ServicePort> = []
     private(set) var standing: Set<StandingKey> = []
+    private(set) var callers: Set<CallersKey> = []
     private(set) var granted: [GrantKey: Element] = [:]
     private(set) var remembered: [GrantKey: Element] = [:]
     private(set) var quarantined: [IPAddress: Instant] = [:]
@@ -53,7 +54,7 @@ struct ModelKernel {
     private mutating func empty(_ shape: TableShape) {
         self.shape = shape
         (wasFlushed, isShieldUp) = (false, false)
-        (guarded, standing, remembered, quarantined) = ([], [], [:], [:])
+        (guarded, standing, callers, remembered, quarantined) = ([], [], [], [:], [:])
     }
 
     private mutating func perform(_ operation: Operation) -> (Int32, String)? {
@@ -100,6 +101,8 @@ struct ModelKernel {
             standing.insert(key)
         case .removeStanding(let key): standing.remove(key)
         case .replaceStanding: standing = []
+        case .addCallers(let key): callers.insert(key)
+        case .removeCallers(let key): callers.remove(key)
         }
         return nil
     }
@@ -122,7 +125,7 @@ struct ModelKernel {
     mutating func flush() {
         shape = nil
         wasFlushed = true
-        (guarded, standing, granted, remembered, quarantined) = ([], [], [:], [:], [:])
+        (guarded, standing, callers, granted, remembered, quarantined) = ([], [], [], [:], [:], [:])
     }
 
     func left(of keys: [GrantKey]) -> [GrantKey: Duration] {
@@ -147,6 +150,7 @@ struct ModelKernel {
         var contents = TableContents()
         contents.guarded = guarded
         contents.standing = standing
+        contents.callers = callers
         contents.granted = granted.map(told)
         contents.grantsMayBeKept = mayBeKept
         contents.remembered = remembered.map(told)

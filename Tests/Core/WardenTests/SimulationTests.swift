@@ -270,9 +270,7 @@ private struct Life {
             case .addStanding(let key): #expect(![22, 4045].contains(key.service.port))
             case .remember(let key, _, _): #expect(![22, 111, 4045].contains(key.service.port))
             case .makeTable, .adoptTable, .deleteTable, .unguardPort, .revoke, .removeStanding, .replaceStanding,
-                .quarantine,
-                .release,
-                .forget, .shield, .unshield:
+                .addCallers, .removeCallers, .quarantine, .release, .forget, .shield, .unshield:
                 break
             }
         }

@@ -334,7 +334,10 @@ extension Operation {
         case .quarantine(let client, _): .release(client)
         // It ends by itself.
         case .shield(let transport, _): .shield(transport, timeout: .milliseconds(1))
-        case .deleteTable, .unguardPort, .revoke, .forget, .removeStanding, .replaceStanding, .release, .unshield: self
+        case .addCallers(let key): .removeCallers(key)
+        case .deleteTable, .unguardPort, .revoke, .forget, .removeStanding, .removeCallers, .replaceStanding, .release,
+            .unshield:
+            self
         }
     }
 }

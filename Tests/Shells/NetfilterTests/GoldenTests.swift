@@ -27,6 +27,7 @@ extension KernelTests {
             ("sets", TableShape(management: .sets)),
             ("marks", marked),
             ("gateway", gateway),
+            ("gateway-log", gateway.logging(to: 111)),
             ("mark-0", TableShape(mark: 0, keep: .seconds(5400), grantsMax: 100, quarantinesMax: 50)),
         ]
 

@@ -120,6 +120,36 @@ extension KernelTests {
             }
         }
 
+        @Test("serves the servers behind this gateway, as the policy for each permits")
+        func gateway() throws {
+            let files = try Files(
+                "firewall: {own-table: false}\ngateway: {servers: [{name: filer, address: [10.91.2.2]}]}",
+                policy: "rules: [{name: a, from: [192.0.2.0/24], at: [filer], to: [nfs, nlockmgr, status]}]")
+            try withProcess(files) { client, _ in
+                let (service, server) = (Example.nfs(1), ServerID(rawValue: 1))
+                let key = Example.grant(Example.client4, service)
+                let callers = CallersKey(server: server, clients: AddressRange(key.client, key.client))
+                #expect(
+                    client.commit(
+                        transaction(
+                            .makeTable(shape(files, client)), .guardPort(service), Example.issue(key),
+                            .addCallers(callers))) == nil)
+                #expect(
+                    client.commit(transaction(Example.issue(Self.inPolicy)))?.errno == EPERM, "no rule is about here")
+                #expect(try client.lifetimes(of: [key, Self.inPolicy]).keys.sorted() == [key])
+                let contents = try #require(try client.contents())
+                #expect(contents.granted.map(\.key) == [key] && contents.guarded == [service])
+                #expect(contents.callers == [callers])
+                try client.cut(clients: [.allIPv4], service: service)
+                _ = shell("nft delete element inet rpcwarden guarded_at4 { 10.91.2.2 . tcp . 2049 }")
+                #expect(
+                    try #require(client.readEvents()).changes.contains {
+                        guard case .changed(let change) = $0 else { return false }
+                        return change.what == .elementDeleted(.guarded(service)) && !change.isOwn
+                    })
+            }
+        }
+
         @Test(
             "a comment that nft would print as commands is refused; what it prints of others makes the same table again"
         )

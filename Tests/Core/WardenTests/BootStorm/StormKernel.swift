@@ -25,7 +25,7 @@ struct StormKernel {
             case .release(let client): quarantined.remove(client)
             case .shield(_, let timeout): shieldedUntil = time + timeout
             case .unshield: shieldedUntil = time
-            case .guardPort, .unguardPort, .remember, .forget: break
+            case .guardPort, .unguardPort, .remember, .forget, .addCallers, .removeCallers: break
             }
         }
         admitted = standing.filter { $0.service == ServicePort(.udp, 111) }.map(\.clients)

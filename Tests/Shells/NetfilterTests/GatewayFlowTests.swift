@@ -1,0 +1,150 @@
+import Addresses
+import Firewall
+import Glibc
+import Testing
+
+@testable import Netfilter
+
+extension KernelTests {
+    /// Flows through this gateway to servers.
+    @Suite struct GatewayFlows {
+        private static let udp = ServicePort(.udp, 2049)
+        /// 10.91.2.2, fd91:2::2, 10.91.2.3, and the alias 198.51.100.2.
+        private static var shape: TableShape {
+            var shape = TableShape()
+            shape.gateway = GatewayShape(addresses: [
+                Example.server4, Example.server6, .v4(0x0a5b_0203), .v4(0xc633_6402),
+            ])
+            return shape
+        }
+        private static func udp(_ server: UInt16) -> ServicePort {
+            ServicePort(.udp, 2049, at: ServerID(rawValue: server))
+        }
+        private static let other4 = IPAddress.v4(0xc000_0208)
+
+        /// The translations of a gateway: an alias one to one, and clients' addresses on the way out.
+        private static let nat = """
+            table ip nat {
+                chain in { type nat hook prerouting priority -100; ip daddr 198.51.100.2 dnat to 10.91.2.2; }
+                chain out { type nat hook postrouting priority 100; oifname "far" ip saddr 192.0.2.8 masquerade; }
+            }
+            """
+
+        /// Cuts through the table, as the daemon does.
+        private struct Cutter {
+            let table: NetfilterTable
+            let flows: Flows
+
+            init() throws {
+                table = try .made(GatewayFlows.shape)
+                flows = try Flows()
+            }
+
+            func callAsFunction(_ client: IPAddress, _ service: ServicePort) throws -> Int {
+                try table.cut(flows, of: [AddressRange(client, client)], to: service, in: "rpcwarden")
+            }
+        }
+
+        private func send(_ client: TestClient, to addresses: [String], from source: String? = nil) throws {
+            for address in addresses { try client.socket(to: Self.udp, address, from: source).send(1) }
+        }
+
+        @Test("cuts a client's flows to one server's port, and leaves those to others and to this host")
+        func cuts() throws {
+            try withServer { client, _ in
+                let cut = try Cutter()
+                let all = ["10.91.2.2", "10.91.2.3", TestClient.server4]
+                try send(client, to: all)
+                try send(client, to: all, from: "192.0.2.8")
+                try send(client, to: ["fd91:2::2", TestClient.server6])
+                #expect(try cut(Example.client4, Self.udp(1)) == 1)
+                #expect(try cut(Example.client4, Self.udp(1)) == 0)
+                #expect(try cut(Example.client4, ServicePort(.tcp, 2049, at: ServerID(rawValue: 3))) == 0)
+                #expect(try cut(Example.client4, Self.udp) == 1)
+                #expect(try cut(Example.client4, Self.udp(3)) == 1)
+                #expect(try cut(Example.client6, Self.udp(2)) == 1)
+                #expect(try cut(Example.client6, Self.udp) == 1)
+                let both = AddressRange(Example.client4, Self.other4)
+                #expect(
+                    try cut.table.cut(cut.flows, of: [both], to: Self.udp(1), in: "rpcwarden") == 1,
+                    "a range of clients")
+                #expect(try cut(Self.other4, Self.udp(3)) == 1)
+                #expect(try cut(Self.other4, Self.udp) == 1)
+            }
+        }
+
+        @Test("finds flows whose server or client is translated, by the server's real address")
+        func translated() throws {
+            try withServer { client, _ in
+                let cut = try Cutter()
+                let made = shell("nft -f - <<'END'\n\(Self.nat)\nEND")
+                try #require(made.status == 0, "\(made.text)")
+                try send(client, to: ["198.51.100.2"])
+                try send(client, to: ["198.51.100.2", "10.91.2.2"], from: "192.0.2.8")
+                #expect(try cut(Example.client4, Self.udp) == 0, "no flow to this host")
+                #expect(try cut(Example.client4, Self.udp(4)) == 0, "the alias is translated")
+                #expect(try cut(Example.client4, Self.udp(1)) == 1)
+                #expect(try cut(Self.other4, Self.udp(1)) == 2)
+            }
+        }
+
+        @Test("a revoked client's flow over UDP stays cut, though the server keeps sending")
+        func revoked() throws {
+            try withServer { client, server in
+                let cut = try Cutter()
+                let key = Example.grant(Example.client4, Self.udp(1))
+                #expect(cut.table.commit(.guardPort(key.service), Example.issue(key)) == nil)
+                let there = try inNamespace(of: server.processID) {
+                    try TestSocket(
+                        connectedTo: ServicePort(.udp, 5000), "192.0.2.7", from: Self.udp, fromAddress: "10.91.2.2")
+                }
+                let here = try client.inside {
+                    try TestSocket(
+                        connectedTo: Self.udp, "10.91.2.2", from: ServicePort(.udp, 5000), fromAddress: "192.0.2.7")
+                }
+                here.send(1)
+                #expect(there.receive(1) == 1)
+                there.send(1)
+                #expect(here.receive(1) == 1)
+                #expect(cut.table.commit(.revoke(key)) == nil)
+                here.send(1)
+                #expect(there.receive(1) == 1, "an admitted flow outlives its grant")
+                #expect(try cut(key.client, key.service) == 1)
+                there.send(1)
+                #expect(here.receive(1) == 1)
+                for _ in 0..<3 { here.send(1) }
+                #expect(there.receiveNone())
+                #expect(try cut(key.client, key.service) == 1, "the one that the server seems to have begun")
+                #expect(try cut.table.revoked(in: "rpcwarden") == [:], "those sets are about this host")
+            }
+        }
+
+        @Test("flows to a newly guarded port of a server are cut, but for the clients that are admitted there")
+        func newlyGuarded() throws {
+            try withServer { client, _ in
+                let cut = try Cutter()
+                let addresses = ["10.91.2.2", "10.91.2.3", TestClient.server4]
+                try send(client, to: addresses)
+                try send(client, to: addresses, from: "192.0.2.8")
+                try send(client, to: ["fd91:2::2"])
+                // A grant here and at another server admits nobody at this one.
+                let grants = [Example.grant(Self.other4, Self.udp), Example.grant(Self.other4, Self.udp(3))]
+                let transaction = Transaction(
+                    table: "rpcwarden",
+                    operations: [
+                        .guardPort(Self.udp(1)), .guardPort(Self.udp(2)),
+                        .addStanding(Example.standing(Example.client4, Example.client4, Self.udp(1))),
+                    ] + grants.map { Example.issue($0) })
+                #expect(cut.table.commit(transaction) == nil)
+                try cut.table.cutFlows(cut.flows, to: [Self.udp(1), Self.udp(2)], unless: transaction)
+                #expect(try cut(Self.other4, Self.udp(1)) == 0, "cut already")
+                #expect(try cut(Example.client6, Self.udp(2)) == 0, "cut already")
+                #expect(try cut(Example.client4, Self.udp(1)) == 1, "open: always")
+                for service in [Self.udp, Self.udp(3)] {
+                    #expect(try cut(Example.client4, service) == 1)
+                    #expect(try cut(Self.other4, service) == 1)
+                }
+            }
+        }
+    }
+}
