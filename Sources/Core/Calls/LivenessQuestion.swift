@@ -2,7 +2,6 @@ import Addresses
 
 /// Whether a program answers an RPC NULL call at a server's port.
 public struct LivenessQuestion: Hashable, Sendable {
-    /// The address to ask: the server's own, even if clients know it by another.
     public var address: IPAddress
     public var service: ServicePort
     public var program: Program

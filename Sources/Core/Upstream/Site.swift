@@ -5,15 +5,11 @@ import Portmapper
 public struct Site: Hashable, Sendable {
     public struct Address: Hashable, Sendable {
         public var id: ServerID
-        /// The address that clients ask.
-        public var asked: IPAddress
-        /// The server's own address; another than ``asked`` if that is translated to it.
-        public var own: IPAddress
+        public var host: IPAddress
 
-        public init(id: ServerID, asked: IPAddress, own: IPAddress) {
+        public init(id: ServerID, host: IPAddress) {
             self.id = id
-            self.asked = asked
-            self.own = own
+            self.host = host
         }
     }
 
@@ -50,6 +46,6 @@ public struct Site: Hashable, Sendable {
 extension Registration {
     fileprivate func holds(at address: Site.Address) -> Bool {
         guard let host = self.address?.host, !host.isUnspecified else { return true }
-        return host == address.own
+        return host == address.host
     }
 }

@@ -224,7 +224,7 @@ public struct Upstream: Sendable {
 
     /// An address of a server is reached by clients of its family.
     public func isReached(_ service: ServicePort, by clients: AddressRange) -> Bool {
-        site.isThisHost || site.address(service.server)?.asked.isIPv4 == clients.first.isIPv4
+        site.isThisHost || site.address(service.server)?.host.isIPv4 == clients.first.isIPv4
     }
 
     // MARK: Looks at listeners
@@ -290,7 +290,7 @@ public struct Upstream: Sendable {
         return (asked + others).compactMap { program, service in
             site.address(service.server).map {
                 LivenessQuestion(
-                    address: $0.own, service: service, program: program, version: version(of: program, at: service))
+                    address: $0.host, service: service, program: program, version: version(of: program, at: service))
             }
         }
     }

@@ -28,16 +28,23 @@ struct Servers: Sendable {
         all = [thisHost]
         var ids: [IPAddress: ServerID] = [:]
         var numbers: [ServerNumber] = [0]
-        for (index, server) in (settings.gateway?.servers ?? []).enumerated() {
-            let addresses = server.sites(firstID: numbers.count)
-            for address in addresses { ids[address.asked] = address.id }
-            numbers += addresses.map { _ in index + 1 }
+        let gateway = settings.gateway ?? Settings.Gateway()
+        let numbered = gateway.numbered
+        for (index, server) in gateway.servers.enumerated() {
+            var addresses: [Site.Address] = []
+            for (id, host, _) in numbered.dropFirst(numbers.count - 1).prefix(server.addressCount) {
+                // Packets to a translated address come to the server's own one, before they are forwarded.
+                let own = gateway.translated(id)
+                ids[host] = own
+                numbers.append(index + 1)
+                if own == id { addresses.append(Site.Address(id: id, host: host)) }
+            }
             all.append(
                 Server(
                     name: server.name, rules: Rulebook(settings: settings, policies: policies, server: index + 1),
                     upstream: Upstream(
                         trustedOwners: TrustedOwners(of: server.rpcbind.owners),
-                        site: Site(addresses: addresses, linger: settings.gateway?.linger ?? .zero)),
+                        site: Site(addresses: addresses, linger: gateway.linger)),
                     refresh: server.rpcbind.refresh))
         }
         (self.ids, self.numbers) = (ids, numbers)
@@ -53,7 +60,7 @@ struct Servers: Sendable {
     /// This host, then the others.
     var indices: Range<ServerNumber> { all.indices }
 
-    /// The address of a server that was asked; ``ServerID/thisHost`` if it is no server's.
+    /// The server's own address that is asked by this one; ``ServerID/thisHost`` if it is no server's.
     func asked(_ host: IPAddress) -> ServerID { ids.isEmpty ? .thisHost : ids[host] ?? .thisHost }
 
     /// An ID that no server has counts as this host's.
@@ -72,14 +79,7 @@ struct Servers: Sendable {
 }
 
 extension Settings.Server {
-    /// The server's addresses, and those that are translated to the first of them, with successive IDs.
-    fileprivate func sites(firstID: Int) -> [Site.Address] {
-        let own = addresses.map { ($0, $0) }
-        let translated = aliases.map { ($0, addresses.first ?? $0) }
-        return (own + translated).enumerated().map { offset, pair in
-            Site.Address(id: ServerID(rawValue: UInt16(firstID + offset)), asked: pair.0, own: pair.1)
-        }
-    }
+    fileprivate var addressCount: Int { addresses.count + aliases.count }
 }
 
 extension TrustedOwners {

@@ -59,7 +59,7 @@ import Testing
     @Test("a look-up is asked of that server, its service is called, and the port opens at the address that was asked")
     func lookUp() {
         for (address, own, id) in [
-            (Self.first, Self.first, 1), (Self.second, Self.second, 2), (Self.translated, Self.first, 4),
+            (Self.first, Self.first, 1), (Self.second, Self.second, 2), (Self.translated, Self.first, 1),
         ] {
             let bench = Self.bench()
             let place = ServicePort(.tcp, 20048, at: ServerID(rawValue: UInt16(id)))
@@ -80,7 +80,7 @@ import Testing
     @Test("registered ports of each server are guarded at each of its addresses, whether or not they answer")
     func guarded() {
         let bench = Self.bench()
-        let ids = (1...5).map { ServerID(rawValue: $0) }
+        let ids = [1, 2, 3, 5].map { ServerID(rawValue: $0) }
         #expect(ids.allSatisfy { bench.kernel.guarded.contains(.tcp(2049).at($0)) })
         #expect(bench.kernel.guarded.contains(.tcp(2049)))
         #expect(bench.called == [])
@@ -239,7 +239,7 @@ import Testing
     func standing() {
         let bench = Self.bench([Self.rule(at: .servers(["filer1"]), open: .always)])
         let places = Set(bench.kernel.standing.map(\.service).filter { $0.transport == .tcp }.map(\.server.rawValue))
-        #expect(places == [1, 2, 3, 4])
+        #expect(places == [1, 2, 3])
         #expect(bench.kernel.standing.allSatisfy { $0.clients.first.isIPv4 == ($0.service.server.rawValue != 3) })
         bench.reload([Self.rule(at: .servers(["filer2"]), open: .always)])
         #expect(Set(bench.kernel.standing.map(\.service.server.rawValue)) == [5])
