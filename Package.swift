@@ -92,7 +92,9 @@ let package = Package(
         shell(
             "PortmapServer",
             ["Addresses", "ONCRPC", "Portmapper", "Configuration", "Calls", "System", "CPortmapServer"] + nio),
-        shell("RpcbindClient", ["Clock", "ONCRPC", "Portmapper", "Configuration", "Calls"] + nio),
+        shell(
+            "RpcbindClient",
+            ["Addresses", "Clock", "ONCRPC", "Portmapper", "Configuration", "Calls", "System"] + nio),
         shell("Netfilter", ["Addresses", "Portmapper", "Firewall", "CNetfilter"]),
         shim("CSandbox"),
         shell("Sandbox", ["System", "CSandbox"]),
