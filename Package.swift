@@ -92,7 +92,10 @@ let package = Package(
         shell(
             "PortmapServer",
             ["Addresses", "ONCRPC", "Portmapper", "Configuration", "Calls", "System", "CPortmapServer"] + nio),
-        shell("RpcbindClient", ["Clock", "ONCRPC", "Portmapper", "Configuration", "Calls"] + nio),
+        shell(
+            "RpcbindClient",
+            ["Addresses", "Clock", "ONCRPC", "Portmapper", "Configuration", "Calls", "System"] + nio),
+        shell("Liveness", ["Addresses", "Clock", "ONCRPC", "Configuration", "Calls"] + nio),
         shell("Netfilter", ["Addresses", "Portmapper", "Firewall", "CNetfilter"]),
         shim("CSandbox"),
         shell("Sandbox", ["System", "CSandbox"]),
@@ -204,7 +207,8 @@ let package = Package(
             "ShellTests",
             [
                 "Addresses", "Clock", "ONCRPC", "Portmapper", "Firewall", "Configuration", "Calls", "AuditTrail",
-                "Activity", "System", "PortmapServer", "RpcbindClient", "AuditLog", "Control", "Metrics",
+                "Activity", "System", "PortmapServer", "RpcbindClient", "Liveness", "AuditLog", "Control",
+                "Metrics",
             ] + nio, on: "Shells"),
         tests(
             "HostPostureTests", ["Addresses", "Portmapper", "HostPosture", "System", "HostSurvey", "PolicyFile"],

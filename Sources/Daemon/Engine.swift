@@ -91,8 +91,11 @@ final class Engine {
         reloader.start(rules, at: HostClock.now())
         try adoptTable()
         let client = RpcbindClient(
-            on: loop, settings: core.warden.settings.rpcbind,
-            trustedOwners: belongings.trustedOwners, clock: HostClock.now, connected: { connector.connect() },
+            on: loop,
+            .unixSocket(
+                core.warden.settings.rpcbind, trustedOwners: TrustedOwners(belongings.trustedOwners),
+                connected: { connector.connect() }),
+            clock: HostClock.now,
             answered: { [unowned self] question, answer in
                 handle { $0.answered(question, with: answer, at: $1, into: &$2) }
             },

@@ -30,7 +30,7 @@ enum Architecture {
 
     /// Each shell uses one outside resource; no shell imports another shell, Daemon, or the Warden's decisions.
     static let shells: Set<String> = [
-        "PolicyFile", "HostNames", "PortmapServer", "RpcbindClient", "Netfilter", "Sandbox", "AuditLog",
+        "PolicyFile", "HostNames", "PortmapServer", "RpcbindClient", "Liveness", "Netfilter", "Sandbox", "AuditLog",
         "Control", "Metrics", "HostSurvey",
     ]
 

@@ -29,9 +29,27 @@ private func checkResult(_ bytes: UnsafeRawBufferPointer, of call: PortmapperCal
     let again = encoded.withUnsafeBytes { raw in attempt { try PortmapperResult(decoding: raw, of: call) } }
     require(again == result, "\(result) became \(String(describing: again))")
     switch result {
-    case .registrations(let list): checkRegistry(list)
+    case .registrations(let list):
+        checkRegistry(list)
+        checkListing(bytes, of: .v4, list)
     case .address(let text): _ = UniversalAddress(text)
-    case .void, .boolean, .port, .mappings, .addressList: break
+    case .mappings(let list):
+        let registrations = list.compactMap(RPCB.init)
+        checkRegistry(registrations)
+        checkListing(bytes, of: .v2, registrations)
+    case .void, .boolean, .port, .addressList: break
+    }
+}
+
+/// What is decoded as it arrives is what is decoded as a whole, wherever it is cut.
+private func checkListing(_ bytes: UnsafeRawBufferPointer, of version: PortmapperVersion, _ list: [RPCB]) {
+    let expected = Listing(list, version: version)
+    for partBytes in [bytes.count, 1, 7] {
+        var decoder = ListingDecoder(trusted: TrustedOwners(atServer: ["any"]), version: version)
+        for start in stride(from: 0, to: bytes.count, by: partBytes) {
+            decoder.feed(UnsafeRawBufferPointer(rebasing: bytes[start..<min(start + partBytes, bytes.count)]))
+        }
+        require(decoder.result == expected, "cut by \(partBytes): \(String(describing: decoder.result))")
     }
 }
 

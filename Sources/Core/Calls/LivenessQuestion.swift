@@ -1,7 +1,8 @@
 import Addresses
 
-/// Whether a program answers an RPC NULL call at a server's port.
+/// The question whether a program answers at a port of a server behind this host.
 public struct LivenessQuestion: Hashable, Sendable {
+    /// The server's address at which clients would use the service.
     public var address: IPAddress
     public var service: ServicePort
     public var program: Program

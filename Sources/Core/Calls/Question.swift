@@ -1,11 +1,12 @@
 import Addresses
 import Portmapper
 
-/// A question to the real rpcbind, over its unix socket. Equal questions may share one answer.
+/// A question to a portmapper: this host's real rpcbind, or a server's. Equal questions may share one answer.
 public enum Question: TableKey, Sendable {
     /// GETPORT of version 2, for look-ups over IPv4 netids of every version.
     case port(Mapping)
-    /// DUMP of version 4: the snapshot, listings, and look-ups that GETPORT can't answer.
+    /// DUMP: the snapshot, listings, and look-ups that GETPORT can't answer. Version 4, or an older one if the
+    /// portmapper lacks it and is a server's.
     case registry
     /// SET or UNSET of this host's root, with `local-registration`.
     case registration(PortmapperCall)

@@ -43,7 +43,7 @@ struct Servers: Sendable {
                 Server(
                     name: server.name, rules: Rulebook(settings: settings, policies: policies, server: index + 1),
                     upstream: Upstream(
-                        trustedOwners: TrustedOwners(of: server.rpcbind.owners),
+                        trustedOwners: TrustedOwners(atServer: server.rpcbind.owners),
                         site: Site(addresses: addresses, linger: gateway.linger)),
                     refresh: server.rpcbind.refresh))
         }
@@ -80,13 +80,4 @@ struct Servers: Sendable {
 
 extension Settings.Server {
     fileprivate var addressCount: Int { addresses.count + aliases.count }
-}
-
-extension TrustedOwners {
-    /// `rpcbind.owners` of a server: `superuser`, `system`, `any`, or uids of that server.
-    public init(of names: [String]) {
-        self.init(
-            Set(names.map { $0 == "root" || $0 == "0" ? "superuser" : $0 }).subtracting(["system", "any"]),
-            includesSystem: names.contains("system"), includesAll: names.contains("any"))
-    }
 }

@@ -3,7 +3,7 @@
 /// ```
 /// header ──4 bytes──▶ fragment ──its bytes──▶ header
 /// ```
-/// For streams from a sender that is trusted to end its records; a reader that keeps a record must bound it by itself.
+/// Records may be of any length: a reader that keeps one must bound it by itself.
 public struct FragmentReader: Sendable {
     private static let lastFragmentBit: UInt32 = 0x8000_0000
 

@@ -1,34 +1,36 @@
 import Addresses
 
-/// The registrations of rpcbind (DUMP of version 4), as far as they were kept.
+/// The registrations of a portmapper (DUMP), as far as they were kept.
 public struct Listing: Hashable, Sendable {
     /// In rpcbind's order.
     public var registrations: [RPCB]
     /// The count of registrations left out: beyond ``PortmapperLimits/untrustedRegistrationsMax`` or
     /// ``PortmapperLimits/registrationsMax``.
     public var omitted: Int
-    /// The version of the DUMP that was answered. Version 2 tells neither owners nor addresses.
-    public var version: PortmapperVersion = .v4
+    /// The version of DUMP that was answered. Version 2 tells neither owners nor addresses (``RPCB/init(_:)``).
+    public var version: PortmapperVersion
 
-    public init(_ registrations: [RPCB] = [], omitted: Int = 0) {
+    public init(_ registrations: [RPCB] = [], omitted: Int = 0, version: PortmapperVersion = .v4) {
         self.registrations = registrations
         self.omitted = omitted
+        self.version = version
     }
 }
 
-/// Decodes the results of a DUMP of versions 3 and 4 as they arrive.
+/// Decodes the results of a DUMP as they arrive.
 ///
 /// Any local user may register without end, and with strings of any length. So memory is bounded by the kept data,
 /// not by the length of the listing: strings are cut, and beyond a limit registrations of untrusted owners are
 /// only counted.
 ///
 /// ```
-/// more? ──TRUE──▶ program ─▶ version ─▶ netid ─▶ address ─▶ owner ─▶ more?
+/// more? ──TRUE──▶ program ─▶ version ─▶ netid ─▶ address ─▶ owner ─▶ more?      (versions 3 and 4)
+///   │                           └────▶ protocol ─▶ port ─▶ more?                 (version 2)
 ///   └───FALSE──▶ done        (anything else ──▶ faulty)
 /// ```
 public struct ListingDecoder: Sendable {
     private enum State {
-        case more, program, version
+        case more, program, version, protocolNumber, port
         /// The string's length is next.
         case length(Int)
         /// The string's bytes are next: `kept` of them are still to be kept, and `left` bytes of the string and
@@ -42,19 +44,23 @@ public struct ListingDecoder: Sendable {
         PortmapperLimits.netIDBytesMax, PortmapperLimits.addressBytesMax, PortmapperLimits.ownerBytesMax,
     ]
 
-    private let trusted: Set<String>
+    private let trusted: TrustedOwners
     private var state = State.more
     private var word: UInt32 = 0
     private var wordBytes = 0
     private var program: UInt32 = 0
     private var version: UInt32 = 0
+    private var protocolNumber: UInt32 = 0
     private var texts: [[UInt8]] = [[], [], []]
-    private var listing = Listing()
+    private var listing: Listing
     private var trustedCount = 0
 
-    /// - Parameter trusted: owners; their registrations are kept first.
-    public init(trusted: Set<String>) {
+    /// - Parameters:
+    ///   - trusted: owners; their registrations are kept first.
+    ///   - version: of the DUMP that was asked.
+    public init(trusted: TrustedOwners, version: PortmapperVersion = .v4) {
         self.trusted = trusted
+        listing = Listing(version: version)
     }
 
     /// The whole listing; `nil` before its end, and for bytes that are no listing.
@@ -82,7 +88,7 @@ public struct ListingDecoder: Sendable {
                 } else {
                     state = .text(index, kept: kept - part.count, left: left - count)
                 }
-            case .more, .program, .version, .length:
+            case .more, .program, .version, .protocolNumber, .port, .length:
                 word = word << 8 | UInt32(bytes[offset])
                 wordBytes += 1
                 offset += 1
@@ -102,7 +108,14 @@ public struct ListingDecoder: Sendable {
             case _: state = .faulty
             }
         case .program: (program, state) = (word, .version)
-        case .version: (version, state) = (word, .length(0))
+        case .version: (version, state) = (word, listing.version == .v2 ? .protocolNumber : .length(0))
+        case .protocolNumber: (protocolNumber, state) = (word, .port)
+        case .port:
+            state = .more
+            let mapping = Mapping(
+                program: Program(program), version: version, protocolNumber: protocolNumber, port: word)
+            // Version 2 tells no owners: all its mappings are alike, so the larger limit holds.
+            if let registration = RPCB(mapping) { keep(registration, isTrusted: true) }
         case .length(let index):
             texts[index].removeAll(keepingCapacity: true)
             let padded = (Int(word) + 3) & ~3  // RFC 4506, 4.10
@@ -118,8 +131,12 @@ public struct ListingDecoder: Sendable {
             return
         }
         state = .more
-        let owner = text(2)
-        let isTrusted = trusted.contains(owner)
+        let registration = RPCB(
+            program: Program(program), version: version, netID: text(0), address: text(1), owner: text(2))
+        keep(registration, isTrusted: trusted.contains(registration.owner))
+    }
+
+    private mutating func keep(_ registration: RPCB, isTrusted: Bool) {
         let (count, limit) =
             isTrusted
             ? (trustedCount, PortmapperLimits.registrationsMax)
@@ -129,9 +146,20 @@ public struct ListingDecoder: Sendable {
             return
         }
         if isTrusted { trustedCount += 1 }
-        listing.registrations.append(
-            RPCB(program: Program(program), version: version, netID: text(0), address: text(1), owner: owner))
+        listing.registrations.append(registration)
     }
 
     private func text(_ index: Int) -> String { String(decoding: texts[index], as: UTF8.self) }
+}
+
+extension RPCB {
+    /// A mapping of version 2 as newer versions list it: at every IPv4 address of the host, and without an owner.
+    ///
+    /// `nil` for a protocol other than TCP and UDP, and for a number that is no port.
+    public init?(_ mapping: Mapping) {
+        guard let transport = mapping.transport, let port = UInt16(exactly: mapping.port) else { return nil }
+        self.init(
+            program: mapping.program, version: mapping.version, netID: NetID(transport, isIPv4: true).rawValue,
+            address: UniversalAddress(host: .v4(0), port: port).description, owner: "")
+    }
 }

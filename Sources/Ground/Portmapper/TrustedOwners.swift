@@ -1,33 +1,36 @@
-/// The owners whose registrations are trusted, as a portmapper shows them: `superuser`, or a uid in decimal.
-public struct TrustedOwners: Hashable, Sendable {
-    public var names: Set<String>
-    /// The uids 1 to 999, which distributions give to the users of services.
-    public var includesSystem: Bool
-    /// Every owner is trusted, also an unknown one.
-    public var includesAll: Bool
+/// The owners whose registrations are trusted, as their portmapper tells them: `superuser`, or a uid in decimal.
+public struct TrustedOwners: Hashable, Sendable, ExpressibleByArrayLiteral {
+    /// Users of a system's own services. Uid 0 is told as `superuser`.
+    private static let systemUIDs: ClosedRange<UInt32> = 1...999
 
-    private static let system: ClosedRange<UInt32> = 1...999
+    private let names: Set<String>
+    private let trustsSystem: Bool
+    private let trustsAll: Bool
 
-    public init(_ names: Set<String>, includesSystem: Bool = false, includesAll: Bool = false) {
+    /// These owners and no others.
+    public init(_ names: Set<String>) {
         self.names = names
-        self.includesSystem = includesSystem
-        self.includesAll = includesAll
+        trustsSystem = false
+        trustsAll = false
+    }
+
+    public init(arrayLiteral names: String...) { self.init(Set(names)) }
+
+    /// Owners at another host, whose users this host doesn't know: `superuser`, uids in decimal, `system` for uids 1
+    /// to 999, or `any`.
+    public init(atServer words: [String]) {
+        names = Set(words.map { $0 == "root" || $0 == "0" ? "superuser" : $0 }).subtracting(["system", "any"])
+        trustsSystem = words.contains("system")
+        trustsAll = words.contains("any")
+    }
+
+    /// The uids of these owners' sockets at this host. `nil`: an owner is no user, so its sockets can't be recognized.
+    public var uids: Set<UInt32>? {
+        let uids = names.map { $0 == "superuser" ? 0 : UInt32($0) }
+        return trustsAll || trustsSystem || uids.contains(nil) ? nil : Set(uids.compactMap(\.self))
     }
 
     public func contains(_ owner: String) -> Bool {
-        if includesAll || names.contains(owner) { return true }
-        guard includesSystem, let uid = UInt32(owner) else { return false }
-        return Self.system.contains(uid)
+        trustsAll || names.contains(owner) || trustsSystem && UInt32(owner).map(Self.systemUIDs.contains) == true
     }
-
-    /// The uids of these owners' sockets on this host. `nil`: an owner is no user, so its sockets can't be recognized.
-    public var uids: Set<UInt32>? {
-        let uids = names.map { $0 == "superuser" ? 0 : UInt32($0) }
-        return includesAll || uids.contains(nil)
-            ? nil : Set(uids.compactMap(\.self)).union(includesSystem ? Set(Self.system) : [])
-    }
-}
-
-extension TrustedOwners: ExpressibleByArrayLiteral {
-    public init(arrayLiteral names: String...) { self.init(Set(names)) }
 }

@@ -1,13 +1,15 @@
 import Calls
 import Clock
 import ONCRPC
+import Portmapper
 
-/// The questions for the stream to rpcbind: waiting, in flight, or late.
+/// The questions for the stream to a portmapper: waiting, in flight, or late.
 ///
 /// ```
 /// asked ──▶ waiting ──send──▶ in flight ──reply──▶ answered
-///              ▲                 │ ├──deadline──▶ late
-///              └──disconnected───┘ └──disconnected a second time──▶ late
+///              ▲                │ ├──deadline──▶ late
+///              ├──disconnected──┤ └──disconnected a second time──▶ late
+///              └──unavailable───┘   (DUMP is asked in an older version)
 /// ```
 struct CallQueue {
     struct Sent {
@@ -15,6 +17,8 @@ struct CallQueue {
         var deadline: Instant
         var sentAt: Instant
         var attempts: Int
+        /// The version that was asked, if the question is a DUMP.
+        var dumpVersion: PortmapperVersion
     }
 
     private struct Waiting {
@@ -37,11 +41,16 @@ struct CallQueue {
     private var waiting: [Waiting] = []
     private(set) var inFlight: [UInt32: Sent] = [:]
     private var nextXID: UInt32
+    /// DUMP is asked in no older version than this.
+    private let oldestVersion: PortmapperVersion
+    /// The version of the next DUMP: the newest that this stream's portmapper is not known to lack.
+    private var dumpVersion = PortmapperVersion.v4
 
     /// - Parameter firstXID: chosen at random, so that other hosts can't guess xids.
-    init(timeout: Duration, firstXID: UInt32) {
+    init(timeout: Duration, firstXID: UInt32, oldestVersion: PortmapperVersion) {
         self.timeout = timeout
         nextXID = firstXID
+        self.oldestVersion = oldestVersion
     }
 
     var isEmpty: Bool { waiting.isEmpty && inFlight.isEmpty }
@@ -63,8 +72,10 @@ struct CallQueue {
         return waiting.prefix(count).map { item in
             nextXID &+= 1
             inFlight[nextXID] = Sent(
-                question: item.question, deadline: item.deadline, sentAt: now, attempts: item.attempts + 1)
-            return item.question.call.encoded(xid: nextXID)
+                question: item.question, deadline: item.deadline, sentAt: now, attempts: item.attempts + 1,
+                dumpVersion: dumpVersion)
+            let call = item.question == .registry ? .dump(dumpVersion) : item.question.call
+            return call.encoded(xid: nextXID)
         }
     }
 
@@ -84,25 +95,51 @@ struct CallQueue {
         inFlight.removeValue(forKey: xid)?.question
     }
 
+    /// The version of the DUMP in flight with this xid; `nil` if there is none.
+    func dumpVersion(of xid: UInt32) -> PortmapperVersion? {
+        guard let sent = inFlight[xid], sent.question == .registry else { return nil }
+        return sent.dumpVersion
+    }
+
+    /// The portmapper lacks the DUMP with this xid: it waits again, to be asked in the next older version.
+    ///
+    /// - Returns: `false` if there is no older version to ask, or no DUMP with this xid in flight.
+    mutating func askOlder(insteadOf xid: UInt32) -> Bool {
+        guard let sent = inFlight[xid], sent.question == .registry else { return false }
+        guard sent.dumpVersion.rawValue > oldestVersion.rawValue,
+            let older = PortmapperVersion(rawValue: sent.dumpVersion.rawValue - 1)
+        else {
+            // It may be started anew with other versions.
+            dumpVersion = .v4
+            return false
+        }
+        if older.rawValue < dumpVersion.rawValue { dumpVersion = older }
+        inFlight[xid] = nil
+        waiting.insert(
+            Waiting(question: sent.question, deadline: sent.deadline, attempts: sent.attempts - 1), at: 0)
+        return true
+    }
+
     /// Removes the questions that were not answered in time.
     ///
-    /// - Returns: these questions, and whether any of them had been sent: waiting ones don't show that the stream
-    ///   is stuck.
-    mutating func takeLate(at now: Instant) -> (questions: [Question], isAnySent: Bool) {
+    /// - Returns: these questions, and whether the stream is stuck. Questions that waited don't show that, nor do
+    ///   look-ups while a listing arrives.
+    mutating func takeLate(at now: Instant) -> (questions: [Question], isStuck: Bool) {
         var late: [Question] = []
         for (xid, sent) in inFlight where deadline(of: sent) <= now {
             inFlight[xid] = nil
             late.append(sent.question)
         }
-        let isAnySent = !late.isEmpty
+        let isStuck = late.contains(.registry) || !late.isEmpty && !isReceiving(at: now)
         late += waiting.filter { $0.deadline <= now }.map(\.question)
         waiting.removeAll { $0.deadline <= now }
-        return (late, isAnySent)
+        return (late, isStuck)
     }
 
     /// The stream broke: its questions wait again, once.
     /// - Returns: the questions without attempts left.
     mutating func disconnected() -> [Question] {
+        dumpVersion = .v4
         // Oldest first; xids wrap around.
         let broken = inFlight.sorted { $0.key &- nextXID &- 1 < $1.key &- nextXID &- 1 }.map(\.value)
         inFlight = [:]

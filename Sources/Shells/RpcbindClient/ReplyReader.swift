@@ -1,7 +1,7 @@
 import ONCRPC
 import Portmapper
 
-/// Assembles rpcbind's replies from the bytes of its stream: a short reply as a whole, a long listing decoded as
+/// Assembles a portmapper's replies from the bytes of its stream: a short reply as a whole, a long listing decoded as
 /// it arrives.
 ///
 /// ```
@@ -20,47 +20,47 @@ struct ReplyReader {
     /// the last.
     static let wholeBytesMax = 512 << 10
 
-    private let trusted: Set<String>
+    private let trusted: TrustedOwners
     private var fragments = FragmentReader()
     private var bytes: [UInt8] = []
-    private var streamed: (xid: UInt32, decoder: ListingDecoder)?
+    /// The decoder is `nil` for a message that answers no DUMP.
+    private var streamed: (xid: UInt32, decoder: ListingDecoder?)?
 
     /// - Parameter trusted: owners; their registrations are kept first.
-    init(trusted: Set<String>) {
+    init(trusted: TrustedOwners) {
         self.trusted = trusted
     }
 
     /// Takes the next bytes of the stream; returns the messages that they complete.
-    mutating func feed(_ stream: UnsafeRawBufferPointer) -> [Message] {
+    /// - Parameter version: of the DUMP with this xid; `nil` if no DUMP with this xid awaits its reply.
+    mutating func feed(
+        _ stream: UnsafeRawBufferPointer, version: (_ xid: UInt32) -> PortmapperVersion?
+    ) -> [Message] {
         var messages: [Message] = []
         var fragments = fragments
         fragments.feed(stream) { part, isLast in
-            take(part)
+            take(part, version)
             if isLast { messages.append(takeMessage()) }
         }
         self.fragments = fragments
         return messages
     }
 
-    private mutating func take(_ part: UnsafeRawBufferPointer) {
+    private mutating func take(_ part: UnsafeRawBufferPointer, _ version: (UInt32) -> PortmapperVersion?) {
         if streamed != nil {
-            streamed?.decoder.feed(part)
+            streamed?.decoder?.feed(part)
             return
         }
         bytes.append(contentsOf: part)
         guard bytes.count > Self.wholeBytesMax else { return }
-        var decoder = ListingDecoder(trusted: trusted)
-        var xid: UInt32 = 0
-        bytes.withUnsafeBytes { whole in
-            guard let header = Reply.successHeader(whole) else {
-                // Not a listing: this word makes the decoder faulty.
-                return withUnsafeBytes(of: UInt32.max) { decoder.feed($0) }
-            }
-            xid = header.xid
+        streamed = bytes.withUnsafeBytes { whole in
+            let header = Reply.successHeader(whole)
+            guard let header, let version = version(header.xid) else { return (header?.xid ?? 0, nil) }
+            var decoder = ListingDecoder(trusted: trusted, version: version)
             decoder.feed(UnsafeRawBufferPointer(rebasing: whole[header.byteCount...]))
+            return (header.xid, decoder)
         }
         bytes = []
-        streamed = (xid, decoder)
     }
 
     private mutating func takeMessage() -> Message {
@@ -69,6 +69,6 @@ struct ReplyReader {
             streamed = nil
         }
         guard let streamed else { return .whole(bytes) }
-        return .listing(xid: streamed.xid, streamed.decoder.result)
+        return .listing(xid: streamed.xid, streamed.decoder?.result)
     }
 }

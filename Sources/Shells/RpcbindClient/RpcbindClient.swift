@@ -1,16 +1,14 @@
 import Calls
 import Clock
-import Configuration
 import Glibc
 import NIOCore
 import NIOPosix
 import ONCRPC
 import Portmapper
 
-/// Asks the real rpcbind, only over a stream to its unix socket, since rpcbind has no network.
+/// Asks one portmapper, this host's or a server's, over a stream.
 ///
-/// The client and its closures belong to one event loop. The stream is connected on demand, by the closure
-/// `connected`: this process can't connect it.
+/// The client and its closures belong to one event loop. The stream is opened on demand, as ``RpcbindAccess`` tells.
 ///
 /// ```
 /// idle ──ask──▶ connecting ──▶ connected ──broken──▶ idle
@@ -28,11 +26,8 @@ public final class RpcbindClient {
     }
 
     private let loop: any EventLoop
-    private let path: String
-    fileprivate let trustedOwners: Set<String>
-    private let timeout: Duration
+    private let access: RpcbindAccess
     private let clock: () -> Instant
-    private let connected: () -> EventLoopFuture<NIOBSDSocket.Handle>
     private let answered: (Question, Answer) -> Void
     fileprivate let delivered: () -> Void
     private var pipeline: CallQueue
@@ -41,24 +36,18 @@ public final class RpcbindClient {
     /// The last listing, as bytes and decoded: the next one is mostly the same.
     private var listing: (results: [UInt8], decoded: Listing)?
 
-    /// - Parameters:
-    ///   - connected: makes a connection to rpcbind's socket.
-    ///   - trustedOwners: as rpcbind shows them; of a long listing their registrations are kept first.
-    ///   - delivered: called after all answers that arrived together.
+    /// - Parameter delivered: called after all answers that arrived together.
     public init(
-        on loop: any EventLoop, settings: Settings.Rpcbind, trustedOwners: Set<String>,
-        clock: @escaping () -> Instant, connected: @escaping () -> EventLoopFuture<NIOBSDSocket.Handle>,
+        on loop: any EventLoop, _ access: RpcbindAccess, clock: @escaping () -> Instant,
         answered: @escaping (Question, Answer) -> Void, delivered: @escaping () -> Void
     ) {
         self.loop = loop
-        self.connected = connected
-        path = settings.socketPath
-        self.trustedOwners = trustedOwners
-        timeout = settings.timeout
+        self.access = access
         self.clock = clock
         self.answered = answered
         self.delivered = delivered
-        pipeline = CallQueue(timeout: timeout, firstXID: .random(in: .min ... .max))
+        pipeline = CallQueue(
+            timeout: access.timeout, firstXID: .random(in: .min ... .max), oldestVersion: access.oldestVersion)
     }
 
     public func ask(_ question: Question) {
@@ -99,12 +88,9 @@ public final class RpcbindClient {
 
     /// Called periodically: late questions fail.
     public func timeAdvanced() {
-        let now = clock()
-        let (late, isAnySent) = pipeline.takeLate(at: now)
-        // A stream without answers is stuck: later questions would wait behind these.
-        if isAnySent, !pipeline.isReceiving(at: now), case .connected(let channel) = state {
-            channel.close(promise: nil)
-        }
+        let (late, isStuck) = pipeline.takeLate(at: clock())
+        // Later questions would wait behind these.
+        if isStuck, case .connected(let channel) = state { channel.close(promise: nil) }
         for question in late { answered(question, .failure(.timedOut)) }
     }
 
@@ -119,21 +105,23 @@ public final class RpcbindClient {
         opened().whenComplete { result in
             switch result {
             case .success(let channel): this.value.opened(channel)
-            case .failure(let error): this.value.connectFailed("\(error)")
+            case .failure(let error): this.value.connectFailed(connectFailure(error))
             }
         }
     }
 
     private func opened() -> EventLoopFuture<any Channel> {
         let this = NIOLoopBound(self, eventLoop: loop)
-        return connected().flatMap { descriptor in
-            ClientBootstrap(group: this.value.loop)
-                .channelInitializer { channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        try channel.pipeline.syncOperations.addHandler(StreamHandler(this.value))
-                    }
+        do {
+            return try access.open(loop) { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let client = this.value
+                    try channel.pipeline.syncOperations.addHandler(
+                        StreamHandler(client, trusted: client.access.trustedOwners))
                 }
-                .withConnectedSocket(descriptor)
+            }
+        } catch {
+            return loop.makeFailedFuture(error)
         }
     }
 
@@ -148,7 +136,7 @@ public final class RpcbindClient {
         if case .closed = state { return }
         state = .idle
         for question in pipeline.takeAll() {
-            answered(question, .failure(.unreachable("\(path): \(detail)")))
+            answered(question, .failure(.unreachable("\(access.name): \(detail)")))
         }
     }
 
@@ -157,12 +145,18 @@ public final class RpcbindClient {
         guard case .connected(let current) = state, current === channel else { return }
         state = .idle
         for question in pipeline.disconnected() {
-            answered(question, .failure(.unreachable("\(path): the connection broke")))
+            answered(question, .failure(.unreachable("\(access.name): the connection broke")))
         }
         if !pipeline.isEmpty { connect() }
     }
 
-    fileprivate func received(_ messages: [ReplyReader.Message]) {
+    fileprivate func received(_ bytes: UnsafeRawBufferPointer, by reader: inout ReplyReader, on channel: any Channel) {
+        // A portmapper that sends what nobody asked for could go on for ever.
+        guard !pipeline.inFlight.isEmpty else { return channel.close(promise: nil) }
+        received(reader.feed(bytes) { pipeline.dumpVersion(of: $0) })
+    }
+
+    private func received(_ messages: [ReplyReader.Message]) {
         // The bytes completed no reply: one is arriving.
         if messages.isEmpty { pipeline.partArrived(at: clock()) }
         for message in messages {
@@ -170,7 +164,7 @@ public final class RpcbindClient {
             case .whole(let bytes): bytes.withUnsafeBytes { received($0) }
             case .listing(let xid, let listing):
                 guard let question = pipeline.replied(xid: xid) else { continue }
-                answered(question, Self.answer(listing, to: question))
+                answered(question, answer(listing, to: question))
             }
         }
         pumpSoon()
@@ -179,50 +173,60 @@ public final class RpcbindClient {
     private func received(_ message: UnsafeRawBufferPointer) {
         do {
             let reply = try Reply(decoding: message)
+            if reply.body.isUnavailable, pipeline.askOlder(insteadOf: reply.xid) { return }
+            let version = pipeline.dumpVersion(of: reply.xid)
             guard let question = pipeline.replied(xid: reply.xid) else { return }
-            answered(question, answer(reply.body, to: question))
+            answered(question, answer(reply.body, to: question, version))
         } catch {
             // This is no reply, and answers no question: a question that it was meant for fails at its deadline.
             return
         }
     }
 
-    private func answer(_ body: Reply.Body, to question: Question) -> Answer {
-        guard case .success(let results) = body else { return .failure(.refused("\(body)")) }
-        switch question {
-        case .registry: return registryAnswer(results)
-        case .port, .registration:
-            do {
-                let result = try results.withUnsafeBytes { try PortmapperResult(decoding: $0, of: question.call) }
-                return Self.answer(result)
-            } catch {
-                return .failure(.refused("\(error)"))
-            }
+    private func answer(_ body: Reply.Body, to question: Question, _ version: PortmapperVersion?) -> Answer {
+        guard case .success(let results) = body else { return refused("\(body)") }
+        if let version { return registryAnswer(results, version) }
+        do {
+            let result = try results.withUnsafeBytes { try PortmapperResult(decoding: $0, of: question.call) }
+            return answer(result)
+        } catch {
+            return refused("\(error)")
         }
     }
 
-    private func registryAnswer(_ results: [UInt8]) -> Answer {
-        if let listing, listing.results.isSame(as: results) { return .success(.registry(listing.decoded)) }
-        var decoder = ListingDecoder(trusted: trustedOwners)
+    private func registryAnswer(_ results: [UInt8], _ version: PortmapperVersion) -> Answer {
+        if let listing, listing.decoded.version == version, listing.results.isSame(as: results) {
+            return .success(.registry(listing.decoded))
+        }
+        var decoder = ListingDecoder(trusted: access.trustedOwners, version: version)
         results.withUnsafeBytes { decoder.feed($0) }
-        guard let decoded = decoder.result else { return Self.noListing }
+        guard let decoded = decoder.result else { return answer(nil, to: .registry) }
         listing = (results, decoded)
         return .success(.registry(decoded))
     }
 
-    private static let noListing = Answer.failure(.refused("what it sent is no listing"))
-
-    private static func answer(_ listing: Listing?, to question: Question) -> Answer {
-        guard question == .registry, let listing else { return noListing }
+    private func answer(_ listing: Listing?, to question: Question) -> Answer {
+        guard question == .registry, let listing else { return refused("what it sent is no listing") }
         return .success(.registry(listing))
     }
 
-    private static func answer(_ result: PortmapperResult) -> Answer {
+    private func answer(_ result: PortmapperResult) -> Answer {
         switch result {
         case .port(let port): .success(.port(port))
         case .boolean(let isDone): .success(.registration(isDone))
-        case .void, .address, .mappings, .registrations, .addressList:
-            .failure(.refused("it answered another question"))
+        case .void, .address, .mappings, .registrations, .addressList: refused("it answered another question")
+        }
+    }
+
+    private func refused(_ detail: String) -> Answer { .failure(.refused("\(access.name): \(detail)")) }
+}
+
+extension Reply.Body {
+    /// Whether the portmapper lacks the version or the procedure that was asked.
+    fileprivate var isUnavailable: Bool {
+        switch self {
+        case .programUnavailable, .programMismatch, .procedureUnavailable: true
+        case .success, .garbageArguments, .systemError, .rpcMismatch, .authError: false
         }
     }
 }
@@ -240,20 +244,20 @@ extension [UInt8] {
     }
 }
 
-/// Cuts the stream from rpcbind into messages.
+/// Cuts the stream from a portmapper into messages.
 private final class StreamHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
     private let client: RpcbindClient
     private var reader: ReplyReader
 
-    init(_ client: RpcbindClient) {
+    init(_ client: RpcbindClient, trusted: TrustedOwners) {
         self.client = client
-        reader = ReplyReader(trusted: client.trustedOwners)
+        reader = ReplyReader(trusted: trusted)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        client.received(unwrapInboundIn(data).withUnsafeReadableBytes { reader.feed($0) })
+        unwrapInboundIn(data).withUnsafeReadableBytes { client.received($0, by: &reader, on: context.channel) }
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {

@@ -13,8 +13,10 @@ import Testing
 
     private static func encoded(_ list: [RPCB]) -> [UInt8] { PortmapperResult.registrations(list).encoded }
 
-    private static func decoded(_ parts: [ArraySlice<UInt8>], trusted: Set<String> = ["superuser"]) -> Listing? {
-        var decoder = ListingDecoder(trusted: trusted)
+    private static func decoded(
+        _ parts: [ArraySlice<UInt8>], trusted: TrustedOwners = ["superuser"], version: PortmapperVersion = .v4
+    ) -> Listing? {
+        var decoder = ListingDecoder(trusted: trusted, version: version)
         for part in parts { part.withUnsafeBytes { decoder.feed($0) } }
         return decoder.result
     }
@@ -61,5 +63,64 @@ import Testing
         let trusted = Self.decoded([Self.encoded(flood)[...]], trusted: ["1000"])
         #expect(trusted?.registrations.count == PortmapperLimits.registrationsMax)
         #expect(trusted?.omitted == 20_000 - PortmapperLimits.registrationsMax)
+    }
+
+    private static let mappings = [
+        Mapping(program: .nfs, version: 3, protocolNumber: 6, port: 2049),
+        Mapping(program: .mountd, version: 1, protocolNumber: 17, port: 634),
+        Mapping(program: .status, version: 1, protocolNumber: 6, port: 65_535),
+    ]
+
+    @Test("a list of version 2 is the same as one of version 4 without owners, however it is cut")
+    func version2() {
+        let bytes = PortmapperResult.mappings(Self.mappings).encoded
+        let expected = Listing(
+            [
+                RPCB(program: .nfs, version: 3, netID: "tcp", address: "0.0.0.0.8.1", owner: ""),
+                RPCB(program: .mountd, version: 1, netID: "udp", address: "0.0.0.0.2.122", owner: ""),
+                RPCB(program: .status, version: 1, netID: "tcp", address: "0.0.0.0.255.255", owner: ""),
+            ], version: .v2)
+        #expect(Self.decoded(bytes.indices.map { bytes[$0...$0] }, version: .v2) == expected)
+        for cut in bytes.indices {
+            #expect(Self.decoded([bytes[..<cut], bytes[cut...]], version: .v2) == expected)
+            #expect(Self.decoded([bytes[..<cut]], version: .v2) == nil, "truncated at \(cut)")
+        }
+        #expect(Self.decoded([(bytes + [0])[...]], version: .v2) == nil)
+        #expect(Self.decoded([([0, 0, 0, 2] + bytes)[...]], version: .v2) == nil)
+        #expect(Self.decoded([bytes[...]], version: .v4) == nil)
+    }
+
+    @Test("a mapping of another protocol, or at a number that is no port, is left out")
+    func version2Nonsense() {
+        let odd = [
+            Mapping(program: .nfs, version: 3, protocolNumber: 132, port: 2049),
+            Mapping(program: .nfs, version: 3, protocolNumber: 6 + 256, port: 2049),
+            Mapping(program: .nfs, version: 3, protocolNumber: 6, port: 65_536 + 2049),
+        ]
+        let bytes = PortmapperResult.mappings(odd + Self.mappings).encoded
+        let listing = Self.decoded([bytes[...]], version: .v2)
+        #expect(listing?.registrations == Self.mappings.compactMap(RPCB.init))
+    }
+
+    @Test("of a list of version 2 without end so many mappings are kept as of a trusted owner's")
+    func version2Flood() {
+        let flood = Array(repeating: Self.mappings[0], count: 20_000)
+        let listing = Self.decoded([PortmapperResult.mappings(flood).encoded[...]], trusted: [], version: .v2)
+        #expect(listing?.registrations.count == PortmapperLimits.registrationsMax)
+        #expect(listing?.omitted == 20_000 - PortmapperLimits.registrationsMax)
+    }
+
+    @Test("owners at a server are trusted by name, as users of the system, or all")
+    func serverOwners() {
+        let usual = TrustedOwners(atServer: ["superuser", "system"])
+        for owner in ["superuser", "1", "29", "999"] { #expect(usual.contains(owner), "\(owner)") }
+        for owner in ["", "0", "1000", "unknown", "system", "any", "-1", "+5x", "4294967297"] {
+            #expect(!usual.contains(owner), "\(owner)")
+        }
+        let named = TrustedOwners(atServer: ["root", "1001"])
+        #expect(named.contains("superuser") && named.contains("1001") && !named.contains("29"))
+        let all = TrustedOwners(atServer: ["any"])
+        #expect(all.contains("") && all.contains("1000"))
+        #expect(!TrustedOwners(["system", "any"]).contains("29"))
     }
 }

@@ -15,8 +15,8 @@ struct CallQueueTests {
         .port(Mapping(program: Program(program), version: 3, protocolNumber: 6, port: 0))
     }
 
-    private func pipeline() -> CallQueue {
-        CallQueue(timeout: .milliseconds(800), firstXID: 0xffff_fffe)
+    private func pipeline(oldestVersion: PortmapperVersion = .v2) -> CallQueue {
+        CallQueue(timeout: .milliseconds(800), firstXID: 0xffff_fffe, oldestVersion: oldestVersion)
     }
 
     private func xid(_ message: [UInt8]) -> UInt32 {
@@ -77,7 +77,7 @@ struct CallQueueTests {
         let isEarly = pipeline.takeLate(at: start + .milliseconds(799)).questions.isEmpty
         #expect(isEarly)
         let late = pipeline.takeLate(at: start + .milliseconds(800))
-        #expect(late.questions.count == 130 && late.isAnySent)
+        #expect(late.questions.count == 130 && late.isStuck)
         #expect(pipeline.isEmpty)
     }
 
@@ -92,7 +92,9 @@ struct CallQueueTests {
         for _ in 0..<18 {
             now = now + .milliseconds(500)
             pipeline.partArrived(at: now)
-            late += pipeline.takeLate(at: now).questions
+            let overdue = pipeline.takeLate(at: now)
+            #expect(!overdue.isStuck)
+            late += overdue.questions
         }
         #expect(late == [question(1)])
         #expect(pipeline.isReceiving(at: now) && !pipeline.isReceiving(at: now + .milliseconds(800)))
@@ -103,8 +105,8 @@ struct CallQueueTests {
         _ = pipeline.takeSendable(at: start)
         now = start + CallQueue.listingTimeMax
         pipeline.partArrived(at: now)
-        let tooLong = pipeline.takeLate(at: now).questions
-        #expect(tooLong == [.registry])
+        let tooLong = pipeline.takeLate(at: now)
+        #expect(tooLong.questions == [.registry] && tooLong.isStuck)
     }
 
     @Test("what was never sent says nothing of the stream")
@@ -114,7 +116,7 @@ struct CallQueueTests {
         _ = pipeline.takeSendable(at: start + .milliseconds(700))
         _ = pipeline.ask(question(500), at: start)
         let late = pipeline.takeLate(at: start + .milliseconds(800))
-        #expect(late.questions == [question(500)] && !late.isAnySent)
+        #expect(late.questions == [question(500)] && !late.isStuck)
     }
 
     @Test("asks again what a broken stream owes, once, and in order")
@@ -134,5 +136,69 @@ struct CallQueueTests {
         _ = pipeline.takeSendable(at: start)
         let givenUp = pipeline.disconnected()
         #expect(givenUp == [question(3)])
+    }
+
+    /// The version of the DUMP that is sent next, with its xid.
+    private func sentDump(_ pipeline: inout CallQueue) throws -> (xid: UInt32, version: UInt32) {
+        let messages = pipeline.takeSendable(at: start)
+        let message = try #require(messages.first)
+        #expect(messages.count == 1)
+        return try message.withUnsafeBytes { bytes in
+            var decoder = XDRDecoder(bytes)
+            let header = try CallHeader(from: &decoder)
+            return (header.xid, header.version)
+        }
+    }
+
+    @Test("asks for a list in older versions, until one is there, and the newest again on a new stream")
+    func olderVersions() throws {
+        var pipeline = pipeline()
+        _ = pipeline.ask(.registry, at: start)
+        for version in [UInt32(4), 3] {
+            let dump = try sentDump(&pipeline)
+            #expect(dump.version == version && pipeline.dumpVersion(of: dump.xid)?.rawValue == version)
+            let isAskedAgain = pipeline.askOlder(insteadOf: dump.xid)
+            #expect(isAskedAgain && pipeline.dumpVersion(of: dump.xid) == nil)
+            let isAskedTwice = pipeline.askOlder(insteadOf: dump.xid)
+            #expect(!isAskedTwice, "it is not in flight any more")
+        }
+        let oldest = try sentDump(&pipeline)
+        #expect(oldest.version == 2)
+        let answered = pipeline.replied(xid: oldest.xid)
+        #expect(answered == .registry)
+        _ = pipeline.ask(.registry, at: start)
+        let next = try sentDump(&pipeline)
+        #expect(next.version == 2)
+        let givenUp = pipeline.disconnected()
+        #expect(givenUp.isEmpty)
+        let anew = try sentDump(&pipeline)
+        #expect(anew.version == 4)
+    }
+
+    @Test("asks for a list in no version older than the oldest, and takes no longer for the older ones")
+    func oldestVersion() throws {
+        var pipeline = pipeline(oldestVersion: .v4)
+        _ = pipeline.ask(.registry, at: start)
+        let dump = try sentDump(&pipeline)
+        let isAskedAgain = pipeline.askOlder(insteadOf: dump.xid)
+        #expect(!isAskedAgain)
+        let answered = pipeline.replied(xid: dump.xid)
+        #expect(answered == .registry)
+
+        pipeline = self.pipeline()
+        _ = pipeline.ask(.registry, at: start)
+        _ = pipeline.askOlder(insteadOf: try sentDump(&pipeline).xid)
+        let late = pipeline.takeLate(at: start + .milliseconds(800)).questions
+        #expect(late == [.registry])
+    }
+
+    @Test("a look-up has one version")
+    func lookUp() throws {
+        var pipeline = pipeline()
+        _ = pipeline.ask(question(1), at: start)
+        let sent = try sentDump(&pipeline)
+        #expect(sent.version == 2 && pipeline.dumpVersion(of: sent.xid) == nil)
+        let isAskedAgain = pipeline.askOlder(insteadOf: sent.xid)
+        #expect(!isAskedAgain)
     }
 }

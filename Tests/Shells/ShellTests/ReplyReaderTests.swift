@@ -25,10 +25,14 @@ import Testing
         }
     }
 
-    private static func feed(_ reader: inout ReplyReader, _ bytes: [UInt8], by size: Int) -> [ReplyReader.Message] {
+    private static func feed(
+        _ reader: inout ReplyReader, _ bytes: [UInt8], by size: Int, version: PortmapperVersion? = .v4
+    ) -> [ReplyReader.Message] {
         var messages: [ReplyReader.Message] = []
         for start in stride(from: 0, to: bytes.count, by: size) {
-            bytes[start..<min(start + size, bytes.count)].withUnsafeBytes { messages += reader.feed($0) }
+            bytes[start..<min(start + size, bytes.count)].withUnsafeBytes {
+                messages += reader.feed($0) { _ in version }
+            }
         }
         return messages
     }
@@ -68,5 +72,19 @@ import Testing
         #expect(Self.feed(&reader, Self.fragmented(garbage), by: 65_536) == [.listing(xid: 0, nil)])
         let short = Reply(xid: 5, body: .success([UInt8](repeating: 7, count: ReplyReader.wholeBytesMax))).encoded
         #expect(Self.feed(&reader, Self.fragmented(short), by: 65_536) == [.listing(xid: 5, nil)])
+    }
+
+    @Test("a long list of version 2 is decoded as one, and a long reply that answers no list is none")
+    func longVersion2() {
+        let mapping = Mapping(program: .nfs, version: 3, protocolNumber: 6, port: 2049)
+        let count = 60_000
+        let reply = PortmapperResult.mappings(Array(repeating: mapping, count: count)).reply(xid: 9).encoded
+        #expect(reply.count > 2 * ReplyReader.wholeBytesMax)
+        var reader = ReplyReader(trusted: [])
+        let messages = Self.feed(&reader, Self.fragmented(reply), by: 65_536, version: .v2)
+        guard case .listing(9, let listing?)? = messages.first else { return #expect(Bool(false)) }
+        #expect(listing.version == .v2 && listing.registrations.last == RPCB(mapping))
+        #expect(listing.registrations.count + listing.omitted == count)
+        #expect(Self.feed(&reader, Self.fragmented(reply), by: 65_536, version: nil) == [.listing(xid: 9, nil)])
     }
 }

@@ -1,0 +1,80 @@
+import Addresses
+import Calls
+import Clock
+import Configuration
+import NIOCore
+
+/// Asks servers' ports whether the program that is registered there answers.
+///
+/// It and its closures belong to one event loop.
+public final class Liveness {
+    private let loop: any EventLoop
+    private let clock: () -> Instant
+    private var book = LivenessBook()
+    private var waiting: [LivenessBook.LookID: ([LivenessQuestion: Bool]) -> Void] = [:]
+    private var attempts: [LivenessBook.Key: LivenessAttempt] = [:]
+    private var lastID: LivenessBook.LookID = 0
+    private var isStarting = false
+    private var isClosed = false
+
+    public init(on loop: any EventLoop, clock: @escaping () -> Instant) {
+        self.loop = loop
+        self.clock = clock
+    }
+
+    /// Answers once each question is answered: `true` alive, `false` dead. That may be before this returns.
+    ///
+    /// - Parameters:
+    ///   - timeout: how long a service may take for its answer.
+    ///   - source: the address of this host that asks; `nil`: the kernel chooses. It has no effect on questions about
+    ///     addresses of the other family.
+    public func look(
+        _ questions: [LivenessQuestion], how: Settings.Server.Liveness, timeout: Duration, source: IPAddress?,
+        then: @escaping ([LivenessQuestion: Bool]) -> Void
+    ) {
+        loop.preconditionInEventLoop()
+        guard !isClosed else { return }
+        lastID += 1
+        waiting[lastID] = then
+        tell(book.look(lastID, questions, how: how, timeout: timeout, source: source, at: clock()))
+        start()
+    }
+
+    /// Ends all questions; those who wait get no answer.
+    public func close() {
+        isClosed = true
+        waiting = [:]
+        let ended = attempts.values
+        attempts = [:]
+        for attempt in ended { attempt.cancel() }
+    }
+
+    private func tell(_ answered: [LivenessBook.Answered]) {
+        for look in answered { waiting.removeValue(forKey: look.look)?(look.answers) }
+    }
+
+    /// Asks what may be asked now. Questions may be answered at once: then this goes on with the next ones, instead of
+    /// calling itself once for each.
+    private func start() {
+        guard !isStarting else { return }
+        isStarting = true
+        defer { isStarting = false }
+        while !isClosed {
+            let probes = book.takeNext()
+            if probes.isEmpty { return }
+            for probe in probes where !isClosed {
+                let attempt = LivenessAttempt(probe, on: loop) { [weak self] in
+                    self?.answered(probe.key, isAlive: $0)
+                }
+                attempts[probe.key] = attempt
+                attempt.begin()
+            }
+        }
+    }
+
+    private func answered(_ key: LivenessBook.Key, isAlive: Bool) {
+        attempts[key] = nil
+        tell(book.answered(key, isAlive: isAlive, at: clock()))
+        start()
+    }
+}

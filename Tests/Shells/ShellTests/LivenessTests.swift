@@ -1,0 +1,251 @@
+import Addresses
+import Calls
+import Clock
+import Configuration
+import Glibc
+import NIOCore
+import NIOPosix
+import ONCRPC
+import Testing
+
+@testable import Liveness
+
+@Suite("liveness of a server's service", .serialized, .timeLimit(.minutes(2)))
+struct LivenessTests {
+    /// So long that no test may wait for it.
+    private static let patience: Duration = .seconds(3600)
+
+    private struct Running {
+        let loop: any EventLoop
+        let tcp: NIOLoopBound<FakePortmapper>
+        let udp: NIOLoopBound<DatagramResponder>
+        let liveness: NIOLoopBound<Liveness>
+        let tcpPort: UInt16
+        let udpPort: UInt16
+
+        func question(_ transport: Transport, port: UInt16? = nil) -> LivenessQuestion {
+            LivenessQuestion(
+                address: .v4(0x7f00_0001),
+                service: ServicePort(transport, port ?? (transport == .tcp ? tcpPort : udpPort)), program: .mountd,
+                version: 3)
+        }
+
+        func look(
+            _ questions: [LivenessQuestion], _ how: Settings.Server.Liveness = .call, timeout: Duration = patience,
+            source: IPAddress? = nil
+        ) throws -> [LivenessQuestion: Bool] {
+            try loop.flatSubmit {
+                let promise = loop.makePromise(of: [LivenessQuestion: Bool].self)
+                liveness.value.look(questions, how: how, timeout: timeout, source: source) { promise.succeed($0) }
+                return promise.futureResult
+            }.wait()
+        }
+
+        func isAlive(_ question: LivenessQuestion, _ how: Settings.Server.Liveness = .call) throws -> Bool? {
+            try look([question], how)[question]
+        }
+
+        /// How both responders answer.
+        func answer(_ replies: @escaping @Sendable (CallHeader) -> [[UInt8]]) throws {
+            try loop.submit {
+                tcp.value.replies = replies
+                udp.value.replies = replies
+            }.wait()
+        }
+    }
+
+    private func running(_ body: (Running) throws -> Void) throws {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        defer { group.shutdownGracefully { #expect($0 == nil) } }
+        let loop = group.next()
+        let (tcp, udp, liveness) = try loop.submit {
+            (
+                NIOLoopBound(FakePortmapper(), eventLoop: loop), NIOLoopBound(DatagramResponder(), eventLoop: loop),
+                NIOLoopBound(Liveness(on: loop, clock: { .zero }), eventLoop: loop)
+            )
+        }.wait()
+        try loop.flatSubmit { tcp.value.listen(on: loop).flatMap { udp.value.listen(on: loop) } }.wait()
+        let ports = try loop.submit { (tcp.value.port, udp.value.port) }.wait()
+        try body(
+            Running(
+                loop: loop, tcp: tcp, udp: udp, liveness: liveness, tcpPort: UInt16(try #require(ports.0)),
+                udpPort: UInt16(try #require(ports.1))))
+        try loop.submit {
+            liveness.value.close()
+            tcp.value.close()
+            udp.value.close()
+        }.wait()
+    }
+
+    private static let verdicts: [(Reply.Body, Bool)] = [
+        (.programUnavailable, false), (.procedureUnavailable, false), (.garbageArguments, false),
+        (.systemError, false), (.success([]), true), (.programMismatch(low: 1, high: 2), true),
+        (.authError(.tooWeak), true), (.rpcMismatch(low: 2, high: 2), true),
+    ]
+
+    @Test("is told by the reply to a NULL call", arguments: [Transport.tcp, .udp], verdicts)
+    func replies(transport: Transport, verdict: (body: Reply.Body, isAlive: Bool)) throws {
+        try running { running in
+            let body = verdict.body
+            try running.answer { [Reply(xid: $0.xid, body: body).encoded] }
+            #expect(try running.isAlive(running.question(transport)) == verdict.isAlive)
+            let calls = try running.loop.submit {
+                (transport == .tcp ? running.tcp.value.calls : running.udp.value.calls)
+                    .map { [$0.program, $0.version, $0.procedure] }
+            }.wait()
+            #expect(calls == [[Program.mountd.rawValue, 3, 0]])
+        }
+    }
+
+    @Test("bytes that are no reply are no service; an unknown refusal is one", arguments: [Transport.tcp, .udp])
+    func garbage(transport: Transport) throws {
+        try running { running in
+            // The call itself, as an echo sends it back.
+            try running.answer { header in
+                var encoder = XDREncoder()
+                header.encode(into: &encoder)
+                return [encoder.bytes]
+            }
+            #expect(try running.isAlive(running.question(transport)) == false)
+        }
+        try running { running in
+            try running.answer { header in
+                var encoder = XDREncoder()
+                for word in [header.xid, 1, 1, 1, 13] { encoder.uint32(word) }  // RFC 2203: RPCSEC_GSS_CREDPROBLEM
+                return [encoder.bytes]
+            }
+            #expect(try running.isAlive(running.question(transport)) == true)
+        }
+    }
+
+    @Test("a record too long for a reply is none, and a connection that ends before one")
+    func streams() throws {
+        try running { running in
+            try running.answer { _ in [[UInt8](repeating: 0, count: 70_000)] }
+            #expect(try running.isAlive(running.question(.tcp)) == false)
+        }
+        try running { running in
+            let loop = running.loop
+            let tcp = running.tcp
+            try running.answer { _ in
+                loop.execute { tcp.value.closeConnections() }
+                return []
+            }
+            #expect(try running.isAlive(running.question(.tcp)) == false)
+        }
+    }
+
+    @Test("the connection is closed after the reply")
+    func closesConnection() throws {
+        try running { running in
+            try running.answer { [Reply(xid: $0.xid, body: .success([])).encoded] }
+            #expect(try running.isAlive(running.question(.tcp)) == true)
+            while try running.loop.submit({ running.tcp.value.connections.first?.isActive }).wait() != false {
+                usleep(200)
+            }
+        }
+    }
+
+    @Test("a port at which nobody listens has none, and that is known at once")
+    func refused() throws {
+        try running { running in
+            try BoundPort.withBound { port, _ in
+                let isAlive = try running.isAlive(running.question(.tcp, port: port))
+                #expect(isAlive == false)
+            }
+            try BoundPort.withBound { port, _ in
+                let isAlive = try running.isAlive(running.question(.tcp, port: port), .connect)
+                #expect(isAlive == false)
+            }
+            try BoundPort.withDeafDatagramSocket { port in
+                let isAlive = try running.isAlive(running.question(.udp, port: port))
+                #expect(isAlive == false)
+            }
+        }
+    }
+
+    @Test("a datagram that is lost is sent again, and silence is no service", arguments: [Transport.udp, .tcp])
+    func silence(transport: Transport) throws {
+        try running { running in
+            let question = running.question(transport)
+            let answers = try running.look([question], timeout: .milliseconds(30))
+            #expect(answers == [question: false])
+        }
+        guard transport == .udp else { return }
+        try running { running in
+            let udp = running.udp
+            try running.answer { header in
+                // The responder records a call before it answers.
+                udp.value.calls.count == 2 ? [Reply(xid: header.xid, body: .success([])).encoded] : []
+            }
+            #expect(try running.isAlive(running.question(.udp)) == true)
+            let xids = try running.loop.submit { udp.value.calls.map(\.xid) }.wait()
+            #expect(xids.count == 2 && Set(xids).count == 1)
+        }
+    }
+
+    @Test("replies of other senders, and those to another call, are nobody's")
+    func forged() throws {
+        try running { running in
+            try running.answer {
+                [
+                    Reply(xid: $0.xid &+ 1, body: .programUnavailable).encoded,
+                    Reply(xid: $0.xid, body: .success([])).encoded,
+                ]
+            }
+            try running.loop.submit {
+                running.udp.value.forgery = { Reply(xid: $0.xid, body: .programUnavailable).encoded }
+            }.wait()
+            #expect(try running.isAlive(running.question(.udp)) == true)
+            #expect(try running.loop.submit { running.udp.value.forgeries }.wait() == 1)
+        }
+    }
+
+    @Test("a connection suffices, where that is configured, and UDP is not asked then")
+    func connect() throws {
+        try running { running in
+            let (tcp, udp) = (running.question(.tcp), running.question(.udp))
+            #expect(try running.look([tcp, udp], .connect) == [tcp: true, udp: true])
+            let calls = try running.loop.submit {
+                running.tcp.value.calls.count + running.udp.value.calls.count
+            }.wait()
+            #expect(calls == 0)
+        }
+    }
+
+    @Test("is asked from the address that is configured", arguments: [Transport.tcp, .udp])
+    func source(transport: Transport) throws {
+        try running { running in
+            try running.answer { [Reply(xid: $0.xid, body: .success([])).encoded] }
+            let question = running.question(transport)
+            #expect(try running.look([question], source: .v4(0x7f00_0002)) == [question: true])
+            let callers = try running.loop.submit { running.tcp.value.callers + running.udp.value.callers }.wait()
+            #expect(callers.map(\.ipAddress) == ["127.0.0.2"])
+        }
+    }
+
+    @Test("thousands of questions that fail at once are all answered", arguments: [Transport.tcp, .udp])
+    func failures(transport: Transport) throws {
+        try running { running in
+            let questions = (1...4000).map { running.question(transport, port: UInt16($0)) }
+            // An address that is not this host's.
+            let answers = try running.look(questions, source: .v4(0xc000_0201))
+            #expect(answers.count == 4000 && !answers.values.contains(true))
+        }
+    }
+
+    @Test("nobody is answered after the end")
+    func ended() throws {
+        try running { running in
+            let isAnswered = try running.loop.submit {
+                let answered = NIOLoopBoundBox(false, eventLoop: running.loop)
+                running.liveness.value.look(
+                    [running.question(.udp)], how: .call, timeout: Self.patience, source: nil
+                ) { _ in answered.value = true }
+                running.liveness.value.close()
+                return answered
+            }.wait()
+            #expect(try running.loop.submit { isAnswered.value }.wait() == false)
+        }
+    }
+}
