@@ -183,9 +183,9 @@ let package = Package(
         tests(
             "NetfilterTests",
             [
-                "Addresses", "Portmapper", "Firewall", "Configuration", "Privilege", "Netfilter", "PolicyFile",
-                "Sandbox", "Daemon",
-            ],
+                "Addresses", "ONCRPC", "Portmapper", "Calls", "Firewall", "Configuration", "Privilege", "Netfilter",
+                "PolicyFile", "PortmapServer", "Sandbox", "Daemon",
+            ] + nio,
             on: "Shells", exclude: ["Golden"]
         ),
         tests(

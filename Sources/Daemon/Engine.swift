@@ -218,6 +218,8 @@ final class Engine {
         if let failure = events.unsettled {
             failed("a revoked grant was renewed by a packet, and can't be removed: \(failure.message)")
         }
+        for change in events.routing.changes { record(AuditEvent(.tampered, detail: change)) }
+        if let failure = events.routing.failure { failed(failure) }
         if !events.changes.isEmpty { handle { $0.tableChanged(events.changes, at: $1, into: &$2) } }
         countDrops()
         guard !events.packets.isEmpty else { return }

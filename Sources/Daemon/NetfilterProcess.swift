@@ -22,6 +22,7 @@ final class NetfilterProcess {
     private let flows: Flows
     private let monitor: TableMonitor
     private let dropLog: DropLog?
+    private let routing: RoutingKeeper
     private let features: KernelFeatures
     private var ceiling: Ceiling
     private let reader: FileReader
@@ -113,6 +114,7 @@ final class NetfilterProcess {
         flows = try Flows()
         monitor = try TableMonitor(table: load.settings.firewall.table, ownPortID: table.portID)
         try Predecessor.awaitEnd(of: load.settings.firewall.table, table)
+        routing = try RoutingKeeper()
         dropLog = Self.dropLog(load.settings.firewall)
         features = KernelFeatures(
             ownsTables: NetfilterTable.supportsOwnedTables(), logsDrops: dropLog != nil)
@@ -123,6 +125,7 @@ final class NetfilterProcess {
         try restrictFiles()
         reader = try FileReader(configuration: configuration, features, restrict: restrictCalls)
         try followChanges()
+        try routing.planChanged(to: settings.gateway?.managedRouting)
     }
 
     deinit { reader.close() }
@@ -187,6 +190,7 @@ final class NetfilterProcess {
             if let failure = table.commit(transaction) { return failure }
             ceiling.done(transaction, outside)
             cutUnmarkable(transaction)
+            routing.committed(transaction, settings.gateway?.managedRouting)
             return nil
         } catch {
             _ = refused(error.message)
@@ -236,7 +240,7 @@ final class NetfilterProcess {
         dropLog?.gateway = table.gateway
         return NetfilterEvents(
             unsettled: table.settle(), changes: monitor.readEvents(), packets: dropLog?.readEvents() ?? [],
-            reading: result?.files)
+            routing: routing.look(), reading: result?.files)
     }
 
     /// Announcements are turned off for a table that this process owns, since no other process can change it.
@@ -254,9 +258,11 @@ final class NetfilterProcess {
     }
 
     /// Only the files can raise the ceiling.
-    private func enforce() throws(NetfilterError) -> NetfilterReply {
+    private func enforce() throws -> NetfilterReply {
         guard let fresh else { return .failed("no files were read for this reload") }
         self.fresh = nil
+        // First, since it may fail: then everything stays as it was.
+        try routing.planChanged(to: fresh.settings.gateway?.managedRouting)
         let old = ceiling
         (settings, ceiling) = fresh
         ceiling.succeed(old)

@@ -17,6 +17,7 @@ public enum ServeError: Error, CustomStringConvertible {
     case configuration([Diagnostic])
     case gateway
     case socket(SocketError)
+    case interception(InterceptionFault)
     case tableRefused(String)
     case setting(SettingFault)
     case user(SandboxError)
@@ -36,6 +37,7 @@ public enum ServeError: Error, CustomStringConvertible {
             "rpcwarden: \(error); name an address that this host has in `listen`, or take sockets from rpcwarden.socket"
         case .socket(let error):
             "rpcwarden: \(error); see `listen`, or the ListenStream= and ListenDatagram= of rpcwarden.socket"
+        case .interception(let fault): "rpcwarden: \(fault)"
         case .tableRefused(let detail):
             "rpcwarden: the kernel refused the firewall table: \(detail); serve needs CAP_NET_ADMIN and nf_tables"
         case .setting(let fault): "rpcwarden: \(fault)"
@@ -114,10 +116,24 @@ private func takePlaces(_ startup: Startup) throws -> Belongings {
 }
 
 private func listeningSockets(_ settings: Settings) throws -> [ListeningSocket] {
+    let (sockets, arePassed) = try plainSockets(settings)
+    guard let gateway = settings.gateway else { return sockets }
+    do {
+        try Interception.prepare(sockets, for: gateway.interceptedAddresses, arePassed: arePassed)
+    } catch {
+        throw ServeError.interception(error)
+    }
+    return sockets
+}
+
+private func plainSockets(_ settings: Settings) throws -> ([ListeningSocket], arePassed: Bool) {
     do {
         let passed = try ListeningSocket.passed()
-        guard passed.isEmpty else { return passed }
-        return try ListeningSocket.bind(settings.listen) { writeError("rpcwarden: \($0); this address is skipped") }
+        guard passed.isEmpty else { return (passed, true) }
+        let bound = try ListeningSocket.bind(settings.listen) {
+            writeError("rpcwarden: \($0); this address is skipped")
+        }
+        return (bound, false)
     } catch {
         throw ServeError.socket(error)
     }

@@ -22,6 +22,9 @@ extension Settings {
         /// How long a port stays guarded after its registration is gone.
         public var linger: Duration = .seconds(600)
         public init() {}
+
+        /// Every address by which clients know a server; calls to their port 111 are intercepted.
+        public var interceptedAddresses: [IPAddress] { servers.flatMap { $0.addresses + $0.aliases } }
     }
 
     /// A server behind this gateway.

@@ -19,6 +19,7 @@ enum ItemBytes {
     /// An empty path, the kind, an errno or a length.
     static let file = 3 * 4
     static let name = 4
+    static let text = 4
 }
 
 extension XDREncoder {

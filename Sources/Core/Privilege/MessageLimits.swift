@@ -9,6 +9,8 @@ public enum MessageLimits {
     /// More changes are reported as `overrun`; more dropped packets are left out.
     static let changesMax = 1 << 16
     static let packetsMax = 1 << 16
+    /// Lines about rules and routes: one for what was removed, one for what was added.
+    static let routingChangesMax = 2
     /// The bytes of a dropped packet; the kernel copies no more.
     static let payloadBytesMax = 256
     static let textBytesMax = 1024

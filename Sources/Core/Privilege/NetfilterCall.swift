@@ -49,17 +49,20 @@ public struct NetfilterEvents: Hashable, Sendable {
     public var unsettled: CommitFailure?
     public var changes: [TableChange] = []
     public var packets: [DroppedPacket] = []
+    /// What others did to the rules and routes of this gateway.
+    public var routing = RoutingRepair()
     /// What the files held, if a reading that `reload` asked for has ended since the last time. The netfilter process
     /// has judged these very bytes: with an error in them there is nothing to `enforce`.
     public var reading: FilesRead?
 
     public init(
         unsettled: CommitFailure? = nil, changes: [TableChange] = [], packets: [DroppedPacket] = [],
-        reading: FilesRead? = nil
+        routing: RoutingRepair = RoutingRepair(), reading: FilesRead? = nil
     ) {
         self.unsettled = unsettled
         self.reading = reading
         self.changes = changes
         self.packets = packets
+        self.routing = routing
     }
 }

@@ -113,6 +113,7 @@ extension XDREncoder {
         // After `overrun` anything may be different, so the reader needs no single change.
         list(events.changes.count > MessageLimits.changesMax ? [.overrun] : events.changes) { $0.change($1) }
         list(events.packets.prefix(MessageLimits.packetsMax)) { $0.packet($1) }
+        routing(events.routing)
         optional(events.reading) { $0.files($1) }
     }
 
@@ -233,6 +234,7 @@ extension XDRDecoder {
             packets: try list(max: MessageLimits.packetsMax, itemBytesMin: ItemBytes.packet) {
                 decoder throws(XDRError) in try decoder.packet()
             },
+            routing: try routing(),
             reading: try optional { decoder throws(XDRError) in try decoder.files() })
     }
 

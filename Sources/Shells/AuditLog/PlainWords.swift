@@ -20,7 +20,7 @@ extension AuditEvent {
         case .unregistered: "\(service) is no longer registered\(extra)"
         case .untrustedRegistration: "\(service) was registered by somebody who is not trusted\(extra)"
         case .staleRegistration: "\(service) is registered, but does not listen\(extra)"
-        case .tampered: "the firewall table was changed from outside\(extra)"
+        case .tampered: "the firewall was changed from outside\(extra)"
         case .restored: "the firewall table was put back\(extra)"
         case .rpcbindDown: "rpcbind does not answer\(extra)"
         case .rpcbindUp: "rpcbind answers"

@@ -278,6 +278,17 @@ int rpcw_bound_socket(const struct rpcw_address *at, bool is_stream)
     return descriptor;
 }
 
+int rpcw_make_transparent(int descriptor, bool is_ipv6)
+{
+    int level = is_ipv6 ? IPPROTO_IPV6 : IPPROTO_IP;
+    int name = is_ipv6 ? IPV6_TRANSPARENT : IP_TRANSPARENT;
+    int is_transparent = 0;
+    socklen_t length = sizeof is_transparent;
+    if (getsockopt(descriptor, level, name, &is_transparent, &length) == 0 && is_transparent)
+        return 0;
+    return set_option(descriptor, level, name, 1);
+}
+
 int rpcw_describe_socket(int descriptor, bool *is_stream, struct rpcw_address *at)
 {
     struct sockaddr_storage storage;
@@ -315,6 +326,10 @@ bool rpcw_is_broadcast(uint32_t ipv4)
     if (descriptor < 0)
         return false;
     bool is_broadcast = connect(descriptor, (struct sockaddr *)&to, sizeof to) < 0 && errno == EACCES;
+    /* A route of the type "prohibit" gives EACCES too, with SO_BROADCAST as well. */
+    if (is_broadcast)
+        is_broadcast = set_option(descriptor, SOL_SOCKET, SO_BROADCAST, 1) == 0 &&
+            connect(descriptor, (struct sockaddr *)&to, sizeof to) == 0;
     close(descriptor);
     return is_broadcast;
 }

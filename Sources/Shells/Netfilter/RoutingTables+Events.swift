@@ -8,13 +8,20 @@ extension RoutingTables {
     /// LOOPBACK_IFINDEX of net/flow.h: `lo`, in every network namespace.
     static let loopback: UInt32 = 1
 
-    func subscribe() throws(NetfilterError) {
+    /// Turns announcements on or off. The kernel announces each change of any rule and route of the host.
+    public func follow(_ isNeeded: Bool) throws(NetfilterError) {
+        guard isNeeded != isFollowing else { return }
+        try subscribe(isNeeded ? NETLINK_ADD_MEMBERSHIP : NETLINK_DROP_MEMBERSHIP)
+        isFollowing = isNeeded
+    }
+
+    private func subscribe(_ option: Int32) throws(NetfilterError) {
         // When lo goes down, the kernel deletes our IPv6 routes and tells of it; it keeps those of IPv4.
         let groups = [
             CNF_RTNLGRP_IPV4_RULE, CNF_RTNLGRP_IPV6_RULE, CNF_RTNLGRP_IPV4_ROUTE, CNF_RTNLGRP_IPV6_ROUTE,
         ]
         for group in groups {
-            let number = watch.setOption(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
+            let number = watch.setOption(SOL_NETLINK, option, group)
             guard number == 0 else {
                 throw .failed(
                     doing: "subscribing to changes of rules and routes", errno: number, detail: errorText(number))

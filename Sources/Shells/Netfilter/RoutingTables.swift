@@ -15,19 +15,21 @@ public final class RoutingTables {
     /// Receives what the kernel announces.
     let watch: NetlinkSocket
     let numbers: FamilyNumbers
+    var isFollowing = false
 
-    public convenience init() throws(NetfilterError) {
-        try self.init(numbers: FamilyNumbers(), receiveBufferBytes: 1 << 20)
+    /// - Parameter isFollowing: whether the kernel tells of changes from now on; see ``follow(_:)``.
+    public convenience init(isFollowing: Bool = true) throws(NetfilterError) {
+        try self.init(numbers: FamilyNumbers(), receiveBufferBytes: 1 << 20, isFollowing: isFollowing)
     }
 
-    init(numbers: FamilyNumbers, receiveBufferBytes: Int32) throws(NetfilterError) {
+    init(numbers: FamilyNumbers, receiveBufferBytes: Int32, isFollowing: Bool = true) throws(NetfilterError) {
         self.numbers = numbers
         watch = try NetlinkSocket(bus: NETLINK_ROUTE, isBlocking: false)
         watch.setOption(SOL_SOCKET, SO_RCVBUFFORCE, receiveBufferBytes)
         socket = try NetlinkSocket(bus: NETLINK_ROUTE)
         // The kernel picks out our tables. Kernels before 4.20 tell of all routes, among which we pick them out.
         socket.setOption(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1)
-        try subscribe()
+        try follow(isFollowing)
     }
 
     /// What of the plan is missing, and what is in excess; changes nothing.

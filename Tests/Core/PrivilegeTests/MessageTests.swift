@@ -39,6 +39,8 @@ import Testing
                 NetfilterEvents(
                     unsettled: dice.optional { $0.failure() }, changes: dice.list(8) { $0.change() },
                     packets: dice.list(8) { $0.packet() },
+                    routing: RoutingRepair(
+                        changes: dice.list(2) { $0.text(60) }, failure: dice.optional { $0.text(60) }),
                     reading: dice.optional { $0.files() }))
         }
     }

@@ -29,3 +29,10 @@ func withoutNetAdmin<Result>(_ body: () -> Result) -> Result {
     }
     return body()
 }
+
+/// Takes all capabilities from this thread, for good.
+func giveUpCapabilities() {
+    var header = CapabilityHeader()
+    let words = [CapabilityWord(), CapabilityWord()]
+    guard capset(&header, words) == 0 else { fatalError("capset: errno \(errno)") }
+}

@@ -14,13 +14,13 @@ extension KernelTests {
     /// The netfilter process's own loop against the kernel, on a thread; the privileges that the process drops are
     /// tested by the lab.
     @Suite struct NetfilterProcessTests {
-        private static let policy =
+        static let policy =
             "rules: [{name: a, from: [192.0.2.0/24], to: [nfs, nlockmgr, status], open: always}]"
         private static let inPolicy = Example.grant(Example.client4)
         private static let outside = Example.grant(.v4(0x0808_0808))
 
         /// A folder with a configuration and a policy.
-        private final class Files {
+        final class Files {
             let folder = "/tmp/netfilter-process.\(getpid())"
             var configuration: String { folder + "/rpcwarden.yaml" }
             var policyPath: String { folder + "/policy.yaml" }
@@ -45,21 +45,31 @@ extension KernelTests {
             func load() -> LoadResult { PolicyLoader().load(configurationPath: configuration) }
         }
 
-        private final class Running {
+        final class Running {
             let channel: Channel
             let files: Files
 
-            private init(_ channel: Channel, _ files: Files) { (self.channel, self.files) = (channel, files) }
+            /// Whether the thread may do only the system calls of the netfilter process.
+            let isConfined: Bool
+
+            private init(_ channel: Channel, _ files: Files, _ isConfined: Bool) {
+                (self.channel, self.files, self.isConfined) = (channel, files, isConfined)
+            }
 
             private func run() {
                 defer { channel.close() }
-                try? NetfilterProcess(files.load(), configuration: files.configuration, channel).serve()
+                let load = files.load()
+                do {
+                    let process = try NetfilterProcess(load, configuration: files.configuration, channel)
+                    if isConfined, try !Privileges.onlyNetfilterCalls() { return }
+                    try process.serve()
+                } catch {}
             }
 
             /// Starts the loop on a thread, in the caller's network namespace.
-            static func start(_ channel: Channel, _ files: Files) -> pthread_t {
+            static func start(_ channel: Channel, _ files: Files, isConfined: Bool = false) -> pthread_t {
                 var thread = pthread_t()
-                let this = Unmanaged.passRetained(Running(channel, files)).toOpaque()
+                let this = Unmanaged.passRetained(Running(channel, files, isConfined)).toOpaque()
                 pthread_create(
                     &thread, nil,
                     {
@@ -71,10 +81,12 @@ extension KernelTests {
         }
 
         /// Runs `body` in a fresh network namespace, which the loop's thread inherits.
-        private func withProcess(_ files: Files, _ body: (NetfilterClient, Channel) throws -> Void) throws {
+        func withProcess(
+            _ files: Files, isConfined: Bool = false, _ body: (NetfilterClient, Channel) throws -> Void
+        ) throws {
             try inFreshNamespace {
                 let ends = try Channel.pair(messageBytesMax: MessageLimits.messageBytesMax, waitMax: .seconds(10))
-                let thread = Running.start(ends.second, files)
+                let thread = Running.start(ends.second, files, isConfined: isConfined)
                 defer {
                     ends.first.close()
                     pthread_join(thread, nil)

@@ -38,6 +38,19 @@ final class TestSocket {
         guard connected == 0 || (!waits && errno == EINPROGRESS) else { throw SocketError(errno: errno) }
     }
 
+    /// A socket that sends with any source address.
+    init(forging source: String, to service: ServicePort, _ address: String) throws {
+        let isIPv6 = address.contains(":")
+        descriptor = Self.open(service.transport, isIPv6)
+        var one: Int32 = 1
+        let (level, option): (Int32, Int32) =
+            isIPv6 ? (Int32(IPPROTO_IPV6), 75) : (Int32(IPPROTO_IP), 19)  // IPV6_, IP_TRANSPARENT
+        guard setsockopt(descriptor, level, option, &one, 4) == 0,
+            Self.withAddress(source, 0, { bind(descriptor, $0, $1) }) == 0,
+            Self.withAddress(address, service.port, { connect(descriptor, $0, $1) }) == 0
+        else { throw SocketError(errno: errno) }
+    }
+
     /// Whether the socket is connected within the time; a refusal is not a connection.
     func connects(within seconds: Int32) -> Bool {
         var poll = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)

@@ -67,6 +67,11 @@ int rpcw_listen(int descriptor);
 /* Sets the options that the server needs on a socket that systemd passed. Returns 0 or errno. */
 int rpcw_adopt_socket(int descriptor);
 
+/* Has the socket take what is sent to addresses that aren't this host's, and send with these as source
+   (IP_TRANSPARENT, IPV6_TRANSPARENT). Needs CAP_NET_ADMIN or CAP_NET_RAW, unless the socket is transparent already:
+   sending needs neither. Returns 0 or errno. */
+int rpcw_make_transparent(int descriptor, bool is_ipv6);
+
 /* The domain (AF_INET, AF_INET6), type (SOCK_STREAM, SOCK_DGRAM) and local address of a socket. Returns 0 or errno. */
 int rpcw_describe_socket(int descriptor, bool *is_stream, struct rpcw_address *at);
 
