@@ -109,7 +109,7 @@ let package = Package(
                 "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls",
                 "AuditTrail", "Activity", "Upstream", "Gate", "Watch", "Warden", "Privilege", "System", "PolicyFile",
                 "HostNames",
-                "PortmapServer", "RpcbindClient", "Netfilter", "Sandbox", "AuditLog", "Control", "Metrics",
+                "PortmapServer", "RpcbindClient", "Liveness", "Netfilter", "Sandbox", "AuditLog", "Control", "Metrics",
             ] + nio,
             swiftSettings: strict
         ),

@@ -16,7 +16,10 @@ import Warden
 final class DaemonShells: ActionShells {
     let netfilter: NetfilterClient
     var server: PortmapServer?
-    var client: RpcbindClient?
+    /// The portmappers, by the numbers of their servers.
+    var clients: [RpcbindClient] = []
+    /// Tells which services of servers answer; `nil`: there is no server behind this host.
+    var serverCalls: ServerCalls?
     /// This host's name in the log (`audit.host`).
     var hostName: String?
     /// Called when a transaction has ended that took the kernel long.
@@ -42,7 +45,8 @@ final class DaemonShells: ActionShells {
     /// Takes no more calls, and asks rpcbind no more.
     func stopServing() {
         server?.close()
-        client?.close()
+        for client in clients { client.close() }
+        serverCalls?.close()
     }
 
     func close() {
@@ -54,9 +58,11 @@ final class DaemonShells: ActionShells {
 
     func closeConnection(_ id: ConnectionID) { server?.closeConnection(id) }
 
-    func ask(_ question: Question, of server: ServerNumber) { client?.ask(question) }
+    func ask(_ question: Question, of server: ServerNumber) { clients[server].ask(question) }
 
-    func callServices(_ questions: [LivenessQuestion], of server: ServerNumber, look: Int) {}
+    func callServices(_ questions: [LivenessQuestion], of server: ServerNumber, look: Int) {
+        serverCalls?.look(questions, of: server, look: look)
+    }
 
     func listeners(at services: Set<ServicePort>) -> [ServicePort: ListenerState]? {
         do {

@@ -90,20 +90,12 @@ final class Engine {
         let connector = processes.connector
         reloader.start(rules, at: HostClock.now())
         try adoptTable()
-        let client = RpcbindClient(
-            on: loop,
-            .unixSocket(
-                core.warden.settings.rpcbind, trustedOwners: TrustedOwners(belongings.trustedOwners),
-                connected: { connector.connect() }),
-            clock: HostClock.now,
-            answered: { [unowned self] question, answer in
-                handle { $0.answered(question, with: answer, at: $1, into: &$2) }
-            },
-            delivered: { [unowned self] in
-                callsDelivered()
-                reportReadiness()
-            })
-        shells.client = client
+        shells.clients = makeClients(connector)
+        if let gateway = core.warden.settings.gateway {
+            shells.serverCalls = ServerCalls(on: loop, gateway) { [unowned self] look, server, answers in
+                handle { $0.servicesCalled(look, of: server, answers, at: $1, into: &$2) }
+            }
+        }
         let server = PortmapServer(
             on: loop, recordBytesMax: core.warden.settings.limits.recordBytes,
             owedBytesMax: core.warden.settings.limits.owedBytes, delegate: self)
@@ -115,6 +107,28 @@ final class Engine {
         let this = NIOLoopBound(self, eventLoop: loop)
         return control.listen().flatMap { this.value.serveMetrics() }.flatMap { this.value.listen() }.map {
             this.value.startTicking()
+        }
+    }
+
+    /// Of this host's rpcbind, and of each server's portmapper.
+    private func makeClients(_ connector: ConnectorClient) -> [RpcbindClient] {
+        let settings = core.warden.settings
+        let here = RpcbindAccess.unixSocket(
+            settings.rpcbind, trustedOwners: TrustedOwners(belongings.trustedOwners),
+            connected: { connector.connect() })
+        let servers = (settings.gateway?.servers ?? []).map { server in
+            RpcbindAccess.server(server.name, at: server.portmapper, server.rpcbind)
+        }
+        return ([here] + servers).enumerated().map { number, access in
+            RpcbindClient(
+                on: loop, access, clock: HostClock.now,
+                answered: { [unowned self] question, answer in
+                    handle { $0.answered(question, with: answer, by: number, at: $1, into: &$2) }
+                },
+                delivered: { [unowned self] in
+                    callsDelivered()
+                    reportReadiness()
+                })
         }
     }
 
@@ -177,7 +191,7 @@ final class Engine {
         watchdog.timeAdvanced(to: now, belongings.notifier)
         handle { warden, now, _ in warden.wallClockRead(HostClock.wallClock(), at: now) }
         reloader.timeAdvanced(to: now)
-        shells.client?.timeAdvanced()
+        for client in shells.clients { client.timeAdvanced() }
         readKernelEvents()
         handle { $0.timeAdvanced(to: $1, into: &$2) }
         keeper?.timeAdvanced(to: now, mark: core.warden.savingMark) { core.warden.guardToSave(at: now) }
@@ -250,7 +264,7 @@ final class Engine {
     }
 
     private func reportReadiness() {
-        guard !isReady, core.warden.isGuarding, core.warden.registry != nil, areNamesKnownOrLate else { return }
+        guard !isReady, core.warden.isGuarding, core.warden.isThisHostServed, areNamesKnownOrLate else { return }
         isReady = true
         record(AuditEvent(.started, detail: "rpcwarden \(Version.text), \(core.warden.settings.mode.rawValue)"))
         belongings.notifier.notify("READY=1")

@@ -161,11 +161,6 @@ final class Reloader {
 
     private func parsed(_ fresh: FreshPolicy) -> EventLoopFuture<[String]> {
         if let refusal = fresh.refusal { return refuse(fresh.firstError, text: refusal) }
-        // Otherwise the restart that such a change asks for would fail.
-        guard fresh.settings.gateway == nil else {
-            let why = "\(ServeError.gateway)"
-            return refuse(why, text: why)
-        }
         // The old rules' names are watched too until the new rules are in force.
         hosts.watch(names.union(fresh.names))
         let this = NIOLoopBound(self, eventLoop: loop)

@@ -15,7 +15,6 @@ public enum Version {
 /// Why the daemon can't run.
 public enum ServeError: Error, CustomStringConvertible {
     case configuration([Diagnostic])
-    case gateway
     case socket(SocketError)
     case interception(InterceptionFault)
     case tableRefused(String)
@@ -26,9 +25,6 @@ public enum ServeError: Error, CustomStringConvertible {
     public var description: String {
         switch self {
         case .configuration(let diagnostics): diagnostics.map(\.description).joined(separator: "\n")
-        case .gateway:
-            "rpcwarden: gateway: this version checks and explains policy for servers, and does not serve them yet; leave"
-                + " gateway out"
         case .socket(let error) where error.code == EADDRINUSE:
             "rpcwarden: \(error); if rpcbind holds it, `rpcwarden setup` takes rpcbind off the network"
         case .socket(let error) where error.code == EACCES:
@@ -66,7 +62,6 @@ public func serve(configuration: String?) throws {
         tell()
         throw ServeError.configuration([])
     }
-    guard load.settings.gateway == nil else { throw ServeError.gateway }
     try Memory.returnsLargeBlocks()
     // Returns the memory used for reading, before the fork duplicates it.
     Memory.trimHeap()

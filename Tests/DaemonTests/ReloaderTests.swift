@@ -164,14 +164,14 @@ private final class Site: Sendable {
         try site.close()
     }
 
-    @Test("refuses a gateway, which a restart would refuse, too")
+    @Test("servers that are new wait for a restart, and the reload says so")
     func gateway() throws {
         let site = try Site()
         let update = try site.reload()
         let configuration = "policy: p.yaml\ngateway: {servers: [{name: nas, address: 10.0.0.1}]}"
         try site.filesRead(Site.files(Self.rule, configuration: configuration))
-        #expect(site.refusal(of: update)?.contains("does not serve them yet") == true)
-        #expect(site.state.withLock { $0.enforced } == 0)
+        #expect(try update.wait().contains { $0.contains("gateway") && $0.contains("restart to apply") })
+        #expect(site.state.withLock { $0.enforced } == 1)
         try site.close()
     }
 

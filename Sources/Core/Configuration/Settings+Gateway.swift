@@ -71,5 +71,8 @@ extension Settings {
         public var close: [PortRange] = []
         public var callbacks: Callbacks = .auto
         public init() {}
+
+        /// Where the server's portmapper is asked.
+        public var portmapper: Endpoint { rpcbind.endpoint ?? Endpoint(addresses.first ?? .v4(0), 111) }
     }
 }

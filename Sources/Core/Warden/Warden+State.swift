@@ -16,6 +16,8 @@ extension Warden {
     public var counters: Counters { journal.counters }
     public var registry: Registry? { servers[0].upstream.registry }
     public var isRpcbindUp: Bool? { servers[0].upstream.isReachable }
+    /// Whether this host's rpcbind has answered, or isn't needed: a gateway may have none.
+    public var isThisHostServed: Bool { registry != nil || settings.gateway != nil && policy.rules.isEmpty }
     /// The table is in place.
     public var isGuarding: Bool { gate.isTableMade }
     /// Calls are under way.
