@@ -201,7 +201,8 @@ final class Engine {
     /// The guard that an earlier run saved.
     private func savedGuard(memory: Bool) -> SavedGuard? {
         do {
-            return try belongings.state?.file.read(memory: memory)?.found(at: .here())
+            return try belongings.state?.file.read(memory: memory)?.found(at: .here())?
+                .renumbered(for: core.warden.settings.tableShape.gateway)
         } catch {
             failed("the saved guard is ignored: \(error)")
             return nil

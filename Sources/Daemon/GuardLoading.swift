@@ -25,6 +25,7 @@ public func loadGuard(configuration: String?) throws -> GuardLoading {
     let saved = loading.read(StateFolder().file)
     let settings = loading.settings(configuration, saved).fittedToLoading
     let table = try NetfilterTable()
+    table.gateway = settings.tableShape.gateway
     let isShared = settings.firewall.management == .sets
     let contents = try table.contents(of: settings.firewall.table, isShared: isShared)
     let name = "table inet \(settings.firewall.table)"
@@ -43,7 +44,8 @@ public func loadGuard(configuration: String?) throws -> GuardLoading {
     let transaction = (saved ?? SavedGuard()).transaction(for: settings, at: HostClock.wallClock())
     let ports = transaction.operations.count { if case .guardPort = $0 { true } else { false } }
     let memories = transaction.operations.count { if case .remember = $0 { true } else { false } }
-    guard ports + memories > 0 else {
+    // A gateway closes the servers' portmappers before it forwards anything.
+    guard ports + memories > 0 || settings.gateway != nil else {
         loading.lines.append("no guard was saved yet: nothing to load")
         return loading
     }

@@ -28,6 +28,8 @@ public struct SavedGuard: Hashable, Sendable {
         public var mode: Settings.Mode
         public var never: Set<UInt16>
         public var guardPorts: [Settings.PortRange]
+        /// The servers behind this gateway: keys name their addresses by the numbers that they have here.
+        public var gateway: GatewayShape?
 
         public init(_ settings: Settings) {
             table = settings.firewall.table
@@ -35,6 +37,7 @@ public struct SavedGuard: Hashable, Sendable {
             mode = settings.mode
             never = settings.firewall.never
             guardPorts = settings.firewall.guardPorts
+            gateway = settings.gateway?.shape
         }
     }
 
@@ -84,6 +87,29 @@ public struct SavedGuard: Hashable, Sendable {
         return place.network == own.network ? self : nil
     }
 
+    /// The guard with the numbers that addresses of servers have now; what was saved of other servers is left out.
+    public func renumbered(for gateway: GatewayShape?) -> SavedGuard {
+        guard firewall.gateway?.addresses != gateway?.addresses else { return self }
+        func renumbered(_ service: ServicePort) -> ServicePort? {
+            guard service.server != .thisHost else { return service }
+            guard let address = firewall.gateway?.address(of: service.server) else { return nil }
+            return gateway?.server(at: address).map(service.at)
+        }
+        var new = self
+        (new.programs, new.sockets, new.remembered) = ([:], [:], [:])
+        for (service, programs) in programs {
+            if let service = renumbered(service) { new.programs[service] = programs }
+        }
+        for (service, cookies) in sockets {
+            if let service = renumbered(service) { new.sockets[service] = cookies }
+        }
+        for (key, memory) in remembered {
+            guard let service = renumbered(key.service) else { continue }
+            new.remembered[GrantKey(client: key.client, service: service)] = memory
+        }
+        return new
+    }
+
     /// Settings for a configuration that can't be read: the ones that were in force last. They spare at least the
     /// ports that the defaults spare, because the saving process isn't trusted with the host's other ports.
     public var lastSettings: Settings {
@@ -93,6 +119,7 @@ public struct SavedGuard: Hashable, Sendable {
         settings.firewall.management = firewall.management
         settings.firewall.never.formUnion(firewall.never)
         settings.firewall.guardPorts = firewall.guardPorts
+        settings.gateway = firewall.gateway.map { Settings.Gateway(guarding: $0) }
         return settings
     }
 
@@ -101,6 +128,10 @@ public struct SavedGuard: Hashable, Sendable {
     ///
     /// - Parameter settings: the settings without features that this kernel lacks.
     public func transaction(for settings: Settings, at now: Timestamp) -> Transaction {
+        renumbered(for: settings.gateway?.shape).transaction(with: settings, at: now)
+    }
+
+    private func transaction(with settings: Settings, at now: Timestamp) -> Transaction {
         let firewall = settings.firewall
         var ports = Set(programs.keys)
         for range in firewall.guardPorts {
@@ -132,5 +163,21 @@ public struct SavedGuard: Hashable, Sendable {
             return (key, memory, min(left, firewall.revive))
         }
         return Array(living.prefix(settings.limits.grants))
+    }
+}
+
+extension Settings.Gateway {
+    /// Servers with the addresses and the closed ports of the table; their names tell the addresses.
+    fileprivate init(guarding shape: GatewayShape) {
+        self.init()
+        marks = [shape.serverMark, shape.clientMark]
+        servers = shape.addresses.enumerated().map { index, address in
+            var server = Settings.Server()
+            server.name = "\(address)"
+            server.addresses = [address]
+            server.close = shape.closed.filter { $0.server.rawValue == UInt16(index + 1) }
+                .map { Settings.PortRange($0.transport, $0.ports) }
+            return server
+        }
     }
 }

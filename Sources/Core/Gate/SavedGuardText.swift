@@ -10,7 +10,11 @@ import Firewall
 ///     table rpcwarden guard enforce
 ///     never 22
 ///     guard-ports udp/32765-32768
+///     gateway marks 131072 262144
+///     server 10.91.2.2
+///     closed udp/32768-65535 at 10.91.2.2
 ///     guarded tcp/2049 programs 100003,100227 sockets 18,19
+///     guarded tcp/2049@10.91.2.2 programs 100003 sockets -
 ///     remembered 10.1.2.3 tcp/20048 until 2026-12-21T11:40:03Z programs 100005 note 100005 since 2026-11-21T11:40:03Z by …
 ///     end 7
 ///
@@ -47,10 +51,11 @@ extension SavedGuard {
         lines.append("table \(firewall.table) \(firewall.management.rawValue) \(firewall.mode.rawValue)")
         lines += firewall.never.sorted().map { "never \($0)" }
         lines += firewall.guardPorts.prefix(Self.portsMax).map { "guard-ports \($0)" }
+        if let gateway = firewall.gateway { lines += Self.lines(of: gateway) }
         for (service, programs) in programs.sorted(by: { $0.key < $1.key }).prefix(Self.portsMax) {
             let numbers = programs.map(\.rawValue).sorted().prefix(Self.programsMax)
             let cookies = (sockets[service] ?? []).sorted().prefix(Self.socketsMax)
-            lines.append("guarded \(service) programs \(Self.list(numbers)) sockets \(Self.list(cookies))")
+            lines.append("guarded \(place(service)) programs \(Self.list(numbers)) sockets \(Self.list(cookies))")
         }
         var bytes: [UInt8] = []
         for line in lines {
@@ -60,12 +65,28 @@ extension SavedGuard {
         let kept = keptMemories
         bytes.reserveCapacity(bytes.count + kept.count * 192)
         for (key, memory) in kept {
-            bytes += "remembered \(key.client) \(key.service) until \(memory.until)".utf8
+            bytes += "remembered \(key.client) \(place(key.service)) until \(memory.until)".utf8
             bytes += " programs \(Self.list(memory.programs.all.prefix(Self.programsMax).map(\.rawValue)))".utf8
             bytes += " note \(memory.note)\n".utf8
         }
         bytes += "end \(lines.count + kept.count)\n".utf8
         return bytes
+    }
+
+    private static func lines(of gateway: GatewayShape) -> [String] {
+        ["gateway marks \(gateway.serverMark) \(gateway.clientMark)"]
+            + gateway.addresses.prefix(portsMax).map { "server \($0)" }
+            + gateway.closed.prefix(portsMax).compactMap { closed in
+                gateway.address(of: closed.server).map {
+                    "closed \(Settings.PortRange(closed.transport, closed.ports)) at \($0)"
+                }
+            }
+    }
+
+    /// The port, with the address of the server that has it: `tcp/2049@10.91.2.2`.
+    private func place(_ service: ServicePort) -> String {
+        guard let address = firewall.gateway?.address(of: service.server) else { return "\(service)" }
+        return "\(service)@\(address)"
     }
 
     private var keptMemories: [(key: GrantKey, value: Memory)] {
@@ -141,6 +162,9 @@ extension SavedGuardText {
             case ("table", 4): try readTable(words[1], words[2], words[3])
             case ("never", 2): try readNever(words[1])
             case ("guard-ports", 2): try readGuardPorts(words[1])
+            case ("gateway", 4) where words[1] == "marks": try readGateway(words[2], words[3])
+            case ("server", 2): try readServer(words[1])
+            case ("closed", 4) where words[2] == "at": try readClosed(words[1], words[3])
             case ("guarded", 6) where words[2] == "programs" && words[4] == "sockets":
                 try readGuarded(words[1], words[3], words[5])
             case ("end", 2):
@@ -200,15 +224,33 @@ extension SavedGuardText {
         }
 
         private mutating func readGuardPorts(_ text: Substring) throws(Fault) {
-            let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-            guard saved.firewall.guardPorts.count < SavedGuard.portsMax, parts.count == 2,
-                let transport = Transport(name: parts[0])
-            else { throw fault("no such ports: \(text)") }
-            let ends = parts[1].split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false).map(port)
-            guard let first = ends[0], let last = ends[ends.count - 1], first <= last else {
+            guard saved.firewall.guardPorts.count < SavedGuard.portsMax, let range = range(text) else {
                 throw fault("no such ports: \(text)")
             }
-            saved.firewall.guardPorts.append(Settings.PortRange(transport, first...last))
+            saved.firewall.guardPorts.append(range)
+        }
+
+        private mutating func readGateway(_ toServers: Substring, _ toClients: Substring) throws(Fault) {
+            guard saved.firewall.gateway == nil, let toServers = number(toServers).flatMap(UInt32.init(exactly:)),
+                let toClients = number(toClients).flatMap(UInt32.init(exactly:))
+            else { throw fault("no such marks") }
+            var gateway = GatewayShape(addresses: [])
+            (gateway.serverMark, gateway.clientMark) = (toServers, toClients)
+            saved.firewall.gateway = gateway
+        }
+
+        private mutating func readServer(_ text: Substring) throws(Fault) {
+            guard let gateway = saved.firewall.gateway, gateway.addresses.count < SavedGuard.portsMax,
+                let address = IPAddress(String(text)), address.description == text, gateway.server(at: address) == nil
+            else { throw fault("no such server: \(text)") }
+            saved.firewall.gateway?.addresses.append(address)
+        }
+
+        private mutating func readClosed(_ text: Substring, _ address: Substring) throws(Fault) {
+            guard let gateway = saved.firewall.gateway, gateway.closed.count < SavedGuard.portsMax,
+                let range = range(text, from: 0), let server = server(address)
+            else { throw fault("no such ports: \(text)") }
+            saved.firewall.gateway?.closed.append(.init(server, range.transport, range.ports))
         }
 
         private mutating func readGuarded(
@@ -261,7 +303,30 @@ extension SavedGuardText {
             number(text).flatMap { UInt16(exactly: $0) }.flatMap { $0 > 0 ? $0 : nil }
         }
 
+        private func range(_ text: Substring, from least: UInt16 = 1) -> Settings.PortRange? {
+            let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+            guard parts.count == 2, let transport = Transport(name: parts[0]) else { return nil }
+            let ends = parts[1].split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false)
+                .map { number($0).flatMap { UInt16(exactly: $0) } }
+            guard let first = ends[0], let last = ends[ends.count - 1], first >= least, first <= last else {
+                return nil
+            }
+            return Settings.PortRange(transport, first...last)
+        }
+
+        private func server(_ address: Substring) -> ServerID? {
+            IPAddress(String(address)).flatMap { saved.firewall.gateway?.server(at: $0) }
+        }
+
+        /// A port, and the address of its server, if it isn't this host's.
         private func service(_ text: Substring) -> ServicePort? {
+            let words = text.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
+            guard words.count == 2 else { return ownService(text) }
+            guard let server = server(words[1]) else { return nil }
+            return ownService(words[0])?.at(server)
+        }
+
+        private func ownService(_ text: Substring) -> ServicePort? {
             let parts = text.split(separator: "/", omittingEmptySubsequences: false)
             guard parts.count == 2, let transport = Transport(name: parts[0]), let port = port(parts[1]) else {
                 return nil

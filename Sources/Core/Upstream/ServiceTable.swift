@@ -243,6 +243,7 @@ public struct ServiceTable: Sendable {
 
     /// The sockets that listen at each guarded port, so that a later run knows them.
     public var guardedSockets: [ServicePort: Set<UInt64>] {
-        Dictionary(uniqueKeysWithValues: guarded.map { ($0, orphans[$0]?.sockets ?? trustedSockets(at: $0)) })
+        guard site.isThisHost else { return [:] }
+        return Dictionary(uniqueKeysWithValues: guarded.map { ($0, orphans[$0]?.sockets ?? trustedSockets(at: $0)) })
     }
 }

@@ -159,7 +159,8 @@ extension Warden {
         gate.desire(desiredElements())
         for (key, grant) in gate.grants
         where servers.number(of: key.service.server) == server
-            && !grant.programs.contains(where: { mayHold($0, key) }) {
+            && !grant.programs.contains(where: { mayHold($0, key) })
+        {
             gate.revoke(key, .notPermitted)
         }
     }
@@ -273,6 +274,8 @@ extension ServiceTable.Adopted {
     /// The port as an earlier run saved it.
     fileprivate init(of service: ServicePort, _ saved: SavedGuard?) {
         let programs = saved?.programs[service]
-        self.init(programs: programs ?? [], sockets: programs == nil ? nil : saved?.sockets[service] ?? [])
+        // Sockets of servers aren't seen.
+        let isKnown = programs != nil && service.server == .thisHost
+        self.init(programs: programs ?? [], sockets: isKnown ? saved?.sockets[service] ?? [] : nil)
     }
 }

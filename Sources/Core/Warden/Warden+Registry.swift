@@ -128,11 +128,18 @@ extension Warden {
     private func add(_ number: ServerNumber, to elements: inout Gate.Elements) {
         let guarded = servers[number].upstream.services.guarded
         elements.guarded.formUnion(guarded.filter { !rules.spares($0) })
-        guard servers[number].upstream.registry != nil else {
-            elements.standing.formUnion(gate.standing.filter { servers.number(of: $0.service.server) == number })
-            return
+        // This host's sockets are looked at before its services are opened.
+        let isUnread = servers[number].upstream.registry == nil
+        if isUnread, number == 0 {
+            return elements.standing.formUnion(gate.standing.filter { $0.service.server == .thisHost })
         }
+        let kept = isUnread ? gate.standing : []
         for service in guarded {
+            // A server's last registry opens by policy, until the server tells another.
+            if isUnread, servers[number].upstream.services.programs(at: service).isEmpty {
+                elements.standing.formUnion(kept.filter { $0.service == service })
+                continue
+            }
             for clients in standingClients(of: service)
             where servers[number].upstream.isReached(service, by: clients) {
                 elements.standing.insert(StandingKey(clients: clients, service: service))

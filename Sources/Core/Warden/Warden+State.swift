@@ -34,15 +34,18 @@ extension Warden {
     /// The ledger's entry of a grant that the kernel lists.
     public func grant(_ key: GrantKey) -> Grant? { gate[key] }
 
-    /// The guard to save; `nil` as long as the registry isn't known, because then the saved guard knows more.
+    /// The guard to save; `nil` as long as this host's registry isn't known, because then the saved guard knows more. A
+    /// server that wasn't read yet has kept what was saved of it.
     public func guardToSave(at now: Instant) -> GuardSnapshot? {
-        guard servers[0].upstream.registry != nil else { return nil }
-        let services = servers[0].upstream.services
-        return gate.snapshot(
-            programs: Dictionary(
-                uniqueKeysWithValues: services.guarded.map { ($0, services.lastPrograms(at: $0)) }),
-            sockets: services.guardedSockets.filter { !$0.value.isEmpty }, at: now,
-            wallClock: journal.wallClock(at: now))
+        guard isThisHostServed else { return nil }
+        var programs: [ServicePort: Set<Program>] = [:]
+        var sockets: [ServicePort: Set<UInt64>] = [:]
+        for number in servers.indices {
+            let services = servers[number].upstream.services
+            for service in services.guarded { programs[service] = services.lastPrograms(at: service) }
+            sockets.merge(services.guardedSockets.filter { !$0.value.isEmpty }) { first, _ in first }
+        }
+        return gate.snapshot(programs: programs, sockets: sockets, at: now, wallClock: journal.wallClock(at: now))
     }
 
     public func gauges(at now: Instant) -> Gauges {

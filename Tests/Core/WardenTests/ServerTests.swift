@@ -4,6 +4,7 @@ import Calls
 import Configuration
 import CoreSamples
 import Firewall
+import Gate
 import ONCRPC
 import Policy
 import Portmapper
@@ -256,5 +257,94 @@ import Testing
         }
         #expect(bench.kernel.granted.keys.map(\.service.server.rawValue) == [5])
         #expect(bench.events(.revoked).map(\.server) == ["filer1"])
+    }
+
+    // MARK: Reboot
+
+    private static func saved(_ bench: Bench, settings: Settings = settings) throws -> SavedGuard {
+        let snapshot = bench.loop.warden.guardToSave(at: bench.now)
+        let text = try #require(snapshot).saved(at: nil).text
+        return try SavedGuardText.read(text).renumbered(for: settings.tableShape.gateway)
+    }
+
+    private static func booted(_ rules: [Rule], _ saved: SavedGuard, settings: Settings = settings) -> Bench {
+        let bench = Bench(rules, settings: settings)
+        bench.rpcbind.registrations = .typical
+        bench.handle { warden, now, _ in warden.tableMissing(saved: saved, at: now) }
+        bench.handle { $0.flush(at: $1, into: &$2) }
+        bench.advance(by: .zero)
+        return bench
+    }
+
+    @Test("after a reboot, a server that is down has the guard and the standing elements of its last registry")
+    func reboot() throws {
+        let rules = [Self.rule(at: .servers(["filer1"]), open: .always)]
+        let before = Self.bench(rules)
+        let saved = try Self.saved(before)
+        let bench = Self.booted(rules, saved)
+        #expect(bench.kernel.guarded == before.kernel.guarded)
+        #expect(bench.kernel.standing == before.kernel.standing)
+        #expect(bench.events(.rpcbindDown).map(\.server) == ["filer1", "filer2"])
+        bench.portmappers[1] = ScriptedRpcbind(registrations: .typical)
+        bench.advance(by: .seconds(5))
+        #expect(bench.kernel.standing == before.kernel.standing)
+    }
+
+    @Test("servers in another order keep what was saved of them, and one that is gone loses it")
+    func renumbered() throws {
+        let saved = try Self.saved(Self.bench([Self.rule(at: .anyServer)]))
+        var turned = Self.settings
+        turned.gateway?.servers.reverse()
+        let again = saved.renumbered(for: turned.tableShape.gateway)
+        #expect(again.programs[.tcp(2049).at(Self.id)] == [.nfs])
+        #expect(again.programs.keys.count == saved.programs.keys.count)
+        var fewer = Self.settings
+        fewer.gateway?.servers.removeFirst()
+        #expect(Set(saved.renumbered(for: fewer.tableShape.gateway).programs.keys.map(\.server.rawValue)) == [0, 1])
+        #expect(Set(saved.renumbered(for: nil).programs.keys.map(\.server)) == [.thisHost])
+    }
+
+    @Test("without a readable configuration the saved guard makes the table with the same servers")
+    func lastSettings() throws {
+        var settings = Self.settings
+        settings.gateway?.servers[0].guarded = .all
+        settings.gateway?.servers[0].pass = [.init(.tcp, 22...22)]
+        let snapshot = Self.bench(settings: settings).loop.warden.guardToSave(at: .zero)
+        let saved = try SavedGuardText.read(#require(snapshot).saved(at: nil).text)
+        #expect(saved.lastSettings.tableShape.gateway == settings.tableShape.gateway)
+        let transaction = saved.transaction(for: saved.lastSettings, at: Bench.startOfTime)
+        #expect(transaction.operations.contains(.guardPort(.tcp(2049).at(Self.id))))
+    }
+
+    @Test("a registration of a server that was saved, and that it has no more, lingers from the first listing on")
+    func goneMeanwhile() throws {
+        let saved = try Self.saved(Self.bench())
+        let bench = Self.booted([Self.rule(at: .servers(["filer1"]))], saved)
+        for _ in 0..<300 { bench.advance(by: .seconds(5)) }
+        let place = ServicePort(.tcp, 20048, at: Self.id)
+        #expect(bench.kernel.guarded.contains(place))
+        bench.portmappers[1] = ScriptedRpcbind(registrations: RPCB.ownPlaces)
+        bench.dead = Set(bench.kernel.guarded)
+        for _ in 0..<100 { bench.advance(by: .seconds(5)) }
+        #expect(bench.kernel.guarded.contains(place))
+        for _ in 0..<30 { bench.advance(by: .seconds(5)) }
+        #expect(!bench.kernel.guarded.contains(place))
+    }
+
+    @Test("a daemon that starts again adopts the grants at servers, and judges them once the registry is read")
+    func restart() {
+        let bench = Self.bench([Self.rule(at: .anyServer)])
+        _ = bench.ask(.port(of: .mountd), from: Self.client(asking: Self.first))
+        _ = bench.ask(.port(of: .mountd), from: Self.client(asking: Self.other), xid: 8)
+        let held = Set(bench.kernel.granted.keys)
+        let next = Bench([Self.rule(at: .servers(["filer1"]))], settings: Self.settings)
+        next.kernel = bench.kernel
+        next.rpcbind.registrations = .typical
+        next.portmappers[1] = ScriptedRpcbind(registrations: .typical)
+        next.start()
+        #expect(held.count == 2 && Set(next.kernel.granted.keys) == held)
+        next.portmappers[2] = ScriptedRpcbind(registrations: .typical)
+        next.advance(by: .seconds(5))
+        #expect(next.kernel.granted.keys.map(\.service.server) == [Self.id])
     }
 }
