@@ -124,19 +124,17 @@ public struct Ceiling: Sendable {
             throw Self.failure("the table is \(shape.name), not \(transaction.table)", at: nil)
         }
         var outside = outside
-        // By the index in `opened`.
-        var latestOutside: [Int: Int] = [:]
+        var latestOutside: [OutsideElements.Account: Int] = [:]
         for (index, operation) in transaction.operations.enumerated() {
             let count = outside.addressCount
             if let why = refusal(of: operation, &outside) { throw Self.failure(why, at: index) }
-            guard outside.addressCount > count, !inherited.holds(operation), let server = operation.openedServer else {
-                continue
-            }
-            latestOutside[places[Int(server.rawValue)]] = index
+            guard outside.addressCount > count, !inherited.holds(operation) else { continue }
+            if let account = operation.account(in: outside) { latestOutside[account] = index }
         }
-        for (place, index) in latestOutside.sorted(by: { $0.key < $1.key }) {
-            let addressesMax = opened[place].hostAddressesMax
-            guard outside.addressCount(at: place) > addressesMax else { continue }
+        for (account, index) in latestOutside.sorted(by: { $0.value < $1.value }) {
+            let clients = opened[account.place]
+            let addressesMax = account.isOfCallers ? clients.callerHostAddressesMax : clients.hostAddressesMax
+            guard outside.addressCount(of: account) > addressesMax else { continue }
             throw CommitFailure(
                 errno: Self.noSpace,
                 message: Self.text("the host names of rules open ports for \(addressesMax) addresses in all"),
@@ -283,12 +281,12 @@ public struct Ceiling: Sendable {
 }
 
 extension Operation {
-    /// The server at which the operation opens anything.
-    fileprivate var openedServer: ServerID? {
+    /// The account to which the operation's addresses belong, if it adds any.
+    fileprivate func account(in outside: OutsideElements) -> OutsideElements.Account? {
         switch self {
-        case .issue(let key, _, _, _), .issueNew(let key, _, _): key.service.server
-        case .addStanding(let key): key.service.server
-        case .addCallers(let key): key.server
+        case .issue(let key, _, _, _), .issueNew(let key, _, _): outside.account(of: key.service.server)
+        case .addStanding(let key): outside.account(of: key.service.server)
+        case .addCallers(let key): outside.account(of: key.server, isOfCallers: true)
         case .makeTable, .adoptTable, .deleteTable, .guardPort, .unguardPort, .revoke, .remember, .forget,
             .removeStanding, .replaceStanding, .removeCallers, .quarantine, .release, .shield, .unshield:
             nil

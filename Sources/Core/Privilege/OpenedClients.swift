@@ -11,7 +11,8 @@ struct OpenedClients: Sendable {
     /// of policy's host names. The other process resolves these, because resolving means reading data from
     /// strangers.
     let hostAddressesMax: Int
-    private let callerHostAddressesMax: Int
+    /// The same for addresses whose portmapper the server may ask.
+    let callerHostAddressesMax: Int
 
     /// No name has more addresses than this in force: `HostNames.addressesMax`.
     static let addressesOfNameMax = 64
@@ -24,9 +25,8 @@ struct OpenedClients: Sendable {
         clients = Dictionary(
             uniqueKeysWithValues: Transport.allCases.map { ($0, AddressRanges(policy.clients(over: $0))) })
         callers = AddressRanges(Policy(rules: locking.map(\.withoutHostExceptions).map(\.overTCP)).clients(over: .tcp))
+        hostAddressesMax = Self.hostAddressesMax(opening)
         callerHostAddressesMax = Self.hostAddressesMax(locking)
-        // An address that has elements of both kinds counts once.
-        hostAddressesMax = max(Self.hostAddressesMax(opening), callerHostAddressesMax)
     }
 
     private static func hostAddressesMax(_ rules: [Rule]) -> Int {

@@ -4,22 +4,28 @@ import Firewall
 /// The elements for addresses that lie in no prefix of policy: the addresses of its host names, as the other
 /// process reports them.
 ///
-/// They are counted by address, in all of a server, or of this host: one host name must not suffice to open any port to any address, one
-/// element at a time. An address counts until the last of its elements is removed, or the kernel is found not to
+/// They are counted by address, for this host and for each server: one host name must not suffice to open any port to
+/// any address, one element at a time. Clients that a server calls back are counted by themselves. An address counts until the last of its elements is removed, or the kernel is found not to
 /// hold it any more.
 public struct OutsideElements: Hashable, Sendable {
     private var granted: [IPAddress: Set<ServicePort>] = [:]
     /// The standing elements, each with its addresses that lie outside.
     private var standing: [StandingKey: [IPAddress]] = [:]
     private var calledBack: [CallersKey: [IPAddress]] = [:]
-    /// The number of elements of each address, at each place.
-    private var counts: [Place: Int] = [:]
-    private var addressCounts: [Int: Int] = [:]
+    /// The number of elements of each address.
+    private var counts: [Counted: Int] = [:]
+    private var addressCounts: [Account: Int] = [:]
     /// The place of each `ServerID`: addresses of one server share a place.
     private let places: [Int]
 
-    private struct Place: Hashable {
-        var number: Int
+    /// The addresses that are counted together.
+    struct Account: Hashable {
+        var place: Int
+        var isOfCallers = false
+    }
+
+    private struct Counted: Hashable {
+        var account: Account
         var address: IPAddress
     }
 
@@ -27,7 +33,13 @@ public struct OutsideElements: Hashable, Sendable {
 
     public var addressCount: Int { counts.count }
 
-    func addressCount(at place: Int) -> Int { addressCounts[place] ?? 0 }
+    func addressCount(of account: Account) -> Int { addressCounts[account] ?? 0 }
+
+    /// `nil`: no such server.
+    func account(of server: ServerID, isOfCallers: Bool = false) -> Account? {
+        let index = Int(server.rawValue)
+        return places.indices.contains(index) ? Account(place: places[index], isOfCallers: isOfCallers) : nil
+    }
 
     /// The grants that the kernel may have let expire.
     public var grants: [GrantKey] {
@@ -38,17 +50,19 @@ public struct OutsideElements: Hashable, Sendable {
     var callers: some Collection<CallersKey> { calledBack.keys }
 
     mutating func grant(_ key: GrantKey) {
-        if granted[key.client, default: []].insert(key.service).inserted { enter(key.client, key.service.server) }
+        if granted[key.client, default: []].insert(key.service).inserted {
+            enter(key.client, account(of: key.service.server))
+        }
     }
 
     mutating func addStanding(_ key: StandingKey, _ addresses: [IPAddress]) {
         guard standing.updateValue(addresses, forKey: key) == nil else { return }
-        for address in addresses { enter(address, key.service.server) }
+        for address in addresses { enter(address, account(of: key.service.server)) }
     }
 
     mutating func addCallers(_ key: CallersKey, _ addresses: [IPAddress]) {
         guard calledBack.updateValue(addresses, forKey: key) == nil else { return }
-        for address in addresses { enter(address, key.server) }
+        for address in addresses { enter(address, account(of: key.server, isOfCallers: true)) }
     }
 
     mutating func revoke(_ key: GrantKey) {
@@ -56,18 +70,18 @@ public struct OutsideElements: Hashable, Sendable {
         guard granted[key.client]?.contains(key.service) == true else { return }
         granted[key.client]?.remove(key.service)
         if granted[key.client]?.isEmpty == true { granted[key.client] = nil }
-        leave(key.client, key.service.server)
+        leave(key.client, account(of: key.service.server))
     }
 
     mutating func removeStanding(_ key: StandingKey) {
         guard let addresses = standing[key] else { return }
         standing[key] = nil
-        for address in addresses { leave(address, key.service.server) }
+        for address in addresses { leave(address, account(of: key.service.server)) }
     }
 
     mutating func removeCallers(_ key: CallersKey) {
         guard let addresses = calledBack.removeValue(forKey: key) else { return }
-        for address in addresses { leave(address, key.server) }
+        for address in addresses { leave(address, account(of: key.server, isOfCallers: true)) }
     }
 
     mutating func removeCallers() {
@@ -85,22 +99,18 @@ public struct OutsideElements: Hashable, Sendable {
         for key in grants where !isHeld(key) { revoke(key) }
     }
 
-    private mutating func enter(_ address: IPAddress, _ server: ServerID) {
-        guard let place = place(address, server) else { return }
-        counts[place, default: 0] += 1
-        if counts[place] == 1 { addressCounts[place.number, default: 0] += 1 }
+    private mutating func enter(_ address: IPAddress, _ account: Account?) {
+        guard let account else { return }
+        let counted = Counted(account: account, address: address)
+        counts[counted, default: 0] += 1
+        if counts[counted] == 1 { addressCounts[account, default: 0] += 1 }
     }
 
-    private mutating func leave(_ address: IPAddress, _ server: ServerID) {
-        guard let place = place(address, server) else { return }
-        let left = counts[place, default: 1] - 1
-        counts[place] = left > 0 ? left : nil
-        if left == 0 { addressCounts[place.number, default: 1] -= 1 }
-    }
-
-    /// `nil`: no such server.
-    private func place(_ address: IPAddress, _ server: ServerID) -> Place? {
-        let index = Int(server.rawValue)
-        return places.indices.contains(index) ? Place(number: places[index], address: address) : nil
+    private mutating func leave(_ address: IPAddress, _ account: Account?) {
+        guard let account else { return }
+        let counted = Counted(account: account, address: address)
+        let left = counts[counted, default: 1] - 1
+        counts[counted] = left > 0 ? left : nil
+        if left == 0 { addressCounts[account, default: 1] -= 1 }
     }
 }
