@@ -42,9 +42,31 @@ struct Status: ParsableCommand {
             ],
             ["policy", "\(status.policy.path), \(status.policy.rules) rules"],
         ]
+        rows += (status.servers ?? []).map { ["server \($0.name)", Self.line(about: $0)] }
         rows += status.counts.sorted { $0.key < $1.key }.map { [$0.key, String($0.value)] }
         print(Table(rows).text)
     }
+}
+
+extension Status {
+    private static func line(about server: StatusReport.Server) -> String {
+        let portmapper =
+            switch server.rpcbind {
+            case "up": "reachable"
+            case "stale": "DOWN, its last registry is in force"
+            case "never": "DOWN, never read: port 111 and \"close\" alone are guarded"
+            case _: "DOWN"
+            }
+        return "\(portmapper), \(server.registrations) registrations, \(server.guarded) ports guarded, "
+            + "\(server.grants) grants" + (server.since.map { ", since \($0)" } ?? "")
+    }
+}
+
+/// `--server`, for a host that is a gateway.
+struct ServerOption: ParsableArguments {
+    @Option(
+        name: .customLong("server"), help: ArgumentHelp("Only this server behind the gateway.", valueName: "name"))
+    var name: String?
 }
 
 struct Grants: ParsableCommand {
@@ -53,18 +75,24 @@ struct Grants: ParsableCommand {
 
     @OptionGroup var configuration: ConfigurationOption
     @OptionGroup var json: JSONFlag
+    @OptionGroup var server: ServerOption
 
     func run() throws {
-        let grants = try askDaemon(ControlCall(.grants), configuration).grants ?? []
+        let grants = try askDaemon(ControlCall(.grants, server: server.name), configuration).grants ?? []
         if json.isOn { return try printJSON(grants) }
-        let rows = grants.map { grant in
-            [
-                grant.client, "\(grant.transport)/\(grant.port)",
-                grant.programName ?? grant.program.map(String.init) ?? "-", grant.issued ?? "-", grant.expires,
-                String(grant.packets), grant.rule ?? "-",
-            ]
-        }
-        print(Table(heading: ["CLIENT", "PORT", "PROGRAM", "ISSUED", "EXPIRES", "PACKETS", "RULE"], rows).text)
+        let hasServers = grants.contains { $0.server != nil }
+        let rows = grants.map { Self.row($0, hasServers: hasServers) }
+        let heading = ["PORT", "PROGRAM", "ISSUED", "EXPIRES", "PACKETS", "RULE"]
+        print(Table(heading: ["CLIENT"] + (hasServers ? ["SERVER"] : []) + heading, rows).text)
+    }
+
+    private static func row(_ grant: GrantRow, hasServers: Bool) -> [String] {
+        var row = [grant.client]
+        if hasServers { row.append(grant.server ?? "-") }
+        return row + [
+            "\(grant.transport)/\(grant.port)", grant.programName ?? grant.program.map(String.init) ?? "-",
+            grant.issued ?? "-", grant.expires, String(grant.packets), grant.rule ?? "-",
+        ]
     }
 }
 
@@ -74,25 +102,24 @@ struct Registry: ParsableCommand {
 
     @OptionGroup var configuration: ConfigurationOption
     @OptionGroup var json: JSONFlag
+    @OptionGroup var server: ServerOption
 
     func run() throws {
-        let rows = try askDaemon(ControlCall(.registry), configuration).registry ?? []
+        let rows = try askDaemon(ControlCall(.registry, server: server.name), configuration).registry ?? []
         if json.isOn { return try printJSON(rows) }
         let names = Dictionary(rows.map { ($0.program, $0.programName ?? "\($0.program)") }) { first, _ in first }
-        let lines = rows.map { row in
-            [
-                row.programName.map { "\($0) (\(row.program))" } ?? String(row.program), String(row.version), row.netid,
-                row.address, row.owner, row.trusted ? "yes" : "NO", row.alive ? "yes" : "no",
-                Self.guarded(row), Self.others(row, names),
-            ]
-        }
-        print(
-            Table(
-                heading: [
-                    "PROGRAM", "VERSION", "NETID", "ADDRESS", "OWNER", "TRUSTED", "ALIVE", "GUARDED", "OPENS TOO",
-                ],
-                lines
-            ).text)
+        let hasServers = rows.contains { $0.server != nil }
+        let heading = ["PROGRAM", "VERSION", "NETID", "ADDRESS", "OWNER", "TRUSTED", "ALIVE", "GUARDED", "OPENS TOO"]
+        let lines = rows.map { row in (hasServers ? [row.server ?? "-"] : []) + Self.columns(of: row, names) }
+        print(Table(heading: (hasServers ? ["SERVER"] : []) + heading, lines).text)
+    }
+
+    private static func columns(of row: RegistryRow, _ names: [UInt32: String]) -> [String] {
+        let program = row.programName.map { "\($0) (\(row.program))" } ?? String(row.program)
+        return [
+            program, String(row.version), row.netid, row.address, row.owner, row.trusted ? "yes" : "NO",
+            row.alive ? "yes" : "no", guarded(row), others(row, names),
+        ]
     }
 
     private static func guarded(_ row: RegistryRow) -> String {
@@ -112,6 +139,7 @@ struct Revoke: ParsableCommand {
         abstract: "End grants of a client, and their established flows, now.")
 
     @OptionGroup var configuration: ConfigurationOption
+    @OptionGroup var server: ServerOption
 
     @Option(help: ArgumentHelp("The client's IPv4 or IPv6 address.", valueName: "addr"))
     var client: String
@@ -123,7 +151,7 @@ struct Revoke: ParsableCommand {
     var transport: String?
 
     func run() throws {
-        let call = ControlCall(.revoke, client: client, port: port, transport: transport)
+        let call = ControlCall(.revoke, client: client, port: port, transport: transport, server: server.name)
         let changes = try askDaemon(call, configuration).changes ?? []
         print(changes.isEmpty ? "no grant of \(client) matches" : changes.joined(separator: "\n"))
     }

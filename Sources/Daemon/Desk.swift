@@ -30,28 +30,40 @@ struct Desk: Sendable {
         ]
         for (reason, count) in counters.denied { counts["denied_" + reason.countName] = count }
         let settings = warden.settings
-        return StatusReport(
+        var report = StatusReport(
             mode: settings.mode.rawValue, uptime: Int(uptime.components.seconds), version: snapshot.version,
             rpcbind: .init(reachable: gauges.isRpcbindUp == true, registrations: gauges.registrations),
             table: .init(name: settings.firewall.table, intact: isTableIntact, guarded: gauges.guarded),
             policy: .init(path: settings.policyPath, rules: warden.policy.rules.count), counts: counts)
+        guard settings.gateway != nil else { return report }
+        report.servers = gauges.servers.map {
+            StatusReport.Server(
+                name: $0.name, rpcbind: $0.portmapper.rawValue, registrations: $0.registrations, guarded: $0.guarded,
+                grants: $0.grants, since: $0.since?.description)
+        }
+        return report
     }
 
-    func grant(_ key: GrantKey, _ use: GrantUse, _ known: Grant?, at now: Timestamp) -> GrantRow {
+    func grant(
+        _ key: GrantKey, _ use: GrantUse, _ known: Grant?, at server: String?, now: Timestamp
+    ) -> GrantRow {
         let program = known?.programs.least
-        return GrantRow(
+        var row = GrantRow(
             client: "\(key.client)", transport: "\(key.service.transport)", port: key.service.port,
             program: program?.rawValue, programName: program.flatMap { names.name(of: $0) }, rule: known?.rule,
             issued: known?.issued.description, expires: (now + use.expiresIn).description, packets: use.packets)
+        row.server = server
+        return row
     }
 
     /// - Parameter isAlive: whether a socket listens there.
-    func registration(_ entry: Upstream.Entry, isAlive: Bool) -> RegistryRow {
+    func registration(_ entry: Upstream.Entry, at server: String?, isAlive: Bool) -> RegistryRow {
         var row = RegistryRow(
             program: entry.program.rawValue, programName: names.name(of: entry.program), version: entry.version,
             netid: entry.netID, address: entry.address, owner: entry.owner, trusted: entry.isTrusted, alive: isAlive,
             guarded: entry.isGuarded, orphaned: entry.isOrphaned, guardable: entry.isGuardable)
         if !entry.sharesPortWith.isEmpty { row.sharesPortWith = entry.sharesPortWith.map(\.rawValue) }
+        row.server = server
         return row
     }
 
@@ -63,15 +75,17 @@ struct Desk: Sendable {
             quarantined: entry.isQuarantined)
     }
 
-    func changes(_ revocation: Revocation) -> [String] {
-        revocation.grants.map { "revoked: \($0.client) \($0.service)" }
-            + revocation.admissions.map { stillAdmitted($0) }
+    /// - Parameter name: the name of the server that has this address; `nil`: this host.
+    func changes(_ revocation: Revocation, _ name: @escaping (ServerID) -> String?) -> [String] {
+        let place = { (service: ServicePort) in name(service.server).map { " at \($0)" } ?? "" }
+        return revocation.grants.map { "revoked: \($0.client) \($0.service)\(place($0.service))" }
+            + revocation.admissions.map { stillAdmitted($0, place($0.service)) }
     }
 
-    private func stillAdmitted(_ admission: Revocation.Admission) -> String {
+    private func stillAdmitted(_ admission: Revocation.Admission, _ place: String) -> String {
         let number = admission.program.rawValue
         let program = names.name(of: admission.program).map { "\($0) (\(number))" } ?? String(number)
-        return "still admitted: \(program) at \(admission.service), by \(admission.rule), open: always"
+        return "still admitted: \(program) at \(admission.service)\(place), by \(admission.rule), open: always"
     }
 
     /// The report that `top` shows.
@@ -127,9 +141,12 @@ struct Desk: Sendable {
         return source
     }
 
-    func activeGrant(_ key: GrantKey, _ use: GrantUse, _ known: Grant?) -> ActivityReport.Grant {
+    func activeGrant(
+        _ key: GrantKey, _ use: GrantUse, _ known: Grant?, at server: String?
+    ) -> ActivityReport.Grant {
         var grant = ActivityReport.Grant()
         grant.key = GrantLabel(client: "\(key.client)", service: "\(key.service)")
+        if let server { (grant.key.server, grant.key.serverID) = (server, key.service.server.rawValue) }
         grant.packets = use.packets
         grant.secondsLeft = Int(use.expiresIn.components.seconds)
         grant.program = (known?.programs.least).map { names.name(of: $0) ?? "\($0)" } ?? ""

@@ -7,6 +7,7 @@ import Firewall
 import Glibc
 import Metrics
 import NIOCore
+import PolicyFile
 import Warden
 
 extension Engine {
@@ -15,10 +16,14 @@ extension Engine {
         let reply: ControlReply
         switch call.command {
         case .status: reply = ControlReply(status: status())
-        case .grants: return grants()
-        case .registry: return registry()
+        case .grants, .registry, .revoke:
+            // Only a name that the configuration has.
+            if let refusal = call.server.flatMap({ core.warden.settings.refusal(ofServer: $0) }) {
+                reply = ControlReply(failure: refusal)
+            } else {
+                return answer(call, at: call.server.flatMap { core.warden.serverNumber(named: $0) })
+            }
         case .denials: return denials(since: call.since)
-        case .revoke: reply = revoke(call)
         case .activity: reply = activity(call)
         case .release: reply = release(call)
         case .reload:
@@ -27,6 +32,16 @@ extension Engine {
         case .stop: reply = stop(opening: call.opens ?? false)
         }
         return loop.makeSucceededFuture(.reply(reply))
+    }
+
+    /// - Parameter server: `nil`: all of them.
+    private func answer(_ call: ControlCall, at server: ServerNumber?) -> EventLoopFuture<ControlAnswer> {
+        switch call.command {
+        case .grants: grants(at: server)
+        case .registry: registry(of: server)
+        case .status, .denials, .revoke, .activity, .release, .reload, .stop:
+            loop.makeSucceededFuture(.reply(revoke(call, at: server)))
+        }
     }
 
     /// Makes and encodes a reply that may be long, on the ``WorkThread``.
@@ -90,8 +105,8 @@ extension Engine {
     }
 
     /// The kernel is asked for the grants by their keys, some at a time, so that no call waits for all of them.
-    private func grants() -> EventLoopFuture<ControlAnswer> {
-        let collection = GrantCollection(loop.makePromise())
+    private func grants(at server: ServerNumber?) -> EventLoopFuture<ControlAnswer> {
+        let collection = GrantCollection(loop.makePromise(), at: server)
         collections.append(collection)
         let this = NIOLoopBound((engine: self, collection: collection), eventLoop: loop)
         collect(collection)
@@ -126,8 +141,11 @@ extension Engine {
             if collection.next == 0, try netfilter.guarded() == nil { return collection.promise.succeed() }
             let (keys, next) = core.warden.gate.page(from: collection.next, limit: Self.grantsAtOnce)
             let now = HostClock.wallClock()
+            let wanted = keys.filter { collection.holds(core.warden.serverNumber(of: $0.service.server)) }
             collection.pages.append(
-                try netfilter.uses(of: keys).map { ($0, desk.grant($0, $1, core.warden.grant($0), at: now)) })
+                try netfilter.uses(of: wanted).map { key, use in
+                    (key, desk.grant(key, use, core.warden.grant(key), at: serverName(of: key), now: now))
+                })
             guard next > collection.next else { return collection.promise.succeed() }
             collection.next = next
             collectLater(collection, Self.pauseBetweenPages)
@@ -142,19 +160,27 @@ extension Engine {
     }
 
     /// Listeners of untrusted registrations are looked up when the listing is requested.
-    private func registry() -> EventLoopFuture<ControlAnswer> {
-        let entries = core.warden.registryEntries
+    private func registry(of server: ServerNumber?) -> EventLoopFuture<ControlAnswer> {
+        let numbers = server.map { $0..<$0 + 1 } ?? core.warden.serverNumbers
+        let all = numbers.map { (core.warden.serverName($0), core.warden.registryEntries(of: $0)) }
         // For trusted registrations the Warden itself knows whether a socket listens.
-        let others = entries.filter { !$0.isTrusted }.compactMap(\.service)
+        let others = (all.first { $0.0 == nil }?.1 ?? []).filter { !$0.isTrusted }.compactMap(\.service)
         let states = shells.listeners(at: Set(others)) ?? [:]
         let desk = desk
         return encoding {
             ControlReply(
-                registry: entries.map { entry in
-                    let state = entry.isTrusted ? nil : entry.service.flatMap { states[$0] }
-                    return desk.registration(entry, isAlive: state?.isListening ?? entry.isAlive)
+                registry: all.flatMap { name, entries in
+                    entries.map { entry in
+                        let state = entry.isTrusted || name != nil ? nil : entry.service.flatMap { states[$0] }
+                        return desk.registration(entry, at: name, isAlive: state?.isListening ?? entry.isAlive)
+                    }
                 })
         }
+    }
+
+    /// `nil`: this host.
+    private func serverName(of key: GrantKey) -> String? {
+        core.warden.serverName(core.warden.serverNumber(of: key.service.server))
     }
 
     private func denials(since seconds: Int?) -> EventLoopFuture<ControlAnswer> {
@@ -177,7 +203,7 @@ extension Engine {
         "not an address: \"\(text ?? "")\"; give the client's IPv4 or IPv6 address"
     }
 
-    private func revoke(_ call: ControlCall) -> ControlReply {
+    private func revoke(_ call: ControlCall, at server: ServerNumber?) -> ControlReply {
         guard let client = call.client.flatMap(IPAddress.init) else {
             return ControlReply(failure: Self.notAnAddress(call.client))
         }
@@ -187,8 +213,12 @@ extension Engine {
             if transport == nil { return ControlReply(failure: "not a transport: \"\(name)\"; use tcp or udp") }
         }
         var revocation = Revocation()
-        handle { revocation = $0.revoke(client: client, port: call.port, transport: transport, at: $1, into: &$2) }
-        return ControlReply(changes: desk.changes(revocation))
+        handle {
+            revocation = $0.revoke(
+                client: client, port: call.port, transport: transport, of: server, at: $1, into: &$2)
+        }
+        return ControlReply(
+            changes: desk.changes(revocation) { [core] in core.warden.serverName(core.warden.serverNumber(of: $0)) })
     }
 
     /// `top` polls this, so its cost is bounded: the kernel is asked for some grants by their keys and for the rules'
@@ -209,7 +239,9 @@ extension Engine {
         report.nextGrant = next
         do {
             let uses = try netfilter.uses(of: Array(Set(watched + others)))
-            report.grants = uses.map { key, use in desk.activeGrant(key, use, core.warden.grant(key)) }
+            report.grants = uses.map { key, use in
+                desk.activeGrant(key, use, core.warden.grant(key), at: serverName(of: key))
+            }
         } catch {
             failed("\(error)")
         }
@@ -223,8 +255,15 @@ final class GrantCollection {
     /// Where the next page of the ledger begins.
     var next = 0
     let promise: EventLoopPromise<Void>
+    /// `nil`: all servers.
+    private let server: ServerNumber?
 
-    init(_ promise: EventLoopPromise<Void>) { self.promise = promise }
+    init(_ promise: EventLoopPromise<Void>, at server: ServerNumber?) {
+        self.promise = promise
+        self.server = server
+    }
+
+    func holds(_ number: ServerNumber) -> Bool { server.map { $0 == number } ?? true }
 
     func takePages() -> [[(GrantKey, GrantRow)]] {
         defer { pages = [] }
@@ -239,6 +278,7 @@ extension GrantKey {
         guard words.count == 2, let transport = Transport(name: String(words[0])), let port = UInt16(words[1]),
             let client = IPAddress(label.client)
         else { return nil }
-        self.init(client: client, service: ServicePort(transport, port))
+        let server = label.serverID.map(ServerID.init) ?? .thisHost
+        self.init(client: client, service: ServicePort(transport, port, at: server))
     }
 }

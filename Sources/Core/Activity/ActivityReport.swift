@@ -80,16 +80,19 @@ public struct GrantLabel: Codable, Hashable, Sendable, Comparable, CustomStringC
     public var client: String
     /// `tcp/2049`
     public var service: String
+    /// The server behind this gateway, and the number of its address there; `nil`: this host.
+    public var server: String?
+    public var serverID: UInt16?
 
     public init(client: String = "", service: String = "") {
         self.client = client
         self.service = service
     }
 
-    public var description: String { "\(client) \(service)" }
+    public var description: String { "\(client) \(service)" + (server.map { " at \($0)" } ?? "") }
 
     public static func < (left: Self, right: Self) -> Bool {
-        (left.client, left.service) < (right.client, right.service)
+        (left.client, left.service, left.serverID ?? 0) < (right.client, right.service, right.serverID ?? 0)
     }
 }
 

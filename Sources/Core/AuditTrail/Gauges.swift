@@ -1,4 +1,31 @@
 import Addresses
+import Clock
+
+/// The current state of one server behind this gateway.
+public struct ServerGauges: Hashable, Sendable {
+    /// What is known of the server's portmapper.
+    public enum Portmapper: String, Hashable, Sendable, CaseIterable {
+        case up
+        case down
+        /// It has not answered since the start; an earlier run's registry is in force.
+        case stale
+        /// It has never answered: nothing is known of the server's services.
+        case never
+    }
+
+    public var name: String
+    public var portmapper: Portmapper
+    /// When ``portmapper`` became so; `nil` until the first attempt has ended.
+    public var since: Timestamp?
+    public var registrations = 0
+    public var guarded = 0
+    public var grants = 0
+
+    public init(name: String, portmapper: Portmapper) {
+        self.name = name
+        self.portmapper = portmapper
+    }
+}
 
 /// The current state, in addition to the totals of ``Counters``.
 public struct Gauges: Hashable, Sendable {
@@ -24,6 +51,8 @@ public struct Gauges: Hashable, Sendable {
     public var connections = 0
     public var connectionsMax = 0
     public var callsUnderWay = 0
+    /// In the order of the configuration.
+    public var servers: [ServerGauges] = []
 
     public init() {}
 }

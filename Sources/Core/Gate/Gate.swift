@@ -78,6 +78,8 @@ public struct Gate: ~Copyable, Sendable {
     /// The ports that the kernel guards.
     public var guarded: Set<ServicePort> { writer.guarded }
     public var grantCount: Int { ledger.count }
+    /// The grants at each address of a server behind this gateway.
+    public var grantCountOfServer: [ServerID: Int] { ledger.countOfServer }
     public var rememberedCount: Int { memory.count }
     public var standingCount: Int { writer.isTableMade ? writer.desiredStanding.count : 0 }
     /// When the transaction in flight was put together.

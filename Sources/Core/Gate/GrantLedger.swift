@@ -40,6 +40,8 @@ struct GrantLedger: Sendable {
     /// When to ask the kernel whether the grant in a place still lives.
     private var due = DueQueue<Number>()
     private(set) var count = 0
+    /// The grants at each address of a server behind this gateway.
+    private(set) var countOfServer: [ServerID: Int] = [:]
 
     private static let none: Number = -1
     /// The grant in a place that isn't taken.
@@ -109,6 +111,7 @@ struct GrantLedger: Sendable {
 
     private mutating func add(_ key: GrantKey) -> Int {
         count += 1
+        if key.service.server != .thisHost { countOfServer[key.service.server, default: 0] += 1 }
         let place = Place(key: key, next: firstOfClient[key.client] ?? Self.none, isTaken: true)
         let number: Int
         if firstFree == Self.none {
@@ -129,6 +132,7 @@ struct GrantLedger: Sendable {
         places[number].next = firstFree
         firstFree = Number(number)
         count -= 1
+        if key.service.server != .thisHost { countOfServer[key.service.server, default: 0] -= 1 }
         places[number].isTaken = false
         defer { places[number].grant = Self.vacant }
         return places[number].grant

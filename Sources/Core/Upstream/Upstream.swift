@@ -21,6 +21,8 @@ public struct Upstream: Sendable {
     private var listing = Listing()
     /// `nil` until the first attempt has ended.
     public private(set) var isReachable: Bool?
+    /// When it became reachable, or unreachable; `nil` until the first attempt has ended.
+    public private(set) var since: Instant?
     public private(set) var services: ServiceTable
     let site: Site
     private let trustedOwners: TrustedOwners
@@ -86,22 +88,23 @@ public struct Upstream: Sendable {
 
     /// rpcbind listed its registrations.
     /// - Returns: the event, if it hadn't answered before.
-    public mutating func reached() -> AuditEvent? {
+    public mutating func reached(at now: Instant) -> AuditEvent? {
         survey = nil
-        defer { isReachable = true }
-        return isReachable == true ? nil : AuditEvent(.rpcbindUp)
+        guard isReachable != true else { return nil }
+        (isReachable, since) = (true, now)
+        return AuditEvent(.rpcbindUp)
     }
 
     /// rpcbind gave no list. If it may live nevertheless, policy's programs are asked for one by one.
     /// - Returns: the questions to ask, and the event, if it had answered before.
     public mutating func failed(
-        _ failure: RpcbindFailure, programs: Set<Program>
+        _ failure: RpcbindFailure, programs: Set<Program>, at now: Instant
     ) -> (questions: [Mapping], event: AuditEvent?) {
         let questions = startSurvey(of: programs, after: failure)
         // rpcbind may come back as another process, with a list of version 2.
         isVersion2ListMissing = false
         guard isReachable != false else { return (questions, nil) }
-        isReachable = false
+        (isReachable, since) = (false, now)
         let surveyed = survey?.waiting.isEmpty == false ? "; policy's programs are asked for one by one" : ""
         return (questions, AuditEvent(.rpcbindDown, detail: failure.description + surveyed))
     }

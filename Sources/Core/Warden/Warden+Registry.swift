@@ -16,7 +16,7 @@ extension Warden {
     ) {
         // Listings for clients must not delay the snapshot.
         if let since, askers.contains(.refresh) { servers[server].upstream.spare(after: now - since, at: now) }
-        if let event = servers[server].upstream.reached() { audit(event, of: server, at: now, into: &actions) }
+        if let event = servers[server].upstream.reached(at: now) { audit(event, of: server, at: now, into: &actions) }
         registryRead(listing, by: server, for: askers, at: now, into: &actions)
     }
 
@@ -26,7 +26,7 @@ extension Warden {
     ) {
         if let since, askers.contains(.refresh) { servers[server].upstream.spare(after: now - since, at: now) }
         let programs = Set(servers[server].rules.policy.rules.flatMap(\.to))
-        let (questions, event) = servers[server].upstream.failed(failure, programs: programs)
+        let (questions, event) = servers[server].upstream.failed(failure, programs: programs, at: now)
         for mapping in questions { ask(.port(mapping), of: server, for: .survey, at: now, into: &actions) }
         if let event { audit(event, of: server, at: now, into: &actions) }
         for case .exchange(let id) in askers { deny(id, .rpcbindDown, at: now, into: &actions) }

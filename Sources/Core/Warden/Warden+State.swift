@@ -25,7 +25,20 @@ extension Warden {
     public var connectionCount: Int { watch.connections.count }
     public var grantCount: Int { gate.grantCount }
     public var guardedServices: Set<ServicePort> { gate.guarded }
-    public var registryEntries: [Upstream.Entry] { servers[0].upstream.entries(guarded: gate.guarded) }
+    public var registryEntries: [Upstream.Entry] { registryEntries(of: 0) }
+
+    public func registryEntries(of server: ServerNumber) -> [Upstream.Entry] {
+        servers[server].upstream.entries(guarded: gate.guarded)
+    }
+
+    /// The numbers of all servers, this host's first.
+    public var serverNumbers: Range<ServerNumber> { servers.indices }
+    public func serverNumber(of id: ServerID) -> ServerNumber { servers.number(of: id) }
+    /// `nil`: this host.
+    public func serverName(_ number: ServerNumber) -> String? { servers[number].name }
+    public func serverNumber(named name: String) -> ServerNumber? {
+        servers.indices.first { servers[$0].name == name }
+    }
     /// Grows with each change that is worth saving.
     public var savingMark: UInt64 { guardMark + gate.savingMark }
 
@@ -67,6 +80,23 @@ extension Warden {
         gauges.connections = connectionCount
         gauges.connectionsMax = settings.limits.tcpConnections
         gauges.callsUnderWay = exchanges.count
+        gauges.servers = servers.indices.dropFirst().map { serverGauges(of: $0) }
         return gauges
+    }
+
+    private func serverGauges(of number: ServerNumber) -> ServerGauges {
+        let upstream = servers[number].upstream
+        var gauges = ServerGauges(name: servers[number].name ?? "", portmapper: portmapper(of: upstream))
+        gauges.since = upstream.since.map { journal.wallClock(at: $0) }
+        gauges.registrations = upstream.registry?.registrations.count ?? 0
+        gauges.guarded = gate.guarded.count { servers.number(of: $0.server) == number }
+        gauges.grants = gate.grantCountOfServer.reduce(0) { $0 + (servers.number(of: $1.key) == number ? $1.value : 0) }
+        return gauges
+    }
+
+    private func portmapper(of upstream: Upstream) -> ServerGauges.Portmapper {
+        if upstream.isReachable == true { return .up }
+        if upstream.registry != nil { return .down }
+        return upstream.services.guarded.isEmpty ? .never : .stale
     }
 }

@@ -22,6 +22,8 @@ public struct ControlCall: Codable, Hashable, Sendable {
     public var opens: Bool?
     /// `denials`: how far back, in seconds.
     public var since: Int?
+    /// `grants`, `registry` and `revoke`: only of this server behind the gateway.
+    public var server: String?
     /// `activity`: grants to report on, ``ActivityReport/watchedMax`` of them at the most.
     public var watched: [GrantLabel]?
     /// `activity`: where to go on with the other grants, taken from ``ActivityReport/nextGrant``.
@@ -29,7 +31,7 @@ public struct ControlCall: Codable, Hashable, Sendable {
 
     public init(
         _ command: Command, client: String? = nil, port: UInt16? = nil, transport: String? = nil, opens: Bool? = nil,
-        since: Int? = nil, watched: [GrantLabel]? = nil, nextGrant: Int? = nil
+        since: Int? = nil, server: String? = nil, watched: [GrantLabel]? = nil, nextGrant: Int? = nil
     ) {
         self.command = command
         self.client = client
@@ -37,6 +39,7 @@ public struct ControlCall: Codable, Hashable, Sendable {
         self.transport = transport
         self.opens = opens
         self.since = since
+        self.server = server
         self.watched = watched
         self.nextGrant = nextGrant
     }
@@ -102,6 +105,29 @@ public struct StatusReport: Codable, Hashable, Sendable {
         }
     }
 
+    /// A server behind this gateway.
+    public struct Server: Codable, Hashable, Sendable {
+        public var name: String
+        /// `up`, `down`, `stale` (an earlier run's registry is in force), `never` (nothing is known of its services).
+        public var rpcbind: String
+        public var registrations: Int
+        public var guarded: Int
+        public var grants: Int
+        /// Since when `rpcbind` is so: RFC 3339, UTC.
+        public var since: String?
+
+        public init(
+            name: String, rpcbind: String, registrations: Int, guarded: Int, grants: Int, since: String?
+        ) {
+            self.name = name
+            self.rpcbind = rpcbind
+            self.registrations = registrations
+            self.guarded = guarded
+            self.grants = grants
+            self.since = since
+        }
+    }
+
     public var mode: String
     /// In seconds.
     public var uptime: Int
@@ -110,6 +136,8 @@ public struct StatusReport: Codable, Hashable, Sendable {
     public var table: Table
     public var policy: Policy
     public var counts: [String: Int]
+    /// `nil`: there is no server behind this host.
+    public var servers: [Server]?
 
     public init(
         mode: String, uptime: Int, version: String, rpcbind: Rpcbind, table: Table, policy: Policy,
@@ -136,11 +164,13 @@ public struct GrantRow: Codable, Hashable, Sendable {
     public var issued: String?
     public var expires: String
     public var packets: UInt64
+    /// The server behind this gateway; `nil`: this host.
+    public var server: String?
 
     enum CodingKeys: String, CodingKey {
         case client, transport, port, program
         case programName = "program_name"
-        case rule, issued, expires, packets
+        case rule, issued, expires, packets, server
     }
 
     public init(
@@ -176,11 +206,13 @@ public struct RegistryRow: Codable, Hashable, Sendable {
     public var guardable: Bool
     /// The other programs at the same port; `nil` if there are none.
     public var sharesPortWith: [UInt32]?
+    /// The server behind this gateway; `nil`: this host.
+    public var server: String?
 
     enum CodingKeys: String, CodingKey {
         case program
         case programName = "program_name"
-        case version, netid, address, owner, trusted, alive, guarded, orphaned, guardable
+        case version, netid, address, owner, trusted, alive, guarded, orphaned, guardable, server
         case sharesPortWith = "shares_port_with"
     }
 

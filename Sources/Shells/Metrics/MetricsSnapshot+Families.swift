@@ -6,7 +6,7 @@ import Firewall
 
 extension MetricsSnapshot {
     var families: [MetricFamily] {
-        [process, calls, grants, latencies, table, droppedPackets, log].flatMap { $0 }
+        [process, servers, calls, grants, latencies, table, droppedPackets, log].flatMap { $0 }
     }
 
     private var process: [MetricFamily] {
@@ -23,6 +23,24 @@ extension MetricsSnapshot {
             .gauge("connections_limit", "limits.tcp-connections.", gauges.connectionsMax),
             .counter(
                 "connections_crowded_out", "Connections that had to go for want of a place.", counters.crowdedOut),
+        ]
+    }
+
+    /// The servers behind this gateway, by their names in the configuration.
+    private var servers: [MetricFamily] {
+        guard !gauges.servers.isEmpty else { return [] }
+        let samples = { (value: (ServerGauges) -> Int) in
+            gauges.servers.map { MetricFamily.Sample("server", $0.name, value($0)) }
+        }
+        return [
+            .gauge(
+                "server_rpcbind_up", "Whether the server's portmapper answered when it was asked last.",
+                samples { $0.portmapper == .up ? 1 : 0 }),
+            .gauge("server_registrations", "What the server's portmapper has registered.", samples(\.registrations)),
+            .gauge(
+                "server_guarded_ports", "The server's ports that are closed but to whom they were opened.",
+                samples(\.guarded)),
+            .gauge("server_grants", "Live grants at the server.", samples(\.grants)),
         ]
     }
 
