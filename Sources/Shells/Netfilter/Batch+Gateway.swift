@@ -124,6 +124,8 @@ extension Batch {
     }
 
     /// To this host's own listeners. If none listens, nothing passes.
+    ///
+    /// Quarantine and shield are about calls to servers, and precede these rules there. A call back comes from a server.
     private mutating func addDelivery(_ chain: String, _ mark: UInt32, firstSet: Int, _ shape: TableShape) {
         // notrack
         addRule(chain, shape, comment: "strangers' datagrams leave nothing in the table of flows") { $0.notrack() }

@@ -27,6 +27,7 @@ extension NetfilterTable {
 
     /// If it fails, a part of it may have been done.
     func exchange(_ transaction: Transaction) -> CommitFailure? {
+        if let failure = strangeServer(transaction) { return failure }
         let ranges = transaction.operations.enumerated().compactMap { index, operation in
             if case .addStanding(let key) = operation { (index: index, element: ElementKey(key, gateway)) } else { nil }
         }

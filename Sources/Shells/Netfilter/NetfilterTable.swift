@@ -59,7 +59,8 @@ public final class NetfilterTable {
         return nil
     }
 
-    private func strangeServer(_ transaction: Transaction) -> CommitFailure? {
+    /// The failure of an operation at a server that the table doesn't have, or doesn't have for its clients.
+    func strangeServer(_ transaction: Transaction) -> CommitFailure? {
         let index = transaction.operations.firstIndex { operation in
             operation.target.map { !reaches($0.server, from: $0.client) } ?? false
         }

@@ -119,8 +119,10 @@ extension KernelTests {
             }
         }
 
-        @Test("flows to a newly guarded port of a server are cut, but for the clients that are admitted there")
-        func newlyGuarded() throws {
+        @Test(
+            "flows to a newly guarded port of a server are cut, but for the clients that are admitted there",
+            arguments: [0, 20])
+        func newlyGuarded(otherPorts: UInt16) throws {
             try withServer { client, _ in
                 let cut = try Cutter()
                 let addresses = ["10.91.2.2", "10.91.2.3", TestClient.server4]
@@ -136,7 +138,10 @@ extension KernelTests {
                         .addStanding(Example.standing(Example.client4, Example.client4, Self.udp(1))),
                     ] + grants.map { Example.issue($0) })
                 #expect(cut.table.commit(transaction) == nil)
-                try cut.table.cutFlows(cut.flows, to: [Self.udp(1), Self.udp(2)], unless: transaction)
+                // Of many ports the flows are read at once.
+                let others = (0..<otherPorts).map { ServicePort(.tcp, 3000 + $0, at: ServerID(rawValue: 1)) }
+                let services = Set([Self.udp(1), Self.udp(2)] + others)
+                try cut.table.cutFlows(cut.flows, to: services, unless: transaction)
                 #expect(try cut(Self.other4, Self.udp(1)) == 0, "cut already")
                 #expect(try cut(Example.client6, Self.udp(2)) == 0, "cut already")
                 #expect(try cut(Example.client4, Self.udp(1)) == 1, "open: always")

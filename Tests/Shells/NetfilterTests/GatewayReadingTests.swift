@@ -158,6 +158,9 @@ extension KernelTests {
                 #expect(table.commit([.replaceStanding] + ranges(9).map(Operation.addStanding)) == nil)
                 #expect(listing() == expected)
                 #expect(try table.contents().standing == Set(ranges(9)))
+                let stranger = Operation.addStanding(Example.standing(.v4(1), .v4(2), Example.nfs(7)))
+                #expect(table.commit(.replaceStanding, stranger)?.operation == 1, "no such server")
+                #expect(listing() == expected)
                 #expect(table.commit(.replaceStanding) == nil)
                 #expect(try table.contents() == TableContents())
             }
