@@ -55,7 +55,11 @@ struct ServerPortmapperTests {
 
         /// Waits until `condition` holds.
         func wait(for condition: @escaping @Sendable (FakePortmapper, Asker) -> Bool) throws {
-            while try !loop.submit({ condition(portmapper.value, asker.value) }).wait() { usleep(200) }
+            let deadline = ContinuousClock.now + .seconds(60)
+            while try !loop.submit({ condition(portmapper.value, asker.value) }).wait() {
+                try #require(ContinuousClock.now < deadline)
+                usleep(200)
+            }
         }
 
         func pass(_ duration: Duration) throws {
