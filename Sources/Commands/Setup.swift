@@ -45,7 +45,7 @@ struct Setup: ParsableCommand {
         var files = facts.policies.isEmpty ? [] : [facts.root + SetupFiles.policyFolder]
         if facts.files[SetupFiles.configuration] != nil { files.append(facts.root + SetupFiles.configuration) }
         guard !files.isEmpty else { return [] }
-        let load = PolicyLoader().check(files: files)
+        let load = PolicyLoader(ownAddresses: facts.isImage ? [] : ownAddresses()).check(files: files)
         return load.hasErrors ? load.diagnostics.map(\.description).filter { $0.contains(" error: ") } : []
     }
 
