@@ -40,6 +40,8 @@ public struct AuditEvent: Hashable, Sendable {
     public var xid: UInt32?
     /// This host's name by `audit.host`; the shell sets it.
     public var host: String?
+    /// The server behind this gateway; `nil`: this host.
+    public var server: String?
     public var granted: ServicePort?
     public var count: Int?
     public var window: Duration?
