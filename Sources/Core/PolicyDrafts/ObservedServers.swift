@@ -39,7 +39,8 @@ public struct ObservedServers: Sendable {
     private static func isName(_ server: String) -> Bool {
         (1...64).contains(server.utf8.count)
             && server.utf8.allSatisfy { byte in
-                (0x30...0x39).contains(byte) || (0x61...0x7a).contains(byte | 0x20) || [0x2d, 0x2e, 0x5f].contains(byte)
+                (0x30...0x39).contains(byte) || (0x61...0x7a).contains(byte | 0x20)
+                    || [0x2d, 0x2e, 0x5f].contains(byte)
             }
     }
 

@@ -33,6 +33,7 @@ struct AuditField {
         add("reason", text(event.reason?.rawValue))
         add("rule", text(event.rule))
         add("xid", number(event.xid.map(Int64.init)))
+        add("server", text(event.server))
         add("host", text(event.host))
         add("granted", text(event.granted?.description))
         add("count", number(event.count.map(Int64.init)))

@@ -107,7 +107,8 @@ private struct Exported: CustomTestStringConvertible {
         for remark in draft.warnings + draft.errors { #expect(text.contains("#   \(remark)")) }
     }
 
-    @Test("the exports of a server behind a gateway are rules for that server, and drafts of two servers make one policy")
+    @Test(
+        "the exports of a server behind a gateway are rules for that server, and drafts of two servers make one policy")
     func atServer() {
         let text = "/a 10.0.0.1(rw)\n/b *(ro)\n"
         let (first, second) = (exports(text, at: "filer1").policy, exports(text, at: "nas.2").policy)
