@@ -110,6 +110,8 @@ public struct StatusReport: Codable, Hashable, Sendable {
     public var table: Table
     public var policy: Policy
     public var counts: [String: Int]
+    /// `nil`: this host is no gateway.
+    public var servers: [ServerReport]?
 
     public init(
         mode: String, uptime: Int, version: String, rpcbind: Rpcbind, table: Table, policy: Policy,
