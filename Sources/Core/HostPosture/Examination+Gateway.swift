@@ -17,8 +17,8 @@ extension Examination {
             Finding(
                 "gateway-not-running", .high, what: "rpcwarden doesn't run, and there are servers behind this host",
                 why: """
-                    What rpcwarden left in the kernel, if anything, is all that guards the servers' ports. Their \
-                    portmappers get no answer through.
+                    At most the guard that an earlier run left in the kernel protects the servers' ports. Calls to their \
+                    portmappers get no answer.
                     """,
                 mend: facts.serviceManager == .systemd
                     ? ["rpcwarden check", "rpcwarden setup --gateway"] : ["rpcwarden check", "rpcwarden serve"])
