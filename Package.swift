@@ -61,7 +61,7 @@ let package = Package(
         core("Configuration", ["Addresses", "Firewall"]),
         core("Calls", ["Addresses", "ONCRPC", "Portmapper"]),
         core("AuditTrail", ["Addresses", "Clock", "Portmapper"]),
-        core("HostPosture", ["Addresses", "Portmapper"]),
+        core("HostPosture", ["Addresses", "Portmapper", "Firewall"]),
         core("Activity"),
         core(
             "Journal",
@@ -101,7 +101,7 @@ let package = Package(
         shell("Sandbox", ["System", "CSandbox"]),
         shell("AuditLog", ["Addresses", "Clock", "Configuration", "AuditTrail", "System"]),
         shell("Control", ["Activity", "System"] + nio),
-        shell("HostSurvey", ["Addresses", "ONCRPC", "Portmapper", "HostPosture", "System"]),
+        shell("HostSurvey", ["Addresses", "ONCRPC", "Portmapper", "Firewall", "HostPosture", "System"]),
         shell("Metrics", ["Addresses", "Clock", "Firewall", "AuditTrail", "System"] + nio),
         .target(
             name: "Daemon",
@@ -116,7 +116,7 @@ let package = Package(
         .executableTarget(
             name: "rpcwarden",
             dependencies: [
-                "Addresses", "Clock", "Portmapper", "Policy", "Configuration", "AuditTrail", "HostPosture",
+                "Addresses", "Clock", "Portmapper", "Policy", "Firewall", "Configuration", "AuditTrail", "HostPosture",
                 "Activity", "PolicyDrafts", "System", "PolicyFile", "Control", "Daemon", "HostSurvey",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -211,7 +211,8 @@ let package = Package(
                 "Metrics",
             ] + nio, on: "Shells"),
         tests(
-            "HostPostureTests", ["Addresses", "Portmapper", "HostPosture", "System", "HostSurvey", "PolicyFile"],
+            "HostPostureTests",
+            ["Addresses", "Portmapper", "Firewall", "HostPosture", "System", "HostSurvey", "PolicyFile"],
             on: "Core"),
         tests("ArchitectureTests", []),
         // What is pure in Benchmarks, a package of its own.

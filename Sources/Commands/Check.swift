@@ -1,5 +1,7 @@
+import Addresses
 import ArgumentParser
 import PolicyFile
+import System
 
 struct Check: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -15,11 +17,20 @@ struct Check: ParsableCommand {
     var files: [String] = []
 
     func run() throws {
-        let loader = PolicyLoader()
+        let loader = PolicyLoader(ownAddresses: ownAddresses())
         let result =
             files.isEmpty ? loader.load(configurationPath: configuration.path) : loader.check(files: files)
         for diagnostic in result.diagnostics { print(diagnostic.description) }
         if result.hasErrors { throw CommandFailure(message: nil, code: ExitStatus.usage) }
         if result.diagnostics.isEmpty { print("no problems in \(result.filesRead.joined(separator: ", "))") }
+    }
+}
+
+/// This host's addresses; empty if they can't be read. They add findings, and nothing depends on them.
+func ownAddresses() -> Set<IPAddress> {
+    do throws(Errno) {
+        return Set(try Interfaces.addresses().compactMap(IPAddress.init(networkBytes:)))
+    } catch {
+        return []
     }
 }

@@ -1,7 +1,9 @@
 import Addresses
 import ArgumentParser
 import Configuration
+import Control
 import Daemon
+import Firewall
 import Glibc
 import HostPosture
 import HostSurvey
@@ -23,10 +25,25 @@ struct Doctor: ParsableCommand {
         if place.root == nil, geteuid() != 0 {
             writeError("rpcwarden: uid \(geteuid()) can't see which processes hold sockets; run doctor as root")
         }
-        let findings = Examination(try place.survey(configuration).facts()).findings
+        var facts = try place.survey(configuration).facts()
+        if facts.gateway != nil { facts.gateway?.servers = servers() }
+        let findings = Examination(facts).findings
         if json.isOn { try printJSON(findings) } else { print(Self.text(findings)) }
         if findings.contains(where: { $0.severity != .note }) {
             throw CommandFailure(message: nil, code: ExitStatus.denied)
+        }
+    }
+
+    /// The servers as a running daemon knows them; none if it can't be asked, which other findings tell of.
+    private func servers() -> [GatewayFacts.Server] {
+        let path = PolicyLoader().settings(configurationPath: configuration.path).controlPath
+        do {
+            let reply = try ControlClient(path: path, patience: .seconds(2)).ask(ControlCall(.status))
+            return (reply.status?.servers ?? []).map {
+                GatewayFacts.Server($0.name, rpcbind: $0.rpcbind, since: $0.since)
+            }
+        } catch {
+            return []
         }
     }
 
@@ -61,7 +78,13 @@ struct RootOption: ParsableArguments {
         let path = configuration.path ?? (isImage ? root.path + PolicyLoader.configurationPath : nil)
         // An error in the policy must not prevent the survey.
         let settings = PolicyLoader().settings(configurationPath: path)
-        return HostSurvey(root: root, isRunning: !isImage, expected: Expectations(settings))
+        var expected = Expectations(settings)
+        let load = PolicyLoader().load(configurationPath: path)
+        if let gateway = load.settings.gateway, !PolicyLoader().loadSettings(configurationPath: path).hasErrors {
+            expected.gateway = GatewayExpectations(gateway)
+            expected.gateway?.servesThisHost = load.rules.contains { $0.at.covers(nil) }
+        }
+        return HostSurvey(root: root, isRunning: !isImage, expected: expected)
     }
 }
 
@@ -76,5 +99,17 @@ extension Expectations {
         guardPorts = Set(
             settings.firewall.guardPorts.flatMap { range in range.ports.map { ServicePort(range.transport, $0) } })
         isObserving = settings.mode == .observe
+    }
+}
+
+extension GatewayExpectations {
+    fileprivate init(_ gateway: Settings.Gateway) {
+        let selections = zip(gateway.marks, gateway.tables).map { RoutingPlan.Selection(mark: $0, table: $1) }
+        self.init(
+            gateway.servers.map { Server($0.name, $0.addresses + $0.aliases) },
+            RoutingPlan(
+                servers: gateway.servers.flatMap { $0.addresses + $0.aliases }, toServers: selections[0],
+                toClients: selections[1], interceptsCallbacks: gateway.servers.contains { $0.callbacks == .auto }))
+        managesRouting = gateway.routing == .manage
     }
 }

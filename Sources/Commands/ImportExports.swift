@@ -17,6 +17,12 @@ struct ImportExports: ParsableCommand {
 
     @OptionGroup var configuration: ConfigurationOption
 
+    @Option(
+        help: ArgumentHelp(
+            "The files are the exports of this server behind the gateway, copied here: the rules get its name in `at`.",
+            valueName: "server"))
+    var at: String?
+
     @Argument(
         help: ArgumentHelp(
             "Files in the format of exports(5), or folders of *.exports (default: /etc/exports and /etc/exports.d).",
@@ -24,8 +30,9 @@ struct ImportExports: ParsableCommand {
     var files: [String] = []
 
     func run() throws {
+        if let at { try checkServer(at) }
         let paths = try self.paths()
-        let draft = ExportsDraft(try paths.map(source))
+        let draft = ExportsDraft(try paths.map(source), at: at)
         for error in draft.errors { writeError(error) }
         guard draft.isWhole else {
             throw CommandFailure(
@@ -40,6 +47,18 @@ struct ImportExports: ParsableCommand {
                     "the draft lacks lines that can't be parsed: \(draft.errors.count) errors; correct the errors above",
                 code: ExitStatus.usage)
         }
+    }
+
+    /// The files of this host tell nothing of another one.
+    private func checkServer(_ name: String) throws {
+        let settings = PolicyLoader().settings(configurationPath: configuration.path)
+        if let refusal = settings.refusal(ofServerTerm: name) {
+            throw CommandFailure(message: refusal, code: ExitStatus.usage)
+        }
+        guard files.isEmpty else { return }
+        throw CommandFailure(
+            message: "--at \(name) needs the server's exports: copy its /etc/exports here, and name the copy",
+            code: ExitStatus.usage)
     }
 
     private func paths() throws -> [String] {

@@ -44,7 +44,7 @@ struct Learn: ParsableCommand {
             ipv4Length: try length(aggregate, among: 1...32), ipv6Length: try length(aggregateIpv6, among: 1...128))
         let settings = try settings()
         var reading = AuditReading(
-            lessons: ObservedCalls(listsOverUDP: settings.limits.listsOverUDP), since: try since.map(time) ?? nil)
+            lessons: ObservedServers(listsOverUDP: settings.limits.listsOverUDP), since: try since.map(time) ?? nil)
         let sources = try AuditSource.sources(files: file, settings, since: reading.since)
         for source in sources {
             do throws(InputError) {
@@ -176,12 +176,12 @@ enum AuditSource: CustomStringConvertible {
 
 /// Parses lines of the audit log, and adds their events to the lessons.
 struct AuditReading {
-    var lessons: ObservedCalls
+    var lessons: ObservedServers
     let since: Timestamp?
     private(set) var eventCount = 0
     private var unreadable = 0
 
-    init(lessons: ObservedCalls, since: Timestamp?) {
+    init(lessons: ObservedServers, since: Timestamp?) {
         self.lessons = lessons
         self.since = since
     }

@@ -49,7 +49,7 @@ struct Status: ParsableCommand {
 }
 
 extension Status {
-    private static func line(about server: StatusReport.Server) -> String {
+    private static func line(about server: ServerReport) -> String {
         let portmapper =
             switch server.rpcbind {
             case "up": "reachable"

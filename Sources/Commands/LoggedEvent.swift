@@ -63,6 +63,7 @@ struct LoggedEvent: Decodable {
         event.reason = try text("reason").flatMap(DenialReason.init(rawValue:))
         event.rule = try text("rule")
         event.host = try text("host")
+        event.server = try text("server")
         event.count = try text("count").flatMap { Int($0) }
         event.isEnforced = try text("enforced") != "false"
         self.event = event

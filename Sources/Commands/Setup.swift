@@ -6,7 +6,8 @@ import PolicyFile
 
 struct Setup: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Put rpcwarden in front of rpcbind, in observe mode; or undo that.",
+        abstract:
+            "Put rpcwarden in front of rpcbind, or of the servers behind this host, in observe mode; or undo that.",
         discussion: """
             Shows every file and command before it makes the first change. Keeps existing files; a second run changes \
             nothing. Exits 1 if setup is not possible, or if steps are left to you.
@@ -18,6 +19,11 @@ struct Setup: ParsableCommand {
     @Flag(name: .customLong("dry-run"), help: "Only show what would be done.")
     var isDry = false
 
+    @Flag(
+        name: .customLong("gateway"),
+        help: "Make a gateway of this host, for the servers behind it; moves no rpcbind.")
+    var isGateway = false
+
     @Flag(name: .customLong("undo"), help: "Undo the changes of setup; files that were edited since are kept.")
     var undoes = false
 
@@ -25,7 +31,7 @@ struct Setup: ParsableCommand {
         let survey = try place.survey(configuration)
         var facts = survey.setupFacts()
         facts.configurationErrors = Self.errors(facts)
-        let plan = undoes ? SetupPlan.undo(facts) : SetupPlan.setup(facts)
+        let plan = undoes ? SetupPlan.undo(facts) : isGateway ? SetupPlan.setupGateway(facts) : SetupPlan.setup(facts)
         guard plan.obstacles.isEmpty else {
             for obstacle in plan.obstacles { writeError("rpcwarden: \(obstacle)") }
             throw CommandFailure(message: nil, code: ExitStatus.denied)
@@ -45,7 +51,7 @@ struct Setup: ParsableCommand {
         var files = facts.policies.isEmpty ? [] : [facts.root + SetupFiles.policyFolder]
         if facts.files[SetupFiles.configuration] != nil { files.append(facts.root + SetupFiles.configuration) }
         guard !files.isEmpty else { return [] }
-        let load = PolicyLoader().check(files: files)
+        let load = PolicyLoader(ownAddresses: facts.isImage ? [] : ownAddresses()).check(files: files)
         return load.hasErrors ? load.diagnostics.map(\.description).filter { $0.contains(" error: ") } : []
     }
 
@@ -56,7 +62,7 @@ struct Setup: ParsableCommand {
             do {
                 if let rest = try carrier.carryOut(action, recording: entries) { left.append(rest) }
             } catch {
-                let way = undoes ? "correct the error, then run `rpcwarden setup --undo` again" : Self.way
+                let way = undoes ? "correct the error, then run `rpcwarden setup --undo` again" : way
                 throw CommandFailure(
                     message: "\(error); the steps before it were done; \(way)", code: ExitStatus.denied)
             }
@@ -67,7 +73,10 @@ struct Setup: ParsableCommand {
         }
     }
 
-    private static let way = "correct the error and run `rpcwarden setup` again, or undo it: `rpcwarden setup --undo`"
+    private var way: String {
+        let again = isGateway ? "rpcwarden setup --gateway" : "rpcwarden setup"
+        return "correct the error and run `\(again)` again, or undo it: `rpcwarden setup --undo`"
+    }
 
     private static func text(_ step: SetupPlan.Step) -> String {
         switch step {

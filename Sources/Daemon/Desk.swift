@@ -37,7 +37,7 @@ struct Desk: Sendable {
             policy: .init(path: settings.policyPath, rules: warden.policy.rules.count), counts: counts)
         guard settings.gateway != nil else { return report }
         report.servers = gauges.servers.map {
-            StatusReport.Server(
+            ServerReport(
                 name: $0.name, rpcbind: $0.portmapper.rawValue, registrations: $0.registrations, guarded: $0.guarded,
                 grants: $0.grants, since: $0.since?.description)
         }

@@ -12,7 +12,7 @@ enum Architecture {
         "Configuration": ["Addresses", "Firewall"],
         "Calls": ["Addresses", "ONCRPC", "Portmapper"],
         "AuditTrail": ["Addresses", "Clock", "Portmapper"],
-        "HostPosture": ["Addresses", "Portmapper"],
+        "HostPosture": ["Addresses", "Portmapper", "Firewall"],
         "Activity": [],
         // The parts of the Warden know nothing of each other.
         "Exchanges": ["Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Calls", "AuditTrail"],

@@ -30,7 +30,7 @@ struct AuditPageTests {
         (event.transport, event.over) = (.tcp, .tcp)
         (event.program, event.programName, event.version) = (Program(100_005), "mountd", 3)
         (event.procedure, event.rule, event.reason) = ("getport", "r", .noRule)
-        event.host = "h"
+        (event.server, event.host) = ("s", "h")
         (event.granted, event.window, event.isEnforced) = (ServicePort(.tcp, 1), .seconds(1), false)
         // A new field of events must be set here too.
         let unset = Mirror(reflecting: event).children.filter { "\($0.value)" == "nil" }

@@ -6,8 +6,7 @@ extension Examination {
     var otherTables: [Finding] {
         guard let ruleset = facts.ruleset else { return [] }
         let mark = facts.expected.mark
-        return InputChain.dropping(ruleset, except: facts.expected.table, behind: Self.ownPriority, mark: mark)
-            .filter { mark == 0 || !$0.acceptsMark }
+        return dropping(ruleset, at: .input)
             .map { chain in
                 Finding(
                     "other-table-drops", .medium,
@@ -24,7 +23,15 @@ extension Examination {
             }
     }
 
-    private static func mend(_ chain: InputChain, _ mark: UInt32) -> [String] {
+    /// The chains that may drop what rpcwarden's own chain of that hook accepts.
+    func dropping(_ ruleset: String, at hook: DroppingChain.Hook) -> [DroppingChain] {
+        let mark = facts.expected.mark
+        return DroppingChain.dropping(
+            ruleset, at: hook, except: facts.expected.table, behind: Self.ownPriority, mark: mark
+        ).filter { mark == 0 || !$0.acceptsMark }
+    }
+
+    private static func mend(_ chain: DroppingChain, _ mark: UInt32) -> [String] {
         let bits = "0x" + String(mark, radix: 16)
         if chain.table == "firewalld" {
             return [

@@ -37,11 +37,14 @@ extension Examination {
     }
 
     private func ours(_ use: MarkUse) -> UInt32 {
-        use.isOfConnection ? facts.expected.flowMarks.reduce(0, |) : facts.expected.mark
+        use.isOfConnection ? facts.expected.flowMarks.reduce(0, |) : facts.expected.mark | gatewayMarks
     }
+
+    private var gatewayMarks: UInt32 { facts.expected.gateway?.marks ?? 0 }
 
     private func finding(_ table: String, _ rule: String, _ use: MarkUse, in ruleset: String) -> Finding {
         let bits = Self.hexadecimal(use.bits)
+        if !use.isOfConnection, use.bits & gatewayMarks != 0 { return gatewayFinding(table, rule, use) }
         let mark = use.isOfConnection ? "connection mark" : "packet mark"
         let setting =
             !use.isOfConnection ? "mark" : facts.expected.flowMarks.first == use.bits ? "ct-mark" : "own-ct-mark"
@@ -65,11 +68,28 @@ extension Examination {
             ])
     }
 
+    private func gatewayFinding(_ table: String, _ rule: String, _ use: MarkUse) -> Finding {
+        let verb = use.isSetting ? "sets" : "matches"
+        return Finding(
+            "mark-bit-shared", use.isSetting ? .medium : .low,
+            what: """
+                table \(table) \(verb) \(Self.hexadecimal(use.bits)) of the packet mark, by which the gateway's routing \
+                rules recognize intercepted calls: \(rule)
+                """,
+            why: use.isSetting
+                ? "Packets that this rule marks before routing are routed as if they were intercepted calls."
+                : "Intercepted calls have this bit, so the rule matches them too.",
+            mend: [
+                "# in /etc/rpcwarden/rpcwarden.yaml: gateway: {marks: […, …]}, two bits that no other program uses",
+                "systemctl restart rpcwarden.service",
+            ])
+    }
+
     /// A bit that no rule of the host uses; bits that few programs use come first.
     private func free(_ use: MarkUse, in ruleset: String) -> UInt32 {
         let used = Self.rules(in: ruleset).flatMap(\.rules).flatMap(MarkUse.uses)
             .filter { $0.isOfConnection == use.isOfConnection }
-            .reduce(facts.expected.mark | facts.expected.flowMarks.reduce(0, |)) { $0 | $1.bits }
+            .reduce(facts.expected.mark | gatewayMarks | facts.expected.flowMarks.reduce(0, |)) { $0 | $1.bits }
         let order = (use.isOfConnection ? Array(24...30) + [13, 12, 10] : [13, 12, 10, 11, 9, 8]) + Array(0...31)
         return order.map { UInt32(1) << UInt32($0) }.first { used & $0 == 0 } ?? 0
     }

@@ -40,19 +40,20 @@ extension Examination {
                 "rpcbind-not-needed", .medium,
                 what: "rpcbind is in use (\(state)), but no registered program needs it",
                 why: """
-                    An unneeded service only adds attack surface. Without rpcbind, rpcwarden isn't needed either. \
-                    \(Self.audit)
+                    An unneeded service only adds attack surface.\(isGateway ? "" : Self.withoutRpcbind) \(Self.audit)
                     """,
                 mend: turnOff)
         ]
     }
+
+    private static let withoutRpcbind = " Without rpcbind, rpcwarden isn't needed either."
 
     private var nfsV4Only: Finding {
         var mend = turnOff
         if facts.nfs.servesVersion3 != false {
             mend.append("# in /etc/nfs.conf, [nfsd]: vers3=n  (so that version 3 doesn't come back)")
         }
-        if facts.unit("rpcwarden.socket").isEnabled || isWardenActive {
+        if !isGateway, facts.unit("rpcwarden.socket").isEnabled || isWardenActive {
             mend.insert("rpcwarden setup --undo", at: 0)
         }
         mend.append("# restrict tcp/2049, the only port of NFSv4, with your own firewall")
@@ -61,8 +62,8 @@ extension Examination {
             "nfsv4-only", .medium,
             what: "only NFSv4 is served here, but rpcbind is in use (\(state))",
             why: """
-                NFSv4 clients never ask rpcbind: they connect to tcp/2049. Neither rpcbind nor rpcwarden is needed. \
-                \(Self.audit)
+                NFSv4 clients never ask rpcbind: they connect to tcp/2049. \
+                \(isGateway ? "This host needs no rpcbind." : "Neither rpcbind nor rpcwarden is needed.") \(Self.audit)
                 """,
             mend: mend)
     }

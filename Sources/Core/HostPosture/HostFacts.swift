@@ -72,6 +72,8 @@ public struct HostFacts: Hashable, Sendable {
     /// The output of `nft list ruleset`.
     public var ruleset: String?
     public var kernel = KernelFacts()
+    /// `nil`: this host is no gateway.
+    public var gateway: GatewayFacts?
     public var expected = Expectations()
 
     public init() {}
@@ -91,6 +93,8 @@ public struct Expectations: Hashable, Sendable {
     /// `firewall.guard-ports`.
     public var guardPorts: Set<ServicePort> = []
     public var isObserving = false
+    /// `nil`: no `gateway` in the configuration.
+    public var gateway: GatewayExpectations?
 
     public init() {}
 }

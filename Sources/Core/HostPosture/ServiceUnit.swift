@@ -17,7 +17,7 @@ public struct ServiceUnit: Hashable, Sendable {
     }
 
     /// Parses a boolean of systemd.syntax(7); `nil` for any other text.
-    private static func boolean(_ text: String) -> Bool? {
+    static func boolean(_ text: String) -> Bool? {
         switch text.lowercased() {
         case "1", "yes", "y", "true", "t", "on": true
         case "0", "no", "n", "false", "f", "off": false

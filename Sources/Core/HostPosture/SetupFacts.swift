@@ -1,3 +1,5 @@
+import Firewall
+
 /// The facts about a host that `setup` needs besides its posture.
 public struct SetupFacts: Hashable, Sendable {
     public var host = HostFacts()
@@ -15,6 +17,14 @@ public struct SetupFacts: Hashable, Sendable {
     /// Units that systemd restarts or stops along with rpcbind.socket.
     public var dependents: [String] = []
     public var hasTable = false
+    /// rpcwarden.socket once its files are in force.
+    public var wardenSocketUnit = SocketUnit([])
+    /// The same, without the drop-in that `setup --gateway` writes.
+    public var wardenSocketUnitOfOthers = SocketUnit([])
+    /// Drop-ins of rpcwarden.socket that sort after setup's drop-in and add ports.
+    public var laterWardenPorts: [String] = []
+    /// Whether this host forwards packets, by family; no entry: unknown.
+    public var forwards: [RoutingFamily: Bool] = [:]
     public var hasSysusers = true
     /// The changes that an earlier setup made.
     public var record = SetupRecord()

@@ -10,6 +10,9 @@ public enum SetupFiles {
     public static let serviceDropInFolder = "/etc/systemd/system/rpcbind.service.d"
     public static let serviceDropIn = "/etc/systemd/system/rpcbind.service.d/rpcwarden.conf"
     public static let dropIns = [socketDropIn, serviceDropIn]
+    public static let gatewayDropInName = "rpcwarden-gateway.conf"
+    public static let gatewayDropInFolder = "/etc/systemd/system/rpcwarden.socket.d"
+    public static let gatewayDropIn = "/etc/systemd/system/rpcwarden.socket.d/rpcwarden-gateway.conf"
     public static let recordFolder = "/var/lib/rpcwarden"
     public static let record = "/var/lib/rpcwarden/setup"
     public static let user = "rpcwarden"
@@ -93,6 +96,8 @@ public enum SetupFiles {
 
         """
 
-    public static let written = [configuration, policy] + dropIns
-    public static let made = [folder, policyFolder, socketDropInFolder, serviceDropInFolder, recordFolder]
+    public static let written = [configuration, policy] + dropIns + [gatewayDropIn]
+    public static let made = [
+        folder, policyFolder, socketDropInFolder, serviceDropInFolder, gatewayDropInFolder, recordFolder,
+    ]
 }

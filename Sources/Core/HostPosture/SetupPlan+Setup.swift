@@ -6,7 +6,7 @@ extension SetupPlan {
         var plan = Self()
         plan.look(at: facts)
         guard plan.obstacles.isEmpty else { return plan }
-        plan.configure(facts)
+        plan.configure(facts, SetupFiles.configurationText, policy: SetupFiles.policyText)
         plan.addUser(facts)
         plan.isolate(facts)
         plan.start(facts)
@@ -28,12 +28,16 @@ extension SetupPlan {
                 systemctl unmask rpcbind.socket rpcbind.service
                 """)
         }
+        lookForUnits(facts)
+        lookAtDropIns(facts)
+        lookAtConfiguration(facts)
+    }
+
+    mutating func lookForUnits(_ facts: SetupFacts) {
         for unit in SetupFiles.units where !facts.installedUnits.contains(unit) {
             block(
                 "\(unit) is not installed: install the package, or copy systemd/\(unit) to /etc/systemd/system")
         }
-        lookAtDropIns(facts)
-        lookAtConfiguration(facts)
     }
 
     private mutating func lookAtDropIns(_ facts: SetupFacts) {
@@ -69,7 +73,7 @@ extension SetupPlan {
 
     /// Checks the configuration. Once rpcbind has no network, a daemon that doesn't start, or that denies all
     /// calls, is an outage.
-    private mutating func lookAtConfiguration(_ facts: SetupFacts) {
+    mutating func lookAtConfiguration(_ facts: SetupFacts) {
         if let error = facts.configurationErrors.first {
             return block("rpcwarden would not start: \(error); first correct the errors that `rpcwarden check` prints")
         }
@@ -95,25 +99,25 @@ extension SetupPlan {
 
     // MARK: Files
 
-    private mutating func configure(_ facts: SetupFacts) {
+    mutating func configure(_ facts: SetupFacts, _ text: String, policy: String) {
         let record = facts.root + SetupFiles.recordFolder
         if !facts.folders.contains(SetupFiles.recordFolder) {
             act(.makeFolder(record), .folder(SetupFiles.recordFolder))
         }
         makeFolder(SetupFiles.folder, facts)
-        write(SetupFiles.configuration, SetupFiles.configurationText, facts)
+        write(SetupFiles.configuration, text, facts)
         if facts.files[SetupFiles.configuration] != nil, !facts.host.expected.isObserving {
             note("rpcwarden enforces from the start; with `mode: observe` it would only log denials")
         }
         makeFolder(SetupFiles.policyFolder, facts)
         if facts.policies.isEmpty {
-            write(SetupFiles.policy, SetupFiles.policyText, facts)
+            write(SetupFiles.policy, policy, facts)
         } else {
             alreadySo("\(facts.root)\(SetupFiles.policyFolder) has a policy: \(facts.policies.joined(separator: ", "))")
         }
     }
 
-    private mutating func makeFolder(_ path: String, _ facts: SetupFacts) {
+    mutating func makeFolder(_ path: String, _ facts: SetupFacts) {
         if facts.folders.contains(path) { return }
         act(.makeFolder(facts.root + path), .folder(path))
     }
@@ -123,7 +127,7 @@ extension SetupPlan {
         act(.writeFile(facts.root + path, text: text), .file(path, mark: SetupRecord.mark(of: text.utf8)))
     }
 
-    private mutating func addUser(_ facts: SetupFacts) {
+    mutating func addUser(_ facts: SetupFacts) {
         let name = SetupFiles.user
         if facts.hasUser { return alreadySo("the user \(name) exists") }
         let root = facts.isImage ? ["--root=\(facts.root)"] : []
@@ -228,7 +232,7 @@ extension SetupPlan {
 
     // MARK: rpcwarden
 
-    private mutating func start(_ facts: SetupFacts) {
+    mutating func start(_ facts: SetupFacts) {
         let missing = SetupFiles.units.filter { !facts.host.unit($0).isEnabled }
         if facts.isImage {
             guard !missing.isEmpty else { return alreadySo("\(SetupFiles.units.joined(separator: ", ")) are enabled") }

@@ -10,9 +10,17 @@ extension SetupPlan {
         let movesBack = entries.contains { entry in
             if case .file(let path, _) = entry { Self.isDropIn(path) && facts.files[path] != nil } else { false }
         }
-        plan.stop(facts, movesBack: movesBack)
+        let stopped = plan.stop(facts, movesBack: movesBack)
         if movesBack { plan.moveBack(facts) }
+        // The guard outlives a stopped daemon, and no daemon would open a port any more.
+        if movesBack || (!stopped.isEmpty && facts.host.expected.gateway != nil), facts.hasTable {
+            plan.act(.run(["nft", "delete", "table", "inet", facts.host.expected.table]))
+        }
         for entry in entries { plan.takeBack(entry, facts) }
+        if plan.actions.contains(.removeFile(facts.root + SetupFiles.gatewayDropIn)), !facts.isImage {
+            plan.act(.run(["systemctl", "daemon-reload"]))
+            plan.restartActiveUnits(facts, except: stopped)
+        }
         plan.act(.removeFile(facts.root + SetupFiles.record))
         let recordFolder = SetupRecord.Entry.folder(SetupFiles.recordFolder)
         if facts.record.entries.contains(recordFolder) {
@@ -21,14 +29,15 @@ extension SetupPlan {
         return plan
     }
 
-    private mutating func stop(_ facts: SetupFacts, movesBack: Bool) {
+    /// - Returns: the units that don't run any more.
+    private mutating func stop(_ facts: SetupFacts, movesBack: Bool) -> [String] {
         // Entries that setup never writes are ignored.
         let enabled = facts.record.entries.compactMap { entry -> String? in
             if case .enabled(let unit) = entry, SetupFiles.units.contains(unit) { unit } else { nil }
         }
         if facts.isImage {
             if !enabled.isEmpty { act(.run(["systemctl", "--root=\(facts.root)", "disable"] + enabled)) }
-            return
+            return []
         }
         // rpcbind can bind port 111 again only if no other process holds it.
         let stopped = movesBack ? SetupFiles.units : enabled
@@ -40,6 +49,7 @@ extension SetupPlan {
                 "\(left.joined(separator: ", ")) were enabled before setup, and stay enabled: at the next boot they bind port 111"
             )
         }
+        return stopped
     }
 
     private mutating func moveBack(_ facts: SetupFacts) {
@@ -53,8 +63,6 @@ extension SetupPlan {
             if facts.host.unit("rpcbind.service").isActive { act(.run(["systemctl", "start", "rpcbind.service"])) }
             act(.compareRegistrations)
         }
-        // The guard outlives a stopped daemon, and no daemon would open a port any more.
-        if facts.hasTable { act(.run(["nft", "delete", "table", "inet", facts.host.expected.table])) }
     }
 
     private static func isDropIn(_ path: String) -> Bool { SetupFiles.dropIns.contains(path) }

@@ -2,6 +2,8 @@
 public struct SocketUnit: Hashable, Sendable {
     /// The values of `ListenStream=` and `ListenDatagram=` in force, such as `tcp 0.0.0.0:111`.
     public private(set) var listens: [String] = []
+    /// `Transparent=`: the sockets take packets to addresses of other hosts (IP_TRANSPARENT).
+    public private(set) var isTransparent = false
 
     /// - Parameter texts: the unit's file first, then the drop-ins in the order of their names.
     public init(_ texts: [String]) {
@@ -13,6 +15,7 @@ public struct SocketUnit: Hashable, Sendable {
                 switch parts[0].trimmed {
                 case "ListenStream": take("tcp", value)
                 case "ListenDatagram": take("udp", value)
+                case "Transparent": isTransparent = ServiceUnit.boolean(value) ?? isTransparent
                 default: continue
                 }
             }
@@ -37,6 +40,11 @@ public struct SocketUnit: Hashable, Sendable {
     public var unixSockets: [String] {
         listens.filter { $0.hasPrefix("tcp ") && Self.isUnix($0) }.map { String($0.dropFirst(4)) }
     }
+
+    /// Port 111 of every address, over both transports.
+    static let everywhere = ["0.0.0.0:111", "[::]:111"].flatMap { ["tcp \($0)", "udp \($0)"] }
+
+    public var bindsEverywhere: Bool { Self.everywhere.allSatisfy(listens.contains) }
 
     public var hasPorts: Bool { !listens.allSatisfy(Self.isUnix) }
 

@@ -18,8 +18,10 @@ public struct DraftPolicy: Hashable, Sendable {
         /// Lines above the rule.
         public var comments: [String] = []
         /// Groups first, then addresses.
-        public var from: [String]
+        public var from: [String] = []
         public var to: [Program]
+        /// Servers behind the gateway, or `any-server`; empty: this host.
+        public var at: [String] = []
         public var over: Set<Transport> = [.tcp, .udp]
         public var lists = false
         /// Lines within the rule, commented out, that a person may want.
@@ -67,6 +69,7 @@ public struct DraftPolicy: Hashable, Sendable {
         lines.append("  - name: \"\(rule.name)\"")
         lines += list("from", rule.from)
         lines += list("to", rule.to.map { written($0, names) })
+        if !rule.at.isEmpty { lines += list("at", rule.at.map(written(server:))) }
         if rule.over.count < Transport.allCases.count {
             lines += list("over", rule.over.map(\.description).sorted())
         }
@@ -103,6 +106,9 @@ public struct DraftPolicy: Hashable, Sendable {
         else { return String(program.rawValue) }
         return name
     }
+
+    /// A plain `null` would be no name.
+    static func written(server: String) -> String { server.lowercased() == "null" ? "\"\(server)\"" : server }
 
     /// A single address without its length; IPv6 in quotes.
     static func written(_ term: ClientTerm) -> String {

@@ -56,12 +56,15 @@ public struct ExportsDraft: Sendable {
     /// exports name.
     private static let worldGroup = "everyone"
 
+    private let server: String?
     private var remarks: [Remark] = []
     private var fileIndex = 0
     private var clients = Clients()
     private var world = Clients()
 
-    public init(_ sources: [Source]) {
+    /// - Parameter server: the server behind this gateway whose exports these are; `nil`: this host's.
+    public init(_ sources: [Source], at server: String? = nil) {
+        self.server = server
         isWhole = sources.allSatisfy(\.file.isWhole)
         for (index, source) in sources.enumerated() {
             fileIndex = index
@@ -69,14 +72,23 @@ public struct ExportsDraft: Sendable {
             for problem in source.file.problems { add(problem, in: source.name) }
         }
         remarks.sort { ($0.file, $0.line) < ($1.file, $1.line) }
-        policy.comments = Self.heading(sources.map(\.name)) + omissions
-        if !clients.terms.isEmpty {
-            policy.addGroup(Self.group, clients.members)
-            policy.rules += [Self.nfsRule, Self.helpersRule]
-        }
-        if !world.terms.isEmpty {
-            policy.addGroup(Self.worldGroup, world.members)
-            policy.rules += [Self.worldNFSRule, Self.worldHelpersRule]
+        policy.comments = Self.heading(sources.map(\.name), server) + omissions
+        addRules([Self.nfsRule, Self.helpersRule], for: clients, called: Self.group)
+        addRules([Self.worldNFSRule, Self.worldHelpersRule], for: world, called: Self.worldGroup)
+    }
+
+    private mutating func addRules(_ rules: [DraftPolicy.Rule], for clients: Clients, called name: String) {
+        guard !clients.terms.isEmpty else { return }
+        // A policy may define a group only once, and drafts of several servers make one policy.
+        let group = server.map { "\(name)-of-\($0)" } ?? name
+        policy.addGroup(group, clients.members)
+        for var rule in rules {
+            rule.from = [group]
+            if let server {
+                rule.name += " at \(server)"
+                rule.at = [server]
+            }
+            policy.rules.append(rule)
         }
     }
 
@@ -130,9 +142,10 @@ public struct ExportsDraft: Sendable {
 }
 
 extension ExportsDraft {
-    private static func heading(_ files: [String]) -> [String] {
-        [
-            "Drafted by `rpcwarden import-exports` from \(files.map { "\(ShownText.file($0))" }.joined(separator: ", ")).",
+    private static func heading(_ files: [String], _ server: String?) -> [String] {
+        let place = server.map { ", the exports of server \($0)" } ?? ""
+        return [
+            "Drafted by `rpcwarden import-exports` from \(files.map { "\(ShownText.file($0))" }.joined(separator: ", "))\(place).",
             "exports(5) lists the clients of each path; a policy lists the clients of each RPC program. The NFS server still",
             "decides about paths and their options, such as read-only.",
         ]
@@ -146,7 +159,7 @@ extension ExportsDraft {
                 "mount: without `open: always` the mount hangs when the grant has expired. An NFSv4 client never looks it",
                 "up, and needs only this rule. If all your clients use NFSv4, remove the second rule and write",
                 "`over: [tcp]` here.",
-            ], from: [group], to: [.nfs],
+            ], to: [.nfs],
             hints: [
                 "Hypervisors (XenServer, XCP-ng, Proxmox VE) run `rpcinfo -s` or `-p` and `showmount -e` before each mount,",
                 "and fail if nfs is not listed. If yours do, remove the # here and in the next rule:",
@@ -163,7 +176,7 @@ extension ExportsDraft {
                 "lock hangs. status: notifies clients and server of each other's restart, so that locks are reclaimed",
                 "(rpc.statd). Clients look these up again for each use, so the ports open only on look-up.",
                 "Add rquotad to the list if clients run quota(1).",
-            ], from: [group], to: [.mountd, .nlockmgr, .status], hints: ["list: true"], open: .onLookup)
+            ], to: [.mountd, .nlockmgr, .status], hints: ["list: true"], open: .onLookup)
     }
 
     private static var worldNFSRule: DraftPolicy.Rule {
@@ -172,12 +185,12 @@ extension ExportsDraft {
             comments: [
                 "These ports are open to every host that can reach this one, since a path is exported to everyone. To",
                 "restrict them, name the clients in /etc/exports, and remove these two rules.",
-            ], from: [worldGroup], to: [.nfs], open: .always)
+            ], to: [.nfs], open: .always)
     }
 
     private static var worldHelpersRule: DraftPolicy.Rule {
         DraftPolicy.Rule(
-            name: "exported to everyone: mount and lock", from: [worldGroup], to: [.mountd, .nlockmgr, .status],
+            name: "exported to everyone: mount and lock", to: [.mountd, .nlockmgr, .status],
             open: .onLookup)
     }
 }

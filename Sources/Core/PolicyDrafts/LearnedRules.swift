@@ -13,6 +13,8 @@ struct LearnedRules {
     private typealias Asked = [ServiceKey: [IPAddress: Evidence]]
 
     private let lessons: ObservedCalls
+    /// `nil`: this host.
+    private let server: String?
     private let aggregation: Aggregation
     private let names: ProgramNames
     private var programs: [Grouping: [Program]] = [:]
@@ -21,8 +23,9 @@ struct LearnedRules {
     /// Clients that called over TCP: they answered a handshake, so their addresses are not forged.
     private let proven: Set<IPAddress>
 
-    init(_ lessons: ObservedCalls, _ aggregation: Aggregation, names: ProgramNames) {
+    init(_ lessons: ObservedCalls, at server: String?, _ aggregation: Aggregation, names: ProgramNames) {
         self.lessons = lessons
+        self.server = server
         self.aggregation = aggregation
         self.names = names
         let tables = Array(lessons.lookups.values) + [lessons.listings, lessons.greetings]
@@ -114,15 +117,16 @@ struct LearnedRules {
         return ordered.enumerated().map { index, entry in
             DraftPolicy.Rule(
                 name: name(index + 1, entry.value), comments: comments(on: entry.key, entry.value),
-                from: entry.key.prefixes.map(DraftPolicy.written), to: entry.value, over: entry.key.over,
-                lists: entry.key.lists, open: entry.key.open)
+                from: entry.key.prefixes.map(DraftPolicy.written), to: entry.value, at: server.map { [$0] } ?? [],
+                over: entry.key.over, lists: entry.key.lists, open: entry.key.open)
         }
     }
 
     private func name(_ number: Int, _ programs: [Program]) -> String {
         let shown = programs.prefix(3).map { DraftPolicy.written($0, names) }.joined(separator: ", ")
         let more = programs.count - 3
-        return String("learned \(number): \(shown)\(more > 0 ? " and \(more) more" : "")".prefix(100))
+        let place = server.map { " at \($0)" } ?? ""
+        return String("learned \(number)\(place): \(shown)\(more > 0 ? " and \(more) more" : "")".prefix(100))
     }
 }
 
@@ -177,29 +181,5 @@ extension LearnedRules {
         let more = clients.count - clientsShownMax
         return clients.sorted().prefix(clientsShownMax).map(\.description).joined(separator: ", ")
             + (more > 0 ? " and \(more) more" : "")
-    }
-}
-
-extension ObservedCalls {
-    /// The smallest policy that would have permitted all calls, and warnings for people.
-    public func draft(_ aggregation: Aggregation, names: ProgramNames) -> (policy: DraftPolicy, warnings: [String]) {
-        let learned = LearnedRules(self, aggregation, names: names)
-        var remarks = remarks
-        if learned.unexplainedProbes > 0 { remarks[.probed, default: 0] += learned.unexplainedProbes }
-        var warnings = remarks.sorted { $0.key < $1.key }.map { $0.key.text($0.value) }
-        let suspectCount = suspects.subtracting(ownAddresses).count
-        if suspectCount > 0 {
-            warnings.append(
-                "\(counted(suspectCount, "client")) suspected of enumeration; comments in the rules name them: review each"
-            )
-        }
-        var policy = DraftPolicy()
-        policy.rules = learned.rules
-        policy.comments = [
-            "Drafted by `rpcwarden learn`" + (period.map { " from \($0.first) to \($0.last)." } ?? "."),
-            "Not every call that was seen should be permitted: review each rule before you enforce it.",
-        ]
-        if !warnings.isEmpty { policy.comments += [""] + warnings }
-        return (policy, warnings)
     }
 }

@@ -105,29 +105,6 @@ public struct StatusReport: Codable, Hashable, Sendable {
         }
     }
 
-    /// A server behind this gateway.
-    public struct Server: Codable, Hashable, Sendable {
-        public var name: String
-        /// `up`, `down`, `stale` (an earlier run's registry is in force), `never` (nothing is known of its services).
-        public var rpcbind: String
-        public var registrations: Int
-        public var guarded: Int
-        public var grants: Int
-        /// Since when `rpcbind` is so: RFC 3339, UTC.
-        public var since: String?
-
-        public init(
-            name: String, rpcbind: String, registrations: Int, guarded: Int, grants: Int, since: String?
-        ) {
-            self.name = name
-            self.rpcbind = rpcbind
-            self.registrations = registrations
-            self.guarded = guarded
-            self.grants = grants
-            self.since = since
-        }
-    }
-
     public var mode: String
     /// In seconds.
     public var uptime: Int
@@ -136,8 +113,8 @@ public struct StatusReport: Codable, Hashable, Sendable {
     public var table: Table
     public var policy: Policy
     public var counts: [String: Int]
-    /// `nil`: there is no server behind this host.
-    public var servers: [Server]?
+    /// `nil`: this host is no gateway.
+    public var servers: [ServerReport]?
 
     public init(
         mode: String, uptime: Int, version: String, rpcbind: Rpcbind, table: Table, policy: Policy,

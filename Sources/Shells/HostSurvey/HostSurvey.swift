@@ -52,6 +52,7 @@ public struct HostSurvey: Sendable {
         facts.mountsOldNFS = mountsOldNFS
         facts.ruleset = ruleset
         facts.kernel = kernel(hasRuleset: facts.ruleset != nil)
+        facts.gateway = expected.gateway.map(gateway)
         return facts
     }
 
@@ -168,15 +169,23 @@ public struct HostSurvey: Sendable {
 
     private func lookAtUnits(_ facts: inout HostFacts) {
         facts.serviceUnit = unitTexts("rpcbind.service").map(ServiceUnit.init)
-        guard let file = unitText("rpcbind.socket") else { return }
-        let dropIns = dropIns("rpcbind.socket")
-        facts.socketUnit = SocketUnit([file] + dropIns.map(\.text))
-        facts.socketUnitOfOthers = SocketUnit(
-            [file] + dropIns.filter { $0.name != SetupFiles.dropInName }.map(\.text))
-        facts.laterPorts = dropIns.filter {
-            Self.precedes(SetupFiles.dropInName, $0.name) && SocketUnit([$0.text]).hasPorts
-        }
-        .map(\.name)
+        let socket = socketUnit("rpcbind.socket", without: SetupFiles.dropInName)
+        facts.socketUnit = socket.whole
+        facts.socketUnitOfOthers = socket.ofOthers
+        facts.laterPorts = socket.laterPorts
+    }
+
+    /// A socket unit with and without one of its drop-ins, and the drop-ins behind that one that add ports.
+    func socketUnit(_ name: String, without own: String) -> (
+        whole: SocketUnit?, ofOthers: SocketUnit?, laterPorts: [String]
+    ) {
+        guard let file = unitText(name) else { return (nil, nil, []) }
+        let dropIns = dropIns(name)
+        let later = dropIns.filter { Self.precedes(own, $0.name) && SocketUnit([$0.text]).hasPorts }
+        return (
+            SocketUnit([file] + dropIns.map(\.text)),
+            SocketUnit([file] + dropIns.filter { $0.name != own }.map(\.text)), later.map(\.name)
+        )
     }
 
     private var unitOptions: [String]? {

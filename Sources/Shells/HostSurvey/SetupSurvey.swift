@@ -13,7 +13,12 @@ extension HostSurvey {
         facts.installedUnits = Set((["rpcbind.socket"] + SetupFiles.units).filter(hasUnit))
         facts.hasSysusers = Subcommand.find("systemd-sysusers", in: searchPath) != nil
         facts.record = SetupRecord(text: root.ownText(SetupFiles.record) ?? "")
+        let socket = socketUnit("rpcwarden.socket", without: SetupFiles.gatewayDropInName)
+        facts.wardenSocketUnit = socket.whole ?? SocketUnit([])
+        facts.wardenSocketUnitOfOthers = socket.ofOthers ?? SocketUnit([])
+        facts.laterWardenPorts = socket.laterPorts
         guard isRunning else { return facts }
+        facts.forwards = forwards
         facts.dependents = dependents
         facts.hasTable = (facts.host.ruleset ?? "").split(separator: "\n")
             .contains { $0.hasPrefix("table inet \(expected.table) ") }

@@ -52,6 +52,25 @@ extension Settings.Gateway {
         }
     }
 
+    /// Calls to an address of this host are for its own portmapper. A public address that is translated to a server
+    /// may be this host's, so `also-known-as` is not examined.
+    func findOwnAddresses(_ own: Set<IPAddress>, in root: YAMLNode, _ findings: inout Findings) {
+        for (server, node) in zip(servers, root.value(at: "gateway", "servers")?.items ?? []) {
+            for address in server.addresses where own.contains(address) {
+                findings.error(
+                    "address: \(address) is an address of this host",
+                    at: node.value(at: "address")?.location(of: address, .serverAddress) ?? node.location,
+                    hint: "name the server's own addresses, and write rules without \"at\" for this host")
+            }
+            if let endpoint = server.rpcbind.endpoint, own.contains(endpoint.address), !endpoint.address.isLoopback {
+                findings.error(
+                    "address: \(endpoint) is not an address of another host",
+                    at: node.value(at: "rpcbind", "address")?.location ?? node.location,
+                    hint: "name the address of the server's portmapper")
+            }
+        }
+    }
+
     private func findSharedBits(in node: YAMLNode, _ firewall: Settings.Firewall, _ findings: inout Findings) {
         guard marks.count == 2 else { return }
         let place = node.value(at: "marks")?.location ?? node.location

@@ -1,3 +1,4 @@
+import Addresses
 import Configuration
 import Policy
 
@@ -12,7 +13,8 @@ public struct ParsedConfiguration: Sendable {
     /// Where each server of the gateway is named.
     public private(set) var serverLocations: [String: Location] = [:]
 
-    public init(_ source: SourceFile) {
+    /// - Parameter ownAddresses: this host's addresses, which no server may have; empty if they are unknown.
+    public init(_ source: SourceFile, ownAddresses: Set<IPAddress> = []) {
         policyLocation = Location(file: source.path, line: 1, column: 1)
         var findings = Findings()
         if let root = YAMLDocument.root(of: source, &findings) {
@@ -22,6 +24,7 @@ public struct ParsedConfiguration: Sendable {
                     ParsedPolicy.keys, "is a key of a policy, not of the configuration; move it to a policy file"
                 ))
             settings.findContradictions(in: root, &findings)
+            settings.gateway?.findOwnAddresses(ownAddresses, in: root, &findings)
             policyLocation = root.value(at: "policy")?.location ?? policyLocation
             for server in root.value(at: "gateway", "servers")?.items ?? [] {
                 guard let node = server.value(at: "name"), case .scalar(let name) = node.content else { continue }

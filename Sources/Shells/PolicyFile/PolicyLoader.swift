@@ -1,3 +1,4 @@
+import Addresses
 import Configuration
 import Glibc
 import Policy
@@ -29,13 +30,17 @@ public struct PolicyLoader: Sendable {
     private let files: FilesRead?
     private let defaultConfigurationPath: String
     private let programNamesPath: String
+    private let ownAddresses: Set<IPAddress>
 
-    /// - Parameter files: the answers of another reading; `nil`: the file system is asked.
+    /// - Parameters:
+    ///   - files: the answers of another reading; `nil`: the file system is asked.
+    ///   - ownAddresses: this host's addresses, which no server behind it may have; empty if they are unknown.
     public init(
-        reading files: FilesRead? = nil, defaultConfigurationPath: String = Self.configurationPath,
-        programNamesPath: String = "/etc/rpc"
+        reading files: FilesRead? = nil, ownAddresses: Set<IPAddress> = [],
+        defaultConfigurationPath: String = Self.configurationPath, programNamesPath: String = "/etc/rpc"
     ) {
         self.files = files
+        self.ownAddresses = ownAddresses
         self.defaultConfigurationPath = defaultConfigurationPath
         self.programNamesPath = programNamesPath
     }
@@ -45,7 +50,7 @@ public struct PolicyLoader: Sendable {
     /// Without a path the default configuration is read; it may be missing, since everything in it is optional.
     /// The policy may not be missing.
     public func load(configurationPath: String? = nil) -> LoadResult {
-        var loading = Loading(files, names: programNamesPath)
+        var loading = Loading(files, names: programNamesPath, ownAddresses)
         loading.hasConfiguration = true
         let path = configurationPath ?? defaultConfigurationPath
         var policyLocation = Location(file: path, line: 1, column: 1)
@@ -81,7 +86,7 @@ public struct PolicyLoader: Sendable {
     ///
     /// The policy that a configuration names is not read.
     public func check(files paths: [String]) -> LoadResult {
-        var loading = Loading(files, names: programNamesPath)
+        var loading = Loading(files, names: programNamesPath, ownAddresses)
         var policy: [SourceFile] = []
         for path in paths where !loading.result.filesRead.contains(path) {
             let place = Location(file: path, line: 1, column: 1)
@@ -104,13 +109,15 @@ public struct PolicyLoader: Sendable {
 private struct Loading {
     var result = LoadResult()
     private let mayAsk: Bool
+    private let ownAddresses: Set<IPAddress>
     /// Whether the configuration is known, even if it is a missing one.
     var hasConfiguration = false
     /// Where the configuration names each server.
     private var serverPlaces: [String: Location] = [:]
     private var bytesRead = 0
 
-    init(_ files: FilesRead?, names path: String? = nil) {
+    init(_ files: FilesRead?, names path: String? = nil, _ ownAddresses: Set<IPAddress> = []) {
+        self.ownAddresses = ownAddresses
         result.answers = files ?? [:]
         mayAsk = files == nil
         guard let path else { return }
@@ -136,7 +143,7 @@ private struct Loading {
     /// Takes the settings of a configuration, as far as they can be read, and its diagnostics.
     @discardableResult
     mutating func configure(from source: SourceFile) -> ParsedConfiguration {
-        let configuration = ParsedConfiguration(source)
+        let configuration = ParsedConfiguration(source, ownAddresses: ownAddresses)
         hasConfiguration = true
         result.settings = configuration.settings
         result.diagnostics += configuration.diagnostics

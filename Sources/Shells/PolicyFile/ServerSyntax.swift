@@ -50,6 +50,22 @@ extension Settings {
     }
 }
 
+extension Settings {
+    /// The reason why a draft's `at` can't be this term; `nil`: it can. Without servers in the configuration, any
+    /// server's name will do: a policy may be drafted before the configuration is written.
+    public func refusal(ofServerTerm term: String) -> String? {
+        if let servers = gateway?.servers, !servers.isEmpty, term != ServerTerm.anyServer {
+            return refusal(ofServer: term)
+        }
+        do throws(Mistake) {
+            _ = try Syntax<ServerTerm>.server(nil, groups: []).parse(term)
+            return nil
+        } catch {
+            return "\(error.message)" + (error.hint.map { "; \($0)" } ?? "")
+        }
+    }
+}
+
 extension Suggestion {
     /// - Parameter others: words that may stand for a server.
     fileprivate static func forServer(_ name: String, _ servers: [String], others: [String] = []) -> String {

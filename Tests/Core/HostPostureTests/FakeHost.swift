@@ -94,7 +94,11 @@ extension FakeHost {
             is-enabled) read word <\(state)/$1.enablement || exit 1; echo $word ;;
             is-active) word=inactive; [ -e \(state)/$1.activity ] && read word <\(state)/$1.activity; echo $word
                 [ $word = active ] || exit 3 ;;
-            show) echo "\(dependents)" ;;
+            show)
+                case "$*" in
+                *Transparent*) [ ! -e \(state)/transparent ] || /bin/cat \(state)/transparent ;;
+                *) echo "\(dependents)" ;;
+                esac ;;
             daemon-reload) ;;
             *)
                 for unit; do

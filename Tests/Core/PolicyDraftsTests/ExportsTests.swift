@@ -107,6 +107,22 @@ private struct Exported: CustomTestStringConvertible {
         for remark in draft.warnings + draft.errors { #expect(text.contains("#   \(remark)")) }
     }
 
+    @Test(
+        "the exports of a server behind a gateway are rules for that server, and drafts of two servers make one policy")
+    func atServer() {
+        let text = "/a 10.0.0.1(rw)\n/b *(ro)\n"
+        let (first, second) = (exports(text, at: "filer1").policy, exports(text, at: "nas.2").policy)
+        #expect(parsed(first).rules.map(\.at) == Array(repeating: .servers(["filer1"]), count: 4))
+        let texts = [first, second, exports(text).policy].enumerated().map { index, draft in
+            SourceFile(name: "draft\(index).yaml", text: draft.text(names: names))
+        }
+        let policy = ParsedPolicy(texts, names: names, servers: ["filer1", "nas.2"])
+        #expect(!policy.diagnostics.contains { $0.severity == .error }, "\(policy.diagnostics)")
+        #expect(policy.rules.about("nas.2").count == 4 && policy.rules.about(nil).count == 4)
+        #expect(Set(policy.rules.map(\.name)).count == 12)
+        #expect(first.text(names: names).contains("the exports of server filer1"))
+    }
+
     @Test("a mistake in one line leaves the others as they are, and tells its place")
     func places() {
         let draft = exports("/a 10.0.0.1(rw) \\\n  10.0.0.2(rw)\n\n/b 10.0.0.3(oops)\n/c *.example.com 10.0.0.4\n")

@@ -44,6 +44,56 @@ extension AuditEvent {
     }
 }
 
+@Suite("learn behind a gateway") struct LearnServersTests {
+    private func learned(_ events: [AuditEvent]) -> (rules: [Rule], text: String, warnings: [String]) {
+        var lessons = ObservedServers(listsOverUDP: false)
+        for (index, event) in events.enumerated() {
+            lessons.note(event, at: Timestamp(milliseconds: 1_795_000_000_000 + Int64(index) * 1000))
+        }
+        let draft = lessons.draft(.none, names: names)
+        return (parsed(draft.policy).rules, draft.policy.text(names: names), draft.warnings)
+    }
+
+    @Test("a call to a server is permitted at that server, and neither at this host nor at another server")
+    func servers() {
+        let events = [
+            observed("10.0.0.1", .mountd).with { $0.server = "filer1" },
+            observed("10.0.0.2", .mountd).with { $0.server = "filer2" }, observed("10.0.0.3", .mountd),
+        ]
+        let (rules, text, warnings) = learned(events)
+        #expect(rules.map(\.at) == [.thisHost, .servers(["filer1"]), .servers(["filer2"])], "\(text)")
+        for (server, client) in [("filer1", "10.0.0.1"), ("filer2", "10.0.0.2"), (nil, "10.0.0.3")] {
+            let policy = Policy(rules: rules.about(server))
+            for asker in ["10.0.0.1", "10.0.0.2", "10.0.0.3"] {
+                let isPermitted = asker == client
+                let answer = policy.lookup(.mountd, over: .tcp, by: ip(asker))
+                #expect(answer == (isPermitted ? .permitted(rule: 0, open: .onLookup) : .stranger))
+            }
+        }
+        #expect(warnings == [] && text.contains("from 2026-"))
+        #expect(Set(rules.map(\.name)).count == 3)
+    }
+
+    @Test("this host's remarks and a server's are told apart")
+    func remarks() {
+        let gone = observed("10.0.0.1", .mountd, reason: .rate)
+        let texts = learned([gone, gone.with { $0.server = "filer1" }]).warnings
+        #expect(texts.count == 2 && texts.count { $0.hasPrefix("at filer1: 1 call beyond") } == 1, "\(texts)")
+    }
+
+    @Test("callbacks need no rule, and a name that no server can have gets into no draft")
+    func notLearned() {
+        let callback = observed("10.0.0.9", .nlockmgr).with {
+            $0.server = "filer1"
+            $0.rule = "callbacks of filer1"
+        }
+        let forged = observed("10.0.0.1", .mountd).with { $0.server = "a\"]\nrules: []" }
+        let (rules, text, warnings) = learned([callback, forged])
+        #expect(rules.isEmpty && !text.contains("10.0.0.9"))
+        #expect(warnings == ["1 event of servers that no policy can name: not learned from"])
+    }
+}
+
 @Suite("learn") struct LearnTests {
     @Test("a look-up is permitted to its client, over its transport; nothing else to nobody else")
     func lookup() {

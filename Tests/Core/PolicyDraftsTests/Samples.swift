@@ -15,6 +15,6 @@ func parsed(_ draft: DraftPolicy) -> ParsedPolicy {
     return parsed
 }
 
-func exports(_ text: String) -> ExportsDraft {
-    ExportsDraft([ExportsDraft.Source(name: "exports", file: ExportsFile(Array(text.utf8)))])
+func exports(_ text: String, at server: String? = nil) -> ExportsDraft {
+    ExportsDraft([ExportsDraft.Source(name: "exports", file: ExportsFile(Array(text.utf8)))], at: server)
 }

@@ -133,6 +133,30 @@ struct GatewayTests {
         #expect(configuration(refused.text).diagnostics.texts == refused.diagnostics)
     }
 
+    @Test(
+        "an address of this host is no server's, nor its portmapper's; the public address of a NAT may be this host's",
+        arguments: [
+            Refused(
+                gateway("{name: a, address: [10.0.0.1, 10.0.0.254]}"),
+                "c.yaml:1:51: error: address: 10.0.0.254 is an address of this host; name the server's own addresses, and"
+                    + " write rules without \"at\" for this host"),
+            Refused(
+                gateway("{name: a, address: \"fd91::fe\"}"),
+                "c.yaml:1:40: error: address: fd91::fe is an address of this host; name the server's own addresses, and"
+                    + " write rules without \"at\" for this host"),
+            Refused(
+                gateway("{name: a, address: 10.0.0.1, rpcbind: {address: \"10.0.0.254:1111\"}}"),
+                "c.yaml:1:69: error: address: 10.0.0.254:1111 is not an address of another host; name the address of the"
+                    + " server's portmapper"),
+            Refused(gateway("{name: a, address: 10.0.0.1, also-known-as: 10.0.0.254}")),
+        ])
+    func ownAddresses(_ refused: Refused) throws {
+        let own = Set([IPAddress.v4(0x0a00_00fe), try #require(IPAddress("fd91::fe"))])
+        let source = SourceFile(name: "c.yaml", text: refused.text)
+        #expect(ParsedConfiguration(source, ownAddresses: own).diagnostics.texts == refused.diagnostics)
+        #expect(ParsedConfiguration(source).diagnostics.isEmpty, "where this host's addresses are unknown")
+    }
+
     @Test("an empty group names no server")
     func empty() {
         let groups = "servers: {none: []}"

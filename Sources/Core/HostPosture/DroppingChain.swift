@@ -1,31 +1,44 @@
-/// A base chain of the input hook that drops packets that none of its rules accepts, read from `nft list ruleset`.
-struct InputChain: Hashable {
+/// A base chain that drops packets that none of its rules accepts, read from `nft list ruleset`.
+struct DroppingChain: Hashable {
+    /// What is for this host, and what it forwards to servers behind it.
+    enum Hook: String {
+        case input, forward
+    }
+
+    var hook: Hook
     var family: String
     var table: String
     var name: String
     var priority: Int
     /// Whether the chain has an accept rule that matches rpcwarden's mark bit.
     var acceptsMark: Bool
+    /// Whether the chain has an accept rule for established flows.
+    var acceptsEstablished: Bool
 
     /// The dropping chains with a later priority than rpcwarden's chain: a drop there overrides rpcwarden's
     /// accept.
     ///
     /// - Parameter mark: rpcwarden's mark bit; 0 matches any rule on a mark.
     static func dropping(
-        _ ruleset: String, except ownTable: String, behind priority: Int, mark: UInt32 = 0
+        _ ruleset: String, at hook: Hook = .input, except ownTable: String, behind priority: Int, mark: UInt32 = 0
     ) -> [Self] {
         var found: [Self] = []
         for table in tables(ruleset) where !(table.family == "inet" && table.name == ownTable) {
             for (name, lines) in table.chains {
-                guard let base = lines.first(where: { $0.contains("hook input") && $0.contains("type filter") }),
+                guard
+                    let base = lines.first(where: {
+                        $0.contains("hook \(hook.rawValue) ") && $0.contains("type filter")
+                    }),
                     let own = Self.priority(base), own > priority,
                     base.contains("policy drop") || lines.contains(where: dropsAll)
                         || reached(from: name, in: table).contains(where: dropsAll)
                 else { continue }
+                let rules = lines + reached(from: name, in: table)
                 found.append(
                     Self(
-                        family: table.family, table: table.name, name: name, priority: own,
-                        acceptsMark: (lines + reached(from: name, in: table)).contains { accepts(mark, $0) }))
+                        hook: hook, family: table.family, table: table.name, name: name, priority: own,
+                        acceptsMark: rules.contains { accepts(mark, $0) },
+                        acceptsEstablished: rules.contains { acceptsEstablished($0) }))
             }
         }
         return found
@@ -91,6 +104,11 @@ struct InputChain: Hashable {
             && MarkUse.uses(in: rule).contains { use in
                 !use.isOfConnection && !use.isSetting && (mark == 0 || use.bits & mark != 0)
             }
+    }
+
+    private static func acceptsEstablished(_ rule: String) -> Bool {
+        // `ct state vmap { established : accept, … }`, and `ct state established,related accept`.
+        rule.contains("established") && rule.contains("accept")
     }
 
     /// Parses `priority filter + 10;` and `priority 0;`.

@@ -2,7 +2,7 @@ import Testing
 
 @testable import HostPosture
 
-@Suite("other tables") struct InputChainTests {
+@Suite("other tables") struct DroppingChainTests {
     private static func table(
         _ head: String, _ chain: String = "", priority: String = "filter", policy: String = "drop"
     )
@@ -31,7 +31,7 @@ import Testing
             table("inet rpcwarden2"), table("ip rpcwarden"),
         ])
     func found(ruleset: String) {
-        #expect(InputChain.dropping(ruleset, except: "rpcwarden", behind: -10).filter { !$0.acceptsMark }.count == 1)
+        #expect(DroppingChain.dropping(ruleset, except: "rpcwarden", behind: -10).filter { !$0.acceptsMark }.count == 1)
     }
 
     @Test(
@@ -46,6 +46,6 @@ import Testing
             "",
         ])
     func passes(ruleset: String) {
-        #expect(InputChain.dropping(ruleset, except: "rpcwarden", behind: -10).filter { !$0.acceptsMark } == [])
+        #expect(DroppingChain.dropping(ruleset, except: "rpcwarden", behind: -10).filter { !$0.acceptsMark } == [])
     }
 }
