@@ -158,17 +158,8 @@ enum DataPathSuite {
         }
     }
 
-    /// Megabits a second.
     @Sendable private static func stream(_ site: Site) throws -> Double {
-        struct Result: Decodable {
-            struct End: Decodable { var sum_received: Sum }
-            struct Sum: Decodable { var bits_per_second: Double }
-            var end: End
-        }
-        let text = try execute(
-            site.lab.entry("approved") + site.bench.priority
-                + ["iperf3", "-c", "10.77.1.1", "-p", "\(streaming.port)", "-n", "400M", "-J"])
-        return try JSONDecoder().decode(Result.self, from: Data(text.utf8)).end.sum_received.bits_per_second / 1e6
+        try iperfMegabits(site.bench, from: site.lab, to: "10.77.1.1", port: streaming.port)
     }
 
     @Sendable private static func read(_ site: Site) throws -> Double {
@@ -188,8 +179,20 @@ enum DataPathSuite {
     }
 }
 
+/// Megabits a second from the approved client to an iperf3 server.
+func iperfMegabits(_ bench: Bench, from lab: Lab, to address: String, port: Int) throws -> Double {
+    struct Result: Decodable {
+        struct End: Decodable { var sum_received: Sum }
+        struct Sum: Decodable { var bits_per_second: Double }
+        var end: End
+    }
+    let text = try execute(
+        lab.entry("approved") + bench.priority + ["iperf3", "-c", address, "-p", "\(port)", "-n", "400M", "-J"])
+    return try JSONDecoder().decode(Result.self, from: Data(text.utf8)).end.sum_received.bits_per_second / 1e6
+}
+
 extension Array {
-    fileprivate func rotated(by count: Int) -> [Element] {
+    func rotated(by count: Int) -> [Element] {
         let start = count % self.count
         return Array(self[start...] + self[..<start])
     }

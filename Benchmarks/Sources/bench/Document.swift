@@ -8,39 +8,47 @@ struct Document {
     private static let begin = "<!-- bench: "
     private static let end = "<!-- end of bench -->"
 
-    /// Rewrites the text between `<!-- bench: NAME -->` and `<!-- end of bench -->`.
+    /// Rewrites the text between `<!-- bench: NAME -->` and `<!-- end of bench -->`. A table that the JSON lacks
+    /// stays as it is.
     func write() throws {
         let path = "\(root)/docs/PERFORMANCE.md"
         var lines: [Substring] = []
-        var isReplaced = false
+        /// The table that is being read: its name, and its lines so far.
+        var table: (name: String, lines: [Substring])?
         for line in contents(path).split(separator: "\n", omittingEmptySubsequences: false) {
-            if line == Self.end { isReplaced = false }
-            if !isReplaced { lines.append(line) }
+            if line == Self.end, let (name, old) = table {
+                lines += text(of: name, old).map { ["", Substring($0), ""] } ?? old
+                table = nil
+            }
+            if table == nil { lines.append(line) } else { table?.lines.append(line) }
             guard line.hasPrefix(Self.begin), line.hasSuffix(" -->") else { continue }
-            isReplaced = true
-            lines.append("\n\(text(of: String(line.dropFirst(Self.begin.count).dropLast(4))))\n")
+            table = (String(line.dropFirst(Self.begin.count).dropLast(4)), [])
         }
-        guard !isReplaced else { throw Unfulfilled(description: "\(path): a table has no end") }
+        guard table == nil else { throw Unfulfilled(description: "\(path): a table has no end") }
         try lines.joined(separator: "\n").write(toFile: path, atomically: true, encoding: .utf8)
         try writePlots()
     }
 
-    private func text(of name: String) -> String {
+    /// - Returns: `nil` if the report has no such table.
+    private func text(of name: String, _ old: [Substring]) -> String? {
         switch name {
-        case "machine": machine
-        case "worked out": Table(WorkedOut(report).figures).text
-        default: report.tables.first { $0.name == name }.map { Table($0.figures).text } ?? "Not measured yet."
+        case "machine": return machine(old)
+        case "worked out":
+            let figures = WorkedOut(report).figures
+            return figures.allSatisfy { $0.cells.allSatisfy { $0.spread.median.isFinite } } ? Table(figures).text : nil
+        default: return report.tables.first { $0.name == name }.map { Table($0.figures).text }
         }
     }
 
-    private var machine: String {
+    /// - Parameter old: the lines of earlier runs, of which those of other suites stay.
+    private func machine(_ old: [Substring]) -> String {
         allSuites.compactMap { suite in
             report.parts[suite.name].map { part in
                 let machine = part.machine
                 return "- `\(suite.name)`: \(machine.date), \(machine.processors) × \(machine.processor), "
                     + "kernel \(machine.kernel), load \(machine.load) before it began, \(machine.rounds) rounds"
                     + (machine.isRealtime ? ", real-time priority" : "")
-            }
+            } ?? old.first { $0.hasPrefix("- `\(suite.name)`:") }.map(String.init)
         }.joined(separator: "\n")
     }
 

@@ -9,8 +9,8 @@ struct Lab {
 
     func control(_ words: String...) throws { try execute([script] + words, environment: ["LAB": name]) }
 
-    func spawn(_ process: String, _ command: [String]) throws {
-        try execute([script, "spawn", "server", process, "--"] + command, environment: ["LAB": name])
+    func spawn(_ process: String, on host: String = "server", _ command: [String]) throws {
+        try execute([script, "spawn", host, process, "--"] + command, environment: ["LAB": name])
     }
 
     /// Runs a command in the server, with its mounts.

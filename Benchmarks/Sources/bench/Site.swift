@@ -127,6 +127,8 @@ struct Setting {
     var otherPrefixes = 0
     var areStanding = false
     var more = ""
+    /// The server behind the gateway that the rules are about; `nil`: this host.
+    var at: String?
 
     func configuration(state: String) -> String {
         """
@@ -153,6 +155,7 @@ struct Setting {
                 from: [10.77.1.0/24, 10.77.2.0/24, 10.78.0.0/16, "fd77:1::/64", "fd77:2::/64", "fd78::/48"]
                 to: [\(numbers)]
                 list: true
+            \(at.map { "    at: [\($0)]" } ?? "")
             \(prefixes.isEmpty ? "" : "  - {name: many, from: [\(list)], to: [100003], open: \(open)}")
 
             """

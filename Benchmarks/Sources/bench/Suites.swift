@@ -7,6 +7,7 @@ let allSuites: [(name: String, measure: @Sendable (Bench) throws -> SuiteResult)
     (MicroSuite.name, MicroSuite.measure),
     (SizeSuite.name, SizeSuite.measure),
     (DataPathSuite.name, DataPathSuite.measure),
+    (GatewaySuite.name, GatewaySuite.measure),
     (GrowthSuite.name, GrowthSuite.measure),
     (StormSuite.name, StormSuite.measure),
 ]
