@@ -31,7 +31,9 @@ struct Status: ParsableCommand {
     func run() throws {
         guard let status = try askDaemon(ControlCall(.status), configuration).status else { return }
         if json.isOn { return try printJSON(status) }
-        let rpcbind = status.rpcbind.reachable ? "reachable" : "DOWN"
+        // A gateway may have no rpcbind of its own.
+        let missing = status.servers == nil ? "DOWN" : "not reachable"
+        let rpcbind = status.rpcbind.reachable ? "reachable" : missing
         var rows = [
             ["mode", status.mode], ["uptime", "\(status.uptime) s"], ["version", status.version],
             ["rpcbind", "\(rpcbind), \(status.rpcbind.registrations) registrations"],

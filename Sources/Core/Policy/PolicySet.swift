@@ -19,6 +19,8 @@ public final class PolicySet: Sendable {
     private let parts: [Part]
     /// The clients that any rule names; `nil`: this host is the only server.
     private let everyone: AddressRanges?
+    /// The rules about any server.
+    public let ruleCount: Int
 
     /// - Parameters:
     ///   - addresses: the resolved addresses of the rules' host names.
@@ -34,6 +36,7 @@ public final class PolicySet: Sendable {
             return part
         }
         parts = [part(of: rules.about(nil))] + servers.map { part(of: rules.about($0)) }
+        ruleCount = rules.count
         everyone = servers.isEmpty ? nil : AddressRanges(compiled.flatMap(\.part.policy.named).union)
     }
 
@@ -41,6 +44,7 @@ public final class PolicySet: Sendable {
     public init(_ policy: Policy, pending: PendingRules = .none) {
         parts = [Part(policy: policy, pending: pending)]
         everyone = nil
+        ruleCount = policy.rules.count
     }
 
     public subscript(server: ServerNumber) -> Part { parts[server] }
