@@ -79,10 +79,12 @@ struct RootOption: ParsableArguments {
         // An error in the policy must not prevent the survey.
         let settings = PolicyLoader().settings(configurationPath: path)
         var expected = Expectations(settings)
-        let load = PolicyLoader().load(configurationPath: path)
-        if let gateway = load.settings.gateway, !PolicyLoader().loadSettings(configurationPath: path).hasErrors {
+        let load = PolicyLoader().loadSettings(configurationPath: path)
+        // The policy is read for a gateway alone: it may be long.
+        if let gateway = load.settings.gateway, !load.hasErrors {
             expected.gateway = GatewayExpectations(gateway)
-            expected.gateway?.servesThisHost = load.rules.contains { $0.at.covers(nil) }
+            let rules = PolicyLoader().load(configurationPath: path).rules
+            expected.gateway?.servesThisHost = rules.contains { $0.at.covers(nil) }
         }
         return HostSurvey(root: root, isRunning: !isImage, expected: expected)
     }
@@ -104,12 +106,7 @@ extension Expectations {
 
 extension GatewayExpectations {
     fileprivate init(_ gateway: Settings.Gateway) {
-        let selections = zip(gateway.marks, gateway.tables).map { RoutingPlan.Selection(mark: $0, table: $1) }
-        self.init(
-            gateway.servers.map { Server($0.name, $0.addresses + $0.aliases) },
-            RoutingPlan(
-                servers: gateway.servers.flatMap { $0.addresses + $0.aliases }, toServers: selections[0],
-                toClients: selections[1], interceptsCallbacks: gateway.servers.contains { $0.callbacks == .auto }))
+        self.init(gateway.servers.map { Server($0.name, $0.addresses + $0.aliases) }, gateway.routingPlan)
         managesRouting = gateway.routing == .manage
     }
 }

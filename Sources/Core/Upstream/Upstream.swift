@@ -9,7 +9,7 @@ import Portmapper
 /// One portmapper as far as it is known: its registrations, their services, and whether they listen.
 ///
 /// Of this host's services the listening sockets are looked at. A server's services are called (``questions(of:)``).
-public struct Upstream: Sendable {
+public struct Upstream: ~Copyable, Sendable {
     /// `nil` until rpcbind has answered once.
     public private(set) var registry: Registry? {
         didSet {

@@ -1,11 +1,12 @@
 import Addresses
+import Calls
 import Configuration
 import Policy
 import Portmapper
 import Upstream
 
 /// A server: this host, or one behind it. The policy about it, and its portmapper as far as it is known.
-struct Server: Sendable {
+struct Server: ~Copyable, Sendable {
     /// `nil`: this host.
     let name: String?
     var rules: Rulebook
@@ -15,17 +16,27 @@ struct Server: Sendable {
 }
 
 /// This host, and the servers behind it.
-struct Servers: Sendable {
-    private var all: [Server]
+struct Servers: ~Copyable, Sendable {
+    /// An array has no elements that can't be copied. The Warden alone has the box, and isn't copied itself: so the box
+    /// is sent with the Warden.
+    private final class Box: @unchecked Sendable {
+        var server: Server
+
+        init(_ server: consuming Server) { self.server = server }
+    }
+
+    /// Not in a box, since each call to this host uses it.
+    private var thisHost: Server
+    private let others: [Box]
     private let ids: [IPAddress: ServerID]
     /// By the raw value of a ``ServerID``.
     private let numbers: [ServerNumber]
 
     init(_ settings: Settings, _ policies: PolicySet, trustedOwners: TrustedOwners) {
-        let thisHost = Server(
+        thisHost = Server(
             name: nil, rules: Rulebook(settings: settings, policies: policies),
             upstream: Upstream(trustedOwners: trustedOwners), refresh: settings.rpcbind.refresh)
-        all = [thisHost]
+        var others: [Box] = []
         var ids: [IPAddress: ServerID] = [:]
         var numbers: [ServerNumber] = [0]
         let gateway = settings.gateway ?? Settings.Gateway()
@@ -39,41 +50,86 @@ struct Servers: Sendable {
                 numbers.append(index + 1)
                 if own == id { addresses.append(Site.Address(id: id, host: host)) }
             }
-            all.append(
-                Server(
-                    name: server.name, rules: Rulebook(settings: settings, policies: policies, server: index + 1),
-                    upstream: Upstream(
-                        trustedOwners: TrustedOwners(atServer: server.rpcbind.owners),
-                        site: Site(addresses: addresses, linger: gateway.linger)),
-                    refresh: server.rpcbind.refresh))
+            let upstream = Upstream(
+                trustedOwners: TrustedOwners(atServer: server.rpcbind.owners),
+                site: Site(addresses: addresses, linger: gateway.linger))
+            let rules = Rulebook(settings: settings, policies: policies, server: index + 1)
+            others.append(
+                Box(Server(name: server.name, rules: rules, upstream: upstream, refresh: server.rpcbind.refresh)))
         }
-        (self.ids, self.numbers) = (ids, numbers)
+        (self.others, self.ids, self.numbers) = (others, ids, numbers)
     }
 
     subscript(number: ServerNumber) -> Server {
-        _read { yield all[number] }
-        _modify { yield &all[number] }
+        _read {
+            if number == 0 { yield thisHost } else { yield others[number - 1].server }
+        }
+        _modify {
+            if number == 0 { yield &thisHost } else { yield &others[number - 1].server }
+        }
     }
 
-    var count: Int { all.count }
+    // What each call asks. An access by the subscript is a coroutine, which allocates memory (Swift 6.3).
+
+    func rules(about number: ServerNumber) -> Rulebook {
+        number == 0 ? thisHost.rules : others[number - 1].server.rules
+    }
+
+    func name(_ number: ServerNumber) -> String? { number == 0 ? nil : others[number - 1].server.name }
+
+    func isVersion2Only(_ number: ServerNumber) -> Bool {
+        number != 0 && others[number - 1].server.upstream.isVersion2Only
+    }
+
+    mutating func question(for call: PortmapperCall, from peer: Peer, to number: ServerNumber) -> Question? {
+        number == 0
+            ? thisHost.upstream.question(for: call, from: peer)
+            : others[number - 1].server.upstream.question(for: call, from: peer)
+    }
+
+    mutating func match(
+        _ lookUp: LookUp, at service: ServicePort, of number: ServerNumber
+    ) -> MatchedRegistration? {
+        number == 0
+            ? thisHost.upstream.match(lookUp, at: service)
+            : others[number - 1].server.upstream.match(lookUp, at: service)
+    }
+
+    /// Whether a client of that address family reaches the service, as far as is known.
+    mutating func isAlive(_ service: ServicePort, ipv4: Bool) -> Bool {
+        let number = number(of: service.server)
+        return number == 0
+            ? thisHost.upstream.services.isAlive(service, ipv4: ipv4)
+            : others[number - 1].server.upstream.services.isAlive(service, ipv4: ipv4)
+    }
+
+    var count: Int { 1 + others.count }
 
     /// This host, then the others.
-    var indices: Range<ServerNumber> { all.indices }
+    var indices: Range<ServerNumber> { 0..<count }
 
     /// The server's own address that is asked by this one; ``ServerID/thisHost`` if it is no server's.
+    @inline(__always)
     func asked(_ host: IPAddress) -> ServerID { ids.isEmpty ? .thisHost : ids[host] ?? .thisHost }
 
     /// An ID that no server has counts as this host's.
+    @inline(__always)
     func number(of id: ServerID) -> ServerNumber {
         id == .thisHost || Int(id.rawValue) >= numbers.count ? 0 : numbers[Int(id.rawValue)]
     }
 
-    func name(of id: ServerID) -> String? { id == .thisHost ? nil : all[number(of: id)].name }
+    /// The IDs of the server's addresses; `nil`: of all servers.
+    func ids(of number: ServerNumber?) -> Set<ServerID> {
+        let wanted = numbers.indices.filter { number == nil || numbers[$0] == number }
+        return Set(wanted.map { ServerID(rawValue: UInt16($0)) })
+    }
+
+    func name(of id: ServerID) -> String? { name(number(of: id)) }
 
     mutating func policyReplaced(_ settings: Settings, _ policies: PolicySet) {
-        for number in all.indices {
-            all[number].rules = Rulebook(settings: settings, policies: policies, server: number)
-            all[number].upstream.policyReplaced()
+        for number in indices {
+            self[number].rules = Rulebook(settings: settings, policies: policies, server: number)
+            self[number].upstream.policyReplaced()
         }
     }
 }

@@ -205,7 +205,7 @@ extension Warden {
         _ event: AuditEvent, of server: ServerNumber, at now: Instant, into actions: inout [Action]
     ) {
         var event = event
-        event.server = servers[server].name
+        event.server = servers.name(server)
         audit(event, at: now, into: &actions)
     }
 

@@ -167,9 +167,9 @@ extension Warden {
 
     /// The part of the element that policy permits; all of it if its programs aren't known.
     private func permitted(_ element: StandingKey) -> [StandingKey] {
-        let server = servers[servers.number(of: element.service.server)]
-        let (rules, transport) = (server.rules, element.service.transport)
-        let programs = server.upstream.services.lastPrograms(at: element.service)
+        let server = servers.number(of: element.service.server)
+        let (rules, transport) = (servers.rules(about: server), element.service.transport)
+        let programs = servers[server].upstream.services.lastPrograms(at: element.service)
         let mayStand = programs.contains { rules.pending.mayStand(element.clients, $0, over: transport) }
         guard !programs.isEmpty, !mayStand else { return [element] }
         let standing = programs.flatMap { rules.policy.standing($0, over: transport) }.union
@@ -181,7 +181,7 @@ extension Warden {
     private mutating func decideAnew(at now: Instant, into actions: inout [Action]) {
         for (id, exchange) in exchanges.all {
             let (call, peer) = (exchange.request.call, exchange.request.peer)
-            let rules = servers[exchange.request.server].rules
+            let rules = servers.rules(about: exchange.request.server)
             switch rules.decide(call, from: peer) {
             case .success(let permission): permit(id, exchange, permission)
             case .failure(let reason):
@@ -196,7 +196,7 @@ extension Warden {
 
     private mutating func permit(_ id: Exchange.ID, _ exchange: Exchange, _ permission: Permission) {
         let client = exchange.request.peer.address
-        let rules = servers[exchange.request.server].rules
+        let rules = servers.rules(about: exchange.request.server)
         let services = exchange.services.map { service in
             rules.opening(service.program, at: service.port, for: client)
                 ?? ServiceOpening(program: service.program, port: service.port, rule: nil, open: .never)
@@ -224,10 +224,10 @@ extension Warden {
         client: IPAddress, port: UInt16?, transport: Transport?, of server: ServerNumber? = nil, at now: Instant,
         into actions: inout [Action]
     ) -> Revocation {
-        let servers = servers
+        let ids = servers.ids(of: server)
         func matches(_ service: ServicePort) -> Bool {
             (port == nil || service.port == port) && (transport == nil || service.transport == transport)
-                && (server == nil || servers.number(of: service.server) == server)
+                && ids.contains(service.server)
         }
         var revocation = Revocation()
         revocation.grants = gate.grants.filter { $0.key.client == client && matches($0.key.service) }.map(\.key)
@@ -240,9 +240,10 @@ extension Warden {
         let standing = gate.standing.filter { $0.clients.contains(client) && matches($0.service) }
         for service in Set(standing.map(\.service)).sorted() {
             actions.append(.cutFlows(AddressRange(client, client), service))
-            let asked = servers[servers.number(of: service.server)]
-            for program in asked.upstream.services.programs(at: service).sorted() {
-                guard let opening = asked.rules.opening(program, at: service, for: client), opening.open == .always
+            let asked = servers.number(of: service.server)
+            for program in servers[asked].upstream.services.programs(at: service).sorted() {
+                guard let opening = servers.rules(about: asked).opening(program, at: service, for: client),
+                    opening.open == .always
                 else { continue }
                 revocation.admissions.append(
                     Revocation.Admission(program: program, service: service, rule: opening.rule ?? ""))

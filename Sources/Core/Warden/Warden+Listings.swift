@@ -14,7 +14,7 @@ extension Warden {
         _ id: Exchange.ID, _ version: PortmapperVersion, at now: Instant, into actions: inout [Action]
     ) {
         guard let request = exchanges.request(of: id) else { return }
-        let policy = servers[request.server].rules.policy
+        let policy = servers.rules(about: request.server).policy
         let results = servers[request.server].upstream.listing(for: view(of: request, version), policy)
         guard isAffordable(results.count, id, request, at: now, into: &actions), let request = end(id) else { return }
         finish(request, results, isRegistered: true, at: now, into: &actions)
@@ -27,7 +27,7 @@ extension Warden {
             } else if request.permission.liftedDenial != nil {
                 .observed
             } else {
-                .clients(servers[request.server].rules.policy.classNumber(of: request.peer.address))
+                .clients(servers.rules(about: request.server).policy.classNumber(of: request.peer.address))
             }
         return ListingView(reader: reader, version, askedAt: request.peer.asked.port, of: request.asked)
     }
@@ -58,17 +58,17 @@ extension Warden {
         into actions: inout [Action]
     ) {
         let peer = request.peer
-        let (rules, upstream) = (servers[request.server].rules, servers[request.server].upstream)
+        let rules = servers.rules(about: request.server)
         let isOpened = !peer.isLocal && request.permission.liftedDenial == nil
         var entries: [AddressEntry] = []
         var wanted: [ServiceOpening] = []
-        for (registration, service) in upstream.registrations(
+        for (registration, service) in servers[request.server].upstream.registrations(
             of: rpcb, over: peer.netID, isLocal: peer.isLocal, at: request.asked)
         {
             if isOpened {
                 // A service that can't be opened is left out; GETADDR would deny it.
-                guard upstream.isTrusted(registration), !rules.spares(service),
-                    upstream.services.isAlive(service, ipv4: peer.address.isIPv4),
+                guard servers[request.server].upstream.isTrusted(registration), !rules.spares(service),
+                    servers[request.server].upstream.services.isAlive(service, ipv4: peer.address.isIPv4),
                     let opening = rules.opening(registration.program, at: service, for: peer.address)
                 else { continue }
                 wanted.append(opening)

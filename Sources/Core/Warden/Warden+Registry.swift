@@ -25,7 +25,7 @@ extension Warden {
         at now: Instant, into actions: inout [Action]
     ) {
         if let since, askers.contains(.refresh) { servers[server].upstream.spare(after: now - since, at: now) }
-        let programs = Set(servers[server].rules.policy.rules.flatMap(\.to))
+        let programs = Set(servers.rules(about: server).policy.rules.flatMap(\.to))
         let (questions, event) = servers[server].upstream.failed(failure, programs: programs, at: now)
         for mapping in questions { ask(.port(mapping), of: server, for: .survey, at: now, into: &actions) }
         if let event { audit(event, of: server, at: now, into: &actions) }
@@ -106,7 +106,7 @@ extension Warden {
     private func clientsLosing(_ service: ServicePort, keeping kept: Set<Program>) -> [AddressRange] {
         let all = [AddressRange.allIPv4, .allIPv6]
         guard !kept.isEmpty else { return all }
-        let policy = servers[servers.number(of: service.server)].rules.policy
+        let policy = servers.rules(about: servers.number(of: service.server)).policy
         let standing = kept.flatMap { policy.standing($0, over: service.transport) }
         return all.subtracting(standing + gate.clients(at: service, of: kept).map { AddressRange($0, $0) })
     }
@@ -158,8 +158,8 @@ extension Warden {
 
     /// Disjoint ranges: the kernel's interval sets take no overlaps.
     private func standingClients(of service: ServicePort) -> [AddressRange] {
-        let server = servers[servers.number(of: service.server)]
-        let (rules, programs) = (server.rules, server.upstream.services.programs(at: service))
+        let server = servers.number(of: service.server)
+        let (rules, programs) = (servers.rules(about: server), servers[server].upstream.services.programs(at: service))
         let ranges = programs.flatMap { rules.policy.standing($0, over: service.transport) }
         let kept = gate.unjudgedStanding(at: service).filter { clients in
             programs.contains { rules.pending.mayStand(clients, $0, over: service.transport) }
@@ -182,7 +182,7 @@ extension Warden {
     /// Whether policy lets the client have the program's port open, or an earlier run opened it by a host name
     /// that isn't resolved yet.
     func mayHold(_ program: Program, _ key: GrantKey) -> Bool {
-        let rules = servers[servers.number(of: key.service.server)].rules
+        let rules = servers.rules(about: servers.number(of: key.service.server))
         return rules.opens(program, key)
             || gate.isUnjudged(key) && rules.pending.mayPermit(program, over: key.service.transport, by: key.client)
     }
@@ -231,7 +231,7 @@ extension Warden {
         event.transport = packet.service.transport
         let server = servers.number(of: packet.service.server)
         event.program = servers[server].upstream.services.programs(at: packet.service).min()
-        event.server = servers[server].name
+        event.server = servers.name(server)
         event.isEnforced = rules.settings.mode == .enforce
         audit(event, at: now, into: &actions)
     }
@@ -239,9 +239,9 @@ extension Warden {
     /// One of these programs that a trusted owner has registered at the port, and that the client may still look
     /// up.
     private func permittedProgram(of programs: Programs, _ key: GrantKey) -> (program: Program, rule: String)? {
-        let server = servers[servers.number(of: key.service.server)]
-        let (rules, services) = (server.rules, server.upstream.services)
-        guard services.isAlive(key.service, ipv4: key.client.isIPv4) || server.name != nil, !rules.spares(key.service)
+        let server = servers.number(of: key.service.server)
+        let (rules, services) = (servers.rules(about: server), servers[server].upstream.services)
+        guard services.isAlive(key.service, ipv4: key.client.isIPv4) || server != 0, !rules.spares(key.service)
         else { return nil }
         let registered = services.programs(at: key.service)
         for program in programs.all where registered.contains(program) {

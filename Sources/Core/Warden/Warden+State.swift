@@ -35,9 +35,9 @@ extension Warden {
     public var serverNumbers: Range<ServerNumber> { servers.indices }
     public func serverNumber(of id: ServerID) -> ServerNumber { servers.number(of: id) }
     /// `nil`: this host.
-    public func serverName(_ number: ServerNumber) -> String? { servers[number].name }
+    public func serverName(_ number: ServerNumber) -> String? { servers.name(number) }
     public func serverNumber(named name: String) -> ServerNumber? {
-        servers.indices.first { servers[$0].name == name }
+        servers.indices.first { servers.name($0) == name }
     }
     /// Grows with each change that is worth saving.
     public var savingMark: UInt64 { guardMark + gate.savingMark }
@@ -85,18 +85,17 @@ extension Warden {
     }
 
     private func serverGauges(of number: ServerNumber) -> ServerGauges {
-        let upstream = servers[number].upstream
-        var gauges = ServerGauges(name: servers[number].name ?? "", portmapper: portmapper(of: upstream))
-        gauges.since = upstream.since.map { journal.wallClock(at: $0) }
-        gauges.registrations = upstream.registry?.registrations.count ?? 0
+        var gauges = ServerGauges(name: servers.name(number) ?? "", portmapper: portmapper(of: number))
+        gauges.since = servers[number].upstream.since.map { journal.wallClock(at: $0) }
+        gauges.registrations = servers[number].upstream.registry?.registrations.count ?? 0
         gauges.guarded = gate.guarded.count { servers.number(of: $0.server) == number }
         gauges.grants = gate.grantCountOfServer.reduce(0) { $0 + (servers.number(of: $1.key) == number ? $1.value : 0) }
         return gauges
     }
 
-    private func portmapper(of upstream: Upstream) -> ServerGauges.Portmapper {
-        if upstream.isReachable == true { return .up }
-        if upstream.registry != nil { return .down }
-        return upstream.services.guarded.isEmpty ? .never : .stale
+    private func portmapper(of number: ServerNumber) -> ServerGauges.Portmapper {
+        if servers[number].upstream.isReachable == true { return .up }
+        if servers[number].upstream.registry != nil { return .down }
+        return servers[number].upstream.services.guarded.isEmpty ? .never : .stale
     }
 }

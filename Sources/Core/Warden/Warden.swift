@@ -53,10 +53,10 @@ public struct Warden: ~Copyable, Sendable {
     }
 
     /// This host's: settings are the same for all, and so are the clients that any rule names.
-    var rules: Rulebook { servers[0].rules }
+    var rules: Rulebook { servers.rules(about: 0) }
 
     /// The rules about the server that the peer asked.
-    func rules(for peer: Peer) -> Rulebook { servers[servers.number(of: servers.asked(peer.asked.host))].rules }
+    func rules(for peer: Peer) -> Rulebook { servers.rules(about: servers.number(of: servers.asked(peer.asked.host))) }
 
     // MARK: A call comes
 
@@ -104,11 +104,11 @@ public struct Warden: ~Copyable, Sendable {
         let request = Exchange.Request(
             peer: peer, xid: incoming.xid, byteCount: incoming.byteCount, call: call, permission: permission,
             server: server, asked: asked)
-        if servers[server].upstream.isVersion2Only, call.version != .v2 {
+        if servers.isVersion2Only(server), call.version != .v2 {
             return refuseVersion(of: request, into: &actions)
         }
         if let result = call.ownAnswer(asked: peer.asked) { return finish(request, result, at: now, into: &actions) }
-        guard let question = servers[server].upstream.question(for: call, from: peer) else {
+        guard let question = servers.question(for: call, from: peer, to: server) else {
             return finish(request, call.notRegistered, at: now, into: &actions)
         }
         switch exchanges.begin(request) {
@@ -188,7 +188,7 @@ public struct Warden: ~Copyable, Sendable {
             return readRegistry(for: id, .notRegistered, at: now, into: &actions)
         }
         let service = ServicePort(transport, port)
-        guard let matched = servers[request.server].upstream.match(lookUp, at: service) else {
+        guard let matched = servers.match(lookUp, at: service, of: request.server) else {
             // A peer on this host gets rpcbind's answer as it is: local services need each other, whatever their
             // owners.
             guard !request.peer.isLocal else {
@@ -286,8 +286,7 @@ public struct Warden: ~Copyable, Sendable {
     // Mutating, though it changes nothing: docs/HACKING.md, "Rules of the house".
     /// Whether the service listened at the last look, and the grant that it takes exists.
     private mutating func needsNoLook(_ service: ServiceOpening, _ peer: Peer, at now: Instant) -> Bool {
-        servers[servers.number(of: service.port.server)].upstream.services.isAlive(
-            service.port, ipv4: peer.address.isIPv4)
+        servers.isAlive(service.port, ipv4: peer.address.isIPv4)
             && gate.hasGrant(service, for: peer.address, over: peer.transport, at: now)
     }
 
@@ -295,7 +294,7 @@ public struct Warden: ~Copyable, Sendable {
     private mutating func isSettled(_ service: ServiceOpening, for client: IPAddress) -> Bool {
         gate.isSettled(
             service,
-            standing: servers[servers.number(of: service.port.server)].rules.standing(service, holding: client))
+            standing: servers.rules(about: servers.number(of: service.port.server)).standing(service, holding: client))
     }
 
     mutating func startLook(at server: ServerNumber, into actions: inout [Action]) {
@@ -341,9 +340,9 @@ public struct Warden: ~Copyable, Sendable {
     /// - Parameter hasLooked: whether the kernel has told the remaining lives of the grants.
     mutating func open(_ id: Exchange.ID, hasLooked: Bool = false, at now: Instant, into actions: inout [Action]) {
         guard let exchange = exchanges[id], let result = exchange.result else { return }
-        let (peer, server) = (exchange.request.peer, exchange.request.server)
+        let peer = exchange.request.peer
         for service in exchange.services
-        where !servers[server].upstream.services.isAlive(service.port, ipv4: peer.address.isIPv4) {
+        where !servers.isAlive(service.port, ipv4: peer.address.isIPv4) {
             let (reason, detail) = deadness(of: service.port)
             return deny(id, reason, answer: result, detail: detail, at: now, into: &actions)
         }
@@ -462,7 +461,7 @@ public struct Warden: ~Copyable, Sendable {
         into actions: inout [Action]
     ) {
         let peer = request.peer
-        let rules = servers[request.server].rules
+        let rules = servers.rules(about: request.server)
         journal.counters.permitted += 1
         let lifted = request.permission.liftedDenial
         let outcome = CallOutcome(lifted == nil ? .permitted : .observed, request.call, over: peer.transport, lifted)
@@ -480,7 +479,7 @@ public struct Warden: ~Copyable, Sendable {
         else { return }
         var event = AuditEvent(.permitted, request.call, from: peer, xid: request.xid)
         event.rule = request.permission.rule
-        event.server = servers[request.server].name
+        event.server = servers.name(request.server)
         if !isRegistered { event.detail = "not registered" }
         actions.append(.audit(event.named(by: journal.names)))
     }
