@@ -47,12 +47,13 @@ extension Batch {
     }
 
     private mutating func addInterceptRules(_ gateway: GatewayShape, _ shape: TableShape) {
-        // meta l4proto { tcp, udp } th dport 111 goto portmapper_at
+        // The port comes first: it ends the rule sooner than the set does, and every packet passes here.
+        // th dport 111 meta l4proto { tcp, udp } goto portmapper_at
         let called = addTransports(1, shape)
         addRule("intercept", shape) {
-            $0.isOf(called)
             $0.load([.port])
             $0.compare(NFT_CMP_EQ, UInt16(111).bigEndian)
+            $0.isOf(called)
             $0.verdict(.goTo("portmapper_at"))
         }
 
@@ -68,19 +69,19 @@ extension Batch {
             }
         }
 
-        // meta l4proto { tcp, udp } th sport 111 ip  saddr @servers4 notrack accept
-        // meta l4proto { tcp, udp } th sport 111 ip6 saddr @servers6 notrack accept
-        // meta l4proto { tcp, udp } th sport 111 ip  daddr . ip  saddr @callers4 notrack accept
-        // meta l4proto { tcp, udp } th sport 111 ip6 daddr . ip6 saddr @callers6 notrack accept
+        // th sport 111 meta l4proto { tcp, udp } ip  saddr @servers4 notrack accept
+        // th sport 111 meta l4proto { tcp, udp } ip6 saddr @servers6 notrack accept
+        // th sport 111 meta l4proto { tcp, udp } ip  daddr . ip  saddr @callers4 notrack accept
+        // th sport 111 meta l4proto { tcp, udp } ip6 daddr . ip6 saddr @callers6 notrack accept
         var number = 2
         for family in Self.families {
             for set in [family.servers, family.callers] {
                 let answered = addTransports(number, shape)
                 number += 1
                 addRule("answer", shape) {
-                    $0.isOf(answered)
                     $0.load([.port], ofReply: true)
                     $0.compare(NFT_CMP_EQ, UInt16(111).bigEndian)
+                    $0.isOf(answered)
                     $0.isFamily(family.0)
                     $0.load(set.fields, ofReply: true)
                     $0.lookup(set.rawValue)
