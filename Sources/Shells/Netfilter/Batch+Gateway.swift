@@ -27,12 +27,13 @@ extension Batch {
         addChain("forward", shape.name, at: NF_INET_FORWARD, priority: -10)
         for name in [
             "portmapper_at", "portmapper_of_server", "portmapper_of_client", "to_server4", "to_server6", "from_server",
-            "guarded_port_at", "admitted_at", "shielded_portmapper_at",
+            "guarded_port_at", "admitted_at", "shielded_portmapper_at", "short_way_at",
         ] {
             addChain(name, shape.name)
         }
         addInterceptRules(gateway, shape)
         addPortmapperRules(gateway, shape)
+        addFastPath("forward", "short_way_at", Self.recentAt, shape)
         addForwardRules(shape)
         addFromServerRules(shape)
         addGuardedPortAtRules(shape)
@@ -236,6 +237,8 @@ extension Batch {
         addLogRules("guarded_port_at", [(.rememberedAt4, NFPROTO_IPV4), (.rememberedAt6, NFPROTO_IPV6)], shape)
 
         addDropRule("guarded_port_at", shape)
+
+        addRecentRules("admitted_at", Self.recentAt, shape)
 
         // ct mark set ct mark or BIT
         addRule("admitted_at", shape) { $0.markFlow(shape.flowMark) }
