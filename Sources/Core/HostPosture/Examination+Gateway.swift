@@ -54,8 +54,11 @@ extension Examination {
         guard seen.isTransparent == false, facts.unit("rpcwarden.socket").isActive else { return [] }
         return [
             Finding(
-                "not-transparent", .high, what: "rpcwarden.socket has no Transparent=yes",
-                why: "Calls to the servers' portmappers can't be handed to its sockets, and are dropped.",
+                "not-transparent", .low, what: "rpcwarden.socket has no Transparent=yes",
+                why: """
+                    rpcwarden has to make these sockets transparent when it starts, for which its unit must have \
+                    CAP_NET_ADMIN. Until then calls to the servers' portmappers are dropped.
+                    """,
                 mend: ["rpcwarden setup --gateway --dry-run", "rpcwarden setup --gateway"])
         ]
     }
