@@ -112,7 +112,7 @@ extension MessageBuffer {
                         NFTA_SET_ELEM_KEY_END.rawValue, element.addresses?.last, element.destinations?.last, last)
                 case .guarded, .granted4, .granted6, .remembered4, .remembered6, .recent4, .recent6, .quarantined4,
                     .quarantined6, .shielded, .revoked4, .revoked6, .settling, .servers4, .servers6, .guardedAt4,
-                    .guardedAt6, .grantedAt4, .grantedAt6, .rememberedAt4, .rememberedAt6:
+                    .guardedAt6, .grantedAt4, .grantedAt6, .rememberedAt4, .rememberedAt6, .recentAt4, .recentAt6:
                     break
                 }
                 more(&attributes)

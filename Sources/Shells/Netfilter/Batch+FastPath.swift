@@ -7,25 +7,30 @@ import Firewall
 /// The flow's bit in `ct mark` opens the short path: a revocation deletes it with the conntrack entry, and a new
 /// flow doesn't have it yet. Other software may set the bit too. So the packet must also come from the flow's
 /// originator and must not be the flow's first: neither can hold again after a revocation. `recent4` and `recent6`
-/// only say that a packet took the long path a moment ago and renewed the grant.
+/// (`recent_at4` and `recent_at6` for a gateway's servers) only say that a packet took the long path a moment ago and
+/// renewed the grant.
 extension Batch {
-    private static let families = [
-        (TableSet.recent4, NFPROTO_IPV4), (.recent6, NFPROTO_IPV6),
-    ]
+    static let recent = [(TableSet.recent4, NFPROTO_IPV4), (.recent6, NFPROTO_IPV6)]
+    static let recentAt = [(TableSet.recentAt4, NFPROTO_IPV4), (.recentAt6, NFPROTO_IPV6)]
 
-    mutating func addFastPath(_ shape: TableShape) {
+    /// - Parameters:
+    ///   - chain: the base chain whose packets may take the path.
+    ///   - path: the chain of the path itself.
+    mutating func addFastPath(
+        _ chain: String, _ path: String, _ families: [(TableSet, Int)], _ shape: TableShape
+    ) {
         // ct mark and BIT == BIT ct direction original ct status confirmed jump short_way
-        addRule("input", shape) {
+        addRule(chain, shape) {
             $0.hasFlowMark(shape.flowMark)
             $0.isReply(false)
             $0.isConfirmed()
-            $0.verdict(.jump("short_way"))
+            $0.verdict(.jump(path))
         }
 
         // ip  saddr . meta l4proto . th dport @recent4 meta mark set … accept
         // ip6 saddr . meta l4proto . th dport @recent6 meta mark set … accept
-        for (set, family) in Self.families {
-            addRule("short_way", shape) {
+        for (set, family) in families {
+            addRule(path, shape) {
                 $0.isFamily(family)
                 $0.load(set.fields)
                 $0.lookup(set.rawValue)
@@ -37,11 +42,13 @@ extension Batch {
 
     /// Added before the flow gets the bit: the first packet of a flow neither waits for the limit's lock nor adds
     /// an element.
-    mutating func addRecentRules(_ shape: TableShape) {
+    mutating func addRecentRules(
+        _ chain: String, _ families: [(TableSet, Int)], _ shape: TableShape
+    ) {
         // meta nfproto ipv4 ct mark and BIT == BIT limit rate over … add @recent4 { ip  saddr . … timeout 1s }
         // meta nfproto ipv6 ct mark and BIT == BIT limit rate over … add @recent6 { ip6 saddr . … timeout 1s }
-        for (set, family) in Self.families {
-            addRule("admitted", shape) {
+        for (set, family) in families {
+            addRule(chain, shape) {
                 $0.isFamily(family)
                 $0.hasFlowMark(shape.flowMark)
                 $0.limit(.admitted, isOver: true)

@@ -27,12 +27,13 @@ extension Batch {
         addChain("forward", shape.name, at: NF_INET_FORWARD, priority: -10)
         for name in [
             "portmapper_at", "portmapper_of_server", "portmapper_of_client", "to_server4", "to_server6", "from_server",
-            "guarded_port_at", "admitted_at", "shielded_portmapper_at",
+            "guarded_port_at", "admitted_at", "shielded_portmapper_at", "short_way_at",
         ] {
             addChain(name, shape.name)
         }
         addInterceptRules(gateway, shape)
         addPortmapperRules(gateway, shape)
+        addFastPath("forward", "short_way_at", Self.recentAt, shape)
         addForwardRules(shape)
         addFromServerRules(shape)
         addGuardedPortAtRules(shape)
@@ -47,12 +48,13 @@ extension Batch {
     }
 
     private mutating func addInterceptRules(_ gateway: GatewayShape, _ shape: TableShape) {
-        // meta l4proto { tcp, udp } th dport 111 goto portmapper_at
+        // The port comes first: it ends the rule sooner than the set does, and every packet passes here.
+        // th dport 111 meta l4proto { tcp, udp } goto portmapper_at
         let called = addTransports(1, shape)
         addRule("intercept", shape) {
-            $0.isOf(called)
             $0.load([.port])
             $0.compare(NFT_CMP_EQ, UInt16(111).bigEndian)
+            $0.isOf(called)
             $0.verdict(.goTo("portmapper_at"))
         }
 
@@ -68,19 +70,19 @@ extension Batch {
             }
         }
 
-        // meta l4proto { tcp, udp } th sport 111 ip  saddr @servers4 notrack accept
-        // meta l4proto { tcp, udp } th sport 111 ip6 saddr @servers6 notrack accept
-        // meta l4proto { tcp, udp } th sport 111 ip  daddr . ip  saddr @callers4 notrack accept
-        // meta l4proto { tcp, udp } th sport 111 ip6 daddr . ip6 saddr @callers6 notrack accept
+        // th sport 111 meta l4proto { tcp, udp } ip  saddr @servers4 notrack accept
+        // th sport 111 meta l4proto { tcp, udp } ip6 saddr @servers6 notrack accept
+        // th sport 111 meta l4proto { tcp, udp } ip  daddr . ip  saddr @callers4 notrack accept
+        // th sport 111 meta l4proto { tcp, udp } ip6 daddr . ip6 saddr @callers6 notrack accept
         var number = 2
         for family in Self.families {
             for set in [family.servers, family.callers] {
                 let answered = addTransports(number, shape)
                 number += 1
                 addRule("answer", shape) {
-                    $0.isOf(answered)
                     $0.load([.port], ofReply: true)
                     $0.compare(NFT_CMP_EQ, UInt16(111).bigEndian)
+                    $0.isOf(answered)
                     $0.isFamily(family.0)
                     $0.load(set.fields, ofReply: true)
                     $0.lookup(set.rawValue)
@@ -235,6 +237,8 @@ extension Batch {
         addLogRules("guarded_port_at", [(.rememberedAt4, NFPROTO_IPV4), (.rememberedAt6, NFPROTO_IPV6)], shape)
 
         addDropRule("guarded_port_at", shape)
+
+        addRecentRules("admitted_at", Self.recentAt, shape)
 
         // ct mark set ct mark or BIT
         addRule("admitted_at", shape) { $0.markFlow(shape.flowMark) }

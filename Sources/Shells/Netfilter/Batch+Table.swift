@@ -56,7 +56,7 @@ extension Batch {
         case .guarded, .remembered4, .remembered6, .standing4, .standing6, .recent4, .recent6, .quarantined4,
             .quarantined6, .shielded, .revoked4, .revoked6, .settling, .servers4, .servers6, .callers4, .callers6,
             .guardedAt4, .guardedAt6, .closedAt4, .closedAt6, .rememberedAt4, .rememberedAt6, .standingAt4,
-            .standingAt6:
+            .standingAt6, .recentAt4, .recentAt6:
             break
         }
         add(description, table: shape.name)
@@ -134,7 +134,7 @@ extension Batch {
             $0.verdict(.jump("portmapper"))
         }
 
-        addFastPath(shape)
+        addFastPath("input", "short_way", Self.recent, shape)
 
         // iif "lo" accept
         addRule("input", shape) {
@@ -268,7 +268,7 @@ extension Batch {
     }
 
     private mutating func addAdmittedRules(_ shape: TableShape) {
-        addRecentRules(shape)
+        addRecentRules("admitted", Self.recent, shape)
 
         // ct mark set ct mark or BIT
         addRule("admitted", shape) { $0.markFlow(shape.flowMark) }

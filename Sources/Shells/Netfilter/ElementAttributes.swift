@@ -42,7 +42,8 @@ struct ElementAttributes {
         case .standing4, .standing6, .standingAt4, .standingAt6: return standing(fields, set, gateway)
         case .callers4, .callers6: return callers(fields, set, gateway)
         case .shielded: return fields.transport.map { .shielded($0) }
-        case .recent4, .recent6, .revoked4, .revoked6, .settling, .servers4, .servers6, .closedAt4, .closedAt6:
+        case .recent4, .recent6, .revoked4, .revoked6, .settling, .servers4, .servers6, .closedAt4, .closedAt6,
+            .recentAt4, .recentAt6:
             return nil
         }
     }

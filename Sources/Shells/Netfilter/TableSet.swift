@@ -18,6 +18,8 @@ enum TableSet: String, CaseIterable {
     case rememberedAt6 = "remembered_at6"
     case standingAt4 = "standing_at4"
     case standingAt6 = "standing_at6"
+    case recentAt4 = "recent_at4"
+    case recentAt6 = "recent_at6"
 
     /// The sets of this host's services.
     static let ofThisHost = allCases.filter { !$0.isOfServers }
@@ -35,7 +37,7 @@ enum TableSet: String, CaseIterable {
     var isOfServers: Bool {
         switch self {
         case .servers4, .servers6, .callers4, .callers6, .guardedAt4, .guardedAt6, .closedAt4, .closedAt6, .grantedAt4,
-            .grantedAt6, .rememberedAt4, .rememberedAt6, .standingAt4, .standingAt6:
+            .grantedAt6, .rememberedAt4, .rememberedAt6, .standingAt4, .standingAt6, .recentAt4, .recentAt6:
             true
         case .guarded, .granted4, .granted6, .remembered4, .remembered6, .standing4, .standing6, .recent4, .recent6,
             .quarantined4, .quarantined6, .shielded, .revoked4, .revoked6, .settling:
@@ -71,7 +73,7 @@ enum TableSet: String, CaseIterable {
             .rememberedAt6, .standingAt4, .standingAt6:
             true
         case .recent4, .recent6, .shielded, .revoked4, .revoked6, .settling, .servers4, .servers6, .closedAt4,
-            .closedAt6:
+            .closedAt6, .recentAt4, .recentAt6:
             false
         }
     }
@@ -93,8 +95,8 @@ enum TableSet: String, CaseIterable {
         case .callers6: [.address6, .destination6]
         case .guardedAt4, .closedAt4: [.destination4, .transport, .port]
         case .guardedAt6, .closedAt6: [.destination6, .transport, .port]
-        case .grantedAt4, .rememberedAt4, .standingAt4: [.address4, .destination4, .transport, .port]
-        case .grantedAt6, .rememberedAt6, .standingAt6: [.address6, .destination6, .transport, .port]
+        case .grantedAt4, .rememberedAt4, .standingAt4, .recentAt4: [.address4, .destination4, .transport, .port]
+        case .grantedAt6, .rememberedAt6, .standingAt6, .recentAt6: [.address6, .destination6, .transport, .port]
         }
     }
 
@@ -103,7 +105,8 @@ enum TableSet: String, CaseIterable {
     var flags: UInt32 {
         switch self {
         case .guarded, .servers4, .servers6, .guardedAt4, .guardedAt6: 0
-        case .granted4, .granted6, .grantedAt4, .grantedAt6, .recent4, .recent6, .revoked4, .revoked6:
+        case .granted4, .granted6, .grantedAt4, .grantedAt6, .recent4, .recent6, .recentAt4, .recentAt6, .revoked4,
+            .revoked6:
             NFT_SET_EVAL.rawValue | NFT_SET_TIMEOUT.rawValue
         case .standing4, .standing6, .callers4, .callers6, .closedAt4, .closedAt6, .standingAt4, .standingAt6:
             NFT_SET_INTERVAL.rawValue | NFT_SET_CONCAT.rawValue
@@ -125,7 +128,7 @@ enum TableSet: String, CaseIterable {
         case .remembered4, .remembered6, .rememberedAt4, .rememberedAt6: .limit(.rememberedClient)
         case .guarded, .standing4, .standing6, .recent4, .recent6, .shielded, .revoked4, .revoked6, .settling,
             .servers4, .servers6, .callers4, .callers6, .guardedAt4, .guardedAt6, .closedAt4, .closedAt6, .standingAt4,
-            .standingAt6:
+            .standingAt6, .recentAt4, .recentAt6:
             nil
         }
     }
@@ -135,7 +138,7 @@ enum TableSet: String, CaseIterable {
         case .granted4, .granted6, .remembered4, .remembered6, .grantedAt4, .grantedAt6, .rememberedAt4,
             .rememberedAt6:
             shape.grantsMax
-        case .recent4, .recent6: Self.recentMax
+        case .recent4, .recent6, .recentAt4, .recentAt6: Self.recentMax
         case .quarantined4, .quarantined6: shape.quarantinesMax
         case .revoked4, .revoked6: Self.revokedMax
         case .guarded, .standing4, .standing6, .shielded, .settling, .servers4, .servers6, .callers4, .callers6,
@@ -150,7 +153,8 @@ enum TableSet: String, CaseIterable {
         case .granted4, .granted6: "open to clients that asked; use renews"
         case .remembered4, .remembered6: "grants that a packet of their client brings back"
         case .standing4, .standing6: "open: always"
-        case .recent4, .recent6: "admitted a moment ago: packets of their flows take the fast path"
+        case .recent4, .recent6, .recentAt4, .recentAt6:
+            "admitted a moment ago: packets of their flows take the fast path"
         case .quarantined4, .quarantined6: "kept from the portmapper"
         case .revoked4, .revoked6: "what this host sends them is no question of its own: flows were cut"
         case .settling: "new flows of this host that don't count as its own yet"

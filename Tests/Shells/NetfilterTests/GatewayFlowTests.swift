@@ -119,6 +119,33 @@ extension KernelTests {
             }
         }
 
+        @Test("a stream to a server takes the fast path, and revocation stops it at once though it does not pause")
+        func fastPath() throws {
+            try withServer { client, server in
+                let cut = try Cutter()
+                let key = Example.grant(Example.client4, Self.udp(1))
+                #expect(cut.table.commit(.guardPort(key.service), Example.issue(key)) == nil)
+                let there = try inNamespace(of: server.processID) { try TestSocket(Self.udp, "10.91.2.2") }
+                there.growReceiveBuffer()
+                let sender = try Sender(client.socket(to: Self.udp, "10.91.2.2"), pauseMicroseconds: 0)
+                usleep(300_000)
+                let isRecent = {
+                    shell("nft list set inet rpcwarden recent_at4").text.contains("192.0.2.7 . 10.91.2.2 . udp . 2049")
+                }
+                #expect(isRecent())
+                let packets = try #require(try cut.table.uses(of: [key], in: "rpcwarden")[key]).packets
+                #expect(there.receiveAll() > packets, "some packets took the fast path, and weren't counted")
+                #expect(cut.table.commit(.revoke(key)) == nil)
+                #expect(try cut(key.client, key.service) == 1)
+                usleep(2000)
+                _ = there.receiveAll()
+                usleep(100_000)
+                #expect(isRecent(), "it is the flow's bit that is missing")
+                #expect(there.receiveAll() == 0)
+                #expect(sender.stop() > packets)
+            }
+        }
+
         @Test(
             "flows to a newly guarded port of a server are cut, but for the clients that are admitted there",
             arguments: [0, 20])
