@@ -40,6 +40,8 @@ public struct Exchanges: ~Copyable, Sendable {
     /// Calls under way to one server behind this gateway: one that hangs leaves places to the others.
     static let callsPerServerMax = 4096
     static let callsPerServerTCPReserve = 1024
+    /// Calls under way to all servers together: whatever hangs behind this gateway, this host has places.
+    static let callsOfServersMax = callsMax - 4096
     /// Different questions of other hosts' calls to one portmapper. With the questions of this host they are no more than the 4096
     /// that a channel to rpcbind takes: whatever this host's users ask, other hosts' questions have their places.
     static let questionsMax = 4096 - localOverTCPMax - localOverUDPMax
@@ -195,8 +197,12 @@ public struct Exchanges: ~Copyable, Sendable {
         case (false, _): break
         }
         let isForgeable = peer.transport == .udp
-        let ofServerMax = Self.callsPerServerMax - (isForgeable ? Self.callsPerServerTCPReserve : 0)
-        guard server == 0 || countOfServer[server] < ofServerMax else { return false }
+        if server != 0 {
+            let ofServerMax = Self.callsPerServerMax - (isForgeable ? Self.callsPerServerTCPReserve : 0)
+            let ofServersMax = Self.callsOfServersMax - (isForgeable ? Self.callsTCPReserve : 0)
+            let ofServers = table.count - countOfServer[0]
+            guard countOfServer[server] < ofServerMax, ofServers < ofServersMax else { return false }
+        }
         let local = localCount.values.reduce(0, +)
         return table.count - local < Self.callsMax - (isForgeable ? Self.callsTCPReserve : 0)
             && questions[server].count - (server == 0 ? local : 0) < Self.questionsMax

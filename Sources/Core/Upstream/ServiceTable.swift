@@ -64,6 +64,8 @@ public struct ServiceTable: Sendable {
 
     /// Ports come and go with restarts of their services.
     private static let lastProgramsMax = 4096
+    /// Ports of each address of a server that are registered; and as many that were.
+    static let placesMax = 512
     /// How long the guard of an earlier run waits for its services.
     static let lingers: Duration = .seconds(120)
 
@@ -98,7 +100,9 @@ public struct ServiceTable: Sendable {
     mutating func registryRead(_ trusted: [Registration], at now: Instant) -> Bool {
         var fresh: [ServicePort: [Registration]] = [:]
         for registration in trusted where registration.program != .portmapper && !registration.isForThisHostOnly {
-            for service in site.places(of: registration) { fresh[service, default: []].append(registration) }
+            for service in site.places(of: registration) where hasRoom(for: service, fresh.count) {
+                fresh[service, default: []].append(registration)
+            }
         }
         var isChanged = false
         for service in guarded
@@ -109,6 +113,7 @@ public struct ServiceTable: Sendable {
                 lingersUntil: site.isThisHost ? nil : now + site.linger)
             isChanged = true
         }
+        if !site.isThisHost { dropOldestOrphans() }
         for service in fresh.keys where orphans.removeValue(forKey: service) != nil { isChanged = true }
         for service in orphans.keys where !site.isThisHost && orphans[service]?.lingersUntil == nil {
             orphans[service]?.lingersUntil = now + site.linger
@@ -123,6 +128,21 @@ public struct ServiceTable: Sendable {
         }
         listening = listening.filter { programs[$0.key] != nil || orphans[$0.key] != nil }
         return true
+    }
+
+    /// A server can list, and forget, as much as it likes: that must cost neither the other servers nor the saved guard.
+    private func hasRoom(for service: ServicePort, _ count: Int) -> Bool {
+        site.isThisHost || count < Self.placesMax * site.addresses.count
+    }
+
+    /// Of the ports that a server has forgotten, the ones that would linger the shortest go first.
+    private mutating func dropOldestOrphans() {
+        let excess = orphans.count - Self.placesMax * site.addresses.count
+        guard excess > 0 else { return }
+        let oldest = orphans.sorted {
+            ($0.value.lingersUntil ?? .zero, $0.key) < ($1.value.lingersUntil ?? .zero, $1.key)
+        }
+        for (service, _) in oldest.prefix(excess) { orphans[service] = nil }
     }
 
     /// Whether only a survey told of the mapping. A survey tells no owner: if a listing lacks the mapping,
@@ -143,10 +163,12 @@ public struct ServiceTable: Sendable {
         var isChanged = false
         for (service, state) in states where programs[service] != nil || orphans[service] != nil {
             if listening[service]?.state != state {
+                // A server's guard doesn't depend on it: only death, and the end of it, is told.
+                let wasAlive = listening[service]?.isTrusted ?? true
                 let trusted = state.sockets.filter(isTrusted)
                 listening[service] = Listening(
                     state: state, ipv4: trusted.contains(where: \.ipv4), ipv6: trusted.contains(where: \.ipv6))
-                isChanged = true
+                if site.isThisHost || wasAlive == trusted.isEmpty { isChanged = true }
             }
             if orphans[service] != nil, orphanInspected(service, at: now) { isChanged = true }
         }
@@ -182,7 +204,8 @@ public struct ServiceTable: Sendable {
     private mutating func serverOrphanCalled(
         _ service: ServicePort, _ orphan: Orphan, answers: Bool, at now: Instant
     ) -> Bool {
-        if answers {
+        // A service that isn't called proves nothing by its silence, nor does it live by it.
+        if answers, site.called.contains(service.transport) {
             orphans[service]?.lingersUntil = now + site.linger
             orphans[service]?.isConfirmed = true
             return !orphan.isConfirmed

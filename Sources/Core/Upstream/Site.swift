@@ -18,11 +18,15 @@ public struct Site: Hashable, Sendable {
     /// How long a port of a server stays guarded after its registration is gone and it last answered.
     public let linger: Duration
 
+    /// The transports over which services of a server are called; over others, all of them count as alive.
+    public let called: Set<Transport>
+
     public static let thisHost = Site(addresses: [], linger: .zero)
 
-    public init(addresses: [Address], linger: Duration) {
+    public init(addresses: [Address], linger: Duration, called: Set<Transport> = Set(Transport.allCases)) {
         self.addresses = addresses
         self.linger = linger
+        self.called = called
     }
 
     var isThisHost: Bool { addresses.isEmpty }

@@ -309,8 +309,15 @@ public struct Upstream: ~Copyable, Sendable {
     /// - Parameter states: `nil`: the listeners couldn't be inspected.
     /// - Returns: the look, with the exchanges that waited for it.
     public mutating func looked(_ id: Look.ID, _ states: [ServicePort: ListenerState]?, at now: Instant) -> Look? {
-        if let states, services.listenersInspected(states, at: now) { isSettled = false }
-        return looks.removeValue(forKey: id)
+        let look = looks.removeValue(forKey: id)
+        if var states {
+            // What can't be called at a server doesn't answer.
+            if !site.isThisHost {
+                for service in look?.services ?? [] where states[service] == nil { states[service] = ListenerState() }
+            }
+            if services.listenersInspected(states, at: now) { isSettled = false }
+        }
+        return look
     }
 
     // MARK: Questions

@@ -4,6 +4,7 @@ import Calls
 import Configuration
 import Exchanges
 import Firewall
+import Gate
 import Policy
 import Portmapper
 
@@ -119,5 +120,9 @@ public final class Rulebook: Sendable {
         policy.standing(service.program, over: service.port.transport).range(holding: client)
     }
 
-    func spares(_ service: ServicePort) -> Bool { settings.firewall.never.contains(service.port) }
+    /// Whether the port is neither guarded nor opened. A server's port 111 is closed in any case.
+    func spares(_ service: ServicePort) -> Bool {
+        settings.firewall.never.contains(service.port)
+            || service.server != .thisHost && service.port == Gate.portmapperPort
+    }
 }

@@ -52,7 +52,7 @@ struct Servers: ~Copyable, Sendable {
             }
             let upstream = Upstream(
                 trustedOwners: TrustedOwners(atServer: server.rpcbind.owners),
-                site: Site(addresses: addresses, linger: gateway.linger))
+                site: Site(addresses: addresses, linger: gateway.linger, called: server.calledTransports))
             let rules = Rulebook(settings: settings, policies: policies, server: index + 1)
             others.append(
                 Box(Server(name: server.name, rules: rules, upstream: upstream, refresh: server.rpcbind.refresh)))
@@ -136,4 +136,12 @@ struct Servers: ~Copyable, Sendable {
 
 extension Settings.Server {
     fileprivate var addressCount: Int { addresses.count + aliases.count }
+
+    fileprivate var calledTransports: Set<Transport> {
+        switch liveness {
+        case .call: Set(Transport.allCases)
+        case .connect: [.tcp]
+        case .off: []
+        }
+    }
 }

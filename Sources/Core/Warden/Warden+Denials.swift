@@ -110,6 +110,7 @@ extension Warden {
             var event = AuditEvent(.denied, nil, from: peer, xid: nil)
             event.reason = .stranger
             event.detail = Self.droppedByKernel
+            event.server = servers.name(of: packet.service.server)
             return audit(event, at: now, into: &actions)
         }
         let incoming = packet.payload.withUnsafeBytes { IncomingCall(decoding: $0, from: peer) }
@@ -165,7 +166,13 @@ extension Warden {
     // MARK: Refusals
 
     /// The server's portmapper serves version 2 alone: the caller learns it, and asks by that version.
-    mutating func refuseVersion(of request: Exchange.Request, into actions: inout [Action]) {
+    mutating func refuseVersion(of request: Exchange.Request, at now: Instant, into actions: inout [Action]) {
+        journal.counters.permitted += 1
+        journal.counters.outcomes[CallOutcome(.permitted, request.call, over: request.peer.transport), default: 0] += 1
+        var event = AuditEvent(.permitted, request.call, from: request.peer, xid: request.xid)
+        event.rule = request.permission.rule
+        event.detail = "the server's portmapper serves version 2 alone"
+        audit(event, of: request.server, at: now, into: &actions)
         let only = PortmapperVersion.v2.rawValue
         let reply = Reply(xid: request.xid, body: .programMismatch(low: only, high: only))
         actions.append(.sendReply(reply, to: request.peer))

@@ -23,6 +23,8 @@ extension Warden {
         watch.adopt(contents.quarantined, isListed: { policies.lists($0) }, at: now)
         if !policies.isComplete { gate.adjourn() }
         gate.desire(desiredElements())
+        // A server may be down for long, and policy may have changed since the earlier run.
+        judgeAdopted(at: Set(servers.indices.dropFirst()))
     }
 
     private mutating func adopt(_ guarded: [ServicePort: ServiceTable.Adopted], at now: Instant) {
@@ -37,7 +39,9 @@ extension Warden {
         // A port that the settings guard, or guarded when that run ended, is no service for that reason.
         let settled = rules.settings.firewall.guardPorts + (saved?.firewall.guardPorts ?? [])
         for service in contents.guarded
-        where saved?.programs[service] != nil || !settled.contains(where: { $0.covers(service) }) {
+        where saved?.programs[service] != nil || service.server != .thisHost
+            || !settled.contains(where: { $0.covers(service) })
+        {
             adopted[service] = ServiceTable.Adopted(of: service, saved)
         }
         for element in contents.granted {
@@ -138,10 +142,8 @@ extension Warden {
         watch.settingsReplaced(settings)
         gate.settingsReplaced(settings)
         if policies.isComplete { gate.judgeAll() }
-        for number in servers.indices {
-            settleServices(of: number, at: now, into: &actions)
-            if servers[number].upstream.registry == nil { judgeAdopted(at: number) }
-        }
+        settleServices(of: servers.indices, at: now, into: &actions)
+        judgeAdopted(at: Set(servers.indices.filter { servers[$0].upstream.registry == nil }))
         gate.revokeExcess()
         for (key, programs) in gate.remembered where !programs.contains(where: { mayHold($0, key) }) {
             forgetAndCut(key, into: &actions)
@@ -153,12 +155,13 @@ extension Warden {
 
     /// Without a registry, the elements of an earlier run stay as far as policy permits them; ports to guard may
     /// be new.
-    private mutating func judgeAdopted(at server: ServerNumber) {
+    private mutating func judgeAdopted(at unread: Set<ServerNumber>) {
+        guard !unread.isEmpty else { return }
         gate.keepStanding(
-            gate.standing.flatMap { servers.number(of: $0.service.server) == server ? permitted($0) : [$0] })
+            gate.standing.flatMap { unread.contains(servers.number(of: $0.service.server)) ? permitted($0) : [$0] })
         gate.desire(desiredElements())
         for (key, grant) in gate.grants
-        where servers.number(of: key.service.server) == server
+        where unread.contains(servers.number(of: key.service.server))
             && !grant.programs.contains(where: { mayHold($0, key) })
         {
             gate.revoke(key, .notPermitted)
@@ -171,8 +174,15 @@ extension Warden {
         let (rules, transport) = (servers.rules(about: server), element.service.transport)
         let programs = servers[server].upstream.services.lastPrograms(at: element.service)
         let mayStand = programs.contains { rules.pending.mayStand(element.clients, $0, over: transport) }
+        guard !mayStand, server == 0 || !programs.isEmpty || !rules.pending.isEmpty else {
+            // What opened a server's port isn't known: its clients must at least be named.
+            return part(of: element, within: rules.policy.clients(over: transport))
+        }
         guard !programs.isEmpty, !mayStand else { return [element] }
-        let standing = programs.flatMap { rules.policy.standing($0, over: transport) }.union
+        return part(of: element, within: programs.flatMap { rules.policy.standing($0, over: transport) }.union)
+    }
+
+    private func part(of element: StandingKey, within standing: [AddressRange]) -> [StandingKey] {
         let denied = [element.clients].subtracting(standing)
         return [element.clients].subtracting(denied).map { StandingKey(clients: $0, service: element.service) }
     }

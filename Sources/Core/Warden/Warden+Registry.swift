@@ -88,15 +88,25 @@ extension Warden {
 
     /// Brings guard, standing elements and grants in line with the server's registry, its listeners and policy.
     mutating func settleServices(of server: ServerNumber, at now: Instant, into actions: inout [Action]) {
+        settleServices(of: server..<server + 1, at: now, into: &actions)
+    }
+
+    /// The same for several servers: their elements and grants are gone through once.
+    mutating func settleServices(of range: Range<ServerNumber>, at now: Instant, into actions: inout [Action]) {
         let never = rules.settings.firewall.never
-        guard let (events, replaced) = servers[server].upstream.settle(never: never) else { return }
-        guardMark += 1
-        for event in events { audit(event, of: server, at: now, into: &actions) }
-        for (service, kept) in replaced {
-            for clients in clientsLosing(service, keeping: kept) { actions.append(.cutFlows(clients, service)) }
+        var settled: Set<ServerNumber> = []
+        for server in range {
+            guard let (events, replaced) = servers[server].upstream.settle(never: never) else { continue }
+            settled.insert(server)
+            for event in events { audit(event, of: server, at: now, into: &actions) }
+            for (service, kept) in replaced {
+                for clients in clientsLosing(service, keeping: kept) { actions.append(.cutFlows(clients, service)) }
+            }
         }
+        guard !settled.isEmpty else { return }
+        guardMark += 1
         gate.desire(desiredElements())
-        for (key, grant) in gate.grants where servers.number(of: key.service.server) == server {
+        for (key, grant) in gate.grants where settled.contains(servers.number(of: key.service.server)) {
             revokeIfBaseless(key, grant)
         }
     }

@@ -47,15 +47,17 @@ extension Warden {
     /// The ledger's entry of a grant that the kernel lists.
     public func grant(_ key: GrantKey) -> Grant? { gate[key] }
 
-    /// The guard to save; `nil` as long as this host's registry isn't known, because then the saved guard knows more. A
-    /// server that wasn't read yet has kept what was saved of it.
+    /// The guard to save; `nil` as long as this host's registry isn't known, because then the saved guard knows more. On
+    /// a gateway it is saved all the same: what wasn't read yet has kept what was saved of it.
     public func guardToSave(at now: Instant) -> GuardSnapshot? {
-        guard isThisHostServed else { return nil }
+        guard isThisHostServed || settings.gateway != nil else { return nil }
         var programs: [ServicePort: Set<Program>] = [:]
         var sockets: [ServicePort: Set<UInt64>] = [:]
         for number in servers.indices {
             let services = servers[number].upstream.services
-            for service in services.guarded { programs[service] = services.lastPrograms(at: service) }
+            for service in services.guarded where number == 0 || !rules.spares(service) {
+                programs[service] = services.lastPrograms(at: service)
+            }
             sockets.merge(services.guardedSockets.filter { !$0.value.isEmpty }) { first, _ in first }
         }
         return gate.snapshot(programs: programs, sockets: sockets, at: now, wallClock: journal.wallClock(at: now))
@@ -80,15 +82,18 @@ extension Warden {
         gauges.connections = connectionCount
         gauges.connectionsMax = settings.limits.tcpConnections
         gauges.callsUnderWay = exchanges.count
-        gauges.servers = servers.indices.dropFirst().map { serverGauges(of: $0) }
+        let guarded = gate.guarded.reduce(into: [ServerNumber: Int]()) {
+            $0[servers.number(of: $1.server), default: 0] += 1
+        }
+        gauges.servers = servers.indices.dropFirst().map { serverGauges(of: $0, guarded) }
         return gauges
     }
 
-    private func serverGauges(of number: ServerNumber) -> ServerGauges {
+    private func serverGauges(of number: ServerNumber, _ guarded: [ServerNumber: Int]) -> ServerGauges {
         var gauges = ServerGauges(name: servers.name(number) ?? "", portmapper: portmapper(of: number))
         gauges.since = servers[number].upstream.since.map { journal.wallClock(at: $0) }
         gauges.registrations = servers[number].upstream.registry?.registrations.count ?? 0
-        gauges.guarded = gate.guarded.count { servers.number(of: $0.server) == number }
+        gauges.guarded = guarded[number] ?? 0
         gauges.grants = gate.grantCountOfServer.reduce(0) { $0 + (servers.number(of: $1.key) == number ? $1.value : 0) }
         return gauges
     }

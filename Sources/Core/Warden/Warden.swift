@@ -105,7 +105,7 @@ public struct Warden: ~Copyable, Sendable {
             peer: peer, xid: incoming.xid, byteCount: incoming.byteCount, call: call, permission: permission,
             server: server, asked: asked)
         if servers.isVersion2Only(server), call.version != .v2 {
-            return refuseVersion(of: request, into: &actions)
+            return refuseVersion(of: request, at: now, into: &actions)
         }
         if let result = call.ownAnswer(asked: peer.asked) { return finish(request, result, at: now, into: &actions) }
         guard let question = servers.question(for: call, from: peer, to: server) else {
@@ -284,9 +284,10 @@ public struct Warden: ~Copyable, Sendable {
     }
 
     // Mutating, though it changes nothing: docs/HACKING.md, "Rules of the house".
-    /// Whether the service listened at the last look, and the grant that it takes exists.
+    /// Whether the service listened at the last look, and the grant that it takes exists. A server's services aren't
+    /// looked at all the time; those who call them remember the answers for a while.
     private mutating func needsNoLook(_ service: ServiceOpening, _ peer: Peer, at now: Instant) -> Bool {
-        servers.isAlive(service.port, ipv4: peer.address.isIPv4)
+        service.port.server == .thisHost && servers.isAlive(service.port, ipv4: peer.address.isIPv4)
             && gate.hasGrant(service, for: peer.address, over: peer.transport, at: now)
     }
 

@@ -331,7 +331,7 @@ import Testing
         #expect(!bench.kernel.guarded.contains(place))
     }
 
-    @Test("a daemon that starts again adopts the grants at servers, and judges them once the registry is read")
+    @Test("a daemon that starts again adopts the grants at servers that policy still permits")
     func restart() {
         let bench = Self.bench([Self.rule(at: .anyServer)])
         _ = bench.ask(.port(of: .mountd), from: Self.client(asking: Self.first))
@@ -342,7 +342,8 @@ import Testing
         next.rpcbind.registrations = .typical
         next.portmappers[1] = ScriptedRpcbind(registrations: .typical)
         next.start()
-        #expect(held.count == 2 && Set(next.kernel.granted.keys) == held)
+        // filer2 isn't read yet, and policy has no rule about it any more.
+        #expect(held.count == 2 && next.kernel.granted.keys.map(\.service.server) == [Self.id])
         next.portmappers[2] = ScriptedRpcbind(registrations: .typical)
         next.advance(by: .seconds(5))
         #expect(next.kernel.granted.keys.map(\.service.server) == [Self.id])
