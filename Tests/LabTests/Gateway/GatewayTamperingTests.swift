@@ -125,7 +125,8 @@ extension LabTests {
             }
             #expect(packets.isEmpty)
             #expect(try !lab.shell("ip rule").contains("0x20000"))
-            try lab.shell("ip rule add fwmark 0x20000/0x20000 lookup 111; ip route add local 10.77.5.2 dev lo table 111")
+            try lab.shell("ip rule add fwmark 0x20000/0x20000 lookup 111")
+            try lab.shell("ip route add local 10.77.5.2 dev lo table 111")
             #expect(try lab.lookUp(echo).result(of: echo.getPort) == .port(4001))
             #expect(try lab.connect(echo) == "connected")
         }

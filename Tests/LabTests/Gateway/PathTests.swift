@@ -43,6 +43,8 @@ extension LabTests {
                 }
                 let reply = try #require(answer.replies.first)
                 #expect(reply.count > 1300, "\(reply.count): it must need more than one packet")
+                let client = server.contains(":") ? "fd77:8::12" : "10.77.8.12"
+                try await lab.event(.permitted) { $0.client == client && $0.server == "filer1" }
             }
         }
 

@@ -36,10 +36,14 @@ extension LabTests {
                 (["rpcinfo", "-l", "10.77.5.9", "portmapper", "4"], "10.77.5.9.0.111"),
                 (["nfs-ls", "nfs://10.77.5.2/export"], "data.bin"),
             ] as [([String], String)])
-        func tools(command: [String], expected: String) throws {
+        func tools(command: [String], expected: String) async throws {
+            let before = try permitted()
             let output = try lab.exec(.approved, command, seconds: 10)
             #expect(output.isSuccess && output.text.contains(expected), "\(command): \(output)")
+            try await eventually("the daemon has permitted it") { try permitted() > before }
         }
+
+        private func permitted() throws -> Int { try lab.events(.permitted).count { $0.server == "filer1" } }
 
         @Test(
             "mounts, lists and reads over NFSv3 through grants at the address that it asked, and no others",

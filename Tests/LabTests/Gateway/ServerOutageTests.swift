@@ -71,7 +71,8 @@ extension LabTests {
 
         @Test(
             "whose portmapper hangs costs neither this host's lookups anything nor another server's, and is denied in time",
-            .lab(.filer, .filerRpcbind, .rpcbind, .daemon,
+            .lab(
+                .filer, .filerRpcbind, .rpcbind, .daemon,
                 settings: Filer.settings() + "\nlimits: {calls-per-second: 10000}", policy: both))
         func hung() async throws {
             let lab = try Lab.current
@@ -104,7 +105,8 @@ extension LabTests {
             let lab = try Lab.current
             let echo = Echo(host: .filer)
             try await lab.start(echo)
-            try lab.write("table inet cut { chain in { type filter hook input priority 0; policy drop; }; }", to: "cut.nft")
+            let cut = "table inet cut { chain in { type filter hook input priority 0; policy drop; }; }"
+            try lab.write(cut, to: "cut.nft")
             #expect(try lab.exec(.filer, "nft", "-f", "\(lab.state)/cut.nft").isSuccess)
             try await lab.serve(Filer.settings(), policy: Policies.filerEchoes())
             let answer = try lab.lookUp(echo, options: "--wait 2000")

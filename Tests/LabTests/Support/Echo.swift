@@ -71,7 +71,8 @@ extension Lab {
         guard echo.isIPv4 else {
             let rpcb = RPCB(
                 program: Program(echo.program), version: 1, netID: echo.netID.rawValue, address: "", owner: "")
-            return try ask(host, .getAddress(.v4, rpcb), to: server ?? echo.server, over: echo.transport, options: options)
+            return try ask(
+                host, .getAddress(.v4, rpcb), to: server ?? echo.server, over: echo.transport, options: options)
         }
         return try ask(host, echo.getPort, to: server ?? echo.server, over: .udp, options: options)
     }

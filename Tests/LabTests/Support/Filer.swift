@@ -51,7 +51,8 @@ extension Lab {
     /// line for each.
     func packets(at host: Host, _ filter: String, _ body: () async throws -> Void) async throws -> [String] {
         let name = "packets-\(UInt32.random)"
-        try spawn(host, name, ["tcpdump", "-Z", "root", "-i", "eth0", "--immediate-mode", "-n", "-l", "(\(filter)) or udp port 9"])
+        let tcpdump = ["tcpdump", "-Z", "root", "-i", "eth0", "--immediate-mode", "-n", "-l"]
+        try spawn(host, name, tcpdump + ["(\(filter)) or udp port 9"])
         try await eventually("tcpdump listens") { log(name).contains("listening on") }
         try await body()
         // Once a later packet is there, all earlier ones are. No host answers a datagram to a group.
