@@ -4,21 +4,24 @@ import ONCRPC
 
 /// `labpeer listen`: a substitute for a real service, which runs until it is killed.
 struct ListenCommand {
-    static let usage = "labpeer listen --at ADDR --port N --over tcp|udp [--echo]"
+    static let usage = "labpeer listen --at ADDR --port N --over tcp|udp [--echo [--answer]]"
 
     private let endpoint: Endpoint
     private let transport: Transport
     /// Sends received bytes back, instead of answering each call with an empty success.
     private let echoes: Bool
+    /// Answers calls all the same: a server's services are asked whether they live.
+    private let answersToo: Bool
 
     init(_ list: ArraySlice<String>) throws(UsageError) {
-        let arguments = try Arguments(list, options: ["--at", "--port", "--over"], flags: ["--echo"])
+        let arguments = try Arguments(list, options: ["--at", "--port", "--over"], flags: ["--echo", "--answer"])
         guard arguments.words.isEmpty else { throw UsageError("unexpected \(arguments.words[0])") }
         guard let address = try arguments.address("--at") else { throw UsageError("--at ADDR is missing") }
         guard let port: UInt16 = try arguments.number("--port") else { throw UsageError("--port N is missing") }
         endpoint = Endpoint(address, port)
         transport = try arguments.transport("--over")
         echoes = arguments.has("--echo")
+        answersToo = arguments.has("--answer")
     }
 
     func run() throws(SystemError) -> Int32 {
@@ -36,7 +39,7 @@ struct ListenCommand {
         while true {
             guard let (bytes, from) = try socket.receive(until: .now + .seconds(3600)) else { continue }
             say("datagram from \(from) bytes=\(bytes.count)")
-            if let answer = echoes ? bytes : answer(to: bytes) { try socket.send(answer, to: from) }
+            if let answer = sendsBack(bytes) ? bytes : answer(to: bytes) { try socket.send(answer, to: from) }
         }
     }
 
@@ -72,7 +75,7 @@ struct ListenCommand {
                 connection = nil
                 return
             }
-            if echoes {
+            if sendsBack(bytes.dropFirst(4)) {
                 try open.socket.send(bytes)
             } else {
                 for record in bytes.withUnsafeBytes({ open.reader.feed($0) }) {
@@ -84,6 +87,11 @@ struct ListenCommand {
             say("closed \(open.peer)")
             connection = nil
         }
+    }
+
+    /// A call has its type after the xid, RFC 5531, 9. No text of a test looks like that.
+    private func sendsBack(_ message: some Sequence<UInt8>) -> Bool {
+        echoes && !(answersToo && Array(message.dropFirst(4).prefix(8)) == [0, 0, 0, 0, 0, 0, 0, 2])
     }
 
     private func answer(to bytes: [UInt8]) -> [UInt8]? {

@@ -115,6 +115,7 @@ struct GrantRow: Decodable, Equatable {
     var issued: String?
     var expires: String
     var packets: Int
+    var server: String?
 
     var service: String { "\(transport)/\(port)" }
 }
@@ -179,4 +180,5 @@ struct AuditRecord: Decodable {
     var enforced: Bool?
     var count: Int?
     var detail: String?
+    var server: String?
 }

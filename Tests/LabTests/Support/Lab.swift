@@ -12,6 +12,8 @@ final class Lab: Sendable {
         case stranger
         /// A second server, after `lab spare`.
         case spare
+        /// A server behind the server, after `lab filer`.
+        case filer
         /// The server, in rpcbind's own network namespace.
         case rpcbind
     }
@@ -105,7 +107,10 @@ final class Lab: Sendable {
 
     /// Runs `scripts/lab …`, which must succeed.
     @discardableResult
-    func control(_ arguments: String...) throws -> Output {
+    func control(_ arguments: String...) throws -> Output { try control(arguments) }
+
+    @discardableResult
+    func control(_ arguments: [String]) throws -> Output {
         let command = ["timeout", "--kill-after=5", "60", script] + arguments
         let output = try run(command, environment: ["LAB": name])
         guard output.isSuccess else { throw CommandError(command: command, output: output) }

@@ -17,6 +17,11 @@ struct LabTrait: SuiteTrait, TestTrait, TestScoping {
         case ganesha
         case statd
         case daemon
+        /// A server behind the server.
+        case filer
+        case filerRpcbind = "filer rpcbind"
+        case filerGanesha = "filer ganesha"
+        case filerStatd = "filer statd"
     }
 
     var services: [Service]
@@ -30,7 +35,9 @@ struct LabTrait: SuiteTrait, TestTrait, TestScoping {
         defer { lab.down() }
         for service in services {
             switch service {
-            case .rpcbind, .ganesha, .statd: try lab.control(service.rawValue, "start")
+            case .rpcbind, .ganesha, .statd, .filerRpcbind, .filerGanesha, .filerStatd:
+                try lab.control(service.rawValue.split(separator: " ").map(String.init) + ["start"])
+            case .filer: try lab.control("filer")
             case .daemon: try await lab.serve(settings, policy: policy)
             }
         }
