@@ -16,6 +16,9 @@ extension Settings.Gateway {
         if servers.count > Self.serversMax {
             findings.error("servers: more than \(Self.serversMax)", at: node.location)
         }
+        if interceptedAddresses.count > ServerID.addressesMax {
+            findings.error("servers: more than \(ServerID.addressesMax) addresses", at: node.location)
+        }
         findRepeatedNames(nodes, &findings)
         findSharedAddresses(nodes, &findings)
         for (server, node) in zip(servers, nodes) { server.findContradictions(in: node, firewall, &findings) }
