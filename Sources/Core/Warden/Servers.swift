@@ -1,5 +1,7 @@
 import Addresses
+import Calls
 import Configuration
+import Firewall
 import Policy
 import Portmapper
 import Upstream
@@ -18,6 +20,11 @@ struct Server: Sendable {
 struct Servers: Sendable {
     private var all: [Server]
     private let ids: [IPAddress: ServerID]
+    /// The servers' own addresses, from which they call their clients back.
+    private let callers: [IPAddress: ServerID]
+    private let isCaller: Set<ServerID>
+    /// The clients that servers may call back by policy: those that may have nlockmgr opened there.
+    private(set) var calledBack: Set<CallersKey> = []
     /// By the raw value of a ``ServerID``.
     private let numbers: [ServerNumber]
 
@@ -27,6 +34,7 @@ struct Servers: Sendable {
             upstream: Upstream(trustedOwners: trustedOwners), refresh: settings.rpcbind.refresh)
         all = [thisHost]
         var ids: [IPAddress: ServerID] = [:]
+        var callers: [IPAddress: ServerID] = [:]
         var numbers: [ServerNumber] = [0]
         let gateway = settings.gateway ?? Settings.Gateway()
         let numbered = gateway.numbered
@@ -37,7 +45,9 @@ struct Servers: Sendable {
                 let own = gateway.translated(id)
                 ids[host] = own
                 numbers.append(index + 1)
-                if own == id { addresses.append(Site.Address(id: id, host: host)) }
+                guard own == id else { continue }
+                addresses.append(Site.Address(id: id, host: host))
+                if server.callbacks == .auto { callers[host] = id.callback }
             }
             all.append(
                 Server(
@@ -47,7 +57,9 @@ struct Servers: Sendable {
                         site: Site(addresses: addresses, linger: gateway.linger)),
                     refresh: server.rpcbind.refresh))
         }
-        (self.ids, self.numbers) = (ids, numbers)
+        (self.ids, self.callers, self.numbers) = (ids, callers, numbers)
+        isCaller = Set(callers.values)
+        findCalledBack()
     }
 
     subscript(number: ServerNumber) -> Server {
@@ -60,12 +72,36 @@ struct Servers: Sendable {
     /// This host, then the others.
     var indices: Range<ServerNumber> { all.indices }
 
-    /// The server's own address that is asked by this one; ``ServerID/thisHost`` if it is no server's.
-    func asked(_ host: IPAddress) -> ServerID { ids.isEmpty ? .thisHost : ids[host] ?? .thisHost }
+    /// The server's own address that the peer asks, or from which a server asks its client; ``ServerID/thisHost``
+    /// otherwise.
+    func asked(by peer: Peer) -> ServerID {
+        guard !ids.isEmpty else { return .thisHost }
+        if let server = ids[peer.asked.host] { return server }
+        return peer.isIntercepted ? callers[peer.address] ?? .thisHost : .thisHost
+    }
 
-    /// An ID that no server has counts as this host's.
+    private mutating func findCalledBack() {
+        var keys: Set<CallersKey> = []
+        for (host, caller) in callers {
+            let clients = all[number(of: caller)].rules.policy.clients(opening: .nlockmgr)
+            for range in clients where range.first.isIPv4 == host.isIPv4 {
+                keys.insert(CallersKey(server: caller.caller, clients: range))
+            }
+        }
+        calledBack = keys
+    }
+
+    /// Whether policy lets the server call the client back. A call to another server is none of these.
+    func permitsCallback(of client: IPAddress, by caller: ServerID) -> Bool {
+        isCaller.contains(caller) && ids[client] == nil
+            && all[number(of: caller)].rules.policy.opens(.nlockmgr, to: client)
+    }
+
+    /// An ID that no server has counts as this host's. Callbacks are their server's.
     func number(of id: ServerID) -> ServerNumber {
-        id == .thisHost || Int(id.rawValue) >= numbers.count ? 0 : numbers[Int(id.rawValue)]
+        if id == .thisHost { return 0 }
+        let index = Int(id.caller.rawValue)
+        return index >= numbers.count ? 0 : numbers[index]
     }
 
     func name(of id: ServerID) -> String? { id == .thisHost ? nil : all[number(of: id)].name }
@@ -75,6 +111,7 @@ struct Servers: Sendable {
             all[number].rules = Rulebook(settings: settings, policies: policies, server: number)
             all[number].upstream.policyReplaced()
         }
+        findCalledBack()
     }
 }
 
