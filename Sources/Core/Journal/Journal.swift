@@ -40,7 +40,8 @@ public struct Journal: ~Copyable, Sendable {
 
     /// Counts a permitted call, and returns whether its event may be logged.
     public mutating func admitsPermitted(
-        _ call: PortmapperCall, of peer: Peer, at server: ServerNumber = 0, isListed: Bool, logging: Settings.Audit.Permitted, at now: Instant
+        _ call: PortmapperCall, of peer: Peer, at server: ServerNumber = 0, isListed: Bool,
+        logging: Settings.Audit.Permitted, at now: Instant
     ) -> Bool {
         switch logging {
         case .all: return admits(.permitted, of: peer.address, isListed: isListed, over: peer.transport, at: now)

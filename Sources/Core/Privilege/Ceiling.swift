@@ -241,7 +241,10 @@ public struct Ceiling: Sendable {
         // from strangers.
         if key.service.port == Self.portmapperPort, key.service.server == .thisHost { return nil }
         let server = key.service.server
-        if let why = refusal(ofCallback: server) ?? refusal(ofPort: key.service) ?? refusal(ofServer: server, for: key.clients.first) { return why }
+        let why =
+            refusal(ofCallback: server) ?? refusal(ofPort: key.service)
+            ?? refusal(ofServer: server, for: key.clients.first)
+        if let why { return why }
         guard let addresses = opened(at: server)?.addresses(outside: key) else {
             // The range has too many addresses to be counted one by one.
             guard inherited.standing.contains(key) else {

@@ -202,7 +202,9 @@ extension Warden {
         if admits(kind, of: key.client, over: key.service.transport, at: now) {
             var event = event(kind, key, issued.grant.rule, issued.program)
             if issued.isRevival { event.detail = "revived" }
-            if key.service.server.isCallback, let name = event.server { event.detail = "a port of the client, for \(name)" }
+            if key.service.server.isCallback, let name = event.server {
+                event.detail = "a port of the client, for \(name)"
+            }
             actions.append(.audit(event.named(by: journal.names)))
         }
         // Registry or policy may have changed since the grant was decided.

@@ -38,7 +38,7 @@ struct ElementAttributes {
         case .guarded, .guardedAt4, .guardedAt6: return fields.service.map { .guarded($0) }
         case .quarantined4, .quarantined6: return fields.source.map { .quarantined($0) }
         case .granted4, .granted6, .grantedAt4, .grantedAt6: return fields.grant.map { .granted($0) }
-        case .remembered4, .remembered6, .rememberedAt4, .rememberedAt6: 
+        case .remembered4, .remembered6, .rememberedAt4, .rememberedAt6:
             // Callbacks aren't remembered.
             return fields.grant.flatMap { $0.service.server.isCallback ? nil : .remembered($0) }
         case .standing4, .standing6, .standingAt4, .standingAt6: return standing(fields, set, gateway)

@@ -148,7 +148,11 @@ final class Bench: ActionShells {
     func closeConnection(_ id: ConnectionID) { closed.append(id) }
 
     func ask(_ question: Question, of server: ServerNumber) {
-        if server == 0 { asked.append(question) } else { askedServers.append(Posed(question: question, server: server)) }
+        if server == 0 {
+            asked.append(question)
+        } else {
+            askedServers.append(Posed(question: question, server: server))
+        }
         questions.append(Posed(question: question, server: server))
         audit?(.question(question), self)
     }
@@ -313,7 +317,8 @@ final class Bench: ActionShells {
 
     /// No question, call or transaction is under way.
     var isQuiet: Bool {
-        questions.isEmpty && loop.warden.exchanges.isQuiet && loop.warden.servers.indices.allSatisfy { !loop.warden.servers[$0].upstream.isLooking }
+        questions.isEmpty && loop.warden.exchanges.isQuiet
+            && loop.warden.servers.indices.allSatisfy { !loop.warden.servers[$0].upstream.isLooking }
             && loop.warden.gate.isQuiet
     }
 }

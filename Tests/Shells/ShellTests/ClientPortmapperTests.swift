@@ -13,7 +13,8 @@ import Testing
 
     /// Asks a portmapper on loopback that answers with these messages.
     private func ask(
-        over transport: Transport, timeout: Duration = patience, _ replies: @escaping @Sendable (CallHeader) -> [[UInt8]]
+        over transport: Transport, timeout: Duration = patience,
+        _ replies: @escaping @Sendable (CallHeader) -> [[UInt8]]
     ) throws -> (answer: Result<UInt16, RpcbindFailure>, calls: [CallHeader]) {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         defer { group.shutdownGracefully { #expect($0 == nil) } }
