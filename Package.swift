@@ -95,7 +95,7 @@ let package = Package(
         shell(
             "RpcbindClient",
             ["Addresses", "Clock", "ONCRPC", "Portmapper", "Configuration", "Calls", "System"] + nio),
-        shell("Liveness", ["Addresses", "Clock", "ONCRPC", "Configuration", "Calls"] + nio),
+        shell("Liveness", ["Addresses", "Clock", "ONCRPC", "Portmapper", "Configuration", "Calls"] + nio),
         shell("Netfilter", ["Addresses", "Portmapper", "Firewall", "CNetfilter"]),
         shim("CSandbox"),
         shell("Sandbox", ["System", "CSandbox"]),

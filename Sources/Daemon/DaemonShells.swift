@@ -4,6 +4,7 @@ import AuditTrail
 import Calls
 import Clock
 import Firewall
+import Liveness
 import NIOCore
 import Netfilter
 import ONCRPC
@@ -20,6 +21,8 @@ final class DaemonShells: ActionShells {
     var clients: [RpcbindClient] = []
     /// Tells which services of servers answer; `nil`: there is no server behind this host.
     var serverCalls: ServerCalls?
+    /// Asks the clients that servers call back; `nil`: there is no server behind this host.
+    var clientPortmappers: ClientPortmappers?
     /// This host's name in the log (`audit.host`).
     var hostName: String?
     /// Called when a transaction has ended that took the kernel long.
@@ -47,6 +50,7 @@ final class DaemonShells: ActionShells {
         server?.close()
         for client in clients { client.close() }
         serverCalls?.close()
+        clientPortmappers?.close()
     }
 
     func close() {
@@ -63,6 +67,8 @@ final class DaemonShells: ActionShells {
     func callServices(_ questions: [LivenessQuestion], of server: ServerNumber, look: Int) {
         serverCalls?.look(questions, of: server, look: look)
     }
+
+    func askClient(_ question: ClientQuestion) { clientPortmappers?.ask(question) }
 
     func listeners(at services: Set<ServicePort>) -> [ServicePort: ListenerState]? {
         do {

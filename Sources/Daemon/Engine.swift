@@ -8,6 +8,7 @@ import Control
 import Firewall
 import Gate
 import Glibc
+import Liveness
 import Metrics
 import NIOCore
 import Netfilter
@@ -94,6 +95,9 @@ final class Engine {
         if let gateway = core.warden.settings.gateway {
             shells.serverCalls = ServerCalls(on: loop, gateway) { [unowned self] look, server, answers in
                 handle { $0.servicesCalled(look, of: server, answers, at: $1, into: &$2) }
+            }
+            shells.clientPortmappers = ClientPortmappers(on: loop) { [unowned self] question, answer in
+                handle { $0.clientAnswered(question, with: answer, at: $1, into: &$2) }
             }
         }
         let server = PortmapServer(

@@ -30,6 +30,7 @@ private final class NotingShells: ActionShells {
 
     func closeConnection(_ id: ConnectionID) { noted.append("close \(id)") }
     func ask(_ question: Question, of server: ServerNumber) { noted.append("ask") }
+    func askClient(_ question: ClientQuestion) { noted.append("ask a client") }
     func callServices(_ questions: [LivenessQuestion], of server: ServerNumber, look: Int) { noted.append("call") }
 
     func listeners(at services: Set<ServicePort>) -> [ServicePort: ListenerState]? {

@@ -42,8 +42,8 @@ private func checkMessage(_ message: NetlinkMessage) {
     _ = TableMonitor.elementChange(attributes, isAdded: true, gateway)
     _ = TableMonitor.writer(attributes)
     _ = NetfilterTable.ourSet(attributes)
-    for begunThere in [false, true] {
-        let flow = Flows.flow(message, begunThere: begunThere) { $0 == ServicePort(.tcp, 2049) }
+    for (begunThere, isCallback) in [(false, false), (true, false), (false, true), (true, true)] {
+        let flow = Flows.flow(message, begunThere: begunThere, isCallback: isCallback, gateway) { $0.port == 2049 }
         if let flow { require(!flow.id.isEmpty, "\(flow)") }
     }
     for attribute in attributes {

@@ -54,6 +54,15 @@ public struct AuditEvent: Hashable, Sendable {
         self.detail = detail
     }
 
+    /// The rule of a server's calls to its clients' portmappers, and of the grants that it gets by them: no rule of
+    /// policy names them.
+    public static func callbackRule(of server: String) -> String { callbackRulePrefix + server }
+
+    private static let callbackRulePrefix = "callbacks of "
+
+    /// Whether the event is about a server that calls its client back.
+    public var isOfCallback: Bool { server != nil && rule?.hasPrefix(Self.callbackRulePrefix) == true }
+
     /// The event's `decision`, if it is one.
     public var decision: String? {
         switch kind {

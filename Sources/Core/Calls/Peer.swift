@@ -21,10 +21,13 @@ public struct Peer: Hashable, Sendable {
     /// interface. TCP: by the route to the peer, which has completed the handshake and so has received packets at
     /// its address.
     public var isLocal: Bool
+    /// The address that was asked is none of this host's: the call was intercepted on its way.
+    public var isIntercepted: Bool
 
     public init(
         address: IPAddress, port: UInt16, transport: Transport, asked: UniversalAddress, channel: UInt64,
-        interface: UInt32 = 0, isBroadcast: Bool = false, isLocal: Bool = false
+        interface: UInt32 = 0, isBroadcast: Bool = false, isLocal: Bool = false,
+        isIntercepted: Bool = false
     ) {
         self.address = address
         self.port = port
@@ -34,6 +37,7 @@ public struct Peer: Hashable, Sendable {
         self.interface = interface
         self.isBroadcast = isBroadcast
         self.isLocal = isLocal
+        self.isIntercepted = isIntercepted
     }
 
     public var netID: NetID { NetID(transport, isIPv4: address.isIPv4) }

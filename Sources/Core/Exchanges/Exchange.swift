@@ -30,7 +30,7 @@ public struct Exchange: Sendable {
         public let byteCount: Int
         /// The server that was asked.
         public let server: ServerNumber
-        /// The address of it that was asked.
+        /// The address of it that was asked; or the address from which it calls a client back.
         public let asked: ServerID
         public let call: PortmapperCall
         /// `nil` for other calls.
@@ -50,6 +50,9 @@ public struct Exchange: Sendable {
             self.server = server
             self.asked = asked
         }
+
+        /// The client for which ports are opened. A server that calls back asks the client.
+        public var client: IPAddress { asked.isCallback ? peer.asked.host : peer.address }
 
         public func with(_ permission: Permission) -> Request {
             Request(

@@ -86,6 +86,7 @@ public struct Exchanges: ~Copyable, Sendable {
     /// The calls under way to each server.
     private var countOfServer: [Int]
     private var questions: [SharedQuestions<Asker>]
+    var clientQuestions = ClientQuestions()
 
     /// - Parameter servers: the number of portmappers, this host's included.
     public init(servers: Int = 1) {
@@ -97,7 +98,7 @@ public struct Exchanges: ~Copyable, Sendable {
 
     /// Nothing is under way, and nothing is left behind.
     var isQuiet: Bool {
-        table.isEmpty && countOfCaller.isEmpty && datagrams.isEmpty
+        table.isEmpty && countOfCaller.isEmpty && datagrams.isEmpty && clientQuestions.isEmpty
             && localCount.values.allSatisfy { $0 == 0 } && countOfServer.allSatisfy { $0 == 0 }
     }
 
@@ -154,6 +155,22 @@ public struct Exchanges: ~Copyable, Sendable {
         _ question: Question, by server: ServerNumber = 0, at now: Instant
     ) -> (served: [Asker], isAskedAgain: Bool, since: Instant?) {
         questions[server].answered(question, at: now)
+    }
+
+    /// Whether a question to a client's portmapper has to be sent now; `nil`: there is no place for it.
+    public mutating func ask(_ question: ClientQuestion, for id: Exchange.ID, at now: Instant) -> Bool? {
+        switch clientQuestions.ask(question, for: id, at: now) {
+        case .sends: true
+        case .shares: false
+        case .full: nil
+        }
+    }
+
+    /// The exchanges that a client's answer serves, and whether the question has to be sent again for others.
+    public mutating func answered(
+        _ question: ClientQuestion, at now: Instant
+    ) -> (served: [Exchange.ID], isAskedAgain: Bool) {
+        clientQuestions.answered(question, at: now)
     }
 
     /// Counts the client's call if there is a place for it, and returns whether there is.

@@ -1,6 +1,8 @@
 import Addresses
 
 /// The scope of a grant: one service port, for one client.
+///
+/// If the service is a callback's (``ServerID/isCallback``), it is the client's, and opens for the server's address.
 public struct GrantKey: TableKey, Sendable, Comparable, CustomStringConvertible {
     public var client: IPAddress
     public var service: ServicePort

@@ -36,14 +36,18 @@ public struct GatewayShape: Hashable, Sendable {
         return Dictionary(numbered) { first, _ in first }
     }
 
+    /// The server's address, for callbacks too: it calls back from there.
     public func address(of server: ServerID) -> IPAddress? {
-        let index = Int(server.rawValue) - 1
+        let index = Int(server.caller.rawValue) - 1
         return addresses.indices.contains(index) ? addresses[index] : nil
     }
 
     /// Whether the server exists, and is reached over the client's address family.
+    ///
+    /// A server that is called back by another one asks it as any client does.
     public func hasAddress(of server: ServerID, for client: IPAddress) -> Bool {
-        address(of: server).map { $0.isIPv4 == client.isIPv4 } ?? false
+        guard let address = address(of: server), address.isIPv4 == client.isIPv4 else { return false }
+        return !server.isCallback || self.server(at: client) == nil
     }
 
     public func server(at address: IPAddress) -> ServerID? { numbers[address] }

@@ -44,7 +44,7 @@ extension Gate {
 
     /// The standing elements of an earlier run that stay until the registry is known.
     public mutating func keepStanding(_ standing: some Sequence<StandingKey>) {
-        writer.desire(Elements(guarded: writer.desiredGuarded, standing: Set(standing)))
+        writer.keepStanding(Set(standing))
     }
 
     /// Rules have host names that are not resolved yet: all that was adopted is judged once they are.

@@ -7,7 +7,8 @@ extension Gate {
     /// Remembers a grant that expired or lost its service, so that its client's next packet revives it.
     mutating func remember(_ key: GrantKey, _ grant: Grant, at now: Instant) {
         let revive = settings.firewall.revive
-        guard revive > .zero else { return }
+        // A server asks again before it calls back again, and no port of a client drops its packets.
+        guard revive > .zero, !key.service.server.isCallback else { return }
         // The daemon learns late whether a grant was used. Forged calls must not take the places of grants that
         // were held.
         if grant.isUnproven, memory.count >= settings.limits.grantsOverUDP { return }

@@ -14,10 +14,14 @@ public struct Gate: ~Copyable, Sendable {
     public struct Elements: Hashable, Sendable {
         public var guarded: Set<ServicePort>
         public var standing: Set<StandingKey>
+        public var callers: Set<CallersKey>
 
-        public init(guarded: Set<ServicePort> = [], standing: Set<StandingKey> = []) {
+        public init(
+            guarded: Set<ServicePort> = [], standing: Set<StandingKey> = [], callers: Set<CallersKey> = []
+        ) {
             self.guarded = guarded
             self.standing = standing
+            self.callers = callers
         }
     }
 

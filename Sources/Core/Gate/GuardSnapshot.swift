@@ -27,7 +27,9 @@ public struct GuardSnapshot: Sendable {
         // A boot ends the grants: they are saved as memories, as if they had expired. The daemon learns late
         // whether grants over UDP were used; these leave room to the others.
         for (key, grant) in ledger.all
-        where !grant.isUnproven || saved.remembered.count < settings.limits.grantsOverUDP {
+        where !key.service.server.isCallback
+            && (!grant.isUnproven || saved.remembered.count < settings.limits.grantsOverUDP)
+        {
             saved.remembered[key] = SavedGuard.Memory(
                 note: GrantNote(grant),
                 programs: grant.programs, until: wallClock + revive)

@@ -108,7 +108,6 @@ struct TableWriter: Sendable {
     }
 
     var guarded: Set<ServicePort> { isTableMade ? confirmed.guarded : [] }
-    var desiredGuarded: Set<ServicePort> { desired.guarded }
     var desiredStanding: Set<StandingKey> { desired.standing }
     private var isDirty: Bool { !isTableMade || confirmed != desired }
     /// Guard and standing elements are in place; no call has to wait for them.
@@ -155,6 +154,8 @@ struct TableWriter: Sendable {
         // Sets that share their storage compare in constant time.
         if elements != desired { desired = elements }
     }
+
+    mutating func keepStanding(_ standing: Set<StandingKey>) { desired.standing = standing }
 
     /// A pending revocation of the grant precedes its issue, so that the flows are cut.
     mutating func issue(_ key: GrantKey, _ issue: Issue, for waiter: Gate.Waiter? = nil) {
@@ -385,6 +386,9 @@ struct TableWriter: Sendable {
                 for key in new.standing.subtracting(old.standing).sorted() { operations.append(.addStanding(key)) }
             }
             for port in old.guarded.subtracting(new.guarded).sorted() { operations.append(.unguardPort(port)) }
+            // The kernel's interval sets take no overlaps.
+            for key in old.callers.subtracting(new.callers).sorted() { operations.append(.removeCallers(key)) }
+            for key in new.callers.subtracting(old.callers).sorted() { operations.append(.addCallers(key)) }
         }
 
         mutating func make(_ shape: TableShape, _ elements: Elements, leavingGrants: Bool) {

@@ -149,6 +149,24 @@ public final class Policy: Sendable {
         standing[ServiceKey(program, transport)] ?? rangesStanding[ServiceKey(program, transport)]
     }
 
+    /// The clients that may have the program's port opened, over any transport: disjoint, ascending.
+    public func clients(opening program: Program) -> [AddressRange] {
+        let mayOpen = classes.map { clients in
+            Transport.allCases.contains {
+                clients.permission(of: ServiceKey(program, $0)).map { $0.open != .never } ?? false
+            }
+        }
+        return clients.ranges { mayOpen[$0] }
+    }
+
+    /// Whether the client is one of ``clients(opening:)``.
+    public func opens(_ program: Program, to client: IPAddress) -> Bool {
+        Transport.allCases.contains { transport in
+            guard case .permitted(_, let open) = lookup(program, over: transport, by: client) else { return false }
+            return open != .never
+        }
+    }
+
     /// The clients to which any rule permits anything over the transport: disjoint, ascending.
     public func clients(over transport: Transport) -> [AddressRange] {
         let isPermitted = classes.map { clients in

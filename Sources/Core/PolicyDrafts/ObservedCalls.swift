@@ -36,6 +36,8 @@ public struct ObservedCalls: Sendable {
         if event.kind == .suppressed, ["denied", "permitted", "probed"].contains(event.detail) || event.detail == nil {
             remark(.suppressed, event.count ?? 1)
         }
+        // A rule for the client's own calls permits the server to call back.
+        guard !event.isOfCallback else { return }
         guard let client = event.client, !client.isLoopback, !client.isUnspecified, !client.isMulticastOrBroadcast
         else { return }
         period = (min(period?.first ?? time, time), max(period?.last ?? time, time))

@@ -16,6 +16,8 @@ public struct Ceiling: Sendable {
     private let opened: [OpenedClients]
     /// The index in `opened` for each `ServerID`.
     private let places: [Int]
+    /// The indices in `opened` of the servers that may call their clients back.
+    private let callingBack: Set<Int>
     /// The kernel's elements at the start of the netfilter process: making the table anew with them opens
     /// nothing.
     private var inherited = Inherited()
@@ -65,6 +67,7 @@ public struct Ceiling: Sendable {
             + servers.enumerated().flatMap { index, server in
                 Array(repeating: index + 1, count: server.addresses.count + server.aliases.count)
             }
+        callingBack = Set(servers.indices.filter { servers[$0].callbacks == .auto }.map { $0 + 1 })
         outside = OutsideElements(places: places)
     }
 
@@ -111,7 +114,7 @@ public struct Ceiling: Sendable {
     }
 
     private func opened(at server: ServerID) -> OpenedClients? {
-        let index = Int(server.rawValue)
+        let index = Int(server.caller.rawValue)
         return places.indices.contains(index) ? opened[places[index]] : nil
     }
 
@@ -171,7 +174,7 @@ public struct Ceiling: Sendable {
         case .deleteTable(let name):
             outside.removeAll()
             return name == shape.name ? nil : "the table is \(shape.name), not \(name)"
-        case .guardPort(let service): return refusal(ofPort: service)
+        case .guardPort(let service): return refusal(ofCallback: service.server) ?? refusal(ofPort: service)
         case .issue(let key, let timeout, let expiresIn, let comment):
             return refusal(of: key, &outside) ?? refusal(ofTimeout: max(timeout, expiresIn ?? .zero))
                 ?? refusal(ofComment: comment)
@@ -179,7 +182,8 @@ public struct Ceiling: Sendable {
             return refusal(of: key, &outside) ?? refusal(ofTimeout: timeout) ?? refusal(ofComment: comment)
         case .addStanding(let key): return refusal(of: key, &outside)
         case .remember(let key, _, let comment):
-            return refusal(ofServer: key.service.server, for: key.client) ?? refusal(ofComment: comment)
+            return refusal(ofCallback: key.service.server) ?? refusal(ofServer: key.service.server, for: key.client)
+                ?? refusal(ofComment: comment)
         case .revoke(let key):
             outside.revoke(key)
             return nil
@@ -219,9 +223,14 @@ public struct Ceiling: Sendable {
         if let why = refusal(ofPort: key.service) ?? refusal(ofServer: key.service.server, for: key.client) {
             return why
         }
+        let isCallback = key.service.server.isCallback
+        if isCallback, let why = refusal(ofCallsBy: key.service.server) { return why }
         guard let opened = opened(at: key.service.server), opened.isOutside(key) else { return nil }
-        guard opened.hostAddressesMax > 0 || inherited.granted.contains(key) else {
-            return "no rule opens anything over \(key.service.transport) for \(key.client)"
+        let addressesMax = isCallback ? opened.callerHostAddressesMax : opened.hostAddressesMax
+        guard addressesMax > 0 || inherited.granted.contains(key) else {
+            return isCallback
+                ? "no rule permits nlockmgr at the server for \(key.client)"
+                : "no rule opens anything over \(key.service.transport) for \(key.client)"
         }
         outside.grant(key)
         return nil
@@ -232,7 +241,10 @@ public struct Ceiling: Sendable {
         // from strangers.
         if key.service.port == Self.portmapperPort, key.service.server == .thisHost { return nil }
         let server = key.service.server
-        if let why = refusal(ofPort: key.service) ?? refusal(ofServer: server, for: key.clients.first) { return why }
+        let why =
+            refusal(ofCallback: server) ?? refusal(ofPort: key.service)
+            ?? refusal(ofServer: server, for: key.clients.first)
+        if let why { return why }
         guard let addresses = opened(at: server)?.addresses(outside: key) else {
             // The range has too many addresses to be counted one by one.
             guard inherited.standing.contains(key) else {
@@ -245,8 +257,10 @@ public struct Ceiling: Sendable {
     }
 
     private func refusal(of key: CallersKey, _ outside: inout OutsideElements) -> String? {
-        guard key.server != .thisHost else { return "only servers call back" }
-        if let why = refusal(ofServer: key.server, for: key.clients.first) { return why }
+        if let why = refusal(ofCallsBy: key.server) { return why }
+        if let why = refusal(ofCallback: key.server) ?? refusal(ofServer: key.server, for: key.clients.first) {
+            return why
+        }
         guard let addresses = opened(at: key.server)?.addresses(outside: key) else {
             return inherited.callers.contains(key)
                 ? nil : "no rule permits nlockmgr at the server for all of \(key.clients)"
@@ -261,8 +275,22 @@ public struct Ceiling: Sendable {
         guard let address = shape.gateway?.address(of: server) else {
             return "no server \(server.rawValue) is configured"
         }
-        guard let client, client.isIPv4 != address.isIPv4 else { return nil }
-        return "\(client) doesn't reach \(address)"
+        guard let client else { return nil }
+        guard client.isIPv4 == address.isIPv4 else { return "\(client) doesn't reach \(address)" }
+        // Such a key would be the one of a client's grant at the other server.
+        let isServer = server.isCallback && shape.gateway?.server(at: client) != nil
+        return isServer ? "\(client) is a server, which is asked as such" : nil
+    }
+
+    private func refusal(ofCallsBy server: ServerID) -> String? {
+        let index = Int(server.caller.rawValue)
+        guard server != .thisHost, places.indices.contains(index) else { return "only servers call back" }
+        return callingBack.contains(places[index]) ? nil : "callbacks of that server are off"
+    }
+
+    /// A server that calls back gets grants, and nothing else.
+    private func refusal(ofCallback server: ServerID) -> String? {
+        server.isCallback ? "no server's port is meant by \(server.rawValue)" : nil
     }
 
     private func refusal(ofTimeout timeout: Duration) -> String? {

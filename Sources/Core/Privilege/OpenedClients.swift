@@ -34,7 +34,8 @@ struct OpenedClients: Sendable {
     }
 
     func isOutside(_ key: GrantKey) -> Bool {
-        clients[key.service.transport]?.uncovered(AddressRange(key.client, key.client), limit: 1)?.isEmpty != true
+        let permitted = key.service.server.isCallback ? callers : clients[key.service.transport]
+        return permitted?.uncovered(AddressRange(key.client, key.client), limit: 1)?.isEmpty != true
     }
 
     /// `nil`: more addresses than all host names can have.

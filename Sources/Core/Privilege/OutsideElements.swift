@@ -37,8 +37,9 @@ public struct OutsideElements: Hashable, Sendable {
 
     /// `nil`: no such server.
     func account(of server: ServerID, isOfCallers: Bool = false) -> Account? {
-        let index = Int(server.rawValue)
-        return places.indices.contains(index) ? Account(place: places[index], isOfCallers: isOfCallers) : nil
+        let index = Int(server.caller.rawValue)
+        guard places.indices.contains(index) else { return nil }
+        return Account(place: places[index], isOfCallers: isOfCallers || server.isCallback)
     }
 
     /// The grants that the kernel may have let expire.

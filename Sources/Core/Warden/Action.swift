@@ -14,6 +14,8 @@ public enum Action: Hashable, Sendable {
     case inspectListeners(Set<ServicePort>, look: Int)
     /// Call services of a server; ends in ``Warden/servicesCalled(_:of:_:at:into:)``.
     case callServices([LivenessQuestion], of: ServerNumber, look: Int)
+    /// Ask the portmapper of a client that a server calls back; ends in ``Warden/clientAnswered(_:with:at:into:)``.
+    case askClient(ClientQuestion)
     /// Ask the kernel for the owner of this peer's socket; ends in ``Warden/ownerInspected(_:_:at:into:)``.
     case inspectOwner(Peer, exchange: Int)
     /// Commit, and report by ``Warden/committed(_:at:into:)``.

@@ -15,6 +15,8 @@ public protocol ActionShells: AnyObject {
     func ask(_ question: Question, of server: ServerNumber)
     /// Calls services of a server; the answers come later (``Warden/servicesCalled(_:of:_:at:into:)``).
     func callServices(_ questions: [LivenessQuestion], of server: ServerNumber, look: Int)
+    /// Asks the portmapper of a client; the answer comes later (``Warden/clientAnswered(_:with:at:into:)``).
+    func askClient(_ question: ClientQuestion)
     /// `nil`: the listeners can't be inspected.
     func listeners(at services: Set<ServicePort>) -> [ServicePort: ListenerState]?
     /// The uid of the sender of a message from this host; `nil` if it can't be determined.
@@ -86,6 +88,7 @@ public final class ActionLoop<Shells: ActionShells> {
         case .ask(let question, let server): shells.ask(question, of: server)
         case .callServices(let questions, let server, let look):
             shells.callServices(questions, of: server, look: look)
+        case .askClient(let question): shells.askClient(question)
         case .inspectListeners(let services, let look):
             let states = shells.listeners(at: services)
             handle { $0.listenersInspected(look, states, at: $1, into: &$2) }

@@ -1,6 +1,7 @@
 import Addresses
 import Calls
 import Configuration
+import Firewall
 import Policy
 import Portmapper
 import Upstream
@@ -29,6 +30,11 @@ struct Servers: ~Copyable, Sendable {
     private var thisHost: Server
     private let others: [Box]
     private let ids: [IPAddress: ServerID]
+    /// The servers' own addresses, from which they call their clients back.
+    private let callers: [IPAddress: ServerID]
+    private let isCaller: Set<ServerID>
+    /// The clients that servers may call back by policy: those that may have nlockmgr opened there.
+    private(set) var calledBack: Set<CallersKey> = []
     /// By the raw value of a ``ServerID``.
     private let numbers: [ServerNumber]
 
@@ -38,6 +44,7 @@ struct Servers: ~Copyable, Sendable {
             upstream: Upstream(trustedOwners: trustedOwners), refresh: settings.rpcbind.refresh)
         var others: [Box] = []
         var ids: [IPAddress: ServerID] = [:]
+        var callers: [IPAddress: ServerID] = [:]
         var numbers: [ServerNumber] = [0]
         let gateway = settings.gateway ?? Settings.Gateway()
         let numbered = gateway.numbered
@@ -48,7 +55,9 @@ struct Servers: ~Copyable, Sendable {
                 let own = gateway.translated(id)
                 ids[host] = own
                 numbers.append(index + 1)
-                if own == id { addresses.append(Site.Address(id: id, host: host)) }
+                guard own == id else { continue }
+                addresses.append(Site.Address(id: id, host: host))
+                if server.callbacks == .auto { callers[host] = id.callback }
             }
             let upstream = Upstream(
                 trustedOwners: TrustedOwners(atServer: server.rpcbind.owners),
@@ -57,7 +66,9 @@ struct Servers: ~Copyable, Sendable {
             others.append(
                 Box(Server(name: server.name, rules: rules, upstream: upstream, refresh: server.rpcbind.refresh)))
         }
-        (self.others, self.ids, self.numbers) = (others, ids, numbers)
+        (self.others, self.ids, self.callers, self.numbers) = (others, ids, callers, numbers)
+        isCaller = Set(callers.values)
+        findCalledBack()
     }
 
     subscript(number: ServerNumber) -> Server {
@@ -108,14 +119,38 @@ struct Servers: ~Copyable, Sendable {
     /// This host, then the others.
     var indices: Range<ServerNumber> { 0..<count }
 
-    /// The server's own address that is asked by this one; ``ServerID/thisHost`` if it is no server's.
+    /// The server's own address that the peer asks, or from which a server asks its client; ``ServerID/thisHost``
+    /// otherwise.
     @inline(__always)
-    func asked(_ host: IPAddress) -> ServerID { ids.isEmpty ? .thisHost : ids[host] ?? .thisHost }
+    func asked(by peer: Peer) -> ServerID {
+        guard !ids.isEmpty else { return .thisHost }
+        if let server = ids[peer.asked.host] { return server }
+        return peer.isIntercepted ? callers[peer.address] ?? .thisHost : .thisHost
+    }
 
-    /// An ID that no server has counts as this host's.
+    private mutating func findCalledBack() {
+        var keys: Set<CallersKey> = []
+        for (host, caller) in callers {
+            let clients = rules(about: number(of: caller)).policy.clients(opening: .nlockmgr)
+            for range in clients where range.first.isIPv4 == host.isIPv4 {
+                keys.insert(CallersKey(server: caller.caller, clients: range))
+            }
+        }
+        calledBack = keys
+    }
+
+    /// Whether policy lets the server call the client back. A call to another server is none of these.
+    func permitsCallback(of client: IPAddress, by caller: ServerID) -> Bool {
+        isCaller.contains(caller) && ids[client] == nil
+            && rules(about: number(of: caller)).policy.opens(.nlockmgr, to: client)
+    }
+
+    /// An ID that no server has counts as this host's. Callbacks are their server's.
     @inline(__always)
     func number(of id: ServerID) -> ServerNumber {
-        id == .thisHost || Int(id.rawValue) >= numbers.count ? 0 : numbers[Int(id.rawValue)]
+        if id == .thisHost { return 0 }
+        let index = Int(id.caller.rawValue)
+        return index >= numbers.count ? 0 : numbers[index]
     }
 
     /// The IDs of the server's addresses; `nil`: of all servers.
@@ -131,6 +166,7 @@ struct Servers: ~Copyable, Sendable {
             self[number].rules = Rulebook(settings: settings, policies: policies, server: number)
             self[number].upstream.policyReplaced()
         }
+        findCalledBack()
     }
 }
 

@@ -34,7 +34,10 @@ extension Warden {
         journal.counters.outcomes[incoming.outcome(.denied, reason), default: 0] += 1
         auditDenial(
             incoming, reason, detail: detail, isEnforced: true, isOwnDoing: isOwnDoing, at: now, into: &actions)
-        let isSilent = reason == .rate || reason == .broadcast
+        // A client that doesn't answer is silent towards the server.
+        let isSilent =
+            reason == .rate || reason == .broadcast
+            || reason == .rpcbindDown && servers.asked(by: incoming.peer).isCallback
         refuse(incoming, with: isSilent ? nil : refusal(of: incoming), into: &actions)
     }
 
@@ -52,13 +55,14 @@ extension Warden {
         _ incoming: IncomingCall, _ reason: DenialReason, _ detail: String?, _ isEnforced: Bool,
         isOwnDoing: Bool = true, at now: Instant, into actions: inout [Action]
     ) {
-        if admits(.denied, of: incoming.peer.address, over: incoming.peer.transport, at: now) {
+        let peer = incoming.peer
+        let client = servers.asked(by: peer).isCallback ? peer.asked.host : peer.address
+        if admits(.denied, of: client, over: peer.transport, at: now) {
             var event = AuditEvent(.denied, incoming)
             event.reason = reason
-            event.server = servers.name(of: servers.asked(incoming.peer.asked.host))
             event.detail = detail
             event.isEnforced = isEnforced
-            actions.append(.audit(event.named(by: journal.names)))
+            actions.append(.audit(located(event, peer).named(by: journal.names)))
         }
         judge(incoming, reason, isOwnDoing: isOwnDoing, at: now, into: &actions)
     }
@@ -68,7 +72,8 @@ extension Warden {
         _ incoming: IncomingCall, _ reason: DenialReason?, isOwnDoing: Bool = true, at now: Instant,
         into actions: inout [Action]
     ) {
-        guard !incoming.peer.isLocal else { return }
+        // Policy vouches for a server that calls its clients back: it is never quarantined.
+        guard !incoming.peer.isLocal, !servers.asked(by: incoming.peer).isCallback else { return }
         let consequences = watch.denied(
             incoming, reason, isOwnDoing: isOwnDoing, isListed: rules.lists(incoming.peer.address), at: now)
         follow(consequences, at: now, into: &actions)
@@ -86,7 +91,7 @@ extension Warden {
 
     /// A stranger called over UDP. If too many do, the kernel drops them for a while.
     private mutating func noteStranger(_ peer: Peer, at now: Instant, into actions: inout [Action]) {
-        guard peer.transport == .udp, !rules.isKnown(peer) else { return }
+        guard peer.transport == .udp, !isKnown(peer) else { return }
         shieldIfNeeded(over: .udp, at: now, into: &actions)
     }
 
@@ -130,7 +135,7 @@ extension Warden {
 
     /// A message that can't be served: a client that a rule names gets the error that RFC 5531 asks for.
     mutating func malformed(_ incoming: IncomingCall, at now: Instant, into actions: inout [Action]) {
-        let isAnswered = rules.isKnown(incoming.peer) || rules.settings.mode == .observe
+        let isAnswered = isKnown(incoming.peer) || rules.settings.mode == .observe
         let owed: Reply.Body?
         let detail: String?
         switch incoming.content {
@@ -142,9 +147,8 @@ extension Warden {
         journal.counters.malformed += 1
         journal.counters.outcomes[incoming.outcome(.malformed), default: 0] += 1
         var event = AuditEvent(.malformed, incoming)
-        event.server = servers.name(of: servers.asked(incoming.peer.asked.host))
         event.detail = detail
-        audit(event, at: now, into: &actions)
+        audit(located(event, incoming.peer), at: now, into: &actions)
         judge(incoming, nil, at: now, into: &actions)
         if !isAnswered { noteStranger(incoming.peer, at: now, into: &actions) }
         refuse(incoming, with: isAnswered ? owed : nil, into: &actions)
@@ -157,9 +161,8 @@ extension Warden {
         journal.counters.malformed += 1
         journal.counters.outcomes[CallOutcome(.malformed, nil, over: peer.transport), default: 0] += 1
         var event = AuditEvent(.malformed, nil, from: peer, xid: nil)
-        event.server = servers.name(of: servers.asked(peer.asked.host))
         event.detail = "\(fault)"
-        audit(event, at: now, into: &actions)
+        audit(located(event, peer), at: now, into: &actions)
         actions.append(.closeConnection(peer.channel))
     }
 
@@ -181,7 +184,7 @@ extension Warden {
     /// The reply to a denied call; `nil`: silence.
     private func refusal(of incoming: IncomingCall) -> Reply.Body? {
         let denial = rules.settings.denial
-        guard rules.isKnown(incoming.peer) else { return denial.strangers == .authError ? .authError(.failed) : nil }
+        guard isKnown(incoming.peer) else { return denial.strangers == .authError ? .authError(.failed) : nil }
         guard case .call(let call) = incoming.content else {
             return denial.refuse == .silence ? nil : .authError(.failed)
         }

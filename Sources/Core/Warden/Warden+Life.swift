@@ -22,6 +22,7 @@ extension Warden {
         let policies = rules.policies
         watch.adopt(contents.quarantined, isListed: { policies.lists($0) }, at: now)
         if !policies.isComplete { gate.adjourn() }
+        judgeAdoptedCallbacks()
         gate.desire(desiredElements())
         // A server may be down for long, and policy may have changed since the earlier run.
         judgeAdopted(at: Set(servers.indices.dropFirst()))
@@ -102,10 +103,9 @@ extension Warden {
     /// A TCP client connected.
     public mutating func connectionOpened(_ peer: Peer, at now: Instant, into actions: inout [Action]) {
         let victims = watch.connections.opened(
-            peer.channel, from: peer.address, isLocal: peer.isLocal, isListed: rules.lists(peer.address),
-            at: now)
+            peer.channel, from: peer.address, isLocal: peer.isLocal, isListed: isKnown(peer), at: now)
         crowdOut(victims, into: &actions)
-        if !rules.isKnown(peer) { shieldIfNeeded(over: .tcp, at: now, into: &actions) }
+        if !isKnown(peer) { shieldIfNeeded(over: .tcp, at: now, into: &actions) }
     }
 
     /// A connection could not be accepted: the process or the host has no descriptors left.
@@ -192,7 +192,7 @@ extension Warden {
         for (id, exchange) in exchanges.all {
             let (call, peer) = (exchange.request.call, exchange.request.peer)
             let rules = servers.rules(about: exchange.request.server)
-            switch rules.decide(call, from: peer) {
+            switch decide(call, from: peer, exchange.request.asked) {
             case .success(let permission): permit(id, exchange, permission)
             case .failure(let reason):
                 guard let lifted = rules.lifted(reason, of: call, from: peer) else {
@@ -207,8 +207,13 @@ extension Warden {
     private mutating func permit(_ id: Exchange.ID, _ exchange: Exchange, _ permission: Permission) {
         let client = exchange.request.peer.address
         let rules = servers.rules(about: exchange.request.server)
+        let isCallback = exchange.request.asked.isCallback
         let services = exchange.services.map { service in
-            rules.opening(service.program, at: service.port, for: client)
+            if isCallback {
+                return ServiceOpening(
+                    program: service.program, port: service.port, rule: permission.rule, open: permission.open)
+            }
+            return rules.opening(service.program, at: service.port, for: client)
                 ?? ServiceOpening(program: service.program, port: service.port, rule: nil, open: .never)
         }
         exchanges.change(id) {

@@ -132,6 +132,7 @@ extension Warden {
             }
         }
         for number in servers.indices { add(number, to: &elements) }
+        elements.callers = servers.calledBack
         return elements
     }
 
@@ -178,7 +179,11 @@ extension Warden {
     }
 
     /// Revokes a grant that has lost its mapping, or that policy no longer permits.
-    private mutating func revokeIfBaseless(_ key: GrantKey, _ grant: Grant) {
+    mutating func revokeIfBaseless(_ key: GrantKey, _ grant: Grant) {
+        guard !key.service.server.isCallback else {
+            guard !mayCallBack(key) || rules.spares(key.service) else { return }
+            return gate.revoke(key, .notPermitted)
+        }
         // Adopted grants are judged once the registry is known.
         let number = servers.number(of: key.service.server)
         guard servers[number].upstream.registry != nil else { return }
@@ -192,6 +197,7 @@ extension Warden {
     /// Whether policy lets the client have the program's port open, or an earlier run opened it by a host name
     /// that isn't resolved yet.
     func mayHold(_ program: Program, _ key: GrantKey) -> Bool {
+        guard !key.service.server.isCallback else { return mayCallBack(key) }
         let rules = servers.rules(about: servers.number(of: key.service.server))
         return rules.opens(program, key)
             || gate.isUnjudged(key) && rules.pending.mayPermit(program, over: key.service.transport, by: key.client)
@@ -206,6 +212,9 @@ extension Warden {
         if admits(kind, of: key.client, over: key.service.transport, at: now) {
             var event = event(kind, key, issued.grant.rule, issued.program)
             if issued.isRevival { event.detail = "revived" }
+            if key.service.server.isCallback, let name = event.server {
+                event.detail = "a port of the client, for \(name)"
+            }
             actions.append(.audit(event.named(by: journal.names)))
         }
         // Registry or policy may have changed since the grant was decided.

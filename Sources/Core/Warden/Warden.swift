@@ -56,7 +56,7 @@ public struct Warden: ~Copyable, Sendable {
     var rules: Rulebook { servers.rules(about: 0) }
 
     /// The rules about the server that the peer asked.
-    func rules(for peer: Peer) -> Rulebook { servers.rules(about: servers.number(of: servers.asked(peer.asked.host))) }
+    func rules(for peer: Peer) -> Rulebook { servers.rules(about: servers.number(of: servers.asked(by: peer))) }
 
     // MARK: A call comes
 
@@ -64,15 +64,16 @@ public struct Warden: ~Copyable, Sendable {
     public mutating func callReceived(_ incoming: IncomingCall, at now: Instant, into actions: inout [Action]) {
         journal.counters.calls += 1
         var incoming = incoming
+        let asked = servers.asked(by: incoming.peer)
         // This host asks no server: a packet of its own is not intercepted.
-        if incoming.peer.isLocal, servers.asked(incoming.peer.asked.host) != .thisHost { incoming.peer.isLocal = false }
+        if incoming.peer.isLocal, asked != .thisHost { incoming.peer.isLocal = false }
         let peer = incoming.peer
-        let rules = rules(for: peer)
+        let rules = servers.rules(about: servers.number(of: asked))
         if peer.isBroadcast || peer.asked.host.isMulticastOrBroadcast {
             return deny(incoming, .broadcast, at: now, into: &actions)
         }
         if !peer.isLocal {
-            let isListed = rules.lists(peer.address)
+            let isListed = asked.isCallback || rules.lists(peer.address)
             if !watch.admits(peer, isListed: isListed, at: now) {
                 // Observe mode lifts the rate of clients that a rule names. The cost of strangers stays bounded.
                 guard rules.settings.mode == .observe, isListed else {
@@ -82,7 +83,7 @@ public struct Warden: ~Copyable, Sendable {
             }
         }
         guard case .call(let call) = incoming.content else { return malformed(incoming, at: now, into: &actions) }
-        switch rules.decide(call, from: peer) {
+        switch decide(call, from: peer, asked) {
         case .success(let permission): begin(call, incoming, permission, at: now, into: &actions)
         case .failure(let reason):
             guard let lifted = rules.lifted(reason, of: call, from: peer) else {
@@ -99,27 +100,39 @@ public struct Warden: ~Copyable, Sendable {
         into actions: inout [Action]
     ) {
         let peer = incoming.peer
-        let asked = servers.asked(peer.asked.host)
+        let asked = servers.asked(by: peer)
         let server = servers.number(of: asked)
         let request = Exchange.Request(
             peer: peer, xid: incoming.xid, byteCount: incoming.byteCount, call: call, permission: permission,
             server: server, asked: asked)
-        if servers.isVersion2Only(server), call.version != .v2 {
+        if !asked.isCallback, servers.isVersion2Only(server), call.version != .v2 {
             return refuseVersion(of: request, at: now, into: &actions)
         }
         if let result = call.ownAnswer(asked: peer.asked) { return finish(request, result, at: now, into: &actions) }
+        if asked.isCallback { return beginCallback(request, at: now, into: &actions) }
         guard let question = servers.question(for: call, from: peer, to: server) else {
             return finish(request, call.notRegistered, at: now, into: &actions)
         }
+        guard let id = beginExchange(request, at: now, into: &actions) else { return }
+        if case .registration = question { return actions.append(.inspectOwner(peer, exchange: id)) }
+        ask(question, of: server, for: .exchange(id), at: now, into: &actions)
+    }
+
+    /// Gives the call a place; `nil`: it goes no further.
+    mutating func beginExchange(
+        _ request: Exchange.Request, at now: Instant, into actions: inout [Action]
+    ) -> Exchange.ID? {
         switch exchanges.begin(request) {
         case .duplicate: journal.counters.duplicates += 1
         case .full:
+            let incoming = IncomingCall(
+                peer: request.peer, xid: request.xid, byteCount: request.byteCount, content: .call(request.call))
             deny(incoming, .rate, detail: "too many calls under way", isOwnDoing: false, at: now, into: &actions)
         case .began(let id):
-            if peer.transport == .tcp { watch.connections.callBegan(peer.channel) }
-            if case .registration = question { return actions.append(.inspectOwner(peer, exchange: id)) }
-            ask(question, of: server, for: .exchange(id), at: now, into: &actions)
+            if request.peer.transport == .tcp { watch.connections.callBegan(request.peer.channel) }
+            return id
         }
+        return nil
     }
 
     mutating func ask(
@@ -341,15 +354,17 @@ public struct Warden: ~Copyable, Sendable {
     /// - Parameter hasLooked: whether the kernel has told the remaining lives of the grants.
     mutating func open(_ id: Exchange.ID, hasLooked: Bool = false, at now: Instant, into actions: inout [Action]) {
         guard let exchange = exchanges[id], let result = exchange.result else { return }
-        let peer = exchange.request.peer
+        let client = exchange.request.client
+        let transport = exchange.request.peer.transport
+        // A client's portmapper has just told its own service.
         for service in exchange.services
-        where !servers.isAlive(service.port, ipv4: peer.address.isIPv4) {
+        where !service.port.server.isCallback && !servers.isAlive(service.port, ipv4: client.isIPv4) {
             let (reason, detail) = deadness(of: service.port)
             return deny(id, reason, answer: result, detail: detail, at: now, into: &actions)
         }
-        let isPending = !exchange.services.allSatisfy { isSettled($0, for: peer.address) }
+        let isPending = !exchange.services.allSatisfy { isSettled($0, for: client) }
         switch gate.open(
-            exchange.services, for: peer.address, over: peer.transport, waiter: id, hasLooked: hasLooked,
+            exchange.services, for: client, over: transport, waiter: id, hasLooked: hasLooked,
             awaitsElements: isPending, at: now, wallClock: journal.wallClock(at: now))
         {
         case .open: complete(id, result, at: now, into: &actions)
@@ -469,19 +484,22 @@ public struct Warden: ~Copyable, Sendable {
         journal.counters.outcomes[outcome, default: 0] += 1
         // Over UDP, a stranger that observe mode answers gets no reply longer than its call.
         if lifted == nil || peer.transport == .tcp || Reply.successHeaderBytes + results.count <= request.byteCount
-            || rules.isKnown(peer)
+            || isKnown(peer)
         {
             actions.append(.sendReply(Reply(xid: request.xid, body: .success(results)), to: peer))
         }
+        var caller = peer
+        caller.address = request.client
         guard lifted == nil,
             journal.admitsPermitted(
-                request.call, of: peer, at: request.server, isListed: rules.lists(peer.address),
+                request.call, of: caller, at: request.server, isListed: rules.lists(caller.address),
                 logging: rules.settings.audit.permitted, at: now)
         else { return }
         var event = AuditEvent(.permitted, request.call, from: peer, xid: request.xid)
         event.rule = request.permission.rule
         event.server = servers.name(request.server)
         if !isRegistered { event.detail = "not registered" }
+        if request.asked.isCallback { event = located(event, peer) }
         actions.append(.audit(event.named(by: journal.names)))
     }
 }

@@ -1,4 +1,5 @@
-/// A transport and a port of a server, such as `tcp/2049`.
+/// A transport and a port of a server, such as `tcp/2049`; or of a client that a server calls back
+/// (``ServerID/isCallback``).
 public struct ServicePort: TableKey, Sendable, Comparable, CustomStringConvertible {
     public var transport: Transport
     public var port: UInt16

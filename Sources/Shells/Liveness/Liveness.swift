@@ -3,6 +3,7 @@ import Calls
 import Clock
 import Configuration
 import NIOCore
+import ONCRPC
 
 /// Asks servers' ports whether the program that is registered there answers.
 ///
@@ -12,7 +13,7 @@ public final class Liveness {
     private let clock: () -> Instant
     private var book = LivenessBook()
     private var waiting: [LivenessBook.LookID: ([LivenessQuestion: Bool]) -> Void] = [:]
-    private var attempts: [LivenessBook.Key: LivenessAttempt] = [:]
+    private var attempts: [LivenessBook.Key: CallAttempt<Bool>] = [:]
     private var lastID: LivenessBook.LookID = 0
     private var isStarting = false
     private var isClosed = false
@@ -63,7 +64,7 @@ public final class Liveness {
             let probes = book.takeNext()
             if probes.isEmpty { return }
             for probe in probes where !isClosed {
-                let attempt = LivenessAttempt(probe, on: loop) { [weak self] in
+                let attempt = CallAttempt(probe, on: loop) { [weak self] in
                     self?.answered(probe.key, isAlive: $0)
                 }
                 attempts[probe.key] = attempt
@@ -76,5 +77,46 @@ public final class Liveness {
         attempts[key] = nil
         tell(book.answered(key, isAlive: isAlive, at: clock()))
         start()
+    }
+}
+
+extension CallAttempt<Bool> {
+    fileprivate convenience init(
+        _ probe: LivenessBook.Probe, on loop: any EventLoop, ended: @escaping (_ isAlive: Bool) -> Void
+    ) {
+        let question = probe.key.question
+        // Chosen at random, so that other hosts can't guess it.
+        let xid = UInt32.random(in: .min ... .max)
+        let place = Place(
+            address: question.address, port: question.service.port, transport: question.service.transport,
+            source: probe.source, timeout: probe.timeout)
+        self.init(place, calling: probe.message(xid: xid), on: loop) { message in
+            switch ReplyVerdict(of: message, to: xid) {
+            case .alive: true
+            case .dead: false
+            case .foreign: nil
+            }
+        } ended: { outcome in
+            switch outcome {
+            case .connected: ended(true)
+            case .answered(let isAlive): ended(isAlive)
+            case .timedOut, .failed, .unanswered: ended(false)
+            }
+        }
+    }
+}
+
+extension LivenessBook.Probe {
+    /// `nil`: a connection suffices.
+    fileprivate func message(xid: UInt32) -> [UInt8]? {
+        switch key.how {
+        case .connect, .off: return nil
+        case .call: break
+        }
+        let question = key.question
+        var encoder = XDREncoder()
+        CallHeader(xid: xid, program: question.program.rawValue, version: question.version, procedure: 0)
+            .encode(into: &encoder)  // RFC 5531, 12.1
+        return encoder.bytes
     }
 }

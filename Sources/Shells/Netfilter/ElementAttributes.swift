@@ -38,7 +38,9 @@ struct ElementAttributes {
         case .guarded, .guardedAt4, .guardedAt6: return fields.service.map { .guarded($0) }
         case .quarantined4, .quarantined6: return fields.source.map { .quarantined($0) }
         case .granted4, .granted6, .grantedAt4, .grantedAt6: return fields.grant.map { .granted($0) }
-        case .remembered4, .remembered6, .rememberedAt4, .rememberedAt6: return fields.grant.map { .remembered($0) }
+        case .remembered4, .remembered6, .rememberedAt4, .rememberedAt6:
+            // Callbacks aren't remembered.
+            return fields.grant.flatMap { $0.service.server.isCallback ? nil : .remembered($0) }
         case .standing4, .standing6, .standingAt4, .standingAt6: return standing(fields, set, gateway)
         case .callers4, .callers6: return callers(fields, set, gateway)
         case .shielded: return fields.transport.map { .shielded($0) }
@@ -119,8 +121,15 @@ private struct KeyFields {
     }
 
     var grant: GrantKey? {
-        guard let source, let service else { return nil }
-        return GrantKey(client: source, service: service)
+        guard let source else { return nil }
+        if let service { return GrantKey(client: source, service: service) }
+        return callback(from: source)
+    }
+
+    /// A server may call back to a client's port.
+    private func callback(from source: IPAddress) -> GrantKey? {
+        guard let destination, let transport, let port, let server = gateway?.server(at: source) else { return nil }
+        return GrantKey(client: destination, service: ServicePort(transport, port, at: server.callback))
     }
 
     init?(_ key: UnsafeRawBufferPointer, _ fields: [KeyField], _ gateway: GatewayShape?) {

@@ -25,6 +25,8 @@ struct ElementKey: Hashable {
     init(_ key: GrantKey, _ gateway: GatewayShape?) {
         self.init(.granted(key.client), key.service, gateway) { $0.isIPv4 ? .grantedAt4 : .grantedAt6 }
         addresses = AddressRange(key.client, key.client)
+        // The server's packets go to the client's port.
+        if key.service.server.isCallback { swap(&addresses, &destinations) }
     }
 
     init(remembered key: GrantKey, _ gateway: GatewayShape?) {

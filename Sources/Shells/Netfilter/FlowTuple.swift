@@ -35,6 +35,34 @@ struct FlowTuple {
 extension FlowTuple {
     typealias Ends = (client: IPAddress, service: ServicePort, server: IPAddress)
 
+    /// The ends of a flow of which this is the original tuple.
+    ///
+    /// - Parameter isReversed: whether the service counts as the flow's originator.
+    /// - Parameter isCallback: whether services of clients are looked for, which servers call back.
+    func ends(
+        _ reply: FlowTuple?, _ gateway: GatewayShape?, isReversed: Bool, isCallback: Bool
+    ) -> Ends? {
+        switch (isCallback, isReversed) {
+        case (false, false): to(gateway, reply)
+        case (false, true): begunByServer(gateway)
+        case (true, false):
+            calledBack(
+                from: source, to: reply?.source ?? destination, at: reply?.sourcePort ?? destinationPort, gateway)
+        case (true, true): calledBack(from: destination, to: source, at: sourcePort, gateway)
+        }
+    }
+
+    /// The ends of a server's flow to a client's port. Both ends are told by their own addresses, as packets have
+    /// them while they are forwarded.
+    private func calledBack(
+        from server: IPAddress?, to client: IPAddress?, at port: UInt16?, _ gateway: GatewayShape?
+    ) -> Ends? {
+        guard let server, let client, let transport, let port, let number = gateway?.server(at: server),
+            gateway?.server(at: client) == nil
+        else { return nil }
+        return (client, ServicePort(transport, port, at: number.callback), server)
+    }
+
     /// The ends of a flow that a client began, of which this is the original tuple.
     ///
     /// The reply's tuple has the server's real address and port, also if the client's packets are translated (DNAT).

@@ -106,7 +106,12 @@ public final class Flows {
                 try ask(doing, IPCTNL_MSG_CT_GET, NetlinkSocket.dump, family) { request in
                     if let service { request.putFilter(service, begunThere: false) }
                 } each: { message in
-                    if let service, let flow = Self.flow(message, gateway, with: { $0 == service }) { each(flow) }
+                    if let service,
+                        let flow = Self.flow(
+                            message, isCallback: service.server.isCallback, gateway, with: { $0 == service })
+                    {
+                        each(flow)
+                    }
                     if service == nil, let flow = Self.flow(message, gateway, with: services.contains) { each(flow) }
                 }
             }
@@ -140,7 +145,9 @@ public final class Flows {
                 request.putFilter(service, of: client, begunThere: begunThere)
             } each: { message in
                 guard found.count < roundMax,
-                    let flow = Self.flow(message, begunThere: begunThere, gateway, with: { $0 == service }),
+                    let flow = Self.flow(
+                        message, begunThere: begunThere, isCallback: service.server.isCallback, gateway,
+                        with: { $0 == service }),
                     clients.contains(flow.client), isWanted(flow)
                 else { return }
                 found.append(flow)
@@ -173,9 +180,10 @@ public final class Flows {
     }
 
     /// - Parameter begunThere: whether the service counts as the flow's originator.
+    /// - Parameter isCallback: whether the services are clients' ones.
     static func flow(
-        _ message: NetlinkMessage, begunThere: Bool = false, _ gateway: GatewayShape? = nil,
-        with isService: (ServicePort) -> Bool
+        _ message: NetlinkMessage, begunThere: Bool = false, isCallback: Bool = false,
+        _ gateway: GatewayShape? = nil, with isService: (ServicePort) -> Bool
     ) -> Flow? {
         var (original, reply) = (FlowTuple?.none, FlowTuple?.none)
         var (tuple, zone, id, isTranslated) = ([UInt8](), [UInt8](), [UInt8](), false)
@@ -193,7 +201,8 @@ public final class Flows {
             }
         }
         guard let original, !id.isEmpty,
-            let (client, service, server) = begunThere ? original.begunByServer(gateway) : original.to(gateway, reply),
+            let (client, service, server) = original.ends(
+                reply, gateway, isReversed: begunThere, isCallback: isCallback),
             isService(service)
         else { return nil }
         return Flow(

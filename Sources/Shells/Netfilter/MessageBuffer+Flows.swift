@@ -9,6 +9,8 @@ extension MessageBuffer {
     /// IPv6 addresses the wrong way round, so `client` must be an IPv4 address.
     mutating func putFilter(_ service: ServicePort, of client: IPAddress? = nil, begunThere: Bool) {
         guard begunThere || service.server == .thisHost else { return putForwardedFilter(service, of: client) }
+        // A client's packets from its own port.
+        guard !service.server.isCallback else { return putFilter(from: service, of: client) }
         nest(CTA_TUPLE_ORIG.rawValue) { tuple in
             if let client { tuple.putAddress(begunThere ? CTA_IP_V4_DST : CTA_IP_V4_SRC, client) }
             tuple.putPort(begunThere ? CTA_PROTO_SRC_PORT : CTA_PROTO_DST_PORT, service)
@@ -18,8 +20,21 @@ extension MessageBuffer {
         nest(CTA_FILTER.rawValue) { $0.putFlags(CTA_FILTER_ORIG_FLAGS, address | CNF_FILTER_PROTO_NUM | port) }
     }
 
-    /// The client is in the original tuple, and the server's real port in the reply's.
+    private mutating func putFilter(from service: ServicePort, of client: IPAddress?) {
+        nest(CTA_TUPLE_ORIG.rawValue) { tuple in
+            if let client { tuple.putAddress(CTA_IP_V4_SRC, client) }
+            tuple.putPort(CTA_PROTO_SRC_PORT, service)
+        }
+        let address = client == nil ? 0 : CNF_FILTER_IP_SRC
+        nest(CTA_FILTER.rawValue) {
+            $0.putFlags(CTA_FILTER_ORIG_FLAGS, address | CNF_FILTER_PROTO_NUM | CNF_FILTER_PROTO_SRC_PORT)
+        }
+    }
+
+    /// The client is in the original tuple, and the server's real port in the reply's. A client that is called back has
+    /// its port in the reply's.
     private mutating func putForwardedFilter(_ service: ServicePort, of client: IPAddress?) {
+        let client = service.server.isCallback ? nil : client
         if let client { nest(CTA_TUPLE_ORIG.rawValue) { $0.putAddress(CTA_IP_V4_SRC, client) } }
         nest(CTA_TUPLE_REPLY.rawValue) { $0.putPort(CTA_PROTO_SRC_PORT, service) }
         nest(CTA_FILTER.rawValue) {

@@ -62,7 +62,8 @@ public final class NetfilterTable {
     /// The failure of an operation at a server that the table doesn't have, or doesn't have for its clients.
     func strangeServer(_ transaction: Transaction) -> CommitFailure? {
         let index = transaction.operations.firstIndex { operation in
-            operation.target.map { !reaches($0.server, from: $0.client) } ?? false
+            guard let (server, client) = operation.target else { return false }
+            return !reaches(server, from: client) || server.isCallback && !operation.isOfGrant
         }
         return index.map {
             CommitFailure(errno: EINVAL, message: "no such server behind this gateway", operation: $0)
@@ -255,6 +256,16 @@ public final class NetfilterTable {
 }
 
 extension Operation {
+    /// Callbacks have grants, and nothing else.
+    fileprivate var isOfGrant: Bool {
+        switch self {
+        case .issue, .issueNew, .revoke: true
+        case .makeTable, .adoptTable, .deleteTable, .guardPort, .unguardPort, .remember, .forget, .addStanding,
+            .removeStanding, .replaceStanding, .addCallers, .removeCallers, .quarantine, .release, .shield, .unshield:
+            false
+        }
+    }
+
     /// The server that the operation names, and the client or the first client.
     fileprivate var target: (server: ServerID, client: IPAddress?)? {
         switch self {

@@ -4,8 +4,6 @@ import Policy
 
 extension Settings.Gateway {
     static let serversMax = 1024
-    /// Of all servers together: each has a number of 16 bits in the keys.
-    static let addressesMax = 4096
 
     /// Finds values that are only wrong in combination with others.
     func findContradictions(in root: YAMLNode, _ firewall: Settings.Firewall, _ findings: inout Findings) {
@@ -18,9 +16,8 @@ extension Settings.Gateway {
         if servers.count > Self.serversMax {
             findings.error("servers: more than \(Self.serversMax)", at: node.location)
         }
-        let addressCount = servers.reduce(0) { $0 + $1.addresses.count + $1.aliases.count }
-        if addressCount > Self.addressesMax {
-            findings.error("servers: \(addressCount) addresses, more than \(Self.addressesMax)", at: node.location)
+        if interceptedAddresses.count > ServerID.addressesMax {
+            findings.error("servers: more than \(ServerID.addressesMax) addresses", at: node.location)
         }
         findRepeatedNames(nodes, &findings)
         findSharedAddresses(nodes, &findings)

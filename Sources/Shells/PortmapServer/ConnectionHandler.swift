@@ -38,7 +38,8 @@ final class ConnectionHandler: ChannelInboundHandler {
         let peer = Peer(
             address: address, port: port, transport: .tcp, asked: UniversalAddress(host: asked, port: askedPort),
             channel: server.takeID(),
-            isLocal: server.ownAddresses.isLocal(connectionFrom: address, by: channel.boundInterface))
+            isLocal: server.ownAddresses.isLocal(connectionFrom: address, by: channel.boundInterface),
+            isIntercepted: server.ownAddresses.isOfAnotherHost(asked))
         (self.peer, self.channel) = (peer, channel)
         server.connections[peer.channel] = self
         server.awaited.insert(peer.channel)

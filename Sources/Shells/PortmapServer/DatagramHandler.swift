@@ -85,7 +85,8 @@ final class DatagramHandler: ChannelInboundHandler {
         Peer(
             address: address, port: peerPort, transport: .udp, asked: UniversalAddress(host: asked, port: port),
             channel: listener, interface: interface, isBroadcast: server.broadcasts.isBroadcast(asked, at: now),
-            isLocal: server.ownAddresses.isLocal(datagramFrom: address, by: interface))
+            isLocal: server.ownAddresses.isLocal(datagramFrom: address, by: interface),
+            isIntercepted: server.ownAddresses.isOfAnotherHost(asked))
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {

@@ -45,6 +45,8 @@ final class OwnAddresses {
     private let watch = rpcw_addresses_watch()
     /// The UDP sockets.
     private var sockets: [ListeningSocket] = []
+    /// This host's addresses, of both families.
+    private var all: Set<IPAddress> = []
     private var families = [
         Family(isIPv6: false, addressesMax: Int(RPCW_OWN_ADDRESSES_IPV4)),
         Family(isIPv6: true, addressesMax: Int(RPCW_OWN_ADDRESSES_IPV6)),
@@ -69,6 +71,11 @@ final class OwnAddresses {
         case .v4: return proven.contains(Address(host: address, interface: 0))
         case .v6(let bits): return proven.contains(Address(host: address, interface: bits.isLinkLocal ? interface : 0))
         }
+    }
+
+    /// Whether packets to the address end at another host; false as long as this host's own addresses aren't known.
+    func isOfAnotherHost(_ address: IPAddress) -> Bool {
+        !all.isEmpty && !all.contains(address) && !address.isLoopback
     }
 
     /// - Parameter interface: the interface that the connection is bound to, 0 for none.
@@ -102,6 +109,7 @@ final class OwnAddresses {
 
     private func readAddresses() -> [String] {
         let failures = families.indices.compactMap { readAddresses(of: $0) }
+        all = Set(families.flatMap { $0.addresses.map(\.address.ipAddress) })
         disprove()
         looksUntilProven = Self.looksMax
         prove()

@@ -123,13 +123,13 @@ extension Peer {
 
     public static func from(
         _ address: String, _ transport: Transport = .udp, port: UInt16 = 700, asking asked: IPAddress? = nil,
-        channel: UInt64 = 1, interface: UInt32 = 2, isLocal: Bool = false
+        channel: UInt64 = 1, interface: UInt32 = 2, isLocal: Bool = false, isIntercepted: Bool = false
     ) -> Peer {
         let client = ip(address)
         let host = asked ?? (client.isIPv4 ? server : server6)
         return Peer(
             address: client, port: port, transport: transport, asked: UniversalAddress(host: host, port: 111),
-            channel: channel, interface: interface, isLocal: isLocal)
+            channel: channel, interface: interface, isLocal: isLocal, isIntercepted: isIntercepted)
     }
 
     public static let stranger = Peer.from("192.0.2.9")

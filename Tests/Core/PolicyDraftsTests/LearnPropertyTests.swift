@@ -70,7 +70,7 @@ private func log(of calls: [Asked], under policy: Policy) -> [AuditEvent] {
             case .callServices(_, let server, let look):
                 warden.servicesCalled(look, of: server, [:], at: now, into: &actions)
             case .audit(let event): events.append(event)
-            case .sendReply, .closeConnection, .inspectOwner, .commit, .inspectGrants, .cutFlows: break
+            case .sendReply, .closeConnection, .inspectOwner, .commit, .inspectGrants, .cutFlows, .askClient: break
             }
             next += 1
         }

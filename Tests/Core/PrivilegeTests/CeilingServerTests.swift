@@ -213,6 +213,51 @@ import Testing
         #expect(Self.commit(&ceiling, try Self.callers("203.0.113.65", "203.0.113.127", 1)))
     }
 
+    @Test(
+        "a server may call back the clients that a rule permits nlockmgr there, and gets nothing else by that",
+        arguments: [
+            ("10.0.0.7", 1, true), ("10.0.0.7", 4, false), ("172.16.0.1", 1, false), ("fd00::7", 1, false),
+            ("fd00::7", 2, true), ("10.0.0.7", 9, false), ("10.0.0.7", 0, false), ("10.91.2.5", 1, false),
+        ])
+    func callbacks(client: String, server: UInt16, isPermitted: Bool) throws {
+        let rules = [
+            try Self.rule("10.0.0.0/8", at: .servers(["filer"]), over: [.udp], program: 100_021),
+            try Self.rule("fd00::/64", at: .servers(["filer"]), program: 100_021),
+            try Self.rule("172.16.0.0/16", at: .servers(["filer"])),
+        ]
+        let ceiling = try Self.ceiling(rules)
+        let id = ServerID(rawValue: server).callback
+        let service = ServicePort(.tcp, 4045, at: id)
+        #expect((Self.refusal(ceiling, try Self.issue(client, service)) == nil) == isPermitted)
+        for port: UInt16 in [22, 111] {
+            #expect(Self.refusal(ceiling, try Self.issue(client, ServicePort(.tcp, port, at: id))) != nil)
+        }
+        let key = GrantKey(client: try address(client), service: service)
+        for operation in [
+            Operation.guardPort(service), try Self.standing(client, service),
+            .remember(key, timeout: .seconds(1), comment: ""),
+            .addCallers(CallersKey(server: id, clients: AddressRange(key.client, key.client))),
+        ] {
+            #expect(Self.refusal(ceiling, operation) != nil, "\(operation)")
+        }
+        let off = try Self.ceiling(rules) { $0.gateway?.servers[0].callbacks = .off }
+        #expect(Self.refusal(off, try Self.issue(client, service)) != nil)
+        #expect(Self.refusal(off, try Self.callers(client, client, server)) != nil)
+    }
+
+    @Test("callbacks to the addresses of a host name are counted with that name's callers")
+    func callbacksByName() throws {
+        var ceiling = try Self.ceiling([try Self.rule("a", at: .servers(["filer"]), program: 100_021, open: .never)])
+        let service = ServicePort(.tcp, 4045, at: ServerID(rawValue: 1).callback)
+        #expect(Self.commit(&ceiling, try Self.callers("203.0.113.0", "203.0.113.62", 1)))
+        #expect(Self.commit(&ceiling, try Self.issue("203.0.113.0", service)), "counted already")
+        #expect(Self.commit(&ceiling, try Self.issue("203.0.113.100", service)))
+        #expect(!Self.commit(&ceiling, try Self.issue("203.0.113.101", service)))
+        let key = GrantKey(client: try address("203.0.113.100"), service: service)
+        #expect(Self.commit(&ceiling, .revoke(key)))
+        #expect(Self.commit(&ceiling, try Self.issue("203.0.113.101", service)))
+    }
+
     @Test("what an earlier run left at servers may be put back as it was")
     func inherited() throws {
         var ceiling = try Self.ceiling([try Self.rule("10.0.0.0/8", at: .anyServer)])

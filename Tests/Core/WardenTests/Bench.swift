@@ -30,6 +30,12 @@ final class Bench: ActionShells {
     /// NULL calls stay unanswered until ``answerCalls()``.
     var holdsCalls = false
     private var heldCalls: [() -> Void] = []
+    /// The ports that clients' portmappers tell; a client without one doesn't answer.
+    var clientPorts: [IPAddress: [Program: UInt16]] = [:]
+    private(set) var clientQuestions: [ClientQuestion] = []
+    /// Clients' portmappers answer only by ``answerClients()``.
+    var holdsClients = false
+    private var heldClients: [ClientQuestion] = []
     var kernel = ModelKernel()
     /// The listeners at these ports. At other ports, each registered service has a socket of root, over both
     /// families.
@@ -75,6 +81,7 @@ final class Bench: ActionShells {
     enum Performed {
         case reply(Sent)
         case question(Question)
+        case clientQuestion(ClientQuestion)
         case ownerLookUp(Peer)
         case commit(Transaction)
     }
@@ -127,7 +134,7 @@ final class Bench: ActionShells {
     /// Clears the collected results.
     func forget() {
         (asked, replies, events, closed, cut, inspections) = ([], [], [], [], [], [])
-        (askedServers, called) = ([], [])
+        (askedServers, called, clientQuestions) = ([], [], [])
         kernel.committed = []
     }
 
@@ -158,6 +165,25 @@ final class Bench: ActionShells {
         }
         guard holdsCalls else { return answer() }
         heldCalls.append(answer)
+    }
+
+    func askClient(_ question: ClientQuestion) {
+        clientQuestions.append(question)
+        audit?(.clientQuestion(question), self)
+        if holdsClients { heldClients.append(question) } else { answer(question) }
+    }
+
+    private func answer(_ question: ClientQuestion) {
+        let ports = clientPorts[question.client]
+        let answer: Result<UInt16, RpcbindFailure> =
+            ports.map { .success($0[question.program] ?? 0) } ?? .failure(.timedOut)
+        handle { $0.clientAnswered(question, with: answer, at: $1, into: &$2) }
+    }
+
+    func answerClients() {
+        let held = heldClients
+        heldClients = []
+        for question in held { answer(question) }
     }
 
     func answerCalls() {

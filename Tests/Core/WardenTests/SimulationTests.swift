@@ -219,6 +219,7 @@ private struct Life {
         case .reply(let sent): checkReply(sent.reply, to: sent.peer, bench)
         case .question(.registration): #expect(bench.loop.warden.settings.rpcbind.permitsLocalRegistration)
         case .question: break
+        case .clientQuestion: Issue.record("no server calls back")
         case .ownerLookUp(let peer): #expect(peer.isLocal)
         case .commit(let transaction): checkCommit(transaction, bench)
         }

@@ -92,9 +92,9 @@ extension LabTests {
                 #expect(process["Groups"] == "")
             }
             // Standard input, output and error; two for the channel; table, addresses, flows, monitor, drop log;
-            // two for the reader.
+            // a gateway's rules and routes, and what the kernel tells of them; two for the reader.
             let descriptors = try Processes.descriptors(processes.netfilter)
-            #expect(descriptors.count == 12, "\(descriptors)")
+            #expect(descriptors.count == 14, "\(descriptors)")
             // Standard input, output and error; the channel.
             #expect(try Processes.descriptors(processes.connector).count == 4)
             let inet = try lab.exec(.server, "ss", "-lntupH")

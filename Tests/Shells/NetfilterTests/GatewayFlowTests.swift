@@ -146,6 +146,43 @@ extension KernelTests {
             }
         }
 
+        @Test("a revoked callback's flows are cut, those of the server to the client's port and no others")
+        func callbacks() throws {
+            try withServer { client, server in
+                let cut = try Cutter()
+                let service = ServicePort(.udp, 4045, at: ServerID(rawValue: 1).callback)
+                func send(from: String, to: String, _ port: ServicePort) throws -> TestSocket {
+                    try inNamespace(of: server.processID) {
+                        let socket = try TestSocket(connectedTo: port, to, fromAddress: from)
+                        socket.send(1)
+                        return socket
+                    }
+                }
+                let here = ServicePort(.udp, 4045)
+                for (from, to) in [
+                    ("10.91.2.2", "192.0.2.7"), ("10.91.2.2", "192.0.2.8"), ("10.91.2.3", "192.0.2.7"),
+                    ("fd91:2::2", "2001:db8::7"),
+                ] {
+                    _ = try send(from: from, to: to, here)
+                }
+                _ = try send(from: "10.91.2.2", to: "192.0.2.7", ServicePort(.udp, 4046))
+                _ = try client.socket(to: here, "10.91.2.2").send(1)
+                // As a late reply of the client: the kernel takes it for a flow that the client begins.
+                try client.inside {
+                    try TestSocket(
+                        connectedTo: ServicePort(.udp, 700), "10.91.2.2", from: here, fromAddress: "192.0.2.7"
+                    ).send(1)
+                }
+                #expect(try cut(Example.client4, service) == 2)
+                #expect(try cut(Example.client4, service) == 0)
+                #expect(try cut(Self.other4, service) == 1)
+                #expect(try cut(Example.client4, service.at(ServerID(rawValue: 3).callback)) == 1)
+                #expect(try cut(Example.client6, service.at(ServerID(rawValue: 2).callback)) == 1)
+                #expect(try cut(Example.client4, here.at(ServerID(rawValue: 1))) == 1, "the client's own")
+                #expect(try cut(Example.client4, ServicePort(.udp, 4046, at: service.server)) == 1)
+            }
+        }
+
         @Test(
             "flows to a newly guarded port of a server are cut, but for the clients that are admitted there",
             arguments: [0, 20])

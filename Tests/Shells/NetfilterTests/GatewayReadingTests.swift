@@ -121,6 +121,39 @@ extension KernelTests {
             }
         }
 
+        @Test("a callback's grant is the server's way to its client's port, and no other element is a callback's")
+        func callbacks() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable.made(.atGateway)
+                let id = ServerID(rawValue: 1).callback
+                let key = Example.grant(Example.client4, ServicePort(.tcp, 4045, at: id))
+                let six = Example.grant(
+                    Example.client6, ServicePort(.udp, 4045, at: ServerID(rawValue: 2).callback))
+                #expect(table.commit(Example.issue(key, comment: "callback"), Example.issue(six)) == nil)
+                let listed = shell("nft list set inet rpcwarden granted_at4").text
+                #expect(listed.contains("10.91.2.2 . 192.0.2.7 . tcp . 4045"), "\(listed)")
+                let contents = try table.contents()
+                #expect(Set(contents.granted.map(\.key)) == [key, six])
+                #expect(contents.granted.first { $0.key == key }?.comment == "callback")
+                #expect(try Set(table.lifetimes(of: [key, six], in: "rpcwarden").keys) == [key, six])
+                #expect(table.commit(.revoke(key)) == nil)
+                #expect(try table.contents().granted.map(\.key) == [six])
+                let atServer = Example.grant(Example.server4, key.service)
+                for operation: Operation in [
+                    .guardPort(key.service), .remember(key, timeout: .seconds(9), comment: ""),
+                    .addStanding(Example.standing(key.client, key.client, key.service)),
+                    .addCallers(CallersKey(server: id, clients: Example.callers4.clients)),
+                    // It would be the key of a grant at that server.
+                    Example.issue(atServer), Example.issue(Example.grant(Example.client6, key.service)),
+                ] {
+                    #expect(table.commit(operation)?.errno == EINVAL, "\(operation)")
+                }
+                let foreign = "add element inet rpcwarden remembered_at4 { 10.91.2.2 . 192.0.2.7 . tcp . 4045 }"
+                #expect(shell("nft '\(foreign)'").status == 0)
+                #expect(try table.contents().remembered == [])
+            }
+        }
+
         @Test("a client of another address family than the server's is refused")
         func families() throws {
             try inFreshNamespace {

@@ -113,6 +113,34 @@ extension KernelTests {
             }
         }
 
+        @Test("a callback passes another table that drops, by its mark; other packets of the server don't")
+        func callbacks() throws {
+            try onGateway { network, table in
+                func calls() -> Bool { network.connects(from: network.server, to: "10.91.1.2", 8000) }
+                #expect(table.commit(.makeTable(Self.shape())) == nil)
+                #expect(calls())
+                let firewall = """
+                    table inet other {
+                    chain forward {
+                    type filter hook forward priority 0; policy drop;
+                    ct state established,related accept
+                    meta mark and 0x2000 != 0 accept
+                    }
+                    }
+                    """
+                #expect(shell("nft -f - <<'END'\n\(firewall)\nEND").status == 0)
+                #expect(!calls())
+                let key = GrantKey(
+                    client: Self.client, service: ServicePort(.tcp, 8000, at: ServerID(rawValue: 1).callback))
+                #expect(table.commit(Example.issue(key)) == nil)
+                #expect(calls())
+                let use = try #require(try table.uses(of: [key], in: "rpcwarden")[key])
+                #expect(use.packets > 0)
+                #expect(table.commit(.revoke(key)) == nil)
+                #expect(!calls())
+            }
+        }
+
         @Test("an operation at a server that the table doesn't have is refused, and nothing of its transaction is done")
         func unknownServer() throws {
             try inFreshNamespace {

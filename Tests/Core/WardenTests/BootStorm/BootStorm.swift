@@ -266,6 +266,7 @@ final class BootStorm: ActionShells {
 
     /// rpcbind answers one question after the other; a question that waits longer than the time-out gets no
     /// answer.
+    func askClient(_ question: ClientQuestion) {}
     func callServices(_ questions: [LivenessQuestion], of server: ServerNumber, look: Int) {}
 
     func ask(_ question: Question, of server: ServerNumber) {

@@ -6,49 +6,75 @@ import NIOCore
 import NIOPosix
 import ONCRPC
 
-/// One question under way: its socket and its timers. Belongs to one event loop.
+/// One call under way, to a port of another host: its socket and its timers. Belongs to one event loop.
 ///
 /// ```
-/// opening ──▶ asked ──reply──▶ over
-///    │          └──error, end of the stream, timeout──▶ over: dead
-///    └──▶ over (a connection suffices; or none: dead)
+/// opening ──▶ called ──reply──▶ over
+///    │          └──error, end of the stream, timeout──▶ over: failed
+///    └──▶ over (a connection suffices; or none: failed)
 /// ```
-final class LivenessAttempt {
-    /// A lost datagram is sent again once.
-    static let retransmissionDelay: TimeAmount = .milliseconds(300)
-    /// A NULL call has no results: its reply is a header, with a verifier at the most.
-    private static let replyBytesMax = 1024
+final class CallAttempt<Answer> {
+    /// The port that is called, and how.
+    struct Place {
+        var address: IPAddress
+        var port: UInt16
+        var transport: Transport
+        /// The address of this host that calls; `nil`: the kernel chooses. One of the other family has no effect.
+        var source: IPAddress?
+        var timeout: Duration
+    }
 
-    private let probe: LivenessBook.Probe
+    enum Outcome {
+        /// The connection is made, and no call was wanted.
+        case connected
+        case answered(Answer)
+        case timedOut
+        case failed(any Error)
+        /// The connection ended, or its bytes are no reply to the call.
+        case unanswered
+    }
+
+    /// A lost datagram is sent again once.
+    private static var retransmissionDelay: TimeAmount { .milliseconds(300) }
+    /// The replies that are awaited are a header, with a verifier at the most, and few results.
+    private static var replyBytesMax: Int { 1024 }
+
+    private let place: Place
     private let loop: any EventLoop
-    private let ended: (_ isAlive: Bool) -> Void
-    /// Chosen at random, so that other hosts can't guess it.
-    private let xid = UInt32.random(in: .min ... .max)
+    private let message: [UInt8]?
+    private let read: (UnsafeRawBufferPointer) -> Answer?
+    private let ended: (Outcome) -> Void
     private var channel: (any Channel)?
     private var timers: [Scheduled<Void>] = []
     private var isOver = false
 
-    init(_ probe: LivenessBook.Probe, on loop: any EventLoop, ended: @escaping (_ isAlive: Bool) -> Void) {
-        self.probe = probe
+    /// - Parameters:
+    ///   - message: the call; `nil`: a connection suffices.
+    ///   - read: tells what a message answers; `nil`: it is no reply to the call.
+    init(
+        _ place: Place, calling message: [UInt8]?, on loop: any EventLoop,
+        read: @escaping (UnsafeRawBufferPointer) -> Answer?, ended: @escaping (Outcome) -> Void
+    ) {
+        self.place = place
+        self.message = message
         self.loop = loop
+        self.read = read
         self.ended = ended
     }
 
-    private var transport: Transport { probe.key.question.service.transport }
-
     func begin() {
         let this = NIOLoopBound(self, eventLoop: loop)
-        let timeout = TimeAmount.nanoseconds(probe.timeout.nanoseconds)
-        timers.append(loop.scheduleTask(in: timeout) { this.value.end(isAlive: false) })
+        let timeout = TimeAmount.nanoseconds(place.timeout.nanoseconds)
+        timers.append(loop.scheduleTask(in: timeout) { this.value.end(.timedOut) })
         do {
             try opened(within: timeout).whenComplete { result in
                 switch result {
                 case .success(let channel): this.value.opened(channel)
-                case .failure: this.value.end(isAlive: false)
+                case .failure(let error): this.value.end(.failed(error))
                 }
             }
         } catch {
-            end(isAlive: false)
+            end(.failed(error))
         }
     }
 
@@ -61,19 +87,17 @@ final class LivenessAttempt {
         channel = nil
     }
 
-    fileprivate func end(isAlive: Bool) {
+    fileprivate func end(_ outcome: Outcome) {
         guard !isOver else { return }
         cancel()
-        ended(isAlive)
+        ended(outcome)
     }
 
     private func opened(within timeout: TimeAmount) throws -> EventLoopFuture<any Channel> {
-        let question = probe.key.question
-        let address = try Self.socketAddress(question.address, port: question.service.port)
-        // An address of the other family can't ask.
-        let source = try probe.source.flatMap { $0.isIPv4 == question.address.isIPv4 ? $0 : nil }
+        let address = try Self.socketAddress(place.address, port: place.port)
+        let source = try place.source.flatMap { $0.isIPv4 == place.address.isIPv4 ? $0 : nil }
             .map { try Self.socketAddress($0, port: 0) }
-        switch transport {
+        switch place.transport {
         case .udp: return openedSocket(to: address, from: source)
         case .tcp: return connected(to: address, from: source, within: timeout)
         }
@@ -117,23 +141,16 @@ final class LivenessAttempt {
 
     private func opened(_ channel: any Channel) {
         guard !isOver else { return channel.close(promise: nil) }
-        switch probe.key.how {
-        case .connect, .off: end(isAlive: true)
-        case .call: ask(channel)
-        }
+        guard let message else { return end(.connected) }
+        call(message, by: channel)
     }
 
-    private func ask(_ channel: any Channel) {
-        let question = probe.key.question
-        let header = CallHeader(
-            xid: xid, program: question.program.rawValue, version: question.version, procedure: 0)  // RFC 5531, 12.1
-        var encoder = XDREncoder()
-        header.encode(into: &encoder)
+    private func call(_ bytes: [UInt8], by channel: any Channel) {
         var message = ByteBuffer()
-        if transport == .tcp { message.writeInteger(RecordReader.header(forRecordBytes: encoder.bytes.count)) }
-        message.writeBytes(encoder.bytes)
+        if place.transport == .tcp { message.writeInteger(RecordReader.header(forRecordBytes: bytes.count)) }
+        message.writeBytes(bytes)
         channel.writeAndFlush(message, promise: nil)
-        guard transport == .udp else { return }
+        guard place.transport == .udp else { return }
         let again = message
         let this = NIOLoopBound(self, eventLoop: loop)
         timers.append(
@@ -142,19 +159,25 @@ final class LivenessAttempt {
             })
     }
 
-    fileprivate func received(_ message: UnsafeRawBufferPointer) -> ReplyVerdict {
-        ReplyVerdict(of: message, to: xid)
+    /// A datagram. One that is no reply is forged, for the called program would tell the xid: the answer may still
+    /// come.
+    fileprivate func received(datagram: UnsafeRawBufferPointer) {
+        if let answer = read(datagram) { end(.answered(answer)) }
+    }
+
+    fileprivate func received(record: UnsafeRawBufferPointer) {
+        end(read(record).map(Outcome.answered) ?? .unanswered)
     }
 }
 
 /// Takes the datagrams of the address that was asked.
-private final class DatagramHandler: ChannelInboundHandler {
+private final class DatagramHandler<Answer>: ChannelInboundHandler {
     typealias InboundIn = AddressedEnvelope<ByteBuffer>
 
-    private let attempt: LivenessAttempt
+    private let attempt: CallAttempt<Answer>
     private let sender: SocketAddress
 
-    init(_ attempt: LivenessAttempt, from sender: SocketAddress) {
+    init(_ attempt: CallAttempt<Answer>, from sender: SocketAddress) {
         self.attempt = attempt
         self.sender = sender
     }
@@ -163,28 +186,23 @@ private final class DatagramHandler: ChannelInboundHandler {
         let envelope = unwrapInboundIn(data)
         // The socket is bound before it is connected: until then it takes datagrams of every sender.
         guard envelope.remoteAddress == sender else { return }
-        switch envelope.data.withUnsafeReadableBytes({ attempt.received($0) }) {
-        case .alive: attempt.end(isAlive: true)
-        case .dead: attempt.end(isAlive: false)
-        // Forged, for the asked program would tell the xid: the answer may still come.
-        case .foreign: break
-        }
+        envelope.data.withUnsafeReadableBytes { attempt.received(datagram: $0) }
     }
 
     /// Nobody listens at the port, for one.
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { attempt.end(isAlive: false) }
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { attempt.end(.failed(error)) }
 
-    func channelInactive(context: ChannelHandlerContext) { attempt.end(isAlive: false) }
+    func channelInactive(context: ChannelHandlerContext) { attempt.end(.unanswered) }
 }
 
 /// Takes the first record of the stream.
-private final class StreamHandler: ChannelInboundHandler {
+private final class StreamHandler<Answer>: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
-    private let attempt: LivenessAttempt
+    private let attempt: CallAttempt<Answer>
     private var reader: RecordReader
 
-    init(_ attempt: LivenessAttempt, recordBytesMax: Int) {
+    init(_ attempt: CallAttempt<Answer>, recordBytesMax: Int) {
         self.attempt = attempt
         reader = RecordReader(recordBytesMax: recordBytesMax)
     }
@@ -192,13 +210,13 @@ private final class StreamHandler: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let records = unwrapInboundIn(data).withUnsafeReadableBytes { reader.feed($0) }
         if let first = records.first {
-            attempt.end(isAlive: first.withUnsafeBytes { attempt.received($0) } == .alive)
+            first.withUnsafeBytes { attempt.received(record: $0) }
         } else if reader.fault != nil {
-            attempt.end(isAlive: false)
+            attempt.end(.unanswered)
         }
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { attempt.end(isAlive: false) }
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { attempt.end(.failed(error)) }
 
-    func channelInactive(context: ChannelHandlerContext) { attempt.end(isAlive: false) }
+    func channelInactive(context: ChannelHandlerContext) { attempt.end(.unanswered) }
 }
