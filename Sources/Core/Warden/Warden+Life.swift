@@ -242,7 +242,7 @@ extension Warden {
         let ids = servers.ids(of: server)
         func matches(_ service: ServicePort) -> Bool {
             (port == nil || service.port == port) && (transport == nil || service.transport == transport)
-                && ids.contains(service.server)
+                && ids.contains(service.server.caller)
         }
         var revocation = Revocation()
         revocation.grants = gate.grants.filter { $0.key.client == client && matches($0.key.service) }.map(\.key)
