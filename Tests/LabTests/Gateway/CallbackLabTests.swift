@@ -84,7 +84,7 @@ extension LabTests {
                 rm -rf \(folder); mkdir -p \(folder)/sm \(folder)/sm.bak
                 echo \(Self.monitored) >\(folder)/sm/10.77.1.2
                 chown -R statd \(folder)
-                timeout \(seconds) sm-notify -f -P \(folder) || :
+                timeout \(seconds) sm-notify -d -f -P \(folder) || :  # -d: in the foreground
                 """)
             return try FileManager.default.contentsOfDirectory(atPath: "\(folder)/sm.bak").isEmpty
         }
