@@ -128,11 +128,11 @@ final class DaemonShells: ActionShells {
         }
     }
 
-    func cut(_ clients: Set<AddressRange>, _ service: ServicePort) {
+    func cut(_ clients: [ServicePort: Set<AddressRange>]) {
         do {
-            try netfilter.cut(clients: clients, service: service)
+            try netfilter.cut(clients)
         } catch {
-            failed("flows to \(service) were not cut: \(error)")
+            failed("flows to \(clients.count) ports were not all cut: \(error)")
         }
     }
 

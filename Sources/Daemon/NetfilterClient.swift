@@ -121,9 +121,15 @@ final class NetfilterClient {
         return uses
     }
 
-    func cut(clients: Set<AddressRange>, service: ServicePort) throws(Failure) {
-        let reply = ask(.cut(clients, service))
-        guard case .cut = reply else { throw failure(reply) }
+    /// - Throws: the last failure; the other flows are cut.
+    func cut(_ clients: [ServicePort: Set<AddressRange>]) throws(Failure) {
+        var last: Failure?
+        for call in NetfilterCall.cuts(clients) {
+            let reply = ask(call)
+            if case .cut = reply { continue }
+            last = failure(reply)
+        }
+        if let last { throw last }
     }
 
     /// The kernel's announcements, and the result of a reading of the files; `nil`: there was no reply.

@@ -165,9 +165,7 @@ final class NetfilterProcess {
                 return .guarded(try table.guarded(of: firewall.table, isShared: firewall.management == .sets))
             case .lifetimes(let keys): return .lifetimes(try table.lifetimes(of: keys, in: settings.firewall.table))
             case .uses(let keys): return .uses(try table.uses(of: keys, in: settings.firewall.table))
-            case .cut(let clients, let service):
-                if let refusal = ceiling.refusal(toCut: service) { return .failed(refused(refusal)) }
-                return .cut(try table.cut(flows, of: clients, to: service, in: settings.firewall.table))
+            case .cut(let cuts): return try cut(cuts)
             case .events: return .events(events())
             case .drops:
                 var drops = try table.drops(of: settings.firewall.table)
@@ -196,6 +194,15 @@ final class NetfilterProcess {
             _ = refused(error.message)
             return error
         }
+    }
+
+    /// Cuts the permitted flows, also if others are refused.
+    private func cut(_ cuts: [ServicePort: Set<AddressRange>]) throws(NetfilterError) -> NetfilterReply {
+        let refusals = cuts.keys.sorted().compactMap(ceiling.refusal(toCut:))
+        let why = refusals.first.map { refused(refusals.count == 1 ? $0 : "\($0), and \(refusals.count - 1) others") }
+        let permitted = why == nil ? cuts : cuts.filter { ceiling.refusal(toCut: $0.key) == nil }
+        let count = try permitted.isEmpty ? 0 : table.cut(flows, permitted, in: settings.firewall.table)
+        return why.map(NetfilterReply.failed) ?? .cut(count)
     }
 
     /// Flows to newly guarded ports began without a grant, whatever mark they have.

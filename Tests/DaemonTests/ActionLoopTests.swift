@@ -52,7 +52,11 @@ private final class NotingShells: ActionShells {
         return [:]
     }
 
-    func cut(_ clients: Set<AddressRange>, _ service: ServicePort) { noted.append("cut \(clients.count) \(service)") }
+    func cut(_ clients: [ServicePort: Set<AddressRange>]) {
+        let each = clients.sorted { $0.key < $1.key }.map { "\($0.value.count) \($0.key)" }
+        noted.append("cut " + each.joined(separator: ", "))
+    }
+
     func write(_ event: AuditEvent) { noted.append(event.kind.rawValue) }
 
     func take() -> [String] {
@@ -140,6 +144,16 @@ private final class NotingShells: ActionShells {
         shells.takesLong = false
         core.committed(.done)
         #expect(shells.take() == ["revoked", "revoked", "revoked", "cut 3 tcp/20048"])
+    }
+
+    @Test("flows to many ports are cut in one request, for the kernel searches all its flows for each")
+    func cutsManyPorts() {
+        core.handle { _, _, actions in
+            let client = AddressRange(.v4(1), .v4(1))
+            actions += (1...UInt16(300)).map { .cutFlows(client, ServicePort(.udp, $0)) }
+        }
+        let cuts = shells.take().filter { $0.hasPrefix("cut") }
+        #expect(cuts.map { $0.split(separator: ",").count } == [300])
     }
 
     @Test("a refused transaction is made anew before any call is refused")

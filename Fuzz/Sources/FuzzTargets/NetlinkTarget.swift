@@ -42,8 +42,9 @@ private func checkMessage(_ message: NetlinkMessage) {
     _ = TableMonitor.elementChange(attributes, isAdded: true, gateway)
     _ = TableMonitor.writer(attributes)
     _ = NetfilterTable.ourSet(attributes)
+    let entry = FlowEntry(message, gateway)
     for (begunThere, isCallback) in [(false, false), (true, false), (false, true), (true, true)] {
-        let flow = Flows.flow(message, begunThere: begunThere, isCallback: isCallback, gateway) { $0.port == 2049 }
+        let flow = entry?.flow(begunThere: begunThere, isCallback: isCallback) { $0.port == 2049 }
         if let flow { require(!flow.id.isEmpty, "\(flow)") }
     }
     for attribute in attributes {

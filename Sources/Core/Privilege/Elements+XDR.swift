@@ -10,6 +10,8 @@ enum ItemBytes {
     static let grantKey = address + service
     static let standingKey = range + service
     static let callersKey = 4 + range
+    /// A service without clients.
+    static let cut = service + 4
     static let closedPorts = 4 * 4
     static let grant = grantKey + 4 * 8 + 4
     /// Only the kind.

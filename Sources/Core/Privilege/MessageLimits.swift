@@ -4,6 +4,8 @@ public enum MessageLimits {
     public static let messageBytesMax = 512 << 20
     static let operationsMax = 1 << 23
     static let elementsMax = 1 << 22
+    /// Services whose flows are cut at once; more take several requests.
+    public static let cutServicesMax = 1 << 16
     /// As many as a `ServerID` can number.
     static let serverAddressesMax = 65_535
     /// More changes are reported as `overrun`; more dropped packets are left out.

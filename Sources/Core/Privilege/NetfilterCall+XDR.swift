@@ -1,3 +1,4 @@
+import Addresses
 import Firewall
 import ONCRPC
 
@@ -13,10 +14,12 @@ extension NetfilterCall {
         case .lifetimes(let keys):
             encoder.uint32(2)
             encoder.list(keys) { $0.grantKey($1) }
-        case .cut(let clients, let service):
+        case .cut(let cuts):
             encoder.uint32(3)
-            encoder.service(service)
-            encoder.list(clients) { $0.range($1) }
+            encoder.list(cuts) { encoder, cut in
+                encoder.service(cut.key)
+                encoder.list(cut.value) { $0.range($1) }
+            }
         case .events: encoder.uint32(4)
         case .reload: encoder.uint32(5)
         case .drops: encoder.uint32(6)
@@ -40,12 +43,7 @@ extension NetfilterCall {
         case 0: return .commit(try decoder.transaction())
         case 1: return .contents
         case 2: return .lifetimes(try decoder.grantKeys())
-        case 3:
-            let service = try decoder.service()
-            let clients = try decoder.list(max: MessageLimits.elementsMax, itemBytesMin: ItemBytes.range) {
-                decoder throws(XDRError) in try decoder.range()
-            }
-            return .cut(Set(clients), service)
+        case 3: return .cut(try decoder.cuts())
         case 4: return .events
         case 5: return .reload
         case 6: return .drops
@@ -62,5 +60,17 @@ extension XDRDecoder {
         try list(max: MessageLimits.elementsMax, itemBytesMin: ItemBytes.grantKey) { decoder throws(XDRError) in
             try decoder.grantKey()
         }
+    }
+
+    fileprivate mutating func cuts() throws(XDRError) -> [ServicePort: Set<AddressRange>] {
+        let cuts = try list(max: MessageLimits.cutServicesMax, itemBytesMin: ItemBytes.cut) {
+            decoder throws(XDRError) in
+            let service = try decoder.service()
+            let clients = try decoder.list(max: MessageLimits.elementsMax, itemBytesMin: ItemBytes.range) {
+                decoder throws(XDRError) in try decoder.range()
+            }
+            return (service, Set(clients))
+        }
+        return Dictionary(cuts) { $0.union($1) }
     }
 }

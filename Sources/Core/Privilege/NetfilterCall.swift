@@ -11,8 +11,8 @@ public enum NetfilterCall: Hashable, Sendable {
     case guarded
     case lifetimes([GrantKey])
     case uses([GrantKey])
-    /// End the flows of these clients to the service.
-    case cut(Set<AddressRange>, ServicePort)
+    /// End the flows of these clients to each service.
+    case cut([ServicePort: Set<AddressRange>])
     /// Asks for the events since the last time.
     case events
     /// Asks how many packets the table has dropped.
@@ -22,6 +22,20 @@ public enum NetfilterCall: Hashable, Sendable {
     case reload
     /// Judges by the files that were read last, from now on.
     case enforce
+}
+
+extension NetfilterCall {
+    /// Requests to end these flows, each with no more services than a message may have.
+    public static func cuts(
+        _ cuts: [ServicePort: Set<AddressRange>], servicesMax: Int = MessageLimits.cutServicesMax
+    ) -> [NetfilterCall] {
+        guard cuts.count > servicesMax else { return [.cut(cuts)] }
+        let services = Array(cuts.keys)
+        return stride(from: 0, to: services.count, by: servicesMax).map { start in
+            let part = Set(services[start...].prefix(servicesMax))
+            return .cut(cuts.filter { part.contains($0.key) })
+        }
+    }
 }
 
 /// The answer to a ``NetfilterCall``, except `ready`, which comes first and without a call.

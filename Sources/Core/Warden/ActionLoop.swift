@@ -26,8 +26,8 @@ public protocol ActionShells: AnyObject {
     func commit(_ transaction: Transaction) -> CommitResult?
     /// The remaining lives of these grants as far as the kernel holds them.
     func lifetimes(of keys: [GrantKey]) -> [GrantKey: Duration]
-    /// Deletes the conntrack entries of the clients' flows to the port.
-    func cut(_ clients: Set<AddressRange>, _ service: ServicePort)
+    /// Deletes the conntrack entries of these clients' flows to each port.
+    func cut(_ clients: [ServicePort: Set<AddressRange>])
     func write(_ event: AuditEvent)
 }
 
@@ -125,10 +125,10 @@ public final class ActionLoop<Shells: ActionShells> {
         handle { $2 += due }
     }
 
-    /// The kernel searches all its flows for each request, so clients that lose the same port share one.
+    /// The kernel searches all its flows for each request, so all cuts share one.
     private func cutFlows() {
         let due = cuts
         cuts = [:]
-        for (service, clients) in due { shells.cut(clients, service) }
+        shells.cut(due)
     }
 }

@@ -12,7 +12,8 @@ public final class Flows {
     /// Bounds the rounds: a server that keeps sending to more clients than this makes flows as fast as they are cut.
     private static let roundsMax = 32
 
-    private let socket: NetlinkSocket
+    /// Its sequence numbers count the requests.
+    let socket: NetlinkSocket
 
     public convenience init() throws(NetfilterError) { try self.init(roundMax: 65_536) }
 
@@ -21,23 +22,39 @@ public final class Flows {
         socket = try NetlinkSocket(bus: NETLINK_NETFILTER)
     }
 
-    /// Deletes every flow between the clients and the service, and returns their count: the flows that a client
-    /// began, and for UDP, where requests and replies look the same, also the flows that the service seems to have
+    /// Deletes every flow between these services and their clients, and returns their count: the flows that a client
+    /// began, and for UDP, where requests and replies look the same, also the flows that a service seems to have
     /// begun.
     ///
-    /// The kernel searches all its flows, so the time depends on the size of the whole table.
+    /// The kernel searches all its flows for each dump. The number of dumps doesn't grow with that of the services.
     /// - Parameter gateway: needed for a server's service, and to tell this host's flows from those of servers.
     /// - Parameter note: gets the clients before their flows are deleted; called once a round, and again for
     ///   clients with more flows.
     public func cut(
-        clients: Set<AddressRange>, service: ServicePort, _ gateway: GatewayShape? = nil,
-        noting note: (Set<IPAddress>) throws(NetfilterError) -> Void = { (_: Set<IPAddress>) throws(NetfilterError) in }
+        _ cuts: [ServicePort: Set<AddressRange>], _ gateway: GatewayShape? = nil,
+        noting note: (Set<GrantKey>) throws(NetfilterError) -> Void = { (_: Set<GrantKey>) throws(NetfilterError) in }
     ) throws(NetfilterError) -> Int {
-        try cutAll { () throws(NetfilterError) -> [Flow] in
-            let found = try flows(of: clients, with: service, gateway)
-            try note(Set(found.map(\.client)))
+        let (ipv4, ipv6) = (Self.clients(cuts, \.first.isIPv4), Self.clients(cuts) { !$0.first.isIPv4 })
+        return try cutAll { () throws(NetfilterError) -> [Flow] in
+            var found: [Flow] = []
+            for (family, clients) in [(NFPROTO_IPV4, ipv4), (NFPROTO_IPV6, ipv6)] where !clients.isEmpty {
+                try look(at: Set(clients.keys), family, gateway, bothWays: true) {
+                    clients[$0]?.onlyIPv4
+                } each: {
+                    guard found.count < roundMax, clients[$0.service]?.range(holding: $0.client) != nil else { return }
+                    found.append($0)
+                }
+            }
+            try note(Set(found.map(\.key)))
             return found
         }
+    }
+
+    /// The clients of one family as disjoint ranges, by the services that have any.
+    private static func clients(
+        _ cuts: [ServicePort: Set<AddressRange>], _ isOfFamily: (AddressRange) -> Bool
+    ) -> [ServicePort: [AddressRange]] {
+        cuts.mapValues { Array($0.filter(isOfFamily)).union }.filter { !$0.value.isEmpty }
     }
 
     /// A conntrack entry. Its identity is its original tuple, its zone, and its id, which no later flow of the
@@ -62,8 +79,10 @@ public final class Flows {
         of services: Set<ServicePort>, isOurs: Set<IPAddress>, _ gateway: GatewayShape? = nil
     ) throws(NetfilterError) -> Set<GrantKey> {
         var keys: Set<GrantKey> = []
-        try look(at: services, gateway) { flow in
-            if flow.isIncoming(isOurs) { keys.insert(flow.key) }
+        for family in [NFPROTO_IPV4, NFPROTO_IPV6] {
+            try look(at: services, family, gateway) { flow in
+                if flow.isIncoming(isOurs) { keys.insert(flow.key) }
+            }
         }
         return keys
     }
@@ -74,8 +93,10 @@ public final class Flows {
     ) throws(NetfilterError) -> Int {
         try cutAll { () throws(NetfilterError) -> [Flow] in
             var found: [Flow] = []
-            try look(at: Set(keys.map(\.service)), gateway) { flow in
-                if found.count < roundMax, flow.isIncoming(isOurs), keys.contains(flow.key) { found.append(flow) }
+            for family in [NFPROTO_IPV4, NFPROTO_IPV6] {
+                try look(at: Set(keys.map(\.service)), family, gateway) { flow in
+                    if found.count < roundMax, flow.isIncoming(isOurs), keys.contains(flow.key) { found.append(flow) }
+                }
             }
             return found
         }
@@ -94,79 +115,54 @@ public final class Flows {
     }
 
     /// Up to this many services are queried one by one, which is faster than a dump of all flows.
-    private static let looksMax = 8
+    static let looksMax = 8
 
+    /// - Parameters:
+    ///   - bothWays: for UDP, look also for flows that a service seems to have begun.
+    ///   - only: the only client whose flows to the service are needed; the kernel leaves out others.
     private func look(
-        at services: Set<ServicePort>, _ gateway: GatewayShape?, each: (Flow) -> Void
+        at services: Set<ServicePort>, _ family: Int, _ gateway: GatewayShape?, bothWays: Bool = false,
+        only: (ServicePort) -> IPAddress? = { _ in nil }, each: (Flow) -> Void
     ) throws(NetfilterError) {
         let doing = "reading the flows to \(services.count) ports"
-        for family in [NFPROTO_IPV4, NFPROTO_IPV6] {
-            let looks: [ServicePort?] = services.count <= Self.looksMax ? services.map { $0 } : [nil]
-            for service in looks {
-                try ask(doing, IPCTNL_MSG_CT_GET, NetlinkSocket.dump, family) { request in
-                    if let service { request.putFilter(service, begunThere: false) }
-                } each: { message in
-                    if let service,
-                        let flow = Self.flow(
-                            message, isCallback: service.server.isCallback, gateway, with: { $0 == service })
-                    {
-                        each(flow)
+        let hasCallbacks = services.contains(where: \.server.isCallback)
+        guard services.count <= Self.looksMax else {
+            return try ask(doing, IPCTNL_MSG_CT_GET, NetlinkSocket.dump, family) { _ in
+            } each: { message in
+                guard let entry = FlowEntry(message, gateway) else { return }
+                for isCallback in hasCallbacks ? [false, true] : [false] {
+                    for begunThere in bothWays ? [false, true] : [false] {
+                        let flow = entry.flow(begunThere: begunThere, isCallback: isCallback, services.contains)
+                        if let flow { each(flow) }
                     }
-                    if service == nil, let flow = Self.flow(message, gateway, with: services.contains) { each(flow) }
+                }
+            }
+        }
+        for service in services {
+            for begunThere in bothWays && service.transport == .udp ? [false, true] : [false] {
+                try ask(doing, IPCTNL_MSG_CT_GET, NetlinkSocket.dump, family) { request in
+                    request.putFilter(service, of: only(service), begunThere: begunThere)
+                } each: { message in
+                    let entry = FlowEntry(message, gateway)
+                    let flow = entry?.flow(begunThere: begunThere, isCallback: service.server.isCallback) {
+                        $0 == service
+                    }
+                    if let flow { each(flow) }
                 }
             }
         }
     }
 
-    private func flows(
-        of clients: Set<AddressRange>, with service: ServicePort, _ gateway: GatewayShape?
-    ) throws(NetfilterError) -> [Flow] {
-        var found: [Flow] = []
-        for family in [clients.filter(\.first.isIPv4), clients.filter { !$0.first.isIPv4 }] {
-            guard let first = family.map(\.first).min(), let last = family.map(\.last).max() else { continue }
-            let span = AddressRange(first, last)
-            let single = Set(family.filter { $0.first == $0.last }.map(\.first))
-            let wide = family.filter { $0.first != $0.last }
-            found += try flows(of: span, with: service, gateway) { flow in
-                single.contains(flow.client) || wide.contains { $0.contains(flow.client) }
-            }
-        }
-        return found
-    }
-
-    private func flows(
-        of clients: AddressRange, with service: ServicePort, _ gateway: GatewayShape?, _ isWanted: (Flow) -> Bool
-    ) throws(NetfilterError) -> [Flow] {
-        var found: [Flow] = []
-        let doing = "reading the flows of \(clients) to \(service)"
-        for begunThere in service.transport == .udp ? [false, true] : [false] {
-            try ask(doing, IPCTNL_MSG_CT_GET, NetlinkSocket.dump, Self.family(clients)) { request in
-                let client = clients.first.isIPv4 && clients.first == clients.last ? clients.first : nil
-                request.putFilter(service, of: client, begunThere: begunThere)
-            } each: { message in
-                guard found.count < roundMax,
-                    let flow = Self.flow(
-                        message, begunThere: begunThere, isCallback: service.server.isCallback, gateway,
-                        with: { $0 == service }),
-                    clients.contains(flow.client), isWanted(flow)
-                else { return }
-                found.append(flow)
-            }
-        }
-        return found
-    }
-
-    private static func family(_ clients: AddressRange) -> Int { clients.first.isIPv4 ? NFPROTO_IPV4 : NFPROTO_IPV6 }
-
     private func delete(_ flows: [Flow]) throws(NetfilterError) -> Int {
         var count = 0
-        for flow in flows where try delete(flow, AddressRange(flow.client, flow.client)) { count += 1 }
+        for flow in flows where try delete(flow) { count += 1 }
         return count
     }
 
-    private func delete(_ flow: Flow, _ clients: AddressRange) throws(NetfilterError) -> Bool {
+    private func delete(_ flow: Flow) throws(NetfilterError) -> Bool {
+        let family = flow.client.isIPv4 ? NFPROTO_IPV4 : NFPROTO_IPV6
         do throws(NetfilterError) {
-            try ask("cutting a flow of \(clients)", IPCTNL_MSG_CT_DELETE, NLM_F_ACK, Self.family(clients)) { request in
+            try ask("cutting a flow of \(flow.client)", IPCTNL_MSG_CT_DELETE, NLM_F_ACK, family) { request in
                 flow.tuple.withUnsafeBytes { request.put(CTA_TUPLE_ORIG.rawValue | UInt32(NLA_F_NESTED), $0) }
                 if !flow.zone.isEmpty { flow.zone.withUnsafeBytes { request.put(CTA_ZONE.rawValue, $0) } }
                 flow.id.withUnsafeBytes { request.put(CTA_ID.rawValue, $0) }
@@ -177,37 +173,6 @@ public final class Flows {
             guard case .failed(_, ENOENT, _) = error else { throw error }
             return false
         }
-    }
-
-    /// - Parameter begunThere: whether the service counts as the flow's originator.
-    /// - Parameter isCallback: whether the services are clients' ones.
-    static func flow(
-        _ message: NetlinkMessage, begunThere: Bool = false, isCallback: Bool = false,
-        _ gateway: GatewayShape? = nil, with isService: (ServicePort) -> Bool
-    ) -> Flow? {
-        var (original, reply) = (FlowTuple?.none, FlowTuple?.none)
-        var (tuple, zone, id, isTranslated) = ([UInt8](), [UInt8](), [UInt8](), false)
-        for attribute in message.netfilterAttributes {
-            switch attribute.type {
-            case CTA_TUPLE_ORIG.rawValue:
-                original = FlowTuple(attribute.nested)
-                tuple = Array(attribute.payload)
-            case CTA_TUPLE_REPLY.rawValue: reply = FlowTuple(attribute.nested)
-            case CTA_ZONE.rawValue: zone = Array(attribute.payload)
-            case CTA_ID.rawValue: id = Array(attribute.payload)
-            case CTA_STATUS.rawValue:
-                isTranslated = (attribute.payload.bigEndian(UInt32.self) ?? 0) & IPS_DST_NAT.rawValue != 0
-            default: break
-            }
-        }
-        guard let original, !id.isEmpty,
-            let (client, service, server) = original.ends(
-                reply, gateway, isReversed: begunThere, isCallback: isCallback),
-            isService(service)
-        else { return nil }
-        return Flow(
-            client: client, service: service, server: server, isTranslated: isTranslated, tuple: tuple, zone: zone,
-            id: id)
     }
 
     private func ask(
@@ -226,5 +191,13 @@ extension Flows.Flow {
     fileprivate func isIncoming(_ isOurs: Set<IPAddress>) -> Bool {
         guard !isOurs.contains(client), !client.isLoopback else { return false }
         return service.server != .thisHost || !isTranslated && isOurs.contains(server)
+    }
+}
+
+extension [AddressRange] {
+    /// The one address in these ranges, if it is of IPv4.
+    fileprivate var onlyIPv4: IPAddress? {
+        guard count == 1, let range = first, range.first.isIPv4, range.first == range.last else { return nil }
+        return range.first
     }
 }

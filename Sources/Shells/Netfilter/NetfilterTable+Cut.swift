@@ -9,12 +9,13 @@ import Glibc
 /// so the client of a flow is added to `revoked4` or `revoked6` for a while, before its flow is cut.
 extension NetfilterTable {
     public func cut(
-        _ flows: Flows, of clients: Set<AddressRange>, to service: ServicePort, in table: String
+        _ flows: Flows, _ cuts: [ServicePort: Set<AddressRange>], in table: String
     ) throws(NetfilterError) -> Int {
-        let single = Set(clients.filter { $0.first == $0.last }.map(\.first))
-        return try flows.cut(clients: clients, service: service, gateway) { found throws(NetfilterError) in
-            let gone = found.union(single).map { GrantKey(client: $0, service: service) }
-            try noteRevoked(gone, in: table)
+        let single = cuts.flatMap { service, clients in
+            clients.filter { $0.first == $0.last }.map { GrantKey(client: $0.first, service: service) }
+        }
+        return try flows.cut(cuts, gateway) { found throws(NetfilterError) in
+            try noteRevoked(Array(found.union(single)), in: table)
         }
     }
 

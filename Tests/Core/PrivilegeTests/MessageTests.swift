@@ -12,7 +12,7 @@ import Testing
         switch dice.number(0...8) {
         case 0: .contents
         case 1: .lifetimes(dice.list(8) { $0.grantKey() })
-        case 2: .cut(Set(dice.list(8) { $0.range() }), dice.service())
+        case 2: .cut(Dictionary(dice.list(8) { ($0.service(), Set($0.list(8) { $0.range() })) }) { first, _ in first })
         case 3: .events
         case 4: .reload
         case 5: .drops
@@ -118,6 +118,24 @@ import Testing
         }
     }
 
+    @Test("that cuts the flows to too many services is refused; the sender makes several of it")
+    func manyCuts() throws {
+        let limit = MessageLimits.cutServicesMax
+        #expect(throws: XDRError.tooLong(length: UInt32(limit) + 1, limit: limit)) {
+            try Self.decodedCall([0, 0, 0, 3, 0, 1, 0, 1] + Array(repeating: 0, count: 64))
+        }
+        let all = Dictionary(
+            uniqueKeysWithValues: (1...UInt16(7)).map { (ServicePort(.tcp, $0), Set([AddressRange.allIPv4])) })
+        #expect(NetfilterCall.cuts(all) == [.cut(all)])
+        var united: [ServicePort: Set<AddressRange>] = [:]
+        let calls = NetfilterCall.cuts(all, servicesMax: 3)
+        for case .cut(let cuts) in calls {
+            #expect(cuts.count <= 3)
+            united.merge(cuts) { $0.union($1) }
+        }
+        #expect(calls.count == 3 && united == all)
+    }
+
     @Test("with a comment longer than the kernel's is refused; the sender has cut it, between characters")
     func longComment() throws {
         let key = GrantKey(client: .v4(1), service: ServicePort(.tcp, 1))
@@ -145,9 +163,9 @@ import Testing
             [0, 0, 0, 4, 10, 0, 0, 2, 0, 0, 0, 6] + Array(repeating: 0xff, count: 16),
         ]
         for range in ranges {
-            // A `cut` call: tcp/80 of this host, one range.
+            // A `cut` call: one service, tcp/80 of this host, and one range.
             #expect(throws: XDRError.invalid(0)) {
-                try Self.decodedCall([0, 0, 0, 3, 0, 0, 0, 6, 0, 0, 0, 80, 0, 0, 0, 0, 0, 0, 0, 1] + range)
+                try Self.decodedCall([0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 6, 0, 0, 0, 80, 0, 0, 0, 0, 0, 0, 0, 1] + range)
             }
         }
     }

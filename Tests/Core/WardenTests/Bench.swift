@@ -148,12 +148,9 @@ final class Bench: ActionShells {
     func closeConnection(_ id: ConnectionID) { closed.append(id) }
 
     func ask(_ question: Question, of server: ServerNumber) {
-        if server == 0 {
-            asked.append(question)
-        } else {
-            askedServers.append(Posed(question: question, server: server))
-        }
-        questions.append(Posed(question: question, server: server))
+        let posed = Posed(question: question, server: server)
+        if server == 0 { asked.append(question) } else { askedServers.append(posed) }
+        questions.append(posed)
         audit?(.question(question), self)
     }
 
@@ -218,8 +215,8 @@ final class Bench: ActionShells {
 
     func lifetimes(of keys: [GrantKey]) -> [GrantKey: Duration] { kernel.left(of: keys) }
 
-    func cut(_ clients: Set<AddressRange>, _ service: ServicePort) {
-        cut += clients.sorted().map { Cut(clients: $0, service: service) }
+    func cut(_ clients: [ServicePort: Set<AddressRange>]) {
+        for (service, clients) in clients { cut += clients.sorted().map { Cut(clients: $0, service: service) } }
     }
 
     func write(_ event: AuditEvent) { events.append(event) }
@@ -317,9 +314,8 @@ final class Bench: ActionShells {
 
     /// No question, call or transaction is under way.
     var isQuiet: Bool {
-        questions.isEmpty && loop.warden.exchanges.isQuiet
+        questions.isEmpty && loop.warden.exchanges.isQuiet && loop.warden.gate.isQuiet
             && loop.warden.servers.indices.allSatisfy { !loop.warden.servers[$0].upstream.isLooking }
-            && loop.warden.gate.isQuiet
     }
 }
 

@@ -44,9 +44,50 @@ extension KernelTests {
                 let range = { (first: UInt32, last: UInt32) in AddressRange(.v4(first), .v4(last)) }
                 // 127.0.0.1 lies between the two ranges, in neither of them.
                 let around: Set = [range(0x7f00_0000, 0x7f00_0000), range(0x7f00_0003, 0x7f00_0009)]
-                #expect(try flows.cut(clients: around, service: service) == 0)
+                #expect(try flows.cut([service: around]) == 0)
                 let with = around.union([range(0x7f00_0001, 0x7f00_0001), AddressRange(.v6(1), .v6(9))])
-                #expect(try flows.cut(clients: with, service: service) == 3)
+                #expect(try flows.cut([service: with]) == 3)
+            }
+        }
+
+        @Test(
+            "cuts the flows of many services with few dumps, and no others", arguments: [1, 6, 7, 300],
+            ["::1", "127.0.0.1"])
+        func cutsManyServices(count: UInt16, address: String) throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable.made()
+                let ports = 4000..<4000 + count
+                let client = try #require(IPAddress(address))
+                let range = AddressRange(client, client.isIPv4 ? .v4(0x7f00_0003) : .v6(3))
+                let far: IPAddress = client.isIPv4 ? .v4(0x7f00_0009) : .v6(9)
+                let (single, stranger) = (AddressRange(client, client), AddressRange(far, far))
+                var cuts: [ServicePort: Set<AddressRange>] = [:]
+                for port in ports { cuts[ServicePort(.udp, port)] = [stranger, port % 2 == 0 ? range : single] }
+                cuts[ServicePort(.udp, 3000)] = [stranger]
+                cuts[ServicePort(.tcp, 3001)] = [range]
+                // The flows of a port that is cut for others, of one that isn't cut, and from a port that only TCP has.
+                var sockets = try [3000, 2999].map { try TestSocket(connectedTo: ServicePort(.udp, $0), address) }
+                sockets.append(
+                    try TestSocket(
+                        connectedTo: ServicePort(.udp, 2998), address, from: ServicePort(.udp, 3001),
+                        fromAddress: address))
+                for port in ports { sockets.append(try TestSocket(connectedTo: ServicePort(.udp, port), address)) }
+                // As a server that goes on sending.
+                sockets.append(
+                    try TestSocket(
+                        connectedTo: ServicePort(.udp, 2998), address, from: ServicePort(.udp, 4000),
+                        fromAddress: address))
+                for socket in sockets { socket.send(1) }
+                defer { withExtendedLifetime((table, sockets)) {} }
+                let flows = try Flows()
+                let first = flows.socket.nextSequence()
+                #expect(try flows.cut(cuts) == Int(count) + 1)
+                let dumps = Int(flows.socket.nextSequence() - first) - 1 - (Int(count) + 1)
+                #expect(cuts.count <= Flows.looksMax ? dumps < 2 * cuts.count : dumps == 1)
+                #expect(try flows.cut(cuts) == 0)
+                for port: UInt16 in [3000, 2999, 2998] {
+                    #expect(try flows.cut(client: client, service: ServicePort(.udp, port)) == 1)
+                }
             }
         }
 
@@ -61,11 +102,11 @@ extension KernelTests {
                 defer { withExtendedLifetime((table, sockets)) {} }
                 let flows = try Flows(roundMax: roundMax)
                 let client = IPAddress.v4(0x7f00_0001)
-                var noted: Set<IPAddress> = []
-                let count = try flows.cut(clients: [AddressRange(client, client)], service: service) {
+                var noted: Set<GrantKey> = []
+                let count = try flows.cut([service: [AddressRange(client, client)]]) {
                     found throws(NetfilterError) in noted.formUnion(found)
                 }
-                #expect(count == 3 && noted == [client])
+                #expect(count == 3 && noted == [GrantKey(client: client, service: service)])
                 #expect(try flows.cut(client: client, service: service) == 0)
             }
         }
@@ -74,6 +115,6 @@ extension KernelTests {
 
 extension Flows {
     func cut(client: IPAddress, service: ServicePort) throws -> Int {
-        try cut(clients: [AddressRange(client, client)], service: service)
+        try cut([service: [AddressRange(client, client)]])
     }
 }

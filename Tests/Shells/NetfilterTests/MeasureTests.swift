@@ -118,5 +118,32 @@ extension KernelTests {
             let flows = try Flows()
             try time("cut nothing", times: 20) { _ = try flows.cut(client: .v4(9), service: Example.nfs) }
         }
+
+        @Test("measures cuts among many flows")
+        func cuts() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable.made()
+                let filled = shell(
+                    """
+                    python3 -c '
+                    import socket
+                    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                    for i in range(200000):
+                        try: s.sendto(b"x", ("127.%d.%d.%d" % (i >> 16, i >> 8 & 255, i & 255), 20000))
+                        except OSError: pass
+                    '; cat /proc/sys/net/netfilter/nf_conntrack_count
+                    """)
+                print("MEASURED among \(filled.text) flows")
+                let flows = try Flows()
+                let client = AddressRange(.v4(0x7f00_0001), .v4(0x7f00_0001))
+                for count: UInt16 in [1, 2, 4, 8, 9, 300, 3000] {
+                    let cuts = (0..<count).map { (ServicePort(.udp, 4000 + $0), Set([client])) }
+                    try time("cut of \(count) services", times: 5) {
+                        _ = try flows.cut(Dictionary(uniqueKeysWithValues: cuts))
+                    }
+                }
+                withExtendedLifetime(table) {}
+            }
+        }
     }
 }

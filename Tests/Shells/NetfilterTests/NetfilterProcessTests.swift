@@ -117,9 +117,9 @@ extension KernelTests {
                 #expect(client.commit(transaction(.guardPort(ServicePort(.tcp, 22))))?.operation == 0)
                 #expect(client.commit(Transaction(table: "other", operations: [.guardPort(Example.nfs)])) != nil)
                 #expect(throws: NetfilterClient.Failure.self) {
-                    try client.cut(clients: [.allIPv4], service: ServicePort(.tcp, 22))
+                    try client.cut([ServicePort(.tcp, 22): [.allIPv4], Example.nfs: [.allIPv4]])
                 }
-                try client.cut(clients: [.allIPv4], service: Example.nfs)
+                try client.cut([Example.nfs: [.allIPv4]])
                 let contents = try #require(try client.contents())
                 #expect(contents.granted.map(\.key) == [Self.inPolicy] && contents.guarded == [Example.nfs])
                 #expect(try client.drops() == DropCounts())
@@ -152,7 +152,7 @@ extension KernelTests {
                 let contents = try #require(try client.contents())
                 #expect(contents.granted.map(\.key) == [key] && contents.guarded == [service])
                 #expect(contents.callers == [callers])
-                try client.cut(clients: [.allIPv4], service: service)
+                try client.cut([service: [.allIPv4]])
                 _ = shell("nft delete element inet rpcwarden guarded_at4 { 10.91.2.2 . tcp . 2049 }")
                 #expect(
                     try #require(client.readEvents()).changes.contains {

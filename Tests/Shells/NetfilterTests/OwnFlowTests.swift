@@ -99,13 +99,16 @@ extension KernelTests {
                 return here.receiveAll()
             }
 
-            func cut(_ ranges: Set<AddressRange>) throws -> Int {
-                try table.cut(flows, of: ranges, to: key.service, in: "rpcwarden")
+            /// - Parameter otherPorts: ports without flows that are cut in the same request.
+            func cut(_ ranges: Set<AddressRange>, otherPorts: UInt16 = 0) throws -> Int {
+                var cuts = [key.service: ranges]
+                for port in 0..<otherPorts { cuts[ServicePort(.udp, 3000 + port)] = ranges }
+                return try table.cut(flows, cuts, in: "rpcwarden")
             }
         }
 
-        @Test("a server of UDP that keeps sending brings no revoked client back")
-        func revoked() throws {
+        @Test("a server of UDP that keeps sending brings no revoked client back", arguments: [0, 300])
+        func revoked(otherPorts: UInt16) throws {
             try withClient { client in
                 let answered = try Answered(client)
                 let table = answered.table
@@ -113,7 +116,9 @@ extension KernelTests {
                 #expect(try answered.flows.cut(client: Example.client4, service: answered.key.service) == 1)
                 #expect(answered.goOn() == 3, "what the kernel forgets alone comes back")
                 let single = AddressRange(Example.client4, Example.client4)
-                #expect(try answered.cut([single]) == 1, "the one that the server seems to have begun")
+                #expect(
+                    try answered.cut([single], otherPorts: otherPorts) == 1,
+                    "the one that the server seems to have begun")
                 #expect(answered.goOn() == 0)
                 // The set is carried over to a new table, and other clients are answered.
                 #expect(table.commit(.makeTable(TableShape()), .guardPort(answered.key.service)) == nil)
@@ -134,15 +139,17 @@ extension KernelTests {
         }
 
         @Test(
-            "nor one of a range that no longer stands, nor all clients of a port, nor when there are too many of them")
-        func cutRange() throws {
+            "nor one of a range that no longer stands, nor all clients of a port, nor when there are too many of them",
+            arguments: [0, 20])
+        func cutRange(otherPorts: UInt16) throws {
+            let single = AddressRange(Example.client4, Example.client4)
             for ranges: Set<AddressRange> in [
                 [AddressRange(.v4(0xc000_0200), .v4(0xc000_02ff))], [.allIPv4, .allIPv6],
             ] {
                 try withClient { client in
                     let answered = try Answered(client)
                     #expect(answered.table.commit(.revoke(answered.key)) == nil)
-                    #expect(try answered.cut(ranges) == 1)
+                    #expect(try answered.cut(ranges, otherPorts: otherPorts) == 1)
                     #expect(answered.goOn() == 0)
                 }
             }
@@ -157,7 +164,7 @@ extension KernelTests {
                     """)
                 try #require(made.status == 0, "\(made.text)")
                 #expect(answered.table.commit(.revoke(answered.key)) == nil)
-                #expect(try answered.cut([AddressRange(Example.client4, Example.client4)]) == 1)
+                #expect(try answered.cut([single], otherPorts: otherPorts) == 1)
                 #expect(shell("nft list set inet rpcwarden settling").text.contains("udp timeout 10m"))
             }
         }
@@ -240,7 +247,7 @@ extension KernelTests {
                 #expect(rightful.here.receive(1) == 1)
                 #expect(table.commit(.revoke(key)) == nil)
                 _ = try table.cut(
-                    flows, of: [AddressRange(Example.client4, Example.client4)], to: service, in: "rpcwarden")
+                    flows, [service: [AddressRange(Example.client4, Example.client4)]], in: "rpcwarden")
                 for _ in 0..<3 { rightful.there.send(1) }
                 rightful.here.send(1)
                 #expect(rightful.there.receive(1) == 1)

@@ -241,7 +241,7 @@ final class BootStorm: ActionShells {
     // The storm has no TCP, no caller on this host, and no flows.
     func closeConnection(_ id: ConnectionID) {}
     func owner(of peer: Peer) -> UInt32? { nil }
-    func cut(_ clients: Set<AddressRange>, _ service: ServicePort) {}
+    func cut(_ clients: [ServicePort: Set<AddressRange>]) {}
 
     func send(_ reply: Reply, to peer: Peer) {
         guard let number = number(of: peer.address) else { return violated("stranger \(peer.address) was answered") }
