@@ -199,7 +199,7 @@ final class NetfilterProcess {
     /// Cuts the permitted flows, also if others are refused.
     private func cut(_ cuts: [ServicePort: Set<AddressRange>]) throws(NetfilterError) -> NetfilterReply {
         let refusals = cuts.keys.sorted().compactMap(ceiling.refusal(toCut:))
-        let why = refusals.first.map { refused(refusals.count == 1 ? $0 : "\($0), and \(refusals.count - 1) others") }
+        let why = refusals.first.map { refused(refusals.count == 1 ? $0 : "\($0), and \(refusals.count - 1) more") }
         let permitted = why == nil ? cuts : cuts.filter { ceiling.refusal(toCut: $0.key) == nil }
         let count = try permitted.isEmpty ? 0 : table.cut(flows, permitted, in: settings.firewall.table)
         return why.map(NetfilterReply.failed) ?? .cut(count)

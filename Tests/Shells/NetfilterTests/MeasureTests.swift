@@ -128,7 +128,7 @@ extension KernelTests {
                     python3 -c '
                     import socket
                     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-                    for i in range(200000):
+                    for i in range(50000):
                         try: s.sendto(b"x", ("127.%d.%d.%d" % (i >> 16, i >> 8 & 255, i & 255), 20000))
                         except OSError: pass
                     '; cat /proc/sys/net/netfilter/nf_conntrack_count
@@ -136,9 +136,9 @@ extension KernelTests {
                 print("MEASURED among \(filled.text) flows")
                 let flows = try Flows()
                 let client = AddressRange(.v4(0x7f00_0001), .v4(0x7f00_0001))
-                for count: UInt16 in [1, 2, 4, 8, 9, 300, 3000] {
+                for count: UInt16 in [1, 8, 9, 3000] {
                     let cuts = (0..<count).map { (ServicePort(.udp, 4000 + $0), Set([client])) }
-                    try time("cut of \(count) services", times: 5) {
+                    try time("cut of \(count) services", times: 3) {
                         _ = try flows.cut(Dictionary(uniqueKeysWithValues: cuts))
                     }
                 }

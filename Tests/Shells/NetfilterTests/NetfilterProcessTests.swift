@@ -132,6 +132,28 @@ extension KernelTests {
             }
         }
 
+        @Test("of flows to many ports it cuts those that it may, and tells of the others")
+        func cutsPermitted() throws {
+            let files = try Files("firewall: {own-table: false}")
+            try withProcess(files) { client, _ in
+                #expect(client.commit(transaction(.makeTable(shape(files, client)))) == nil)
+                let ports = [UInt16(22), 4000, 4001]
+                let sockets = try ports.map { try TestSocket(connectedTo: ServicePort(.udp, $0), "127.0.0.2") }
+                for socket in sockets { socket.send(1) }
+                let cuts = [22, 111, 4000].map { (ServicePort(.udp, $0), Set([AddressRange.allIPv4])) }
+                let failure = #expect(throws: NetfilterClient.Failure.self) {
+                    try client.cut(Dictionary(uniqueKeysWithValues: cuts))
+                }
+                #expect(
+                    failure?.description
+                        == "refused by the netfilter process: udp/22 is in firewall.never, and 1 more")
+                let flows = try Flows()
+                let left = try ports.map { try flows.cut(client: .v4(0x7f00_0001), service: ServicePort(.udp, $0)) }
+                #expect(left == [1, 0, 1])
+                withExtendedLifetime(sockets) {}
+            }
+        }
+
         @Test("serves the servers behind this gateway, as the policy for each permits")
         func gateway() throws {
             let files = try Files(
