@@ -75,7 +75,9 @@ private struct Asker: Sendable {
             case .sendReply(let reply, let receiver): check(reply, to: receiver, callBytes: bytes.count)
             case .ask(let question, _): check(question)
             case .inspectOwner: require(false, "a registration of another host")
-            case .closeConnection, .callServices, .inspectListeners, .commit, .inspectGrants, .cutFlows, .audit: break
+            case .closeConnection, .callServices, .askClient, .inspectListeners, .commit, .inspectGrants, .cutFlows,
+                .audit:
+                break
             }
         }
     }
