@@ -151,7 +151,7 @@ int rpcw_own_addresses(bool is_ipv6, struct rpcw_own_address *addresses, size_t 
     int error = send(descriptor, &question, sizeof question, 0) < 0 ? errno : 0;
     bool is_done = error != 0;
     while (!is_done) {
-        _Alignas(struct nlmsghdr) static char bytes[DUMP_BYTES];
+        _Alignas(struct nlmsghdr) char bytes[DUMP_BYTES];
         ssize_t received = recv(descriptor, bytes, sizeof bytes, 0);
         if (received < 0) {
             if (errno == EINTR)
