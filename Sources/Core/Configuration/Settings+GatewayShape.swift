@@ -7,7 +7,7 @@ extension Settings.Gateway {
     public var shape: GatewayShape {
         let numbered = numbered
         var shape = GatewayShape(addresses: numbered.map(\.address))
-        shape.closed = numbered.flatMap { number, _, server in
+        shape.closed = numbered.flatMap { number, _, _, server in
             Transport.allCases.flatMap { transport in
                 server.closed(transport).map { GatewayShape.ClosedPorts(number, transport, $0) }
             }
@@ -24,17 +24,26 @@ extension Settings.Gateway {
     /// The number of the address at which packets to this address arrive: a NAT translates each alias to the server's
     /// first address of the same family.
     public func translated(_ number: ServerID) -> ServerID {
-        guard let (_, address, server) = numbered.first(where: { $0.number == number }),
-            server.aliases.contains(address),
-            let first = server.addresses.first(where: { $0.isIPv4 == address.isIPv4 })
-        else { return number }
-        return numbered.first { $0.address == first }?.number ?? number
+        numbered.first { $0.number == number }?.own ?? number
     }
 
-    /// All addresses of the servers.
-    public var numbered: [(number: ServerID, address: IPAddress, server: Settings.Server)] {
-        let pairs = servers.flatMap { server in (server.addresses + server.aliases).map { ($0, server) } }
-        return pairs.enumerated().map { (ServerID(rawValue: UInt16($0 + 1)), $1.0, $1.1) }
+    /// All addresses of the servers, each with the number that ``translated(_:)`` tells. Made in one pass, since there may
+    /// be thousands.
+    public var numbered: [(number: ServerID, address: IPAddress, own: ServerID, server: Settings.Server)] {
+        var all: [(number: ServerID, address: IPAddress, own: ServerID, server: Settings.Server)] = []
+        for server in servers {
+            let first = all.count + 1
+            func own(_ number: ServerID, _ alias: IPAddress) -> ServerID {
+                let index = server.addresses.firstIndex { $0.isIPv4 == alias.isIPv4 }
+                return index.map { ServerID(rawValue: UInt16(first + $0)) } ?? number
+            }
+            for address in server.addresses + server.aliases {
+                let number = ServerID(rawValue: UInt16(all.count + 1))
+                let isOwn = Int(number.rawValue) < first + server.addresses.count
+                all.append((number, address, isOwn ? number : own(number, address), server))
+            }
+        }
+        return all
     }
 }
 

@@ -5,7 +5,7 @@ import Portmapper
 extension Upstream {
     private func answers(_ registration: Registration, _ lookUp: LookUp) -> Bool {
         registration.netID == lookUp.netID && (lookUp.isLocal || !registration.isForThisHostOnly)
-            && (site.isThisHost || site.holds(registration, at: lookUp.server))
+            && site.holds(registration, at: lookUp.server)
     }
 
     /// The registration at the port that rpcbind answered with: a trusted owner's, if there is one.
@@ -14,7 +14,7 @@ extension Upstream {
     /// trusted owner's registration for the same program and netid answers instead, so that no user hides root's.
     public mutating func match(_ lookUp: LookUp, at service: ServicePort) -> MatchedRegistration? {
         if let last = lastMatch, last.program == lookUp.program, last.answered == service, last.netID == lookUp.netID,
-            !lookUp.isLocal, site.isThisHost || site.holds(last.registration, at: lookUp.server)
+            !lookUp.isLocal, site.holds(last.registration, at: lookUp.server)
         {
             return last
         }

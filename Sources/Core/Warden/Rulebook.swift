@@ -120,7 +120,8 @@ public final class Rulebook: Sendable {
         policy.standing(service.program, over: service.port.transport).range(holding: client)
     }
 
-    /// Whether the port is neither guarded nor opened. A server's port 111 is closed in any case.
+    /// Whether the port is neither guarded nor opened. A server's port 111 is closed in any case, and calls to a client's
+    /// are intercepted, whatever is granted.
     func spares(_ service: ServicePort) -> Bool {
         settings.firewall.never.contains(service.port)
             || service.server != .thisHost && service.port == Gate.portmapperPort

@@ -50,9 +50,8 @@ struct Servers: ~Copyable, Sendable {
         let numbered = gateway.numbered
         for (index, server) in gateway.servers.enumerated() {
             var addresses: [Site.Address] = []
-            for (id, host, _) in numbered.dropFirst(numbers.count - 1).prefix(server.addressCount) {
+            for (id, host, own, _) in numbered.dropFirst(numbers.count - 1).prefix(server.addressCount) {
                 // Packets to a translated address come to the server's own one, before they are forwarded.
-                let own = gateway.translated(id)
                 ids[host] = own
                 numbers.append(index + 1)
                 guard own == id else { continue }

@@ -84,8 +84,7 @@ extension Warden {
         into actions: inout [Action]
     ) {
         let result = request.result(at: service, nil)
-        // Calls to a client's portmapper are intercepted, whatever is granted.
-        guard !rules.spares(service), service.port != Gate.portmapperPort else {
+        guard !rules.spares(service) else {
             return deny(id, .neverPort, answer: result, detail: "\(service)", at: now, into: &actions)
         }
         let opening = ServiceOpening(
@@ -101,11 +100,6 @@ extension Warden {
         return servers.permitsCallback(of: key.client, by: key.service.server)
             || gate.isUnjudged(key)
                 && Transport.allCases.contains { pending.mayPermit(.nlockmgr, over: $0, by: key.client) }
-    }
-
-    /// Callbacks of an earlier run need no registry to be judged.
-    mutating func judgeAdoptedCallbacks() {
-        for (key, grant) in gate.grants where key.service.server.isCallback { revokeIfBaseless(key, grant) }
     }
 
     /// The event with the server that is asked, or that asks. A callback is about the client, as all that concerns

@@ -170,12 +170,7 @@ extension Warden {
 
     /// The server's portmapper serves version 2 alone: the caller learns it, and asks by that version.
     mutating func refuseVersion(of request: Exchange.Request, at now: Instant, into actions: inout [Action]) {
-        journal.counters.permitted += 1
-        journal.counters.outcomes[CallOutcome(.permitted, request.call, over: request.peer.transport), default: 0] += 1
-        var event = AuditEvent(.permitted, request.call, from: request.peer, xid: request.xid)
-        event.rule = request.permission.rule
-        event.detail = "the server's portmapper serves version 2 alone"
-        audit(event, of: request.server, at: now, into: &actions)
+        notePermitted(request, detail: "the server's portmapper serves version 2 alone", at: now, into: &actions)
         let only = PortmapperVersion.v2.rawValue
         let reply = Reply(xid: request.xid, body: .programMismatch(low: only, high: only))
         actions.append(.sendReply(reply, to: request.peer))

@@ -22,7 +22,6 @@ extension Warden {
         let policies = rules.policies
         watch.adopt(contents.quarantined, isListed: { policies.lists($0) }, at: now)
         if !policies.isComplete { gate.adjourn() }
-        judgeAdoptedCallbacks()
         gate.desire(desiredElements())
         // A server may be down for long, and policy may have changed since the earlier run.
         judgeAdopted(at: Set(servers.indices.dropFirst()))

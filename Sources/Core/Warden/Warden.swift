@@ -477,17 +477,26 @@ public struct Warden: ~Copyable, Sendable {
         into actions: inout [Action]
     ) {
         let peer = request.peer
-        let rules = servers.rules(about: request.server)
-        journal.counters.permitted += 1
         let lifted = request.permission.liftedDenial
-        let outcome = CallOutcome(lifted == nil ? .permitted : .observed, request.call, over: peer.transport, lifted)
-        journal.counters.outcomes[outcome, default: 0] += 1
         // Over UDP, a stranger that observe mode answers gets no reply longer than its call.
         if lifted == nil || peer.transport == .tcp || Reply.successHeaderBytes + results.count <= request.byteCount
             || isKnown(peer)
         {
             actions.append(.sendReply(Reply(xid: request.xid, body: .success(results)), to: peer))
         }
+        notePermitted(request, detail: isRegistered ? nil : "not registered", at: now, into: &actions)
+    }
+
+    /// Counts a call that got its reply, and audits it.
+    mutating func notePermitted(
+        _ request: Exchange.Request, detail: String?, at now: Instant, into actions: inout [Action]
+    ) {
+        let peer = request.peer
+        let rules = servers.rules(about: request.server)
+        journal.counters.permitted += 1
+        let lifted = request.permission.liftedDenial
+        let outcome = CallOutcome(lifted == nil ? .permitted : .observed, request.call, over: peer.transport, lifted)
+        journal.counters.outcomes[outcome, default: 0] += 1
         var caller = peer
         caller.address = request.client
         guard lifted == nil,
@@ -498,7 +507,7 @@ public struct Warden: ~Copyable, Sendable {
         var event = AuditEvent(.permitted, request.call, from: peer, xid: request.xid)
         event.rule = request.permission.rule
         event.server = servers.name(request.server)
-        if !isRegistered { event.detail = "not registered" }
+        event.detail = detail
         if request.asked.isCallback { event = located(event, peer) }
         actions.append(.audit(event.named(by: journal.names)))
     }
