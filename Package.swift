@@ -79,6 +79,7 @@ let package = Package(
             ]),
         core("PolicyDrafts", ["Addresses", "Clock", "Policy", "AuditTrail"]),
         core("Privilege", ["Addresses", "ONCRPC", "Policy", "Firewall", "Configuration"]),
+        core("Bundles", ["Addresses", "Clock", "Policy"]),
 
         // libyaml is linked statically: the package depends on libc, libmnl and libnftnl only.
         shim("CYAML", linking: [":libyaml.a"]),
@@ -87,7 +88,12 @@ let package = Package(
         shim("CHostNames", linking: ["resolv"]),
         // What the others ask of the C library, each in one way.
         shell("System", []),
-        shell("PolicyFile", ["Addresses", "Policy", "Firewall", "Configuration", "System", "CYAML"]),
+        // Verifies what fleets sign; several shells and commands do.
+        shim("CSodium", linking: [":libsodium.a"]),
+        shell("Signatures", ["CSodium"]),
+        shell(
+            "PolicyFile",
+            ["Addresses", "Policy", "Firewall", "Configuration", "Bundles", "System", "Signatures", "CYAML"]),
         shell("HostNames", ["Addresses", "CHostNames"]),
         shell(
             "PortmapServer",
@@ -102,11 +108,11 @@ let package = Package(
         shell("AuditLog", ["Addresses", "Clock", "Configuration", "AuditTrail", "System"]),
         shell("Control", ["Activity", "System"] + nio),
         shell("HostSurvey", ["Addresses", "ONCRPC", "Portmapper", "Firewall", "HostPosture", "System"]),
-        shell("Metrics", ["Addresses", "Clock", "Firewall", "AuditTrail", "System"] + nio),
+        shell("Metrics", ["Addresses", "Clock", "Bundles", "Firewall", "AuditTrail", "System"] + nio),
         .target(
             name: "Daemon",
             dependencies: [
-                "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls",
+                "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Bundles", "Firewall", "Configuration", "Calls",
                 "AuditTrail", "Activity", "Upstream", "Gate", "Watch", "Warden", "Privilege", "System", "PolicyFile",
                 "HostNames",
                 "PortmapServer", "RpcbindClient", "Liveness", "Netfilter", "Sandbox", "AuditLog", "Control", "Metrics",
@@ -116,8 +122,9 @@ let package = Package(
         .executableTarget(
             name: "rpcwarden",
             dependencies: [
-                "Addresses", "Clock", "Portmapper", "Policy", "Firewall", "Configuration", "AuditTrail", "HostPosture",
-                "Activity", "PolicyDrafts", "System", "PolicyFile", "Control", "Daemon", "HostSurvey",
+                "Addresses", "Clock", "Portmapper", "Policy", "Bundles", "Firewall", "Configuration", "AuditTrail",
+                "HostPosture", "Activity", "PolicyDrafts", "System", "Signatures", "PolicyFile", "Control", "Daemon",
+                "HostSurvey",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Commands", swiftSettings: strict
@@ -176,15 +183,24 @@ let package = Package(
             ], on: "Core"),
         tests(
             "PrivilegeTests", ["Addresses", "ONCRPC", "Policy", "Firewall", "Configuration", "Privilege"], on: "Core"),
+        // Signed by a key of the tests' own; never shipped.
+        .target(
+            name: "BundleSamples", dependencies: ["Bundles", "Clock", "Signatures"], path: "Tests/BundleSamples",
+            swiftSettings: strict),
+        tests("BundlesTests", ["Addresses", "Bundles", "Clock", "Policy"], on: "Core"),
+        tests("SignaturesTests", ["Signatures"], on: "Shells"),
         tests("SandboxTests", ["Sandbox"], on: "Shells"),
         tests(
-            "PolicyFileTests", ["Addresses", "Policy", "Configuration", "System", "PolicyFile", "TestSupport"],
-            on: "Shells"),
+            "PolicyFileTests",
+            [
+                "Addresses", "Clock", "Policy", "Bundles", "Configuration", "System", "PolicyFile", "BundleSamples",
+                "TestSupport",
+            ], on: "Shells"),
         tests(
             "NetfilterTests",
             [
                 "Addresses", "ONCRPC", "Portmapper", "Calls", "Firewall", "Configuration", "Privilege", "Netfilter",
-                "PolicyFile", "PortmapServer", "Sandbox", "Daemon",
+                "PolicyFile", "PortmapServer", "Sandbox", "Daemon", "BundleSamples",
             ] + nio,
             on: "Shells", exclude: ["Golden"]
         ),
@@ -192,8 +208,8 @@ let package = Package(
             "DaemonTests",
             [
                 "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls",
-                "AuditTrail", "Gate", "Warden", "Privilege", "System", "Sandbox", "Daemon", "CoreSamples",
-                "TestSupport",
+                "AuditTrail", "Bundles", "Gate", "Warden", "Privilege", "System", "PolicyFile", "Sandbox", "Daemon",
+                "BundleSamples", "CoreSamples", "TestSupport",
             ]
                 + nio),
         tests(

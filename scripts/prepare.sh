@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # Sourced by scripts/demo and scripts/test: finds Swift, and installs the Debian packages that are missing.
 
-# What the build links, and what the lab runs.
-build_packages=(libmnl-dev libnftnl-dev libyaml-dev)
+# What the build links, and what unit tests compare with; and what the lab runs.
+build_packages=(libmnl-dev libnftnl-dev libyaml-dev libsodium-dev minisign)
 lab_packages=(rpcbind nfs-ganesha nfs-ganesha-vfs libnfs-utils nfs-common nftables conntrack iproute2 tcpdump procps nmap
     fail2ban logrotate curl tmux prometheus)
 # The other firewalls of docs/COEXISTENCE.md, each run in a namespace of the lab only.

@@ -1,5 +1,6 @@
 import Addresses
 import ArgumentParser
+import Daemon
 import PolicyFile
 import System
 
@@ -17,7 +18,7 @@ struct Check: ParsableCommand {
     var files: [String] = []
 
     func run() throws {
-        let loader = PolicyLoader(ownAddresses: ownAddresses())
+        let loader = PolicyLoader(ownAddresses: ownAddresses(), after: lastBundle())
         let result =
             files.isEmpty ? loader.load(configurationPath: configuration.path) : loader.check(files: files)
         for diagnostic in result.diagnostics { print(diagnostic.description) }

@@ -39,7 +39,7 @@ struct Explain: ParsableCommand {
         guard let transport = Transport(name: transport) else {
             throw usage("not a transport: \"\(transport)\"; use tcp or udp")
         }
-        let load = PolicyLoader().load(configurationPath: configuration.path)
+        let load = PolicyLoader(after: lastBundle()).load(configurationPath: configuration.path)
         guard !load.hasErrors else {
             for diagnostic in load.diagnostics { writeError(diagnostic.description) }
             throw CommandFailure(message: nil, code: ExitStatus.usage)

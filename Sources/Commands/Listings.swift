@@ -44,6 +44,7 @@ struct Status: ParsableCommand {
             ],
             ["policy", "\(status.policy.path), \(status.policy.rules) rules"],
         ]
+        if let fleet = status.fleet { rows.append(["fleet policy", Self.line(about: fleet)]) }
         rows += (status.servers ?? []).map { ["server \($0.name)", Self.line(about: $0)] }
         rows += status.counts.sorted { $0.key < $1.key }.map { [$0.key, String($0.value)] }
         print(Table(rows).text)
@@ -51,6 +52,11 @@ struct Status: ParsableCommand {
 }
 
 extension Status {
+    private static func line(about fleet: FleetReport) -> String {
+        let end = fleet.notAfter.map { fleet.expired ? ", EXPIRED since \($0)" : ", right until \($0)" } ?? ""
+        return "serial \(fleet.serial) of group \(fleet.group), created \(fleet.created)\(end)"
+    }
+
     private static func line(about server: ServerReport) -> String {
         let portmapper =
             switch server.rpcbind {

@@ -19,7 +19,7 @@ struct RPCWarden: ParsableCommand {
         subcommands: [
             Serve.self, Check.self, Explain.self, Status.self, Grants.self, Registry.self, Denials.self,
             Revoke.self, Release.self, Reload.self, Stop.self, Doctor.self, Setup.self, ImportExports.self,
-            Learn.self, Top.self, Guard.self,
+            Learn.self, Top.self, Guard.self, PolicyBundles.self,
         ])
 
     /// Like ``ParsableCommand/main()``, with the exit codes of rpcwarden(8).

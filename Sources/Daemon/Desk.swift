@@ -1,6 +1,7 @@
 import Activity
 import Addresses
 import AuditTrail
+import Bundles
 import Clock
 import Control
 import Firewall
@@ -42,6 +43,12 @@ struct Desk: Sendable {
                 grants: $0.grants, since: $0.since?.description)
         }
         return report
+    }
+
+    func fleet(_ bundle: AcceptedBundle, at time: Timestamp) -> FleetReport {
+        FleetReport(
+            fleet: bundle.fleet, group: bundle.group, serial: bundle.serial, created: bundle.created.description,
+            notAfter: bundle.notAfter?.description, expired: bundle.hasExpired(at: time))
     }
 
     func grant(

@@ -69,7 +69,7 @@ extension Engine {
         return MetricsSnapshot(
             version: Version.text, startedAt: core.warden.wallClock(at: startedAt), counters: core.warden.counters,
             gauges: core.warden.gauges(at: now), drops: readingDrops ? dropsIfReadable() : nil,
-            auditLost: shells.auditLost)
+            auditLost: shells.auditLost, bundle: reloader.bundleInForce)
     }
 
     /// The drop counts; `nil` if they can't be read. `manage: sets` has no counters of rpcwarden's. A missing
@@ -87,9 +87,11 @@ extension Engine {
     }
 
     private func status() -> StatusReport {
-        desk.status(
+        var report = desk.status(
             snapshot(readingDrops: false), core.warden, uptime: HostClock.now() - startedAt,
             isTableIntact: isTableIntact())
+        report.fleet = reloader.bundleInForce.map { desk.fleet($0, at: HostClock.wallClock()) }
+        return report
     }
 
     /// Whether the table exists and guards exactly the ports that the Warden guards. During a long transaction the

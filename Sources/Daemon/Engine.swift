@@ -1,6 +1,7 @@
 import Addresses
 import AuditLog
 import AuditTrail
+import Bundles
 import Calls
 import Clock
 import Configuration
@@ -40,7 +41,7 @@ final class Engine {
     private var control: ControlServer?
     private var metrics: MetricsServer?
     let thread: WorkThread
-    private lazy var reloader = makeReloader()
+    private(set) lazy var reloader = makeReloader()
     private var tick: RepeatedTask?
     /// Promises that wait for a long commit to end.
     private var quiet: [EventLoopPromise<Void>] = []
@@ -74,22 +75,25 @@ final class Engine {
         shells.hostName = settings.audit.host
         core = ActionLoop(
             Warden(
-                settings: settings, policies: PolicySet(rules: load.rules, servers: settings.serverNames),
+                settings: settings,
+                policies: PolicySet(
+                    rules: BundleWatch(load.bundle, settings, at: HostClock.wallClock()).rules(load.rules),
+                    servers: settings.serverNames),
                 names: load.programNames, trustedOwners: TrustedOwners(belongings.trustedOwners)), shells: shells)
         shells.committed = { [unowned self] in committed($0) }
         processes.whenLost { [unowned self] loss in processLost(loss) }
     }
 
     /// Installs the guard, then starts answering at the sockets.
-    /// - Parameter rules: the rules of the policy in force.
-    func start(_ rules: [Rule]) throws -> EventLoopFuture<Void> {
+    /// - Parameter load: the policy in force.
+    func start(_ load: LoadResult) throws -> EventLoopFuture<Void> {
         if core.warden.settings.rpcbind.permitsLocalRegistration, Owners.isOwnUserShared {
             failed(
                 "rpcbind.local-registration: forwarded registrations are not trusted, since other services run as"
                     + " rpcwarden's uid \(geteuid()); give rpcwarden a user of its own")
         }
         let connector = processes.connector
-        reloader.start(rules, at: HostClock.now())
+        reloader.start(load, at: HostClock.now())
         try adoptTable()
         shells.clients = makeClients(connector)
         if let gateway = core.warden.settings.gateway {
@@ -144,6 +148,7 @@ final class Engine {
             read: { [netfilter] in try netfilter.reload() }, enforce: { [netfilter] in try netfilter.enforce() },
             settings: { [core] in core.warden.settings }, fit: { $0.fitted(to: features).fittedToDescriptors() },
             putInForce: { [unowned self] in putInForce($0, $1) }, record: { [unowned self] in record($0) },
+            remember: { [unowned self] in remember($0) },
             failed: { [shells] in shells.failed($0) })
         return Reloader(on: loop, thread, configuration: configuration, resolver: resolver, surroundings)
     }
@@ -210,6 +215,21 @@ final class Engine {
         } catch {
             failed("the saved guard is ignored: \(error)")
             return nil
+        }
+    }
+
+    /// The file is short, and seldom written.
+    private func remember(_ bundle: AcceptedBundle) {
+        guard let file = belongings.state?.bundleFile else { return }
+        do {
+            if try file.read() == bundle { return }
+        } catch {
+            failed("\(error)")
+        }
+        do {
+            try file.write(bundle)
+        } catch {
+            failed("the accepted bundle can't be remembered, so after a restart an older one is not refused: \(error)")
         }
     }
 

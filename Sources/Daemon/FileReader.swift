@@ -1,3 +1,4 @@
+import Bundles
 import Configuration
 import Firewall
 import Glibc
@@ -15,12 +16,19 @@ final class FileReader: Sendable {
     struct Result: Sendable {
         var files: FilesRead
         /// `nil`: the files have an error.
-        var fresh: (settings: Settings, ceiling: Ceiling)?
+        var fresh: Fresh?
+    }
+
+    struct Fresh: Sendable {
+        var settings: Settings
+        var ceiling: Ceiling
+        /// No older bundle of the fleet may follow this one.
+        var lastBundle: AcceptedBundle?
     }
 
     private struct State {
-        /// The settings in force when a reading was requested that has not begun; `nil`: none was.
-        var settings: Settings?
+        /// What was in force when a reading was requested that has not begun; `nil`: none was.
+        var inForce: (settings: Settings, bundle: AcceptedBundle?)?
         var result: Result?
     }
 
@@ -51,10 +59,10 @@ final class FileReader: Sendable {
     }
 
     /// Requests a reading; ``takeResult()`` returns its result. A request during a reading starts another one after it.
-    func request(inForce settings: Settings) {
+    func request(inForce settings: Settings, _ bundle: AcceptedBundle?) {
         let isFirst = state.withLock { state in
-            defer { state.settings = settings }
-            return state.settings == nil
+            defer { state.inForce = (settings, bundle) }
+            return state.inForce == nil
         }
         // One byte stands for all requests that wait: the pipe never fills, whatever the other process asks.
         if isFirst { _ = write(requests.writeEnd, [UInt8](repeating: 0, count: 1), 1) }
@@ -68,19 +76,21 @@ final class FileReader: Sendable {
 
     private func serve() {
         while Self.awaitByte(from: requests.readEnd) {
-            guard let settings = state.withLock({ $0.settings.take() }) else { continue }
-            let result = read(inForce: settings)
+            guard let inForce = state.withLock({ $0.inForce.take() }) else { continue }
+            let result = read(inForce: inForce.settings, inForce.bundle)
             state.withLock { $0.result = result }
             Memory.trimHeap()
         }
         Glibc.close(requests.readEnd)
     }
 
-    private func read(inForce settings: Settings) -> Result {
-        let load = PolicyLoader().load(configurationPath: configuration)
+    private func read(inForce settings: Settings, _ bundle: AcceptedBundle?) -> Result {
+        let load = PolicyLoader(after: bundle).load(configurationPath: configuration)
         guard !load.hasErrors else { return Result(files: load.answers) }
         let settings = settings.changedLive(to: load.settings.fitted(to: features))
-        return Result(files: load.answers, fresh: (settings, Ceiling(settings: settings, rules: load.rules)))
+        let ceiling = Ceiling(settings: settings, rules: load.rules)
+        return Result(
+            files: load.answers, fresh: Fresh(settings: settings, ceiling: ceiling, lastBundle: load.lastBundle))
     }
 
     @discardableResult

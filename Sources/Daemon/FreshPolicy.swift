@@ -1,3 +1,4 @@
+import Bundles
 import Configuration
 import Policy
 import PolicyFile
@@ -6,6 +7,11 @@ import PolicyFile
 struct FreshPolicy: Sendable {
     let settings: Settings
     let rules: [Rule]
+    /// The fleet's bundle among the rules.
+    let bundle: AcceptedBundle?
+    let lastBundle: AcceptedBundle?
+    /// Why the fleet's bundle was refused; `nil`: it wasn't, or there is none.
+    let bundleRefusal: String?
     /// The host names that the rules mention.
     let names: Set<String>
     /// The changes, a line each.
@@ -17,6 +23,9 @@ struct FreshPolicy: Sendable {
     init(_ load: LoadResult, insteadOf settings: Settings, _ rules: [Rule]) {
         self.settings = load.settings
         self.rules = load.rules
+        bundle = load.bundle
+        lastBundle = load.lastBundle
+        bundleRefusal = load.bundleRefusal
         names = HostNameBook.names(in: load.rules)
         changes = Self.changes(from: settings, rules, to: load.settings, load.rules)
         firstError = load.diagnostics.first { $0.severity == .error }?.description
@@ -26,11 +35,11 @@ struct FreshPolicy: Sendable {
     private static func changes(
         from old: Settings, _ oldRules: [Rule], to new: Settings, _ newRules: [Rule]
     ) -> [String] {
-        let before = Dictionary(oldRules.map { ($0.name, $0) }) { first, _ in first }
-        let after = Dictionary(newRules.map { ($0.name, $0) }) { first, _ in first }
-        var lines = newRules.filter { before[$0.name] == nil }.map { "rule added: \($0.label)" }
-        lines += oldRules.filter { after[$0.name] == nil }.map { "rule removed: \($0.label)" }
-        lines += newRules.filter { rule in before[rule.name].map { !$0.isEquivalent(to: rule) } ?? false }
+        let before = Dictionary(oldRules.map { ($0.place, $0) }) { first, _ in first }
+        let after = Dictionary(newRules.map { ($0.place, $0) }) { first, _ in first }
+        var lines = newRules.filter { before[$0.place] == nil }.map { "rule added: \($0.label)" }
+        lines += oldRules.filter { after[$0.place] == nil }.map { "rule removed: \($0.label)" }
+        lines += newRules.filter { rule in before[rule.place].map { !$0.isEquivalent(to: rule) } ?? false }
             .map { "rule changed: \($0.label)" }
         if old.changedLive(to: new) != old { lines.append("settings changed") }
         if old.changedLive(to: new) != new {
@@ -40,7 +49,15 @@ struct FreshPolicy: Sendable {
     }
 }
 
+/// A name is unique among the rules of this host, and among those of a bundle.
+private struct RulePlace: Hashable {
+    var name: String
+    var isFromBundle: Bool
+}
+
 extension Rule {
+    fileprivate var place: RulePlace { RulePlace(name: name, isFromBundle: isFromBundle) }
+
     /// Whether the rules are equal except for their location in the file.
     fileprivate func isEquivalent(to other: Rule) -> Bool {
         var moved = other

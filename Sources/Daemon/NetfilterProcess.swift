@@ -1,4 +1,5 @@
 import Addresses
+import Bundles
 import Configuration
 import Firewall
 import Glibc
@@ -27,7 +28,9 @@ final class NetfilterProcess {
     private var ceiling: Ceiling
     private let reader: FileReader
     /// The result of the last reading of the files, until it is put into force.
-    private var fresh: (settings: Settings, ceiling: Ceiling)?
+    private var fresh: FileReader.Fresh?
+    /// No older bundle of the fleet may follow this one, whatever the other process says.
+    private var lastBundle: AcceptedBundle?
     /// Whether the elements that an earlier run left have been read.
     private var hasInherited = false
     /// Guarded ports of the table that was found; a table that is taken over guarded them all the time.
@@ -122,6 +125,7 @@ final class NetfilterProcess {
         shape = settings.tableShape
         table.gateway = shape.gateway
         ceiling = Ceiling(settings: settings, rules: load.rules)
+        lastBundle = load.lastBundle
         try restrictFiles()
         reader = try FileReader(configuration: configuration, features, restrict: restrictCalls)
         try followChanges()
@@ -173,7 +177,7 @@ final class NetfilterProcess {
                 return .drops(drops)
             case .reload:
                 fresh = nil
-                reader.request(inForce: settings)
+                reader.request(inForce: settings, lastBundle)
                 return .reloading
             case .enforce: return try enforce()
             }
@@ -271,7 +275,8 @@ final class NetfilterProcess {
         // First, since it may fail: then everything stays as it was.
         try routing.planChanged(to: fresh.settings.gateway?.managedRouting)
         let old = ceiling
-        (settings, ceiling) = fresh
+        (settings, ceiling) = (fresh.settings, fresh.ceiling)
+        lastBundle = fresh.lastBundle
         ceiling.succeed(old)
         try followChanges()
         return .enforced

@@ -1,5 +1,6 @@
 import Addresses
 import AuditTrail
+import Bundles
 import Clock
 import Configuration
 import NIOCore
@@ -29,6 +30,9 @@ final class Reloader {
         /// The future completes when the kernel has done what follows. `nil`: the settings stay.
         var putInForce: (PolicySet, Settings?) -> EventLoopFuture<Void>
         var record: (AuditEvent) -> Void
+        /// Remembers the fleet's bundle beyond the daemon's life.
+        var remember: (AcceptedBundle) -> Void = { _ in }
+        var wallClock: () -> Timestamp = HostClock.wallClock
         var failed: (String) -> Void
     }
 
@@ -39,14 +43,17 @@ final class Reloader {
     private let resolver: HostNameBook.Resolver
     private lazy var hosts = HostNameBook(on: loop, resolver: resolver) { [unowned self] in addressesChanged($0) }
     private var rules: [Rule] = []
+    private var bundle = BundleWatch()
+    /// No older bundle of the fleet may follow this one; also while none is asked for.
+    private var lastBundle: AcceptedBundle?
     /// The host names that the rules mention.
     private var names: Set<String> = []
     /// Promises of reloads that have not begun, and of those that the update under way is for.
     private var asked: [EventLoopPromise<[String]>] = []
     private var waiting: [EventLoopPromise<[String]>] = []
     private var reading: EventLoopPromise<FilesRead>?
-    /// Whether a host name has other addresses than the policy was compiled with.
-    private var areNamesStale = false
+    /// Whether a host name has other addresses than the policy was compiled with, or the bundle has expired since.
+    private var isStale = false
     private var isUnderWay = false
     private var isClosed = false
 
@@ -64,17 +71,28 @@ final class Reloader {
         self.surroundings = surroundings
     }
 
-    /// Resolves the host names of the policy in force.
-    func start(_ rules: [Rule], at now: Instant) {
-        (self.rules, names) = (rules, HostNameBook.names(in: rules))
+    /// Resolves the host names of the policy in force, which was compiled at this time.
+    func start(_ load: LoadResult, at now: Instant) {
+        (rules, names) = (load.rules, HostNameBook.names(in: load.rules))
+        accept(BundleWatch(load.bundle, load.settings, at: surroundings.wallClock()), load.lastBundle)
         hosts.watch(names)
         hosts.timeAdvanced(to: now)
     }
 
-    func timeAdvanced(to now: Instant) { hosts.timeAdvanced(to: now) }
+    func timeAdvanced(to now: Instant) {
+        hosts.timeAdvanced(to: now)
+        let (isToCompile, event) = bundle.timeAdvanced(to: surroundings.wallClock())
+        if let event { surroundings.record(event) }
+        guard isToCompile else { return }
+        isStale = true
+        startUpdate()
+    }
+
+    /// The fleet's bundle in force.
+    var bundleInForce: AcceptedBundle? { bundle.bundle }
 
     /// Whether no update is under way or requested.
-    var isSettled: Bool { !isUnderWay && asked.isEmpty && !areNamesStale }
+    var isSettled: Bool { !isUnderWay && asked.isEmpty && !isStale }
 
     /// Whether the policy in force has an answer for every host name, even if it couldn't be resolved.
     var knowsNames: Bool { hosts.isComplete && isSettled }
@@ -102,7 +120,7 @@ final class Reloader {
 
     private func addressesChanged(_ failure: String?) {
         if let failure { return surroundings.failed(failure) }
-        areNamesStale = true
+        isStale = true
         startUpdate()
     }
 
@@ -123,7 +141,7 @@ final class Reloader {
 
     private func compileAnew() -> EventLoopFuture<[String]> {
         let this = NIOLoopBound(self, eventLoop: loop)
-        return compile(rules).flatMap { compiled in
+        return compile(bundle.rules(rules)).flatMap { compiled in
             guard !this.value.isClosed else { return this.value.loop.makeSucceededVoidFuture() }
             return this.value.surroundings.putInForce(compiled, nil)
         }.map { [] }
@@ -131,7 +149,7 @@ final class Reloader {
 
     private func compile(_ rules: [Rule]) -> EventLoopFuture<PolicySet> {
         // Later changes start another update.
-        areNamesStale = false
+        isStale = false
         // Other servers take a restart.
         let (addresses, servers) = (hosts.addresses, surroundings.settings().serverNames)
         return thread.run { PolicySet(rules: rules, addresses: addresses, servers: servers) }
@@ -151,26 +169,32 @@ final class Reloader {
 
     private func parse(_ files: FilesRead) -> EventLoopFuture<FreshPolicy> {
         let (settings, rules) = (surroundings.settings(), rules)
-        let (configuration, fit) = (configuration, surroundings.fit)
+        let (configuration, fit, last) = (configuration, surroundings.fit, lastBundle)
         return thread.run {
-            var load = PolicyLoader(reading: files).load(configurationPath: configuration)
+            var load = PolicyLoader(reading: files, after: last).load(configurationPath: configuration)
             load.settings = fit(load.settings)
             return FreshPolicy(load, insteadOf: settings, rules)
         }
     }
 
     private func parsed(_ fresh: FreshPolicy) -> EventLoopFuture<[String]> {
-        if let refusal = fresh.refusal { return refuse(fresh.firstError, text: refusal) }
+        if let refusal = fresh.refusal {
+            if let bundle = fresh.bundleRefusal { surroundings.record(AuditEvent(.policyRefused, detail: bundle)) }
+            return refuse(fresh.firstError, text: refusal)
+        }
+        let bundle = BundleWatch(fresh.bundle, fresh.settings, at: surroundings.wallClock())
         // The old rules' names are watched too until the new rules are in force.
         hosts.watch(names.union(fresh.names))
         let this = NIOLoopBound(self, eventLoop: loop)
         return hosts.resolveAnew(fresh.names, within: Self.namesAwaitedMax)
-            .flatMap { this.value.compile(fresh.rules) }
-            .flatMap { this.value.enforce($0, of: fresh) }
+            .flatMap { this.value.compile(bundle.rules(fresh.rules)) }
+            .flatMap { this.value.enforce($0, of: fresh, bundle) }
     }
 
     /// The netfilter process permits from here on what the files newly allow.
-    private func enforce(_ compiled: PolicySet, of fresh: FreshPolicy) -> EventLoopFuture<[String]> {
+    private func enforce(
+        _ compiled: PolicySet, of fresh: FreshPolicy, _ bundle: BundleWatch
+    ) -> EventLoopFuture<[String]> {
         guard !isClosed else { return loop.makeFailedFuture(ReloadRefusal.stopping) }
         do {
             try surroundings.enforce()
@@ -179,12 +203,22 @@ final class Reloader {
         }
         (rules, names) = (fresh.rules, fresh.names)
         hosts.watch(names)
+        accept(bundle, fresh.lastBundle)
         let this = NIOLoopBound(self, eventLoop: loop)
         return surroundings.putInForce(compiled, fresh.settings).map {
             let changes = fresh.changes + this.value.hosts.shortcomings(of: fresh.names)
             this.value.surroundings.record(AuditEvent(.reloaded, detail: changes.joined(separator: "; ")))
             return changes
         }
+    }
+
+    private func accept(_ bundle: BundleWatch, _ lastBundle: AcceptedBundle?) {
+        let old = self.bundle.bundle
+        self.bundle = bundle
+        self.lastBundle = lastBundle
+        guard let accepted = bundle.bundle, accepted != old else { return }
+        surroundings.remember(accepted)
+        surroundings.record(AuditEvent(.policyAccepted, detail: accepted.description))
     }
 
     private func refuse(_ error: any Error) -> EventLoopFuture<[String]> {

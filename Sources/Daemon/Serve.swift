@@ -1,4 +1,5 @@
 import AuditLog
+import Bundles
 import Configuration
 import Glibc
 import NIOCore
@@ -52,7 +53,7 @@ public func serve(configuration: String?) throws {
     // The connector is forked before anything is in memory, since it inherits a copy.
     let user = ServiceUser.needed()
     let connector = Reexecution.isNeeded ? nil : try ConnectorProcess.start(user: user)
-    var read = PolicyLoader().load(configurationPath: configuration)
+    var read = PolicyLoader(after: acceptedBundle(isOfUser: user != nil)).load(configurationPath: configuration)
     // Only a reload hands the files' bytes on; both processes would keep these as long as they live.
     read.answers = [:]
     let load = read
@@ -82,7 +83,7 @@ public func serve(configuration: String?) throws {
             netfilter: NetfilterClient(netfilter.channel))
         let engine = try Engine(
             on: loop, load, configuration: configuration, processes, belongings, refusedPeers: [connector.processID])
-        return (NIOLoopBound(engine, eventLoop: loop), try engine.start(load.rules))
+        return (NIOLoopBound(engine, eventLoop: loop), try engine.start(load))
     }.wait()
     try engine.1.wait()
     wait(for: signals, onHangup: { loop.execute { engine.0.value.refresh() } })
@@ -97,6 +98,16 @@ public func serve(configuration: String?) throws {
     netfilter.awaitEnd()
     connector.awaitEndBriefly()
     if let loss { throw ServeError.processLost(loss) }
+}
+
+/// The fleet's bundle that an earlier run accepted.
+private func acceptedBundle(isOfUser: Bool) -> AcceptedBundle? {
+    do {
+        return try StateFolder(isOfUser: isOfUser).bundleFile.read()
+    } catch {
+        writeError("rpcwarden: an older policy of the fleet can't be told from a newer one: \(error)")
+        return nil
+    }
 }
 
 /// Opens sockets and folders with the rights at the start, then drops all rights that aren't needed.

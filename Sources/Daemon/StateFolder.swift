@@ -9,6 +9,7 @@ struct StateFolder: Sendable {
 
     var path: String
     var file: GuardFile { GuardFile(folder: path) }
+    var bundleFile: BundleFile { BundleFile(folder: path) }
 
     /// The path of the folder, whether or not it exists.
     ///
@@ -27,21 +28,21 @@ struct StateFolder: Sendable {
     }
 
     /// Makes the last component of the path; of rpcwarden's own folder also the one above.
-    func make() throws(GuardFileError) {
+    func make() throws(StateFileError) {
         if path == Self.unitPath { _ = Self.make(Self.path, mode: 0o755) }
         // Setup's record and the unit's folder must be reachable in the folder above; the saved guard is only for
         // rpcwarden's user.
         guard Self.make(path, mode: path == Self.unitPath ? 0o700 : 0o755) else {
-            throw GuardFileError(doing: "making", path: path, errno: errno)
+            throw StateFileError(doing: "making", path: path, errno: errno)
         }
     }
 
     /// - Throws: if the user of this process can't reach the folder.
-    func reach() throws(GuardFileError) {
+    func reach() throws(StateFileError) {
         var status = stat()
-        guard stat(path, &status) == 0 else { throw GuardFileError(doing: "reaching", path: path, errno: errno) }
+        guard stat(path, &status) == 0 else { throw StateFileError(doing: "reaching", path: path, errno: errno) }
         guard status.st_mode & S_IFMT == S_IFDIR else {
-            throw GuardFileError(doing: "reaching", path: path, errno: ENOTDIR)
+            throw StateFileError(doing: "reaching", path: path, errno: ENOTDIR)
         }
     }
 

@@ -26,6 +26,7 @@ enum Architecture {
         ],
         "PolicyDrafts": ["Addresses", "Clock", "Policy", "AuditTrail"],
         "Privilege": ["Addresses", "ONCRPC", "Policy", "Firewall", "Configuration"],
+        "Bundles": ["Addresses", "Clock", "Policy"],
     ]
 
     /// Each shell uses one outside resource; no shell imports another shell, Daemon, or the Warden's decisions.
@@ -35,7 +36,7 @@ enum Architecture {
     ]
 
     /// Wrappers of C library calls that several shells share.
-    static let underShells: Set<String> = ["System"]
+    static let underShells: Set<String> = ["System", "Signatures"]
 
     /// Targets that compose the others.
     static let tops: Set<String> = ["Daemon", "rpcwarden"]

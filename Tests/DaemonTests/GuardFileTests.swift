@@ -43,9 +43,9 @@ import Testing
         let folder = try Folder()
         try folder.file.write(Self.sample.text)
         try FileManager.default.createDirectory(atPath: folder.path + "/guard.new", withIntermediateDirectories: false)
-        #expect(throws: GuardFileError.self) { try folder.file.write(SavedGuard().text) }
+        #expect(throws: StateFileError.self) { try folder.file.write(SavedGuard().text) }
         #expect(try folder.file.read() == Self.sample)
-        #expect(throws: GuardFileError.self) { try GuardFile(folder: folder.path + "/missing").write([]) }
+        #expect(throws: StateFileError.self) { try GuardFile(folder: folder.path + "/missing").write([]) }
     }
 
     @Test("what is no file of ours is refused, and nobody waits for it")

@@ -1,10 +1,14 @@
 import Addresses
 import AuditTrail
+import BundleSamples
+import Bundles
+import Clock
 import Configuration
 import Dispatch
 import NIOCore
 import NIOPosix
 import Policy
+import PolicyFile
 import Synchronization
 import Testing
 
@@ -22,6 +26,8 @@ private final class Site: Sendable {
         /// The rules of the policies put into force, and whether settings came with them.
         var inForce: [(rules: Policy, settings: Settings?)] = []
         var events: [AuditEvent] = []
+        var remembered: [AcceptedBundle] = []
+        var wallClock = Timestamp(milliseconds: 0)
         var answers: EventLoopPromise<[IPAddress]>?
         var refusesReading = false
         var refusesEnforcing = false
@@ -45,7 +51,9 @@ private final class Site: Sendable {
             let surroundings = Reloader.Surroundings(
                 read: { try site()?.read() }, enforce: { try site()?.enforce() }, settings: { Settings() },
                 fit: { $0 }, putInForce: { site()?.putInForce($0, $1) ?? loop.makeSucceededVoidFuture() },
-                record: { event in site()?.state.withLock { $0.events.append(event) } }, failed: { _ in })
+                record: { event in site()?.state.withLock { $0.events.append(event) } },
+                remember: { bundle in site()?.state.withLock { $0.remembered.append(bundle) } },
+                wallClock: { site()?.state.withLock { $0.wallClock } ?? Timestamp(milliseconds: 0) }, failed: { _ in })
             let resolver = HostNameBook.Resolver(
                 addresses: { _ in
                     let promise = loop.makePromise(of: [IPAddress].self)
@@ -57,7 +65,10 @@ private final class Site: Sendable {
             return NIOLoopBound(reloader, eventLoop: loop)
         }.wait()
         box.withLock { $0 = self }
-        try with { $0.start(rules, at: .zero) }
+        var load = LoadResult()
+        load.rules = rules
+        let start = load
+        try with { $0.start(start, at: .zero) }
     }
 
     static let path = "/nowhere/rpcwarden.yaml"
@@ -151,6 +162,51 @@ private final class Site: Sendable {
         try site.filesRead(Site.files(Self.rule))
         #expect(try next.wait().count == 3)
         #expect(site.state.withLock { $0.readings } == 2)
+        try site.close()
+    }
+
+    private static func fleetFiles(serial: UInt64, notAfter: Timestamp? = nil) throws -> FilesRead {
+        let configuration = "policy: p.yaml\nfleet: {policy: {group: nfs, bundle: b, keys: k, expire: deny}}"
+        var files = Site.files(rule, configuration: configuration)
+        files["/nowhere/k"] = .file(Array(BundleSamples.publicKey.utf8))
+        let rule = "rules: [{name: fleets, from: 10.2.0.0/16, to: nfs}]"
+        files["/nowhere/b"] = .file(try BundleSamples.signed(["a.yaml": rule], serial: serial, notAfter: notAfter))
+        return files
+    }
+
+    @Test("a fleet's policy is put in force with the rest, remembered, and not followed by an older one")
+    func fleet() throws {
+        let site = try Site()
+        let first = try site.reload()
+        try site.filesRead(try Self.fleetFiles(serial: 42))
+        #expect(try first.wait().contains("rule added: b:a.yaml:1 \"fleets\""))
+        let older = try site.reload()
+        try site.filesRead(try Self.fleetFiles(serial: 41))
+        #expect(site.refusal(of: older)?.contains("serial 41 is older than 42") == true)
+        let state = site.state.withLock { $0 }
+        #expect(state.enforced == 1 && state.inForce.count == 1 && state.remembered.map(\.serial) == [42])
+        #expect(state.events.map(\.kind) == [.policyAccepted, .reloaded, .policyRefused, .reloadRefused])
+        #expect(try site.with { $0.bundleInForce?.serial } == 42)
+        try site.close()
+    }
+
+    @Test("the rules of a fleet's policy permit no look-up once it has expired, if the settings say so")
+    func expiry() throws {
+        let site = try Site()
+        let update = try site.reload()
+        let end = Timestamp(milliseconds: 1_900_000_000_000)
+        try site.filesRead(try Self.fleetFiles(serial: 42, notAfter: end))
+        _ = try update.wait()
+        try site.with { $0.timeAdvanced(to: .zero) }
+        #expect(site.state.withLock { $0.inForce.count } == 1)
+        site.state.withLock { $0.wallClock = end + .seconds(1) }
+        site.awaitChange()
+        try site.with { $0.timeAdvanced(to: .zero) }
+        site.awaitChange()
+        let state = site.state.withLock { $0 }
+        let decisions = state.inForce.map { $0.rules.newLookup(.nfs, over: .tcp, by: .v4(0x0a02_0001)) }
+        #expect(decisions == [.permitted(rule: 1, open: .onLookup), .noRule])
+        #expect(state.events.last?.kind == .policyExpired)
         try site.close()
     }
 

@@ -13,6 +13,12 @@ public struct AuditEvent: Hashable, Sendable {
         case reloaded
         case reloadRefused = "reload-refused"
         case started, stopped, suppressed
+        /// A fleet's bundle is in force.
+        case policyAccepted = "policy-accepted"
+        /// A fleet's bundle was refused; the old policy stays in force.
+        case policyRefused = "policy-refused"
+        /// The fleet's bundle in force is older than its publisher meant it to get.
+        case policyExpired = "policy-expired"
         /// The kernel drops strangers in front of the portmapper for a while: there are too many.
         case shielded
         /// A mapping is gone, and its socket still listens.
@@ -70,7 +76,7 @@ public struct AuditEvent: Hashable, Sendable {
         case .malformed, .granted, .renewed, .expired, .revoked, .enumeration, .quarantined, .released, .probed,
             .registered, .unregistered, .untrustedRegistration, .staleRegistration, .tampered, .restored,
             .rpcbindDown, .rpcbindUp, .reloaded, .reloadRefused, .started, .stopped, .suppressed, .shielded, .orphaned,
-            .unguardable:
+            .unguardable, .policyAccepted, .policyRefused, .policyExpired:
             nil
         }
     }

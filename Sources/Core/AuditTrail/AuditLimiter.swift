@@ -51,7 +51,8 @@ public struct AuditLimiter: Sendable {
         case .registered, .unregistered, .untrustedRegistration, .staleRegistration, .orphaned, .unguardable:
             return registrations.admits(.everyone, at: now)
         case .permitted, .denied, .malformed, .granted, .renewed, .expired, .revoked, .probed, .tampered, .restored,
-            .rpcbindDown, .rpcbindUp, .reloaded, .reloadRefused, .started, .stopped, .suppressed, .shielded:
+            .rpcbindDown, .rpcbindUp, .reloaded, .reloadRefused, .started, .stopped, .suppressed, .shielded,
+            .policyAccepted, .policyRefused, .policyExpired:
             guard let client else { return true }
             let key = RateLimiter.Key(client, transport ?? .udp, isListed: isListed)
             return perClient.admits(key, at: now) && inAll.admits(isListed ? .everyoneListed : .everyone, at: now)

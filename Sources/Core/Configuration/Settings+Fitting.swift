@@ -16,6 +16,7 @@ extension Settings {
         settings.limits.owedBytes = limits.owedBytes
         settings.quarantine = fresh.quarantine
         settings.policyPath = fresh.policyPath
+        settings.fleet = fresh.fleet
         settings.audit.permitted = fresh.audit.permitted
         settings.audit.host = fresh.audit.host
         return settings

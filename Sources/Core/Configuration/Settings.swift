@@ -153,6 +153,8 @@ public struct Settings: Hashable, Sendable {
     public var audit = Audit()
     /// `nil`: this host alone.
     public var gateway: Gateway?
+    /// `nil`: this host belongs to no fleet.
+    public var fleet: Fleet?
     /// `nil`: no metrics listener.
     public var metrics: Endpoint?
     public var controlPath = "/run/rpcwarden/control.sock"

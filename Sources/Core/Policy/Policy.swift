@@ -62,10 +62,12 @@ public final class Policy: Sendable {
     private let standing: [ServiceKey: [AddressRange]]
     /// The services of programs that rules with `open: always` name only by a range.
     private let rangesStanding: StandingRanges
+    private let hasExpiredRules: Bool
 
     /// Compiles `rules`; `addresses` holds the resolved addresses of their host names.
     public init(rules: [Rule] = [], addresses: [String: [IPAddress]] = [:]) {
         self.rules = rules
+        hasExpiredRules = rules.contains(where: \.isExpired)
         var classes = [ClientClass()]
         var numbers: [[Int]: Int] = [[]: 0]
         func classOf(_ members: [Int]) -> Int {
@@ -124,6 +126,19 @@ public final class Policy: Sendable {
         }
         let other: Transport = transport == .tcp ? .udp : .tcp
         return classes[number].permission(of: ServiceKey(program, other)) == nil ? .noRule : .transport
+    }
+
+    /// The same for a new look-up, which no expired rule permits.
+    public func newLookup(_ program: Program, over transport: Transport, by client: IPAddress) -> LookupDecision {
+        guard hasExpiredRules else { return lookup(program, over: transport, by: client) }
+        let naming = rules(naming: client)
+        if naming.isEmpty { return .stranger }
+        let permitting = naming.filter { !rules[$0].isExpired && rules[$0].names(program) }
+        let permissions = permitting.filter { rules[$0].over.contains(transport) }
+            .map { Permission(rule: $0, open: rules[$0].open) }
+        guard let first = permissions.first else { return permitting.isEmpty ? .noRule : .transport }
+        let best = permissions.dropFirst().reduce(first) { $1.outdoes($0) ? $1 : $0 }
+        return .permitted(rule: best.rule, open: best.open)
     }
 
     public func listing(by client: IPAddress) -> ListDecision {
@@ -201,11 +216,12 @@ extension Policy.ClientClass {
         self.rules = members
         for index in members {
             let rule = rules[index]
-            if rule.lists, listRule == nil { listRule = index }
+            let lists = rule.lists && !rule.isExpired
+            if lists, listRule == nil { listRule = index }
             for program in rule.to {
                 for transport in rule.over {
                     let key = ServiceKey(program, transport)
-                    if rule.lists { listed.insert(key) }
+                    if lists { listed.insert(key) }
                     if let present = permissions[key], present.open >= rule.open { continue }
                     permissions[key] = .init(rule: index, open: rule.open)
                 }

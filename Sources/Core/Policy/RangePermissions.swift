@@ -49,7 +49,7 @@ struct RangePermissions: Sendable {
             let other = Policy.Permission(rule: index, open: rules[index].open)
             if other.outdoes(permission) { permission = other }
         }
-        return Entry(permission: permission, isListed: members.contains { rules[$0].lists })
+        return Entry(permission: permission, isListed: members.contains { rules[$0].lists && !rules[$0].isExpired })
     }
 
     func permission(of key: ServiceKey) -> Policy.Permission? { entry(of: key)?.permission }

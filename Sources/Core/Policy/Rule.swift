@@ -57,6 +57,10 @@ public struct Rule: Hashable, Sendable {
     public var over: Set<Transport>
     public var lists: Bool
     public var open: Opening
+    /// It came with a fleet's bundle.
+    public var isFromBundle = false
+    /// Its bundle has expired, and it permits no new look-up.
+    public var isExpired = false
 
     public init(
         name: String, location: Location, from: [ClientTerm], except: [ClientTerm] = [],

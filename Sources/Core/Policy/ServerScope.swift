@@ -15,7 +15,7 @@ public enum ServerScope: Hashable, Sendable {
     }
 
     /// Whether it covers everything that the other one covers.
-    func covers(allOf other: ServerScope) -> Bool {
+    public func covers(allOf other: ServerScope) -> Bool {
         switch (self, other) {
         case (.thisHost, .thisHost), (.anyServer, .anyServer), (.anyServer, .servers): true
         case (.servers(let own), .servers(let others)): own.isSuperset(of: others)

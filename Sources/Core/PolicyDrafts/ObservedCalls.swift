@@ -49,7 +49,8 @@ public struct ObservedCalls: Sendable {
         case .enumeration, .quarantined: if suspects.count < entriesMax { suspects.insert(client) }
         case .probed, .malformed, .granted, .renewed, .expired, .revoked, .released, .registered, .unregistered,
             .untrustedRegistration, .staleRegistration, .tampered, .restored, .rpcbindDown, .rpcbindUp, .reloaded,
-            .reloadRefused, .started, .stopped, .suppressed, .shielded, .orphaned, .unguardable:
+            .reloadRefused, .started, .stopped, .suppressed, .shielded, .orphaned, .unguardable,
+            .policyAccepted, .policyRefused, .policyExpired:
             break
         }
     }

@@ -68,7 +68,7 @@ public final class Rulebook: Sendable {
     ) -> Result<Permission, DenialReason> {
         if peer.isLocal { return .success(.local) }
         if program == .portmapper { return lists(peer.address) ? .success(.local) : .failure(.stranger) }
-        switch policy.lookup(program, over: transport, by: peer.address) {
+        switch policy.newLookup(program, over: transport, by: peer.address) {
         case .permitted(let rule, let open):
             return .success(Permission(rule: policy.rules[rule].label, open: open))
         // A client of another server is no stranger.

@@ -36,12 +36,14 @@ struct JournalEntry {
     /// syslog's levels: 4 for events that an operator must see, then those that one should see or may see.
     private static func priority(of kind: AuditEvent.Kind) -> Int {
         switch kind {
-        case .tampered, .rpcbindDown, .reloadRefused, .untrustedRegistration, .orphaned, .unguardable: 4
+        case .tampered, .rpcbindDown, .reloadRefused, .untrustedRegistration, .orphaned, .unguardable,
+            .policyRefused, .policyExpired:
+            4
         case .denied, .malformed, .enumeration, .quarantined, .probed, .suppressed, .shielded, .staleRegistration,
             .restored:
             5
         case .permitted, .granted, .renewed, .expired, .revoked, .released, .registered, .unregistered, .rpcbindUp,
-            .reloaded, .started, .stopped:
+            .reloaded, .started, .stopped, .policyAccepted:
             6
         }
     }

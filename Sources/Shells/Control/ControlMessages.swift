@@ -115,6 +115,8 @@ public struct StatusReport: Codable, Hashable, Sendable {
     public var counts: [String: Int]
     /// `nil`: this host is no gateway.
     public var servers: [ServerReport]?
+    /// `nil`: no policy of a fleet is in force.
+    public var fleet: FleetReport?
 
     public init(
         mode: String, uptime: Int, version: String, rpcbind: Rpcbind, table: Table, policy: Policy,
@@ -127,6 +129,34 @@ public struct StatusReport: Codable, Hashable, Sendable {
         self.table = table
         self.policy = policy
         self.counts = counts
+    }
+}
+
+/// The part of `status` about a fleet; times are RFC 3339, UTC.
+public struct FleetReport: Codable, Hashable, Sendable {
+    public var fleet: String
+    public var group: String
+    public var serial: UInt64
+    public var created: String
+    /// `nil`: the policy is right for good.
+    public var notAfter: String?
+    public var expired: Bool
+
+    public init(
+        fleet: String, group: String, serial: UInt64, created: String, notAfter: String?, expired: Bool
+    ) {
+        self.fleet = fleet
+        self.group = group
+        self.serial = serial
+        self.created = created
+        self.notAfter = notAfter
+        self.expired = expired
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case fleet, group, serial, created
+        case notAfter = "not_after"
+        case expired
     }
 }
 

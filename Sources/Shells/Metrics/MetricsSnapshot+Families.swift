@@ -6,7 +6,7 @@ import Firewall
 
 extension MetricsSnapshot {
     var families: [MetricFamily] {
-        [process, servers, calls, grants, latencies, table, droppedPackets, log].flatMap { $0 }
+        [process, fleet, servers, calls, grants, latencies, table, droppedPackets, log].flatMap { $0 }
     }
 
     private var process: [MetricFamily] {
@@ -23,6 +23,20 @@ extension MetricsSnapshot {
             .gauge("connections_limit", "limits.tcp-connections.", gauges.connectionsMax),
             .counter(
                 "connections_crowded_out", "Connections that had to go for want of a place.", counters.crowdedOut),
+        ]
+    }
+
+    private var fleet: [MetricFamily] {
+        guard let bundle else { return [] }
+        let serial = MetricFamily.gauge(
+            "fleet_policy_serial", "The serial of the fleet's policy in force.", Int(clamping: bundle.serial))
+        guard let end = bundle.notAfter else { return [serial] }
+        return [
+            serial,
+            MetricFamily(
+                name: "fleet_policy_not_after_seconds", kind: .gauge, unit: "seconds",
+                help: "Until when the fleet's policy is right, in seconds since 1970.",
+                samples: [.init(value: .seconds(Double(end.milliseconds) / 1000))]),
         ]
     }
 

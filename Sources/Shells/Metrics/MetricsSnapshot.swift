@@ -1,4 +1,5 @@
 import AuditTrail
+import Bundles
 import Clock
 import Firewall
 
@@ -12,10 +13,12 @@ public struct MetricsSnapshot: Sendable {
     public var drops: DropCounts?
     /// Audit events that the log lost.
     public var auditLost: Int
+    /// The fleet's bundle in force.
+    public var bundle: AcceptedBundle?
 
     public init(
         version: String, startedAt: Timestamp, counters: Counters, gauges: Gauges, drops: DropCounts?,
-        auditLost: Int
+        auditLost: Int, bundle: AcceptedBundle? = nil
     ) {
         self.version = version
         self.startedAt = startedAt
@@ -23,5 +26,6 @@ public struct MetricsSnapshot: Sendable {
         self.gauges = gauges
         self.drops = drops
         self.auditLost = auditLost
+        self.bundle = bundle
     }
 }

@@ -17,6 +17,7 @@ extension Array where Element == Field<Settings> {
             .quarantine,
             .section("audit", \.audit, .audit),
             .gateway,
+            .fleet,
             .optional("metrics", \.metrics, .endpoint),
             .value("control", \.controlPath, .socketPath),
         ]
@@ -130,6 +131,47 @@ extension Field where Root == Settings {
             [Field<Settings.Gateway>].gateway.read(node, "gateway", into: &gateway, &findings)
             settings.gateway = gateway
         }
+    }
+}
+
+extension Field where Root == Settings {
+    /// A mapping; an empty one is the same as none.
+    fileprivate static var fleet: Self {
+        Self(key: "fleet") { node, settings, findings in
+            guard !node.isNull, node.content != .mapping([]) else { return }
+            var fleet = Settings.Fleet()
+            [Field<Settings.Fleet>].fleet.read(node, "fleet", into: &fleet, &findings)
+            settings.fleet = fleet
+        }
+    }
+}
+
+extension Array where Element == Field<Settings.Fleet> {
+    static var fleet: Self {
+        [
+            Field(key: "policy") { node, fleet, findings in
+                guard !node.isNull else { return }
+                var bundle = Settings.Fleet.Bundle()
+                [Field<Settings.Fleet.Bundle>].bundle.read(node, "policy", into: &bundle, &findings)
+                if node.isMapping, node.value(at: "group")?.isNull ?? true {
+                    findings.error("\"group\" is missing", at: node.location, hint: "name the group of this node")
+                }
+                fleet.policy = bundle
+            }
+        ]
+    }
+}
+
+extension Array where Element == Field<Settings.Fleet.Bundle> {
+    static var bundle: Self {
+        [
+            .value("group", \.group, .fleetName),
+            .value("mode", \.mode, .choice),
+            .optional("bundle", \.path, .text),
+            .value("keys", \.keysPath, .text),
+            .optional("ceiling", \.ceilingPath, .text),
+            .value("expire", \.expiry, .choice),
+        ]
     }
 }
 

@@ -42,6 +42,9 @@ public enum FileSystem {
         return folder.hasSuffix("/") ? folder + path : "\(folder)/\(path)"
     }
 
+    /// The part after the last slash.
+    static func lastName(of path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
+
     /// The part before the last slash; empty without a slash.
     static func folder(of path: String) -> String {
         guard let slash = path.lastIndex(of: "/") else { return "" }

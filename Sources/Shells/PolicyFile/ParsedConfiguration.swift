@@ -10,6 +10,8 @@ public struct ParsedConfiguration: Sendable {
     /// Location of the `policy` key's value; without the key, the beginning of the file.
     public private(set) var policyLocation: Location
 
+    /// Where `fleet.policy`, or a key of it, is; by the key.
+    private(set) var bundleLocations: [String: Location] = [:]
     /// Where each server of the gateway is named.
     public private(set) var serverLocations: [String: Location] = [:]
 
@@ -26,6 +28,9 @@ public struct ParsedConfiguration: Sendable {
             settings.findContradictions(in: root, &findings)
             settings.gateway?.findOwnAddresses(ownAddresses, in: root, &findings)
             policyLocation = root.value(at: "policy")?.location ?? policyLocation
+            if let bundle = root.value(at: "fleet", "policy"), case .mapping(let entries) = bundle.content {
+                bundleLocations = Dictionary(entries.map { ($0.key, $0.value.location) }) { first, _ in first }
+            }
             for server in root.value(at: "gateway", "servers")?.items ?? [] {
                 guard let node = server.value(at: "name"), case .scalar(let name) = node.content else { continue }
                 serverLocations[name.text] = node.location

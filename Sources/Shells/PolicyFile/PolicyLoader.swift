@@ -1,7 +1,9 @@
 import Addresses
+import Bundles
 import Configuration
 import Glibc
 import Policy
+import Signatures
 import System
 
 /// The settings and rules that were read, and all problems found.
@@ -11,10 +13,21 @@ public struct LoadResult: Sendable {
     public var rules: [Rule] = []
     public var programNames = ProgramNames()
     public var diagnostics: [Diagnostic] = []
-    /// The paths of the YAML files that were read, in order.
+    /// The fleet's bundle among the rules.
+    public var bundle: AcceptedBundle?
+    /// The key that signed it, as minisign shows it.
+    public var bundleKey: String?
+    /// No older bundle may follow this one; also if none is asked for now.
+    public var lastBundle: AcceptedBundle?
+    /// The first error of the fleet's bundle, its keys or its ceiling.
+    public var bundleRefusal: String?
+    /// The paths of the files that were read, in order.
     public var filesRead: [String] = []
+    public var hasUnreadableFile = false
     /// What the file system answered; a ``PolicyLoader`` that reads from it has the same result.
     public var answers: FilesRead = [:]
+
+    public init() {}
 
     public var hasErrors: Bool { diagnostics.hasErrors }
 }
@@ -31,16 +44,19 @@ public struct PolicyLoader: Sendable {
     private let defaultConfigurationPath: String
     private let programNamesPath: String
     private let ownAddresses: Set<IPAddress>
+    private let lastBundle: AcceptedBundle?
 
     /// - Parameters:
     ///   - files: the answers of another reading; `nil`: the file system is asked.
     ///   - ownAddresses: this host's addresses, which no server behind it may have; empty if they are unknown.
+    ///   - lastBundle: the fleet's bundle that was accepted last: an older one is refused.
     public init(
-        reading files: FilesRead? = nil, ownAddresses: Set<IPAddress> = [],
+        reading files: FilesRead? = nil, ownAddresses: Set<IPAddress> = [], after lastBundle: AcceptedBundle? = nil,
         defaultConfigurationPath: String = Self.configurationPath, programNamesPath: String = "/etc/rpc"
     ) {
         self.files = files
         self.ownAddresses = ownAddresses
+        self.lastBundle = lastBundle
         self.defaultConfigurationPath = defaultConfigurationPath
         self.programNamesPath = programNamesPath
     }
@@ -57,11 +73,16 @@ public struct PolicyLoader: Sendable {
         if let source = loading.source(path, isOptional: configurationPath == nil) {
             policyLocation = loading.configure(from: source).policyLocation
         }
+        let bundle = loading.result.settings.fleet?.policy
+        loading.result.lastBundle = lastBundle
         // A configuration that can't be read doesn't say which policy it means.
         guard !loading.result.hasErrors || !loading.result.filesRead.isEmpty else { return loading.finished() }
-        let policyPath = loading.result.settings.policyPath
-        let files = loading.policy(policyPath, in: FileSystem.folder(of: path), namedAt: policyLocation)
-        loading.parse(files)
+        let (policyPath, folder) = (loading.result.settings.policyPath, FileSystem.folder(of: path))
+        if bundle?.mode != .replace {
+            loading.parse(loading.policy(policyPath, in: folder, namedAt: policyLocation))
+        }
+        if let bundle { loading.parse(bundle, in: folder, after: lastBundle) }
+        loading.warnOfRules()
         return loading.finished()
     }
 
@@ -98,6 +119,38 @@ public struct PolicyLoader: Sendable {
             }
         }
         loading.parse(policy)
+        loading.warnOfRules()
+        return loading.finished()
+    }
+
+    /// Reads one bundle alone, as this host would.
+    ///
+    /// - Parameter keys: the file of the public keys that count instead of the configuration; the group and the ceiling
+    ///   of the configuration then don't count either.
+    public func verify(bundle path: String, keys: String? = nil, configurationPath: String? = nil) -> LoadResult {
+        var loading = Loading(files, names: programNamesPath, ownAddresses)
+        var bundle = Settings.Fleet.Bundle()
+        if let keys {
+            bundle.keysPath = keys
+        } else {
+            let configurationPath = configurationPath ?? defaultConfigurationPath
+            guard let source = loading.source(configurationPath) else { return loading.finished() }
+            loading.configure(from: source)
+            guard !loading.result.hasErrors else { return loading.finished() }
+            guard let configured = loading.result.settings.fleet?.policy else {
+                loading.fail(
+                    "there is no fleet.policy", at: Location(file: configurationPath, line: 1, column: 1),
+                    hint: "name the public keys with --keys")
+                return loading.finished()
+            }
+            bundle = configured
+            let folder = FileSystem.folder(of: configurationPath)
+            bundle.keysPath = FileSystem.join(folder, bundle.keysPath)
+            bundle.ceilingPath = bundle.ceilingPath.map { FileSystem.join(folder, $0) }
+        }
+        bundle.path = path
+        loading.parse(bundle, in: "", after: lastBundle)
+        loading.warnOfRules()
         return loading.finished()
     }
 
@@ -114,6 +167,10 @@ private struct Loading {
     var hasConfiguration = false
     /// Where the configuration names each server.
     private var serverPlaces: [String: Location] = [:]
+    /// Where `fleet.policy`'s keys are.
+    private var bundlePlaces: [String: Location] = [:]
+    /// The paths of the policy's files, by their names in rules.
+    private var policyPaths: [String: String] = [:]
     private var bytesRead = 0
 
     init(_ files: FilesRead?, names path: String? = nil, _ ownAddresses: Set<IPAddress> = []) {
@@ -148,6 +205,7 @@ private struct Loading {
         result.settings = configuration.settings
         result.diagnostics += configuration.diagnostics
         serverPlaces = configuration.serverLocations
+        bundlePlaces = configuration.bundleLocations
         return configuration
     }
 
@@ -188,6 +246,7 @@ private struct Loading {
     }
 
     private mutating func unreadable(_ path: String, _ number: Int32, at place: Location) {
+        result.hasUnreadableFile = true
         fail(
             "can't read \(quoted(path)): \(Errno(number))", at: place,
             hint: number == EFBIG ? "all files together may have at most \(PolicyLoader.bytesMax >> 20) MiB" : nil)
@@ -203,10 +262,112 @@ private struct Loading {
 
     mutating func parse(_ files: [SourceFile]) {
         guard !files.isEmpty else { return }
-        let policy = ParsedPolicy(files, names: result.programNames, servers: hasConfiguration ? servers : nil)
-        result.rules = policy.rules
+        result.rules += rules(of: files)
+    }
+
+    private mutating func rules(of files: [SourceFile]) -> [Rule] {
+        let policy = ParsedPolicy(
+            files, names: result.programNames, servers: hasConfiguration ? servers : nil, warns: false)
         result.diagnostics += policy.diagnostics
-        if !policy.diagnostics.hasErrors { warnOfServers(without: policy.rules) }
+        policyPaths.merge(files.map { ($0.name, $0.path) }) { first, _ in first }
+        return policy.rules
+    }
+
+    /// Rules of all files together: what one lacks another may have.
+    mutating func warnOfRules() {
+        guard !result.hasErrors, !policyPaths.isEmpty else { return }
+        var findings = Findings()
+        ParsedPolicy.warn(of: result.rules, policyPaths, servers: hasConfiguration ? servers : nil, &findings)
+        result.diagnostics += findings.diagnostics.inReadingOrder(of: result.filesRead)
+        warnOfServers(without: result.rules)
+    }
+
+    // MARK: A fleet's bundle
+
+    /// - Parameter folder: the configuration's.
+    mutating func parse(_ bundle: Settings.Fleet.Bundle, in folder: String, after last: AcceptedBundle?) {
+        let before = result.diagnostics.count
+        defer {
+            result.bundleRefusal = result.diagnostics[before...].first { $0.severity == .error }?.description
+        }
+        guard let keys = keys(bundle, in: folder), var limit = limit(bundle, in: folder),
+            let source = bundleSource(bundle, in: folder)
+        else { return }
+        do throws(ParsedBundle.Problem) {
+            let parsed = try ParsedBundle(
+                source, keys: keys, group: bundle.group.isEmpty ? nil : bundle.group, after: last)
+            let rules = rules(of: parsed.files)
+            var findings = Findings()
+            limit.examine(rules, policyPaths, &findings)
+            result.diagnostics += findings.diagnostics
+            result.bundle = parsed.accepted
+            result.lastBundle = parsed.accepted
+            result.bundleKey = "\(parsed.key)"
+            result.rules += rules.map { rule in
+                var rule = rule
+                rule.isFromBundle = true
+                return rule
+            }
+        } catch {
+            fail(error.message, at: error.location, hint: error.hint)
+        }
+    }
+
+    /// Where the configuration has the key; without one, the file itself.
+    private func place(_ key: String, _ path: String) -> Location {
+        bundlePlaces[key] ?? bundlePlaces["group"] ?? Location(file: path, line: 1, column: 1)
+    }
+
+    private mutating func file(_ path: String, of key: String, in folder: String) -> SourceFile? {
+        let whole = FileSystem.join(folder, path)
+        if case .failure(let number) = answer(for: whole) {
+            unreadable(whole, number, at: place(key, whole))
+            return nil
+        }
+        return source(whole, name: FileSystem.lastName(of: whole))
+    }
+
+    private mutating func keys(_ bundle: Settings.Fleet.Bundle, in folder: String) -> [PublicKey]? {
+        guard let source = file(bundle.keysPath, of: "keys", in: folder) else { return nil }
+        do throws(PublicKey.Fault) {
+            return try PublicKey.keys(inFile: source.bytes)
+        } catch {
+            fail(error.what, at: Location(file: source.path, line: error.line, column: 1))
+            return nil
+        }
+    }
+
+    private mutating func limit(_ bundle: Settings.Fleet.Bundle, in folder: String) -> BundleLimit? {
+        guard let path = bundle.ceilingPath else { return BundleLimit(names: result.programNames) }
+        guard let source = file(path, of: "ceiling", in: folder) else { return nil }
+        // A ceiling may be about more servers than this host has.
+        let policy = ParsedPolicy([source], names: result.programNames, warns: false)
+        var findings = Findings()
+        findings.append(policy.diagnostics.filter { $0.severity == .error })
+        let limit = BundleLimit(source, policy.rules, names: result.programNames, &findings)
+        result.diagnostics += findings.diagnostics
+        return findings.diagnostics.hasErrors ? nil : limit
+    }
+
+    private mutating func bundleSource(_ bundle: Settings.Fleet.Bundle, in folder: String) -> SourceFile? {
+        guard let path = bundle.path else { return fetchedBundle(bundle) }
+        let whole = FileSystem.join(folder, path)
+        if case .folder = answer(for: whole) {
+            return file(FileSystem.join(whole, bundle.fileName), of: "bundle", in: "")
+        }
+        return file(whole, of: "bundle", in: "")
+    }
+
+    /// Before rpcwarden-fleet has fetched the first one there is none.
+    private mutating func fetchedBundle(_ bundle: Settings.Fleet.Bundle) -> SourceFile? {
+        let path = FileSystem.join(Settings.Fleet.Bundle.fetchedFolder, bundle.fileName)
+        guard case .failure(ENOENT) = answer(for: path) else { return file(path, of: "group", in: "") }
+        let effect = bundle.mode == .replace ? "everything is denied" : "only the rules of this host are in force"
+        result.diagnostics.append(
+            Diagnostic(
+                .warning, at: place("group", path), "there is no \(quoted(path)) yet: \(effect)",
+                hint: "rpcwarden-fleet puts it there; for a file of your own name it in fleet.policy.bundle"))
+        return nil
     }
 
     private mutating func warnOfServers(without rules: [Rule]) {
@@ -227,7 +388,7 @@ private struct Loading {
         return finished
     }
 
-    private mutating func fail(_ message: String, at place: Location, hint: String? = nil) {
+    mutating func fail(_ message: String, at place: Location, hint: String? = nil) {
         result.diagnostics.append(Diagnostic(.error, at: place, message, hint: hint))
     }
 }

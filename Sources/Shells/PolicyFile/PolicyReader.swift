@@ -17,7 +17,7 @@ struct PolicyReader {
     private let serverNames: [String]?
     private var drafts: [Draft] = []
     private var firstFile: SourceFile?
-    private(set) var findings = Findings()
+    var findings = Findings()
     private(set) var rules: [Rule] = []
 
     init(names: ProgramNames, servers serverNames: [String]?) {
@@ -178,24 +178,5 @@ struct PolicyReader {
             name: name.text, location: location, from: from, except: except, at: at, to: Set(to.compactMap(\.program)),
             programRanges: ProgramRanges(to.compactMap(\.range)), over: Set(source.over), lists: source.lists,
             open: source.open)
-    }
-
-    /// Rules hold their file's name, diagnostics its path.
-    mutating func warn(of rules: [Rule], _ files: [SourceFile]) {
-        let paths = Dictionary(files.map { ($0.name, $0.path) }) { first, _ in first }
-        var warnings = PolicyWarning.warnings(of: rules)
-        if serverNames?.isEmpty == true {
-            warnings += rules.filter { $0.at == .anyServer }.map {
-                PolicyWarning(
-                    location: $0.location,
-                    message: "\(quoted(ServerTerm.anyServer)) means no server: the configuration has no gateway.servers"
-                )
-            }
-        }
-        for warning in warnings {
-            var location = warning.location
-            location.file = paths[location.file] ?? location.file
-            findings.warning(warning.message, at: location)
-        }
     }
 }

@@ -1,4 +1,5 @@
 import Addresses
+import Bundles
 import System
 
 /// Parses a scalar's text into a value.
@@ -124,6 +125,16 @@ extension Syntax where Value == String {
             }
             guard text != ServerTerm.anyServer else {
                 throw Mistake("\(quoted(text)) means every server in a policy", hint: "choose another name")
+            }
+            return text
+        }
+    }
+
+    /// The name of a fleet or of a group of its nodes.
+    static var fleetName: Self {
+        Self { text throws(Mistake) in
+            guard PolicyBundle.isName(text) else {
+                throw Mistake("\(quoted(text)) is not a group's name", hint: "use \(PolicyBundle.nameRule)")
             }
             return text
         }

@@ -139,6 +139,11 @@ struct RegistryRow: Decodable, Equatable {
 struct StatusReport: Decodable {
     struct Rpcbind: Decodable { var reachable: Bool }
     struct Table: Decodable { var intact: Bool }
+    struct Fleet: Decodable {
+        var group: String
+        var serial: Int
+        var expired: Bool
+    }
 
     var mode: String
     var uptime: Int
@@ -146,6 +151,7 @@ struct StatusReport: Decodable {
     var rpcbind: Rpcbind
     var table: Table
     var counts: [String: Int]
+    var fleet: Fleet?
 }
 
 /// A record of the audit log, rpcwarden-audit(5).
@@ -161,6 +167,9 @@ struct AuditRecord: Decodable {
         case reloaded
         case reloadRefused = "reload-refused"
         case started, stopped, suppressed, shielded, orphaned, unguardable
+        case policyAccepted = "policy-accepted"
+        case policyRefused = "policy-refused"
+        case policyExpired = "policy-expired"
     }
 
     var ts: String

@@ -1,4 +1,5 @@
 import Addresses
+import BundleSamples
 import Configuration
 import Firewall
 import Glibc
@@ -40,6 +41,12 @@ extension KernelTests {
                     fputs(text, file)
                     fclose(file)
                 }
+            }
+
+            func write(_ bytes: [UInt8], to name: String) throws {
+                let file = try #require(fopen("\(folder)/\(name)", "w"))
+                fwrite(bytes, 1, bytes.count, file)
+                fclose(file)
             }
 
             func load() -> LoadResult { PolicyLoader().load(configurationPath: configuration) }
@@ -259,6 +266,43 @@ extension KernelTests {
                 #expect(throws: NetfilterClient.Failure.self) { try client.enforce() }
                 #expect(client.commit(transaction(Example.issue(Self.inPolicy))) != nil)
                 #expect(client.commit(issue) == nil, "the old policy stays in force")
+            }
+        }
+
+        @Test("takes a fleet's policy only from its publisher, and none that is older than the one in force")
+        func fleetPolicy() throws {
+            let files = try Files()
+            let fleet = "fleet: {policy: {group: nfs, bundle: b, keys: k, ceiling: c.yaml, mode: replace}}"
+            func write(_ clients: String, serial: UInt64, _ change: ([UInt8]) -> [UInt8] = { $0 }) throws {
+                let rules = "rules: [{name: b, from: [\(clients)], to: [mountd]}]"
+                try files.write(change(try BundleSamples.signed(["a.yaml": rules], serial: serial)), to: "b")
+            }
+            try files.write(Array(BundleSamples.publicKey.utf8), to: "k")
+            try files.write(Array("rules: [{name: c, from: [8.8.0.0/16], to: [mountd]}]".utf8), to: "c.yaml")
+            try files.write(fleet)
+            try write("8.8.8.0/24", serial: 42)
+            try withProcess(files) { client, _ in
+                #expect(client.commit(transaction(.makeTable(shape(files, client)))) == nil)
+                let issue = transaction(Example.issue(Self.outside))
+                let other = transaction(Example.issue(Example.grant(.v4(0x0808_0909))))
+                #expect(client.commit(issue) == nil)
+                #expect(client.commit(transaction(Example.issue(Self.inPolicy))) != nil)
+                #expect(client.commit(other) != nil)
+
+                let refused: [() throws -> Void] = [
+                    { try write("8.8.9.0/24", serial: 41) }, { try write("8.8.9.0/24", serial: 42) },
+                    { try write("8.8.9.0/24, 9.9.9.9", serial: 43) },
+                    { try write("8.8.9.0/24", serial: 43) { Array($0.dropLast()) } },
+                    { try write("8.8.9.0/24", serial: 43) { Array($0.dropFirst(10)) } },
+                ]
+                for change in refused {
+                    try change()
+                    #expect(throws: NetfilterClient.Failure.self) { try reload(client) }
+                    #expect(client.commit(issue) == nil && client.commit(other) != nil, "the old policy stays in force")
+                }
+                try write("8.8.9.0/24", serial: 43)
+                try reload(client)
+                #expect(client.commit(issue) != nil && client.commit(other) == nil)
             }
         }
 

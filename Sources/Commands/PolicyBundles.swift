@@ -1,0 +1,174 @@
+import ArgumentParser
+import Bundles
+import Clock
+import Configuration
+import Daemon
+import Glibc
+import PolicyFile
+import Signatures
+import System
+
+struct PolicyBundles: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "policy", abstract: "Sign a policy for many hosts, or verify one.",
+        subcommands: [SignPolicy.self, VerifyPolicy.self])
+}
+
+struct SignPolicy: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "sign", abstract: "Write a folder's policy as a signed bundle to stdout.",
+        discussion: """
+            The key is one of minisign's; a password that it has is asked for at the terminal, or read from standard \
+            input. Without --key the bundle is written unsigned, for minisign on another host to sign: minisign -Sm FILE \
+            and then cat FILE.minisig FILE > nfs.bundle.
+            """)
+
+    @Argument(
+        help: ArgumentHelp("The folder; its *.yaml files make the policy.", valueName: "dir"), completion: .directory)
+    var folder: String
+
+    @Option(help: ArgumentHelp("A secret key, as minisign -G makes it.", valueName: "file"), completion: .file())
+    var key: String?
+
+    @Option(help: ArgumentHelp("Higher than that of any bundle of this group before.", valueName: "n"))
+    var serial: UInt64
+
+    @Option(help: ArgumentHelp("The name of the fleet.", valueName: "name"))
+    var fleet = "default"
+
+    @Option(help: ArgumentHelp("The group of hosts it is for (default: the folder's name).", valueName: "name"))
+    var group: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Until when the policy is right, as in 2027-11-30 or 2027-11-30T10:00:00Z (default: for good).",
+            valueName: "time"))
+    var notAfter: String?
+
+    func run() throws {
+        let bundle = PolicyBundle(
+            fleet: fleet, group: try group ?? folderName(), serial: serial, created: now(), notAfter: try end(),
+            files: try files())
+        if let flaw = bundle.flaw { throw usage("\(folder): no bundle: \(flaw)") }
+        try check()
+        guard let key else { return try write(bundle.container) }
+        let comment = "fleet \(bundle.fleet), group \(bundle.group), serial \(bundle.serial)"
+        let signature = try secretKey(key).sign(bundle.container, trustedComment: comment)
+        try write(
+            SignedBundle.bytes(
+                signature: signature.text, trustedComment: signature.trustedComment,
+                commentSignature: signature.commentSignature, bundle.container))
+    }
+
+    /// What no host could take isn't signed.
+    private func check() throws {
+        let load = PolicyLoader().check(files: [folder])
+        for diagnostic in load.diagnostics { writeError(diagnostic.description) }
+        if load.hasErrors { throw CommandFailure(message: nil, code: ExitStatus.usage) }
+    }
+
+    private func files() throws -> [PolicyBundle.File] {
+        do throws(InputError) {
+            var files: [PolicyBundle.File] = []
+            for name in try InputFile.names(in: folder) where name.hasSuffix(".yaml") {
+                let bytes = try InputFile(path: "\(folder)/\(name)").readAll(max: PolicyBundle.bytesMax)
+                files.append(PolicyBundle.File(name: name, bytes: bytes))
+            }
+            return files
+        } catch {
+            throw usage("can't read \(error.message)")
+        }
+    }
+
+    private func folderName() throws -> String {
+        guard let path = realpath(folder, nil) else { throw usage("can't read \"\(folder)\": \(Errno())") }
+        defer { free(path) }
+        return String(cString: path).split(separator: "/").last.map(String.init) ?? ""
+    }
+
+    private func now() -> Timestamp { Timestamp(milliseconds: Int64(time(nil)) * 1000) }
+
+    private func end() throws -> Timestamp? {
+        guard let notAfter else { return nil }
+        guard let end = Timestamp(notAfter) ?? Timestamp(notAfter + "T00:00:00Z") else {
+            throw usage("--not-after: \"\(notAfter)\" is no time; write 2027-11-30, or 2027-11-30T10:00:00Z")
+        }
+        return end
+    }
+
+    private func secretKey(_ path: String) throws -> SecretKey {
+        let bytes: [UInt8]
+        do throws(InputError) {
+            bytes = try InputFile(path: path).readAll(max: 4096)
+        } catch {
+            throw usage("--key: can't read \(error.message)")
+        }
+        do throws(SecretKey.Fault) {
+            return try SecretKey(file: bytes, password: Self.password)
+        } catch {
+            throw usage("--key: \"\(path)\": \(error)")
+        }
+    }
+
+    /// From the terminal, without showing it, or else the first line of standard input.
+    private static func password() -> [UInt8]? {
+        guard let text = getpass("password of the key: ") else { return nil }
+        let bytes = Array(String(cString: text).utf8)
+        memset(text, 0, bytes.count)
+        return bytes
+    }
+
+    private func write(_ bytes: [UInt8]) throws {
+        var written = 0
+        while written < bytes.count {
+            let count = bytes.withUnsafeBytes { bytes in
+                Glibc.write(STDOUT_FILENO, bytes.baseAddress.map { $0 + written }, bytes.count - written)
+            }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { throw usage("can't write the bundle: \(Errno())") }
+            written += count
+        }
+    }
+
+    private func usage(_ message: String) -> CommandFailure {
+        CommandFailure(message: message, code: ExitStatus.usage)
+    }
+}
+
+struct VerifyPolicy: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "verify", abstract: "Verify a bundle as this host would, and tell what is in it.",
+        discussion: """
+            With a configuration that has fleet.policy, its group, keys and ceiling count, and the serial that was \
+            accepted last; with --keys only the signature and the policy. Exits 0 if a host would take the bundle, 1 \
+            if not, 2 if a file can't be read.
+            """)
+
+    @OptionGroup var configuration: ConfigurationOption
+
+    @Option(
+        help: ArgumentHelp("Public keys, as minisign -G makes them; instead of the configuration.", valueName: "file"),
+        completion: .file())
+    var keys: String?
+
+    @Argument(help: ArgumentHelp("The bundle.", valueName: "file"), completion: .file())
+    var bundle: String
+
+    func run() throws {
+        let load = PolicyLoader(after: keys == nil ? lastBundle() : nil)
+            .verify(bundle: bundle, keys: keys, configurationPath: configuration.path)
+        for diagnostic in load.diagnostics { writeError(diagnostic.description) }
+        guard let accepted = load.bundle, !load.hasErrors else {
+            let isKnown = load.bundleRefusal != nil && !load.hasUnreadableFile
+            throw CommandFailure(message: nil, code: isKnown ? ExitStatus.denied : ExitStatus.usage)
+        }
+        let end = accepted.notAfter.map { "right until \($0)" } ?? "right for good"
+        print(
+            """
+            fleet \(accepted.fleet), group \(accepted.group), serial \(accepted.serial)
+            created \(accepted.created), \(end)
+            signed by key \(load.bundleKey ?? "")
+            \(load.rules.count == 1 ? "1 rule" : "\(load.rules.count) rules")
+            """)
+    }
+}

@@ -1,0 +1,32 @@
+import Bundles
+
+/// The file that remembers which of the fleet's bundles was accepted last, so that after a restart no older one is.
+struct BundleFile: Sendable {
+    private let file: StateFile
+
+    init(folder: String) { file = StateFile(folder: folder, name: "bundle") }
+
+    struct Broken: Error, CustomStringConvertible {
+        var path: String
+        var description: String { "\(path) isn't what rpcwarden wrote; the daemon replaces it" }
+    }
+
+    /// - Returns: `nil` if none was accepted yet.
+    /// - Throws: ``StateFileError`` or ``Broken``.
+    func read() throws -> AcceptedBundle? {
+        guard let bytes = try file.contents(max: AcceptedBundle.textBytesMax) else { return nil }
+        guard let bundle = AcceptedBundle(text: bytes) else { throw Broken(path: file.path) }
+        return bundle
+    }
+
+    func write(_ bundle: AcceptedBundle) throws(StateFileError) { try file.write(bundle.text) }
+}
+
+/// The bundle that the daemon of this host accepted last, as far as the caller may read it.
+public func lastBundle() -> AcceptedBundle? {
+    do {
+        return try StateFolder().bundleFile.read()
+    } catch {
+        return nil
+    }
+}
