@@ -57,13 +57,18 @@ let package = Package(
         shim("CYAML", linking: [":libyaml.a"]),
         shim("CNetfilter", linking: ["nftnl", "mnl"]),
         on("Shells", "System"),
-        on("Shells", "PolicyFile", ["Addresses", "Policy", "Firewall", "Configuration", "System", "CYAML"]),
+        on("Core", "Bundles", ["Addresses", "Clock", "Policy"]),
+        shim("CSodium", linking: [":libsodium.a"]),
+        on("Shells", "Signatures", ["CSodium"]),
+        on(
+            "Shells", "PolicyFile",
+            ["Addresses", "Policy", "Firewall", "Configuration", "Bundles", "System", "Signatures", "CYAML"]),
         on("Shells", "Netfilter", ["Addresses", "Portmapper", "Firewall", "CNetfilter"]),
         // What it leaves out needs SwiftNIO.
         on("Core", "Activity"),
         on("Shells", "Control", ["Activity", "System"], exclude: ["ControlClient.swift", "ControlServer.swift"]),
         on(
-            "Shells", "Metrics", ["Addresses", "Clock", "Firewall", "AuditTrail"],
+            "Shells", "Metrics", ["Addresses", "Clock", "Bundles", "Firewall", "AuditTrail"],
             exclude: ["MetricsServer.swift"]),
 
         .target(name: "Allocations"),
@@ -71,7 +76,8 @@ let package = Package(
             name: "FuzzTargets",
             dependencies: [
                 "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls",
-                "Gate", "Warden", "PolicyDrafts", "PolicyFile", "Netfilter", "Control", "Metrics", "Allocations",
+                "Gate", "Warden", "PolicyDrafts", "Bundles", "Signatures", "PolicyFile", "Netfilter", "Control",
+                "Metrics", "Allocations",
             ],
             swiftSettings: strict),
         .executableTarget(name: "fuzz", dependencies: ["FuzzTargets"]),

@@ -29,7 +29,8 @@ extension MetricsSnapshot {
     private var fleet: [MetricFamily] {
         guard let bundle else { return [] }
         let serial = MetricFamily.gauge(
-            "fleet_policy_serial", "The serial of the fleet's policy in force.", Int(clamping: bundle.serial))
+            "fleet_policy_serial", "The serial of the fleet's policy in force.",
+            [.init("group", bundle.group, Int(clamping: bundle.serial))])
         guard let end = bundle.notAfter else { return [serial] }
         return [
             serial,

@@ -291,7 +291,7 @@ private struct Loading {
             result.bundleRefusal = result.diagnostics[before...].first { $0.severity == .error }?.description
         }
         guard let keys = keys(bundle, in: folder), var limit = limit(bundle, in: folder),
-            let source = bundleSource(bundle, in: folder)
+            let source = bundleSource(bundle, in: folder, after: last)
         else { return }
         do throws(ParsedBundle.Problem) {
             let parsed = try ParsedBundle(
@@ -349,8 +349,10 @@ private struct Loading {
         return findings.diagnostics.hasErrors ? nil : limit
     }
 
-    private mutating func bundleSource(_ bundle: Settings.Fleet.Bundle, in folder: String) -> SourceFile? {
-        guard let path = bundle.path else { return fetchedBundle(bundle) }
+    private mutating func bundleSource(
+        _ bundle: Settings.Fleet.Bundle, in folder: String, after last: AcceptedBundle?
+    ) -> SourceFile? {
+        guard let path = bundle.path else { return fetchedBundle(bundle, after: last) }
         let whole = FileSystem.join(folder, path)
         if case .folder = answer(for: whole) {
             return file(FileSystem.join(whole, bundle.fileName), of: "bundle", in: "")
@@ -359,9 +361,16 @@ private struct Loading {
     }
 
     /// Before rpcwarden-fleet has fetched the first one there is none.
-    private mutating func fetchedBundle(_ bundle: Settings.Fleet.Bundle) -> SourceFile? {
+    private mutating func fetchedBundle(_ bundle: Settings.Fleet.Bundle, after last: AcceptedBundle?) -> SourceFile? {
         let path = FileSystem.join(Settings.Fleet.Bundle.fetchedFolder, bundle.fileName)
         guard case .failure(ENOENT) = answer(for: path) else { return file(path, of: "group", in: "") }
+        // Whoever can remove the file could else take away what was permitted.
+        if let last, last.group == bundle.group {
+            fail(
+                "\(quoted(path)) is gone, and serial \(last.serial) was accepted before", at: place("group", path),
+                hint: "rpcwarden-fleet fetches it anew; or remove \"fleet\" from the configuration")
+            return nil
+        }
         let effect = bundle.mode == .replace ? "everything is denied" : "only the rules of this host are in force"
         result.diagnostics.append(
             Diagnostic(

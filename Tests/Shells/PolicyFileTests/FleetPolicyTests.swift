@@ -78,6 +78,15 @@ import Testing
         #expect(found.rules.count == 2)
     }
 
+    @Test("that was accepted once can't be taken away by removing its file")
+    func gone() throws {
+        let last = try Self.accepted(serial: 41)
+        let load = try Self.load(nil, policy: "group: nfs, keys: k.pub", after: last)
+        #expect(Self.errors(load).first?.contains("is gone, and serial 41 was accepted before") == true)
+        #expect(load.bundleRefusal != nil && load.rules.isEmpty)
+        #expect(Self.errors(try Self.load(nil, policy: "group: canary, keys: k.pub", after: last)) == [])
+    }
+
     @Test("is refused whole if it isn't what its publisher signed for this group")
     func refused() throws {
         let good = try BundleSamples.signed(["a.yaml": Self.rules])
@@ -116,7 +125,7 @@ import Testing
         #expect(Self.errors(older).first?.contains("serial 42 is older than 43") == true && older.bundle == nil)
         #expect(older.lastBundle?.serial == 43)
         #expect(Self.errors(try Self.load(bytes, after: try Self.accepted(serial: 42)))[0].contains("other contents"))
-        let without = try Self.load(nil, policy: "group: nfs, keys: k.pub", after: first)
+        let without = try Self.load(nil, policy: "group: canary, keys: k.pub", after: first)
         #expect(without.bundle == nil && without.lastBundle == first, "it is remembered while there is none")
     }
 
