@@ -23,6 +23,8 @@ struct SignPolicy: ParsableCommand {
             and then cat FILE.minisig FILE > nfs.bundle.
             """)
 
+    @OptionGroup var configuration: ConfigurationOption
+
     @Argument(
         help: ArgumentHelp("The folder; its *.yaml files make the policy.", valueName: "dir"), completion: .directory)
     var folder: String
@@ -62,7 +64,7 @@ struct SignPolicy: ParsableCommand {
 
     /// What no host could take isn't signed.
     private func check() throws {
-        let load = PolicyLoader().check(files: [folder])
+        let load = PolicyLoader().check(files: [configuration.path, folder].compactMap(\.self))
         for diagnostic in load.diagnostics { writeError(diagnostic.description) }
         if load.hasErrors { throw CommandFailure(message: nil, code: ExitStatus.usage) }
     }

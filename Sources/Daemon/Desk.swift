@@ -35,7 +35,7 @@ struct Desk: Sendable {
             mode: settings.mode.rawValue, uptime: Int(uptime.components.seconds), version: snapshot.version,
             rpcbind: .init(reachable: gauges.isRpcbindUp == true, registrations: gauges.registrations),
             table: .init(name: settings.firewall.table, intact: isTableIntact, guarded: gauges.guarded),
-            policy: .init(path: settings.policyPath, rules: warden.policies.ruleCount), counts: counts)
+            policy: .init(path: settings.policyPlace, rules: warden.policies.ruleCount), counts: counts)
         guard settings.gateway != nil else { return report }
         report.servers = gauges.servers.map {
             ServerReport(

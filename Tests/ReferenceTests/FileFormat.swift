@@ -27,6 +27,9 @@ enum FileFormat: String, CaseIterable, CustomTestStringConvertible {
         "gateway.servers": [("name", "s"), ("address", "192.0.2.1")],
     ]
 
+    /// The keys whose value is a mapping with keys that it must have.
+    static let mappings = ["fleet.policy": [("group", "g")]]
+
     /// A minimal document in which the key, such as `firewall.keep`, has this value.
     func document(_ path: String, _ value: String) -> String { Self.document([(path: path, value: value)]) }
 
@@ -39,7 +42,7 @@ enum FileFormat: String, CaseIterable, CustomTestStringConvertible {
     private static func lines(_ values: [(keys: ArraySlice<String>, value: String)], in path: String) -> [String] {
         var keys: [String] = []
         for key in values.compactMap(\.keys.first) where !keys.contains(key) { keys.append(key) }
-        var lines = (lists[path] ?? []).filter { !keys.contains($0.0) }.map { "\($0.0): \($0.1)" }
+        var lines = (lists[path] ?? mappings[path] ?? []).filter { !keys.contains($0.0) }.map { "\($0.0): \($0.1)" }
         for key in keys {
             let own = values.filter { $0.keys.first == key }
             if let value = own.first(where: { $0.keys.count == 1 })?.value {
@@ -76,11 +79,14 @@ enum FileFormat: String, CaseIterable, CustomTestStringConvertible {
 
     /// The leaves with a default. The default of `quarantine` is that of its subkeys.
     var defaultPaths: [String] {
-        let needed = Self.lists.flatMap { path, keys in keys.map { Self.path($0.0, in: path) } }
+        let needed = [Self.lists, Self.mappings].joined().flatMap { path, keys in
+            keys.map { Self.path($0.0, in: path) }
+        }
         return leaves().filter { $0 != "quarantine" && !needed.contains($0) }
     }
 
-    /// The settings of a configuration in which every key has its default; its gateway has one server.
+    /// The settings of a configuration in which every key has its default; its gateway has one server, and its
+    /// fleet's policy is of group g.
     static var defaultSettings: Settings {
         var server = Settings.Server()
         server.name = "s"
@@ -88,6 +94,9 @@ enum FileFormat: String, CaseIterable, CustomTestStringConvertible {
         var settings = Settings()
         settings.gateway = Settings.Gateway()
         settings.gateway?.servers = [server]
+        settings.fleet = Settings.Fleet()
+        settings.fleet?.policy = Settings.Fleet.Bundle()
+        settings.fleet?.policy?.group = "g"
         return settings
     }
 

@@ -27,8 +27,12 @@ struct JSONKeyTests {
             mode: "enforce", uptime: 1, version: "1", rpcbind: .init(reachable: true, registrations: 1),
             table: .init(name: "t", intact: true, guarded: 1), policy: .init(path: "p", rules: 1), counts: [:])
         status.servers = [server]
+        status.fleet = fleet
         return status
     }()
+
+    private static let fleet = FleetReport(
+        fleet: "f", group: "g", serial: 1, created: "c", notAfter: "n", expired: false)
 
     private static let server = ServerReport(name: "n", rpcbind: "up", since: "s")
 
@@ -53,7 +57,7 @@ struct JSONKeyTests {
     func keys(command: String) throws {
         let row = try #require(Self.documents.first { $0.command == command }?.row)
         var keys = try Self.keys(of: row)
-        if command == "status" { keys += try Self.keys(of: Self.server) }
+        if command == "status" { keys += try Self.keys(of: Self.server) + Self.keys(of: Self.fleet) }
         let entries = Manual.parts(of: try Manual("rpcwarden.8").section("COMMANDS"), at: ".It Cm")
         let entry = try #require(entries.first { $0.title == command })
         let option = try #require(Manual.parts(of: entry.lines, at: ".It Fl Fl").first { $0.title == "json" })

@@ -1,4 +1,10 @@
 extension Settings {
+    /// Where the rules come from, for people: the bundle's name if the policy of this host is not read.
+    public var policyPlace: String {
+        guard let bundle = fleet?.policy, bundle.mode == .replace else { return policyPath }
+        return bundle.path ?? bundle.fileName
+    }
+
     /// What this host has in common with other nodes of a fleet.
     public struct Fleet: Hashable, Sendable {
         /// A signed policy that other nodes have, too.

@@ -17,7 +17,7 @@ extension LabTests {
             try await eventually("it is ready") { try lab.exec(.server, "rpcwarden", "status").isSuccess }
             let seen = try lab.runs("fleet look")
             #expect(seen.contains("serial 1 of group nfs"), "\(seen)")
-            #expect(seen.contains("nfs.bundle:policy.yaml:4 \"workstations use NFS\""), "\(seen)")
+            #expect(seen.contains("nfs.bundle:policy.yaml:5 \"workstations use NFS\""), "\(seen)")
 
             #expect(try lab.runs("fleet stages").contains("group canary, serial 2"))
             try lab.runs("fleet files")

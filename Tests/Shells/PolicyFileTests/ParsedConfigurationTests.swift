@@ -81,6 +81,18 @@ struct ParsedConfigurationTests {
                 $0.quarantine?.after = 5
                 $0.quarantine?.lasts = .seconds(86_400)
             },
+            Accepted("fleet: {policy: {group: nfs, mode: replace, bundle: b, keys: k, ceiling: c, expire: deny}}") {
+                var bundle = Settings.Fleet.Bundle()
+                (bundle.group, bundle.mode, bundle.expiry) = ("nfs", .replace, .deny)
+                (bundle.path, bundle.keysPath, bundle.ceilingPath) = ("b", "k", "c")
+                $0.fleet = Settings.Fleet()
+                $0.fleet?.policy = bundle
+            },
+            Accepted("fleet: {policy: {group: nfs}}") {
+                $0.fleet = Settings.Fleet()
+                $0.fleet?.policy = Settings.Fleet.Bundle()
+                $0.fleet?.policy?.group = "nfs"
+            },
             Accepted("audit: {to: file, file: /var/log/x}") {
                 $0.audit.destination = .file
                 $0.audit.file = "/var/log/x"
