@@ -39,7 +39,7 @@ final class Lab: Sendable {
         script =
             Lab.path("scripts/lab")
         binary = Self.binaryPath
-        peerBinary = Self.buildFolder + "/labpeer"
+        peerBinary = Self.peerPath
         do {
             try control("up")
         } catch {
@@ -68,6 +68,8 @@ final class Lab: Sendable {
     static var binaryPath: String {
         ProcessInfo.processInfo.environment["RPCWARDEN_BINARY"] ?? buildFolder + "/rpcwarden"
     }
+
+    static var peerPath: String { buildFolder + "/labpeer" }
 
     /// The folder of the test binary, which is also SwiftPM's folder for executables.
     private static var buildFolder: String {
