@@ -75,17 +75,17 @@ extension LabTests {
             try lab.spawnPeer(
                 .approved, "debtor",
                 "debt --to 10.77.1.1 --from 10.78.0.99 --connections 8 --calls 1000 --hold 120000 v4 dump")
-            try await eventually("the local user is connected", within: .seconds(5)) {
+            try await eventually("the local user is connected") {
                 lab.log("connections").contains("opened=")
             }
             try Self.lookUp(lab, "floods")
 
             try lab.kill("rpcbind", "KILL")
             try lab.control("rpcbind", "start")
-            try await lab.event(.orphaned, within: .seconds(20)) { $0.program == 100_003 }
+            try await lab.event(.orphaned) { $0.program == 100_003 }
             // The echo service registers again; the other registrations are lost.
             try lab.register(echo)
-            try await eventually("the echo is told again", within: .seconds(10)) {
+            try await eventually("the echo is told again") {
                 try lab.lookUp(echo, options: "--wait 2000").result(of: echo.getPort) == .port(4001)
             }
             try Self.lookUp(lab, "rpcbind came back empty, and floods")

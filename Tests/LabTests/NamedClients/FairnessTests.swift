@@ -32,7 +32,7 @@ extension LabTests {
             try lab.spawnPeer(
                 .server, "connections",
                 "debt --to 10.77.1.1 --connections 1000 --calls 0 --reads --hold 60000 distinct")
-            try await eventually("they are connected", within: .seconds(5)) {
+            try await eventually("they are connected") {
                 lab.log("connections").contains("opened=1000")
             }
             try await Task.sleep(for: .seconds(1))
@@ -109,7 +109,7 @@ extension LabTests {
             let connections = from.contains("--connections") ? "" : "--connections 8"
             try lab.spawnPeer(
                 host, "debtor", "debt --to \(to) \(from) \(connections) --calls 1000 --hold 8000 v4 dump")
-            try await eventually("they are connected", within: .seconds(5)) { lab.log("debtor").contains("opened=") }
+            try await eventually("they are connected") { lab.log("debtor").contains("opened=") }
             var most = 0
             while try lab.isRunning("debtor") {
                 try expectAnswers(lab, echo, "unread \(name)", count: 10)
