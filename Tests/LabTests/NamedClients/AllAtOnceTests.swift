@@ -24,7 +24,7 @@ extension LabTests {
         /// Lookups by the approved client over both transports, and by the named client in the flooding /64; asked
         /// again after two seconds, as clients do.
         private static func lookUp(_ lab: Lab, _ what: String) throws {
-            let service = "--program \(Echo.programs[0]) --version 1 --service tcp --wait 2000 --retries 2"
+            let service = "--program \(Echo.programs[0]) --version 1 --service tcp --wait 2000 --retries 9"
             for transport in Transport.allCases {
                 let storm = try lab.peer(
                     .approved, "storm --to 10.77.1.1 --over \(transport) --count 20 --sources 10.78.0.1/20 \(service)")
@@ -34,7 +34,7 @@ extension LabTests {
             let named = try lab.peer(
                 .stranger,
                 "storm --to fd77:4::1 --over tcp --count 20 --sources fd79::1:7/1 --program 100000"
-                    + " --version 4 --service tcp --wait 2000 --retries 2")
+                    + " --version 4 --service tcp --wait 2000 --retries 9")
             print("\(what), named beside the neighbour: \(named.text.dropLast())")
             #expect(try named.number("unanswered") == 0, "\(named)")
         }
