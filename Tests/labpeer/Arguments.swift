@@ -67,8 +67,8 @@ struct Arguments {
     }
 
     /// The value of `--wait`.
-    func wait() throws(UsageError) -> Duration {
-        .milliseconds(try number("--wait") ?? 1000)
+    func wait(_ milliseconds: Int = 1000) throws(UsageError) -> Duration {
+        .milliseconds(try number("--wait") ?? milliseconds)
     }
 
     /// The peer given by `--to` and `--port`, at `--interface` if that is given.

@@ -39,7 +39,7 @@ struct CallCommand {
         path = arguments.text("--unix")
         peer = path == nil ? try arguments.peer(defaultPort: 111) : Endpoint(.v4(0x7f00_0001), 111)
         transport = path == nil ? try arguments.transport("--over") : .tcp
-        wait = try arguments.wait()
+        wait = try arguments.wait(5000)
         isBroadcast = arguments.has("--broadcast")
         wantsAll = arguments.has("--all") || isBroadcast || peer.address.isMulticastOrBroadcast
         shows = arguments.has("--show")

@@ -35,7 +35,8 @@ extension Examination {
         if isWithoutNetworkByUnits {
             return hasNetwork ? [notRestarted] : []
         }
-        guard isWardenActive || isWardenEnabled else { return [] }
+        // A gateway may have an rpcbind that is turned off.
+        guard isWardenActive || isWardenEnabled, !isGateway || isInUse else { return [] }
         return [
             stillInNetwork(
                 "rpcbind's units leave it in this host's network",

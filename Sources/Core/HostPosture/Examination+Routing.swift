@@ -11,7 +11,7 @@ extension Examination {
 
     private func missingRouting(_ listing: RoutingListing, _ expected: GatewayExpectations) -> [Finding] {
         let missing = listing.missing(from: expected.plan)
-        // rpcwarden makes them at its start, and removes them at its end.
+        // rpcwarden makes them at its start.
         guard !missing.isEmpty, !expected.managesRouting || isWardenActive else { return [] }
         let shown = missing.prefix(Self.partsMax).map(\.description).joined(separator: "; ")
         let rest = missing.count > Self.partsMax ? "; and \(missing.count - Self.partsMax) more" : ""

@@ -97,6 +97,25 @@ public struct RoutingListing: Hashable, Sendable {
         }.map(\.text)
     }
 
+    /// The commands that remove the plan's rules, and all routes that rpcwarden made in its tables.
+    func removal(of plan: RoutingPlan) -> [[String]] {
+        func ip(_ family: RoutingFamily) -> [String] { family == .ipv4 ? ["ip"] : ["ip", "-6"] }
+        let rules = rules.compactMap { rule -> [String]? in
+            guard let table = rule.table, rule.isPlain, plan.owns(mark: rule.mark, mask: rule.mask, table: table) else {
+                return nil
+            }
+            let bits = "0x" + String(rule.mark, radix: 16)
+            return ip(rule.family)
+                + ["rule", "del", "pref", "\(rule.preference)", "fwmark", "\(bits)/\(bits)", "lookup", "\(table)"]
+        }
+        let flushed = RoutingFamily.allCases.flatMap { family in
+            plan.tables.filter { table in routes.contains { $0.family == family && $0.table == table } }.map { table in
+                ip(family) + ["route", "flush", "table", "\(table)", "proto", "kernel"]
+            }
+        }
+        return rules + flushed
+    }
+
     /// Whether every address is local to packets with the mark of calls to servers.
     func hasLocalDefault(_ plan: RoutingPlan) -> Bool {
         routes.contains { $0.table == plan.toServers.table && $0.kind == "local" && ($0.destination?.length ?? 0) == 0 }

@@ -12,10 +12,7 @@ extension SetupPlan {
         }
         let stopped = plan.stop(facts, movesBack: movesBack)
         if movesBack { plan.moveBack(facts) }
-        // The guard outlives a stopped daemon, and no daemon would open a port any more.
-        if movesBack || (!stopped.isEmpty && facts.host.expected.gateway != nil), facts.hasTable {
-            plan.act(.run(["nft", "delete", "table", "inet", facts.host.expected.table]))
-        }
+        if movesBack || (!stopped.isEmpty && facts.host.expected.gateway != nil) { plan.clearKernel(facts) }
         for entry in entries { plan.takeBack(entry, facts) }
         if plan.actions.contains(.removeFile(facts.root + SetupFiles.gatewayDropIn)), !facts.isImage {
             plan.act(.run(["systemctl", "daemon-reload"]))
@@ -50,6 +47,15 @@ extension SetupPlan {
             )
         }
         return stopped
+    }
+
+    /// Guard, rules and routes outlive a stopped daemon, and no daemon would open a port any more.
+    private mutating func clearKernel(_ facts: SetupFacts) {
+        if facts.hasTable { act(.run(["nft", "delete", "table", "inet", facts.host.expected.table])) }
+        guard let expected = facts.host.expected.gateway, expected.managesRouting,
+            let listing = facts.host.gateway?.routing
+        else { return }
+        for command in listing.removal(of: expected.plan) { act(.run(command)) }
     }
 
     private mutating func moveBack(_ facts: SetupFacts) {

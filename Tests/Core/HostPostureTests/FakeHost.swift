@@ -52,7 +52,9 @@ final class FakeHost {
     /// The commands so far that may have changed the host.
     var changes: [String] {
         ((try? String(contentsOfFile: "\(state)/calls", encoding: .utf8)) ?? "").split(separator: "\n").map(String.init)
-            .filter { !$0.contains(" is-") && !$0.contains(" show ") && !$0.contains(" list ") && !$0.contains("rpm ") }
+            .filter {
+                !$0.contains(" is-") && !($0 + " ").contains(" show ") && !$0.contains(" list ") && !$0.contains("rpm ")
+            }
     }
 
     func serve(_ registrations: [RPCB]) throws {

@@ -95,6 +95,18 @@ import Testing
         #expect(!unneeded.mend.contains("rpcwarden setup --undo") && !unneeded.why.contains("nor rpcwarden"))
     }
 
+    @Test("an rpcbind that is installed, and turned off, may have its network")
+    func disabledRpcbind() {
+        func found(_ enablement: String) -> [String] {
+            findings {
+                $0.socketUnit = SocketUnit([FakeHost.socketUnit])
+                $0.units["rpcbind.socket"] = UnitState(enablement: enablement, activity: "inactive")
+            }.map(\.finding)
+        }
+        #expect(found("disabled") == [])
+        #expect(found("enabled").contains("rpcbind-has-network"))
+    }
+
     @Test("a gateway that doesn't run guards with what is left in the kernel")
     func notRunning() throws {
         let finding = try only("gateway-not-running", .high) {

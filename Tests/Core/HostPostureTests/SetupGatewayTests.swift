@@ -35,6 +35,18 @@ extension FakeHostTests {
             return try String(contentsOf: file, encoding: .utf8)
         }
 
+        /// A substitute for ip(8), in whose kernel a rule and a route are missing, and a rule is another program's.
+        private static let routing = """
+            case "$*" in
+            "-N -d -4 rule show")
+                echo "111: from all fwmark 0x20000/0x20000 lookup 111 proto 2"
+                echo "500: from all fwmark 0x100/0x100 lookup 7 proto 3" ;;
+            "-d -4 route show table 111") echo "local 10.91.2.2 dev lo proto kernel scope host" ;;
+            "-d -6 route show table 112") echo "local default dev lo proto kernel" ;;
+            esac
+
+            """
+
         private func survey(_ host: FakeHost, isConfigured: Bool = true, isRunning: Bool = true) -> HostSurvey {
             var survey = host.survey(isRunning: isRunning)
             if isConfigured { survey.expected.gateway = GatewayTests.expected }
@@ -156,18 +168,24 @@ extension FakeHostTests {
             #expect(obstacles().contains("no systemd. By hand:"))
         }
 
-        @Test("undo takes back what was done, and with it the guard; sockets that were there before are made anew")
+        @Test(
+            "undo takes back what was done, and with it guard, rules and routes; sockets that were there before are made anew"
+        )
         func undo() throws {
             let host = try host()
             let before = host.tree()
             try setUp(host)
             let done = host.changes.count
             try host.stub("nft", "printf 'table inet rpcwarden {\\n}\\n'\n")
+            try host.stub("ip", Self.routing)
             try carryOut(SetupPlan.undo(survey(host).setupFacts()), on: host)
             #expect(
                 Array(host.changes.dropFirst(done)) == [
                     "systemctl stop \(Self.units)", "systemctl disable \(Self.units)",
-                    "nft delete table inet rpcwarden", "userdel rpcwarden", "systemctl daemon-reload",
+                    "nft delete table inet rpcwarden",
+                    "ip rule del pref 111 fwmark 0x20000/0x20000 lookup 111",
+                    "ip route flush table 111 proto kernel", "ip -6 route flush table 112 proto kernel",
+                    "userdel rpcwarden", "systemctl daemon-reload",
                 ])
             #expect(before.allSatisfy { host.tree()[$0.key] == $0.value } && host.tree()[Self.dropIn] == nil)
             #expect(SetupPlan.undo(survey(host).setupFacts()).actions == [])

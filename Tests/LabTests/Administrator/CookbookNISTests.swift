@@ -4,7 +4,7 @@ extension LabTests {
     @Suite("docs/COOKBOOK.md: NIS")
     struct CookbookNISTests {
         private func bind(_ lab: Lab) async throws {
-            try await eventually("ypbind has bound", within: .seconds(10)) {
+            try await eventually("ypbind has bound") {
                 try lab.exec(.approved, "ypwhich", seconds: 3).text == "10.77.1.1\n"
             }
         }

@@ -56,7 +56,7 @@ extension LabTests {
                 try lab.put("ha keepalived", on: node)
                 try lab.runs("ha commands", on: node)
             }
-            let first = try await eventually("one node has the address", within: .seconds(15)) { try holder(lab) }
+            let first = try await eventually("one node has the address") { try holder(lab) }
             let second = first == .server ? Lab.Host.spare : .server
             #expect(try lab.runs("ha client", on: .approved).contains("hello.txt"))
             // One byte a round: fewer bytes than a record's header, so that ganesha waits for more.
@@ -66,9 +66,9 @@ extension LabTests {
             try await eventually("the flow is up") { lab.log("flow").contains("connected") }
 
             try lab.runs("ha failover", on: first)
-            try await eventually("the address has moved", within: .seconds(15)) { try holder(lab) == second }
+            try await eventually("the address has moved") { try holder(lab) == second }
             // Before the client sends any call to the new node.
-            try await eventually("the new node resets the old flow", within: .seconds(15)) {
+            try await eventually("the new node resets the old flow") {
                 lab.log("flow").contains("closed")
             }
             #expect(try lab.runs("ha client", on: .approved).contains("hello.txt"))

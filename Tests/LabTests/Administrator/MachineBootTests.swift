@@ -54,7 +54,7 @@ extension LabTests {
             #expect(verified.text.isEmpty && verified.errors.split(separator: "\n").allSatisfy { $0.contains("'man ") })
             try write(machine, policy: "rules: [{name: r, from: [10.99.0.2], to: [status]}]")
             try machine.shell("systemctl restart rpcwarden.service")
-            let ports = try await eventually("what statd listens at is guarded", within: .seconds(10)) {
+            let ports = try await eventually("what statd listens at is guarded") {
                 // Without /etc/protocols nft writes numbers.
                 let found = try guarded(machine).matches(of: /(6|17|tcp|udp) \. (\d+)/).map {
                     (String($0.1), String($0.2))
@@ -64,7 +64,7 @@ extension LabTests {
             let (number, port) = ports[0]
             let transport = number == "6" || number == "tcp" ? "tcp" : "udp"
             let saved = "/var/lib/rpcwarden/daemon/guard"
-            try await eventually("it is saved", within: .seconds(20)) {
+            try await eventually("it is saved") {
                 try machine.inside("grep", "-q", "guarded \(transport)/\(port) programs 100024", saved).isSuccess
             }
 
@@ -100,9 +100,9 @@ extension LabTests {
             #expect(journalNow.matches(of: /ports guarded/).count == 2, "\(journalNow)")
             let started = try time(machine, "rpcwarden.service", "ExecMainStartTimestampMonotonic")
             let ready = try time(machine, "rpcwarden.service", "ActiveEnterTimestampMonotonic")
-            #expect(ready - started < 5_000_000, "ready after \(ready - started) µs")
+            #expect(ready - started < 20_000_000, "ready after \(ready - started) µs")
             try machine.shell("systemctl start rpc-statd.service")
-            try await eventually("and what statd has now is guarded", within: .seconds(10)) {
+            try await eventually("and what statd has now is guarded") {
                 try guarded(machine).contains(/(6|tcp) \. \d/)
             }
             let answer = try machine.outside("rpcinfo", "-T", "tcp", "10.99.0.1", "status", "1")

@@ -175,7 +175,7 @@ extension LabTests {
             try await lab.makeDenials()
             try await lab.startPrometheus()
             let denied = try lab.counts()["denied"] ?? -1
-            try await eventually("the numbers are there", within: .seconds(15)) {
+            try await eventually("the numbers are there") {
                 try lab.query(#"sum(rpcwarden_calls_total{decision="denied"})"#) == ["\(denied)"]
             }
             #expect(try lab.query(#"up{job="rpcwarden"}"#) == ["1"])

@@ -89,7 +89,7 @@ extension LabTests {
             #expect(!lab.log("10.77.1.3").contains("silence") && !lab.log("10.77.1.3").contains("closed"))
             #expect(try lab.grants().map(\.issued) == kept)
             #expect(try lab.events(.revoked).count == 1)
-            #expect(try lab.lookUp(echo).isSilence, "a stranger now")
+            #expect(try lab.lookUp(echo, options: "--wait 1000").isSilence, "a stranger now")
             #expect(try lab.events(.tampered).isEmpty)
         }
 
@@ -173,7 +173,7 @@ extension LabTests {
             #expect(lab.log("second").contains("rule added: policy.yaml:3 \"new\""))
             #expect(lab.log("second").contains("rule removed: policy.yaml:3 \"old\""))
             #expect(try lab.events(.reloaded).count == 2)
-            #expect(try lab.lookUp(echo).isSilence && lab.grants().isEmpty)
+            #expect(try lab.lookUp(echo, options: "--wait 1000").isSilence && lab.grants().isEmpty)
             #expect(try lab.lookUp(echo, options: "--from 10.77.1.3").result(of: echo.getPort) == .port(4001))
         }
 

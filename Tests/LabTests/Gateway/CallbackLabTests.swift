@@ -57,7 +57,7 @@ extension LabTests {
             try await eventually("the client's statd is registered") {
                 try lab.exec(.approved, "rpcinfo", "-T", "udp", "127.0.0.1", "100024").isSuccess
             }
-            try await eventually("the server's portmapper has answered", within: .seconds(10)) {
+            try await eventually("the server's portmapper has answered") {
                 try !lab.elements(of: "guarded_at4").isEmpty || lab.elements(of: "closed_at4").count > 1
             }
         }

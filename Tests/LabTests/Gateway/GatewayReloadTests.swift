@@ -36,7 +36,11 @@ extension LabTests {
             let echo = Echo(host: .filer)
             try await lab.start(echo)
             for server in ["10.77.5.2", "10.77.5.9"] {
-                #expect(try lab.lookUp(echo, to: server).result(of: echo.getPort) == .port(4001))
+                try await eventually("\(server) is guarded") {
+                    try lab.elements(of: "guarded_at4").contains("\(server) . tcp . 4001")
+                }
+                let answer = try lab.lookUp(echo, to: server)
+                #expect(answer.result(of: echo.getPort) == .port(4001), "\(answer)")
                 try lab.spawnPeer(
                     .approved, server,
                     "connect --to \(server) --port 4001 --over tcp --send ping --repeat 1000 --every 30 --wait 1000")

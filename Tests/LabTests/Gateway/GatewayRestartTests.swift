@@ -51,7 +51,7 @@ extension LabTests {
             try await lab.restartDaemon()
             #expect(try lab.kernelGrants(atFiler: "granted_at4") == grants)
             #expect(try lab.connect(echo) == "connected")
-            try await eventually("what came meanwhile is guarded", within: .seconds(10)) { try lab.isGuarded(other) }
+            try await eventually("what came meanwhile is guarded") { try lab.isGuarded(other) }
             #expect(try lab.connect(other) == "timeout")
             try await eventually("lookups are answered again") {
                 try lab.lookUp(other).result(of: other.getPort) == .port(4002)

@@ -120,7 +120,7 @@ extension LabTests {
             let echo = Echo(host: .filer)
             try await lab.start(echo)
             let packets = try await lab.packets(at: .filer, "udp port 111") {
-                let answer = try lab.lookUp(echo)
+                let answer = try lab.lookUp(echo, options: "--wait 1000")
                 #expect(answer.isSilence, "\(answer)")
             }
             #expect(packets.isEmpty)

@@ -29,7 +29,7 @@ extension LabTests {
                 let answer = try lab.ask(.approved, call, to: "10.77.5.2", over: over)
                 #expect(answer.body == .programMismatch(low: 2, high: 2), "\(answer)")
             }
-            #expect(try lab.ask(.stranger, .dump(.v4), to: "10.77.5.2", over: .udp).isSilence)
+            #expect(try lab.ask(.stranger, .dump(.v4), to: "10.77.5.2", over: .udp, options: "--wait 1000").isSilence)
             let port = try lab.portAtFiler(of: "mountd", "tcp")
             let outcome = try lab.peer(.stranger, "connect --to 10.77.5.2 --port \(port) --over tcp --wait 400")
             #expect(outcome.lines == ["timeout"])

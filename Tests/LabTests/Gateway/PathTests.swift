@@ -37,7 +37,7 @@ extension LabTests {
             let policy = Policies.filer.replacingOccurrences(of: "10.77.1.0/24", with: "10.77.8.12, \"fd77:8::12\"")
             try await lab.serve(Filer.settings(), policy: policy)
             for (server, router) in [("10.77.5.2", "10.77.8.2"), ("fd77:5::2", "fd77:8::2")] {
-                let answer = try await eventually("\(router) routes", within: .seconds(10)) {
+                let answer = try await eventually("\(router) routes") {
                     let answer = try lab.ask(.spare, .dump(.v4), to: server, over: .tcp, options: "--wait 3000")
                     return answer.replies.isEmpty ? nil : answer
                 }

@@ -24,7 +24,7 @@ extension LabTests {
         /// Lookups by the approved client over both transports, and by the named client in the flooding /64; asked
         /// again after two seconds, as clients do.
         private static func lookUp(_ lab: Lab, _ what: String) throws {
-            let service = "--program \(Echo.programs[0]) --version 1 --service tcp --wait 2000 --retries 2"
+            let service = "--program \(Echo.programs[0]) --version 1 --service tcp --wait 2000 --retries 9"
             for transport in Transport.allCases {
                 let storm = try lab.peer(
                     .approved, "storm --to 10.77.1.1 --over \(transport) --count 20 --sources 10.78.0.1/20 \(service)")
@@ -34,7 +34,7 @@ extension LabTests {
             let named = try lab.peer(
                 .stranger,
                 "storm --to fd77:4::1 --over tcp --count 20 --sources fd79::1:7/1 --program 100000"
-                    + " --version 4 --service tcp --wait 2000 --retries 2")
+                    + " --version 4 --service tcp --wait 2000 --retries 9")
             print("\(what), named beside the neighbour: \(named.text.dropLast())")
             #expect(try named.number("unanswered") == 0, "\(named)")
         }
@@ -75,17 +75,17 @@ extension LabTests {
             try lab.spawnPeer(
                 .approved, "debtor",
                 "debt --to 10.77.1.1 --from 10.78.0.99 --connections 8 --calls 1000 --hold 120000 v4 dump")
-            try await eventually("the local user is connected", within: .seconds(5)) {
+            try await eventually("the local user is connected") {
                 lab.log("connections").contains("opened=")
             }
             try Self.lookUp(lab, "floods")
 
             try lab.kill("rpcbind", "KILL")
             try lab.control("rpcbind", "start")
-            try await lab.event(.orphaned, within: .seconds(20)) { $0.program == 100_003 }
+            try await lab.event(.orphaned) { $0.program == 100_003 }
             // The echo service registers again; the other registrations are lost.
             try lab.register(echo)
-            try await eventually("the echo is told again", within: .seconds(10)) {
+            try await eventually("the echo is told again") {
                 try lab.lookUp(echo, options: "--wait 2000").result(of: echo.getPort) == .port(4001)
             }
             try Self.lookUp(lab, "rpcbind came back empty, and floods")

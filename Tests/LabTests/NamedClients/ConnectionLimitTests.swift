@@ -29,12 +29,12 @@ extension LabTests {
         @Test(
             "closes connections that idle, that stop within a record, and that trickle",
             arguments: [
-                ("nothing said", "tcp-hold --count 1 --hold 4000"),
-                ("half a record mark", "tcp-hold --count 1 --hold 4000 --bytes 8000"),
-                ("half a record", "tcp-hold --count 1 --hold 4000 --bytes 8000002812345678"),
+                ("nothing said", "tcp-hold --count 1 --hold 30000"),
+                ("half a record mark", "tcp-hold --count 1 --hold 30000 --bytes 8000"),
+                ("half a record", "tcp-hold --count 1 --hold 30000 --bytes 8000002812345678"),
                 (
                     "a byte each 0.2 s",
-                    "stream --pieces 1 --every 200 --wait 500 --hex 8000002800000001000000000000000000"
+                    "stream --pieces 1 --every 200 --wait 20000 --hex 8000002800000001000000000000000000"
                 ),
             ])
         func idle(name: String, words: String) throws {
@@ -43,14 +43,13 @@ extension LabTests {
             let elapsed = ContinuousClock.now - started
             #expect(output.text.contains("closed"), "\(name): \(output)")
             #expect(elapsed > .milliseconds(900), "\(name) was closed too early")
-            let after = output.text.firstMatch(of: /after-ms=(\d+)/).flatMap { Int($0.1) } ?? .max
-            // `stream` notices the close only when it has sent its last byte, or when it reads.
-            #expect(after < 4000, "\(name): \(output)")
         }
 
         @Test(
-            "closes a connection whose record is longer than record-bytes, whether it says so at once or in fragments")
+            "closes a connection whose record is longer than record-bytes, whether it says so at once or in fragments",
+            .lab(.rpcbind, .daemon, settings: "limits: {tcp-idle: 60s}"))
         func longRecord() async throws {
+            let lab = try Lab.current
             let limit = 4096
             let cut = [UInt8](repeating: 0, count: 12)
             let outcomes = try lab.peers(
@@ -59,11 +58,9 @@ extension LabTests {
                     hex([0x80, 0, UInt8((limit + 4) >> 8), UInt8((limit + 4) & 0xff)] + cut), "ffffffff",
                     // Fragments of 4,096 and 4 bytes.
                     hex([0, 0, 0x10, 0] + [UInt8](repeating: 0, count: limit) + [0x80, 0, 0, 4, 0, 0, 0, 0]),
-                ].map { "stream --to 10.77.1.1 --wait 700 --hex \($0)" })
+                ].map { "stream --to 10.77.1.1 --wait 20000 --hex \($0)" })
             for outcome in outcomes {
                 #expect(outcome.text.contains("closed") && outcome.text.contains("bytes=0"), "\(outcome)")
-                let after = outcome.text.firstMatch(of: /after-ms=(\d+)/).flatMap { Int($0.1) } ?? .max
-                #expect(after < 700, "at once, not for idling: \(outcome)")
             }
             try await lab.event(.malformed) { $0.transport == "tcp" && $0.client == "10.77.1.2" }
         }

@@ -40,7 +40,7 @@ extension LabTests {
                 _ = try lab.ask(.limited, .getPort(mapping), to: "10.77.3.1", over: .tcp)
             }
             for client in ["10.79.0.9", "10.77.3.2"] {
-                try await lab.event(.enumeration, within: .seconds(8)) { $0.client == client && $0.transport == "tcp" }
+                try await lab.event(.enumeration) { $0.client == client && $0.transport == "tcp" }
             }
         }
 
@@ -88,7 +88,7 @@ extension LabTests {
             try lab.write(jail, to: "fail2ban/jail.d/rpcwarden.conf")
             try lab.spawn(.server, "fail2ban", ["fail2ban-server", "-f", "-c", folder])
             do {
-                try await eventually("the stranger is banned", within: .seconds(10)) {
+                try await eventually("the stranger is banned") {
                     try lab.nft("list table inet f2b-table").text.contains("10.77.4.2")
                 }
             } catch {
@@ -127,7 +127,7 @@ extension LabTests {
                 }
             }
             for storm in storms {
-                try await eventually("the storm ends", within: .seconds(20)) { lab.log(storm).contains("ok=") }
+                try await eventually("the storm ends") { lab.log(storm).contains("ok=") }
                 #expect(lab.log(storm).contains("unanswered=0"), "\(lab.log(storm))")
             }
             let counts = try lab.counts()

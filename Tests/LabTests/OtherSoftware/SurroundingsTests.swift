@@ -32,12 +32,12 @@ extension LabTests {
             try lab.configure(policy: Policies.standard)
             try lab.write("policy: policy.yaml\n", to: "rpcwarden.yaml")
             try lab.spawn(.server, "daemon", [lab.binary, "serve", "--config", lab.configuration])
-            try await eventually("ready", within: .seconds(5)) {
+            try await eventually("ready") {
                 try lab.journal("RPCWARDEN_EVENT=started").contains("rpcwarden")
             }
             let lookup = PortmapperCall.getPort(Mapping(program: .mountd, version: 3, protocolNumber: 6, port: 0))
             _ = try lab.ask(.stranger, lookup, to: "10.77.4.1", over: .udp, options: "--wait 100")
-            try await eventually("the denial is in the journal", within: .seconds(5)) {
+            try await eventually("the denial is in the journal") {
                 try lab.journal("RPCWARDEN_EVENT=denied", "RPCWARDEN_REASON=stranger", "RPCWARDEN_CLIENT=10.77.4.2")
                     .contains("getport of mountd")
             }

@@ -4,7 +4,7 @@ extension LabTests {
     @Suite("Who changes the table from outside")
     struct TamperingTests {
         @Test(
-            "is undone within a second, with every live grant, and logged",
+            "is undone, with every live grant, and logged",
             .lab(.rpcbind, .daemon, settings: "firewall: {own-table: false}", policy: Policies.echoes()),
             arguments: [
                 "flush ruleset", "delete table inet rpcwarden", "flush set inet rpcwarden granted4",
@@ -18,8 +18,8 @@ extension LabTests {
             try lab.lookUp(echo)
             let issued = try lab.grants().map(\.issued)
             #expect(try lab.nft(change).isSuccess)
-            try await lab.event(.tampered, within: .seconds(1)) { $0.detail?.contains("nft") == true }
-            try await lab.event(.restored, within: .seconds(1))
+            try await lab.event(.tampered) { $0.detail?.contains("nft") == true }
+            try await lab.event(.restored)
             #expect(try lab.elements(of: "guarded").contains("tcp . 4001"))
             #expect(try lab.grants().map(\.issued) == issued)
             #expect(try lab.connect(echo) == "connected")

@@ -22,7 +22,7 @@ extension LabTests {
             let lab = try Lab.current
             // Some of the tools wait up to a minute without an answer.
             try lab.spawn(.stranger, "tool", command.split(separator: " ").map(String.init))
-            let event = try await lab.event(.enumeration, within: .seconds(10)) { $0.client == "10.77.4.2" }
+            let event = try await lab.event(.enumeration) { $0.client == "10.77.4.2" }
             #expect(
                 event.detail?.contains("looks like \(tool)") == true, "\(event.detail ?? "")"
             )
@@ -48,10 +48,10 @@ extension LabTests {
                 .stranger,
                 "call --to 10.77.4.1 --over udp --from 10.79.0.2 --wait 50 --hex \(hex(PortmapperCall.dump(.v2).encoded(xid: 1)))"
             )
-            try await lab.event(.enumeration, within: .seconds(8)) {
+            try await lab.event(.enumeration) {
                 $0.client == "10.79.0.1" && $0.detail?.contains("metasploit") == true
             }
-            try await lab.event(.enumeration, within: .seconds(8)) {
+            try await lab.event(.enumeration) {
                 $0.client == "10.79.0.2" && $0.detail?.contains("survey") == true
             }
         }

@@ -28,7 +28,7 @@ extension LabTests {
             let storm = try lab.peer(
                 .approved,
                 "storm --to 10.77.1.1 --over \(transport) --count 4000 --program \(echo.program) --version 1"
-                    + " --service tcp --sources 10.78.0.1/200 --parallel 2 --wait 1000 --retries 3", seconds: 60)
+                    + " --service tcp --sources 10.78.0.1/200 --parallel 2 --wait 2000 --retries 9", seconds: 60)
             #expect(try storm.number("ok") >= 3996, "\(storm)")
             #expect(try lab.peer(.server, "call --to 127.0.0.1 --over \(transport) v2 null").isSuccess)
             try await eventually("the flood ends", within: .seconds(20)) { lab.log("flood").contains("sent=") }

@@ -42,7 +42,7 @@ extension LabTests {
             // A registered program, which UNSET would remove, and a program that SET would add.
             for program in [Self.echo.program, 0x2000_0077] {
                 let asks = Self.calls(program, netID).map { Ask($0, to: server, over: transport) }
-                let answers = try lab.ask(host, asks, options: "--all --wait 300")
+                let answers = try lab.ask(host, asks, options: "--all --wait 1000")
                 for (ask, answer) in zip(asks, answers) {
                     if host == .stranger {
                         #expect(transport == .udp ? answer.isSilence : answer.isClosedWithoutByte, "\(ask): \(answer)")

@@ -141,13 +141,22 @@ extension IPAddress {
 }
 
 extension Lab {
+    /// tcpdump, which has ended, missed no packet.
+    func expectNoDrops(_ capture: String) throws {
+        let text = log(capture)
+        let dropped = try #require(text.firstMatch(of: /(\d+) packets? dropped by kernel/), "\(text)")
+        #expect(dropped.1 == "0")
+    }
+
     /// Runs `body`, and returns the traffic of the host's interface meanwhile.
     func capturing(_ host: Host, server: String, _ body: () throws -> Void) async throws -> Capture {
         let name = "capture-\(UInt32.random)"
         let file = "\(state)/\(name).pcap"
         let address = try #require(IPAddress(server))
         // By default, tcpdump would drop root's rights, and could not write here.
-        try spawn(host, name, ["tcpdump", "-Z", "root", "-i", "eth0", "--immediate-mode", "-U", "-w", file])
+        // The default buffer has room for some eight packets of any length.
+        let tcpdump = ["tcpdump", "-Z", "root", "-i", "eth0", "-B", "65536", "--immediate-mode", "-U", "-w", file]
+        try spawn(host, name, tcpdump)
         try await eventually("tcpdump listens") { log(name).contains("listening on") }
         try body()
         // Waits for the last packets of the last connection.
@@ -160,6 +169,7 @@ extension Lab {
             return bytes.range(of: Data(mark.utf8)) == nil ? nil : bytes
         }
         try kill(name)
+        try expectNoDrops(name)
         return Capture(Array(bytes), server: address)
     }
 }

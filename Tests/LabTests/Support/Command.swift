@@ -60,9 +60,10 @@ struct Unfulfilled: Error, CustomStringConvertible {
     var description: String
 }
 
-/// Waits until `find` returns a value; tries every 20 ms.
+/// Waits until `find` returns a value; tries every 20 ms. The limit only ends a wait in vain: a machine may stand still for
+/// seconds.
 func eventually<Found>(
-    _ what: String, within limit: Duration = .seconds(5), _ find: () throws -> Found?
+    _ what: String, within limit: Duration = .seconds(30), _ find: () throws -> Found?
 ) async throws -> Found {
     let deadline = ContinuousClock.now + limit
     while true {
@@ -75,7 +76,7 @@ func eventually<Found>(
 }
 
 func eventually(
-    _ what: String, within limit: Duration = .seconds(5), _ holds: () throws -> Bool
+    _ what: String, within limit: Duration = .seconds(30), _ holds: () throws -> Bool
 ) async throws {
     _ = try await eventually(what, within: limit) { try holds() ? true : nil }
 }

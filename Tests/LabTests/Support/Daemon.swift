@@ -75,7 +75,8 @@ extension Lab {
     /// Waits for an event. Events are written in the order in which they happen, but not before the reply leaves.
     @discardableResult
     func event(
-        _ kind: AuditRecord.Kind, within limit: Duration = .seconds(5), _ matches: (AuditRecord) -> Bool = { _ in true }
+        _ kind: AuditRecord.Kind, within limit: Duration = .seconds(30),
+        _ matches: (AuditRecord) -> Bool = { _ in true }
     ) async throws -> AuditRecord {
         do {
             return try await eventually("audit event \(kind.rawValue)", within: limit) {

@@ -47,7 +47,7 @@ extension Lab {
         try await eventually("\(echo.name) listens") { log(echo.name).contains("listening") }
         if isRegistered { try register(echo) }
         guard isRegistered, try isRunning("daemon") else { return }
-        try await eventually("\(echo.name) is guarded", within: .seconds(10)) { try isGuarded(echo) }
+        try await eventually("\(echo.name) is guarded") { try isGuarded(echo) }
     }
 
     func isGuarded(_ echo: Echo) throws -> Bool { try elements(of: echo.guardedSet).contains(echo.guarded) }

@@ -51,7 +51,7 @@ extension Lab {
     /// line for each.
     func packets(at host: Host, _ filter: String, _ body: () async throws -> Void) async throws -> [String] {
         let name = "packets-\(UInt32.random)"
-        let tcpdump = ["tcpdump", "-Z", "root", "-i", "eth0", "--immediate-mode", "-n", "-l"]
+        let tcpdump = ["tcpdump", "-Z", "root", "-i", "eth0", "-B", "65536", "--immediate-mode", "-n", "-l"]
         try spawn(host, name, tcpdump + ["(\(filter)) or udp port 9"])
         try await eventually("tcpdump listens") { log(name).contains("listening on") }
         try await body()
@@ -62,6 +62,7 @@ extension Lab {
             return lines.contains { $0.contains("ff02::1.9:") } ? lines : nil
         }
         try kill(name)
+        try expectNoDrops(name)
         return lines.filter { $0.contains(" IP") && !$0.contains("ff02::1.9:") }
     }
 }

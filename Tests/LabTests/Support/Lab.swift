@@ -39,7 +39,7 @@ final class Lab: Sendable {
         script =
             Lab.path("scripts/lab")
         binary = Self.binaryPath
-        peerBinary = Self.buildFolder + "/labpeer"
+        peerBinary = Self.peerPath
         do {
             try control("up")
         } catch {
@@ -68,6 +68,8 @@ final class Lab: Sendable {
     static var binaryPath: String {
         ProcessInfo.processInfo.environment["RPCWARDEN_BINARY"] ?? buildFolder + "/rpcwarden"
     }
+
+    static var peerPath: String { buildFolder + "/labpeer" }
 
     /// The folder of the test binary, which is also SwiftPM's folder for executables.
     private static var buildFolder: String {
@@ -151,9 +153,9 @@ final class Lab: Sendable {
 
     // MARK: labpeer
 
-    /// Runs `labpeer …`; the words are separated by spaces.
+    /// Runs `labpeer …`; the words are separated by spaces. Its own waits end it, and `seconds` one that hangs.
     @discardableResult
-    func peer(_ host: Host, _ words: String, seconds: Double = 20) throws -> Output {
+    func peer(_ host: Host, _ words: String, seconds: Double = 120) throws -> Output {
         try exec(host, [peerBinary] + words.split(separator: " ").map(String.init), seconds: seconds)
     }
 
@@ -171,7 +173,7 @@ final class Lab: Sendable {
             let script = chunk.enumerated().map { index, words in
                 "{ \(peerBinary) \(words) >\(folder)/\(index) 2>&1; echo $? >\(folder)/\(index).status; } &"
             }
-            let all = try exec(host, "sh", "-c", (script + ["wait"]).joined(separator: "\n"), seconds: 60)
+            let all = try exec(host, "sh", "-c", (script + ["wait"]).joined(separator: "\n"), seconds: 120)
             guard all.isSuccess else { throw CommandError(command: Array(chunk), output: all) }
             for index in 0..<chunk.count {
                 let text = try String(contentsOfFile: "\(folder)/\(index)", encoding: .utf8)

@@ -26,6 +26,7 @@ final class Machine: Sendable {
                 Glibc.kill(pid, 0) != 0
             else { continue }
             _ = try? run([script, "stop", name])
+            _ = try? FileManager.default.removeItem(atPath: "/tmp/rpcwarden-machine-\(name)")
         }
     }()
 
@@ -45,6 +46,7 @@ final class Machine: Sendable {
         } catch {
             Issue.record(error, "the machine can't be stopped")
         }
+        _ = try? FileManager.default.removeItem(atPath: folder)
     }
 
     /// Like `systemctl reboot`: the files are kept, the kernel's state is lost.
@@ -54,9 +56,36 @@ final class Machine: Sendable {
 
     func inside(_ command: String...) throws -> Output { try Self.timed([script, "run", name, "--"] + command) }
 
-    func outside(_ command: String...) throws -> Output {
+    func outside(_ command: String...) throws -> Output { try outside(command) }
+
+    func outside(_ command: [String]) throws -> Output {
         try Self.timed([script, "outside", name, "--", "timeout", "--signal=KILL", "3"] + command)
     }
+
+    /// Makes a network behind the machine, with a server at 10.98.0.2 and fd98::2 that runs the script from now on, with
+    /// folders of its own as a server of the lab has. Its output is returned by ``serverLog``.
+    func putServerBehind(_ script: String) throws {
+        _ = try checked([self.script, "behind", name])
+        let helpers = Lab.path("scripts/lab.d")
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+        _ = try checked(
+            [self.script, "behind", name, "--", "unshare", "--mount", "--propagation", "private"]
+                + ["sh", "\(helpers)/server-mounts.sh", "perl", "\(helpers)/detach.pl"]
+                + ["\(folder)/server.log", "\(folder)/server.pid", "sh", "-ec", script])
+    }
+
+    /// Runs the script in the network outside; it ends by itself, at the latest once ``folder`` is gone.
+    func spawnOutside(_ name: String, _ script: String) throws {
+        let files = ["\(folder)/\(name).log", "\(folder)/\(name).pid"]
+        _ = try checked(
+            [self.script, "outside", self.name, "--", "perl", Lab.path("scripts/lab.d/detach.pl")] + files
+                + ["sh", "-ec", script])
+    }
+
+    var serverLog: String { (try? String(contentsOfFile: "\(folder)/server.log", encoding: .utf8)) ?? "" }
+
+    /// Files of the test about this machine, on this host.
+    var folder: String { "/tmp/rpcwarden-machine-\(name)" }
 
     /// Runs a script in which every command must succeed.
     @discardableResult

@@ -29,7 +29,7 @@ struct Reach {
                 echo.isIPv4 ? echo.getPort : .getAddress(.v4, rpcb), to: echo.isIPv4 ? "10.77.1.1" : "fd77:1::1",
                 over: echo.transport)
         }
-        let answers = try lab.ask(.approved, asks, options: "--wait 600")
+        let answers = try lab.ask(.approved, asks, options: "--wait 5000")
         return zip(echoes, zip(asks, answers)).compactMap { echo, exchange in
             switch exchange.1.result(of: exchange.0.call) {
             case .port(UInt32(echo.port)): echo.name
@@ -40,7 +40,7 @@ struct Reach {
     }
 
     /// The netids at which the host's connect, or datagram, is answered.
-    func reached(from host: Lab.Host = .approved, within milliseconds: Int = 1000) throws -> [String] {
+    func reached(from host: Lab.Host = .approved, within milliseconds: Int = 5000) throws -> [String] {
         let number = host == .stranger ? 4 : 1
         let outputs = try lab.peers(
             host,

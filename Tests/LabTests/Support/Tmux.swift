@@ -64,13 +64,13 @@ struct Tmux {
     }
 
     @discardableResult
-    func shows(_ text: String, within limit: Duration = .seconds(10)) async throws -> [String] {
+    func shows(_ text: String, within limit: Duration = .seconds(30)) async throws -> [String] {
         try await shows("\"\(text)\"", within: limit) { lines in lines.contains { $0.contains(text) } }
     }
 
     @discardableResult
     func shows(
-        _ what: String, within limit: Duration = .seconds(10), _ matches: ([String]) throws -> Bool
+        _ what: String, within limit: Duration = .seconds(30), _ matches: ([String]) throws -> Bool
     ) async throws -> [String] {
         var last: [String] = []
         do {

@@ -141,7 +141,7 @@ extension LabTests {
             let processes = try Processes(lab)
             let victim = try processes.all.first { try Processes.status($0)["Name"] == name }
             #expect(Glibc.kill(try #require(victim), SIGKILL) == 0)
-            try await eventually("all have ended", within: .seconds(2)) {
+            try await eventually("all have ended") {
                 processes.all.allSatisfy(Processes.isGone)
             }
             if name != "rpcwarden" {
