@@ -14,7 +14,7 @@ release_packages=(dpkg-dev rpm)
 # What reads the manual pages, the JSON Schemas and the completions: Tests/ReferenceTests.
 reference_packages=(mandoc man-db python3-jsonschema python3-yaml zsh fish)
 # The services of docs/COOKBOOK.md, and the machine that README's commands run on.
-document_packages=(nfs-kernel-server ypserv ypbind-mt yp-tools keepalived debootstrap)
+document_packages=(nfs-kernel-server ypserv ypbind-mt yp-tools keepalived conntrackd debootstrap)
 
 fail() {
     printf '%s: %s\n' "${0##*/}" "$*" >&2
@@ -67,7 +67,7 @@ install_packages() {
     # Their packages enable them, and from the next boot on they would guard this host. (ufw is inactive until it is told.)
     local pair
     for pair in firewalld:firewalld fail2ban:fail2ban nfs-kernel-server:nfs-server ypserv:ypserv ypserv:yppasswdd \
-        ypserv:ypxfrd ypbind-mt:ypbind keepalived:keepalived prometheus:prometheus; do
+        ypserv:ypxfrd ypbind-mt:ypbind keepalived:keepalived conntrackd:conntrackd prometheus:prometheus; do
         if [[ " ${missing[*]} " == *" ${pair%:*} "* ]] && type -P systemctl >/dev/null; then
             systemctl disable --quiet "${pair#*:}.service"
         fi

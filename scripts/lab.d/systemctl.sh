@@ -82,6 +82,10 @@ start_unit() {
       domainname -F /etc/defaultdomain
       start "$unit" ypbind -foreground
       ;;
+    conntrackd)
+      start "$unit" conntrackd -C /etc/conntrackd/conntrackd.conf
+      await 10 conntrackd -C /etc/conntrackd/conntrackd.conf -s
+      ;;
     keepalived)
       start "$unit" keepalived -n -l -p /run/keepalived.pid -r /run/vrrp.pid
       ;;

@@ -38,6 +38,8 @@ struct LoadRun {
     var calls: Int?
     var sources: String?
     var patienceMilliseconds: Int?
+    /// Calls a second; `nil`: a call is sent as soon as another has ended.
+    var rate: Int?
 }
 
 extension Bench {
@@ -64,6 +66,7 @@ extension Bench {
         if let calls = run.calls { words += ["--calls", "\(calls)"] }
         if let sources = run.sources { words += ["--sources", sources] }
         if let patience = run.patienceMilliseconds { words += ["--patience", "\(patience)"] }
+        if let rate = run.rate { words += ["--rate", "\(rate)"] }
         return words
     }
 }

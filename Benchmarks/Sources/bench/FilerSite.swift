@@ -46,11 +46,14 @@ struct FilerSite {
         try bench.settle([try lab.pid("filer-iperf3")])
     }
 
-    /// Starts rpcwarden, if this router has it. - Parameter liveness: of `gateway.servers`.
-    func serve(liveness: String) throws {
+    /// Starts rpcwarden, if this router has it.
+    /// - Parameter neighbours: names and addresses of other servers.
+    func serve(liveness: String, neighbours: [(name: String, address: String)] = []) throws {
         guard router.isGuarded else { return }
-        let gateway = "gateway: {servers: [{name: \(Self.name), address: [\(Self.address)], liveness: \(liveness)}]}"
-        try router.serve(Setting(more: gateway, at: Self.name))
+        let servers = [(name: Self.name, address: Self.address)] + neighbours
+        let list = servers.map { "{name: \($0.name), address: [\($0.address)], liveness: \(liveness)}" }
+        let gateway = "gateway: {servers: [\(list.joined(separator: ", "))]}"
+        try router.serve(Setting(more: gateway, at: "any-server"))
         // READY doesn't wait for a server's registry.
         try eventually("the gateway answers in the name of \(Self.name)") {
             try load(LoadRun(inFlight: 1, calls: 1), .getPort([.mountd])).accepted == 1

@@ -11,6 +11,7 @@ enum GatewaySuite {
         var figures = [try latency(routers), try throughput(routers)]
         // The services of the data path read nothing, so they answer no NULL call either.
         try routers.guarded.router.stop()
+        figures += try GatewayOutages(routers.guarded).figures()
         try routers.guarded.serve(liveness: "off")
         try routers.guarded.grant(2)
         figures += [

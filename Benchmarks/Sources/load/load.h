@@ -25,6 +25,8 @@ struct options {
     unsigned connections;
     double seconds;
     uint64_t calls;
+    /* UDP: calls a second; 0 sends as soon as fewer than in_flight are under way. */
+    unsigned rate;
     /* UDP: after so long without an answer a call is given up. */
     unsigned patience_ms;
     /* Before each message of wakeups and transactions. */

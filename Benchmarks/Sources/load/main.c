@@ -9,6 +9,7 @@
 static const char usage[] =
     "usage: load udp|tcp|flood --to ADDRESS --port PORT --messages FILE [--in-flight N] [--connections N]\n"
     "                          [--seconds S] [--calls N] [--sources FIRST/COUNT] [--patience MS]\n"
+    "                          [--rate CALLS-A-SECOND]\n"
     "       load wakeups --calls N [--pause US]\n"
     "       load transactions --to 0.0.0.0 --port PORT|0 --count N|0 --sources FIRST/COUNT --calls N [--pause US]\n"
     "       load echo|sink --to ADDRESS --port PORT\n"
@@ -87,6 +88,8 @@ int main(int count, char **words)
             options.seconds = atof(value);
         else if (!strcmp(name, "--calls"))
             options.calls = strtoull(value, NULL, 10);
+        else if (!strcmp(name, "--rate"))
+            options.rate = (unsigned)atoi(value);
         else if (!strcmp(name, "--patience"))
             options.patience_ms = (unsigned)atoi(value);
         else if (!strcmp(name, "--pause"))

@@ -31,6 +31,7 @@ struct run {
     unsigned free_count;
     uint32_t generation;
     uint64_t next;
+    uint64_t started_at;
     struct batch out, in;
     int descriptor;
 };
@@ -61,11 +62,19 @@ static void fill(struct run *run, unsigned index)
     run->next++;
 }
 
+static bool may_send(const struct run *run)
+{
+    const struct options *options = run->options;
+    if (!run->free_count || (options->calls && run->next >= options->calls))
+        return false;
+    return !options->rate || run->next < (now_ns() - run->started_at) * options->rate / 1000000000;
+}
+
 static void send_free(struct run *run)
 {
-    while (run->free_count && (!run->options->calls || run->next < run->options->calls)) {
+    while (may_send(run)) {
         unsigned count = 0;
-        while (count < BATCH && run->free_count && (!run->options->calls || run->next < run->options->calls))
+        while (count < BATCH && may_send(run))
             fill(run, count++);
         unsigned done = 0;
         while (done < count) {
@@ -139,11 +148,13 @@ int run_udp(const struct options *options)
     run->descriptor = udp_socket(options);
     if (!options->sources && connect(run->descriptor, (const struct sockaddr *)&options->to, options->to_length) < 0)
         die("connect");
-    struct timeval wait = { .tv_usec = 20000 };
+    /* At a rate, calls leave one by one, as those of many clients do. */
+    struct timeval wait = { .tv_usec = options->rate > 50 ? 1000000 / options->rate : 20000 };
     setsockopt(run->descriptor, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
     for (unsigned i = 0; i < options->in_flight; i++)
         run->free_slots[run->free_count++] = i;
     uint64_t start = now_ns(), end = start + (uint64_t)(options->seconds * 1e9), checked = start;
+    run->started_at = start;
     for (;;) {
         uint64_t now = now_ns();
         bool is_done = is_told_to_end || (options->calls ? run->next >= options->calls : now >= end);

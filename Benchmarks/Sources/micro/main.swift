@@ -83,6 +83,15 @@ for count in [20, 200] {
     }
 }
 
+// A change at one server of a gateway.
+for (servers, grants) in [(1, 0), (300, 0), (300, 60_000)] {
+    var core = GatewayCore(servers: servers, grants: grants)
+    costs.append(
+        measure("a service of 1 of \(servers) servers moves, \(grants) grants", times: 20) { index in
+            core.moveService(of: 1, to: index)
+        })
+}
+
 // Transactions, in the form sent to the netfilter process.
 for count in [1, 64] {
     let keys = (0..<count).map { GrantKey(client: .v4(0x0a00_0000 + UInt32($0)), service: ServicePort(.tcp, 20_048)) }

@@ -97,6 +97,9 @@ public struct Gate: ~Copyable, Sendable {
     /// All grants, in no order.
     public var grants: some Sequence<(key: GrantKey, grant: Grant)> { ledger.all }
 
+    /// The grants at these servers, in no order.
+    public func grants(at servers: Set<ServerID>) -> [(key: GrantKey, grant: Grant)] { ledger.all(at: servers) }
+
     /// A few grants, each once; successive pages cover all grants. The order is any, and changes as grants come
     /// and go.
     public func page(from start: Int, limit: Int) -> (keys: [GrantKey], next: Int) {
@@ -260,6 +263,11 @@ public struct Gate: ~Copyable, Sendable {
 
     /// The elements to hold in the kernel's table.
     public mutating func desire(_ elements: Elements) { writer.desire(elements) }
+
+    /// The guarded ports and standing elements of one server take the place of its former ones.
+    public mutating func desire(_ elements: Elements, inPlaceOf former: Elements) {
+        writer.desire(elements, inPlaceOf: former)
+    }
 
     /// The standing elements, without the portmapper's own, by which clients pass the shield.
     public var standing: Set<StandingKey> { writer.desiredStanding.filter { $0.service.port != Self.portmapperPort } }

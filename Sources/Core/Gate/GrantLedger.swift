@@ -40,8 +40,8 @@ struct GrantLedger: Sendable {
     /// When to ask the kernel whether the grant in a place still lives.
     private var due = DueQueue<Number>()
     private(set) var count = 0
-    /// The grants at each address of a server behind this gateway.
-    private(set) var countOfServer: [ServerID: Int] = [:]
+    /// The places of the grants at each address of a server behind this gateway.
+    private var placesOfServer: [ServerID: Set<Number>] = [:]
 
     private static let none: Number = -1
     /// The grant in a place that isn't taken.
@@ -54,6 +54,26 @@ struct GrantLedger: Sendable {
     }
 
     var keys: some Sequence<GrantKey> { places.lazy.filter(\.isTaken).map(\.key) }
+
+    /// The grants at each address of a server behind this gateway.
+    var countOfServer: [ServerID: Int] { placesOfServer.mapValues(\.count) }
+
+    /// The grants at these servers, in no order.
+    func all(at servers: Set<ServerID>) -> [(key: GrantKey, grant: Grant)] {
+        var found: [(key: GrantKey, grant: Grant)] = []
+        for server in servers {
+            guard server == .thisHost else {
+                for number in placesOfServer[server] ?? [] {
+                    found.append((places[Int(number)].key, places[Int(number)].grant))
+                }
+                continue
+            }
+            for number in places.indices where places[number].isTaken && places[number].key.service.server == server {
+                found.append((places[number].key, places[number].grant))
+            }
+        }
+        return found
+    }
 
     /// Up to `limit` grants from the place `start` on, each once, and the place to go on at.
     func some(from start: Int, limit: Int) -> (keys: [GrantKey], next: Int) {
@@ -111,7 +131,6 @@ struct GrantLedger: Sendable {
 
     private mutating func add(_ key: GrantKey) -> Int {
         count += 1
-        if key.service.server != .thisHost { countOfServer[key.service.server, default: 0] += 1 }
         let place = Place(key: key, next: firstOfClient[key.client] ?? Self.none, isTaken: true)
         let number: Int
         if firstFree == Self.none {
@@ -123,6 +142,9 @@ struct GrantLedger: Sendable {
             places[number] = place
         }
         firstOfClient[key.client] = Number(number)
+        if key.service.server != .thisHost {
+            placesOfServer[key.service.server, default: []].insert(Number(number))
+        }
         return number
     }
 
@@ -132,7 +154,7 @@ struct GrantLedger: Sendable {
         places[number].next = firstFree
         firstFree = Number(number)
         count -= 1
-        if key.service.server != .thisHost { countOfServer[key.service.server, default: 0] -= 1 }
+        if key.service.server != .thisHost { placesOfServer[key.service.server]?.remove(Number(number)) }
         places[number].isTaken = false
         defer { places[number].grant = Self.vacant }
         return places[number].grant

@@ -56,6 +56,7 @@ struct TableWriter: Sendable {
 
     fileprivate struct Batch {
         var elements: Elements
+        var touched: Elements?
         var unstood: [StandingKey]
         var makesTable: Bool
         var keepsGrants: Bool
@@ -76,6 +77,9 @@ struct TableWriter: Sendable {
     private var desired = Elements()
     /// The elements that the kernel acknowledged last.
     private var confirmed = Elements()
+    /// The elements in which `desired` may differ from `confirmed`, or from the transaction in flight; `nil`: any. The
+    /// change of one server needn't compare the elements of all.
+    private var touched: Elements? = Elements()
     /// Whether the table is in place. If not, it has to be made, whatever the kernel acknowledged.
     private(set) var isTableMade = false
     private var issues: [GrantKey: Issue] = [:]
@@ -100,6 +104,8 @@ struct TableWriter: Sendable {
     private var notBefore = Instant.zero
     private var madeAt = Instant(nanoseconds: .min / 2)
 
+    /// A table that can't be made must not gather without end what came and went.
+    private static let touchedMax = 4096
     /// Long enough not to spin, short enough to be well within the second that restoring may take.
     private static let pause: Duration = .milliseconds(200)
 
@@ -109,7 +115,12 @@ struct TableWriter: Sendable {
 
     var guarded: Set<ServicePort> { isTableMade ? confirmed.guarded : [] }
     var desiredStanding: Set<StandingKey> { desired.standing }
-    private var isDirty: Bool { !isTableMade || confirmed != desired }
+    private var isDirty: Bool { !isTableMade || isChanged }
+    private var isChanged: Bool {
+        guard let touched else { return confirmed != desired }
+        return touched.guarded.contains { confirmed.guarded.contains($0) != desired.guarded.contains($0) }
+            || touched.standing.contains { confirmed.standing.contains($0) != desired.standing.contains($0) }
+    }
     /// Guard and standing elements are in place; no call has to wait for them.
     var isSettled: Bool { inFlight == nil && !isDirty }
     /// Whether the service is guarded as it should be, and its range, if it has one, stays in place, whatever is
@@ -152,10 +163,36 @@ struct TableWriter: Sendable {
 
     mutating func desire(_ elements: Elements) {
         // Sets that share their storage compare in constant time.
-        if elements != desired { desired = elements }
+        guard elements != desired else { return }
+        desired = elements
+        touched = nil
     }
 
-    mutating func keepStanding(_ standing: Set<StandingKey>) { desired.standing = standing }
+    /// The guarded ports and standing elements of one server take the place of its former ones.
+    mutating func desire(_ elements: Elements, inPlaceOf former: Elements) {
+        for port in former.guarded.subtracting(elements.guarded) {
+            desired.guarded.remove(port)
+            touched?.guarded.insert(port)
+        }
+        for port in elements.guarded.subtracting(former.guarded) {
+            desired.guarded.insert(port)
+            touched?.guarded.insert(port)
+        }
+        for key in former.standing.subtracting(elements.standing) {
+            desired.standing.remove(key)
+            touched?.standing.insert(key)
+        }
+        for key in elements.standing.subtracting(former.standing) {
+            desired.standing.insert(key)
+            touched?.standing.insert(key)
+        }
+        if let touched, touched.guarded.count + touched.standing.count > Self.touchedMax { self.touched = nil }
+    }
+
+    mutating func keepStanding(_ standing: Set<StandingKey>) {
+        desired.standing = standing
+        touched = nil
+    }
 
     /// A pending revocation of the grant precedes its issue, so that the flows are cut.
     mutating func issue(_ key: GrantKey, _ issue: Issue, for waiter: Gate.Waiter? = nil) {
@@ -249,7 +286,8 @@ struct TableWriter: Sendable {
         var builder = BatchBuilder(last: lastComment)
         builder.operations.reserveCapacity(issues.count)
         if isTableMade {
-            builder.change(from: confirmed, to: desired, exchanging: shape.management == .guardPorts)
+            builder.change(
+                from: confirmed, to: desired, among: touched, exchanging: shape.management == .guardPorts)
         } else {
             builder.make(shape, desired, leavingGrants: keepsGrants)
             builder.unstood = confirmed.standing.subtracting(desired.standing).sorted()
@@ -260,7 +298,7 @@ struct TableWriter: Sendable {
         builder.keep(memories, at: now)
         builder.keep(quarantines, at: now)
         // The clients that a shield lets through must be in the sets before the shield is in force.
-        let raised = isTableMade && confirmed == desired ? shields : [:]
+        let raised = isDirty ? [:] : shields
         for (transport, end) in raised where end > now {
             builder.operations.append(.shield(transport, timeout: end - now))
         }
@@ -270,9 +308,11 @@ struct TableWriter: Sendable {
         for (key, issue) in issues { builder.issue(key, issue) }
         lastComment = builder.last
         inFlight = Batch(
-            elements: desired, unstood: builder.unstood, makesTable: !isTableMade, keepsGrants: keepsGrants,
-            issues: issues, revocations: gone, memories: memories, quarantines: quarantines, shields: raised,
+            elements: desired, touched: touched, unstood: builder.unstood, makesTable: !isTableMade,
+            keepsGrants: keepsGrants, issues: issues, revocations: gone, memories: memories, quarantines: quarantines,
+            shields: raised,
             unshields: unshields, waiters: waiters, operations: builder.operations, putTogetherAt: now)
+        touched = Elements()
         keepsGrants = false
         issues = [:]
         revocations = []
@@ -312,6 +352,12 @@ struct TableWriter: Sendable {
     mutating func failed(_ failure: CommitFailure, at now: Instant) -> Outcome {
         guard var batch = inFlight else { return Outcome() }
         inFlight = nil
+        if let former = batch.touched {
+            touched?.guarded.formUnion(former.guarded)
+            touched?.standing.formUnion(former.standing)
+        } else {
+            touched = nil
+        }
         var outcome = Outcome()
         // The table may be gone or changed, whatever the kernel named: it is made anew, once, before any call
         // is refused.
@@ -373,22 +419,27 @@ struct TableWriter: Sendable {
 
         /// Appends the operations that close ports before the ones that open them.
         ///
-        /// - Parameter exchanging: whether many ranges may be replaced at once, which needs our own rules.
-        mutating func change(from old: Elements, to new: Elements, exchanging: Bool = false) {
-            guard old != new else { return }
-            unstood = old.standing.subtracting(new.standing).sorted()
-            for port in new.guarded.subtracting(old.guarded).sorted() { operations.append(.guardPort(port)) }
+        /// - Parameters:
+        ///   - touched: the elements that may differ; `nil`: any.
+        ///   - exchanging: whether many ranges may be replaced at once, which needs our own rules.
+        mutating func change(
+            from old: Elements, to new: Elements, among touched: Elements? = nil, exchanging: Bool = false
+        ) {
+            if touched == nil, old == new { return }
+            let (before, after) = (touched?.intersection(old) ?? old, touched?.intersection(new) ?? new)
+            unstood = before.standing.subtracting(after.standing).sorted()
+            for port in after.guarded.subtracting(before.guarded).sorted() { operations.append(.guardPort(port)) }
             if exchanging, unstood.count * old.standing.count > TableWriter.unstoodTimesStandingMax {
                 operations.append(.replaceStanding)
                 for key in new.standing.sorted() { operations.append(.addStanding(key)) }
             } else {
                 for key in unstood { operations.append(.removeStanding(key)) }
-                for key in new.standing.subtracting(old.standing).sorted() { operations.append(.addStanding(key)) }
+                for key in after.standing.subtracting(before.standing).sorted() { operations.append(.addStanding(key)) }
             }
-            for port in old.guarded.subtracting(new.guarded).sorted() { operations.append(.unguardPort(port)) }
+            for port in before.guarded.subtracting(after.guarded).sorted() { operations.append(.unguardPort(port)) }
             // The kernel's interval sets take no overlaps.
-            for key in old.callers.subtracting(new.callers).sorted() { operations.append(.removeCallers(key)) }
-            for key in new.callers.subtracting(old.callers).sorted() { operations.append(.addCallers(key)) }
+            for key in before.callers.subtracting(after.callers).sorted() { operations.append(.removeCallers(key)) }
+            for key in after.callers.subtracting(before.callers).sorted() { operations.append(.addCallers(key)) }
         }
 
         mutating func make(_ shape: TableShape, _ elements: Elements, leavingGrants: Bool) {
@@ -432,6 +483,15 @@ struct TableWriter: Sendable {
                     key, timeout: life, expiresIn: left > .zero && left < life ? left : nil,
                     comment: comment(GrantNote(grant))))
         }
+    }
+}
+
+extension Gate.Elements {
+    /// The elements that `other` has too.
+    fileprivate func intersection(_ other: Self) -> Self {
+        Gate.Elements(
+            guarded: guarded.intersection(other.guarded), standing: standing.intersection(other.standing),
+            callers: callers.intersection(other.callers))
     }
 }
 

@@ -98,7 +98,7 @@ extension Warden {
     mutating func shieldIfNeeded(over transport: Transport, at now: Instant, into actions: inout [Action]) {
         guard let (end, event) = watch.strangerCame(over: transport, at: now) else { return }
         // The same transaction lets the clients through that may ask.
-        gate.desire(desiredElements())
+        desireElements()
         gate.shield(transport, until: end)
         audit(event, at: now, into: &actions)
         flush(at: now, into: &actions)

@@ -22,7 +22,7 @@ extension Warden {
         let policies = rules.policies
         watch.adopt(contents.quarantined, isListed: { policies.lists($0) }, at: now)
         if !policies.isComplete { gate.adjourn() }
-        gate.desire(desiredElements())
+        desireElements()
         // A server may be down for long, and policy may have changed since the earlier run.
         judgeAdopted(at: Set(servers.indices.dropFirst()))
     }
@@ -60,7 +60,7 @@ extension Warden {
             gate.adopt(saved, at: now, wallClock: journal.wallClock(at: now))
             if !rules.policies.isComplete { gate.adjourn() }
         }
-        gate.desire(desiredElements())
+        desireElements()
     }
 
     // MARK: Time
@@ -158,7 +158,7 @@ extension Warden {
         guard !unread.isEmpty else { return }
         gate.keepStanding(
             gate.standing.flatMap { unread.contains(servers.number(of: $0.service.server)) ? permitted($0) : [$0] })
-        gate.desire(desiredElements())
+        desireElements()
         for (key, grant) in gate.grants
         where unread.contains(servers.number(of: key.service.server))
             && !grant.programs.contains(where: { mayHold($0, key) })

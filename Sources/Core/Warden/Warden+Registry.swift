@@ -105,10 +105,29 @@ extension Warden {
         }
         guard !settled.isEmpty else { return }
         guardMark += 1
-        gate.desire(desiredElements())
-        for (key, grant) in gate.grants where settled.contains(servers.number(of: key.service.server)) {
+        if range.count == 1, let server = range.first, server != 0, !hasShieldElements {
+            desireElements(of: server)
+        } else {
+            desireElements()
+        }
+        let ids = settled.reduce(into: Set<ServerID>()) { $0.formUnion(servers.ids(of: $1)) }
+        for (key, grant) in gate.grants(at: ids.union(ids.filter { $0 != .thisHost }.map(\.callback))) {
             revokeIfBaseless(key, grant)
         }
+    }
+
+    /// A change at one server leaves the elements of the others as they are.
+    private mutating func desireElements(of server: ServerNumber) {
+        let elements = elements(of: server)
+        let former = elementsOfServer.updateValue(elements, forKey: server)
+        gate.desire(elements, inPlaceOf: former ?? Gate.Elements())
+    }
+
+    /// Asks for the elements of this host and of all servers.
+    mutating func desireElements() {
+        elementsOfServer = servers.indices.dropFirst().reduce(into: [:]) { $0[$1] = elements(of: $1) }
+        hasShieldElements = !passingShield.isEmpty
+        gate.desire(desiredElements(elementsOfServer))
     }
 
     /// The clients that lose their flows to the port, as it belongs to other programs now: all except the ones
@@ -123,7 +142,9 @@ extension Warden {
 
     /// The guard and the standing elements that registries, listeners and policy ask for. Until a server's registry
     /// is known, its standing elements of an earlier run stay.
-    func desiredElements() -> Gate.Elements {
+    ///
+    /// - Parameter known: the elements of servers, where they are known.
+    func desiredElements(_ known: [ServerNumber: Gate.Elements] = [:]) -> Gate.Elements {
         let firewall = rules.settings.firewall
         var elements = Gate.Elements(standing: Set(passingShield))
         for range in firewall.guardPorts {
@@ -131,8 +152,18 @@ extension Warden {
                 elements.guarded.insert(ServicePort(range.transport, port))
             }
         }
-        for number in servers.indices { add(number, to: &elements) }
+        for number in servers.indices {
+            let own = known[number] ?? self.elements(of: number)
+            elements.guarded.formUnion(own.guarded)
+            elements.standing.formUnion(own.standing)
+        }
         elements.callers = servers.calledBack
+        return elements
+    }
+
+    private func elements(of number: ServerNumber) -> Gate.Elements {
+        var elements = Gate.Elements()
+        add(number, to: &elements)
         return elements
     }
 

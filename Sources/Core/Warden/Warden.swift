@@ -30,6 +30,10 @@ public struct Warden: ~Copyable, Sendable {
     public internal(set) var gate: Gate
     /// The last port that was answered, and its encoding: calls that share an answer mostly get the same port.
     private var lastPort = (port: UInt32(0), results: PortmapperResult.port(0).encoded)
+    /// What each server behind this gateway contributes to the desired elements.
+    var elementsOfServer: [ServerNumber: Gate.Elements] = [:]
+    /// The desired elements let clients pass a shield.
+    var hasShieldElements = false
     /// Grows with each change of the guarded ports.
     var guardMark: UInt64 = 0
 

@@ -23,6 +23,16 @@ extension Settings.Gateway {
         findSharedAddresses(nodes, &findings)
         for (server, node) in zip(servers, nodes) { server.findContradictions(in: node, firewall, &findings) }
         findSharedBits(in: node, firewall, &findings)
+        if !servers.isEmpty { findMissingChains(in: root, firewall, &findings) }
+    }
+
+    /// The chains of a gateway intercept the calls to its servers, and drop what has no grant.
+    private func findMissingChains(in root: YAMLNode, _ firewall: Settings.Firewall, _ findings: inout Findings) {
+        guard firewall.management == .sets else { return }
+        findings.error(
+            "manage: with \"sets\" rpcwarden makes no chains, so no call to a server of \"gateway\" is intercepted",
+            at: root.value(at: "firewall", "manage")?.location ?? root.location,
+            hint: "write \"manage: guard\", and let your own ruleset accept packets with firewall.mark")
     }
 
     private func findRepeatedNames(_ nodes: [YAMLNode], _ findings: inout Findings) {

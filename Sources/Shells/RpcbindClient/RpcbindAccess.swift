@@ -15,6 +15,9 @@ public struct RpcbindAccess {
     let trustedOwners: TrustedOwners
     /// DUMP is asked in version 4 first, and in no older version than this.
     let oldestVersion: PortmapperVersion
+    /// After a failed attempt to connect, the next one waits for so long. Otherwise each question to a server that
+    /// is down would cost an attempt.
+    let pause: Duration
     let open: (any EventLoop, @escaping Initializer) throws -> EventLoopFuture<any Channel>
 
     typealias Initializer = @Sendable (any Channel) -> EventLoopFuture<Void>
@@ -30,6 +33,7 @@ public struct RpcbindAccess {
     ) -> RpcbindAccess {
         RpcbindAccess(
             name: settings.socketPath, timeout: settings.timeout, trustedOwners: trustedOwners, oldestVersion: .v4,
+            pause: .zero,
             open: { loop, initializer in
                 connected().flatMap {
                     ClientBootstrap(group: loop).channelInitializer(initializer).withConnectedSocket($0)
@@ -50,6 +54,7 @@ public struct RpcbindAccess {
         RpcbindAccess(
             name: "\(name) (\(endpoint))", timeout: settings.timeout,
             trustedOwners: TrustedOwners(atServer: settings.owners), oldestVersion: .v2,
+            pause: .milliseconds(100),
             open: { loop, initializer in
                 let bootstrap = ClientBootstrap(group: loop).channelInitializer(initializer)
                     .connectTimeout(.nanoseconds(settings.timeout.nanoseconds))

@@ -12,7 +12,7 @@ import Portmapper
 ///
 /// ```
 /// idle ──ask──▶ connecting ──▶ connected ──broken──▶ idle
-///   ▲               │ failed: every question fails
+///   ▲               │ failed: every question fails, and the next attempt waits for the pause
 ///   └───────────────┘
 /// ```
 public final class RpcbindClient {
@@ -32,6 +32,8 @@ public final class RpcbindClient {
     fileprivate let delivered: () -> Void
     private var pipeline: CallQueue
     private var state = State.idle
+    /// No attempt to connect is made earlier.
+    private var nextAttempt = Instant(nanoseconds: .min)
     private var isPumpDue = false
     /// The last listing, as bytes and decoded: the next one is mostly the same.
     private var listing: (results: [UInt8], decoded: Listing)?
@@ -69,7 +71,9 @@ public final class RpcbindClient {
     /// Sends the questions that may be sent, once there is a channel.
     private func pump() {
         switch state {
-        case .idle: connect()
+        case .idle:
+            guard clock() >= nextAttempt else { return }
+            connect()
         case .connecting, .closed: break
         case .connected(let channel): write(pipeline.takeSendable(at: clock()), to: channel)
         }
@@ -86,12 +90,13 @@ public final class RpcbindClient {
         channel.flush()
     }
 
-    /// Called periodically: late questions fail.
+    /// Called periodically: late questions fail, and the ones that waited for a pause are sent.
     public func timeAdvanced() {
         let (late, isStuck) = pipeline.takeLate(at: clock())
         // Later questions would wait behind these.
         if isStuck, case .connected(let channel) = state { channel.close(promise: nil) }
         for question in late { answered(question, .failure(.timedOut)) }
+        if case .idle = state { pumpSoon() }
     }
 
     public func close() {
@@ -135,6 +140,7 @@ public final class RpcbindClient {
     private func connectFailed(_ detail: String) {
         if case .closed = state { return }
         state = .idle
+        nextAttempt = clock() + access.pause
         for question in pipeline.takeAll() {
             answered(question, .failure(.unreachable("\(access.name): \(detail)")))
         }

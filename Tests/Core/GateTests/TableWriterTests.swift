@@ -12,6 +12,8 @@ private let now = Instant(nanoseconds: 5)
 private let later = now + .seconds(1)
 private let broken = CommitFailure(errno: 1, message: "Operation not permitted")
 
+private let full = CommitFailure(errno: 23, message: "Too many open files in system", operation: 4)
+
 private func note(_ program: Program = .mountd) -> GrantNote {
     GrantNote(program: program, issued: Timestamp(milliseconds: 0), rule: "r")
 }
@@ -173,6 +175,36 @@ private func guarding(_ ports: ServicePort..., standing: Set<StandingKey> = []) 
         _ = writer.committed()
         writer.desire(guarding(.tcp(1), standing: new))
         #expect(Self.next(&writer) == old.sorted().map(Operation.removeStanding) + stands)
+    }
+
+    @Test("a server's elements take the place of its former ones, also after a failure, and beside one in flight")
+    func inPlace() {
+        let (old, new) = (StandingKey("10.1.0.0/16", .tcp(1)), StandingKey("10.1.0.0/16", .tcp(2)))
+        let all = guarding(.tcp(1), .tcp(9), standing: [old])
+        let move = [
+            Operation.guardPort(.tcp(2)), .removeStanding(old), .addStanding(new), .unguardPort(.tcp(1)),
+        ]
+        var writer = Self.made(all)
+        let (former, latter) = (guarding(.tcp(1), standing: [old]), guarding(.tcp(2), standing: [new]))
+        writer.desire(latter, inPlaceOf: former)
+        #expect(!writer.isSettled)
+        writer.issue(first, issue(), for: 1)
+        #expect(Self.next(&writer)?.prefix(4) == move[...])
+        // The set of grants is full: nothing of the transaction was done.
+        #expect(writer.failed(full, at: now).refused.map(\.waiters) == [[1]])
+        writer.desire(guarding(.tcp(3)), inPlaceOf: latter)
+        #expect(writer.guarded == all.guarded)
+        #expect(Self.next(&writer) == [.guardPort(.tcp(3)), .removeStanding(old), .unguardPort(.tcp(1))])
+        writer.desire(former, inPlaceOf: guarding(.tcp(3)))
+        _ = writer.committed()
+        #expect(writer.guarded == [.tcp(3), .tcp(9)])
+        #expect(
+            Self.next(&writer, at: later) == [.guardPort(.tcp(1)), .addStanding(old), .unguardPort(.tcp(3))])
+        #expect(writer.committed().unstood == [])
+        #expect(writer.isIdle && writer.guarded == all.guarded)
+        writer.desire(latter, inPlaceOf: former)
+        writer.desire(former, inPlaceOf: latter)
+        #expect(Self.next(&writer, at: later) == nil)
     }
 
     @Test("standing elements that a remade table lacks are told of")

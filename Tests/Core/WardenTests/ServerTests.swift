@@ -87,6 +87,36 @@ import Testing
         #expect(bench.called == [])
     }
 
+    @Test("changes of single servers add up to what registries and policy ask for, also if the kernel refuses some")
+    func singleChanges() {
+        var always = Rule.sample(from: ["10.1.128.0/17"], open: .always)
+        always.at = .anyServer
+        let rules = [always, Self.rule(at: .anyServer)]
+        let bench = Self.bench(rules)
+        var random = SeededGenerator(state: 7)
+        for round in 0..<30 {
+            let ports = [UInt16]([20_048, 20_049, 20_050]).filter { _ in Bool.random(using: &random) }
+            let number = Int.random(in: 1...2, using: &random)
+            bench.portmappers[number]?.registrations =
+                RPCB.ownPlaces + ports.map { RPCB(.mountd, 3, .tcp, port: $0) }
+            if round % 7 == 0 { bench.kernel.refusals.append(CommitFailure(errno: 1, message: "refused")) }
+            _ = bench.ask(
+                .port(of: .mountd), from: Self.client(asking: [Self.first, Self.other][number - 1]), xid: UInt32(round))
+            bench.advance(by: .seconds(5))
+            bench.advance(by: .seconds(1))
+            let (guarded, standing, granted) = (
+                bench.kernel.guarded, bench.kernel.standing, Set(bench.kernel.granted.keys)
+            )
+            #expect(!standing.isEmpty || ports.isEmpty)
+            bench.reload(rules)
+            bench.advance(by: .seconds(1))
+            #expect(bench.kernel.guarded == guarded)
+            #expect(bench.kernel.standing == standing)
+            #expect(Set(bench.kernel.granted.keys) == granted)
+        }
+        #expect(bench.kernel.refusedCount > 3 && bench.events(.revoked).count > 3)
+    }
+
     @Test("a registration at one address holds for that address alone")
     func oneAddress() {
         let registrations = RPCB.ownPlaces + [RPCB(.mountd, 3, .udp, "10.91.2.9.78.80")]

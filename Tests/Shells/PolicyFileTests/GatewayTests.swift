@@ -128,6 +128,11 @@ struct GatewayTests {
             Refused(
                 "firewall: {mark: 0x20000}\n" + gateway("{name: a, address: 10.0.0.1}"),
                 "c.yaml:2:10: error: gateway: marks and firewall.mark share 0x20000; give each a bit of its own"),
+            Refused(
+                "firewall: {manage: sets}\n" + gateway("{name: a, address: 10.0.0.1}"),
+                "c.yaml:1:20: error: manage: with \"sets\" rpcwarden makes no chains, so no call to a server of"
+                    + " \"gateway\" is intercepted; write \"manage: guard\", and let your own ruleset accept packets with"
+                    + " firewall.mark"),
         ])
     func mistakes(_ refused: Refused) {
         #expect(configuration(refused.text).diagnostics.texts == refused.diagnostics)

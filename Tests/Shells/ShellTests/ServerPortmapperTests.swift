@@ -179,6 +179,33 @@ struct ServerPortmapperTests {
         }
     }
 
+    @Test("after a failed attempt to connect, questions wait for a pause, and one attempt serves them all")
+    func pause() throws {
+        try BoundPort.withBound { port, descriptor in
+            @Sendable func isConnected() -> Bool {
+                var listener = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+                return poll(&listener, 1, 0) == 1
+            }
+            try running(port: port) { running in
+                guard case .failure(.unreachable) = try running.ask(.registry) else { return #expect(Bool(false)) }
+                #expect(listen(descriptor, 8) == 0)
+                let answers = try running.loop.submit {
+                    [Self.getPort, .registry].map { running.asker.value.ask($0, on: running.loop) }
+                }.wait()
+                // An attempt would begin at the next turn.
+                for _ in 0..<3 { try running.loop.submit {}.wait() }
+                #expect(!isConnected())
+                try running.pass(.milliseconds(99))
+                for _ in 0..<3 { try running.loop.submit {}.wait() }
+                #expect(!isConnected())
+                try running.pass(.milliseconds(1))
+                try running.wait { _, _ in isConnected() }
+                try running.pass(.milliseconds(700))
+                for answer in answers { #expect(try answer.wait() == .failure(.timedOut)) }
+            }
+        }
+    }
+
     @Test("an attempt to connect ends with the timeout")
     func unanswered() throws {
         try BoundPort.withBound { port, descriptor in
