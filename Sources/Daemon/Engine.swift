@@ -347,6 +347,8 @@ final class Engine {
         quiet = []
         for collection in collections { collection.promise.fail(ReloadRefusal.stopping) }
         collections = []
+        // The second reading sums up what was dropped until the first.
+        countDrops()
         countDrops()
         handle { $0.stopping(at: $1, into: &$2) }
         record(AuditEvent(.stopped, detail: detail))

@@ -13,10 +13,13 @@ struct StrangerShield: Sendable {
     private(set) var ends: [Transport: Instant] = [:]
     /// The kernel has yet to be told that the last shield has ended.
     private var isRaised = false
-    /// The kernel's counter of dropped packets at its last reading, and the packets that the kernel reported
-    /// since.
+    /// The kernel's counter of dropped packets at its last reading.
     private var counted: UInt64 = 0
+    /// Of all packets: those that had been dropped at the last reading, those that the kernel has reported, and those
+    /// that were summed up because it hasn't.
+    private var dropped = 0
     private var told = 0
+    private var untold = 0
 
     /// Afterwards strangers are let through again, to see whether there are still as many.
     static let duration: Duration = .seconds(30)
@@ -50,11 +53,15 @@ struct StrangerShield: Sendable {
     mutating func noteTold() { told += 1 }
 
     /// The kernel's counter was read; it begins anew with the table.
-    /// - Returns: how many packets were dropped since the last time, and how many of them were not reported.
+    ///
+    /// A packet is counted before it is reported: only at the next reading its report is sure to have been read.
+    /// - Returns: how many packets were dropped since the last time, and how many until then were not reported.
     mutating func dropped(total: UInt64) -> (all: Int, untold: Int) {
         let all = Int(clamping: total >= counted ? total - counted : total)
         counted = total
-        defer { told = 0 }
-        return (all, max(0, all - told))
+        let untoldNow = max(0, dropped - told - untold)
+        untold += untoldNow
+        dropped += all
+        return (all, untoldNow)
     }
 }

@@ -179,9 +179,39 @@ import Testing
         // The table was made again meanwhile.
         bench.handle { warden, now, _ in warden.strangersDropped(total: 10, at: now) }
         #expect(bench.loop.warden.counters.denied[.stranger] == before + 1010)
+        bench.handle { warden, now, _ in warden.strangersDropped(total: 10, at: now) }
         bench.advance(by: .seconds(40))
         #expect(bench.events(.suppressed).map(\.count) == [1005])
         #expect(bench.loop.warden.watch.isShielded(at: bench.now) == false)
+    }
+
+    @Test("a dropped packet is counted once, though it is reported after it was counted")
+    func reportedLate() {
+        let bench = Self.flooded(101)
+        let call = IncomingCall.bytes(of: .port(of: .nfs), xid: 77)
+        let report = { (count: Int) in
+            for _ in 0..<count {
+                var packet = DroppedPacket(
+                    client: ip("203.0.113.5"), clientPort: 700, service: .udp(111), kind: .stranger)
+                packet.payload = call
+                bench.handle { $0.packetDropped(packet, at: $1, into: &$2) }
+            }
+        }
+        let read = { (total: UInt64) in
+            bench.handle { warden, now, _ in warden.strangersDropped(total: total, at: now) }
+        }
+        bench.advance(by: .seconds(20))
+        bench.forget()
+        read(10)
+        report(4)
+        read(12)
+        // All but one of these are of the packets of the next reading.
+        report(3)
+        read(15)
+        read(15)
+        bench.advance(by: .seconds(20))
+        let suppressed = bench.events(.suppressed).filter { $0.detail == "denied" }.compactMap(\.count)
+        #expect(suppressed.reduce(0, +) == 8 && bench.events(.denied).count == 7)
     }
 
     @Test("is made of the policy's ranges, exceptions left out")
