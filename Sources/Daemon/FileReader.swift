@@ -28,7 +28,7 @@ final class FileReader: Sendable {
 
     private struct State {
         /// What was in force when a reading was requested that has not begun; `nil`: none was.
-        var inForce: (settings: Settings, bundle: AcceptedBundle?)?
+        var inForce: (settings: Settings, lastBundle: AcceptedBundle?)?
         var result: Result?
     }
 
@@ -59,9 +59,9 @@ final class FileReader: Sendable {
     }
 
     /// Requests a reading; ``takeResult()`` returns its result. A request during a reading starts another one after it.
-    func request(inForce settings: Settings, _ bundle: AcceptedBundle?) {
+    func request(inForce settings: Settings, after lastBundle: AcceptedBundle?) {
         let isFirst = state.withLock { state in
-            defer { state.inForce = (settings, bundle) }
+            defer { state.inForce = (settings, lastBundle) }
             return state.inForce == nil
         }
         // One byte stands for all requests that wait: the pipe never fills, whatever the other process asks.
@@ -77,15 +77,15 @@ final class FileReader: Sendable {
     private func serve() {
         while Self.awaitByte(from: requests.readEnd) {
             guard let inForce = state.withLock({ $0.inForce.take() }) else { continue }
-            let result = read(inForce: inForce.settings, inForce.bundle)
+            let result = read(inForce: inForce.settings, after: inForce.lastBundle)
             state.withLock { $0.result = result }
             Memory.trimHeap()
         }
         Glibc.close(requests.readEnd)
     }
 
-    private func read(inForce settings: Settings, _ bundle: AcceptedBundle?) -> Result {
-        let load = PolicyLoader(after: bundle).load(configurationPath: configuration)
+    private func read(inForce settings: Settings, after lastBundle: AcceptedBundle?) -> Result {
+        let load = PolicyLoader(after: lastBundle).load(configurationPath: configuration)
         guard !load.hasErrors else { return Result(files: load.answers) }
         let settings = settings.changedLive(to: load.settings.fitted(to: features))
         let ceiling = Ceiling(settings: settings, rules: load.rules)

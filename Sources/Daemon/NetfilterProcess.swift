@@ -177,7 +177,7 @@ final class NetfilterProcess {
                 return .drops(drops)
             case .reload:
                 fresh = nil
-                reader.request(inForce: settings, lastBundle)
+                reader.request(inForce: settings, after: lastBundle)
                 return .reloading
             case .enforce: return try enforce()
             }
