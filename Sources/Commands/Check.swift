@@ -23,6 +23,7 @@ struct Check: ParsableCommand {
             files.isEmpty ? loader.load(configurationPath: configuration.path) : loader.check(files: files)
         for diagnostic in result.diagnostics { print(diagnostic.description) }
         if result.hasErrors { throw CommandFailure(message: nil, code: ExitStatus.usage) }
+        if let note = result.bundle?.expiryNote { print(note) }
         if result.diagnostics.isEmpty { print("no problems in \(result.filesRead.joined(separator: ", "))") }
     }
 }

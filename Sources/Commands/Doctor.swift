@@ -83,8 +83,8 @@ struct RootOption: ParsableArguments {
         // The policy is read for a gateway alone: it may be long.
         if let gateway = load.settings.gateway, !load.hasErrors {
             expected.gateway = GatewayExpectations(gateway)
-            let rules = PolicyLoader().load(configurationPath: path).rules
-            expected.gateway?.servesThisHost = rules.contains { $0.at.covers(nil) }
+            let whole = PolicyLoader().load(configurationPath: path)
+            expected.gateway?.servesThisHost = whole.hasErrors || whole.rules.contains { $0.at.covers(nil) }
         }
         return HostSurvey(root: root, isRunning: !isImage, expected: expected)
     }

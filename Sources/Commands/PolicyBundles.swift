@@ -52,7 +52,7 @@ struct SignPolicy: ParsableCommand {
             fleet: fleet, group: try group ?? folderName(), serial: serial, created: now(), notAfter: try end(),
             files: try files())
         if let flaw = bundle.flaw { throw usage("\(folder): no bundle: \(flaw)") }
-        try check()
+        try check(bundle)
         guard let key else { return try write(bundle.container) }
         let comment = "fleet \(bundle.fleet), group \(bundle.group), serial \(bundle.serial)"
         let signature = try secretKey(key).sign(bundle.container, trustedComment: comment)
@@ -62,11 +62,27 @@ struct SignPolicy: ParsableCommand {
                 commentSignature: signature.commentSignature, bundle.container))
     }
 
-    /// What no host could take isn't signed.
-    private func check() throws {
-        let load = PolicyLoader().check(files: [configuration.path, folder].compactMap(\.self))
-        for diagnostic in load.diagnostics { writeError(diagnostic.description) }
-        if load.hasErrors { throw CommandFailure(message: nil, code: ExitStatus.usage) }
+    /// What no host could take isn't signed. The very bytes are read that are signed.
+    private func check(_ bundle: PolicyBundle) throws {
+        let loader = PolicyLoader()
+        var servers: [String]?
+        if let path = configuration.path {
+            let load = loader.loadSettings(configurationPath: path)
+            try report(load.diagnostics)
+            servers = load.settings.serverNames
+        }
+        let policy = ParsedPolicy(
+            bundle.files.map { SourceFile(name: "\(folder)/\($0.name)", bytes: $0.bytes) }, names: loader.programNames,
+            servers: servers)
+        try report(policy.diagnostics)
+        guard policy.rules.count <= PolicyBundle.rulesMax else {
+            throw usage("\(folder): \(policy.rules.count) rules are too many; use at most \(PolicyBundle.rulesMax)")
+        }
+    }
+
+    private func report(_ diagnostics: [Diagnostic]) throws {
+        for diagnostic in diagnostics { writeError(diagnostic.description) }
+        if diagnostics.hasErrors { throw CommandFailure(message: nil, code: ExitStatus.usage) }
     }
 
     private func files() throws -> [PolicyBundle.File] {
@@ -164,6 +180,7 @@ struct VerifyPolicy: ParsableCommand {
             let isKnown = load.bundleRefusal != nil && !load.hasUnreadableFile
             throw CommandFailure(message: nil, code: isKnown ? ExitStatus.denied : ExitStatus.usage)
         }
+        if let note = accepted.expiryNote { writeError(note) }
         let end = accepted.notAfter.map { "right until \($0)" } ?? "right for good"
         print(
             """

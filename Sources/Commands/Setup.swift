@@ -1,4 +1,5 @@
 import ArgumentParser
+import Daemon
 import Glibc
 import HostPosture
 import HostSurvey
@@ -30,7 +31,7 @@ struct Setup: ParsableCommand {
     func run() throws {
         let survey = try place.survey(configuration)
         var facts = survey.setupFacts()
-        facts.configurationErrors = Self.errors(facts)
+        Self.lookAtFiles(&facts)
         let plan = undoes ? SetupPlan.undo(facts) : isGateway ? SetupPlan.setupGateway(facts) : SetupPlan.setup(facts)
         guard plan.obstacles.isEmpty else {
             for obstacle in plan.obstacles { writeError("rpcwarden: \(obstacle)") }
@@ -47,12 +48,30 @@ struct Setup: ParsableCommand {
     }
 
     /// Errors in existing files; files that setup will write don't exist yet.
+    private static func lookAtFiles(_ facts: inout SetupFacts) {
+        let loader = PolicyLoader(ownAddresses: facts.isImage ? [] : ownAddresses(), after: lastBundle())
+        let path = facts.root + SetupFiles.configuration
+        let fleet = facts.files[SetupFiles.configuration].flatMap { _ in
+            loader.settings(configurationPath: path).fleet?.policy
+        }
+        facts.hasFleetPolicy = fleet?.mode == .replace
+        // A bundle's path is no path of an image.
+        guard fleet != nil, !facts.isImage else {
+            facts.configurationErrors = errors(facts)
+            return
+        }
+        facts.configurationErrors = errors(in: loader.load(configurationPath: path))
+    }
+
+    private static func errors(in load: LoadResult) -> [String] {
+        load.hasErrors ? load.diagnostics.map(\.description).filter { $0.contains(" error: ") } : []
+    }
+
     private static func errors(_ facts: SetupFacts) -> [String] {
         var files = facts.policies.isEmpty ? [] : [facts.root + SetupFiles.policyFolder]
         if facts.files[SetupFiles.configuration] != nil { files.append(facts.root + SetupFiles.configuration) }
         guard !files.isEmpty else { return [] }
-        let load = PolicyLoader(ownAddresses: facts.isImage ? [] : ownAddresses()).check(files: files)
-        return load.hasErrors ? load.diagnostics.map(\.description).filter { $0.contains(" error: ") } : []
+        return errors(in: PolicyLoader(ownAddresses: facts.isImage ? [] : ownAddresses()).check(files: files))
     }
 
     private func carryOut(_ plan: SetupPlan, _ carrier: SetupRunner) throws {

@@ -22,6 +22,14 @@ struct BundleFile: Sendable {
     func write(_ bundle: AcceptedBundle) throws(StateFileError) { try file.write(bundle.text) }
 }
 
+extension AcceptedBundle {
+    /// What is to be said of a bundle that has expired, or `nil`.
+    public var expiryNote: String? {
+        guard let notAfter, hasExpired(at: HostClock.wallClock()) else { return nil }
+        return "warning: the fleet's policy, \(description), was right until \(notAfter)"
+    }
+}
+
 /// The bundle that the daemon of this host accepted last, as far as the caller may read it.
 public func lastBundle() -> AcceptedBundle? {
     do {

@@ -34,6 +34,8 @@ final class Engine {
     let processes: Processes
     var netfilter: NetfilterClient { shells.netfilter }
     private let belongings: Belongings
+    /// As the first policy was compiled.
+    private let bundle: BundleWatch
     /// Processes that may not use the control socket.
     private let refusedPeers: Set<Int32>
     private var watchdog = Watchdog()
@@ -73,12 +75,12 @@ final class Engine {
             on: loop, processes.netfilter, try AuditLog(belongings.audit),
             findsOwners: settings.rpcbind.permitsLocalRegistration)
         shells.hostName = settings.audit.host
+        let bundle = BundleWatch(load.bundle, settings, at: HostClock.wallClock())
+        self.bundle = bundle
         core = ActionLoop(
             Warden(
                 settings: settings,
-                policies: PolicySet(
-                    rules: BundleWatch(load.bundle, settings, at: HostClock.wallClock()).rules(load.rules),
-                    servers: settings.serverNames),
+                policies: PolicySet(rules: bundle.rules(load.rules), servers: settings.serverNames),
                 names: load.programNames, trustedOwners: TrustedOwners(belongings.trustedOwners)), shells: shells)
         shells.committed = { [unowned self] in committed($0) }
         processes.whenLost { [unowned self] loss in processLost(loss) }
@@ -93,7 +95,7 @@ final class Engine {
                     + " rpcwarden's uid \(geteuid()); give rpcwarden a user of its own")
         }
         let connector = processes.connector
-        reloader.start(load, at: HostClock.now())
+        reloader.start(load, bundle, at: HostClock.now())
         try adoptTable()
         shells.clients = makeClients(connector)
         if let gateway = core.warden.settings.gateway {
@@ -220,7 +222,9 @@ final class Engine {
 
     /// The file is short, and seldom written.
     private func remember(_ bundle: AcceptedBundle) {
-        guard let file = belongings.state?.bundleFile else { return }
+        guard let file = belongings.state?.bundleFile else {
+            return failed("there is no state folder, so after a restart an older policy of the fleet is not refused")
+        }
         do {
             if try file.read() == bundle { return }
         } catch {

@@ -20,20 +20,24 @@ public struct Explanation {
     private let client: IPAddress
     /// `nil`: this host.
     private let server: String?
-    private let unresolved: [String]
+    private let remarks: [String]
 
     /// Resolves the policy's host names, which may take some time.
     /// - Parameter server: the server behind this gateway that is asked; `nil`: this host.
     public init(of load: LoadResult, client: IPAddress, at server: String? = nil) {
+        var remarks: [String] = []
         // Rules about other servers tell whether the client is a stranger.
-        let asked = server == nil && load.settings.gateway == nil ? load.rules.about(nil) : load.rules
+        let all = BundleWatch(load.bundle, load.settings, at: HostClock.wallClock()).rules(load.rules)
+        if all.contains(where: \.isExpired) {
+            remarks.append("note: the fleet's policy has expired: its rules permit no new look-up")
+        }
+        let asked = server == nil && load.settings.gateway == nil ? all.about(nil) : all
         var addresses: [String: [IPAddress]] = [:]
-        var unresolved: [String] = []
         for name in HostNameBook.names(in: asked).sorted() {
             do {
                 addresses[name] = try HostNames.resolve(name)
             } catch {
-                unresolved.append("note: \(error.description)")
+                remarks.append("note: \(error.description)")
             }
         }
         let servers = load.settings.serverNames
@@ -43,7 +47,7 @@ public struct Explanation {
         names = load.programNames
         self.client = client
         self.server = server
-        self.unresolved = unresolved
+        self.remarks = remarks
     }
 
     /// Whether the client may look up the program, and reach its service over that transport.
@@ -94,7 +98,7 @@ public struct Explanation {
         Verdict(isPermitted: false, text: "denied: \(subject)\nreason: \(reason.rawValue)\n\(missing)" + notes)
     }
 
-    private var notes: String { unresolved.map { "\n" + $0 }.joined() }
+    private var notes: String { remarks.map { "\n" + $0 }.joined() }
 
     private static func meaning(of open: Opening) -> String {
         switch open {

@@ -272,6 +272,12 @@ final class NetfilterProcess {
     private func enforce() throws -> NetfilterReply {
         guard let fresh else { return .failed("no files were read for this reload") }
         self.fresh = nil
+        // Another reading may have been put in force since this one began.
+        if let next = fresh.lastBundle,
+            let why = lastBundle?.refusal(of: next, inFleet: fresh.settings.fleet?.policy?.fleet)
+        {
+            return .failed(refused(why))
+        }
         // First, since it may fail: then everything stays as it was.
         try routing.planChanged(to: fresh.settings.gateway?.managedRouting)
         let old = ceiling

@@ -71,10 +71,11 @@ final class Reloader {
         self.surroundings = surroundings
     }
 
-    /// Resolves the host names of the policy in force, which was compiled at this time.
-    func start(_ load: LoadResult, at now: Instant) {
+    /// Resolves the host names of the policy in force.
+    /// - Parameter bundle: marks the rules as they were compiled.
+    func start(_ load: LoadResult, _ bundle: BundleWatch = BundleWatch(), at now: Instant) {
         (rules, names) = (load.rules, HostNameBook.names(in: load.rules))
-        accept(BundleWatch(load.bundle, load.settings, at: surroundings.wallClock()), load.lastBundle)
+        accept(bundle, load.lastBundle)
         hosts.watch(names)
         hosts.timeAdvanced(to: now)
     }

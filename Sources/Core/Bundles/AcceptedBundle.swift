@@ -19,9 +19,16 @@ public struct AcceptedBundle: Hashable, Sendable {
         self.digest = digest
     }
 
-    /// Why a bundle may not follow this one, or `nil`. Serials of another fleet or group count by themselves.
-    public func refusal(of next: AcceptedBundle) -> String? {
-        guard (next.fleet, next.group) == (fleet, group) else { return nil }
+    /// Why a bundle may not follow this one, or `nil`. Serials of another group count by themselves, and those of another
+    /// fleet if this host is of it.
+    ///
+    /// - Parameter configured: the fleet that this host is of; `nil`: that of the first bundle that it accepts.
+    public func refusal(of next: AcceptedBundle, inFleet configured: String? = nil) -> String? {
+        guard next.group == group else { return nil }
+        guard next.fleet == fleet else {
+            return configured == nil
+                ? "it is of fleet \"\(next.fleet)\", and one of fleet \"\(fleet)\" was accepted before" : nil
+        }
         if next.serial < serial { return "serial \(next.serial) is older than \(serial), which was accepted before" }
         guard next.serial == serial, next.digest != digest else { return nil }
         return "serial \(serial) was accepted before with other contents"

@@ -53,6 +53,10 @@ public struct PolicyBundle: Hashable, Sendable {
     /// Of a container with its signature: what one file of a policy may have.
     public static let bytesMax = 4 << 20
     public static let filesMax = 1024
+    /// Rules that all name other clients cost the square of their number.
+    public static let rulesMax = 2048
+    /// JSON and metrics keep it exact.
+    public static let serialMax: UInt64 = 1 << 53
     static let nameBytesMax = 64
     static let fileNameBytesMax = 128
 
@@ -69,7 +73,9 @@ public struct PolicyBundle: Hashable, Sendable {
     public var flaw: String? {
         if !Self.isName(fleet) { return "\"\(fleet)\" is no name of a fleet: use \(Self.nameRule)" }
         if !Self.isName(group) { return "\"\(group)\" is no name of a group: use \(Self.nameRule)" }
-        if serial == 0 { return "serial 0: serials begin with 1" }
+        if !(1...Self.serialMax).contains(serial) {
+            return "serial \(serial) is out of range; use 1 to \(Self.serialMax)"
+        }
         if let notAfter, notAfter <= created { return "not-after \(notAfter) is not after \(created)" }
         if files.isEmpty { return "there is no *.yaml file" }
         if files.count > Self.filesMax { return "there are more than \(Self.filesMax) files" }

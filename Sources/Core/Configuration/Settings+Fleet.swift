@@ -22,6 +22,8 @@ extension Settings {
                 case deny
             }
             public var group = ""
+            /// `nil`: that of the first bundle that is accepted.
+            public var fleet: String?
             public var mode: Mode = .add
             /// A file, or a folder that has `GROUP.bundle`; `nil`: the folder into which rpcwarden-fleet puts it.
             public var path: String?

@@ -11,6 +11,8 @@ public struct SetupFacts: Hashable, Sendable {
     public var policies: [String] = []
     /// The errors that `rpcwarden check` reports for the present files.
     public var configurationErrors: [String] = []
+    /// A fleet's policy takes the place of policy.d.
+    public var hasFleetPolicy = false
     public var hasUser = false
     /// The installed units among rpcwarden's units and rpcbind.socket.
     public var installedUnits: Set<String> = []

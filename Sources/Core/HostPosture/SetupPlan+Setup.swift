@@ -77,7 +77,8 @@ extension SetupPlan {
         if let error = facts.configurationErrors.first {
             return block("rpcwarden would not start: \(error); first correct the errors that `rpcwarden check` prints")
         }
-        guard facts.files[SetupFiles.configuration] != nil, !facts.host.expected.isObserving, facts.policies.isEmpty
+        guard facts.files[SetupFiles.configuration] != nil, !facts.host.expected.isObserving, facts.policies.isEmpty,
+            !facts.hasFleetPolicy
         else {
             return
         }

@@ -107,6 +107,14 @@ public final class Rulebook: Sendable {
         return ServiceOpening(program: program, port: port, rule: policy.rules[rule].label, open: open)
     }
 
+    /// The same for a new look-up.
+    func newOpening(_ program: Program, at port: ServicePort, for client: IPAddress) -> ServiceOpening? {
+        guard case .permitted(let rule, let open) = policy.newLookup(program, over: port.transport, by: client) else {
+            return nil
+        }
+        return ServiceOpening(program: program, port: port, rule: policy.rules[rule].label, open: open)
+    }
+
     /// Whether policy lets the client have the program's port opened.
     func opens(_ program: Program, _ key: GrantKey) -> Bool {
         guard case .permitted(_, let open) = policy.lookup(program, over: key.service.transport, by: key.client) else {

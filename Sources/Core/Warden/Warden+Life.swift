@@ -212,7 +212,7 @@ extension Warden {
                 return ServiceOpening(
                     program: service.program, port: service.port, rule: permission.rule, open: permission.open)
             }
-            return rules.opening(service.program, at: service.port, for: client)
+            return rules.newOpening(service.program, at: service.port, for: client)
                 ?? ServiceOpening(program: service.program, port: service.port, rule: nil, open: .never)
         }
         exchanges.change(id) {

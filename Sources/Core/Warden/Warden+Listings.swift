@@ -69,7 +69,7 @@ extension Warden {
                 // A service that can't be opened is left out; GETADDR would deny it.
                 guard servers[request.server].upstream.isTrusted(registration), !rules.spares(service),
                     servers[request.server].upstream.services.isAlive(service, ipv4: peer.address.isIPv4),
-                    let opening = rules.opening(registration.program, at: service, for: peer.address)
+                    let opening = rules.newOpening(registration.program, at: service, for: peer.address)
                 else { continue }
                 wanted.append(opening)
             }

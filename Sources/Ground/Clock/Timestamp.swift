@@ -1,4 +1,4 @@
-/// Wall-clock time, only for display and logs; no decision depends on it.
+/// Wall-clock time, for display, logs, and the end of a fleet's policy.
 public struct Timestamp: Hashable, Sendable, Comparable, CustomStringConvertible {
     /// Since 1970-01-01T00:00:00Z.
     public var milliseconds: Int64

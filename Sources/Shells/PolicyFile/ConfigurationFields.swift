@@ -166,6 +166,7 @@ extension Array where Element == Field<Settings.Fleet.Bundle> {
     static var bundle: Self {
         [
             .value("group", \.group, .fleetName),
+            .optional("fleet", \.fleet, .fleetName),
             .value("mode", \.mode, .choice),
             .optional("bundle", \.path, .text),
             .value("keys", \.keysPath, .text),

@@ -4,13 +4,15 @@ import System
 
 /// File system access for reading configuration and policy.
 public enum FileSystem {
-    static func answer(for path: String) -> FileAnswer {
+    /// - Parameter waits: whether a pipe or a device is read to its end; otherwise it is refused.
+    static func answer(for path: String, waits: Bool = true) -> FileAnswer {
         do throws(Errno) {
-            let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+            let descriptor = open(path, O_RDONLY | O_CLOEXEC | (waits ? 0 : O_NONBLOCK))
             guard descriptor >= 0 else { throw Errno() }
             defer { close(descriptor) }
             var status = stat()
             guard fstat(descriptor, &status) == 0 else { throw Errno() }
+            if !waits, status.st_mode & S_IFMT != S_IFDIR, status.st_mode & S_IFMT != S_IFREG { throw Errno(EINVAL) }
             guard status.st_mode & S_IFMT == S_IFDIR else {
                 return .file(try bytes(from: descriptor, max: SourceFile.bytesMax + 1))
             }

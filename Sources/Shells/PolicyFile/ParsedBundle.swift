@@ -12,9 +12,11 @@ struct ParsedBundle {
 
     /// Nothing of the container is looked into before its signature is verified.
     /// - Parameters:
-    ///   - group: the only group whose bundles are taken; `nil`: any.
+    ///   - node: the only fleet and group whose bundles are taken; `nil`: any.
     ///   - last: the bundle that was accepted before this one; `nil`: none is known.
-    init(_ source: SourceFile, keys: [PublicKey], group: String?, after last: AcceptedBundle?) throws(Problem) {
+    init(_ source: SourceFile, keys: [PublicKey], of node: Settings.Fleet.Bundle?, after last: AcceptedBundle?)
+        throws(Problem)
+    {
         let signed: SignedBundle
         do throws(SignedBundle.Fault) {
             signed = try SignedBundle(source.bytes)
@@ -34,12 +36,17 @@ struct ParsedBundle {
         } catch {
             throw Problem(source, error.what, line: error.line + SignedBundle.signatureLines)
         }
-        if let group, bundle.group != group {
-            throw Problem(source, "it is for group \(quoted(bundle.group)), and this node is of \(quoted(group))")
+        if let node, bundle.group != node.group {
+            throw Problem(source, "it is for group \(quoted(bundle.group)), and this node is of \(quoted(node.group))")
+        }
+        if let fleet = node?.fleet, bundle.fleet != fleet {
+            throw Problem(source, "it is of fleet \(quoted(bundle.fleet)), and this node is of \(quoted(fleet))")
         }
         accepted = AcceptedBundle(bundle, digest: Signature.digest(of: signed.container))
-        if let refusal = last?.refusal(of: accepted) {
-            throw Problem(source, refusal, hint: "sign it with a higher serial")
+        if let refusal = last?.refusal(of: accepted, inFleet: node?.fleet) {
+            let isOther = last?.fleet != accepted.fleet
+            let hint = isOther ? "name this node's fleet in fleet.policy.fleet" : "sign it with a higher serial"
+            throw Problem(source, refusal, hint: hint)
         }
         files = bundle.files.map { file in
             SourceFile(name: "\(source.name):\(file.name)", path: "\(source.path):\(file.name)", bytes: file.bytes)
@@ -91,11 +98,17 @@ struct BundleLimit {
     /// - Parameter paths: of the bundle's files, by their names.
     mutating func examine(_ rules: [Rule], _ paths: [String: String], _ findings: inout Findings) {
         for rule in rules {
-            guard let (message, hint) = excess(of: rule) else { continue }
+            guard let (message, hint) = flaw(of: rule) ?? excess(of: rule) else { continue }
             var place = rule.location
             place.file = paths[place.file] ?? place.file
             findings.error("rule \(quoted(rule.name)) \(message)", at: place, hint: hint)
         }
+    }
+
+    /// A rule without a program would name clients all the same, whatever the ceiling is.
+    private func flaw(of rule: Rule) -> (message: String, hint: String)? {
+        guard rule.to.isEmpty, rule.programRanges.isEmpty else { return nil }
+        return ("names no program", "leave the rule out, or name a program")
     }
 
     private mutating func excess(of rule: Rule) -> (message: String, hint: String)? {

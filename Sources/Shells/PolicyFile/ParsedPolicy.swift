@@ -20,14 +20,22 @@ public struct ParsedPolicy: Sendable {
             rules = reader.rules
             if warns {
                 let paths = Dictionary(files.map { ($0.name, $0.path) }) { first, _ in first }
-                Self.warn(of: rules, paths, servers: servers, &reader.findings)
+                Self.warn(of: rules, paths, first: files.first?.path, servers: servers, &reader.findings)
             }
         }
         diagnostics = reader.findings.diagnostics.inReadingOrder(of: files.map(\.path))
     }
 
     /// Rules hold their file's name, diagnostics its path.
-    static func warn(of rules: [Rule], _ paths: [String: String], servers: [String]?, _ findings: inout Findings) {
+    ///
+    /// - Parameter first: the path of the first file.
+    static func warn(
+        of rules: [Rule], _ paths: [String: String], first: String?, servers: [String]?, _ findings: inout Findings
+    ) {
+        if rules.isEmpty, let first {
+            findings.warning(
+                "the policy has no rules: everything is denied", at: Location(file: first, line: 1, column: 1))
+        }
         var warnings = PolicyWarning.warnings(of: rules)
         if servers?.isEmpty == true {
             warnings += rules.filter { $0.at == .anyServer }.map {

@@ -149,7 +149,7 @@ public struct PolicyLoader: Sendable {
             bundle.ceilingPath = bundle.ceilingPath.map { FileSystem.join(folder, $0) }
         }
         bundle.path = path
-        loading.parse(bundle, in: "", after: lastBundle)
+        loading.parse(bundle, in: "", after: lastBundle, isAtHome: keys == nil)
         loading.warnOfRules()
         return loading.finished()
     }
@@ -171,6 +171,7 @@ private struct Loading {
     private var bundlePlaces: [String: Location] = [:]
     /// The paths of the policy's files, by their names in rules.
     private var policyPaths: [String: String] = [:]
+    private var firstPolicyPath: String?
     private var bytesRead = 0
 
     init(_ files: FilesRead?, names path: String? = nil, _ ownAddresses: Set<IPAddress> = []) {
@@ -186,9 +187,10 @@ private struct Loading {
     }
 
     /// The file system is asked once for each path.
-    private mutating func answer(for path: String) -> FileAnswer {
+    /// - Parameter waits: `false`: a pipe, which may never end, is no file.
+    private mutating func answer(for path: String, waits: Bool = true) -> FileAnswer {
         if let answer = result.answers[path] { return answer }
-        var answer = mayAsk ? FileSystem.answer(for: path) : .failure(errno: ENOENT)
+        var answer = mayAsk ? FileSystem.answer(for: path, waits: waits) : .failure(errno: ENOENT)
         if case .file(let bytes) = answer {
             bytesRead += bytes.count
             if bytesRead > PolicyLoader.bytesMax { answer = .failure(errno: EFBIG) }
@@ -249,7 +251,15 @@ private struct Loading {
         result.hasUnreadableFile = true
         fail(
             "can't read \(quoted(path)): \(Errno(number))", at: place,
-            hint: number == EFBIG ? "all files together may have at most \(PolicyLoader.bytesMax >> 20) MiB" : nil)
+            hint: Self.remedy(number))
+    }
+
+    private static func remedy(_ number: Int32) -> String? {
+        switch number {
+        case EFBIG: "all files together may have at most \(PolicyLoader.bytesMax >> 20) MiB"
+        case EINVAL: "a bundle is a file, no pipe and no device"
+        default: nil
+        }
     }
 
     private mutating func warnOfOtherNames(_ names: [String], in folder: String) {
@@ -269,6 +279,7 @@ private struct Loading {
         let policy = ParsedPolicy(
             files, names: result.programNames, servers: hasConfiguration ? servers : nil, warns: false)
         result.diagnostics += policy.diagnostics
+        firstPolicyPath = firstPolicyPath ?? files.first?.path
         policyPaths.merge(files.map { ($0.name, $0.path) }) { first, _ in first }
         return policy.rules
     }
@@ -277,15 +288,20 @@ private struct Loading {
     mutating func warnOfRules() {
         guard !result.hasErrors, !policyPaths.isEmpty else { return }
         var findings = Findings()
-        ParsedPolicy.warn(of: result.rules, policyPaths, servers: hasConfiguration ? servers : nil, &findings)
+        ParsedPolicy.warn(
+            of: result.rules, policyPaths, first: firstPolicyPath, servers: hasConfiguration ? servers : nil, &findings)
         result.diagnostics += findings.diagnostics.inReadingOrder(of: result.filesRead)
         warnOfServers(without: result.rules)
     }
 
     // MARK: A fleet's bundle
 
-    /// - Parameter folder: the configuration's.
-    mutating func parse(_ bundle: Settings.Fleet.Bundle, in folder: String, after last: AcceptedBundle?) {
+    /// - Parameters:
+    ///   - folder: the configuration's.
+    ///   - isAtHome: whether the limits of this host count.
+    mutating func parse(
+        _ bundle: Settings.Fleet.Bundle, in folder: String, after last: AcceptedBundle?, isAtHome: Bool = true
+    ) {
         let before = result.diagnostics.count
         defer {
             result.bundleRefusal = result.diagnostics[before...].first { $0.severity == .error }?.description
@@ -294,11 +310,15 @@ private struct Loading {
             let source = bundleSource(bundle, in: folder, after: last)
         else { return }
         do throws(ParsedBundle.Problem) {
-            let parsed = try ParsedBundle(
-                source, keys: keys, group: bundle.group.isEmpty ? nil : bundle.group, after: last)
+            let parsed = try ParsedBundle(source, keys: keys, of: isAtHome ? bundle : nil, after: last)
             let rules = rules(of: parsed.files)
+            guard rules.count <= PolicyBundle.rulesMax else {
+                return fail(
+                    "the bundle has \(rules.count) rules", at: Location(file: source.path, line: 1, column: 1),
+                    hint: "use at most \(PolicyBundle.rulesMax)")
+            }
             var findings = Findings()
-            limit.examine(rules, policyPaths, &findings)
+            if isAtHome { limit.examine(rules, policyPaths, &findings) }
             result.diagnostics += findings.diagnostics
             result.bundle = parsed.accepted
             result.lastBundle = parsed.accepted
@@ -320,7 +340,7 @@ private struct Loading {
 
     private mutating func file(_ path: String, of key: String, in folder: String) -> SourceFile? {
         let whole = FileSystem.join(folder, path)
-        if case .failure(let number) = answer(for: whole) {
+        if case .failure(let number) = answer(for: whole, waits: key == "keys" || key == "ceiling") {
             unreadable(whole, number, at: place(key, whole))
             return nil
         }
@@ -354,7 +374,8 @@ private struct Loading {
     ) -> SourceFile? {
         guard let path = bundle.path else { return fetchedBundle(bundle, after: last) }
         let whole = FileSystem.join(folder, path)
-        if case .folder = answer(for: whole) {
+        // Whoever may write it is not trusted with the time of a reload.
+        if case .folder = answer(for: whole, waits: false) {
             return file(FileSystem.join(whole, bundle.fileName), of: "bundle", in: "")
         }
         return file(whole, of: "bundle", in: "")
@@ -363,9 +384,9 @@ private struct Loading {
     /// Before rpcwarden-fleet has fetched the first one there is none.
     private mutating func fetchedBundle(_ bundle: Settings.Fleet.Bundle, after last: AcceptedBundle?) -> SourceFile? {
         let path = FileSystem.join(Settings.Fleet.Bundle.fetchedFolder, bundle.fileName)
-        guard case .failure(ENOENT) = answer(for: path) else { return file(path, of: "group", in: "") }
+        guard case .failure(ENOENT) = answer(for: path, waits: false) else { return file(path, of: "group", in: "") }
         // Whoever can remove the file could else take away what was permitted.
-        if let last, last.group == bundle.group {
+        if let last, last.group == bundle.group || bundle.mode == .replace {
             fail(
                 "\(quoted(path)) is gone, and serial \(last.serial) was accepted before", at: place("group", path),
                 hint: "rpcwarden-fleet fetches it anew; or remove \"fleet\" from the configuration")

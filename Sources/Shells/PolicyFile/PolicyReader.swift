@@ -16,7 +16,6 @@ struct PolicyReader {
     /// The names of the configuration; `nil`: unknown.
     private let serverNames: [String]?
     private var drafts: [Draft] = []
-    private var firstFile: SourceFile?
     var findings = Findings()
     private(set) var rules: [Rule] = []
 
@@ -29,7 +28,6 @@ struct PolicyReader {
     }
 
     mutating func read(_ file: SourceFile) {
-        firstFile = firstFile ?? file
         guard let root = YAMLDocument.root(of: file, &findings) else { return }
         guard case .mapping(let entries) = root.content else {
             findings.error("expected clients, programs, servers and rules, found \(root.kind)", at: root.location)
@@ -142,11 +140,6 @@ struct PolicyReader {
         clients.finish(&findings)
         programs.finish(&findings)
         servers.finish(&findings)
-        if drafts.isEmpty, !findings.diagnostics.hasErrors, let firstFile {
-            findings.warning(
-                "the policy has no rules: everything is denied",
-                at: Location(file: firstFile.path, line: 1, column: 1))
-        }
     }
 
     private mutating func refuseSharedNames() {

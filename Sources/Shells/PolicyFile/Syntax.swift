@@ -134,7 +134,8 @@ extension Syntax where Value == String {
     static var fleetName: Self {
         Self { text throws(Mistake) in
             guard PolicyBundle.isName(text) else {
-                throw Mistake("\(quoted(text)) is not a group's name", hint: "use \(PolicyBundle.nameRule)")
+                throw Mistake(
+                    "\(quoted(text)) is not a name of a fleet or a group", hint: "use \(PolicyBundle.nameRule)")
             }
             return text
         }

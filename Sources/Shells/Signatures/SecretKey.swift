@@ -10,12 +10,14 @@ public struct SecretKey: Sendable {
         case noKey
         case noPassword
         case wrongPassword
+        case noMemory
 
         public var description: String {
             switch self {
             case .noKey: "this is no secret key of minisign's; `minisign -G` makes one"
             case .noPassword: "the key has a password, and none was given"
             case .wrongPassword: "wrong password"
+            case .noMemory: "there isn't the memory that its password takes (1 GiB as minisign makes it)"
             }
         }
     }
@@ -34,7 +36,9 @@ public struct SecretKey: Sendable {
 
     /// - Parameter password: asked only if the key has one; `nil`: there is none.
     public init(file bytes: [UInt8], password: () -> [UInt8]?) throws(Fault) {
-        let lines = bytes.split(separator: UInt8(ascii: "\n")).map { String(decoding: $0, as: UTF8.self) }
+        let lines = bytes.filter { $0 != UInt8(ascii: "\r") }.split(separator: UInt8(ascii: "\n")).map {
+            String(decoding: $0, as: UTF8.self)
+        }
         guard let text = lines.first(where: { !$0.hasPrefix("untrusted comment:") }),
             let file = Base64.bytes(text, count: Self.headBytes + Self.lockedBytes)
         else { throw .noKey }
@@ -65,7 +69,7 @@ public struct SecretKey: Sendable {
         let failed = crypto_pwhash_scryptsalsa208sha256(
             &stream, UInt64(stream.count), password.map(CChar.init(bitPattern:)), UInt64(password.count), salt,
             operations, Int(memory))
-        guard failed == 0 else { throw .noKey }
+        guard failed == 0 else { throw .noMemory }
         return stream
     }
 

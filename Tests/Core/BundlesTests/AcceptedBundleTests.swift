@@ -4,9 +4,10 @@ import Testing
 
 @Suite("The bundle that was accepted last") struct AcceptedBundleTests {
     private static func accepted(
-        serial: UInt64 = 42, group: String = "nfs", digest: String = "5f", notAfter: Int64? = nil
+        serial: UInt64 = 42, fleet: String = "lab", group: String = "nfs", digest: String = "5f", notAfter: Int64? = nil
     ) -> AcceptedBundle {
-        AcceptedBundle(PolicyBundleTests.bundle(group: group, serial: serial, notAfter: notAfter), digest: digest)
+        AcceptedBundle(
+            PolicyBundleTests.bundle(fleet: fleet, group: group, serial: serial, notAfter: notAfter), digest: digest)
     }
 
     @Test("lets only the same or a later one follow")
@@ -17,6 +18,15 @@ import Testing
         #expect(last.refusal(of: Self.accepted(serial: 41))?.contains("older than 42") == true)
         #expect(last.refusal(of: Self.accepted(digest: "60"))?.contains("other contents") == true)
         #expect(last.refusal(of: Self.accepted(serial: 1, group: "canary")) == nil, "its serials count by themselves")
+    }
+
+    @Test("is followed by none of another fleet, unless this host is of that fleet")
+    func fleets() {
+        let last = Self.accepted()
+        let other = Self.accepted(serial: 99, fleet: "default")
+        #expect(last.refusal(of: other)?.contains("of fleet \"lab\" was accepted before") == true)
+        #expect(last.refusal(of: other, inFleet: "default") == nil)
+        #expect(last.refusal(of: Self.accepted(serial: 41), inFleet: "lab") != nil)
     }
 
     @Test("is remembered as text; anything else isn't taken for it", arguments: [nil, 1_900_000_000_000])

@@ -87,7 +87,9 @@ import Testing
             #expect(Self.bundle(group: bad).flaw?.contains("no name of a group") == true, "\(bad)")
         }
         #expect(Self.bundle(group: "nfs_1-a.b").flaw == nil)
-        #expect(Self.bundle(serial: 0).flaw?.contains("serial") == true)
+        for serial in [0, PolicyBundle.serialMax + 1] {
+            #expect(Self.bundle(serial: serial).flaw?.contains("use 1 to 9007199254740992") == true)
+        }
         #expect(Self.bundle(notAfter: 0).flaw?.contains("not-after") == true)
         #expect(Self.bundle(files: []).flaw == "there is no *.yaml file")
         let large = PolicyBundle.File(name: "a.yaml", bytes: [UInt8](repeating: 32, count: PolicyBundle.bytesMax))

@@ -204,6 +204,22 @@ private func decoded(_ body: Reply.Body?, of call: PortmapperCall) throws -> Por
                 == .addressList([]))
     }
 
+    @Test("GETADDRLIST tells and opens nothing that only an expired rule permits; nor does GETPORT, nor a list")
+    func expired() throws {
+        var fleets = Rule.sample("the fleet's", over: [.udp], lists: true)
+        fleets.isExpired = true
+        let bench = Bench.started([.sample(over: [.tcp]), fleets])
+        let call = PortmapperCall.addressList(of: .mountd)
+        guard case .addressList(let entries) = try decoded(bench.ask(call, from: .named).first, of: call) else {
+            return #expect(Bool(false))
+        }
+        #expect(entries.map(\.netID) == ["tcp"])
+        #expect(bench.kernel.granted.keys.map(\.service) == [.tcp(20048)])
+        #expect(bench.ask(.port(of: .mountd, .udp), from: .named) == [.authError(.failed)])
+        #expect(bench.ask(.dump(.v2), from: .named.over(.tcp)) == [.authError(.failed)])
+        #expect(bench.denials == [.transport, .noList])
+    }
+
     @Test("GETADDRLIST of the portmapper is our place")
     func ownAddressList() throws {
         let bench = Bench.started([.sample(lists: true)])

@@ -37,10 +37,11 @@ extension LabTests {
             "fleet: {policy: {group: nfs, bundle: \(lab.state)/nfs.bundle, keys: k.pub, ceiling: ceiling.yaml, mode: replace\(more)}}"
         }
 
-        private static func serve(_ lab: Lab, more: String = "") async throws {
+        private static func serve(_ lab: Lab, more: String = "", and other: String = "") async throws {
             // The policy of this host would permit everything, and is not read.
             try await lab.serve(
-                settings(lab, more: more), policy: "rules: [{name: a, from: [0.0.0.0/0], to: [1-99999999]}]")
+                settings(lab, more: more) + "\n" + other,
+                policy: "rules: [{name: a, from: [0.0.0.0/0], to: [1-99999999]}]")
         }
 
         @Test(
@@ -103,8 +104,8 @@ extension LabTests {
         func next() async throws {
             let lab = try Lab.current
             try Self.prepare(lab)
-            try Self.publish(lab, Self.rules(from: "10.77.1.2"), serial: 1)
-            try await Self.serve(lab)
+            try Self.publish(lab, Self.rules(from: "10.77.1.2"), serial: 1, options: "--not-after 2100-01-01")
+            try await Self.serve(lab, and: "metrics: 127.0.0.1:9811")
             try await lab.start(Self.echo)
             try lab.lookUp(Self.echo)
             try Self.publish(lab, Self.rules(from: "10.77.1.3"), serial: 2)
@@ -113,6 +114,9 @@ extension LabTests {
             try await lab.event(.policyAccepted) { $0.detail?.contains("serial 2") == true }
             try await lab.event(.revoked) { $0.client == "10.77.1.2" }
             #expect(try lab.listing("status", as: StatusReport.self).fleet?.serial == 2)
+            let metrics = try lab.exec(.server, "curl", "-s", "http://127.0.0.1:9811/metrics").text
+            #expect(metrics.contains("rpcwarden_fleet_policy_serial{group=\"nfs\"} 2\n"), "\(metrics)")
+            #expect(!metrics.contains("rpcwarden_fleet_policy_not_after_seconds "), "it is right for good")
         }
 
         @Test("one that has expired permits no look-up where the settings say so, and closes nothing", .lab(.rpcbind))
@@ -133,6 +137,8 @@ extension LabTests {
                 try lab.lookUp(Self.echo, options: "--from 10.77.1.3").result(of: Self.echo.getPort) != .port(4001)
             }
             #expect(try lab.listing("status", as: StatusReport.self).fleet?.expired == true)
+            let program = "\(Echo.programs[0])"
+            #expect(try lab.rpcwarden("explain", "--client", "10.77.1.2", "--program", program).status == 1)
             #expect(try lab.connect(Self.echo) == "connected" && lab.events(.revoked).isEmpty)
         }
     }

@@ -85,6 +85,53 @@ import Testing
         #expect(Self.errors(load).first?.contains("is gone, and serial 41 was accepted before") == true)
         #expect(load.bundleRefusal != nil && load.rules.isEmpty)
         #expect(Self.errors(try Self.load(nil, policy: "group: canary, keys: k.pub", after: last)) == [])
+        let replaced = try Self.load(nil, policy: "group: canary, keys: k.pub, mode: replace", after: last)
+        #expect(Self.errors(replaced).first?.contains("is gone") == true, "else nobody would be permitted anything")
+    }
+
+    @Test("of another fleet than before is refused, unless the configuration names it")
+    func fleets() throws {
+        let bytes = try BundleSamples.signed(["a.yaml": Self.rules])
+        let other = AcceptedBundle(
+            PolicyBundle(
+                fleet: "default", group: "nfs", serial: 1, created: Timestamp(milliseconds: 0), files: []), digest: "")
+        let refused = Self.errors(try Self.load(bytes, after: other))
+        #expect(refused.first?.contains("of fleet \"default\" was accepted before; name this node's fleet") == true)
+        let policy = "group: nfs, bundle: nfs.bundle, keys: k.pub, fleet: "
+        #expect(Self.errors(try Self.load(bytes, policy: policy + "lab", after: other)) == [])
+        #expect(
+            Self.errors(try Self.load(bytes, policy: policy + "default")).first?.contains(
+                "it is of fleet \"lab\", and this node is of \"default\"") == true)
+    }
+
+    @Test("names programs in each rule, and has a bounded number of rules")
+    func limits() throws {
+        let nothing = "programs: {none: []}\nrules: [{name: a, from: [0.0.0.0/0], to: [none], list: true}]"
+        let policy = "group: nfs, bundle: nfs.bundle, keys: k.pub, ceiling: c.yaml"
+        let ceiling = ["/f/c.yaml": "rules: [{name: c, from: 10.0.0.1, to: nfs}]"]
+        let load = try Self.load(try BundleSamples.signed(["a.yaml": nothing]), policy: policy, files: ceiling)
+        #expect(Self.errors(load).first?.contains("a.yaml:2:9: error: rule \"a\" names no program") == true)
+        let many = (0...PolicyBundle.rulesMax).map { "  - {name: r\($0), from: 10.0.0.1, to: nfs}\n" }.joined()
+        let tooMany = try Self.load(try BundleSamples.signed(["a.yaml": "rules:\n" + many]))
+        #expect(Self.errors(tooMany).first?.contains("has 2049 rules; use at most 2048") == true)
+    }
+
+    @Test("is read from a file only: a pipe in its place holds nobody up", .timeLimit(.minutes(1)))
+    func pipe() throws {
+        var template = Array("/tmp/fleetpolicy-XXXXXX".utf8CString)
+        let folder = String(cString: try #require(mkdtemp(&template)))
+        defer { for name in ["/c.yaml", "/k.pub", "/b", ""] { remove(folder + name) } }
+        for (name, text) in [
+            ("c.yaml", "fleet: {policy: {group: nfs, mode: replace, bundle: b, keys: k.pub}}"),
+            ("k.pub", BundleSamples.publicKey),
+        ] {
+            let file = try #require(fopen("\(folder)/\(name)", "w"))
+            fputs(text, file)
+            fclose(file)
+        }
+        #expect(mkfifo("\(folder)/b", 0o600) == 0)
+        let load = PolicyLoader(programNamesPath: "/f/rpc").load(configurationPath: "\(folder)/c.yaml")
+        #expect(Self.errors(load).first?.contains("Invalid argument; a bundle is a file, no pipe") == true)
     }
 
     @Test("is refused whole if it isn't what its publisher signed for this group")
@@ -174,11 +221,20 @@ import Testing
             "\(alone)")
     }
 
+    @Test("is a policy, too, if this host has no rules of its own")
+    func noOwnRules() throws {
+        let bundle = try BundleSamples.signed(["a.yaml": Self.rules])
+        #expect(try Self.load(bundle, files: ["/f/p.yaml": "rules: []"]).diagnostics.isEmpty)
+        let neither = try BundleSamples.signed(["a.yaml": "rules: []"])
+        let load = try Self.load(neither, files: ["/f/p.yaml": "rules: []"])
+        #expect(load.diagnostics.map(\.description).first?.contains("no rules: everything is denied") == true)
+    }
+
     @Test("is configured with clear errors")
     func configuration() throws {
         let bundle = try BundleSamples.signed(["a.yaml": Self.rules])
         for (policy, message) in [
-            ("bundle: nfs.bundle", "\"group\" is missing"), ("group: ../x", "not a group's name"),
+            ("bundle: nfs.bundle", "\"group\" is missing"), ("group: ../x", "not a name of a fleet or a group"),
             ("group: nfs, mode: merge", "expected add or replace"),
             ("group: nfs, expire: never", "expected keep or deny"),
             ("group: nfs, cieling: c", "did you mean \"ceiling\"?"),

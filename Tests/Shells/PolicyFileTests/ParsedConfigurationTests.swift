@@ -81,10 +81,13 @@ struct ParsedConfigurationTests {
                 $0.quarantine?.after = 5
                 $0.quarantine?.lasts = .seconds(86_400)
             },
-            Accepted("fleet: {policy: {group: nfs, mode: replace, bundle: b, keys: k, ceiling: c, expire: deny}}") {
+            Accepted(
+                "fleet: {policy: {fleet: lab, group: nfs, mode: replace, bundle: b, keys: k, ceiling: c, expire: deny}}"
+            ) {
                 var bundle = Settings.Fleet.Bundle()
                 (bundle.group, bundle.mode, bundle.expiry) = ("nfs", .replace, .deny)
                 (bundle.path, bundle.keysPath, bundle.ceilingPath) = ("b", "k", "c")
+                bundle.fleet = "lab"
                 $0.fleet = Settings.Fleet()
                 $0.fleet?.policy = bundle
             },
