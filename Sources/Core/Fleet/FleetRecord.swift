@@ -1,0 +1,92 @@
+import Clock
+
+/// A grant in the subtree of a node: issued there on a look-up, or a copy that was used there.
+public struct GrantRecord: Hashable, Sendable {
+    public var issued: Timestamp
+    public var used: Timestamp
+    /// The rule that permits it at its node; for people.
+    public var rule: String
+    /// How long the grant lives without use.
+    public var keep: Duration
+    /// The node that issued it, if this is a copy; ``issued`` is by that node's clock.
+    public var origin: String?
+
+    public init(issued: Timestamp, used: Timestamp, rule: String, keep: Duration, origin: String? = nil) {
+        self.issued = issued
+        self.used = used
+        self.rule = rule
+        self.keep = min(keep, FleetLimits.keepMax)
+        self.origin = origin
+    }
+
+    public var ends: Timestamp { used + keep }
+}
+
+/// Revocation is a record of its own: it beats the grants that were issued before it.
+public struct EndedRecord: Hashable, Sendable {
+    public enum Reason: String, Hashable, Sendable, CaseIterable {
+        case revoked
+        case policy
+        /// Only told by the daemon: the grant's time was over, which revokes nothing elsewhere.
+        case expired
+    }
+
+    public var at: Timestamp
+    public var why: Reason
+
+    public init(at: Timestamp, why: Reason) {
+        self.at = at
+        self.why = why
+    }
+}
+
+/// A client that a node has quarantined.
+public struct QuarantineRecord: Hashable, Sendable {
+    public enum Evidence: String, Hashable, Sendable {
+        case tcp
+        /// Forged as easily as not: never taken over.
+        case udp
+    }
+
+    public var from: Timestamp
+    public var until: Timestamp
+    public var evidence: Evidence
+    public var denials: UInt32
+
+    public init(from: Timestamp, until: Timestamp, evidence: Evidence, denials: UInt32) {
+        self.from = from
+        self.until = until
+        self.evidence = evidence
+        self.denials = denials
+    }
+}
+
+/// What a node tells people about itself; no decision depends on it.
+public struct NodeStatus: Hashable, Sendable {
+    public var version: String
+    public var mode: String
+    /// The serial of its policy; 0: none of the fleet's.
+    public var serial: UInt64
+    public var grants: UInt32
+    public var denialsPerHour: UInt32
+    public var since: Timestamp
+
+    public init(
+        version: String, mode: String, serial: UInt64, grants: UInt32, denialsPerHour: UInt32, since: Timestamp
+    ) {
+        self.version = version
+        self.mode = mode
+        self.serial = serial
+        self.grants = grants
+        self.denialsPerHour = denialsPerHour
+        self.since = since
+    }
+}
+
+/// The value of a key that nodes write.
+public enum FleetRecord: Hashable, Sendable {
+    case grant(GrantRecord)
+    case ended(EndedRecord)
+    case quarantine(QuarantineRecord)
+    case status(NodeStatus)
+}

@@ -1,0 +1,100 @@
+import Clock
+
+/// What the fleet says about one grant, and the copy of it that the daemon was offered.
+struct ForeignEntry: Sendable {
+    /// A grant in another node's subtree, its times clamped when they came.
+    struct Source: Sendable {
+        var raw: GrantRecord
+        var used: Timestamp
+        /// The time of issue is of no clock that can be compared: whatever ended beats it.
+        var isClamped: Bool
+        var origin: String
+
+        var ends: Timestamp { used + raw.keep }
+        var copy: Copy { Copy(issued: raw.issued, origin: origin, keep: raw.keep, isClamped: isClamped) }
+    }
+
+    struct Ended: Sendable {
+        var raw: EndedRecord
+        var at: Timestamp
+    }
+
+    /// The grant that a copy stems from.
+    struct Copy: Hashable, Sendable {
+        var issued: Timestamp
+        var origin: String
+        var keep: Duration
+        var isClamped = false
+    }
+
+    enum Judgement: Sendable {
+        case live(node: String, Source)
+        /// What ended beats each grant, or the copy.
+        case ended
+        /// Nothing says anything: that means nothing.
+        case silent
+    }
+
+    private(set) var sources: [String: Source] = [:]
+    private(set) var ended: [String: Ended] = [:]
+    var copy: Copy?
+    /// The last use that the daemon was offered.
+    var offered: Timestamp?
+
+    func judgement(at now: Timestamp) -> Judgement {
+        var best: (node: String, source: Source)?
+        // Of sources equally fresh the first by name, whatever the table's order.
+        for (node, source) in sources where source.ends > now && !isBeaten(source.copy) {
+            guard let other = best else {
+                best = (node, source)
+                continue
+            }
+            if (source.used, other.node) > (other.source.used, node) { best = (node, source) }
+        }
+        if let best { return .live(node: best.node, best.source) }
+        guard let copy, isBeaten(copy) else { return .silent }
+        return .ended
+    }
+
+    /// `ended` beats grants issued before it. Times of one clock compare exactly; between two clocks, a grant that may
+    /// have been issued before counts as such: its client asks anew.
+    func isBeaten(_ copy: Copy) -> Bool {
+        ended.contains { node, end in
+            copy.isClamped
+                || copy.issued <= (node == copy.origin ? end.at : end.at + FleetLimits.clocksDifferenceMax)
+        }
+    }
+
+    /// - Returns: whether the record was clamped; `nil`: there was no room for it.
+    mutating func put(_ record: GrantRecord, of node: String, at now: Timestamp) -> Bool? {
+        guard sources[node] != nil || sources.count < FleetLimits.writersMax else { return nil }
+        // A record that is read again keeps the times that it was given first.
+        if sources[node]?.raw == record { return false }
+        let latest = now + FleetLimits.futureMax
+        let isClamped = record.issued > latest || record.used > latest
+        sources[node] = Source(
+            raw: record, used: record.used > latest ? now : record.used, isClamped: record.issued > latest,
+            origin: record.origin ?? node)
+        return isClamped
+    }
+
+    /// - Returns: whether the record was clamped; `nil`: there was no room for it.
+    mutating func end(_ record: EndedRecord, by node: String, at now: Timestamp) -> Bool? {
+        guard ended[node] != nil || ended.count < FleetLimits.writersMax else { return nil }
+        if ended[node]?.raw == record { return false }
+        let isClamped = record.at > now + FleetLimits.futureMax
+        let at = isClamped ? now : record.at
+        // A restored backup tells what was said before.
+        if let known = ended[node], known.at >= at { return isClamped }
+        ended[node] = Ended(raw: record, at: at)
+        return isClamped
+    }
+
+    /// Forgets what is over.
+    mutating func prune(at now: Timestamp, endedHolds: Duration) {
+        sources = sources.filter { $0.value.ends > now }
+        ended = ended.filter { $0.value.at + endedHolds > now }
+    }
+
+    var isEmpty: Bool { sources.isEmpty && ended.isEmpty && copy == nil }
+}
