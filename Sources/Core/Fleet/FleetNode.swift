@@ -72,12 +72,19 @@ extension FleetNode {
         }
     }
 
-    /// A grant or a copy ended here. Only its time being over says nothing to the others.
+    /// A grant or a copy ended here. Its time being over says nothing to the others, nor does this node's policy about
+    /// the grant of another.
     public mutating func grantEnded(_ grant: SharedGrant, _ why: EndedRecord.Reason, at now: Moment) {
+        let isTold =
+            switch why {
+            case .revoked: true
+            case .policy: own.isIssuedHere(grant)
+            case .expired: false
+            }
         own.remove(grant)
         publisher.changed([.grant(grant)], at: now.instant)
         grants.forgetCopy(of: grant)
-        if why != .expired {
+        if isTold {
             let record = EndedRecord(at: now.wall, why: why)
             own.end(grant, record)
             grants.end(grant, record, by: settings.node, at: now)
@@ -187,7 +194,7 @@ extension FleetNode {
         case .records:
             mirror.detachAll()
             publisher.changed(own.keys, at: now.instant)
-        case .status: publisher.changed([.status], at: now.instant)
+        case .status: if own.status != nil { publisher.changed([.status], at: now.instant) }
         }
     }
 
@@ -242,6 +249,8 @@ extension FleetNode {
     }
 
     private mutating func importBatch(at now: Moment, into actions: inout [FleetAction]) {
+        // Before, it isn't known what the daemon has ended itself.
+        guard hasHeardDaemon else { return }
         let own = own
         let batch = grants.takeBatch(at: now) { own.isIssuedHere($0) }
         if !batch.offers.isEmpty { actions.append(.offerGrants(batch.offers)) }

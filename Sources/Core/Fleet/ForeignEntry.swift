@@ -60,8 +60,10 @@ struct ForeignEntry: Sendable {
     /// have been issued before counts as such: its client asks anew.
     func isBeaten(_ copy: Copy) -> Bool {
         ended.contains { node, end in
-            copy.isClamped
-                || copy.issued <= (node == copy.origin ? end.at : end.at + FleetLimits.clocksDifferenceMax)
+            if node == copy.origin { return copy.isClamped || copy.issued <= end.at }
+            // A node's policy is about its own grants; other nodes have their own.
+            guard end.raw.why == .revoked else { return false }
+            return copy.isClamped || copy.issued <= end.at + FleetLimits.clocksDifferenceMax
         }
     }
 

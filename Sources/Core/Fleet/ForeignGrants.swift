@@ -34,7 +34,8 @@ struct ForeignGrants: Sendable {
         _ grant: SharedGrant, at now: Moment, _ body: (inout ForeignEntry) -> Bool?
     ) {
         // Ended grants and live ones: twice as many entries as there may be grants.
-        guard entries[grant] != nil || entries.count < 2 * grantsMax, let isClamped = body(&entries[grant, default: .init()])
+        guard entries[grant] != nil || entries.count < 2 * grantsMax,
+            let isClamped = body(&entries[grant, default: .init()])
         else {
             refused += 1
             return
