@@ -254,6 +254,9 @@ extension FleetNode {
         let own = own
         let batch = grants.takeBatch(at: now) { own.isIssuedHere($0) }
         if !batch.offers.isEmpty { actions.append(.offerGrants(batch.offers)) }
+        for offer in batch.offers where self.own.rebase(offer.grant, on: offer) {
+            publisher.changed([.grant(offer.grant)], at: now.instant)
+        }
         // A grant that this daemon issued itself is ended by nothing that comes from the fleet.
         for grant in batch.ended where !own.isIssuedHere(grant) {
             actions.append(.endCopy(grant))

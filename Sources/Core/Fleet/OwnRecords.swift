@@ -58,6 +58,20 @@ struct OwnRecords: Sendable {
         grants[grant] = record
     }
 
+    /// The copy stems from another grant now: from a later one, as a rule.
+    ///
+    /// - Returns: whether the copy is published here, and changed.
+    mutating func rebase(_ grant: SharedGrant, on offer: GrantOffer) -> Bool {
+        guard var record = grants[grant], record.origin != nil,
+            record.origin != offer.origin || record.issued != offer.issued
+        else { return false }
+        record.origin = offer.origin
+        record.issued = offer.issued
+        record.keep = offer.keep
+        grants[grant] = record
+        return true
+    }
+
     /// - Returns: how urgently to publish the grant's use, or `nil` if the published one does.
     mutating func use(_ grant: SharedGrant, at time: Timestamp, published: Timestamp?) -> PublishQueue.Urgency? {
         guard var record = grants[grant] else { return nil }

@@ -45,11 +45,14 @@ struct ModelDaemon {
     mutating func take(_ offer: GrantOffer, at now: Instant) {
         guard permits(offer.grant), own[offer.grant] == nil, offer.age < offer.keep else { return }
         let wall = moment(at: now).wall
-        let used = Timestamp(milliseconds: wall.milliseconds - offer.age.nanoseconds / 1_000_000)
+        let known = copies[offer.grant]
+        let offered = Timestamp(milliseconds: wall.milliseconds - offer.age.nanoseconds / 1_000_000)
+        let used = known.map { max($0.record.used, offered) } ?? offered
+        let ends = now + .milliseconds(used.milliseconds - wall.milliseconds) + offer.keep
+        guard ends > now else { return }
         let record = GrantRecord(
             issued: offer.issued, used: used, rule: "", keep: offer.keep, origin: offer.origin)
-        let wasUsed = copies[offer.grant]?.isUsed ?? false
-        let ends = max(copies[offer.grant]?.ends ?? now, now + (offer.keep - offer.age))
+        let wasUsed = known?.isUsed ?? false
         copies[offer.grant] = Live(
             record: record, ends: ends, port: port(of: offer.grant.program), isUsed: wasUsed)
     }
