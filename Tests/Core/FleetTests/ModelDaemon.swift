@@ -31,10 +31,6 @@ struct ModelDaemon {
     var ended: [SharedGrant: EndedRecord] = [:]
     var quarantined: [IPAddress: QuarantineRecord] = [:]
 
-    func moment(at now: Instant) -> Moment {
-        Moment(now, Timestamp(milliseconds: 1_800_000_000_000 + (now.nanoseconds + skew.nanoseconds) / 1_000_000))
-    }
-
     func permits(_ grant: SharedGrant) -> Bool { !deniedPrograms.contains(grant.program) }
 
     func port(of program: Program) -> UInt16? {
@@ -42,9 +38,9 @@ struct ModelDaemon {
     }
 
     /// The daemon's own decision about an offer.
-    mutating func take(_ offer: GrantOffer, at now: Instant) {
+    mutating func take(_ offer: GrantOffer, at moment: Moment) {
         guard permits(offer.grant), own[offer.grant] == nil, offer.age < offer.keep else { return }
-        let wall = moment(at: now).wall
+        let (now, wall) = (moment.instant, moment.wall)
         let known = copies[offer.grant]
         let offered = Timestamp(milliseconds: wall.milliseconds - offer.age.nanoseconds / 1_000_000)
         let used = known.map { max($0.record.used, offered) } ?? offered

@@ -81,7 +81,7 @@ extension Simulation {
 extension Simulation {
     mutating func issue(_ grant: SharedGrant, _ index: Int) {
         guard places[index].daemon.permits(grant), places[index].daemon.port(of: grant.program) != nil else { return }
-        let moment = places[index].daemon.moment(at: now)
+        let moment = places[index].moment(at: now)
         let keep: Duration = chance(70) ? Self.keepMax : .seconds(120)
         let record = GrantRecord(issued: moment.wall, used: moment.wall, rule: "nas", keep: keep)
         let port = places[index].daemon.port(of: grant.program)
@@ -93,7 +93,7 @@ extension Simulation {
     }
 
     private mutating func use(_ index: Int) {
-        let moment = places[index].daemon.moment(at: now)
+        let moment = places[index].moment(at: now)
         let live = places[index].daemon.own.keys.sorted() + places[index].daemon.copies.keys.sorted()
         guard let grant = live.randomElement(using: &random) else { return }
         if var own = places[index].daemon.own[grant] {
@@ -122,7 +122,7 @@ extension Simulation {
     }
 
     private mutating func end(_ grant: SharedGrant, _ why: EndedRecord.Reason, _ index: Int) {
-        let moment = places[index].daemon.moment(at: now)
+        let moment = places[index].moment(at: now)
         let name = places[index].daemon.name
         let own = places[index].daemon.own.removeValue(forKey: grant)
         let copy = places[index].daemon.copies.removeValue(forKey: grant)
@@ -164,7 +164,7 @@ extension Simulation {
     }
 
     private mutating func quarantine(_ index: Int) {
-        let moment = places[index].daemon.moment(at: now)
+        let moment = places[index].moment(at: now)
         let client = IPAddress.v4(0xcb00_7100 + UInt32.random(in: 0..<3, using: &random))
         let record = QuarantineRecord(
             from: moment.wall, until: moment.wall + .seconds(600), evidence: chance(80) ? .tcp : .udp, denials: 20)
@@ -175,7 +175,7 @@ extension Simulation {
     private mutating func release(_ index: Int) {
         guard let client = places[index].daemon.quarantined.keys.sorted().first else { return }
         places[index].daemon.quarantined[client] = nil
-        places[index].node.clientReleased(client, at: places[index].daemon.moment(at: now))
+        places[index].node.clientReleased(client, at: places[index].moment(at: now))
     }
 }
 

@@ -3,20 +3,29 @@ import Clock
 import Fleet
 
 /// The five principles, each as what can be seen at every step.
+extension Simulation.Place {
+    var hasOwnGrants: Bool {
+        guard daemon.own.count == reference.count else { return false }
+        for (grant, live) in daemon.own where reference[grant] != live.record { return false }
+        return true
+    }
+}
+
 extension Simulation {
     mutating func check() {
         let isLong = now - calmFrom > Self.bound && ticks - calmTicks > Self.boundTicks
         for place in places {
-            let daemon = place.daemon
             // 1. The daemon's own grants are what they would be without a fleet; nothing waits for the store.
-            if daemon.own.mapValues(\.record) != place.reference { fail("1: the own grants of \(daemon.name) differ") }
+            if !place.hasOwnGrants { fail("1: the own grants of \(place.daemon.name) differ") }
             // 5. Grants are of a pair, not of a quorum: the queue is bounded, however long the store is away.
-            if place.node.queueCount > FleetLimits.queueMax { fail("5: the queue of \(daemon.name) is too long") }
-            for (grant, copy) in daemon.copies {
+            if place.node.queueCount > FleetLimits.queueMax { fail("5: the queue of \(place.daemon.name) is too long") }
+            for (grant, copy) in place.daemon.copies {
                 // 2. Only what local policy permits.
-                if !daemon.permits(grant) { fail("2: \(daemon.name) has \(grant) against its policy") }
+                if !place.daemon.permits(grant) { fail("2: \(place.daemon.name) has \(grant) against its policy") }
                 // 4. By program: the port is this node's own.
-                if copy.port != daemon.port(of: grant.program) { fail("4: \(grant) opens the port of another node") }
+                if copy.port != place.daemon.port(of: grant.program) {
+                    fail("4: \(grant) opens the port of another node")
+                }
             }
         }
         // 3. Revocation is a record of its own, and reaches everybody within a bound.
@@ -40,7 +49,7 @@ extension Simulation {
 
     mutating func checkQuarantines(_ offers: [QuarantineOffer], _ index: Int) {
         note("quarantine offered")
-        let moment = places[index].daemon.moment(at: now)
+        let moment = places[index].moment(at: now)
         for offer in offers {
             if offer.until > moment.wall + .seconds(600) { fail("2: a quarantine longer than this node's own") }
             if offer.nodes.count < (places.count > 2 ? 2 : 1) { fail("2: a quarantine without a quorum") }

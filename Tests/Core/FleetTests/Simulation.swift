@@ -15,7 +15,7 @@ struct Simulation {
     }
 
     /// A host of the fleet, and its way to the store.
-    struct Place {
+    final class Place {
         var daemon: ModelDaemon
         var node: FleetNode
         var requests: [(due: Instant, request: Request)] = []
@@ -33,6 +33,17 @@ struct Simulation {
         var reference: [SharedGrant: GrantRecord] = [:]
         /// Copies that were ended here since this node's process started.
         var gone: Set<Fact> = []
+
+        init(_ daemon: ModelDaemon, _ node: FleetNode) {
+            self.daemon = daemon
+            self.node = node
+        }
+
+        func moment(at now: Instant) -> Moment {
+            Moment(
+                now,
+                Timestamp(milliseconds: 1_800_000_000_000 + (now.nanoseconds + daemon.skew.nanoseconds) / 1_000_000))
+        }
     }
 
     struct End {
@@ -77,7 +88,9 @@ struct Simulation {
             let skew = Duration.milliseconds(Int64.random(in: -5000...5000, using: &random))
             let daemon = ModelDaemon(name: "n\(index)", skew: skew, firstPort: 2000 + 1000 * UInt16(index))
             let node = Self.node(daemon, nodes: nodes, seed: random.next(), at: now)
-            places.append(Place(daemon: daemon, node: node, resyncAt: now))
+            let place = Place(daemon, node)
+            place.resyncAt = now
+            places.append(place)
         }
     }
 
@@ -86,7 +99,7 @@ struct Simulation {
         settings.keepMax = keepMax
         settings.pageMax = settingsPageMax
         settings.quorum = nodes > 2 ? 2 : 1
-        return FleetNode(settings, seed: seed, at: daemon.moment(at: now))
+        return FleetNode(settings, seed: seed, at: Moment(now, Timestamp(milliseconds: 1_800_000_000_000)))
     }
 
     mutating func fail(_ what: String) {
@@ -125,7 +138,7 @@ extension Simulation {
             serveRequests(index)
             deliverChanges(index)
             if let due = places[index].resyncAt, due <= now { resync(index) }
-            let moment = places[index].daemon.moment(at: now)
+            let moment = places[index].moment(at: now)
             var actions: [FleetAction] = []
             places[index].node.timeAdvanced(at: moment, into: &actions)
             perform(actions, index)
@@ -135,16 +148,22 @@ extension Simulation {
 
     /// The kernel's timeouts.
     private mutating func expire(_ index: Int) {
-        let moment = places[index].daemon.moment(at: now)
-        for grant in places[index].daemon.own.filter({ $0.value.ends <= now }).keys.sorted() {
-            places[index].daemon.own[grant] = nil
-            places[index].reference[grant] = nil
-            places[index].node.grantEnded(grant, .expired, at: moment)
+        let place = places[index]
+        for grant in Self.due(place.daemon.own, at: now) {
+            place.daemon.own[grant] = nil
+            place.reference[grant] = nil
+            place.node.grantEnded(grant, .expired, at: place.moment(at: now))
         }
-        for grant in places[index].daemon.copies.filter({ $0.value.ends <= now }).keys.sorted() {
-            places[index].daemon.copies[grant] = nil
-            places[index].node.grantEnded(grant, .expired, at: moment)
+        for grant in Self.due(place.daemon.copies, at: now) {
+            place.daemon.copies[grant] = nil
+            place.node.grantEnded(grant, .expired, at: place.moment(at: now))
         }
+    }
+
+    private static func due(_ grants: [SharedGrant: ModelDaemon.Live], at now: Instant) -> [SharedGrant] {
+        var due: [SharedGrant] = []
+        for (grant, live) in grants where live.ends <= now { due.append(grant) }
+        return due.count > 1 ? due.sorted() : due
     }
 
     mutating func resync(_ index: Int) {
@@ -152,7 +171,7 @@ extension Simulation {
         let daemon = places[index].daemon
         var actions: [FleetAction] = []
         places[index].node.resynced(
-            live: daemon.live, ended: daemon.ended, quarantined: daemon.quarantined, at: daemon.moment(at: now),
+            live: daemon.live, ended: daemon.ended, quarantined: daemon.quarantined, at: places[index].moment(at: now),
             into: &actions)
         perform(actions, index)
     }
@@ -167,7 +186,7 @@ extension Simulation {
         places[index].isUp = false
         places[index].breaksAt = nil
         log("\(places[index].daemon.name) lost the store")
-        places[index].node.storeLost(at: places[index].daemon.moment(at: now))
+        places[index].node.storeLost(at: places[index].moment(at: now))
     }
 
     private mutating func breakConnections(_ index: Int) {
@@ -188,7 +207,7 @@ extension Simulation {
 
     private mutating func serve(_ request: Request, _ index: Int) {
         guard reaches(index) else { return disconnect(index) }
-        let moment = places[index].daemon.moment(at: now)
+        let moment = places[index].moment(at: now)
         var actions: [FleetAction] = []
         switch request {
         case .connect:
@@ -221,7 +240,7 @@ extension Simulation {
     }
 
     private mutating func transact(_ id: UInt64, _ operations: [StoreOperation], _ index: Int) {
-        let moment = places[index].daemon.moment(at: now)
+        let moment = places[index].moment(at: now)
         log("\(places[index].daemon.name) \(operations)")
         let isDone = store.transact(operations, leases: places[index].leases)
         if places[index].losesNextResponse {
@@ -242,7 +261,7 @@ extension Simulation {
 
     private mutating func deliverChanges(_ index: Int) {
         guard let start = places[index].cursor, reaches(index), places[index].watchStallsUntil <= now else { return }
-        let moment = places[index].daemon.moment(at: now)
+        let moment = places[index].moment(at: now)
         var actions: [FleetAction] = []
         if let (changes, next) = store.changes(from: start) {
             places[index].cursor = next
@@ -298,7 +317,7 @@ extension Simulation {
                 fail("4: \(fact.grant) of \(fact.origin) came back at \(places[index].daemon.name)")
             }
             log("\(places[index].daemon.name) is offered \(fact)")
-            places[index].daemon.take(offer, at: now)
+            places[index].daemon.take(offer, at: places[index].moment(at: now))
         }
         note("offered")
     }
