@@ -4,7 +4,7 @@ import Testing
 /// More seeds: `FLEET_SEEDS=20000 swift test --filter FleetSimulationTests`. One again: `FLEET_SEED=… FLEET_NODES=… FLEET_TRACE=1`.
 @Suite("simulated fleets") struct FleetSimulationTests {
     private static let environment = ProcessInfo.processInfo.environment
-    private static let seeds = environment["FLEET_SEEDS"].flatMap { UInt64($0) } ?? 1000
+    private static let seeds = environment["FLEET_SEEDS"].flatMap { UInt64($0) } ?? 500
 
     @Test("keep the five principles at every step, and converge", arguments: [2, 5])
     func principles(nodes: Int) {

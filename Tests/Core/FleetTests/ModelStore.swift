@@ -114,6 +114,7 @@ struct ModelStore {
     /// The changes from a revision on; `nil`: compacted.
     func changes(from start: Int64) -> (changes: [StoreChange], next: Int64)? {
         guard start > compacted else { return nil }
+        guard start <= revision else { return ([], start) }
         return (history.filter { $0.revision >= start }.map(\.change), max(start, revision + 1))
     }
 }

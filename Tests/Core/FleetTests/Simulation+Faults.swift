@@ -29,10 +29,10 @@ extension Simulation {
         heldUntil = now
         calmFrom = now
         calmTicks = ticks
-        for _ in 0..<12 { advance(by: .milliseconds(60)) }
-        for _ in 0..<16 { advance(by: .milliseconds(2500)) }
+        for _ in 0..<8 { advance(by: .milliseconds(60)) }
+        for _ in 0..<14 { advance(by: .milliseconds(2500)) }
         for _ in 0..<8 { advance(by: .seconds(100)) }
-        for _ in 0..<40 { advance(by: .milliseconds(120)) }
+        for _ in 0..<16 { advance(by: .milliseconds(120)) }
     }
 
     private mutating func duration() -> Duration {
