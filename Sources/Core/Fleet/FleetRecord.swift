@@ -14,12 +14,23 @@ public struct GrantRecord: Hashable, Sendable {
     public init(issued: Timestamp, used: Timestamp, rule: String, keep: Duration, origin: String? = nil) {
         self.issued = issued
         self.used = used
-        self.rule = rule
+        self.rule = Self.cut(rule)
         self.keep = min(keep, FleetLimits.keepMax)
         self.origin = origin
     }
 
     public var ends: Timestamp { used + keep }
+
+    /// Of each text in a record.
+    static let textBytesMax = 128
+    /// Up to the year 9999: sums with durations can't overflow.
+    static let times: ClosedRange<Int64> = 0...253_402_300_799_999
+
+    static func cut(_ text: String) -> String {
+        var cut = text[...]
+        while cut.utf8.count > textBytesMax { cut.removeLast() }
+        return String(cut)
+    }
 }
 
 /// Revocation is a record of its own: it beats the grants that were issued before it.
@@ -74,8 +85,8 @@ public struct NodeStatus: Hashable, Sendable {
     public init(
         version: String, mode: String, serial: UInt64, grants: UInt32, denialsPerHour: UInt32, since: Timestamp
     ) {
-        self.version = version
-        self.mode = mode
+        self.version = GrantRecord.cut(version)
+        self.mode = GrantRecord.cut(mode)
         self.serial = serial
         self.grants = grants
         self.denialsPerHour = denialsPerHour

@@ -20,4 +20,31 @@ import Testing
         #expect(
             failed.count == 0, "\(failed.count) of \(Self.seeds) seeds: \(failed.prefix(3).joined(separator: "\n"))")
     }
+
+    @Test("leave the daemons' own grants as they are, with the store gone for good", arguments: [2, 5])
+    func storeGone(nodes: Int) {
+        for seed in 0..<20 as Range<UInt64> {
+            var simulation = Simulation(seed: seed, nodes: nodes)
+            simulation.isStoreGone = true
+            simulation.run(steps: 120)
+            #expect(simulation.violations == [])
+            #expect(simulation.places.allSatisfy { $0.daemon.copies.isEmpty && !$0.node.isSynced })
+        }
+    }
+
+    @Test("meet every misfortune that there is")
+    func misfortunes() {
+        var seen: Set<String> = []
+        for seed in 0..<60 as Range<UInt64> {
+            var simulation = Simulation(seed: seed, nodes: 2)
+            simulation.run()
+            seen.formUnion(simulation.seen.keys)
+        }
+        let all: Set<String> = [
+            "compacted while reading", "compacted while watching", "copy ended", "copy used", "daemon restarted",
+            "election", "expired", "lease lapsed", "node restarted", "offered", "partition", "policy",
+            "quarantine offered", "response lost", "restored", "revoked",
+        ]
+        #expect(seen == all, "\(seen.symmetricDifference(all))")
+    }
 }

@@ -70,6 +70,12 @@ struct ModelStore {
         history.append((revision, change))
     }
 
+    /// Somebody else writes, and what was before is gone.
+    mutating func compactBehindNews() {
+        revision += 1
+        compact()
+    }
+
     mutating func compact() {
         base = records.mapValues(\.record)
         compacted = revision

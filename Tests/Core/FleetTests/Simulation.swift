@@ -153,10 +153,12 @@ extension Simulation {
             place.daemon.own[grant] = nil
             place.reference[grant] = nil
             place.node.grantEnded(grant, .expired, at: place.moment(at: now))
+            note("expired")
         }
         for grant in Self.due(place.daemon.copies, at: now) {
             place.daemon.copies[grant] = nil
             place.node.grantEnded(grant, .expired, at: place.moment(at: now))
+            note("expired")
         }
     }
 
@@ -228,6 +230,7 @@ extension Simulation {
             }
             transact(id, operations, index)
         case .read(let range, let after, let revision, let max):
+            if revision != nil, chance(5) { store.compactBehindNews() }
             if let page = store.page(range, after: after, revision: revision, max: max) {
                 places[index].node.pageRead(page, at: moment, into: &actions)
             } else {
