@@ -63,11 +63,12 @@ public enum FleetAction: Hashable, Sendable {
     case keepLease(FleetLease)
     /// One at a time; the shell answers with `transactionEnded`.
     case transact(id: UInt64, [StoreOperation])
-    /// A page of records; `nil` as revision: the newest, which the first page tells.
+    /// A page of records; only the newest question is answered. `nil` as revision: the newest, which the first page tells.
     case read(FleetRange, after: FleetKey?, revision: Int64?, max: Int)
     /// Both ranges, from this revision.
     case watch(from: Int64)
     case offerGrants([GrantOffer])
+    /// The daemon passes over it if it has issued the grant itself meanwhile.
     case endCopy(SharedGrant)
     case offerQuarantines([QuarantineOffer])
 }
@@ -95,6 +96,8 @@ public struct StorePage: Sendable {
 public struct FleetCounters: Hashable, Sendable {
     public var refreshesDropped = 0
     public var changesDropped = 0
+    /// Revocations that the other nodes aren't told.
+    public var endsDropped = 0
     public var clampedTimes = 0
     /// Foreign grants beyond the limit.
     public var grantsRefused = 0

@@ -45,6 +45,7 @@ public enum FleetLimits {
     // Quarantines.
     public static let quarantinesOfNodeMax = 512
     public static let quarantinesMax = 4096
+    public static let pruneInterval = Duration.seconds(1)
     public static let quarantineMax = Duration.seconds(3600)
     /// What was released here isn't taken over again for this time.
     public static let releaseHolds = Duration.seconds(3600)

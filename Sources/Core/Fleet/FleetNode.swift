@@ -34,13 +34,14 @@ public struct FleetNode: Sendable {
 
     public var isConnected: Bool { link.isConnected }
     /// Everything was read, and everything of this node is written: a returning node may take its address.
-    public var isSynced: Bool { link.isInStep && hasHeardDaemon && publisher.isIdle }
+    public var isSynced: Bool { link.isInStep && hasHeardDaemon && publisher.isIdle && grants.isIdle }
     public var queueCount: Int { publisher.queue.count }
 
     public var counters: FleetCounters {
         var counters = FleetCounters()
         counters.refreshesDropped = publisher.queue.refreshesDropped
         counters.changesDropped = publisher.queue.changesDropped
+        counters.endsDropped = own.endsDropped
         counters.clampedTimes = grants.clampedTimes
         counters.grantsRefused = grants.refused
         counters.quarantinesRefused = quarantines.refused

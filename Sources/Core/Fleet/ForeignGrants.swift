@@ -20,7 +20,8 @@ struct ForeignGrants: Sendable {
         endedHolds = settings.recordsLease
     }
 
-    var count: Int { entries.count }
+    /// Whether everything that was read has been judged.
+    var isIdle: Bool { waiting.isEmpty }
 
     mutating func put(_ grant: SharedGrant, _ record: GrantRecord, of node: String, at now: Moment) {
         change(grant, at: now) { $0.put(record, of: node, at: now.wall) }

@@ -9,6 +9,7 @@ struct ForeignQuarantines: Sendable {
     private(set) var offered: [IPAddress: Timestamp] = [:]
     private var released: [IPAddress: Instant] = [:]
     private(set) var refused = 0
+    private var pruneAt = Instant.zero
 
     let settings: FleetSettings
 
@@ -22,7 +23,7 @@ struct ForeignQuarantines: Sendable {
             records[client]?[node] != record
         else { return nil }
         if records[client]?[node] == nil {
-            prune(at: now.wall)
+            pruneAtTimes(now)
             guard counts[node, default: 0] < FleetLimits.quarantinesOfNodeMax,
                 records[client] != nil || records.count < settings.quarantinesMax,
                 records[client, default: [:]].count < FleetLimits.writersMax
@@ -59,6 +60,13 @@ struct ForeignQuarantines: Sendable {
         guard offered[client].map({ $0 < until }) ?? true else { return nil }
         offered[client] = until
         return QuarantineOffer(client: client, until: until, nodes: said.keys.sorted())
+    }
+
+    /// Not with each record: a node may write many.
+    private mutating func pruneAtTimes(_ now: Moment) {
+        guard pruneAt <= now.instant else { return }
+        pruneAt = now.instant + FleetLimits.pruneInterval
+        prune(at: now.wall)
     }
 
     mutating func prune(at now: Timestamp) {

@@ -23,6 +23,7 @@ struct OwnRecords: Sendable {
     private(set) var grants: [SharedGrant: GrantRecord] = [:]
     private(set) var ended: [SharedGrant: EndedRecord] = [:]
     private(set) var quarantines: [IPAddress: QuarantineRecord] = [:]
+    private(set) var endsDropped = 0
     var status: NodeStatus?
     /// Grants that are published at their first use, or when they are due.
     private var unused = DueTable<SharedGrant>()
@@ -95,7 +96,10 @@ struct OwnRecords: Sendable {
     }
 
     mutating func end(_ grant: SharedGrant, _ record: EndedRecord) {
-        guard ended[grant] != nil || ended.count < FleetLimits.endedMax else { return }
+        guard ended[grant] != nil || ended.count < FleetLimits.endedMax else {
+            endsDropped += 1
+            return
+        }
         guard ended[grant].map({ $0.at < record.at }) ?? true else { return }
         ended[grant] = record
     }
