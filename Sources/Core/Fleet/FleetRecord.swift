@@ -42,12 +42,23 @@ public struct EndedRecord: Hashable, Sendable {
         case expired
     }
 
+    /// Beats the grants that this node issued before.
     public var at: Timestamp
     public var why: Reason
+    /// Beats the grants that any node issued before; an end by this node's policy leaves those of others.
+    public var revoked: Timestamp?
 
-    public init(at: Timestamp, why: Reason) {
+    public init(at: Timestamp, why: Reason, revoked: Timestamp? = nil) {
         self.at = at
         self.why = why
+        self.revoked = why == .revoked ? at : revoked.map { min($0, at) }
+    }
+
+    /// One key holds what both say: an end by policy doesn't take an earlier revocation back.
+    public func merged(with other: EndedRecord) -> EndedRecord {
+        let (early, late) = at < other.at ? (self, other) : (other, self)
+        let revoked = late.revoked.map { max($0, early.revoked ?? $0) } ?? early.revoked
+        return EndedRecord(at: late.at, why: late.why, revoked: revoked)
     }
 }
 

@@ -16,7 +16,8 @@ struct ForeignEntry: Sendable {
 
     struct Ended: Sendable {
         var raw: EndedRecord
-        var at: Timestamp
+        /// Its times, clamped.
+        var record: EndedRecord
     }
 
     /// The grant that a copy stems from.
@@ -60,10 +61,10 @@ struct ForeignEntry: Sendable {
     /// have been issued before counts as such: its client asks anew.
     func isBeaten(_ copy: Copy) -> Bool {
         ended.contains { node, end in
-            if node == copy.origin { return copy.isClamped || copy.issued <= end.at }
+            if node == copy.origin { return copy.isClamped || copy.issued <= end.record.at }
             // A node's policy is about its own grants; other nodes have their own.
-            guard end.raw.why == .revoked else { return false }
-            return copy.isClamped || copy.issued <= end.at + FleetLimits.clocksDifferenceMax
+            guard let revoked = end.record.revoked else { return false }
+            return copy.isClamped || copy.issued <= revoked + FleetLimits.clocksDifferenceMax
         }
     }
 
@@ -85,17 +86,16 @@ struct ForeignEntry: Sendable {
         guard ended[node] != nil || ended.count < FleetLimits.writersMax else { return nil }
         if ended[node]?.raw == record { return false }
         let isClamped = record.at > now + FleetLimits.futureMax
-        let at = isClamped ? now : record.at
+        let clamped = EndedRecord(at: isClamped ? now : record.at, why: record.why, revoked: record.revoked)
         // A restored backup tells what was said before.
-        if let known = ended[node], known.at >= at { return isClamped }
-        ended[node] = Ended(raw: record, at: at)
+        ended[node] = Ended(raw: record, record: ended[node]?.record.merged(with: clamped) ?? clamped)
         return isClamped
     }
 
     /// Forgets what is over.
     mutating func prune(at now: Timestamp, endedHolds: Duration) {
         sources = sources.filter { $0.value.ends > now }
-        ended = ended.filter { $0.value.at + endedHolds > now }
+        ended = ended.filter { $0.value.record.at + endedHolds > now }
     }
 
     var isEmpty: Bool { sources.isEmpty && ended.isEmpty && copy == nil }

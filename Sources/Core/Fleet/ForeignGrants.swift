@@ -9,6 +9,9 @@ struct ForeignGrants: Sendable {
     private var waiting: [SharedGrant] = []
     private var isWaiting: Set<SharedGrant> = []
     private var nextBatch = Instant.zero
+    private var copyCount = 0
+    /// Whether a grant was not offered because there were too many: it may be later.
+    private var hasLeftOut = false
     private(set) var clampedTimes = 0
     private(set) var refused = 0
 
@@ -57,6 +60,8 @@ struct ForeignGrants: Sendable {
     func copy(of grant: SharedGrant) -> ForeignEntry.Copy? { entries[grant]?.copy }
 
     mutating func forgetCopy(of grant: SharedGrant) {
+        guard entries[grant]?.copy != nil else { return }
+        copyCount -= 1
         entries[grant]?.copy = nil
         entries[grant]?.offered = nil
     }
@@ -68,6 +73,7 @@ struct ForeignGrants: Sendable {
             entries[grant]?.offered = nil
         }
         for (grant, copy) in copies { entries[grant, default: .init()].copy = copy }
+        copyCount = copies.count
         for grant in entries.keys.sorted() { wait(grant) }
     }
 
@@ -87,10 +93,17 @@ struct ForeignGrants: Sendable {
             switch entry.judgement(at: now.wall) {
             case .live(let node, let source):
                 guard !isOwn(grant), entry.offers(source) else { break }
+                guard entry.copy != nil || copyCount < grantsMax else {
+                    refused += 1
+                    hasLeftOut = true
+                    break
+                }
+                if entry.copy == nil { copyCount += 1 }
                 entry.copy = source.copy
                 entry.offered = source.used
                 offers.append(Self.offer(grant, of: node, source, at: now.wall))
             case .ended:
+                copyCount -= 1
                 entry.copy = nil
                 entry.offered = nil
                 ended.append(grant)
@@ -115,6 +128,9 @@ struct ForeignGrants: Sendable {
             entries[grant]?.prune(at: now, endedHolds: endedHolds)
             if entries[grant]?.isEmpty == true { entries[grant] = nil }
         }
+        guard hasLeftOut, copyCount < grantsMax else { return }
+        hasLeftOut = false
+        for (grant, entry) in entries.sorted(by: { $0.key < $1.key }) where entry.copy == nil { wait(grant) }
     }
 }
 

@@ -100,8 +100,7 @@ struct OwnRecords: Sendable {
             endsDropped += 1
             return
         }
-        guard ended[grant].map({ $0.at < record.at }) ?? true else { return }
-        ended[grant] = record
+        ended[grant] = ended[grant]?.merged(with: record) ?? record
     }
 
     mutating func quarantine(_ client: IPAddress, _ record: QuarantineRecord) {

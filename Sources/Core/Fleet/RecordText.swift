@@ -51,6 +51,7 @@ public enum RecordText {
         case .ended(let ended):
             writer.time("at", ended.at)
             writer.text("why", ended.why.rawValue)
+            if let revoked = ended.revoked, ended.why != .revoked { writer.time("revoked", revoked) }
         case .quarantine(let quarantine):
             writer.time("from", quarantine.from)
             writer.time("until", quarantine.until)
@@ -112,7 +113,8 @@ private struct MemberReader {
 
     func ended() throws(RecordText.Fault) -> EndedRecord {
         guard let why = EndedRecord.Reason(rawValue: try text("why")), why != .expired else { throw .member("why") }
-        return EndedRecord(at: try time("at"), why: why)
+        let revoked = object.members["revoked"] == nil ? nil : try time("revoked")
+        return EndedRecord(at: try time("at"), why: why, revoked: revoked)
     }
 
     func quarantine() throws(RecordText.Fault) -> QuarantineRecord {

@@ -31,15 +31,23 @@ import Testing
 
     @Test("comes in batches of 4,096, ten a second, and up to a limit")
     func batches() {
-        var bench = FleetBench.inStep { $0.grantsMax = 3000 }
-        for number in 0..<6100 { bench.watched(put(FleetBench.grant(UInt32(number)), bench.record())) }
+        var bench = FleetBench.inStep { $0.grantsMax = 5000 }
+        for number in 0..<5100 {
+            bench.watched(put(FleetBench.grant(UInt32(number)), bench.record(keep: .seconds(86_400))))
+        }
         bench.advance(.zero)
         #expect(bench.offers().count == 4096)
         bench.advance(.milliseconds(99))
         #expect(bench.offers() == [])
         bench.advance(.milliseconds(1))
-        #expect(bench.offers().count == 6000 - 4096)
+        #expect(bench.offers().count == 5000 - 4096)
         #expect(bench.node.counters.grantsRefused == 100)
+        // Whose place is free again, is offered at the next comparison.
+        for number in 0..<10 { bench.node.grantEnded(FleetBench.grant(UInt32(number)), .revoked, at: bench.now) }
+        bench.advance(.milliseconds(100))
+        #expect(bench.offers() == [])
+        for _ in 0..<121 { bench.advance(.seconds(6)) }
+        #expect(bench.offers().count == 10)
     }
 
     @Test("is never ended by a deletion, nor offered anew after one")
@@ -65,6 +73,31 @@ import Testing
         bench.watched(put(grant, bench.record()))
         bench.advance(.seconds(1))
         #expect(bench.offers().map(\.grant) == [grant])
+    }
+
+    @Test("stays ended when a restored backup tells an older end")
+    func olderEnd() {
+        var bench = FleetBench.inStep()
+        let early = bench.now.wall + .seconds(-100)
+        bench.watched(
+            ended(grant, at: bench.now.wall), ended(grant, at: early),
+            put(grant, bench.record(issued: .seconds(-50))))
+        bench.advance(.seconds(1))
+        #expect(bench.offers() == [])
+    }
+
+    @Test("stays revoked when a later end by policy takes the same key")
+    func policyAfterRevocation() {
+        var bench = FleetBench.inStep()
+        let revoked = EndedRecord(at: bench.now.wall, why: .revoked)
+        let policy = EndedRecord(at: bench.now.wall + .seconds(30), why: .policy)
+        bench.watched(
+            .put(.ended(pair: "p", node: "c", grant), .ended(policy.merged(with: revoked))),
+            put(grant, bench.record(issued: .seconds(-50))),
+            put(FleetBench.grant(8), bench.record(issued: .seconds(-50))),
+            .put(.ended(pair: "p", node: "c", FleetBench.grant(8)), .ended(policy)))
+        bench.advance(.seconds(1))
+        #expect(bench.offers().map(\.grant) == [FleetBench.grant(8)])
     }
 
     @Test("between two clocks, a grant counts as older than what ended up to 10 s before it")

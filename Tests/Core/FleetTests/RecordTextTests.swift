@@ -24,6 +24,11 @@ import Testing
             #"{"v":1,"at":"1800000000000","why":"revoked"}"#
         ),
         (
+            .ended(pair: "p", node: "a", grant),
+            .ended(EndedRecord(at: time, why: .policy, revoked: time + .seconds(-1))),
+            #"{"v":1,"at":"1800000000000","why":"policy","revoked":"1799999999000"}"#
+        ),
+        (
             .quarantine(node: "a", ip("203.0.113.5")),
             .quarantine(QuarantineRecord(from: time, until: time + .seconds(60), evidence: .tcp, denials: 20)),
             #"{"v":1,"from":"1800000000000","until":"1800000060000","evidence":"tcp","denials":"20"}"#

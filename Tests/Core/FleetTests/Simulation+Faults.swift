@@ -68,7 +68,7 @@ extension Simulation {
         case 13: backup = store
         case 14: restore()
         case 15..<17: restartNode(index)
-        case 17: restartDaemon(index)
+        case 17: if chance(50) { restartDaemon(index) } else { reboot(index) }
         default: places[index].watchStallsUntil = now + .milliseconds(Int64.random(in: 100...5000, using: &random))
         }
         calmFrom = max(now, heldUntil, calmFrom, places[index].watchStallsUntil)
@@ -130,7 +130,8 @@ extension Simulation {
         places[index].reference[grant] = nil
         if why == .revoked || own != nil {
             let fact = Self.fact(grant, live.record, of: name)
-            places[index].daemon.ended[grant] = EndedRecord(at: moment.wall, why: why)
+            let record = EndedRecord(at: moment.wall, why: why)
+            places[index].daemon.ended[grant] = places[index].daemon.ended[grant]?.merged(with: record) ?? record
             ends[grant, default: []].append(End(node: name, at: moment.wall, why: why))
             revocations.append((fact, now, ticks))
             places[index].gone.insert(fact)
@@ -232,5 +233,14 @@ extension Simulation {
     private mutating func restartDaemon(_ index: Int) {
         note("daemon restarted")
         resync(index)
+    }
+
+    /// The kernel's state is gone; what was ended is in a file.
+    private mutating func reboot(_ index: Int) {
+        note("host rebooted")
+        places[index].daemon.own = [:]
+        places[index].daemon.copies = [:]
+        places[index].reference = [:]
+        restartNode(index)
     }
 }

@@ -245,12 +245,11 @@ extension Simulation {
     private mutating func transact(_ id: UInt64, _ operations: [StoreOperation], _ index: Int) {
         let moment = places[index].moment(at: now)
         log("\(places[index].daemon.name) \(operations)")
-        let isDone = store.transact(operations, leases: places[index].leases)
         if places[index].losesNextResponse {
             places[index].losesNextResponse = false
-            note("response lost")
-            return disconnect(index)
+            return loseResponse(id, operations, index)
         }
+        let isDone = store.transact(operations, leases: places[index].leases)
         var actions: [FleetAction] = []
         places[index].node.transactionEnded(id, succeeded: isDone, at: moment)
         if !isDone {
@@ -260,6 +259,14 @@ extension Simulation {
             }
         }
         perform(actions, index)
+    }
+
+    /// The node can't know whether the transaction was done.
+    private mutating func loseResponse(_ id: UInt64, _ operations: [StoreOperation], _ index: Int) {
+        note("response lost")
+        if chance(60) { _ = store.transact(operations, leases: places[index].leases) }
+        guard chance(50) else { return disconnect(index) }
+        places[index].node.transactionEnded(id, succeeded: false, at: places[index].moment(at: now))
     }
 
     private mutating func deliverChanges(_ index: Int) {
