@@ -114,9 +114,10 @@ extension FleetNode {
     ///
     /// - Parameters:
     ///   - live: the grants; those with an origin are copies.
+    ///   - used: the copies that were used here.
     ///   - ended: what it remembers to have ended.
     public mutating func resynced(
-        live: [SharedGrant: GrantRecord], ended: [SharedGrant: EndedRecord],
+        live: [SharedGrant: GrantRecord], used: Set<SharedGrant>, ended: [SharedGrant: EndedRecord],
         quarantined: [IPAddress: QuarantineRecord], at now: Moment, into actions: inout [FleetAction]
     ) {
         hasHeardDaemon = true
@@ -127,10 +128,8 @@ extension FleetNode {
                 issued: record.issued, origin: origin, keep: record.keep,
                 isClamped: record.issued > now.wall + FleetLimits.futureMax)
         }
-        // A copy is published when it is used; those that were stay published.
-        let adopted = own.grants
         own.replace(
-            grants: live.filter { $0.value.origin == nil || adopted[$0.key] != nil }, ended: ended,
+            grants: live.filter { $0.value.origin == nil || used.contains($0.key) }, ended: ended,
             quarantines: quarantined)
         for (grant, record) in ended { grants.end(grant, record, by: settings.node, at: now) }
         grants.replaceCopies(copies)

@@ -26,6 +26,14 @@ struct ForeignEntry: Sendable {
         var origin: String
         var keep: Duration
         var isClamped = false
+
+        func isLater(than other: Copy) -> Bool {
+            // A clamped time is no time of issue.
+            if isClamped != other.isClamped { return other.isClamped }
+            if issued != other.issued { return issued > other.issued }
+            if origin != other.origin { return origin > other.origin }
+            return keep > other.keep
+        }
     }
 
     enum Judgement: Sendable {
@@ -44,13 +52,18 @@ struct ForeignEntry: Sendable {
 
     func judgement(at now: Timestamp) -> Judgement {
         var best: (node: String, source: Source)?
-        // Of sources equally fresh the first by name, whatever the table's order.
+        // The order is total and the same at each node: two nodes with copies never take each other's by turns.
         for (node, source) in sources where source.ends > now && !isBeaten(source.copy) {
             guard let other = best else {
                 best = (node, source)
                 continue
             }
-            if (source.used, other.node) > (other.source.used, node) { best = (node, source) }
+            let isSame = source.copy == other.source.copy
+            if isSame
+                ? (source.used, other.node) > (other.source.used, node) : source.copy.isLater(than: other.source.copy)
+            {
+                best = (node, source)
+            }
         }
         if let best { return .live(node: best.node, best.source) }
         guard let copy, isBeaten(copy) else { return .silent }

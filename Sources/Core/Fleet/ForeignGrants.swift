@@ -137,7 +137,8 @@ struct ForeignGrants: Sendable {
 extension ForeignEntry {
     /// Whether the daemon gains by the offer: it has no copy, an older one, or one that was used long ago.
     fileprivate func offers(_ source: Source) -> Bool {
-        guard copy == source.copy, let offered else { return true }
+        guard let copy, let offered else { return true }
+        guard copy == source.copy else { return isBeaten(copy) || source.copy.isLater(than: copy) }
         return offered + source.raw.keep / FleetLimits.refreshDivisor <= source.used
     }
 }

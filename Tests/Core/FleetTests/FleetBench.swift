@@ -26,7 +26,7 @@ struct FleetBench {
         for lease in FleetLease.allCases { bench.node.leaseGranted(lease, at: bench.now) }
         bench.read(StorePage([], revision: 7, isLast: true))
         bench.read(StorePage([], revision: 7, isLast: true))
-        bench.node.resynced(live: [:], ended: [:], quarantined: [:], at: bench.now, into: &bench.actions)
+        bench.node.resynced(live: [:], used: [], ended: [:], quarantined: [:], at: bench.now, into: &bench.actions)
         bench.actions = []
         return bench
     }

@@ -128,6 +128,21 @@ import Testing
         #expect(bench.taken().contains(.endCopy(grant)))
     }
 
+    @Test("is the later of two grants, and stays it: nodes don't take each other's copies by turns")
+    func order() {
+        var bench = FleetBench.inStep()
+        let late = bench.record(issued: .seconds(-10))
+        var early = bench.record(issued: .seconds(-50))
+        bench.watched(put(grant, late), put(grant, of: "c", early))
+        bench.advance(.seconds(1))
+        #expect(bench.offers().map(\.node) == ["b"])
+        bench.advance(.seconds(200))
+        early.used = bench.now.wall
+        bench.watched(put(grant, of: "c", early))
+        bench.advance(.seconds(1))
+        #expect(bench.offers() == [])
+    }
+
     @Test("never ends a grant that this node's daemon issued itself")
     func own() {
         var bench = FleetBench.inStep()

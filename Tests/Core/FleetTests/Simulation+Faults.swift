@@ -25,6 +25,7 @@ extension Simulation {
 
     /// Heals everything, and lets as much time pass as any rule needs.
     mutating func settle() {
+        isSettling = true
         for index in places.indices { heal(index) }
         heldUntil = now
         calmFrom = now
@@ -193,6 +194,7 @@ extension Simulation {
     mutating func heal(_ index: Int) {
         places[index].isPartitioned = false
         places[index].breaksAt = nil
+        places[index].losesNextResponse = false
         places[index].watchStallsUntil = now
     }
 
@@ -223,7 +225,6 @@ extension Simulation {
         places[index].leases = [:]
         places[index].gone = []
         places[index].lastBatch = nil
-        for grant in places[index].daemon.copies.keys { places[index].daemon.copies[grant]?.isUsed = false }
         places[index].node = Self.node(
             places[index].daemon, nodes: places.count, seed: random.next(), at: now)
         places[index].resyncAt = now + .milliseconds(Int64.random(in: 0...2000, using: &random))

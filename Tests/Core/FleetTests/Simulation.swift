@@ -77,6 +77,7 @@ struct Simulation {
     var ticks = 0
     var calmTicks = 0
     var isTraced = false
+    var isSettling = false
     var violations: [String] = []
     /// What happened, so that a test can see that everything does.
     var seen: [String: Int] = [:]
@@ -173,7 +174,8 @@ extension Simulation {
         let daemon = places[index].daemon
         var actions: [FleetAction] = []
         places[index].node.resynced(
-            live: daemon.live, ended: daemon.ended, quarantined: daemon.quarantined, at: places[index].moment(at: now),
+            live: daemon.live, used: Set(daemon.copies.filter(\.value.isUsed).keys), ended: daemon.ended,
+            quarantined: daemon.quarantined, at: places[index].moment(at: now),
             into: &actions)
         perform(actions, index)
     }
@@ -230,7 +232,7 @@ extension Simulation {
             }
             transact(id, operations, index)
         case .read(let range, let after, let revision, let max):
-            if revision != nil, chance(5) { store.compactBehindNews() }
+            if !isSettling, revision != nil, chance(5) { store.compactBehindNews() }
             if let page = store.page(range, after: after, revision: revision, max: max) {
                 places[index].node.pageRead(page, at: moment, into: &actions)
             } else {
