@@ -128,7 +128,8 @@ extension Simulation {
         now = now + duration
         askedAt = now
         ticks += 1
-        if isStoreGone || places.contains(where: \.isPartitioned) {
+        let isTroubled = places.contains { $0.isPartitioned || $0.losesNextResponse || $0.watchStallsUntil > now }
+        if isStoreGone || heldUntil > now || isTroubled {
             calmFrom = now
             calmTicks = ticks
         }
