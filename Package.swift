@@ -80,6 +80,7 @@ let package = Package(
         core("PolicyDrafts", ["Addresses", "Clock", "Policy", "AuditTrail"]),
         core("Privilege", ["Addresses", "ONCRPC", "Policy", "Firewall", "Configuration"]),
         core("Bundles", ["Addresses", "Clock", "Policy"]),
+        core("Fleet", ["Addresses", "Bundles", "Clock"]),
 
         // libyaml is linked statically: the package depends on libc, libmnl and libnftnl only.
         shim("CYAML", linking: [":libyaml.a"]),
@@ -188,6 +189,7 @@ let package = Package(
             name: "BundleSamples", dependencies: ["Bundles", "Clock", "Signatures"], path: "Tests/BundleSamples",
             swiftSettings: strict),
         tests("BundlesTests", ["Addresses", "Bundles", "Clock", "Policy"], on: "Core"),
+        tests("FleetTests", ["Addresses", "Clock", "Fleet", "TestSupport"], on: "Core"),
         tests("SignaturesTests", ["Signatures"], on: "Shells"),
         tests("SandboxTests", ["Sandbox"], on: "Shells"),
         tests(

@@ -27,6 +27,7 @@ enum Architecture {
         "PolicyDrafts": ["Addresses", "Clock", "Policy", "AuditTrail"],
         "Privilege": ["Addresses", "ONCRPC", "Policy", "Firewall", "Configuration"],
         "Bundles": ["Addresses", "Clock", "Policy"],
+        "Fleet": ["Addresses", "Bundles", "Clock"],
     ]
 
     /// Each shell uses one outside resource; no shell imports another shell, Daemon, or the Warden's decisions.

@@ -1,0 +1,55 @@
+import Clock
+
+/// The limits and times of a node of a fleet.
+public enum FleetLimits {
+    // Publishing.
+    /// A grant that wasn't used yet is published after this time.
+    public static let publishDelay = Duration.seconds(5)
+    public static let flushDelay = Duration.milliseconds(100)
+    /// etcd's own limit of a transaction.
+    public static let operationsMax = 128
+    public static let queueMax = 20_000
+    /// `used` is published anew when the published one is older than `keep` by this divisor.
+    public static let refreshDivisor = 4
+    public static let ownGrantsMax = 65_536
+    public static let endedMax = 65_536
+
+    // Clocks.
+    /// How far a node's clock may be from the right time.
+    public static let clockTolerance = Duration.seconds(5)
+    /// So two nodes' clocks may differ by twice that.
+    static let clocksDifferenceMax = clockTolerance * 2
+    /// A time further in the future is clamped.
+    public static let futureMax = Duration.seconds(60)
+    public static let keepMax = Duration.seconds(30 * 86_400)
+
+    // Importing.
+    public static let batchMax = 4096
+    /// At most 10 batches a second.
+    public static let batchInterval = Duration.milliseconds(100)
+    public static let pageMax = 2000
+    /// Of the nodes that have a say about one grant, or one client.
+    public static let writersMax = 64
+
+    // The store.
+    public static let backOffFirst = Duration.milliseconds(250)
+    public static let backOffMax = Duration.seconds(30)
+    public static let reconcileInterval = Duration.seconds(600)
+    /// Of the interval, either way.
+    public static let reconcileSpreadPercent: Int64 = 20
+    public static let statusLease = Duration.seconds(30)
+    public static let keepAliveInterval = Duration.seconds(10)
+    /// The lease of grants outlives the longest of them.
+    public static let leaseMargin = Duration.seconds(3600)
+
+    // Quarantines.
+    public static let quarantinesOfNodeMax = 512
+    public static let quarantinesMax = 4096
+    public static let pruneInterval = Duration.seconds(1)
+    public static let quarantineMax = Duration.seconds(3600)
+    /// What was released here isn't taken over again for this time.
+    public static let releaseHolds = Duration.seconds(3600)
+
+    /// How often the shell must tell the time.
+    public static let tick = Duration.milliseconds(50)
+}

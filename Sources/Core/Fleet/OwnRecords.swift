@@ -1,0 +1,144 @@
+import Addresses
+import Clock
+
+/// A key in the subtree of this node. A node writes no other: its queue holds nothing else.
+enum OwnKey: Hashable, Sendable, Comparable {
+    case ended(SharedGrant)
+    case grant(SharedGrant)
+    case quarantine(IPAddress)
+    case status
+
+    func key(pair: String, node: String) -> FleetKey {
+        switch self {
+        case .ended(let grant): .ended(pair: pair, node: node, grant)
+        case .grant(let grant): .grant(pair: pair, node: node, grant)
+        case .quarantine(let client): .quarantine(node: node, client)
+        case .status: .status(node: node)
+        }
+    }
+}
+
+/// What this node's daemon told: the records that its subtree should have.
+struct OwnRecords: Sendable {
+    private(set) var grants: [SharedGrant: GrantRecord] = [:]
+    private(set) var ended: [SharedGrant: EndedRecord] = [:]
+    private(set) var quarantines: [IPAddress: QuarantineRecord] = [:]
+    private(set) var endsDropped = 0
+    var status: NodeStatus?
+    /// Grants that are published at their first use, or when they are due.
+    private var unused = DueTable<SharedGrant>()
+
+    /// The record that the key should have; `nil`: none.
+    func record(_ key: OwnKey) -> FleetRecord? {
+        switch key {
+        case .grant(let grant): unused[grant] == nil ? grants[grant].map(FleetRecord.grant) : nil
+        case .ended(let grant): ended[grant].map(FleetRecord.ended)
+        case .quarantine(let client): quarantines[client].map(FleetRecord.quarantine)
+        case .status: status.map(FleetRecord.status)
+        }
+    }
+
+    /// Every key that should have a record, in an order that doesn't depend on the process.
+    var keys: [OwnKey] {
+        ended.keys.sorted().map(OwnKey.ended) + grants.keys.filter { unused[$0] == nil }.sorted().map(OwnKey.grant)
+            + quarantines.keys.sorted().map(OwnKey.quarantine)
+    }
+
+    /// - Returns: whether there was room.
+    mutating func issue(_ grant: SharedGrant, _ record: GrantRecord, at now: Instant) -> Bool {
+        guard grants[grant] != nil || grants.count < FleetLimits.ownGrantsMax else { return false }
+        let wasPublished = grants[grant] != nil && unused[grant] == nil
+        grants[grant] = record
+        if !wasPublished { unused.insert(grant, at: now + FleetLimits.publishDelay) }
+        return true
+    }
+
+    /// A copy of another node's grant that was used here.
+    mutating func adopt(_ grant: SharedGrant, _ record: GrantRecord) {
+        guard grants.count < FleetLimits.ownGrantsMax else { return }
+        grants[grant] = record
+    }
+
+    /// The copy stems from another grant now: from a later one, as a rule.
+    ///
+    /// - Returns: whether the copy is published here, and changed.
+    mutating func rebase(_ grant: SharedGrant, on offer: GrantOffer) -> Bool {
+        guard var record = grants[grant], record.origin != nil,
+            record.origin != offer.origin || record.issued != offer.issued
+        else { return false }
+        record.origin = offer.origin
+        record.issued = offer.issued
+        record.keep = offer.keep
+        grants[grant] = record
+        return true
+    }
+
+    /// - Returns: how urgently to publish the grant's use, or `nil` if the published one does.
+    mutating func use(_ grant: SharedGrant, at time: Timestamp, published: Timestamp?) -> PublishQueue.Urgency? {
+        guard var record = grants[grant] else { return nil }
+        record.used = max(record.used, time)
+        grants[grant] = record
+        guard !unused.remove(grant) else { return .change }
+        guard let published else { return .change }
+        return published + record.keep / FleetLimits.refreshDivisor < time ? .refresh : nil
+    }
+
+    /// - Returns: the grants that nobody used, and that are due.
+    mutating func takeDue(at now: Instant) -> [SharedGrant] {
+        var due: [SharedGrant] = []
+        while let (grant, _) = unused.popFirst(until: now) { due.append(grant) }
+        return due
+    }
+
+    mutating func remove(_ grant: SharedGrant) {
+        grants[grant] = nil
+        _ = unused.remove(grant)
+    }
+
+    mutating func end(_ grant: SharedGrant, _ record: EndedRecord) {
+        guard ended[grant] != nil || ended.count < FleetLimits.endedMax else {
+            endsDropped += 1
+            return
+        }
+        ended[grant] = ended[grant]?.merged(with: record) ?? record
+    }
+
+    mutating func quarantine(_ client: IPAddress, _ record: QuarantineRecord) {
+        guard quarantines[client] != nil || quarantines.count < FleetLimits.quarantinesOfNodeMax else { return }
+        quarantines[client] = record
+    }
+
+    mutating func release(_ client: IPAddress) { quarantines[client] = nil }
+
+    /// - Returns: the keys whose records were over.
+    mutating func removeExpired(at now: Timestamp, endedHolds: Duration) -> [OwnKey] {
+        let over = ended.filter { $0.value.at + endedHolds < now }.keys.sorted()
+        for grant in over { ended[grant] = nil }
+        let released = quarantines.filter { $0.value.until < now }.keys.sorted()
+        for client in released { quarantines[client] = nil }
+        return over.map(OwnKey.ended) + released.map(OwnKey.quarantine)
+    }
+
+    /// Whether the daemon issued it itself; what the fleet says never ends it.
+    func isIssuedHere(_ grant: SharedGrant) -> Bool { grants[grant].map { $0.origin == nil } ?? false }
+
+    /// Whether the stored record has to be written anew; a use alone counts when the stored one is old.
+    func differs(_ key: OwnKey, from stored: FleetRecord?) -> Bool {
+        let wanted = record(key)
+        guard case .grant(let wanted)? = wanted, case .grant(var stored)? = stored else { return wanted != stored }
+        guard stored.used + wanted.keep / FleetLimits.refreshDivisor >= wanted.used else { return true }
+        stored.used = wanted.used
+        return stored != wanted
+    }
+
+    /// Takes over what the daemon has, after it was not heard for a while; what it doesn't tell is gone.
+    mutating func replace(
+        grants: [SharedGrant: GrantRecord], ended: [SharedGrant: EndedRecord],
+        quarantines: [IPAddress: QuarantineRecord]
+    ) {
+        self.grants = grants
+        self.quarantines = quarantines
+        unused = DueTable()
+        for (grant, record) in ended { end(grant, record) }
+    }
+}

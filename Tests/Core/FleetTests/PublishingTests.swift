@@ -1,0 +1,127 @@
+import Clock
+import Fleet
+import TestSupport
+import Testing
+
+@Suite("what a node publishes") struct PublishingTests {
+    private let grant = FleetBench.grant(7)
+
+    @Test("is a grant at its first use, 100 ms later, in its own subtree")
+    func firstUse() {
+        var bench = FleetBench.inStep()
+        bench.node.grantIssued(grant, bench.record(), at: bench.now)
+        bench.advance(.seconds(1))
+        #expect(bench.written() == [])
+        bench.node.grantUsed(grant, at: bench.now)
+        bench.advance(.milliseconds(99))
+        #expect(bench.written() == [])
+        bench.advance(.milliseconds(1))
+        #expect(bench.written().map(\.key) == [.grant(pair: "p", node: "a", grant)])
+    }
+
+    @Test("is a grant that nobody used after 5 s")
+    func unused() {
+        var bench = FleetBench.inStep()
+        bench.node.grantIssued(grant, bench.record(), at: bench.now)
+        bench.advance(.milliseconds(4999))
+        bench.advance(.milliseconds(100))
+        bench.advance(.milliseconds(99))
+        #expect(bench.written() == [])
+        bench.advance(.milliseconds(1))
+        #expect(bench.written().map(\.key) == [.grant(pair: "p", node: "a", grant)])
+    }
+
+    @Test("is a use again only when the published one is older than a quarter of keep")
+    func refresh() {
+        var bench = FleetBench.inStep()
+        bench.node.grantIssued(grant, bench.record(), at: bench.now)
+        bench.node.grantUsed(grant, at: bench.now)
+        bench.advance(.milliseconds(100))
+        #expect(bench.written().count == 1)
+        bench.advance(.seconds(99))
+        bench.node.grantUsed(grant, at: bench.now)
+        bench.advance(.milliseconds(100))
+        #expect(bench.written() == [])
+        bench.advance(.seconds(2))
+        bench.node.grantUsed(grant, at: bench.now)
+        bench.advance(.milliseconds(100))
+        #expect(bench.written().count == 1)
+    }
+
+    @Test("comes in transactions of at most 128, one at a time, and each key once")
+    func transactions() {
+        var bench = FleetBench.inStep()
+        for number in 0..<200 {
+            bench.node.grantIssued(FleetBench.grant(UInt32(number)), bench.record(), at: bench.now)
+            for _ in 0..<3 { bench.node.grantUsed(FleetBench.grant(UInt32(number)), at: bench.now) }
+        }
+        bench.advance(.zero)
+        bench.advance(.seconds(1))
+        let first = bench.taken()
+        #expect(first.count == 1)
+        guard case .transact(let id, let operations)? = first.first else { return }
+        #expect(operations.count == 128)
+        bench.node.transactionEnded(id, succeeded: true, at: bench.now)
+        bench.advance(.zero)
+        #expect(bench.written().count == 72)
+    }
+
+    @Test("is tried again when a response is lost, with what is true by then")
+    func lost() {
+        var bench = FleetBench.inStep()
+        bench.node.grantIssued(grant, bench.record(), at: bench.now)
+        bench.node.grantUsed(grant, at: bench.now)
+        bench.advance(.milliseconds(100))
+        guard case .transact(let id, _)? = bench.taken().first else { return #expect(Bool(false)) }
+        bench.node.grantEnded(grant, .revoked, at: bench.now)
+        bench.node.transactionEnded(id, succeeded: false, at: bench.now)
+        bench.advance(.seconds(1))
+        #expect(
+            bench.written() == [
+                .delete(.grant(pair: "p", node: "a", grant)),
+                .put(
+                    .ended(pair: "p", node: "a", grant),
+                    .ended(EndedRecord(at: FleetBench.start + .milliseconds(100), why: .revoked)), .records),
+            ])
+    }
+
+    @Test("waits in a bounded queue while the store is away, and is compared with the store afterwards")
+    func away() {
+        var bench = FleetBench.inStep()
+        bench.node.storeLost(at: bench.now)
+        let count = FleetLimits.queueMax + 500
+        for number in 0..<count {
+            bench.node.grantIssued(
+                FleetBench.grant(UInt32(number)), bench.record(keep: .seconds(86_400)), at: bench.now)
+            bench.node.grantUsed(FleetBench.grant(UInt32(number)), at: bench.now)
+        }
+        #expect(bench.node.queueCount == FleetLimits.queueMax)
+        #expect(bench.node.counters.changesDropped == 500)
+        bench.node.storeConnected(at: bench.now, into: &bench.actions)
+        bench.read(StorePage([], revision: 9, isLast: true))
+        bench.read(StorePage([], revision: 9, isLast: true))
+        var written: Set<FleetKey> = []
+        for _ in 0..<400 where written.count < count {
+            bench.advance(.milliseconds(100))
+            written.formUnion(bench.written().map(\.key))
+        }
+        #expect(written.count == count)
+    }
+
+    @Test("is connected with a random delay that grows to 30 s")
+    func backOff() {
+        var bench = FleetBench()
+        var longest = Duration.zero
+        for attempt in 0..<40 {
+            var waited = Duration.zero
+            while !bench.taken().contains(.connect) {
+                bench.advance(.milliseconds(50))
+                waited += .milliseconds(50)
+            }
+            if attempt < 3 { #expect(waited <= .seconds(1)) }
+            longest = max(longest, waited)
+            bench.node.storeLost(at: bench.now)
+        }
+        #expect(longest > .seconds(15) && longest <= .milliseconds(30_050))
+    }
+}
