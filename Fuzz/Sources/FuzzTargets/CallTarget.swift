@@ -72,7 +72,7 @@ private struct Asker: Sendable {
         warden.callReceived(IncomingCall(decoding: bytes, from: peer), at: .zero, into: &actions)
         for action in actions {
             switch action {
-            case .sendReply(let reply, let receiver): check(reply, to: receiver, callBytes: bytes.count)
+            case .sendReply(let reply, let receiver): check(reply, to: receiver, of: bytes)
             case .ask(let question, _): check(question)
             case .inspectOwner: require(false, "a registration of another host")
             case .closeConnection, .callServices, .askClient, .inspectListeners, .commit, .inspectGrants, .cutFlows,
@@ -82,16 +82,24 @@ private struct Asker: Sendable {
         }
     }
 
-    private func check(_ reply: Reply, to receiver: Peer, callBytes: Int) {
+    private func check(_ reply: Reply, to receiver: Peer, of bytes: UnsafeRawBufferPointer) {
         let encoded = reply.encoded
         require(receiver == peer, "an answer to somebody else")
         require(
-            peer.transport == .tcp || encoded.count <= callBytes,
-            "\(callBytes) bytes are answered with \(encoded.count)")
+            peer.transport == .tcp || encoded.count <= bytes.count || mayBeLonger(bytes),
+            "\(bytes.count) bytes are answered with \(encoded.count)")
         require(
             peer.transport == .tcp || peer.address == Self.named.address
                 || settings.mode == .observe || settings.denial.strangers == .authError,
             "a stranger is answered over UDP")
+    }
+
+    /// A named client is told the portmapper's own addresses, of which there are several.
+    private func mayBeLonger(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard peer.address == Self.named.address,
+            case .call(.getAddressList(let rpcb)) = IncomingCall(decoding: bytes, from: peer).content
+        else { return false }
+        return rpcb.program == .portmapper
     }
 
     private func check(_ question: Question) {
