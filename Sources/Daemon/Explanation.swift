@@ -26,11 +26,11 @@ public struct Explanation {
     /// - Parameter server: the server behind this gateway that is asked; `nil`: this host.
     public init(of load: LoadResult, client: IPAddress, at server: String? = nil) {
         var remarks: [String] = []
-        // Rules about other servers tell whether the client is a stranger.
         let all = BundleWatch(load.bundle, load.settings, at: HostClock.wallClock()).rules(load.rules)
         if all.contains(where: \.isExpired) {
             remarks.append("note: the fleet's policy has expired: its rules permit no new look-up")
         }
+        // Rules about other servers tell whether the client is a stranger.
         let asked = server == nil && load.settings.gateway == nil ? all.about(nil) : all
         var addresses: [String: [IPAddress]] = [:]
         for name in HostNameBook.names(in: asked).sorted() {

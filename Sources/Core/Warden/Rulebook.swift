@@ -101,17 +101,19 @@ public final class Rulebook: Sendable {
 
     /// The program's port for the client, with the opening that policy gives it; `nil` if policy permits none.
     func opening(_ program: Program, at port: ServicePort, for client: IPAddress) -> ServiceOpening? {
-        guard case .permitted(let rule, let open) = policy.lookup(program, over: port.transport, by: client) else {
-            return nil
-        }
-        return ServiceOpening(program: program, port: port, rule: policy.rules[rule].label, open: open)
+        opening(program, at: port, by: policy.lookup(program, over: port.transport, by: client))
     }
 
     /// The same for a new look-up.
     func newOpening(_ program: Program, at port: ServicePort, for client: IPAddress) -> ServiceOpening? {
-        guard case .permitted(let rule, let open) = policy.newLookup(program, over: port.transport, by: client) else {
-            return nil
-        }
+        opening(program, at: port, by: policy.newLookup(program, over: port.transport, by: client))
+    }
+
+    @inline(__always)
+    private func opening(
+        _ program: Program, at port: ServicePort, by decision: LookupDecision
+    ) -> ServiceOpening? {
+        guard case .permitted(let rule, let open) = decision else { return nil }
         return ServiceOpening(program: program, port: port, rule: policy.rules[rule].label, open: open)
     }
 

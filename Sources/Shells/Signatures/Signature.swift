@@ -61,10 +61,10 @@ public struct Signature: Hashable, Sendable {
     /// The first half of the message's hash by BLAKE2b, in hexadecimal.
     public static func digest(of message: ArraySlice<UInt8>) -> String {
         let hash = hash(message)
-        return hash.prefix(hash.count / 2).map { byte in
-            let digits = String(byte, radix: 16)
-            return digits.count == 1 ? "0" + digits : digits
-        }.joined()
+        // Two digits a byte, and a zero: those of the first half.
+        var digits = [CChar](repeating: 0, count: hash.count + 1)
+        sodium_bin2hex(&digits, digits.count, hash, hash.count / 2)
+        return String(decoding: digits.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 
     static func hash(_ message: ArraySlice<UInt8>) -> [UInt8] {

@@ -5,16 +5,9 @@ extension LabTests {
     @Suite("A boot, on a machine with systemd")
     struct MachineBootTests {
         private func prepare(_ machine: Machine, _ binary: String) throws {
-            let libraries = try run(["ldd", binary]).text.matches(of: /=> (\/\S*swift\S*\.so\S*)/).map { String($0.1) }
-            let units = Recipe.root.appendingPathComponent("systemd").path
-            try machine.copy([binary, units] + libraries)
+            try machine.install(binary)
             try machine.shell(
                 """
-                install -m 755 \(binary) /usr/sbin/rpcwarden
-                install -m 644 \(units)/rpcwarden.socket \(units)/rpcwarden*.service /etc/systemd/system/
-                systemctl daemon-reload
-                # Debian's, which flushes the whole ruleset.
-                systemctl enable --quiet nftables.service
                 systemctl start rpc-statd.service
                 rpcwarden setup
                 """)

@@ -61,7 +61,7 @@ extension LabTests {
             try await eventually("the server listens", within: .seconds(30)) {
                 machine.serverLog.matches(of: /listening/).count == 2
             }
-            try install(machine, Lab.binaryPath)
+            try machine.install(Lab.binaryPath)
             try machine.shell(Self.network)
             #expect(try lookUp(machine, from: "10.99.0.2", over: "udp").contains("port 4001"), "it only forwards")
 
@@ -122,20 +122,6 @@ extension LabTests {
                 String($0.1)
             }
             return found.filter { !["bridged-packets", "container"].contains($0) }
-        }
-
-        private func install(_ machine: Machine, _ binary: String) throws {
-            let libraries = try run(["ldd", binary]).text.matches(of: /=> (\/\S*swift\S*\.so\S*)/).map { String($0.1) }
-            let units = Recipe.root.appendingPathComponent("systemd").path
-            try machine.copy([binary, units] + libraries)
-            try machine.shell(
-                """
-                install -m 755 \(binary) /usr/sbin/rpcwarden
-                install -m 644 \(units)/rpcwarden.socket \(units)/rpcwarden*.service /etc/systemd/system/
-                systemctl daemon-reload
-                # Debian's, which flushes the whole ruleset.
-                systemctl enable --quiet nftables.service
-                """)
         }
 
         /// Asks the server's port 111, as it knows it, for the service.

@@ -49,6 +49,21 @@ final class Machine: Sendable {
         _ = try? FileManager.default.removeItem(atPath: folder)
     }
 
+    /// The program, with the libraries of a debug build, and the units.
+    func install(_ binary: String) throws {
+        let libraries = try run(["ldd", binary]).text.matches(of: /=> (\/\S*swift\S*\.so\S*)/).map { String($0.1) }
+        let units = Recipe.root.appendingPathComponent("systemd").path
+        try copy([binary, units] + libraries)
+        try shell(
+            """
+            install -m 755 \(binary) /usr/sbin/rpcwarden
+            install -m 644 \(units)/rpcwarden.socket \(units)/rpcwarden*.service /etc/systemd/system/
+            systemctl daemon-reload
+            # Debian's, which flushes the whole ruleset.
+            systemctl enable --quiet nftables.service
+            """)
+    }
+
     /// Like `systemctl reboot`: the files are kept, the kernel's state is lost.
     func reboot() throws {
         _ = try checked(["bash", "-c", Self.withoutDescriptors, "bash", script, "reboot", name])
