@@ -304,6 +304,9 @@ extension FakeHostTests {
             try FileManager.default.removeItem(atPath: host.root + later)
             try host.write(SetupFiles.configuration, "")
             #expect(obstacles().contains("every call would be denied"))
+            var facts = host.survey().setupFacts()
+            facts.hasFleetPolicy = true
+            #expect(SetupPlan.setup(facts).obstacles == [], "a fleet's policy takes its place")
             try FileManager.default.removeItem(atPath: host.root + SetupFiles.configuration)
             try host.set("rpcbind.socket", "masked", "inactive")
             #expect(obstacles().contains("masked"))

@@ -306,6 +306,42 @@ extension KernelTests {
             }
         }
 
+        @Test("puts no policy in force that it read while a newer one was put in force")
+        func fleetPolicyOvertaken() throws {
+            let files = try Files()
+            func publish(serial: UInt64) throws {
+                let rules = "rules: [{name: f, from: [8.8.8.8], to: [mountd]}]"
+                try files.write(try BundleSamples.signed(["a.yaml": rules], serial: serial), to: "b")
+            }
+            /// A reading has begun once this file can be opened, and waits for its end; then it reads the bundle.
+            func feed(_ meanwhile: () throws -> Void) throws {
+                let descriptor = open(files.policyPath, O_WRONLY)
+                try meanwhile()
+                #expect(write(descriptor, Self.policy, Self.policy.utf8.count) == Self.policy.utf8.count)
+                close(descriptor)
+            }
+            try files.write(Array(BundleSamples.publicKey.utf8), to: "k")
+            try files.write("fleet: {policy: {group: nfs, bundle: b, keys: k}}")
+            try publish(serial: 42)
+            try withProcess(files) { client, _ in
+                func awaitReading() {
+                    while client.loss == nil, client.readEvents()?.reading == nil {}
+                }
+                #expect(unlink(files.policyPath) == 0 && mkfifo(files.policyPath, 0o600) == 0)
+                // The second reading is requested before the first is in force.
+                try client.reload()
+                try feed {
+                    try client.reload()
+                    try publish(serial: 44)
+                }
+                awaitReading()
+                try client.enforce()
+                try feed { try publish(serial: 43) }
+                awaitReading()
+                #expect(throws: NetfilterClient.Failure.self) { try client.enforce() }
+            }
+        }
+
         @Test("does what it is asked while it reads, under the old ceiling until it is told to judge by the new one")
         func servesMeanwhile() throws {
             let files = try Files()
