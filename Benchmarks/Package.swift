@@ -9,7 +9,8 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
     .unsafeFlags(["-warnings-as-errors"]),
     // As rpcwarden itself is built.
-    .unsafeFlags(["-cross-module-optimization"], .when(configuration: .release)),
+    .unsafeFlags(
+        ["-cross-module-optimization", "-Xllvm", "-sil-disable-pass=object-outliner"], .when(configuration: .release)),
 ]
 
 func on(_ floor: String, _ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -32,6 +33,10 @@ let package = Package(
             "Core", "Exchanges",
             ["Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Calls", "AuditTrail"]),
         on("Core", "Upstream", ["Addresses", "Clock", "Portmapper", "Policy", "Firewall", "Calls", "AuditTrail"]),
+        on("Core", "Bundles", ["Addresses", "Clock", "Policy"]),
+        on("Core", "FleetRecords", ["Addresses", "Bundles", "Clock", "JSON"]),
+        on("Core", "JSON"),
+        on("Core", "Sharing", ["Addresses", "Clock", "Firewall", "Configuration", "FleetRecords"]),
         on("Core", "Gate", ["Addresses", "Clock", "Policy", "Firewall", "Configuration", "AuditTrail"]),
         on(
             "Core", "Watch",
@@ -45,7 +50,7 @@ let package = Package(
             "Core", "Warden",
             [
                 "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls",
-                "AuditTrail", "Exchanges", "Upstream", "Gate", "Watch", "Journal",
+                "AuditTrail", "FleetRecords", "Exchanges", "Upstream", "Gate", "Sharing", "Watch", "Journal",
             ]),
         on("Core", "Privilege", ["Addresses", "ONCRPC", "Policy", "Firewall", "Configuration"]),
 

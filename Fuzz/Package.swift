@@ -38,6 +38,9 @@ let package = Package(
             "Core", "Exchanges",
             ["Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Calls", "AuditTrail"]),
         on("Core", "Upstream", ["Addresses", "Clock", "Portmapper", "Policy", "Firewall", "Calls", "AuditTrail"]),
+        on("Core", "Bundles", ["Addresses", "Clock", "Policy"]),
+        on("Core", "FleetRecords", ["Addresses", "Bundles", "Clock", "JSON"]),
+        on("Core", "Sharing", ["Addresses", "Clock", "Firewall", "Configuration", "FleetRecords"]),
         on("Core", "Gate", ["Addresses", "Clock", "Policy", "Firewall", "Configuration", "AuditTrail"]),
         on(
             "Core", "Watch",
@@ -51,18 +54,17 @@ let package = Package(
             "Core", "Warden",
             [
                 "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls",
-                "AuditTrail", "Exchanges", "Upstream", "Gate", "Watch", "Journal",
+                "AuditTrail", "FleetRecords", "Exchanges", "Upstream", "Gate", "Sharing", "Watch", "Journal",
             ]),
         on("Core", "PolicyDrafts", ["Addresses", "Clock", "Policy", "AuditTrail"]),
         shim("CYAML", linking: [":libyaml.a"]),
         shim("CNetfilter", linking: ["nftnl", "mnl"]),
-        on("Shells", "System"),
-        on("Core", "Bundles", ["Addresses", "Clock", "Policy"]),
+        on("Shells", "System", ["Clock"]),
         shim("CSodium", linking: [":libsodium.a"]),
         on("Shells", "Signatures", ["CSodium"]),
         on(
             "Shells", "PolicyFile",
-            ["Addresses", "Policy", "Firewall", "Configuration", "Bundles", "System", "Signatures", "CYAML"]),
+            ["Addresses", "Clock", "Policy", "Firewall", "Configuration", "Bundles", "System", "Signatures", "CYAML"]),
         on("Shells", "Netfilter", ["Addresses", "Portmapper", "Firewall", "CNetfilter"]),
         // What it leaves out needs SwiftNIO.
         on("Core", "Activity"),
@@ -71,13 +73,18 @@ let package = Package(
             "Shells", "Metrics", ["Addresses", "Clock", "Bundles", "Firewall", "AuditTrail"],
             exclude: ["MetricsServer.swift"]),
 
+        on("Core", "JSON"),
+        on("Core", "Probes", ["Addresses", "ONCRPC", "Portmapper"]),
+        on("Core", "HostPosture", ["Addresses", "Portmapper", "Firewall"]),
+        on("Core", "Reports", ["Addresses", "Clock", "Policy", "AuditTrail", "HostPosture", "Activity", "JSON"]),
+
         .target(name: "Allocations"),
         .target(
             name: "FuzzTargets",
             dependencies: [
                 "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls",
                 "Gate", "Warden", "PolicyDrafts", "Bundles", "Signatures", "PolicyFile", "Netfilter", "Control",
-                "Metrics", "Allocations",
+                "Metrics", "JSON", "FleetRecords", "Probes", "Reports", "Allocations",
             ],
             swiftSettings: strict),
         .executableTarget(name: "fuzz", dependencies: ["FuzzTargets"]),

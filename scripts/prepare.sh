@@ -1,18 +1,19 @@
 # shellcheck shell=bash
-# Sourced by scripts/demo and scripts/test: finds Swift, and installs the Debian packages that are missing.
+# Sourced by scripts/demo, scripts/test and scripts/package: finds Swift, and installs the Debian packages that are missing.
 
-# What the build links, and what unit tests compare with; and what the lab runs.
-build_packages=(libmnl-dev libnftnl-dev libyaml-dev libsodium-dev minisign)
+# What the build links; what unit tests compare with; and what the lab runs.
+link_packages=(libmnl-dev libnftnl-dev libyaml-dev libsodium-dev)
+build_packages=("${link_packages[@]}" minisign etcd-server etcd-client openssl)
 lab_packages=(rpcbind nfs-ganesha nfs-ganesha-vfs libnfs-utils nfs-common nftables conntrack iproute2 tcpdump procps nmap
     fail2ban logrotate curl tmux prometheus)
 # The other firewalls of docs/COEXISTENCE.md, each run in a namespace of the lab only.
 firewall_packages=(iptables firewalld ufw dbus)
 # The package, and the machine that it is tested on.
-package_packages=(dpkg-dev lintian debootstrap)
+package_packages=(dpkg-dev lintian debootstrap rpm openssl)
 # What scripts/release makes both packages with.
 release_packages=(dpkg-dev rpm)
-# What reads the manual pages, the JSON Schemas and the completions: Tests/ReferenceTests.
-reference_packages=(mandoc man-db python3-jsonschema python3-yaml zsh fish)
+# What reads the manual pages, the JSON Schemas, the completions and reports: Tests/ReferenceTests.
+reference_packages=(mandoc man-db python3 python3-jsonschema python3-yaml zsh fish jq chromium poppler-utils)
 # The services of docs/COOKBOOK.md, and the machine that README's commands run on.
 document_packages=(nfs-kernel-server ypserv ypbind-mt yp-tools keepalived conntrackd debootstrap)
 
@@ -67,7 +68,7 @@ install_packages() {
     # Their packages enable them, and from the next boot on they would guard this host. (ufw is inactive until it is told.)
     local pair
     for pair in firewalld:firewalld fail2ban:fail2ban nfs-kernel-server:nfs-server ypserv:ypserv ypserv:yppasswdd \
-        ypserv:ypxfrd ypbind-mt:ypbind keepalived:keepalived conntrackd:conntrackd prometheus:prometheus; do
+        ypserv:ypxfrd ypbind-mt:ypbind keepalived:keepalived conntrackd:conntrackd prometheus:prometheus etcd-server:etcd; do
         if [[ " ${missing[*]} " == *" ${pair%:*} "* ]] && type -P systemctl >/dev/null; then
             systemctl disable --quiet "${pair#*:}.service"
         fi

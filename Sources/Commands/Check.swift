@@ -1,5 +1,7 @@
+import Activity
 import Addresses
 import ArgumentParser
+import Console
 import Daemon
 import PolicyFile
 import System
@@ -21,10 +23,21 @@ struct Check: ParsableCommand {
         let loader = PolicyLoader(ownAddresses: ownAddresses(), after: lastBundle())
         let result =
             files.isEmpty ? loader.load(configurationPath: configuration.path) : loader.check(files: files)
-        for diagnostic in result.diagnostics { print(diagnostic.description) }
+        for diagnostic in result.diagnostics {
+            Display.show(diagnostic.paragraph, rest: "    ")
+        }
+        let note = result.hasErrors ? nil : result.bundle?.expiryNote
+        if let note { Display.show(Paragraph(note), rest: "    ") }
+        Display.show(Paragraph(result.summary(warnings: note == nil ? 0 : 1)))
         if result.hasErrors { throw CommandFailure(message: nil, code: ExitStatus.usage) }
-        if let note = result.bundle?.expiryNote { print(note) }
-        if result.diagnostics.isEmpty { print("no problems in \(result.filesRead.joined(separator: ", "))") }
+    }
+}
+
+extension Diagnostic {
+    /// The description.
+    fileprivate var paragraph: Paragraph {
+        Paragraph("\(location):", .strong) + Paragraph("\(severity.rawValue):", severity == .error ? .alarm : .warning)
+            + Paragraph(text)
     }
 }
 

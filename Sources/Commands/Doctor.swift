@@ -1,6 +1,7 @@
 import Addresses
 import ArgumentParser
 import Configuration
+import Console
 import Control
 import Daemon
 import Firewall
@@ -8,6 +9,7 @@ import Glibc
 import HostPosture
 import HostSurvey
 import PolicyFile
+import Reports
 
 struct Doctor: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -25,17 +27,23 @@ struct Doctor: ParsableCommand {
         if place.root == nil, geteuid() != 0 {
             writeError("rpcwarden: uid \(geteuid()) can't see which processes hold sockets; run doctor as root")
         }
-        var facts = try place.survey(configuration).facts()
-        if facts.gateway != nil { facts.gateway?.servers = servers() }
-        let findings = Examination(facts).findings
-        if json.isOn { try printJSON(findings) } else { print(Self.text(findings)) }
+        let findings = Examination(try Self.facts(configuration, at: place.root)).findings
+        if json.isOn { try printJSON(findings) } else { Display.show(findings.lines(columns: Display.size()?.columns)) }
         if findings.contains(where: { $0.severity != .note }) {
             throw CommandFailure(message: nil, code: ExitStatus.denied)
         }
     }
 
+    /// - Parameter root: the folder of an image; `nil`: this host.
+    static func facts(_ configuration: ConfigurationOption, at root: String?) throws -> HostFacts {
+        var facts = try RootOption.survey(root, configuration).facts()
+        if facts.isRunning { facts.kernel.ownsTables = kernelOwnsTables() }
+        if facts.gateway != nil { facts.gateway?.servers = servers(configuration) }
+        return facts
+    }
+
     /// The servers as a running daemon knows them; none if it can't be asked, which other findings tell of.
-    private func servers() -> [GatewayFacts.Server] {
+    private static func servers(_ configuration: ConfigurationOption) -> [GatewayFacts.Server] {
         let path = PolicyLoader().settings(configurationPath: configuration.path).controlPath
         do {
             let reply = try ControlClient(path: path, patience: .seconds(2)).ask(ControlCall(.status))
@@ -45,17 +53,6 @@ struct Doctor: ParsableCommand {
         } catch {
             return []
         }
-    }
-
-    private static func text(_ findings: [Finding]) -> String {
-        guard !findings.isEmpty else { return "nothing found" }
-        return findings.map { finding in
-            let mend = finding.mend.map { "\n      \($0)" }.joined()
-            return """
-                \(finding.severity.rawValue): \(finding.what) [\(finding.finding)]
-                  why: \(finding.why)
-                """ + (mend.isEmpty ? "" : "\n  mend:" + mend)
-        }.joined(separator: "\n\n")
     }
 }
 
@@ -68,12 +65,15 @@ struct RootOption: ParsableArguments {
 
     /// - Throws: a usage failure if the folder doesn't exist.
     func survey(_ configuration: ConfigurationOption) throws -> HostSurvey {
-        let root = HostRoot(self.root ?? "/")
+        try Self.survey(root, configuration)
+    }
+
+    static func survey(_ folder: String?, _ configuration: ConfigurationOption) throws -> HostSurvey {
+        let root = HostRoot(folder ?? "/")
         let isImage = !root.path.isEmpty
         if isImage, !root.isFolder {
-            throw CommandFailure(
-                message: "not a folder: \(self.root ?? ""); give the folder that contains the image's root file system",
-                code: ExitStatus.usage)
+            throw CommandFailure.usage(
+                "not a folder: \(folder ?? ""); give the folder that contains the image's root file system")
         }
         let path = configuration.path ?? (isImage ? root.path + PolicyLoader.configurationPath : nil)
         // An error in the policy must not prevent the survey.
@@ -100,6 +100,7 @@ extension Expectations {
         table = settings.firewall.table
         guardPorts = Set(
             settings.firewall.guardPorts.flatMap { range in range.ports.map { ServicePort(range.transport, $0) } })
+        neverPorts = Set(settings.firewall.never)
         isObserving = settings.mode == .observe
     }
 }

@@ -1,5 +1,6 @@
 import Addresses
 import ArgumentParser
+import Console
 import Daemon
 import PolicyFile
 
@@ -34,17 +35,14 @@ struct Explain: ParsableCommand {
 
     func run() throws {
         guard let address = IPAddress(client) else {
-            throw usage("not an address: \"\(client)\"; give an IPv4 or IPv6 address")
+            throw CommandFailure.usage("not an address: \"\(client)\"; give an IPv4 or IPv6 address")
         }
         guard let transport = Transport(name: transport) else {
-            throw usage("not a transport: \"\(transport)\"; use tcp or udp")
+            throw CommandFailure.usage("not a transport: \"\(transport)\"; use tcp or udp")
         }
         let load = PolicyLoader(after: lastBundle()).load(configurationPath: configuration.path)
-        guard !load.hasErrors else {
-            for diagnostic in load.diagnostics { writeError(diagnostic.description) }
-            throw CommandFailure(message: nil, code: ExitStatus.usage)
-        }
-        if let refusal = server.flatMap({ load.settings.refusal(ofServer: $0) }) { throw usage(refusal) }
+        if load.hasErrors { try load.diagnostics.report() }
+        if let refusal = server.flatMap({ load.settings.refusal(ofServer: $0) }) { throw CommandFailure.usage(refusal) }
         let explanation = Explanation(of: load, client: address, at: server)
         let verdict: Explanation.Verdict
         switch procedure {
@@ -56,18 +54,9 @@ struct Explain: ParsableCommand {
     }
 
     private func number(of name: String?, _ load: LoadResult) throws -> Program {
-        guard let name else { throw usage("--program is missing; name the program, as in --program nfs") }
-        let isHex = name.lowercased().hasPrefix("0x")
-        if let number = UInt32(isHex ? String(name.dropFirst(2)) : name, radix: isHex ? 16 : 10) {
-            return Program(number)
+        guard let name else {
+            throw CommandFailure.usage("--program is missing; name the program, as in --program nfs")
         }
-        guard let program = load.programNames.program(named: name) else {
-            throw usage("unknown program: \"\(name)\"; use a name of /etc/rpc, or its number")
-        }
-        return program
-    }
-
-    private func usage(_ message: String) -> CommandFailure {
-        CommandFailure(message: message, code: ExitStatus.usage)
+        return try programNumber(name, load.programNames)
     }
 }

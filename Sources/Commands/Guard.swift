@@ -1,4 +1,5 @@
 import ArgumentParser
+import Console
 import Daemon
 
 struct Guard: ParsableCommand {
@@ -20,12 +21,12 @@ struct Guard: ParsableCommand {
                 let loading = try loadGuard(configuration: configuration.path)
                 for line in loading.lines { print(line) }
                 guard loading.complaints.isEmpty else {
-                    throw CommandFailure(message: loading.complaints.joined(separator: "; "), code: ExitStatus.usage)
+                    throw CommandFailure.usage(loading.complaints.joined(separator: "; "))
                 }
             } catch let failure as CommandFailure {
                 throw failure
             } catch {
-                throw CommandFailure(message: "\(error)", code: ExitStatus.usage)
+                throw CommandFailure.usage("\(error)")
             }
         }
     }

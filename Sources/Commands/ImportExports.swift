@@ -1,4 +1,5 @@
 import ArgumentParser
+import Console
 import PolicyDrafts
 import PolicyFile
 
@@ -35,17 +36,13 @@ struct ImportExports: ParsableCommand {
         let draft = ExportsDraft(try paths.map(source), at: at)
         for error in draft.errors { writeError(error) }
         guard draft.isWhole else {
-            throw CommandFailure(
-                message:
-                    "no draft: \(paths.joined(separator: ", ")) can't be parsed to the end; correct the errors above",
-                code: ExitStatus.usage)
+            throw CommandFailure.usage(
+                "no draft: \(paths.joined(separator: ", ")) can't be parsed to the end; correct the errors above")
         }
         try printPolicy(draft.policy, warnings: draft.warnings)
         guard draft.errors.isEmpty else {
-            throw CommandFailure(
-                message:
-                    "the draft lacks lines that can't be parsed: \(draft.errors.count) errors; correct the errors above",
-                code: ExitStatus.usage)
+            throw CommandFailure.usage(
+                "the draft lacks lines that can't be parsed: \(draft.errors.count) errors; correct the errors above")
         }
     }
 
@@ -53,12 +50,11 @@ struct ImportExports: ParsableCommand {
     private func checkServer(_ name: String) throws {
         let settings = PolicyLoader().settings(configurationPath: configuration.path)
         if let refusal = settings.refusal(ofServerTerm: name) {
-            throw CommandFailure(message: refusal, code: ExitStatus.usage)
+            throw CommandFailure.usage(refusal)
         }
         guard files.isEmpty else { return }
-        throw CommandFailure(
-            message: "--at \(name) needs the server's exports: copy its /etc/exports here, and name the copy",
-            code: ExitStatus.usage)
+        throw CommandFailure.usage(
+            "--at \(name) needs the server's exports: copy its /etc/exports here, and name the copy")
     }
 
     private func paths() throws -> [String] {
@@ -91,9 +87,7 @@ struct ImportExports: ParsableCommand {
     }
 
     private static func unreadable(_ error: InputError) -> CommandFailure {
-        CommandFailure(
-            message: "can't read exports: \(error.message); name a file in the format of exports(5)",
-            code: ExitStatus.usage)
+        CommandFailure.usage("can't read exports: \(error.message); name a file in the format of exports(5)")
     }
 }
 
@@ -102,17 +96,16 @@ func printPolicy(_ draft: DraftPolicy, warnings: [String]) throws {
     let names = PolicyLoader().programNames
     let text = draft.text(names: names)
     guard text.utf8.count <= SourceFile.bytesMax else {
-        throw CommandFailure(
-            message: "the draft has \(text.utf8.count) bytes, and a policy may have \(SourceFile.bytesMax); use fewer"
-                + " clients, or wider prefixes (learn --aggregate /24 --aggregate-ipv6 /64)", code: ExitStatus.usage)
+        throw CommandFailure.usage(
+            "the draft has \(text.utf8.count) bytes, and a policy may have \(SourceFile.bytesMax); use fewer"
+                + " clients, or wider prefixes (learn --aggregate /24 --aggregate-ipv6 /64)")
     }
     let parsed = ParsedPolicy([SourceFile(name: "draft", text: text)], names: names)
     // An invalid draft would be an error of rpcwarden; none is printed then.
     guard !parsed.diagnostics.contains(where: { $0.severity == .error }) else {
         for diagnostic in parsed.diagnostics { writeError(diagnostic.description) }
-        throw CommandFailure(
-            message: "the draft is not a valid policy: \(draft.rules.count) rules; please report this bug",
-            code: ExitStatus.usage)
+        throw CommandFailure.usage(
+            "the draft is not a valid policy: \(draft.rules.count) rules; please report this bug")
     }
     print(text, terminator: "")
     for warning in warnings { writeError("rpcwarden: warning: \(warning)") }

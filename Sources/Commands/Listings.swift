@@ -1,15 +1,20 @@
+import Activity
+import Addresses
 import ArgumentParser
+import Clock
+import Console
 import Control
 import Daemon
 import FoundationEssentials
 import PolicyFile
+import System
 
 /// Calls the daemon that the configuration names.
 func askDaemon(_ call: ControlCall, _ configuration: ConfigurationOption) throws -> ControlReply {
     let path = PolicyLoader().settings(configurationPath: configuration.path).controlPath
     do {
         let reply = try ControlClient(path: path).ask(call)
-        if let failure = reply.failure { throw CommandFailure(message: failure, code: ExitStatus.usage) }
+        if let failure = reply.failure { throw CommandFailure.usage(failure) }
         return reply
     } catch let error as ControlError {
         throw CommandFailure(message: error.description, code: ExitStatus.unreachable)
@@ -23,50 +28,25 @@ func printJSON(_ value: some Encodable) throws {
 }
 
 struct Status: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Show mode, uptime, rpcbind, the table, and counts.")
+    static let configuration = CommandConfiguration(
+        abstract: "Tell the mode, what is wrong, what is in force, and counts.")
 
     @OptionGroup var configuration: ConfigurationOption
     @OptionGroup var json: JSONFlag
 
+    @Flag(help: "Print every counter too, and each server behind this gateway.")
+    var verbose = false
+
     func run() throws {
         guard let status = try askDaemon(ControlCall(.status), configuration).status else { return }
         if json.isOn { return try printJSON(status) }
-        // A gateway may have no rpcbind of its own.
-        let missing = status.servers == nil ? "DOWN" : "not reachable"
-        let rpcbind = status.rpcbind.reachable ? "reachable" : missing
-        var rows = [
-            ["mode", status.mode], ["uptime", "\(status.uptime) s"], ["version", status.version],
-            ["rpcbind", "\(rpcbind), \(status.rpcbind.registrations) registrations"],
-            [
-                "table",
-                "inet \(status.table.name) \(status.table.intact ? "intact" : "NOT INTACT"), "
-                    + "\(status.table.guarded) ports guarded",
-            ],
-            ["policy", "\(status.policy.path), \(status.policy.rules) rules"],
-        ]
-        if let fleet = status.fleet { rows.append(["fleet policy", Self.line(about: fleet)]) }
-        rows += (status.servers ?? []).map { ["server \($0.name)", Self.line(about: $0)] }
-        rows += status.counts.sorted { $0.key < $1.key }.map { [$0.key, String($0.value)] }
-        print(Table(rows).text)
-    }
-}
-
-extension Status {
-    private static func line(about fleet: FleetReport) -> String {
-        let end = fleet.notAfter.map { fleet.expired ? ", EXPIRED since \($0)" : ", right until \($0)" } ?? ""
-        return "serial \(fleet.serial) of group \(fleet.group), created \(fleet.created)\(end)"
-    }
-
-    private static func line(about server: ServerReport) -> String {
-        let portmapper =
-            switch server.rpcbind {
-            case "up": "reachable"
-            case "stale": "DOWN, its last registry is in force"
-            case "never": "DOWN, never read: port 111 and \"close\" alone are guarded"
-            case _: "DOWN"
-            }
-        return "\(portmapper), \(server.registrations) registrations, \(server.guarded) ports guarded, "
-            + "\(server.grants) grants" + (server.since.map { ", since \($0)" } ?? "")
+        let started = HostClock.wallClock() + .seconds(-status.uptime)
+        for sentence in status.sentences(since: "\(started)") {
+            let words = sentence.split(separator: " ", maxSplits: 1)
+            let isWrong = words.count == 2 && words[0] == "WRONG:"
+            Display.show(isWrong ? Paragraph(words[0], .alarm) + Paragraph(words[1]) : Paragraph(sentence))
+        }
+        if verbose { print("\n" + Table(status.figures).text) }
     }
 }
 
@@ -91,7 +71,7 @@ struct Grants: ParsableCommand {
         let hasServers = grants.contains { $0.server != nil }
         let rows = grants.map { Self.row($0, hasServers: hasServers) }
         let heading = ["PORT", "PROGRAM", "ISSUED", "EXPIRES", "PACKETS", "RULE"]
-        print(Table(heading: ["CLIENT"] + (hasServers ? ["SERVER"] : []) + heading, rows).text)
+        Table(heading: ["CLIENT"] + (hasServers ? ["SERVER"] : []) + heading, rows).show()
     }
 
     private static func row(_ grant: GrantRow, hasServers: Bool) -> [String] {
@@ -119,7 +99,7 @@ struct Registry: ParsableCommand {
         let hasServers = rows.contains { $0.server != nil }
         let heading = ["PROGRAM", "VERSION", "NETID", "ADDRESS", "OWNER", "TRUSTED", "ALIVE", "GUARDED", "OPENS TOO"]
         let lines = rows.map { row in (hasServers ? [row.server ?? "-"] : []) + Self.columns(of: row, names) }
-        print(Table(heading: (hasServers ? ["SERVER"] : []) + heading, lines).text)
+        Table(heading: (hasServers ? ["SERVER"] : []) + heading, lines).show()
     }
 
     private static func columns(of row: RegistryRow, _ names: [UInt32: String]) -> [String] {
@@ -182,23 +162,23 @@ struct Denials: ParsableCommand {
         var seconds: Int?
         if let since {
             guard let duration = Duration(configurationText: since) else {
-                throw CommandFailure(
-                    message: "not a duration: \"\(since)\"; give a number and a unit, as in 90s, 15m, 1h, 7d",
-                    code: ExitStatus.usage)
+                throw CommandFailure.usage(
+                    "not a duration: \"\(since)\"; give a number and a unit, as in 90s, 15m, 1h, 7d")
             }
             seconds = Int(duration.components.seconds)
         }
         let rows = try askDaemon(ControlCall(.denials, since: seconds), configuration).denials ?? []
         if json.isOn { return try printJSON(rows) }
+        let names = PolicyLoader().programNames
         let lines = rows.map { row in
             [
                 row.client, String(row.count), row.first, row.last, row.quarantined ? "yes" : "no",
                 row.reasons.joined(separator: " "),
-                row.programs.isEmpty ? "-" : row.programs.map(String.init).joined(separator: " "),
+                row.programs.isEmpty
+                    ? "-" : row.programs.map { names.name(of: Program($0)) ?? "\($0)" }.joined(separator: " "),
             ]
         }
-        print(
-            Table(heading: ["CLIENT", "CALLS", "FIRST", "LAST", "QUARANTINED", "REASONS", "PROGRAMS"], lines).text)
+        Table(heading: ["CLIENT", "CALLS", "FIRST", "LAST", "QUARANTINED", "REASONS", "PROGRAMS"], lines).show()
     }
 }
 
@@ -212,7 +192,7 @@ struct Release: ParsableCommand {
 
     func run() throws {
         let changes = try askDaemon(ControlCall(.release, client: client), configuration).changes ?? []
-        print(changes.isEmpty ? "\(client) is not quarantined" : changes.joined(separator: "\n"))
+        print(changes.joined(separator: "\n"))
     }
 }
 

@@ -2,6 +2,7 @@ import ArgumentParser
 import Bundles
 import Clock
 import Configuration
+import Console
 import Daemon
 import Glibc
 import PolicyFile
@@ -51,11 +52,11 @@ struct SignPolicy: ParsableCommand {
         let bundle = PolicyBundle(
             fleet: fleet, group: try group ?? folderName(), serial: serial, created: now(), notAfter: try end(),
             files: try files())
-        if let flaw = bundle.flaw { throw usage("\(folder): no bundle: \(flaw)") }
+        if let flaw = bundle.flaw { throw CommandFailure.usage("\(folder): no bundle: \(flaw)") }
         try check(bundle)
         guard let key else { return try write(bundle.container) }
         let comment = "fleet \(bundle.fleet), group \(bundle.group), serial \(bundle.serial)"
-        let signature = try secretKey(key).sign(bundle.container, trustedComment: comment)
+        let signature = try SecretKeyFile(path: key).read().sign(bundle.container, trustedComment: comment)
         try write(
             SignedBundle.bytes(
                 signature: signature.text, trustedComment: signature.trustedComment,
@@ -68,21 +69,17 @@ struct SignPolicy: ParsableCommand {
         var servers: [String]?
         if let path = configuration.path {
             let load = loader.loadSettings(configurationPath: path)
-            try report(load.diagnostics)
+            try load.diagnostics.report()
             servers = load.settings.serverNames
         }
         let policy = ParsedPolicy(
             bundle.files.map { SourceFile(name: "\(folder)/\($0.name)", bytes: $0.bytes) }, names: loader.programNames,
             servers: servers)
-        try report(policy.diagnostics)
+        try policy.diagnostics.report()
         guard policy.rules.count <= PolicyBundle.rulesMax else {
-            throw usage("\(folder): \(policy.rules.count) rules are too many; use at most \(PolicyBundle.rulesMax)")
+            throw CommandFailure.usage(
+                "\(folder): \(policy.rules.count) rules are too many; use at most \(PolicyBundle.rulesMax)")
         }
-    }
-
-    private func report(_ diagnostics: [Diagnostic]) throws {
-        for diagnostic in diagnostics { writeError(diagnostic.description) }
-        if diagnostics.hasErrors { throw CommandFailure(message: nil, code: ExitStatus.usage) }
     }
 
     private func files() throws -> [PolicyBundle.File] {
@@ -94,12 +91,14 @@ struct SignPolicy: ParsableCommand {
             }
             return files
         } catch {
-            throw usage("can't read \(error.message)")
+            throw CommandFailure.usage("can't read \(error.message)")
         }
     }
 
     private func folderName() throws -> String {
-        guard let path = realpath(folder, nil) else { throw usage("can't read \"\(folder)\": \(Errno())") }
+        guard let path = realpath(folder, nil) else {
+            throw CommandFailure.usage("can't read \"\(folder)\": \(Errno())")
+        }
         defer { free(path) }
         return String(cString: path).split(separator: "/").last.map(String.init) ?? ""
     }
@@ -109,31 +108,10 @@ struct SignPolicy: ParsableCommand {
     private func end() throws -> Timestamp? {
         guard let notAfter else { return nil }
         guard let end = Timestamp(notAfter) ?? Timestamp(notAfter + "T00:00:00Z") else {
-            throw usage("--not-after: \"\(notAfter)\" is no time; write 2027-11-30, or 2027-11-30T10:00:00Z")
+            throw CommandFailure.usage(
+                "--not-after: \"\(notAfter)\" is no time; write 2027-11-30, or 2027-11-30T10:00:00Z")
         }
         return end
-    }
-
-    private func secretKey(_ path: String) throws -> SecretKey {
-        let bytes: [UInt8]
-        do throws(InputError) {
-            bytes = try InputFile(path: path).readAll(max: 4096)
-        } catch {
-            throw usage("--key: can't read \(error.message)")
-        }
-        do throws(SecretKey.Fault) {
-            return try SecretKey(file: bytes, password: Self.password)
-        } catch {
-            throw usage("--key: \"\(path)\": \(error)")
-        }
-    }
-
-    /// From the terminal, without showing it, or else the first line of standard input.
-    private static func password() -> [UInt8]? {
-        guard let text = getpass("password of the key: ") else { return nil }
-        let bytes = Array(String(cString: text).utf8)
-        memset(text, 0, bytes.count)
-        return bytes
     }
 
     private func write(_ bytes: [UInt8]) throws {
@@ -143,13 +121,9 @@ struct SignPolicy: ParsableCommand {
                 Glibc.write(STDOUT_FILENO, bytes.baseAddress.map { $0 + written }, bytes.count - written)
             }
             if count < 0, errno == EINTR { continue }
-            guard count > 0 else { throw usage("can't write the bundle: \(Errno())") }
+            guard count > 0 else { throw CommandFailure.usage("can't write the bundle: \(Errno())") }
             written += count
         }
-    }
-
-    private func usage(_ message: String) -> CommandFailure {
-        CommandFailure(message: message, code: ExitStatus.usage)
     }
 }
 

@@ -1,8 +1,8 @@
 import Addresses
 import ArgumentParser
+import Console
 import Control
 import Daemon
-import Glibc
 import PolicyFile
 import Portmapper
 
@@ -19,7 +19,7 @@ struct RPCWarden: ParsableCommand {
         subcommands: [
             Serve.self, Check.self, Explain.self, Status.self, Grants.self, Registry.self, Denials.self,
             Revoke.self, Release.self, Reload.self, Stop.self, Doctor.self, Setup.self, ImportExports.self,
-            Learn.self, Top.self, Guard.self, PolicyBundles.self,
+            Learn.self, AuditReport.self, Top.self, Probe.self, Guard.self, PolicyBundles.self, Fleet.self,
         ])
 
     /// Like ``ParsableCommand/main()``, with the exit codes of rpcwarden(8).
@@ -28,42 +28,12 @@ struct RPCWarden: ParsableCommand {
             var command = try parseAsRoot()
             try command.run()
         } catch let failure as CommandFailure {
-            failure.exit()
+            failure.exit(as: "rpcwarden")
         } catch {
-            let code = exitCode(for: error)
-            let text = fullMessage(for: error)
-            if code == .success {
-                print(text)
-                Glibc.exit(0)
-            }
-            let prefix = "Error: "
-            writeError(text.hasPrefix(prefix) ? "rpcwarden: " + text.dropFirst(prefix.count) : text)
-            Glibc.exit(ExitStatus.usage)
+            Console.exit(
+                as: "rpcwarden", fullMessage(for: error), isSuccess: exitCode(for: error) == .success)
         }
     }
-}
-
-/// Exit codes (rpcwarden(8), EXIT STATUS).
-enum ExitStatus {
-    static let denied: Int32 = 1
-    static let usage: Int32 = 2
-    static let unreachable: Int32 = 3
-}
-
-/// The failure of a command, with a message and a nonzero exit code.
-struct CommandFailure: Error {
-    var message: String?
-    var code: Int32
-
-    func exit() -> Never {
-        if let message { writeError(message.hasPrefix("rpcwarden:") ? message : "rpcwarden: \(message)") }
-        Glibc.exit(code)
-    }
-}
-
-func writeError(_ line: String) {
-    let bytes = Array((line + "\n").utf8)
-    _ = write(STDERR_FILENO, bytes, bytes.count)
 }
 
 struct ConfigurationOption: ParsableArguments {
@@ -78,6 +48,16 @@ struct ConfigurationOption: ParsableArguments {
 
 extension CompletionKind {
     static var transport: Self { .list(Transport.allCases.map(\.description)) }
+}
+
+extension Sequence<Diagnostic> {
+    /// Prints the problems to standard error.
+    ///
+    /// - Throws: a usage failure without another message, if one is an error.
+    func report() throws {
+        for diagnostic in self { writeError(diagnostic.description) }
+        if hasErrors { throw CommandFailure(message: nil, code: ExitStatus.usage) }
+    }
 }
 
 struct JSONFlag: ParsableArguments {

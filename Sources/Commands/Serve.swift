@@ -1,4 +1,5 @@
 import ArgumentParser
+import Console
 import Daemon
 
 struct Serve: ParsableCommand {
@@ -15,7 +16,7 @@ struct Serve: ParsableCommand {
             let message = error.description
             throw CommandFailure(message: message.isEmpty ? nil : message, code: ExitStatus.usage)
         } catch {
-            throw CommandFailure(message: "\(error)", code: ExitStatus.usage)
+            throw CommandFailure.usage("\(error)")
         }
     }
 }

@@ -1,9 +1,11 @@
 import ArgumentParser
+import Console
 import Daemon
 import Glibc
 import HostPosture
 import HostSurvey
 import PolicyFile
+import System
 
 struct Setup: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -25,26 +27,51 @@ struct Setup: ParsableCommand {
         help: "Make a gateway of this host, for the servers behind it; moves no rpcbind.")
     var isGateway = false
 
+    @Flag(
+        name: .customLong("pin"),
+        help: "Only give mountd, statd, lockd and rquotad fixed ports, for firewalls that can't follow them.")
+    var isPinning = false
+
     @Flag(name: .customLong("undo"), help: "Undo the changes of setup; files that were edited since are kept.")
     var undoes = false
+
+    func validate() throws {
+        if isPinning, isGateway {
+            throw ValidationError("--pin and --gateway exclude each other: run one after the other")
+        }
+    }
 
     func run() throws {
         let survey = try place.survey(configuration)
         var facts = survey.setupFacts()
         Self.lookAtFiles(&facts)
-        let plan = undoes ? SetupPlan.undo(facts) : isGateway ? SetupPlan.setupGateway(facts) : SetupPlan.setup(facts)
+        let plan = plan(facts)
         guard plan.obstacles.isEmpty else {
             for obstacle in plan.obstacles { writeError("rpcwarden: \(obstacle)") }
             throw CommandFailure(message: nil, code: ExitStatus.denied)
         }
-        for step in plan.steps { print(Self.text(step)) }
-        if plan.actions.isEmpty || isDry { return }
+        // An image's files may hold anything.
+        for line in plan.steps.flatMap({ Self.text($0).split(separator: "\n") }) {
+            print(StandardError.printable(String(line)))
+        }
+        if plan.actions.isEmpty { return }
+        if isDry { return print("\nnothing was changed: this is a dry run") }
         if !facts.isImage, geteuid() != 0 {
             throw CommandFailure(
                 message: "nothing was changed: setup runs as uid \(geteuid()); run it as root", code: ExitStatus.denied)
         }
         print("")
         try carryOut(plan, SetupRunner(survey, facts))
+        if !plan.next.isEmpty { print("\n" + plan.next.joined(separator: "\n")) }
+    }
+
+    private func plan(_ facts: SetupFacts) -> SetupPlan {
+        switch (undoes, isPinning) {
+        case (true, true): .undoPin(facts)
+        case (true, false): .undo(facts)
+        case (false, true): .pin(facts)
+        case (false, false): isGateway ? .setupGateway(facts) : .setup(facts)
+        }
     }
 
     /// Errors in existing files; files that setup will write don't exist yet.
@@ -81,7 +108,6 @@ struct Setup: ParsableCommand {
             do {
                 if let rest = try carrier.carryOut(action, recording: entries) { left.append(rest) }
             } catch {
-                let way = undoes ? "correct the error, then run `rpcwarden setup --undo` again" : way
                 throw CommandFailure(
                     message: "\(error); the steps before it were done; \(way)", code: ExitStatus.denied)
             }
@@ -93,7 +119,9 @@ struct Setup: ParsableCommand {
     }
 
     private var way: String {
-        let again = isGateway ? "rpcwarden setup --gateway" : "rpcwarden setup"
+        let option = isGateway ? " --gateway" : isPinning ? " --pin" : ""
+        let again = "rpcwarden setup\(option)"
+        if undoes { return "correct the error, then run `\(again) --undo` again" }
         return "correct the error and run `\(again)` again, or undo it: `rpcwarden setup --undo`"
     }
 

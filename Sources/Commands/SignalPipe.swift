@@ -1,3 +1,4 @@
+import Console
 import Glibc
 import System
 
@@ -12,7 +13,7 @@ struct SignalPipe {
             descriptor = pipe.readEnd
             writingEnd = pipe.writeEnd
         } catch {
-            throw CommandFailure(message: "can't make a pipe: \(error)", code: ExitStatus.usage)
+            throw CommandFailure.usage("can't make a pipe: \(error)")
         }
         self.numbers = numbers
         for number in numbers { Self.catchSignal(number) }

@@ -1,4 +1,5 @@
 import Activity
+import Console
 import Glibc
 
 /// The interactive terminal: while it is open, this process controls the screen, the cursor and the keys.
@@ -18,16 +19,8 @@ struct Terminal {
     private var original = termios()
     private var signals: SignalPipe
 
-    /// `false` if the output isn't a terminal, or is one that only prints line after line.
-    static var isThere: Bool { isatty(STDOUT_FILENO) == 1 && !["", "dumb"].contains(variable("TERM")) }
-
-    /// https://no-color.org
-    static var wantsColours: Bool { variable("NO_COLOR") == "" }
-
-    private static func variable(_ name: String) -> String { getenv(name).map { String(cString: $0) } ?? "" }
-
     init() throws {
-        hasColours = Self.wantsColours
+        hasColours = Display.wantsColours
         hasKeys = isatty(STDIN_FILENO) == 1
         if hasKeys { tcgetattr(STDIN_FILENO, &original) }
         signals = try SignalPipe([SIGWINCH, SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCONT])
@@ -39,13 +32,7 @@ struct Terminal {
     }
 
     /// The terminal's size; 80 × 24 if it is unknown, as on a serial line.
-    var size: Screen.Size {
-        var size = winsize()
-        guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0, size.ws_row > 0 else {
-            return Screen.Size(columns: 80, rows: 24)
-        }
-        return Screen.Size(columns: Int(size.ws_col), rows: Int(size.ws_row))
-    }
+    var size: Screen.Size { Display.size() ?? Screen.Size(columns: 80, rows: 24) }
 
     // MARK: Taking it, and giving it back
 
@@ -82,16 +69,9 @@ struct Terminal {
     func draw(_ lines: [Line]) -> Bool {
         // Each line is erased before it is written: after a full line the cursor still is on the last column.
         let text = lines.enumerated().map { index, line in
-            (index + 1 < lines.count ? "\u{1b}[K" : "\u{1b}[J") + coloured(line)
+            (index + 1 < lines.count ? "\u{1b}[K" : "\u{1b}[J") + (hasColours ? line.coloured : line.text)
         }
         return write("\u{1b}[H" + text.joined(separator: "\r\n"))
-    }
-
-    private func coloured(_ line: Line) -> String {
-        guard hasColours else { return line.text }
-        return line.pieces.map { piece in
-            piece.emphasis.code.map { "\u{1b}[\($0)m\(piece.text)\u{1b}[m" } ?? piece.text
-        }.joined()
     }
 
     @discardableResult
@@ -118,20 +98,5 @@ struct Terminal {
         guard count > 0, hasKeys else { return .timeout }
         var key: UInt8 = 0
         return read(STDIN_FILENO, &key, 1) == 1 ? .key(key) : .hangup
-    }
-}
-
-extension Line.Emphasis {
-    /// SGR parameters (ECMA-48, 8.3.117); the terminal's own colours, so that they match its background.
-    fileprivate var code: String? {
-        switch self {
-        case .plain: nil
-        case .strong: "1"
-        case .heading: "1;4"
-        case .good: "32"
-        case .warning: "33"
-        case .alarm: "1;31"
-        case .dim: "2"
-        }
     }
 }

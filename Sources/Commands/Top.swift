@@ -1,5 +1,6 @@
 import Activity
 import ArgumentParser
+import Console
 import Control
 import Glibc
 import PolicyFile
@@ -26,12 +27,12 @@ struct Top: ParsableCommand {
 
     func run() throws {
         let interval = try period()
-        if let count, count < 1 { throw usage("not a number of intervals: \(count); give 1 or more") }
+        if let count, count < 1 { throw CommandFailure.usage("not a number of intervals: \(count); give 1 or more") }
         var source = ActivitySource(
             path: PolicyLoader().settings(configurationPath: configuration.path).controlPath)
         // A daemon that can't be reached at the start ends the command with exit code 3.
         try source.ask()
-        if once || count != nil || !Terminal.isThere {
+        if once || count != nil || !Display.isTerminal {
             try printPlainly(&source, interval, count: once ? 1 : count ?? 1)
         } else {
             try watch(&source, interval)
@@ -40,16 +41,12 @@ struct Top: ParsableCommand {
 
     private func period() throws -> Duration {
         guard let interval = Duration(configurationText: interval), Self.intervals.contains(interval) else {
-            throw usage("not an interval: \"\(interval)\"; give 200ms to 1h, as in 500ms, 2s, 1m")
+            throw CommandFailure.usage("not an interval: \"\(interval)\"; give 200ms to 1h, as in 500ms, 2s, 1m")
         }
         return interval
     }
 
     private static let intervals: ClosedRange<Duration> = .milliseconds(200) ... .seconds(3600)
-
-    private func usage(_ message: String) -> CommandFailure {
-        CommandFailure(message: message, code: ExitStatus.usage)
-    }
 
     // MARK: Plain text
 
@@ -118,10 +115,8 @@ private struct ActivitySource {
             throw CommandFailure(message: error.description, code: ExitStatus.unreachable)
         }
         guard let report = reply.activity else {
-            throw CommandFailure(
-                message: reply.failure
-                    ?? "the daemon's reply has no activity report; restart a daemon of another version",
-                code: ExitStatus.usage)
+            throw CommandFailure.usage(
+                reply.failure ?? "the daemon's reply has no activity report; restart a daemon of another version")
         }
         observation.reported(report)
     }

@@ -1,4 +1,5 @@
 import Bundles
+import System
 
 /// The file that remembers which of the fleet's bundles was accepted last, so that after a restart no older one is.
 struct BundleFile: Sendable {
@@ -20,6 +21,27 @@ struct BundleFile: Sendable {
     }
 
     func write(_ bundle: AcceptedBundle) throws(StateFileError) { try file.write(bundle.text) }
+}
+
+/// The fleet's bundle that was accepted last, as rpcwarden-fleet had fetched it.
+///
+/// A start takes it where the fetched one has become one that this host refuses. Whoever reads it verifies it as any other.
+struct KeptBundle: Sendable {
+    private let file: StateFile
+
+    init(folder: String) { file = StateFile(folder: folder, name: "bundle.accepted") }
+
+    var path: String { file.path }
+
+    /// Nothing is written if the file has these bytes.
+    func write(_ bytes: [UInt8]) throws(StateFileError) {
+        do {
+            if try file.contents(max: bytes.count) == bytes { return }
+        } catch {
+            // It is replaced.
+        }
+        try file.write(bytes)
+    }
 }
 
 extension AcceptedBundle {

@@ -4,6 +4,7 @@ import AuditTrail
 import Calls
 import Clock
 import Firewall
+import FleetRecords
 import Liveness
 import NIOCore
 import Netfilter
@@ -25,6 +26,8 @@ final class DaemonShells: ActionShells {
     var clientPortmappers: ClientPortmappers?
     /// This host's name in the log (`audit.host`).
     var hostName: String?
+    /// Tells other nodes; `nil`: this host is of no fleet.
+    var fleet: FleetLink?
     /// Called when a transaction has ended that took the kernel long.
     var committed: (CommitResult) -> Void = { _ in }
     /// The message of the last transaction, if the kernel refused it.
@@ -51,6 +54,7 @@ final class DaemonShells: ActionShells {
         for client in clients { client.close() }
         serverCalls?.close()
         clientPortmappers?.close()
+        fleet?.close()
     }
 
     func close() {
@@ -141,6 +145,8 @@ final class DaemonShells: ActionShells {
         event.host = hostName
         audit.write(event, at: HostClock.wallClock())
     }
+
+    func tellFleet(_ message: DaemonMessage) { fleet?.tell(message) }
 
     /// Events that the log lost, in addition to those that a rate limit suppressed.
     var auditLost: Int { audit.lost }

@@ -28,6 +28,7 @@ struct Desk: Sendable {
             "connections": gauges.connections, "connections_crowded_out": counters.crowdedOut,
             "audit_suppressed": counters.suppressed, "audit_lost": snapshot.auditLost,
             "denied": counters.denied.values.reduce(0, +),
+            "observed": counters.outcomes.reduce(0) { $0 + ($1.key.decision == .observed ? $1.value : 0) },
         ]
         for (reason, count) in counters.denied { counts["denied_" + reason.countName] = count }
         let settings = warden.settings
@@ -45,10 +46,40 @@ struct Desk: Sendable {
         return report
     }
 
-    func fleet(_ bundle: AcceptedBundle, at time: Timestamp) -> FleetReport {
-        FleetReport(
-            fleet: bundle.fleet, group: bundle.group, serial: bundle.serial, created: bundle.created.description,
-            notAfter: bundle.notAfter?.description, expired: bundle.hasExpired(at: time))
+    /// - Parameters:
+    ///   - standing: `nil`: this host needs no sidecar.
+    ///   - gauges: of grants and quarantines of other nodes.
+    func fleet(
+        _ bundle: AcceptedBundle?, _ standing: FleetStanding?, _ gauges: FleetGauges, at time: Timestamp
+    ) -> FleetReport? {
+        guard bundle != nil || standing != nil else { return nil }
+        var report = FleetReport()
+        report.fleet = bundle?.fleet ?? standing?.fleet
+        if let standing {
+            report.node = standing.node
+            report.connected = standing.isConnected
+            report.since = standing.store?.since.description
+            report.queue = standing.store?.queue
+            report.foreignGrants = gauges.grants
+            report.waitingGrants = gauges.waiting
+            report.foreignQuarantines = gauges.quarantines
+        }
+        guard let bundle else { return report }
+        report.group = bundle.group
+        report.serial = bundle.serial
+        report.created = bundle.created.description
+        report.notAfter = bundle.notAfter?.description
+        report.expired = bundle.hasExpired(at: time)
+        return report
+    }
+
+    /// The lines of `release`.
+    ///
+    /// - Parameter isShared: other nodes may have taken the quarantine over, and a missing key tells them nothing.
+    func release(of client: IPAddress, _ wasQuarantined: Bool, isShared: Bool) -> [String] {
+        let what = wasQuarantined ? "released: \(client)" : "\(client) is not quarantined"
+        guard isShared else { return [what] }
+        return [what, "this node only; at every node: rpcwarden-fleet order release --client \(client) --key FILE"]
     }
 
     func grant(

@@ -66,10 +66,18 @@ extension Engine {
     /// The values for a scrape, `status` and `top`.
     func snapshot(readingDrops: Bool = true) -> MetricsSnapshot {
         let now = HostClock.now()
-        return MetricsSnapshot(
+        var snapshot = MetricsSnapshot(
             version: Version.text, startedAt: core.warden.wallClock(at: startedAt), counters: core.warden.counters,
             gauges: core.warden.gauges(at: now), drops: readingDrops ? dropsIfReadable() : nil,
             auditLost: shells.auditLost, bundle: reloader.bundleInForce)
+        snapshot.fleet = shells.fleet.map { link in
+            MetricsSnapshot.Fleet(
+                isSidecarHere: standing.isSidecarHere, isConnected: standing.isConnected,
+                gauges: core.warden.fleetGauges, grantsMax: core.warden.settings.fleet?.pair?.grants,
+                queue: standing.store?.queue ?? 0, untold: link.waitingCount,
+                resyncs: link.overruns)
+        }
+        return snapshot
     }
 
     /// The drop counts; `nil` if they can't be read. `manage: sets` has no counters of rpcwarden's. A missing
@@ -90,7 +98,9 @@ extension Engine {
         var report = desk.status(
             snapshot(readingDrops: false), core.warden, uptime: HostClock.now() - startedAt,
             isTableIntact: isTableIntact())
-        report.fleet = reloader.bundleInForce.map { desk.fleet($0, at: HostClock.wallClock()) }
+        report.fleet = desk.fleet(
+            reloader.bundleInForce, shells.fleet == nil ? nil : standing, core.warden.fleetGauges,
+            at: HostClock.wallClock())
         return report
     }
 
@@ -198,7 +208,8 @@ extension Engine {
         }
         var wasQuarantined = false
         handle { wasQuarantined = $0.release(client: client, at: $1, into: &$2) }
-        return ControlReply(changes: wasQuarantined ? ["released: \(client)"] : [])
+        let isShared = core.warden.settings.fleet?.quarantines != nil
+        return ControlReply(changes: desk.release(of: client, wasQuarantined, isShared: isShared))
     }
 
     private static func notAnAddress(_ text: String?) -> String {

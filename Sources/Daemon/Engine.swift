@@ -34,6 +34,14 @@ final class Engine {
     let processes: Processes
     var netfilter: NetfilterClient { shells.netfilter }
     private let belongings: Belongings
+    /// The denials of the last hour, which the fleet is told.
+    var hourlyDenials = HourlyCount()
+    var standing = FleetStanding()
+    var fleetMemory: FleetMemory?
+    /// Orders of the fleet that wait to be verified.
+    var waitingOrders: [(id: String, text: String)] = []
+    var isVerifying = false
+    var stateFolder: String? { belongings.state?.path }
     /// As the first policy was compiled.
     private let bundle: BundleWatch
     /// Processes that may not use the control socket.
@@ -87,15 +95,17 @@ final class Engine {
     }
 
     /// Installs the guard, then starts answering at the sockets.
-    /// - Parameter load: the policy in force.
-    func start(_ load: LoadResult) throws -> EventLoopFuture<Void> {
+    /// - Parameters:
+    ///   - load: the policy in force.
+    ///   - fetched: the bytes of the fleet's bundle in it, if rpcwarden-fleet fetched them.
+    func start(_ load: LoadResult, fetchedBundle fetched: [UInt8]? = nil) throws -> EventLoopFuture<Void> {
         if core.warden.settings.rpcbind.permitsLocalRegistration, Owners.isOwnUserShared {
             failed(
                 "rpcbind.local-registration: forwarded registrations are not trusted, since other services run as"
                     + " rpcwarden's uid \(geteuid()); give rpcwarden a user of its own")
         }
         let connector = processes.connector
-        reloader.start(load, bundle, at: HostClock.now())
+        reloader.start(load, bundle, fetched: fetched, at: HostClock.now())
         try adoptTable()
         shells.clients = makeClients(connector)
         if let gateway = core.warden.settings.gateway {
@@ -106,6 +116,7 @@ final class Engine {
                 handle { $0.clientAnswered(question, with: answer, at: $1, into: &$2) }
             }
         }
+        startFleet(belongings.fleet)
         let server = PortmapServer(
             on: loop, recordBytesMax: core.warden.settings.limits.recordBytes,
             owedBytesMax: core.warden.settings.limits.owedBytes, delegate: self)
@@ -150,7 +161,7 @@ final class Engine {
             read: { [netfilter] in try netfilter.reload() }, enforce: { [netfilter] in try netfilter.enforce() },
             settings: { [core] in core.warden.settings }, fit: { $0.fitted(to: features).fittedToDescriptors() },
             putInForce: { [unowned self] in putInForce($0, $1) }, record: { [unowned self] in record($0) },
-            remember: { [unowned self] in remember($0) },
+            remember: { [unowned self] in remember($0, $1) },
             failed: { [shells] in shells.failed($0) })
         return Reloader(on: loop, thread, configuration: configuration, resolver: resolver, surroundings)
     }
@@ -161,6 +172,8 @@ final class Engine {
         handle {
             $0.policyReplaced(policies, settings: settings, at: $1, into: &$2)
         }
+        // What the former policy refused of the others may be permitted now.
+        shells.fleet?.beginResync()
         return awaitLongCommit()
     }
 
@@ -202,6 +215,7 @@ final class Engine {
         watchdog.timeAdvanced(to: now, belongings.notifier)
         handle { warden, now, _ in warden.wallClockRead(HostClock.wallClock(), at: now) }
         reloader.timeAdvanced(to: now)
+        advanceFleet(to: now)
         for client in shells.clients { client.timeAdvanced() }
         readKernelEvents()
         handle { $0.timeAdvanced(to: $1, into: &$2) }
@@ -221,10 +235,12 @@ final class Engine {
     }
 
     /// The file is short, and seldom written.
-    private func remember(_ bundle: AcceptedBundle) {
-        guard let file = belongings.state?.bundleFile else {
+    private func remember(_ bundle: AcceptedBundle, _ fetched: [UInt8]?) {
+        guard let state = belongings.state else {
             return failed("there is no state folder, so after a restart an older policy of the fleet is not refused")
         }
+        if let fetched { keep(fetched, in: state) }
+        let file = state.bundleFile
         do {
             if try file.read() == bundle { return }
         } catch {
@@ -234,6 +250,15 @@ final class Engine {
             try file.write(bundle)
         } catch {
             failed("the accepted bundle can't be remembered, so after a restart an older one is not refused: \(error)")
+        }
+    }
+
+    /// First the bundle, then what is remembered of it: a crash in between leaves a fetched one that is good.
+    private func keep(_ bytes: [UInt8], in state: StateFolder) {
+        do {
+            try state.keptBundle.write(bytes)
+        } catch {
+            failed("the accepted bundle can't be kept, so a restart fails if the next one is refused: \(error)")
         }
     }
 
@@ -248,6 +273,7 @@ final class Engine {
     /// Saves the guard for the last time, before the daemon ends.
     func saveGuard() -> EventLoopFuture<Void> {
         let now = HostClock.now()
+        fleetMemory?.close(mark: core.warden.endedMark) { core.warden.endedGrants }
         return keeper?.close(at: now, mark: core.warden.savingMark, snapshot: core.warden.guardToSave(at: now))
             ?? loop.makeSucceededVoidFuture()
     }
@@ -326,8 +352,9 @@ final class Engine {
 
     /// The Warden has already counted the events that it reports.
     func record(_ event: AuditEvent) {
-        handle { warden, _, _ in warden.noteEvent(event.kind) }
-        shells.write(event)
+        var isAdmitted = false
+        handle { warden, now, _ in isAdmitted = warden.admitsEvent(event.kind, at: now) }
+        if isAdmitted { shells.write(event) }
     }
 
     static let guardStays = "guard and grants stay in the kernel"

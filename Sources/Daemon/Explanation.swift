@@ -22,7 +22,10 @@ public struct Explanation {
     private let server: String?
     private let remarks: [String]
 
-    /// Resolves the policy's host names, which may take some time.
+    /// All names are asked for at once.
+    private static let resolutionMax: Duration = .seconds(5)
+
+    /// Resolves the policy's host names, which may take some seconds.
     /// - Parameter server: the server behind this gateway that is asked; `nil`: this host.
     public init(of load: LoadResult, client: IPAddress, at server: String? = nil) {
         var remarks: [String] = []
@@ -33,11 +36,15 @@ public struct Explanation {
         // Rules about other servers tell whether the client is a stranger.
         let asked = server == nil && load.settings.gateway == nil ? all.about(nil) : all
         var addresses: [String: [IPAddress]] = [:]
-        for name in HostNameBook.names(in: asked).sorted() {
-            do {
-                addresses[name] = try HostNames.resolve(name)
-            } catch {
-                remarks.append("note: \(error.description)")
+        let hosts = HostNameBook.names(in: asked).sorted()
+        let answers = HostNames.answers(for: hosts, within: Self.resolutionMax)
+        for name in hosts {
+            switch answers[name] {
+            case .success(let all)?: addresses[name] = all
+            case .failure(let failure)?: remarks.append("note: \(failure.description)")
+            case nil:
+                remarks.append(
+                    "note: \"\(name)\" could not be resolved within \(Self.resolutionMax.components.seconds) s")
             }
         }
         let servers = load.settings.serverNames

@@ -10,6 +10,8 @@ struct FreshPolicy: Sendable {
     /// The fleet's bundle among the rules.
     let bundle: AcceptedBundle?
     let lastBundle: AcceptedBundle?
+    /// The bundle's bytes, if rpcwarden-fleet fetched them.
+    let fetchedBundle: [UInt8]?
     /// Why the fleet's bundle was refused; `nil`: it wasn't, or there is none.
     let bundleRefusal: String?
     /// The host names that the rules mention.
@@ -26,6 +28,7 @@ struct FreshPolicy: Sendable {
         bundle = load.bundle
         lastBundle = load.lastBundle
         bundleRefusal = load.bundleRefusal
+        fetchedBundle = load.fetchedBundle
         names = HostNameBook.names(in: load.rules)
         changes = Self.changes(from: settings, rules, to: load.settings, load.rules)
         firstError = load.diagnostics.first { $0.severity == .error }?.description
@@ -41,9 +44,12 @@ struct FreshPolicy: Sendable {
         lines += oldRules.filter { after[$0.place] == nil }.map { "rule removed: \($0.label)" }
         lines += newRules.filter { rule in before[rule.place].map { !$0.isEquivalent(to: rule) } ?? false }
             .map { "rule changed: \($0.label)" }
+        // The audit log is read for it: a report tells since when a host denies.
+        if old.mode != new.mode { lines.append("mode changed from \(old.mode.rawValue) to \(new.mode.rawValue)") }
         if old.changedLive(to: new) != old { lines.append("settings changed") }
         if old.changedLive(to: new) != new {
-            lines.append("listen, rpcbind, table, audit, gateway, metrics or control changed: restart to apply")
+            lines.append(
+                "listen, rpcbind, table, audit, gateway, fleet.pair, metrics or control changed: restart to apply")
         }
         return lines.isEmpty ? ["nothing changed"] : lines
     }

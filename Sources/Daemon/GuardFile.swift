@@ -1,4 +1,5 @@
 import Gate
+import System
 
 /// The file that holds the saved guard.
 struct GuardFile: Sendable {

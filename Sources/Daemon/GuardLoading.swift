@@ -23,8 +23,10 @@ public struct GuardLoading: Sendable {
 public func loadGuard(configuration: String?) throws -> GuardLoading {
     var loading = GuardLoading()
     let saved = loading.read(StateFolder().file)
-    let settings = loading.settings(configuration, saved).fittedToLoading
     let table = try NetfilterTable()
+    // No process reads the log group yet, and the kernel may lack NFLOG; the daemon adds the log rules.
+    let features = KernelFeatures(ownsTables: table.ownsTables, logsDrops: false)
+    let settings = loading.settings(configuration, saved).fitted(to: features)
     table.gateway = settings.tableShape.gateway
     let isShared = settings.firewall.management == .sets
     let contents = try table.contents(of: settings.firewall.table, isShared: isShared)
@@ -85,12 +87,5 @@ extension GuardLoading {
         let instead = saved == nil ? "the defaults" : "the settings that were last in force"
         lines.append("the configuration can't be read, so \(instead) are used: \(first)")
         return saved?.lastSettings ?? Settings()
-    }
-}
-
-extension Settings {
-    /// No process reads the log group yet, and the kernel may lack NFLOG; the daemon adds the log rules.
-    fileprivate var fittedToLoading: Settings {
-        fitted(to: KernelFeatures(ownsTables: NetfilterTable.supportsOwnedTables(), logsDrops: false))
     }
 }

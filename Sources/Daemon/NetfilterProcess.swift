@@ -119,8 +119,7 @@ final class NetfilterProcess {
         try Predecessor.awaitEnd(of: load.settings.firewall.table, table)
         routing = try RoutingKeeper()
         dropLog = Self.dropLog(load.settings.firewall)
-        features = KernelFeatures(
-            ownsTables: NetfilterTable.supportsOwnedTables(), logsDrops: dropLog != nil)
+        features = KernelFeatures(ownsTables: table.ownsTables, logsDrops: dropLog != nil)
         settings = load.settings.fitted(to: features)
         shape = settings.tableShape
         table.gateway = shape.gateway

@@ -30,8 +30,8 @@ final class Reloader {
         /// The future completes when the kernel has done what follows. `nil`: the settings stay.
         var putInForce: (PolicySet, Settings?) -> EventLoopFuture<Void>
         var record: (AuditEvent) -> Void
-        /// Remembers the fleet's bundle beyond the daemon's life.
-        var remember: (AcceptedBundle) -> Void = { _ in }
+        /// Remembers the fleet's bundle beyond the daemon's life, and keeps its bytes, if rpcwarden-fleet fetched them.
+        var remember: (AcceptedBundle, _ fetched: [UInt8]?) -> Void = { _, _ in }
         var wallClock: () -> Timestamp = HostClock.wallClock
         var failed: (String) -> Void
     }
@@ -72,10 +72,16 @@ final class Reloader {
     }
 
     /// Resolves the host names of the policy in force.
-    /// - Parameter bundle: marks the rules as they were compiled.
-    func start(_ load: LoadResult, _ bundle: BundleWatch = BundleWatch(), at now: Instant) {
+    /// - Parameters:
+    ///   - bundle: marks the rules as they were compiled.
+    ///   - fetched: the bytes of the bundle, if rpcwarden-fleet fetched them.
+    func start(
+        _ load: LoadResult, _ bundle: BundleWatch = BundleWatch(), fetched: [UInt8]? = nil, at now: Instant
+    ) {
         (rules, names) = (load.rules, HostNameBook.names(in: load.rules))
-        accept(bundle, load.lastBundle)
+        accept(bundle, load.lastBundle, fetched)
+        // A start that fell back on the kept bundle.
+        if let refusal = load.bundleRefusal { surroundings.record(AuditEvent(.policyRefused, detail: refusal)) }
         hosts.watch(names)
         hosts.timeAdvanced(to: now)
     }
@@ -204,7 +210,7 @@ final class Reloader {
         }
         (rules, names) = (fresh.rules, fresh.names)
         hosts.watch(names)
-        accept(bundle, fresh.lastBundle)
+        accept(bundle, fresh.lastBundle, fresh.fetchedBundle)
         let this = NIOLoopBound(self, eventLoop: loop)
         return surroundings.putInForce(compiled, fresh.settings).map {
             let changes = fresh.changes + this.value.hosts.shortcomings(of: fresh.names)
@@ -213,12 +219,12 @@ final class Reloader {
         }
     }
 
-    private func accept(_ bundle: BundleWatch, _ lastBundle: AcceptedBundle?) {
+    private func accept(_ bundle: BundleWatch, _ lastBundle: AcceptedBundle?, _ fetched: [UInt8]?) {
         let old = self.bundle.bundle
         self.bundle = bundle
         self.lastBundle = lastBundle
         guard let accepted = bundle.bundle, accepted != old else { return }
-        surroundings.remember(accepted)
+        surroundings.remember(accepted, fetched)
         surroundings.record(AuditEvent(.policyAccepted, detail: accepted.description))
     }
 

@@ -7,11 +7,8 @@ import NIOPosix
 import PolicyFile
 import PortmapServer
 import Sandbox
+import Synchronization
 import System
-
-public enum Version {
-    public static let text = "0.1.0"
-}
 
 /// Why the daemon can't run.
 public enum ServeError: Error, CustomStringConvertible {
@@ -53,9 +50,10 @@ public func serve(configuration: String?) throws {
     // The connector is forked before anything is in memory, since it inherits a copy.
     let user = ServiceUser.needed()
     let connector = Reexecution.isNeeded ? nil : try ConnectorProcess.start(user: user)
-    var read = PolicyLoader(after: acceptedBundle(isOfUser: user != nil)).load(configurationPath: configuration)
+    var read = loader(isOfUser: user != nil).load(configurationPath: configuration)
     // Only a reload hands the files' bytes on; both processes would keep these as long as they live.
     read.answers = [:]
+    let fetched = Mutex(read.fetchedBundle.take())
     let load = read
     let tell = { for diagnostic in load.diagnostics { writeError(diagnostic.description) } }
     // HANDBOOK, invariant 1: without a policy that can be read whole, nothing starts.
@@ -83,7 +81,8 @@ public func serve(configuration: String?) throws {
             netfilter: NetfilterClient(netfilter.channel))
         let engine = try Engine(
             on: loop, load, configuration: configuration, processes, belongings, refusedPeers: [connector.processID])
-        return (NIOLoopBound(engine, eventLoop: loop), try engine.start(load))
+        let started = try engine.start(load, fetchedBundle: fetched.withLock { $0.take() })
+        return (NIOLoopBound(engine, eventLoop: loop), started)
     }.wait()
     try engine.1.wait()
     wait(for: signals, onHangup: { loop.execute { engine.0.value.refresh() } })
@@ -98,6 +97,12 @@ public func serve(configuration: String?) throws {
     netfilter.awaitEnd()
     connector.awaitEndBriefly()
     if let loss { throw ServeError.processLost(loss) }
+}
+
+/// Both processes start with what it reads; neither takes the other's word.
+private func loader(isOfUser: Bool) -> PolicyLoader {
+    PolicyLoader(
+        after: acceptedBundle(isOfUser: isOfUser), keptAt: StateFolder(isOfUser: isOfUser).keptBundle.path)
 }
 
 /// The fleet's bundle that an earlier run accepted.
@@ -115,7 +120,8 @@ private func takePlaces(_ startup: Startup) throws -> Belongings {
     let state = startup.makeStateFolder()
     do {
         try startup.makeRunDirectory()
-        return try startup.giveUpRights(try listeningSockets(startup.settings), state)
+        let fleet = try startup.makeFleetSocket()
+        return try startup.giveUpRights(try listeningSockets(startup.settings), state, fleet: fleet)
     } catch let fault as SettingFault {
         throw ServeError.setting(fault)
     }

@@ -8,14 +8,14 @@ import NIOCore
 final class ServerCalls {
     private let liveness: Liveness
     private let servers: [Settings.Server]
-    private let called: (_ look: Int, ServerNumber, [LivenessQuestion: Bool]) -> Void
+    private let called: (_ look: Int, ServerNumber, [LivenessQuestion: LivenessAnswer]) -> Void
 
     /// A service that takes longer counts as dead.
     private static let timeout: Duration = .seconds(1)
 
     init(
         on loop: any EventLoop, _ gateway: Settings.Gateway,
-        called: @escaping (_ look: Int, ServerNumber, [LivenessQuestion: Bool]) -> Void
+        called: @escaping (_ look: Int, ServerNumber, [LivenessQuestion: LivenessAnswer]) -> Void
     ) {
         liveness = Liveness(on: loop, clock: HostClock.now)
         servers = gateway.servers

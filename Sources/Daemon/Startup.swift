@@ -25,6 +25,8 @@ struct Belongings {
     var state: StateFolder?
     var audit: AuditDestination
     var control: ControlSocket
+    /// `nil`: rpcwarden-fleet has nothing to do here.
+    var fleet: ControlSocket?
     var notifier: Notifier
     /// Trusted owners of registrations, as rpcbind shows them; looked up early, since user names may be resolved
     /// over a socket.
@@ -62,6 +64,22 @@ struct Startup {
         _ = chown(directory, user.id, user.group)
     }
 
+    /// Makes the socket for rpcwarden-fleet, whose group may connect; `nil`: it has nothing to do here.
+    func makeFleetSocket() throws -> ControlSocket? {
+        guard let fleet = settings.fleet, fleet.isLinked else { return nil }
+        let group = getgrnam(FleetLink.groupName)?.pointee.gr_gid
+        // Without the sidecar's package there is no such group, and the unit permits no chown.
+        let owner = user == nil && group == nil ? nil : (user?.id ?? geteuid(), group ?? user?.group ?? getegid())
+        do throws(ControlServerError) {
+            return try ControlSocket(at: fleet.socketPath, setting: "fleet.socket", owner: owner)
+        } catch {
+            guard group != nil else { throw error }
+            // In a container, say: the daemon isn't of that group, and the portmapper must go on.
+            writeError("rpcwarden: \(error); rpcwarden-fleet may not reach the daemon (SupplementaryGroups=)")
+            return try ControlSocket(at: fleet.socketPath, setting: "fleet.socket")
+        }
+    }
+
     /// Makes the folder for the saved guard; without it the daemon runs all the same.
     func makeStateFolder() -> StateFolder? {
         let state = StateFolder(isOfUser: user != nil)
@@ -81,7 +99,9 @@ struct Startup {
     /// doesn't run as root, and makes no unix sockets except those made here.
     ///
     /// - Parameter state: the state folder; not used if the new user can't reach it.
-    func giveUpRights(_ listening: [ListeningSocket], _ state: StateFolder?) throws -> Belongings {
+    func giveUpRights(
+        _ listening: [ListeningSocket], _ state: StateFolder?, fleet: ControlSocket? = nil
+    ) throws -> Belongings {
         if let user {
             do throws(SandboxError) { try Privileges.become(user) } catch { throw ServeError.user(error) }
         }
@@ -89,12 +109,14 @@ struct Startup {
         try checkRunDirectory()
         let belongings = Belongings(
             listening: listening, state: reachable(state), audit: try auditDestination(),
-            control: try ControlSocket(at: settings.controlPath), notifier: Notifier(),
+            control: try ControlSocket(at: settings.controlPath), fleet: fleet, notifier: Notifier(),
             trustedOwners: Owners.trusted(settings.rpcbind))
         // If either is missing, the netfilter process reports it.
         _ = try Privileges.onlyWriteFiles(
-            beneath: Set(([settings.controlPath] + auditPaths).map(folder) + (belongings.state.map { [$0.path] } ?? []))
-                .sorted(),
+            beneath: Set(
+                ([settings.controlPath] + auditPaths + (fleet.map { [$0.path] } ?? [])).map(folder)
+                    + (belongings.state.map { [$0.path] } ?? [])
+            ).sorted(),
             usesAbstractSockets: belongings.notifier.isAbstract)
         _ = try Privileges.noUnneededCalls(makesUnixSockets: false)
         return belongings
@@ -169,7 +191,6 @@ struct Startup {
     }
 
     private func folder(of path: String) -> String {
-        guard let slash = path.lastIndex(of: "/") else { return "." }
-        return slash == path.startIndex ? "/" : String(path[..<slash])
+        PathParts(path).folder ?? "."
     }
 }

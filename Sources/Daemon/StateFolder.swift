@@ -1,5 +1,6 @@
 import Gate
 import Glibc
+import System
 
 /// The folder that keeps the guard from one boot to the next: STATE_DIRECTORY, as systemd sets it.
 struct StateFolder: Sendable {
@@ -10,6 +11,7 @@ struct StateFolder: Sendable {
     var path: String
     var file: GuardFile { GuardFile(folder: path) }
     var bundleFile: BundleFile { BundleFile(folder: path) }
+    var keptBundle: KeptBundle { KeptBundle(folder: path) }
 
     /// The path of the folder, whether or not it exists.
     ///

@@ -1,5 +1,6 @@
 import Clock
 import Glibc
+import System
 
 /// Tells the service manager that the event loop runs (sd_watchdog_enabled(3)); only the event loop itself calls it.
 struct Watchdog {

@@ -4,7 +4,7 @@ import NIOPosix
 /// A thread for work that would hold up the event loop: parsing and compiling policies, making long replies. It is
 /// started with the first work.
 final class WorkThread {
-    private let loop: any EventLoop
+    let loop: any EventLoop
     private let pool = NIOThreadPool(numberOfThreads: 1)
     private var isStarted = false
 

@@ -14,6 +14,7 @@ enum Architecture {
         "AuditTrail": ["Addresses", "Clock", "Portmapper"],
         "HostPosture": ["Addresses", "Portmapper", "Firewall"],
         "Activity": [],
+        "Probes": ["Addresses", "ONCRPC", "Portmapper"],
         // The parts of the Warden know nothing of each other.
         "Exchanges": ["Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Calls", "AuditTrail"],
         "Upstream": ["Addresses", "Clock", "Portmapper", "Policy", "Firewall", "Calls", "AuditTrail"],
@@ -22,25 +23,32 @@ enum Architecture {
         "Journal": ["Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Configuration", "Calls", "AuditTrail"],
         "Warden": [
             "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls", "AuditTrail",
-            "Exchanges", "Upstream", "Gate", "Watch", "Journal",
+            "FleetRecords", "Exchanges", "Upstream", "Gate", "Sharing", "Watch", "Journal",
         ],
+        "Sharing": ["Addresses", "Clock", "Firewall", "Configuration", "FleetRecords"],
         "PolicyDrafts": ["Addresses", "Clock", "Policy", "AuditTrail"],
         "Privilege": ["Addresses", "ONCRPC", "Policy", "Firewall", "Configuration"],
         "Bundles": ["Addresses", "Clock", "Policy"],
-        "Fleet": ["Addresses", "Bundles", "Clock"],
+        "FleetRecords": ["Addresses", "Bundles", "Clock", "JSON"],
+        "Fleet": ["Addresses", "Bundles", "Clock", "FleetRecords"],
+        "JSON": [],
+        "Reports": ["Addresses", "Clock", "Policy", "AuditTrail", "HostPosture", "Activity", "JSON"],
     ]
 
     /// Each shell uses one outside resource; no shell imports another shell, Daemon, or the Warden's decisions.
     static let shells: Set<String> = [
         "PolicyFile", "HostNames", "PortmapServer", "RpcbindClient", "Liveness", "Netfilter", "Sandbox", "AuditLog",
-        "Control", "Metrics", "HostSurvey",
+        "Control", "Metrics", "HostSurvey", "Console", "Etcd",
     ]
 
     /// Wrappers of C library calls that several shells share.
     static let underShells: Set<String> = ["System", "Signatures"]
 
     /// Targets that compose the others.
-    static let tops: Set<String> = ["Daemon", "rpcwarden"]
+    static let tops: Set<String> = ["Daemon", "rpcwarden", "Sidecar", "rpcwarden-fleet"]
+
+    /// What the daemon's program must not link, not even by way of another target: TLS, HTTP, and what needs them.
+    static let onlyOfSidecar: Set<String> = ["NIOSSL", "NIOHTTP1", "NIOTLS", "Etcd", "Sidecar"]
 
     /// Targets that may import FoundationEssentials despite its size. Foundation itself is permitted nowhere.
     static let mayImportFoundationEssentials: Set<String> = ["Control", "rpcwarden", "Daemon"]

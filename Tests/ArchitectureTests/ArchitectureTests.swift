@@ -38,6 +38,13 @@ import Testing
         }
     }
 
+    @Test("the daemon's program links neither TLS nor HTTP nor the client of etcd; the sidecar's does")
+    func sidecarApart() throws {
+        let manifest = Manifest(try repository.text("Package.swift"))
+        #expect(manifest.closure(of: "rpcwarden").isDisjoint(with: Architecture.onlyOfSidecar))
+        #expect(manifest.closure(of: "rpcwarden-fleet").isSuperset(of: Architecture.onlyOfSidecar))
+    }
+
     @Test("the drawing of ARCHITECTURE shows each floor with its targets, and its table what each imports")
     func drawing() throws {
         let manifest = Manifest(try repository.text("Package.swift"))

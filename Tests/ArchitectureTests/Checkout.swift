@@ -12,7 +12,7 @@ struct Checkout {
     }
 
     private static let copied = [
-        "scripts/release", "scripts/prepare.sh", "Sources/Daemon/Serve.swift", "packaging/debian/changelog",
+        "scripts/release", "scripts/prepare.sh", "Sources/Shells/System/Version.swift", "packaging/debian/changelog",
         "packaging/rpcwarden.spec",
     ]
 

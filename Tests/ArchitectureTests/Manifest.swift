@@ -36,6 +36,17 @@ struct Manifest {
         }
     }
 
+    /// The target's dependencies, and theirs.
+    func closure(of name: String) -> Set<String> {
+        var found: Set<String> = []
+        var next = targets[name]?.dependencies ?? []
+        while let one = next.popFirst() {
+            guard found.insert(one).inserted else { continue }
+            next.formUnion(targets[one]?.dependencies ?? [])
+        }
+        return found
+    }
+
     private static func withoutComments(_ source: String) -> String {
         source.split(separator: "\n", omittingEmptySubsequences: false)
             .map { line in line.firstRange(of: "//").map { isURL(line, $0) ? line : line[..<$0.lowerBound] } ?? line }

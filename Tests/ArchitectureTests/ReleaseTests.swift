@@ -18,9 +18,9 @@ import Testing
         for malformed in ["", "1.2", "v1.2.3", "1.2.3-rc", "1.02.3", "1.2.3\n", "1.2.3 4"] {
             try expectRefusal(checkout, malformed, "'\(malformed)' is no version; write three numbers")
         }
-        try expectRefusal(checkout, other, "Serve.swift says \(version), not \(other); release that, or change it")
+        try expectRefusal(checkout, other, "Version.swift says \(version), not \(other); release that, or change it")
         for (file, remedy) in [
-            ("Sources/Daemon/Serve.swift", "release that, or change it"),
+            ("Sources/Shells/System/Version.swift", "release that, or change it"),
             ("packaging/debian/changelog", "put an entry of \(version) on its top"),
             ("packaging/rpcwarden.spec", "change its Version to \(version)"),
         ] {

@@ -16,7 +16,7 @@ struct Repository {
 
     /// What the program says.
     func version() throws -> String {
-        let source = try text("Sources/Daemon/Serve.swift")
+        let source = try text("Sources/Shells/System/Version.swift")
         return String(try #require(source.firstMatch(of: /static let text = "([^"]+)"/)).1)
     }
 
@@ -37,7 +37,7 @@ struct Repository {
     /// Folders that contain folders of targets.
     private static let floors: Set<String> = ["Ground", "Core", "Shells"]
     /// Targets with a name other than their folder's.
-    private static let names = ["Commands": "rpcwarden"]
+    private static let names = ["Commands": "rpcwarden", "FleetCommands": "rpcwarden-fleet"]
 
     /// Each target in `Sources` or `Tests` that contains Swift files, with its files.
     func swiftTargets(in folder: String) throws -> [(name: String, files: [String])] {

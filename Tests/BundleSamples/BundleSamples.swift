@@ -10,7 +10,7 @@ public enum BundleSamples {
 
         """
 
-    private static let secretKey = """
+    public static let secretKeyFile = """
         untrusted comment: minisign encrypted secret key
         RWQAAEIyAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAACxues7Mf6lndhzs1uJ/kcQGhnRzpbpgIkFmvgSWgZJ505rlVWT6rKdupNik12k7D5H/TYIHjSpTKbplIkUdU47j49KBVoOUKAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
 
@@ -27,7 +27,7 @@ public enum BundleSamples {
     }
 
     public static func signed(_ container: [UInt8]) throws -> [UInt8] {
-        let signature = try SecretKey(file: Array(secretKey.utf8)) { nil }.sign(container, trustedComment: "a test")
+        let signature = try SecretKey(file: Array(secretKeyFile.utf8)) { nil }.sign(container, trustedComment: "a test")
         return SignedBundle.bytes(
             signature: signature.text, trustedComment: signature.trustedComment,
             commentSignature: signature.commentSignature, container)

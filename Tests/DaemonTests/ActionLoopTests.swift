@@ -5,6 +5,7 @@ import Clock
 import Configuration
 import CoreSamples
 import Firewall
+import FleetRecords
 import ONCRPC
 import Policy
 import Portmapper
@@ -58,6 +59,7 @@ private final class NotingShells: ActionShells {
     }
 
     func write(_ event: AuditEvent) { noted.append(event.kind.rawValue) }
+    func tellFleet(_ message: DaemonMessage) {}
 
     func take() -> [String] {
         defer { noted = [] }

@@ -27,6 +27,7 @@ private final class Site: Sendable {
         var inForce: [(rules: Policy, settings: Settings?)] = []
         var events: [AuditEvent] = []
         var remembered: [AcceptedBundle] = []
+        var kept: [[UInt8]?] = []
         var wallClock = Timestamp(milliseconds: 0)
         var answers: EventLoopPromise<[IPAddress]>?
         var refusesReading = false
@@ -40,7 +41,7 @@ private final class Site: Sendable {
     private let thread: NIOLoopBound<WorkThread>
     private let change = DispatchSemaphore(value: 0)
 
-    init(rules: [Rule] = [.sample()]) throws {
+    init(rules: [Rule] = [.sample()], refusal: String? = nil) throws {
         let loop = group.next()
         self.loop = loop
         let box = Mutex<Site?>(nil)
@@ -52,7 +53,12 @@ private final class Site: Sendable {
                 read: { try site()?.read() }, enforce: { try site()?.enforce() }, settings: { Settings() },
                 fit: { $0 }, putInForce: { site()?.putInForce($0, $1) ?? loop.makeSucceededVoidFuture() },
                 record: { event in site()?.state.withLock { $0.events.append(event) } },
-                remember: { bundle in site()?.state.withLock { $0.remembered.append(bundle) } },
+                remember: { bundle, bytes in
+                    site()?.state.withLock {
+                        $0.remembered.append(bundle)
+                        $0.kept.append(bytes)
+                    }
+                },
                 wallClock: { site()?.state.withLock { $0.wallClock } ?? Timestamp(milliseconds: 0) }, failed: { _ in })
             let resolver = HostNameBook.Resolver(
                 addresses: { _ in
@@ -67,6 +73,7 @@ private final class Site: Sendable {
         box.withLock { $0 = self }
         var load = LoadResult()
         load.rules = rules
+        load.bundleRefusal = refusal
         let start = load
         try with { $0.start(start, at: .zero) }
     }
@@ -149,6 +156,15 @@ private final class Site: Sendable {
         try site.close()
     }
 
+    @Test("tells a change of mode in words that `rpcwarden report` reads in the log")
+    func mode() throws {
+        let site = try Site()
+        let update = try site.reload()
+        try site.filesRead(Site.files(Self.rule, configuration: "policy: p.yaml\nmode: observe"))
+        #expect(try update.wait().contains("mode changed from enforce to observe"))
+        try site.close()
+    }
+
     @Test("refuses files with an error as a whole, with every diagnostic; the next request reads anew")
     func refusal() throws {
         let site = try Site()
@@ -187,6 +203,27 @@ private final class Site: Sendable {
         #expect(state.enforced == 1 && state.inForce.count == 1 && state.remembered.map(\.serial) == [42])
         #expect(state.events.map(\.kind) == [.policyAccepted, .reloaded, .policyRefused, .reloadRefused])
         #expect(try site.with { $0.bundleInForce?.serial } == 42)
+        try site.close()
+    }
+
+    @Test("the bytes of a fetched policy are kept; a start that fell back on them tells why")
+    func kept() throws {
+        let site = try Site(refusal: "beyond the ceiling")
+        #expect(
+            site.state.withLock { $0.events } == [AuditEvent(.policyRefused, detail: "beyond the ceiling")])
+        let first = try site.reload()
+        let files = try Self.fleetFiles(serial: 42)
+        try site.filesRead(files)
+        _ = try first.wait()
+        var fetched = files
+        fetched[Site.path] = .file(Array("policy: p.yaml\nfleet: {policy: {group: nfs, keys: k}}".utf8))
+        let bytes = try BundleSamples.signed(["a.yaml": "rules: [{name: x, from: 10.2.0.0/16, to: nfs}]"], serial: 43)
+        fetched[Settings.Fleet.Bundle.fetchedFolder + "/nfs.bundle"] = .file(bytes)
+        let second = try site.reload()
+        try site.filesRead(fetched)
+        _ = try second.wait()
+        let state = site.state.withLock { $0 }
+        #expect(state.remembered.map(\.serial) == [42, 43] && state.kept == [nil, bytes])
         try site.close()
     }
 

@@ -68,7 +68,9 @@ enum BuiltProgram {
         var hasPositional: Bool { (arguments ?? []).contains { $0.kind == "positional" } }
     }
 
-    static func commands() throws -> [Command] {
+    static var fleetPath: String { folder + "/rpcwarden-fleet" }
+
+    static func commands(of path: String = path) throws -> [Command] {
         struct Dump: Decodable { var command: Command }
         let output = try run([path, "--experimental-dump-help"])
         try #require(output.status == 0, "\(output)")

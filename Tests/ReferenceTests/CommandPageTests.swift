@@ -104,14 +104,35 @@ struct CommandPageTests {
 
     @Test("an option of an example is one of its command")
     func examples() throws {
-        let lines = Manual.displays(in: try page.section("EXAMPLES")).flatMap { $0.split(separator: "\n") }
-        let own = lines.filter { $0.hasPrefix("rpcwarden ") }.map { Self.words(String($0)) }
+        let own = Manual.displays(in: try page.section("EXAMPLES")).flatMap { display in
+            // Where output is shown, a prompt stands before the commands.
+            let lines = display.split(separator: "\n")
+            let typed = lines.filter { $0.hasPrefix("# ") }.map { $0.dropFirst(2) }
+            return (typed.isEmpty ? lines : typed).filter { $0.hasPrefix("rpcwarden ") }.map { Self.words(String($0)) }
+        }
         #expect(own.count >= 10)
         for words in own {
             let command = try #require(
                 commands.first { words.dropFirst().starts(with: Self.words($0.commandName)) }, "\(words)")
             for word in words where word.hasPrefix("--") {
                 #expect(command.options.contains { "--\($0.longName ?? "")" == word }, "\(words)")
+            }
+        }
+    }
+
+    @Test("every command of both programs has an example with its output, which LabTests.ExampleTests compare")
+    func everyCommandIsShown() throws {
+        let pages = try ["rpcwarden.8", "rpcwarden-fleet.8"].map { page in
+            try Manual(page).section("EXAMPLES").joined(separator: "\n")
+        }
+        let displays = pages.flatMap { $0.matches(of: /\n\.\\" on [^\n]+\n\.Bd [^\n]*\n((?s).*?)\n\.Ed/) }
+        let typed = displays.flatMap { $0.1.split(separator: "\n") }.filter { $0.hasPrefix("# ") }
+            .map { Self.words(String($0.dropFirst(2))) }
+        let fleet = try BuiltProgram.commands(of: BuiltProgram.fleetPath)
+        for (program, commands) in [("rpcwarden", commands), ("rpcwarden-fleet", fleet)] {
+            for command in commands {
+                let words = [program] + Self.words(command.commandName)
+                #expect(typed.contains { $0.starts(with: words) }, "\(words.joined(separator: " "))")
             }
         }
     }

@@ -5,20 +5,38 @@ import Testing
 
 @testable import PolicyFile
 
-/// One of the two file formats; its properties are derived from its reader's diagnostics for probe documents.
+/// One of the file formats; its properties are derived from its reader's diagnostics for probe documents.
 enum FileFormat: String, CaseIterable, CustomTestStringConvertible {
     case configuration
     case policy
+    /// fleet.yaml
+    case sidecar
 
     var testDescription: String { rawValue }
 
-    var page: String { self == .configuration ? "rpcwarden.yaml.5" : "rpcwarden-policy.5" }
-    var schema: String { self == .configuration ? "rpcwarden.schema.json" : "rpcwarden-policy.schema.json" }
+    var page: String {
+        switch self {
+        case .configuration: "rpcwarden.yaml.5"
+        case .policy: "rpcwarden-policy.5"
+        case .sidecar: "rpcwarden-fleet.yaml.5"
+        }
+    }
+
+    var schema: String {
+        switch self {
+        case .configuration: "rpcwarden.schema.json"
+        case .policy: "rpcwarden-policy.schema.json"
+        case .sidecar: "rpcwarden-fleet.schema.json"
+        }
+    }
 
     func diagnostics(_ text: String) -> [Diagnostic] {
         let file = SourceFile(name: "f.yaml", text: text)
-        return self == .configuration
-            ? ParsedConfiguration(file).diagnostics : ParsedPolicy([file], names: .builtIn).diagnostics
+        return switch self {
+        case .configuration: ParsedConfiguration(file).diagnostics
+        case .policy: ParsedPolicy([file], names: .builtIn).diagnostics
+        case .sidecar: ParsedSidecarConfiguration(file).diagnostics
+        }
     }
 
     /// The keys whose value is a list of mappings, with the keys that each of these mappings must have.
@@ -28,10 +46,25 @@ enum FileFormat: String, CaseIterable, CustomTestStringConvertible {
     ]
 
     /// The keys whose value is a mapping with keys that it must have.
-    static let mappings = ["fleet.policy": [("group", "g")]]
+    static let mappings = ["fleet.policy": [("group", "g")], "fleet.pair": [("name", "p")]]
+
+    /// The keys that fleet.yaml must have, and those that these need.
+    private static let companions = [
+        "etcd.certificate": ("etcd.key", "/k"), "etcd.key": ("etcd.certificate", "/c"),
+        "etcd.password-file": ("etcd.user", "u"),
+    ]
 
     /// A minimal document in which the key, such as `firewall.keep`, has this value.
-    func document(_ path: String, _ value: String) -> String { Self.document([(path: path, value: value)]) }
+    func document(_ path: String, _ value: String) -> String {
+        var values = [(path: path, value: value)]
+        if self == .sidecar {
+            if path != "etcd", path != "etcd.endpoints" {
+                values.append((path: "etcd.endpoints", value: "[\"https://a\"]"))
+            }
+            if let (path, value) = Self.companions[path] { values.append((path: path, value: value)) }
+        }
+        return Self.document(values)
+    }
 
     /// A minimal document in which each key has its value; keys of a list have it in the list's only mapping.
     static func document(_ values: [(path: String, value: String)]) -> String {
@@ -86,7 +119,7 @@ enum FileFormat: String, CaseIterable, CustomTestStringConvertible {
     }
 
     /// The settings of a configuration in which every key has its default; its gateway has one server, and its
-    /// fleet's policy is of group g.
+    /// fleet's policy is of group g, its pair p.
     static var defaultSettings: Settings {
         var server = Settings.Server()
         server.name = "s"
@@ -97,6 +130,9 @@ enum FileFormat: String, CaseIterable, CustomTestStringConvertible {
         settings.fleet = Settings.Fleet()
         settings.fleet?.policy = Settings.Fleet.Bundle()
         settings.fleet?.policy?.group = "g"
+        settings.fleet?.pair = Settings.Fleet.Pair()
+        settings.fleet?.pair?.name = "p"
+        settings.fleet?.quarantines = Settings.Fleet.Quarantines()
         return settings
     }
 

@@ -1,6 +1,8 @@
 import Control
 import Foundation
 import HostPosture
+import Probes
+import Reports
 import Testing
 
 @Suite("rpcwarden(8): what --json prints")
@@ -20,6 +22,12 @@ struct JSONKeyTests {
             DenialRow(client: "c", reasons: [], programs: [], count: 1, first: "f", last: "l", quarantined: true)
         ),
         ("doctor", Finding("f", .low, what: "w", why: "y")),
+        (
+            "probe",
+            ProbeRow(
+                ProbeSubject(program: .nfs, version: 3, transport: .tcp), programName: "n", address: "a",
+                .init(.open, port: 1, detail: "d"), time: .zero)
+        ),
     ]
 
     private static let status = {
@@ -31,8 +39,13 @@ struct JSONKeyTests {
         return status
     }()
 
-    private static let fleet = FleetReport(
-        fleet: "f", group: "g", serial: 1, created: "c", notAfter: "n", expired: false)
+    private static let fleet = {
+        var fleet = FleetReport()
+        (fleet.fleet, fleet.node, fleet.connected, fleet.since) = ("f", "n", true, "s")
+        (fleet.foreignGrants, fleet.waitingGrants, fleet.foreignQuarantines, fleet.queue) = (1, 1, 1, 1)
+        (fleet.group, fleet.serial, fleet.created, fleet.notAfter, fleet.expired) = ("g", 1, "c", "n", false)
+        return fleet
+    }()
 
     private static let server = ServerReport(name: "n", rpcbind: "up", since: "s")
 
@@ -53,10 +66,19 @@ struct JSONKeyTests {
         return row
     }()
 
-    @Test("the page names each document's keys, and no others", arguments: documents.map(\.command))
+    /// The report's document is not encoded from a type.
+    private static func reportKeys() throws -> [String] {
+        let surroundings = Report.Surroundings(
+            created: .init(milliseconds: 0), version: "v", host: "h", sources: [])
+        let json = Report(Tally(), surroundings).json
+        let object = try JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: Any]
+        return try #require(object).keys.map { $0 }
+    }
+
+    @Test("the page names each document's keys, and no others", arguments: documents.map(\.command) + ["report"])
     func keys(command: String) throws {
-        let row = try #require(Self.documents.first { $0.command == command }?.row)
-        var keys = try Self.keys(of: row)
+        let row = Self.documents.first { $0.command == command }?.row
+        var keys = try row.map(Self.keys) ?? Self.reportKeys()
         if command == "status" { keys += try Self.keys(of: Self.server) + Self.keys(of: Self.fleet) }
         let entries = Manual.parts(of: try Manual("rpcwarden.8").section("COMMANDS"), at: ".It Cm")
         let entry = try #require(entries.first { $0.title == command })
@@ -74,6 +96,6 @@ struct JSONKeyTests {
     @Test("every command with --json is among them")
     func commands() throws {
         let real = try BuiltProgram.commands().filter { $0.options.contains { $0.longName == "json" } }
-        #expect(real.map(\.commandName).sorted() == Self.documents.map(\.command).sorted())
+        #expect(real.map(\.commandName).sorted() == (Self.documents.map(\.command) + ["report"]).sorted())
     }
 }

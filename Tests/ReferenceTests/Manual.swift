@@ -11,7 +11,10 @@ struct Manual {
     let name: String
     let lines: [String]
 
-    static let pages = ["rpcwarden.8", "rpcwarden.yaml.5", "rpcwarden-policy.5", "rpcwarden-audit.5"]
+    static let pages = [
+        "rpcwarden.8", "rpcwarden.yaml.5", "rpcwarden-policy.5", "rpcwarden-audit.5", "rpcwarden-fleet.8",
+        "rpcwarden-fleet.yaml.5",
+    ]
 
     init(_ name: String) throws {
         self.name = name

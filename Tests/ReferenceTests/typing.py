@@ -1,6 +1,6 @@
 """Types a line and two tabs into a real shell on a terminal, and waits until it shows what is expected.
 
-typing.py SHELL SCRIPT FOLDER: the script is SHELL's completions of rpcwarden, which is in FOLDER.
+typing.py SHELL SCRIPT FOLDER: the script is SHELL's completions of a program in FOLDER.
 stdin: {line: [expected, …], …}, each for a shell of its own; stdout: {line: screen, …} of those that showed
 something else.
 """
@@ -22,7 +22,7 @@ command = {
 }[shell]
 start = {
     "bash": "PS1='> '; source '%s'" % script,
-    # It finds completions by their name, so the script must be called _rpcwarden.
+    # It finds completions by their name, so the script must be called _PROGRAM.
     "zsh": "PROMPT='> '; fpath=('%s' $fpath); autoload -Uz compinit; compinit -u -D; setopt autolist; "
     "unsetopt listbeep; LISTMAX=1000" % os.path.dirname(script),
     "fish": "function fish_prompt; echo '> '; end; source '%s'" % script,

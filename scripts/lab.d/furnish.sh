@@ -14,11 +14,23 @@ over() {
 for folder in /etc /usr /var/yp /var/lib/rpcwarden /var/log; do
   [ ! -d "$folder" ] || over "$folder"
 done
+# etcd's user owns its folder.
+[ ! -d /var/lib/etcd ] || mount -n -t tmpfs -o "mode=0700,uid=$(id -u etcd),gid=$(id -g etcd)" lab-etcd /var/lib/etcd
 # An NFS server can't export an overlay.
 [ ! -d /srv ] || mount -n -t tmpfs -o mode=0755 lab-srv /srv
 
-: >/usr/sbin/rpcwarden
-mount -n --bind "$binary" /usr/sbin/rpcwarden
+for program in rpcwarden rpcwarden-fleet; do
+  built=${binary%/*}/$program
+  [ $program != rpcwarden ] || built=$binary
+  [ -e "$built" ] || continue
+  : >/usr/sbin/$program
+  mount -n --bind "$built" /usr/sbin/$program
+done
+# The overlay shows what is below the server's own files.
+if ! id rpcwarden-fleet >/dev/null 2>&1; then
+  echo 'rpcwarden-fleet:x:64990:64990::/nonexistent:/usr/sbin/nologin' >>/etc/passwd
+  echo 'rpcwarden-fleet:x:64990:' >>/etc/group
+fi
 rm -rf /etc/rpcwarden /usr/bin/systemctl
 mkdir -p /etc/rpcwarden/policy.d
 cat >/usr/bin/systemctl <<SCRIPT

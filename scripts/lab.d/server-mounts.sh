@@ -19,4 +19,17 @@ if [ -d /var/lib/nfs ]; then
   fi
 fi
 
+# The user of rpcwarden-fleet, where its package isn't installed.
+if ! id rpcwarden-fleet >/dev/null 2>&1; then
+  for file in passwd group; do cp "/etc/$file" "/run/$file"; done
+  echo 'rpcwarden-fleet:x:64990:64990::/nonexistent:/usr/sbin/nologin' >>/run/passwd
+  echo 'rpcwarden-fleet:x:64990:' >>/run/group
+  for file in passwd group; do mount -n --bind "/run/$file" "/etc/$file"; done
+fi
+
+# What the sidecar fetches, and the daemon reads.
+[ -d /var/lib/rpcwarden-fleet ] || mkdir -m 0755 /var/lib/rpcwarden-fleet
+owner=$(id -u rpcwarden-fleet)
+mount -n -t tmpfs -o "mode=0755,nosuid,nodev,uid=$owner" lab-fleet /var/lib/rpcwarden-fleet
+
 exec "$@"

@@ -31,7 +31,7 @@ await() {  # await SECONDS COMMAND…
   tries=$(($1 * 20))
   shift
   until "$@" >/dev/null 2>&1; do
-    [ $tries -gt 0 ] || fail "$unit is not ready; see $LAB_STATE"
+    [ $tries -gt 0 ] || { tail -n 5 "$LAB_STATE/$LAB_HOST-$unit.log" >&2; fail "$unit is not ready: $*"; }
     tries=$((tries - 1))
     sleep 0.05
   done
@@ -62,6 +62,20 @@ start_unit() {
       start "$unit" ganesha.nfsd -F -f /etc/ganesha/ganesha.conf -L "$LAB_STATE/$LAB_HOST-ganesha.log" \
         -p /run/ganesha/ganesha.pid
       services "$unit" 100003:3 100005:3 100021:4
+      ;;
+    rpcwarden-fleet)
+      start "$unit" env STATE_DIRECTORY=/var/lib/rpcwarden-fleet /usr/sbin/rpcwarden-fleet serve
+      await 10 /usr/sbin/rpcwarden-fleet status
+      ;;
+    etcd)
+      set -a
+      ETCD_DATA_DIR=/var/lib/etcd/default
+      . /etc/default/etcd
+      set +a
+      start "$unit" setpriv --reuid etcd --regid etcd --clear-groups etcd
+      # The first member of several waits for another.
+      [ -n "${ETCD_INITIAL_CLUSTER-}" ] ||
+        await 20 curl -sf --cacert "${ETCD_CERT_FILE%/*}/ca.pem" "$ETCD_ADVERTISE_CLIENT_URLS/health"
       ;;
     # The kernel that tests has no nfsd. What runs outside of it is real.
     nfs-mountd)

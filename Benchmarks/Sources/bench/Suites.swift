@@ -10,4 +10,5 @@ let allSuites: [(name: String, measure: @Sendable (Bench) throws -> SuiteResult)
     (GatewaySuite.name, GatewaySuite.measure),
     (GrowthSuite.name, GrowthSuite.measure),
     (StormSuite.name, StormSuite.measure),
+    (ReportSuite.name, ReportSuite.measure),
 ]

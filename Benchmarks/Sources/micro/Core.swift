@@ -63,7 +63,8 @@ struct Core: ~Copyable {
             for service in services { states[service] = ListenerState(ipv4: true, ipv6: true) }
             warden.listenersInspected(look, states, at: now, into: &actions)
         case .commit: warden.committed(nil, at: now, into: &actions)
-        case .callServices, .askClient, .closeConnection, .inspectOwner, .inspectGrants, .cutFlows, .audit: break
+        case .callServices, .askClient, .closeConnection, .inspectOwner, .inspectGrants, .cutFlows, .audit, .tellFleet:
+            break
         }
     }
 

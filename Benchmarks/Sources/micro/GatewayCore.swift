@@ -113,14 +113,15 @@ struct GatewayCore: ~Copyable {
             warden.answered(
                 question, with: .success(.port(UInt32(Self.mountdPort))), by: server, at: now, into: &actions)
         case .callServices(let questions, let server, let look):
-            let answers = Dictionary(questions.map { ($0, true) }) { first, _ in first }
+            let answers = Dictionary(questions.map { ($0, LivenessAnswer.alive) }) { first, _ in first }
             warden.servicesCalled(look, of: server, answers, at: now, into: &actions)
         case .inspectListeners(let services, let look):
             var states: [ServicePort: ListenerState] = [:]
             for service in services { states[service] = ListenerState(ipv4: true, ipv6: true) }
             warden.listenersInspected(look, states, at: now, into: &actions)
         case .commit: warden.committed(nil, at: now, into: &actions)
-        case .sendReply, .askClient, .closeConnection, .inspectOwner, .inspectGrants, .cutFlows, .audit: break
+        case .sendReply, .askClient, .closeConnection, .inspectOwner, .inspectGrants, .cutFlows, .audit, .tellFleet:
+            break
         }
     }
 }

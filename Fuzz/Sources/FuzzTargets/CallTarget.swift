@@ -76,6 +76,7 @@ private struct Asker: Sendable {
             case .ask(let question, _): check(question)
             case .inspectOwner: require(false, "a registration of another host")
             case .closeConnection, .callServices, .askClient, .inspectListeners, .commit, .inspectGrants, .cutFlows,
+                .tellFleet,
                 .audit:
                 break
             }

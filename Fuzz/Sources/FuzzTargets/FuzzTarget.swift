@@ -13,7 +13,7 @@ struct FuzzTarget: Sendable {
 
     static let all: [FuzzTarget] = [
         .call, .arguments, .reply, .records, .text, .netlink, .packet, .control, .http, .policy, .exports,
-        .savedGuard, .bundle,
+        .savedGuard, .bundle, .json, .messages, .report,
     ]
 
     /// The target named by the environment.

@@ -1,9 +1,12 @@
+import Addresses
 import ONCRPC
 import Portmapper
+import Probes
 
 extension FuzzTarget {
-    /// A message from rpcbind, decoded as the reply to each procedure in turn.
+    /// A message from rpcbind, decoded as the reply to each procedure in turn, and as a probe takes it.
     static let reply = FuzzTarget(name: "reply", allocationFactor: 16) { bytes in
+        checkProbe(bytes)
         guard let reply = attempt({ try Reply(decoding: bytes) }) else { return }
         let encoded = reply.encoded
         require(encoded.count <= bytes.count, "\(reply) grew to \(encoded.count) bytes")
@@ -20,6 +23,31 @@ extension FuzzTarget {
             .getAddressList(rpcb), .getStatistics,
         ]
     }()
+}
+
+/// A probe is more lenient: what is a reply to others is one to it.
+private func checkProbe(_ bytes: UnsafeRawBufferPointer) {
+    let reply = attempt { try Reply(decoding: bytes) }
+    var decoder = XDRDecoder(bytes)
+    let status = ReplyStatus(of: bytes, to: attempt { try decoder.uint32() } ?? 0)
+    if let reply {
+        require(status != .broken && status != .foreign, "\(reply) is \(status)")
+        if case .success(let results) = reply.body {
+            require(status == .success(results: results), "\(reply) is \(status)")
+        }
+    }
+    checkProbe(at: .v4(1), status)
+    checkProbe(at: .v6(1), status)
+}
+
+private func checkProbe(at host: IPAddress, _ status: ReplyStatus) {
+    var probe = ServiceProbe(ProbeSubject(program: .nfs, version: 3, transport: .tcp), at: host)
+    // A lookup in two versions, and the call.
+    for _ in 0..<3 {
+        guard case .found(let finding) = probe.ended(.reply(status)) else { continue }
+        return require(finding.verdict != .silent && finding.port != 0, "\(finding)")
+    }
+    require(false, "\(status) leads nowhere")
 }
 
 private func checkResult(_ bytes: UnsafeRawBufferPointer, of call: PortmapperCall) {

@@ -92,7 +92,8 @@ public struct GrantLabel: Codable, Hashable, Sendable, Comparable, CustomStringC
     public var description: String { "\(client) \(service)" + (server.map { " at \($0)" } ?? "") }
 
     public static func < (left: Self, right: Self) -> Bool {
-        (left.client, left.service, left.serverID ?? 0) < (right.client, right.service, right.serverID ?? 0)
+        (NaturalText(left.client), NaturalText(left.service), left.serverID ?? 0)
+            < (NaturalText(right.client), NaturalText(right.service), right.serverID ?? 0)
     }
 }
 

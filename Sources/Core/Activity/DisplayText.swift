@@ -8,6 +8,12 @@ public struct DisplayText: Hashable, Sendable, CustomStringConvertible {
     ///
     /// - Parameter isUnicode: whether the terminal shows more than ASCII.
     public init(_ text: some StringProtocol, isUnicode: Bool = true) {
+        // Nearly all text is such, and listings may have a hundred thousand cells.
+        if text.utf8.allSatisfy({ (0x20...0x7e).contains($0) }) {
+            description = String(text)
+            width = description.utf8.count
+            return
+        }
         description = ""
         width = 0
         for character in text {

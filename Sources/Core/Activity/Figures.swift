@@ -1,5 +1,5 @@
 /// Numbers for people, short and always of the same shape.
-enum Figures {
+public enum Figures {
     /// `0`, `0.5`, `12.3`, `123`, `12.3k`, `4.5M`; `-` if it isn't known yet.
     static func rate(_ rate: Double?) -> String {
         guard let rate else { return "-" }
@@ -7,7 +7,7 @@ enum Figures {
         return rate < 0.05 ? "<0.1" : scaled(rate)
     }
 
-    static func count(_ count: some BinaryInteger) -> String {
+    public static func count(_ count: some BinaryInteger) -> String {
         count < 100_000 ? "\(count)" : scaled(Double(count))
     }
 
@@ -25,7 +25,7 @@ enum Figures {
     }
 
     /// `12s`, `3m`, `5h12m`, `3d4h`.
-    static func span(seconds: Int) -> String {
+    public static func span(seconds: Int) -> String {
         switch seconds {
         case ..<60: "\(seconds)s"
         case ..<3600: "\(seconds / 60)m"

@@ -1,7 +1,7 @@
 /// One line of a screen, in pieces of different emphasis.
 public struct Line: Hashable, Sendable {
     public enum Emphasis: Hashable, Sendable {
-        case plain, strong, heading, good, warning, alarm, dim
+        case plain, strong, heading, warning, alarm
     }
 
     public struct Piece: Hashable, Sendable {
@@ -13,6 +13,8 @@ public struct Line: Hashable, Sendable {
     /// The width in columns.
     public private(set) var width = 0
 
+    public init() {}
+
     mutating func append(_ text: DisplayText, _ emphasis: Emphasis = .plain) {
         pieces.append(Piece(text: text.description, emphasis: emphasis))
         width += text.width
@@ -23,10 +25,10 @@ public struct Line: Hashable, Sendable {
         append(DisplayText(String(repeating: " ", count: count)))
     }
 
-    /// The same words with less emphasis.
-    var dimmed: Line {
+    /// The same words without emphasis.
+    var plain: Line {
         var line = self
-        for index in line.pieces.indices { line.pieces[index].emphasis = .dim }
+        for index in line.pieces.indices { line.pieces[index].emphasis = .plain }
         return line
     }
 

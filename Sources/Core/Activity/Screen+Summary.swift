@@ -1,7 +1,7 @@
 extension Screen {
     func summary(_ report: ActivityReport, isAiry: Bool) -> [Line] {
         [title(report), state(report)] + (isAiry ? [Line()] : [])
-            + [calls, denials(report), drops(report), upstream(report), commits(report)]
+            + [calls, denials(report), drops(report), upstream, commits]
     }
 
     private func line(_ label: String? = nil, _ fields: [Field]) -> Line {
@@ -9,25 +9,25 @@ extension Screen {
     }
 
     private func title(_ report: ActivityReport) -> Line {
-        let mode = report.isEnforcing ? Field("enforce", .good) : Field("OBSERVE: nothing is denied", .warning)
+        let mode = report.isEnforcing ? Field("enforce") : Field("OBSERVE: nothing is denied", .warning)
         return line(
             nil,
             [
                 Field("rpcwarden", .strong), mode,
                 Field("up \(Figures.span(seconds: Int(report.uptime.components.seconds)))"), Field(report.time),
             ]
-                + (isLive ? [Field("every \(Figures.duration(interval))", .dim), Field("q quits", .dim)] : [])
-                + [Field(report.version, .dim)])
+                + (isLive ? [Field("every \(Figures.duration(interval))"), Field("q quits")] : [])
+                + [Field(report.version)])
     }
 
     private func state(_ report: ActivityReport) -> Line {
         var fields: [Field] = []
         switch report.isRpcbindUp {
-        case true?: fields.append(Field("rpcbind up", .good))
+        case true?: fields.append(Field("rpcbind up"))
         case false?: fields.append(Field("rpcbind DOWN", .alarm))
         case nil: fields.append(Field("rpcbind not asked yet", .warning))
         }
-        fields.append(report.isTableInPlace ? Field("table intact", .good) : Field("table NOT INTACT", .alarm))
+        fields.append(report.isTableInPlace ? Field("table intact") : Field("table NOT INTACT", .alarm))
         if !report.shielded.isEmpty {
             fields.append(Field("SHIELD UP (\(report.shielded.joined(separator: ", ")))", .warning))
         }
@@ -62,7 +62,7 @@ extension Screen {
 
     private func sparkline(room: Int) -> Field {
         let values = observation.callRates.suffix(max(0, room - 3))
-        return Field(values.count >= Self.sparklineMin ? Figures.sparkline(values) : "", .good)
+        return Field(values.count >= Self.sparklineMin ? Figures.sparkline(values) : "")
     }
 
     private func denials(_ report: ActivityReport) -> Line {
@@ -74,12 +74,12 @@ extension Screen {
         return line(
             "denied/s",
             [Field(Figures.rate(total), total ?? 0 > 0 ? .warning : .strong)]
-                + rates.map { Field("\($0.0) \(Figures.rate($0.1))") } + [Field("\(Figures.count(all)) in all", .dim)])
+                + rates.map { Field("\($0.0) \(Figures.rate($0.1))") } + [Field("\(Figures.count(all)) in all")])
     }
 
     /// The rates of dropped packets.
     private func drops(_ report: ActivityReport) -> Line {
-        guard let dropped = report.dropped else { return line("drops/s", [Field("not counted by this table", .dim)]) }
+        guard let dropped = report.dropped else { return line("drops/s", [Field("not counted by this table")]) }
         let causes = [("guarded", "guarded ports"), ("quarantined", "quarantine"), ("shielded", "shield")]
         let rates = causes.map { observation.droppedRate($0.0) }
         let total = rates.reduce(nil as Double?) { sum, rate in rate.map { (sum ?? 0) + $0 } ?? sum }
@@ -88,14 +88,14 @@ extension Screen {
         return line(
             "drops/s",
             [Field("\(Figures.rate(total)) packets", total ?? 0 > 0 ? .warning : .strong)] + shown
-                + [Field("\(Figures.count(all)) in all", .dim)])
+                + [Field("\(Figures.count(all)) in all")])
     }
 
-    private func upstream(_ report: ActivityReport) -> Line {
+    private var upstream: Line {
         latency("rpcbind/s", observation.latency { $0.upstream }, failed: observation.rate { $0.upstreamFailures })
     }
 
-    private func commits(_ report: ActivityReport) -> Line {
+    private var commits: Line {
         latency("commits/s", observation.latency { $0.commits }, failed: observation.rate { $0.commitFailures })
     }
 

@@ -49,7 +49,7 @@ public struct Screen {
         // Empty lines are left out first if rows are few.
         lines = Array(lines.prefix(summaryRows))
         lines += tables(report, rows: room - lines.count, isAiry: isAiry)
-        if !notice.isEmpty { lines = lines.map(\.dimmed) }
+        if !notice.isEmpty { lines = lines.map(\.plain) }
         return Array((notice + lines).prefix(size.rows))
     }
 
@@ -80,7 +80,7 @@ public struct Screen {
     private func footer(_ report: ActivityReport) -> [Line] {
         guard report.grantCount > report.grants.count else { return [] }
         let text = "The busiest grants found so far; \(report.grants.count) are looked at each time."
-        return [Line([Field(text, .dim)], columns: size.columns)]
+        return [Line([Field(text)], columns: size.columns)]
     }
 
     /// Half of the room for each; the rows that one table doesn't need go to the other.

@@ -19,6 +19,10 @@ public struct AuditEvent: Hashable, Sendable {
         case policyRefused = "policy-refused"
         /// The fleet's bundle in force is older than its publisher meant it to get.
         case policyExpired = "policy-expired"
+        /// The sidecar has the store of the fleet.
+        case fleetConnected = "fleet-connected"
+        /// The sidecar, or its connection to the store, is gone; nothing here waits for it.
+        case fleetLost = "fleet-lost"
         /// The kernel drops strangers in front of the portmapper for a while: there are too many.
         case shielded
         /// A mapping is gone, and its socket still listens.
@@ -76,7 +80,7 @@ public struct AuditEvent: Hashable, Sendable {
         case .malformed, .granted, .renewed, .expired, .revoked, .enumeration, .quarantined, .released, .probed,
             .registered, .unregistered, .untrustedRegistration, .staleRegistration, .tampered, .restored,
             .rpcbindDown, .rpcbindUp, .reloaded, .reloadRefused, .started, .stopped, .suppressed, .shielded, .orphaned,
-            .unguardable, .policyAccepted, .policyRefused, .policyExpired:
+            .unguardable, .policyAccepted, .policyRefused, .policyExpired, .fleetConnected, .fleetLost:
             nil
         }
     }

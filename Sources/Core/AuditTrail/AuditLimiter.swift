@@ -3,8 +3,9 @@ import Clock
 
 /// Lets events through up to a rate for each source and in all, and counts exactly the events that it suppresses.
 ///
-/// Events that any local user can cause by registering have a bucket of their own, and so have findings about a
-/// client: the flood of its calls must not hide them. Other events without a client are rare and always pass.
+/// Events that any local user can cause by registering have a bucket of their own, and so have what a fleet's sidecar
+/// causes, and findings about a client: the flood of its calls must not hide them. Other events without a client are
+/// rare and always pass.
 public struct AuditLimiter: Sendable {
     /// Full lines a second for one client: enough to read, too few to fill a disk.
     public static let linesPerSecondPerClient = 20
@@ -19,6 +20,8 @@ public struct AuditLimiter: Sendable {
     private var registrations = RateLimiter(
         perSecond: linesPerSecondPerClient, burst: linesPerSecondPerClient * burstSeconds)
     private var findings = RateLimiter(
+        perSecond: linesPerSecondPerClient, burst: linesPerSecondPerClient * burstSeconds)
+    private var fleet = RateLimiter(
         perSecond: linesPerSecondPerClient, burst: linesPerSecondPerClient * burstSeconds)
     private var inAll = RateLimiter(perSecond: linesPerSecond, burst: linesPerSecond * burstSeconds)
     private var swallowed: [AuditEvent.Kind: Int] = [:]
@@ -50,9 +53,10 @@ public struct AuditLimiter: Sendable {
         case .enumeration, .quarantined, .released: return findings.admits(.everyone, at: now)
         case .registered, .unregistered, .untrustedRegistration, .staleRegistration, .orphaned, .unguardable:
             return registrations.admits(.everyone, at: now)
+        case .fleetConnected, .fleetLost, .policyRefused: return fleet.admits(.everyone, at: now)
         case .permitted, .denied, .malformed, .granted, .renewed, .expired, .revoked, .probed, .tampered, .restored,
             .rpcbindDown, .rpcbindUp, .reloaded, .reloadRefused, .started, .stopped, .suppressed, .shielded,
-            .policyAccepted, .policyRefused, .policyExpired:
+            .policyAccepted, .policyExpired:
             guard let client else { return true }
             let key = RateLimiter.Key(client, transport ?? .udp, isListed: isListed)
             return perClient.admits(key, at: now) && inAll.admits(isListed ? .everyoneListed : .everyone, at: now)

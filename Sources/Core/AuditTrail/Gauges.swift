@@ -27,11 +27,28 @@ public struct ServerGauges: Hashable, Sendable {
     }
 }
 
+/// What other nodes of the fleet have here.
+public struct FleetGauges: Hashable, Sendable {
+    /// Their grants that are open here.
+    public var grants: Int
+    /// Their grants whose services aren't alive here.
+    public var waiting: Int
+    public var quarantines: Int
+
+    public init(grants: Int = 0, waiting: Int = 0, quarantines: Int = 0) {
+        self.grants = grants
+        self.waiting = waiting
+        self.quarantines = quarantines
+    }
+}
+
 /// The current state, in addition to the totals of ``Counters``.
 public struct Gauges: Hashable, Sendable {
     public var isEnforcing = true
     /// `nil` until the first attempt has ended.
     public var isRpcbindUp: Bool?
+    /// A gateway whose policy is about its servers alone needs none of its own.
+    public var needsRpcbind = true
     public var registrations = 0
     /// The table is in place, and no change from outside is known.
     public var isTableInPlace = false

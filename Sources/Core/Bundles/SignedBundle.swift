@@ -54,11 +54,13 @@ public struct SignedBundle: Hashable, Sendable {
     }
 
     /// The bytes of a bundle's file.
+    /// - Parameter what: is signed, for people.
     public static func bytes(
-        signature: String, trustedComment: String, commentSignature: String, _ container: [UInt8]
+        signature: String, trustedComment: String, commentSignature: String, _ container: [UInt8],
+        what: String = "a policy bundle"
     ) -> [UInt8] {
         let lines = [
-            untrustedLabel + "signature of a policy bundle of rpcwarden", signature, trustedLabel + trustedComment,
+            untrustedLabel + "signature of \(what) of rpcwarden", signature, trustedLabel + trustedComment,
             commentSignature,
         ]
         return lines.flatMap { Array($0.utf8) + [PolicyBundle.newline] } + container

@@ -15,3 +15,15 @@ public struct LivenessQuestion: Hashable, Sendable {
         self.version = version
     }
 }
+
+/// What a call to a server's port told. The greater answer proves more.
+public enum LivenessAnswer: Int, Comparable, Sendable {
+    /// The server's host refused: nobody listens at the port.
+    case refused
+    /// Nothing answered, or not the program that was called.
+    case dead
+    /// The program answered; or the server's services aren't called, and count as alive.
+    case alive
+
+    public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+}

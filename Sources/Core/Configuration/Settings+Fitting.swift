@@ -16,7 +16,9 @@ extension Settings {
         settings.limits.owedBytes = limits.owedBytes
         settings.quarantine = fresh.quarantine
         settings.policyPath = fresh.policyPath
-        settings.fleet = fresh.fleet
+        // The socket, and what the sidecar is told by it, stay for a daemon's life.
+        settings.fleet = fresh.fleet == nil && fleet?.isLinked != true ? nil : fleet ?? Fleet()
+        settings.fleet?.policy = fresh.fleet?.policy
         settings.audit.permitted = fresh.audit.permitted
         settings.audit.host = fresh.audit.host
         return settings

@@ -37,7 +37,39 @@ extension Settings {
             public var fileName: String { "\(group).bundle" }
         }
 
+        /// Nodes that share their grants: what one has opened, the others open when they serve its clients.
+        public struct Pair: Hashable, Sendable {
+            public var name = ""
+            /// Grants of the other nodes, at most.
+            public var grants = 32_768
+            public init() {}
+        }
+
+        /// The quarantines that nodes tell each other.
+        public struct Quarantines: Hashable, Sendable {
+            public var share = true
+            public var accept = true
+            /// Those of other nodes, at most.
+            public var max = 4096
+            /// So many other nodes must have quarantined a client.
+            public var quorum = 1
+            /// The longest that a quarantine of another node holds here, and that an operator's release keeps one away.
+            public static let longest = Duration.seconds(3600)
+            public init() {}
+        }
+
+        /// Where rpcwarden-fleet connects to the daemon.
+        public var socketPath = "/run/rpcwarden/fleet.sock"
+        /// The control socket of rpcwarden-fleet, for `rpcwarden fleet`.
+        public var controlPath = SidecarSettings.controlPath
         public var policy: Bundle?
+        public var pair: Pair?
+        public var quarantines: Quarantines?
         public init() {}
+
+        /// Whether rpcwarden-fleet has anything to do here: a bundle of one's own needs it not.
+        public var isLinked: Bool {
+            pair != nil || quarantines != nil || policy.map { $0.path == nil } ?? false
+        }
     }
 }

@@ -18,6 +18,14 @@ public struct ListenerSocket: Hashable, Sendable {
 /// The sockets that listen at a service port and that other hosts can reach.
 public struct ListenerState: Hashable, Sendable {
     public var sockets: Set<ListenerSocket>
+    /// A server's host refused a call: nobody listens. A port of this host has just no sockets then.
+    public private(set) var isRefused = false
+
+    public static var refused: Self {
+        var state = Self()
+        state.isRefused = true
+        return state
+    }
 
     public init(_ sockets: Set<ListenerSocket> = []) {
         self.sockets = sockets

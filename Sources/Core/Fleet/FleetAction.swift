@@ -1,5 +1,6 @@
 import Addresses
 import Clock
+import FleetRecords
 
 /// A point of time on both clocks: delays are measured on one, records carry the other.
 public struct Moment: Hashable, Sendable {
@@ -10,6 +11,8 @@ public struct Moment: Hashable, Sendable {
         self.instant = instant
         self.wall = wall
     }
+
+    var clocksDistance: Duration { .milliseconds(wall.milliseconds) - (instant - .zero) }
 }
 
 public enum FleetLease: Hashable, Sendable, CaseIterable {
@@ -37,26 +40,7 @@ public enum StoreOperation: Hashable, Sendable {
     }
 }
 
-/// A foreign grant for the daemon, which decides by its own policy, registry and liveness.
-public struct GrantOffer: Hashable, Sendable {
-    public var grant: SharedGrant
-    /// The node in whose subtree it is.
-    public var node: String
-    /// The node that issued it, and when by that node's clock.
-    public var origin: String
-    public var issued: Timestamp
-    /// Since its last use.
-    public var age: Duration
-    public var keep: Duration
-}
-
-public struct QuarantineOffer: Hashable, Sendable {
-    public var client: IPAddress
-    public var until: Timestamp
-    public var nodes: [String]
-}
-
-/// What the shells of a node have to do. All but the last three concern the store.
+/// What the shells of a node have to do. All but the last four concern the store.
 public enum FleetAction: Hashable, Sendable {
     case connect
     case grantLease(FleetLease, Duration)
@@ -71,6 +55,8 @@ public enum FleetAction: Hashable, Sendable {
     /// The daemon passes over it if it has issued the grant itself meanwhile.
     case endCopy(SharedGrant)
     case offerQuarantines([QuarantineOffer])
+    /// The daemon is to tell everything that it has.
+    case hearDaemonAnew
 }
 
 /// What a watch tells, in the store's order.

@@ -1,5 +1,6 @@
 import Addresses
 import Bundles
+import FleetRecords
 
 /// A key of a fleet in the store, without the part that all have: `/rpcwarden/v1/FLEET/`.
 public enum FleetKey: Hashable, Sendable {
@@ -28,6 +29,17 @@ public enum FleetKey: Hashable, Sendable {
     public var writer: String? {
         switch self {
         case .status(let node), .grant(_, let node, _), .ended(_, let node, _), .quarantine(let node, _): node
+        case .currentPolicy, .policyPiece, .order: nil
+        }
+    }
+
+    /// What its value is; `nil`: a publisher's.
+    public var recordKind: FleetRecord.Kind? {
+        switch self {
+        case .status: .status
+        case .grant: .grant
+        case .ended: .ended
+        case .quarantine: .quarantine
         case .currentPolicy, .policyPiece, .order: nil
         }
     }

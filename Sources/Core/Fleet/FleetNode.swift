@@ -1,5 +1,6 @@
 import Addresses
 import Clock
+import FleetRecords
 
 /// One node of a fleet: what its daemon tells and what the store tells come in, what is to be done goes out.
 ///
@@ -9,18 +10,23 @@ import Clock
 ///
 /// Nothing here is waited for by whoever answers a client: the daemon tells, and goes on.
 public struct FleetNode: Sendable {
-    let settings: FleetSettings
-    private var own = OwnRecords()
+    public let settings: FleetSettings
+    private(set) var own = OwnRecords()
     private var publisher = Publisher()
-    private var grants: ForeignGrants
-    private var quarantines: ForeignQuarantines
+    private(set) var grants: ForeignGrants
+    private(set) var quarantines: ForeignQuarantines
     private var link: StoreLink
-    private var mirror = StoreMirror()
+    private(set) var mirror = StoreMirror()
     private var jitter: Jitter
     private var reconcileAt: Instant
     /// Until the daemon has told what it has, nothing of an earlier life is deleted.
     private var hasHeardDaemon = false
     private var fullReads = 0
+    /// How far this host's two clocks are apart; it changes when the time is set.
+    private var clocksDistance: Duration
+    /// What has to be judged and written until this node is in step; `nil`: it isn't known yet, or it is in step.
+    private var goal: (judged: Int, written: Int)?
+    private var hasCaughtUp = false
 
     public init(_ settings: FleetSettings, seed: UInt64, at now: Moment) {
         self.settings = settings
@@ -28,13 +34,21 @@ public struct FleetNode: Sendable {
         quarantines = ForeignQuarantines(settings)
         link = StoreLink(at: now.instant)
         jitter = Jitter(seed: seed)
+        clocksDistance = now.clocksDistance
         reconcileAt = now.instant
         planReconcile(at: now.instant)
     }
 
     public var isConnected: Bool { link.isConnected }
-    /// Everything was read, and everything of this node is written: a returning node may take its address.
-    public var isSynced: Bool { link.isInStep && hasHeardDaemon && publisher.isIdle && grants.isIdle }
+    /// What there was when this connection began, and when the daemon told everything, is read and written: a returning
+    /// node may take its address. What happens since doesn't count, else a busy pair would never be in step; but a queue
+    /// that grows does.
+    public var isSynced: Bool {
+        link.isInStep && hasHeardDaemon && hasCaughtUp && !publisher.queue.hasOverrun
+            && publisher.queue.count <= FleetLimits.queueMax / 2
+    }
+    /// Nothing waits to be written or judged.
+    public var isIdle: Bool { link.isInStep && hasHeardDaemon && publisher.isIdle && grants.isIdle }
     public var queueCount: Int { publisher.queue.count }
 
     public var counters: FleetCounters {
@@ -55,43 +69,53 @@ public struct FleetNode: Sendable {
 extension FleetNode {
     /// Published at its first use, or after 5 s.
     public mutating func grantIssued(_ grant: SharedGrant, _ record: GrantRecord, at now: Moment) {
-        guard own.issue(grant, record, at: now.instant) else { return }
+        guard settings.pair != nil, own.issue(grant, record, at: now.instant) else { return }
         grants.forgetCopy(of: grant)
         if own.record(.grant(grant)) != nil { publisher.changed([.grant(grant)], at: now.instant) }
     }
 
     /// A grant of this node, or a copy, was used; the first use of a copy makes this node publish it too.
     public mutating func grantUsed(_ grant: SharedGrant, at now: Moment) {
+        guard settings.pair != nil else { return }
         if own.grants[grant] == nil, let copy = grants.copy(of: grant) {
             let record = GrantRecord(
                 issued: copy.issued, used: now.wall, rule: "", keep: copy.keep, origin: copy.origin)
             own.adopt(grant, record)
         }
-        let published = mirror.use(of: grant)?.used
+        let published = mirror.use(of: grant)
         if let urgency = own.use(grant, at: now.wall, published: published) {
             publisher.queue.insert(.grant(grant), urgency, at: now.instant)
         }
     }
 
-    /// A grant or a copy ended here. Its time being over says nothing to the others, nor does this node's policy about
-    /// the grant of another.
-    public mutating func grantEnded(_ grant: SharedGrant, _ why: EndedRecord.Reason, at now: Moment) {
+    /// A grant or a copy was ended here. This node's policy says nothing about the grant of another.
+    public mutating func grantEnded(_ grant: SharedGrant, _ record: EndedRecord, at now: Moment) {
+        guard settings.pair != nil else { return }
         let isTold =
-            switch why {
+            switch record.why {
             case .revoked: true
             case .policy: own.isIssuedHere(grant)
-            case .expired: false
             }
-        own.remove(grant)
-        publisher.changed([.grant(grant)], at: now.instant)
-        grants.forgetCopy(of: grant)
+        remove(grant, at: now)
         if isTold {
-            let record = EndedRecord(at: now.wall, why: why)
             own.end(grant, record)
             grants.end(grant, record, by: settings.node, at: now)
             publisher.changed([.ended(grant)], at: now.instant)
         }
         grants.judgeAnew(grant)
+    }
+
+    /// Its time was over, which says nothing to the others.
+    public mutating func grantExpired(_ grant: SharedGrant, at now: Moment) {
+        guard settings.pair != nil else { return }
+        remove(grant, at: now)
+        grants.judgeAnew(grant)
+    }
+
+    private mutating func remove(_ grant: SharedGrant, at now: Moment) {
+        own.remove(grant)
+        publisher.changed([.grant(grant)], at: now.instant)
+        grants.forgetCopy(of: grant)
     }
 
     public mutating func clientQuarantined(_ client: IPAddress, _ record: QuarantineRecord, at now: Moment) {
@@ -106,6 +130,8 @@ extension FleetNode {
     }
 
     public mutating func statusChanged(_ status: NodeStatus, at now: Moment) {
+        // The daemon tells it every 10 s; the lease keeps the key.
+        guard own.status != status else { return }
         own.status = status
         publisher.changed([.status], at: now.instant)
     }
@@ -113,7 +139,7 @@ extension FleetNode {
     /// Everything that the daemon has: at its start, at this process's, and when its ring has overrun.
     ///
     /// - Parameters:
-    ///   - live: the grants; those with an origin are copies.
+    ///   - live: the grants; those with an origin are copies. Without a pair nothing is told of grants.
     ///   - used: the copies that were used here.
     ///   - ended: what it remembers to have ended.
     public mutating func resynced(
@@ -121,6 +147,8 @@ extension FleetNode {
         quarantined: [IPAddress: QuarantineRecord], at now: Moment, into actions: inout [FleetAction]
     ) {
         hasHeardDaemon = true
+        let isShared = settings.pair != nil
+        let (live, ended) = (isShared ? live : [:], isShared ? ended : [:])
         var copies: [SharedGrant: ForeignEntry.Copy] = [:]
         for (grant, record) in live {
             guard let origin = record.origin else { continue }
@@ -132,10 +160,11 @@ extension FleetNode {
             grants: live.filter { $0.value.origin == nil || used.contains($0.key) }, ended: ended,
             quarantines: quarantined)
         for (grant, record) in ended { grants.end(grant, record, by: settings.node, at: now) }
-        grants.replaceCopies(copies)
+        grants.replaceCopies(copies, at: now.wall)
         let offers = quarantines.offersAnew(at: now)
         if !offers.isEmpty { actions.append(.offerQuarantines(offers)) }
         reconcile(at: now)
+        setGoal()
     }
 }
 
@@ -143,8 +172,7 @@ extension FleetNode {
 
 extension FleetNode {
     public mutating func storeConnected(at now: Moment, into actions: inout [FleetAction]) {
-        mirror.beginRead()
-        fullReads += 1
+        beginRead()
         link.connected(at: now.instant, settings: settings, into: &actions)
     }
 
@@ -162,7 +190,10 @@ extension FleetNode {
         guard link.pageRead(page, settings: settings, into: &actions) else { return }
         mirror.endRead()
         reconcile(at: now)
+        setGoal()
     }
+
+    public mutating func watchOpened(at now: Moment) { link.watchOpened(at: now.instant) }
 
     public mutating func watched(_ changes: [StoreChange], at now: Moment, into actions: inout [FleetAction]) {
         for change in changes {
@@ -178,14 +209,18 @@ extension FleetNode {
     }
 
     /// The revision to read or to watch is gone: everything is read anew.
-    public mutating func compacted(at now: Moment, into actions: inout [FleetAction]) {
-        mirror.beginRead()
-        fullReads += 1
-        link.readAnew(settings: settings, into: &actions)
+    public mutating func compacted(at now: Moment) {
+        beginRead()
+        link.compacted(at: now.instant, &jitter)
     }
 
     public mutating func transactionEnded(_ id: UInt64, succeeded: Bool, at now: Moment) {
-        mirror.attach(publisher.ended(id, succeeded: succeeded, at: now.instant, &jitter))
+        if let flight = publisher.ended(id, succeeded: succeeded, at: now.instant, &jitter) {
+            mirror.written(flight)
+        } else if !hasCaughtUp {
+            // They are at the end of the queue now.
+            setGoal()
+        }
     }
 
     public mutating func leaseGranted(_ lease: FleetLease, at now: Moment) {
@@ -194,6 +229,7 @@ extension FleetNode {
         case .records:
             mirror.detachAll()
             publisher.changed(own.keys, at: now.instant)
+            setGoal()
         case .status: if own.status != nil { publisher.changed([.status], at: now.instant) }
         }
     }
@@ -217,9 +253,10 @@ extension FleetNode {
         _ key: FleetKey, _ record: FleetRecord, at now: Moment, into actions: inout [FleetAction]
     ) {
         switch (key, record) {
-        case (.grant(settings.pair, let node, let grant), .grant(let record)):
-            if node != settings.node { grants.put(grant, record, of: node, at: now) }
-        case (.ended(settings.pair, let node, let grant), .ended(let record)):
+        case (.grant(let pair, let node, let grant), .grant(let record)):
+            if pair == settings.pair, node != settings.node { grants.put(grant, record, of: node, at: now) }
+        case (.ended(let pair, let node, let grant), .ended(let record)):
+            guard pair == settings.pair else { return }
             grants.end(grant, record, by: node, at: now)
             // Of an earlier life: it still stands.
             if node == settings.node { own.end(grant, record) }
@@ -236,31 +273,65 @@ extension FleetNode {
 extension FleetNode {
     /// Called at least each ``FleetLimits/tick``, and after each batch of events.
     public mutating func timeAdvanced(at now: Moment, into actions: inout [FleetAction]) {
-        link.timeAdvanced(at: now.instant, into: &actions)
-        publisher.changed(own.takeDue(at: now.instant).map(OwnKey.grant), at: now.instant)
+        noticeSetClock(at: now, into: &actions)
+        link.timeAdvanced(at: now.instant, settings: settings, into: &actions)
+        // The queue stays half empty for what happens meanwhile.
+        let due = own.takeDue(
+            at: now.instant, room: FleetLimits.queueMax / 2 - publisher.queue.count,
+            early: FleetLimits.operationsMax - publisher.queue.count)
+        publisher.changed(due.map(OwnKey.grant), at: now.instant)
         if reconcileAt <= now.instant { reconcile(at: now) }
         importBatch(at: now, into: &actions)
         if publisher.queue.hasOverrun, publisher.isIdle {
             publisher.queue.hasOverrun = false
             reconcile(at: now)
         }
+        noticeGoal()
         guard link.isConnected else { return }
         publisher.flush(own, settings: settings, leases: link.leases, at: now.instant, into: &actions)
+    }
+
+    /// The time was set, as after a boot with a wrong one: what was clamped, or thought to be over, is judged anew.
+    private mutating func noticeSetClock(at now: Moment, into actions: inout [FleetAction]) {
+        let change = now.clocksDistance - clocksDistance
+        guard change > FleetLimits.futureMax || change < .zero - FleetLimits.futureMax else { return }
+        clocksDistance = now.clocksDistance
+        grants.clampAnew(at: now.wall)
+        if link.readAnew(at: now.instant, &jitter) { beginRead() }
+        if hasHeardDaemon { actions.append(.hearDaemonAnew) }
+    }
+
+    private mutating func beginRead() {
+        mirror.beginRead()
+        fullReads += 1
+        (goal, hasCaughtUp) = (nil, false)
+    }
+
+    private mutating func setGoal() {
+        guard link.isInStep else { return }
+        goal = (grants.judged + grants.waitingCount, publisher.queue.passed + publisher.queue.changeCount)
+        hasCaughtUp = false
+    }
+
+    private mutating func noticeGoal() {
+        guard let goal, hasHeardDaemon, link.isInStep, grants.judged >= goal.judged,
+            publisher.isIdle || publisher.written >= goal.written
+        else { return }
+        (self.goal, hasCaughtUp) = (nil, true)
     }
 
     private mutating func importBatch(at now: Moment, into actions: inout [FleetAction]) {
         // Before, it isn't known what the daemon has ended itself.
         guard hasHeardDaemon else { return }
-        let own = own
-        let batch = grants.takeBatch(at: now) { own.isIssuedHere($0) }
+        let batch = grants.takeBatch(at: now, isOwn: own.isIssuedHere)
         if !batch.offers.isEmpty { actions.append(.offerGrants(batch.offers)) }
-        for offer in batch.offers where self.own.rebase(offer.grant, on: offer) {
+        for offer in batch.offers where own.rebase(offer.grant, on: offer) {
             publisher.changed([.grant(offer.grant)], at: now.instant)
         }
         // A grant that this daemon issued itself is ended by nothing that comes from the fleet.
         for grant in batch.ended where !own.isIssuedHere(grant) {
             actions.append(.endCopy(grant))
-            self.own.remove(grant)
+            own.remove(grant)
             publisher.changed([.grant(grant)], at: now.instant)
         }
     }
@@ -270,7 +341,8 @@ extension FleetNode {
         planReconcile(at: now.instant)
         publisher.changed(
             own.removeExpired(at: now.wall, endedHolds: settings.recordsLease), at: now.instant)
-        grants.prune(at: now.wall)
+        let own = own
+        grants.prune(at: now.wall) { own.grants[$0] != nil }
         quarantines.prune(at: now.wall)
         guard link.isInStep, hasHeardDaemon else { return }
         publisher.changed(mirror.disagreements(with: own), at: now.instant)

@@ -1,25 +1,37 @@
 import Clock
+import FleetRecords
 
 /// What a node is, and how much it takes over.
 public struct FleetSettings: Hashable, Sendable {
     public var node: String
-    public var pair: String
+    /// The pair whose grants are shared; `nil`: none are.
+    public var pair: String?
     /// Foreign grants, at most.
     public var grantsMax = 32_768
     /// The longest `keep` of this node's policy.
-    public var keepMax = FleetLimits.keepMax
+    public var keepMax = GrantRecord.keepMax
     /// Records of a page.
     public var pageMax = FleetLimits.pageMax
     public var acceptsQuarantines = true
     public var quarantinesMax = FleetLimits.quarantinesMax
     /// So many nodes must have quarantined a client.
     public var quorum = 1
-    /// `quarantine.for` of this node.
+    /// How long this node takes the word of others, as its daemon says.
     public var quarantineFor = Duration.seconds(600)
 
-    public init(node: String, pair: String) {
+    public init(node: String, pair: String?) {
         self.node = node
         self.pair = pair
+    }
+
+    /// What is read and watched. A node without a pair reads the quarantines even if it takes none over: a watch begins at
+    /// the revision that a page tells.
+    public var ranges: [FleetRange] {
+        switch (pair, acceptsQuarantines) {
+        case (nil, _): [.quarantines]
+        case (_?, false): [.pair]
+        case (_?, true): [.pair, .quarantines]
+        }
     }
 
     var recordsLease: Duration { keepMax + FleetLimits.leaseMargin }

@@ -1,4 +1,5 @@
 import Clock
+import FleetRecords
 
 /// What the fleet says about one grant, and the copy of it that the daemon was offered.
 struct ForeignEntry: Sendable {
@@ -11,6 +12,14 @@ struct ForeignEntry: Sendable {
         var origin: String
 
         var ends: Timestamp { used + raw.keep }
+        init(_ record: GrantRecord, of node: String, at now: Timestamp) {
+            let latest = now + FleetLimits.futureMax
+            raw = record
+            used = record.used > latest ? now : record.used
+            isClamped = record.issued > latest
+            origin = record.origin ?? node
+        }
+
         var copy: Copy { Copy(issued: raw.issued, origin: origin, keep: raw.keep, isClamped: isClamped) }
     }
 
@@ -49,6 +58,16 @@ struct ForeignEntry: Sendable {
     var copy: Copy?
     /// The last use that the daemon was offered.
     var offered: Timestamp?
+    /// When the daemon was offered the copy last, or told that it has it.
+    var seen: Timestamp?
+
+    mutating func forgetCopy() { (copy, offered, seen) = (nil, nil, nil) }
+
+    /// Whether the daemon can't have the copy any more, whatever it did with the offer: it keeps none for longer.
+    func isCopyOver(at now: Timestamp) -> Bool {
+        guard let copy, let seen, sources.isEmpty else { return false }
+        return seen + copy.keep + FleetLimits.copyMargin < now
+    }
 
     func judgement(at now: Timestamp) -> Judgement {
         var best: (node: String, source: Source)?
@@ -86,23 +105,30 @@ struct ForeignEntry: Sendable {
         guard sources[node] != nil || sources.count < FleetLimits.writersMax else { return nil }
         // A record that is read again keeps the times that it was given first.
         if sources[node]?.raw == record { return false }
+        sources[node] = Source(record, of: node, at: now)
         let latest = now + FleetLimits.futureMax
-        let isClamped = record.issued > latest || record.used > latest
-        sources[node] = Source(
-            raw: record, used: record.used > latest ? now : record.used, isClamped: record.issued > latest,
-            origin: record.origin ?? node)
-        return isClamped
+        return record.issued > latest || record.used > latest
+    }
+
+    /// This host's clock was set: the times that were clamped by the former one are clamped by this one.
+    mutating func clampAnew(at now: Timestamp) {
+        for (node, source) in sources { sources[node] = Source(source.raw, of: node, at: now) }
+        for (node, end) in ended {
+            let record = end.raw.clamped(at: now)
+            // What was said before stays, unless it is of a wrong time, too.
+            let isWrong = end.record.at > now + FleetLimits.futureMax
+            ended[node]?.record = isWrong ? record : record.merged(with: end.record)
+        }
     }
 
     /// - Returns: whether the record was clamped; `nil`: there was no room for it.
     mutating func end(_ record: EndedRecord, by node: String, at now: Timestamp) -> Bool? {
         guard ended[node] != nil || ended.count < FleetLimits.writersMax else { return nil }
         if ended[node]?.raw == record { return false }
-        let isClamped = record.at > now + FleetLimits.futureMax
-        let clamped = EndedRecord(at: isClamped ? now : record.at, why: record.why, revoked: record.revoked)
+        let clamped = record.clamped(at: now)
         // A restored backup tells what was said before.
         ended[node] = Ended(raw: record, record: ended[node]?.record.merged(with: clamped) ?? clamped)
-        return isClamped
+        return clamped.at != record.at
     }
 
     /// Forgets what is over.
@@ -111,5 +137,14 @@ struct ForeignEntry: Sendable {
         ended = ended.filter { $0.value.record.at + endedHolds > now }
     }
 
+    /// What nodes say.
+    var recordCount: Int { sources.count + ended.count }
     var isEmpty: Bool { sources.isEmpty && ended.isEmpty && copy == nil }
+}
+
+extension EndedRecord {
+    fileprivate func clamped(at now: Timestamp) -> EndedRecord {
+        guard at > now + FleetLimits.futureMax else { return self }
+        return EndedRecord(at: now, why: why, revoked: revoked)
+    }
 }

@@ -1,4 +1,5 @@
 import Clock
+import FleetRecords
 
 /// The grants of the other nodes of the pair, and which of them the daemon was offered.
 ///
@@ -10,6 +11,8 @@ struct ForeignGrants: Sendable {
     private var isWaiting: Set<SharedGrant> = []
     private var nextBatch = Instant.zero
     private var copyCount = 0
+    /// Of all entries.
+    private var recordCount = 0
     /// Whether a grant was not offered because there were too many: it may be later.
     private var hasLeftOut = false
     private(set) var clampedTimes = 0
@@ -25,27 +28,36 @@ struct ForeignGrants: Sendable {
 
     /// Whether everything that was read has been judged.
     var isIdle: Bool { waiting.isEmpty }
+    var waitingCount: Int { waiting.count }
+    /// How many have left the line, in all.
+    private(set) var judged = 0
 
     mutating func put(_ grant: SharedGrant, _ record: GrantRecord, of node: String, at now: Moment) {
-        change(grant, at: now) { $0.put(record, of: node, at: now.wall) }
+        change(grant, isKnown: entries[grant]?.sources[node] != nil) { $0.put(record, of: node, at: now.wall) }
     }
 
     mutating func end(_ grant: SharedGrant, _ record: EndedRecord, by node: String, at now: Moment) {
-        change(grant, at: now) { $0.end(record, by: node, at: now.wall) }
+        change(grant, isKnown: entries[grant]?.ended[node] != nil) { $0.end(record, by: node, at: now.wall) }
     }
 
-    private mutating func change(
-        _ grant: SharedGrant, at now: Moment, _ body: (inout ForeignEntry) -> Bool?
-    ) {
+    private mutating func change(_ grant: SharedGrant, isKnown: Bool, _ body: (inout ForeignEntry) -> Bool?) {
         // Ended grants and live ones: twice as many entries as there may be grants.
         guard entries[grant] != nil || entries.count < 2 * grantsMax,
+            isKnown || recordCount < FleetLimits.foreignRecordsFactor * grantsMax,
             let isClamped = body(&entries[grant, default: .init()])
         else {
             refused += 1
             return
         }
+        if !isKnown { recordCount += 1 }
         if isClamped { clampedTimes += 1 }
         wait(grant)
+    }
+
+    /// This host's clock was set.
+    mutating func clampAnew(at now: Timestamp) {
+        for grant in entries.keys { entries[grant]?.clampAnew(at: now) }
+        for grant in entries.keys.sorted() { wait(grant) }
     }
 
     private mutating func wait(_ grant: SharedGrant) {
@@ -57,22 +69,25 @@ struct ForeignGrants: Sendable {
         if entries[grant] != nil { wait(grant) }
     }
 
+    var grants: Dictionary<SharedGrant, ForeignEntry>.Keys { entries.keys }
+
+    func entry(of grant: SharedGrant) -> ForeignEntry? { entries[grant] }
+
     func copy(of grant: SharedGrant) -> ForeignEntry.Copy? { entries[grant]?.copy }
 
     mutating func forgetCopy(of grant: SharedGrant) {
         guard entries[grant]?.copy != nil else { return }
         copyCount -= 1
-        entries[grant]?.copy = nil
-        entries[grant]?.offered = nil
+        entries[grant]?.forgetCopy()
     }
 
     /// The daemon was not heard for a while: these are its copies, and everything is offered anew.
-    mutating func replaceCopies(_ copies: [SharedGrant: ForeignEntry.Copy]) {
-        for grant in entries.keys {
-            entries[grant]?.copy = nil
-            entries[grant]?.offered = nil
+    mutating func replaceCopies(_ copies: [SharedGrant: ForeignEntry.Copy], at now: Timestamp) {
+        for grant in entries.keys { entries[grant]?.forgetCopy() }
+        for (grant, copy) in copies {
+            entries[grant, default: .init()].copy = copy
+            entries[grant]?.seen = now
         }
-        for (grant, copy) in copies { entries[grant, default: .init()].copy = copy }
         copyCount = copies.count
         for grant in entries.keys.sorted() { wait(grant) }
     }
@@ -85,6 +100,7 @@ struct ForeignGrants: Sendable {
         nextBatch = now.instant + FleetLimits.batchInterval
         let batch = waiting.prefix(FleetLimits.batchMax)
         waiting.removeFirst(batch.count)
+        judged += batch.count
         var offers: [GrantOffer] = []
         var ended: [SharedGrant] = []
         for grant in batch {
@@ -101,16 +117,18 @@ struct ForeignGrants: Sendable {
                 if entry.copy == nil { copyCount += 1 }
                 entry.copy = source.copy
                 entry.offered = source.used
+                entry.seen = now.wall
                 offers.append(Self.offer(grant, of: node, source, at: now.wall))
             case .ended:
                 copyCount -= 1
-                entry.copy = nil
-                entry.offered = nil
+                entry.forgetCopy()
                 ended.append(grant)
             case .silent: break
             }
             entries[grant] = entry
         }
+        // A storm's memory is given back.
+        if waiting.isEmpty { (waiting, isWaiting) = ([], []) }
         return (offers, ended)
     }
 
@@ -123,11 +141,15 @@ struct ForeignGrants: Sendable {
             keep: source.raw.keep)
     }
 
-    mutating func prune(at now: Timestamp) {
+    /// - Parameter isPublished: whether this node publishes the grant; then the daemon has it, and tells its end.
+    mutating func prune(at now: Timestamp, isPublished: (SharedGrant) -> Bool) {
         for grant in Array(entries.keys) {
             entries[grant]?.prune(at: now, endedHolds: endedHolds)
+            // The daemon may have refused it, or nobody came for it: it tells neither.
+            if entries[grant]?.isCopyOver(at: now) == true, !isPublished(grant) { forgetCopy(of: grant) }
             if entries[grant]?.isEmpty == true { entries[grant] = nil }
         }
+        recordCount = entries.values.reduce(0) { $0 + $1.recordCount }
         guard hasLeftOut, copyCount < grantsMax else { return }
         hasLeftOut = false
         for (grant, entry) in entries.sorted(by: { $0.key < $1.key }) where entry.copy == nil { wait(grant) }

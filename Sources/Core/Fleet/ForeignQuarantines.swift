@@ -1,5 +1,6 @@
 import Addresses
 import Clock
+import FleetRecords
 
 /// The quarantines of the other nodes, and which of them this node takes over.
 struct ForeignQuarantines: Sendable {
@@ -12,6 +13,11 @@ struct ForeignQuarantines: Sendable {
     private var pruneAt = Instant.zero
 
     let settings: FleetSettings
+
+    /// What the other nodes say, and whether enough of them do.
+    var all: [(client: IPAddress, said: [String: QuarantineRecord], isOffered: Bool)] {
+        records.sorted { $0.key < $1.key }.map { ($0.key, $0.value, offered[$0.key] != nil) }
+    }
 
     init(_ settings: FleetSettings) { self.settings = settings }
 
@@ -56,7 +62,7 @@ struct ForeignQuarantines: Sendable {
         guard settings.quorum >= 1, ends.count >= settings.quorum else { return nil }
         // As long as a quorum says so, and no longer than this node would.
         let until = min(
-            ends[settings.quorum - 1], now.wall + min(settings.quarantineFor, FleetLimits.quarantineMax))
+            ends[settings.quorum - 1], now.wall + settings.quarantineFor)
         guard offered[client].map({ $0 < until }) ?? true else { return nil }
         offered[client] = until
         return QuarantineOffer(client: client, until: until, nodes: said.keys.sorted())

@@ -1,5 +1,6 @@
 import Addresses
 import Clock
+import FleetRecords
 
 /// A key in the subtree of this node. A node writes no other: its queue holds nothing else.
 enum OwnKey: Hashable, Sendable, Comparable {
@@ -8,10 +9,11 @@ enum OwnKey: Hashable, Sendable, Comparable {
     case quarantine(IPAddress)
     case status
 
-    func key(pair: String, node: String) -> FleetKey {
+    /// `nil`: grants of a node without a pair have none.
+    func key(pair: String?, node: String) -> FleetKey? {
         switch self {
-        case .ended(let grant): .ended(pair: pair, node: node, grant)
-        case .grant(let grant): .grant(pair: pair, node: node, grant)
+        case .ended(let grant): pair.map { .ended(pair: $0, node: node, grant) }
+        case .grant(let grant): pair.map { .grant(pair: $0, node: node, grant) }
         case .quarantine(let client): .quarantine(node: node, client)
         case .status: .status(node: node)
         }
@@ -27,6 +29,9 @@ struct OwnRecords: Sendable {
     var status: NodeStatus?
     /// Grants that are published at their first use, or when they are due.
     private var unused = DueTable<SharedGrant>()
+    private var labels: Set<String> = []
+
+    private static let labelsMax = 1024
 
     /// The record that the key should have; `nil`: none.
     func record(_ key: OwnKey) -> FleetRecord? {
@@ -48,9 +53,17 @@ struct OwnRecords: Sendable {
     mutating func issue(_ grant: SharedGrant, _ record: GrantRecord, at now: Instant) -> Bool {
         guard grants[grant] != nil || grants.count < FleetLimits.ownGrantsMax else { return false }
         let wasPublished = grants[grant] != nil && unused[grant] == nil
+        var record = record
+        record.rule = shared(record.rule)
         grants[grant] = record
         if !wasPublished { unused.insert(grant, at: now + FleetLimits.publishDelay) }
         return true
+    }
+
+    /// All grants were issued by few rules.
+    private mutating func shared(_ label: String) -> String {
+        if labels.count >= Self.labelsMax { labels = [] }
+        return labels.insert(label).memberAfterInsert
     }
 
     /// A copy of another node's grant that was used here.
@@ -83,10 +96,19 @@ struct OwnRecords: Sendable {
         return published + record.keep / FleetLimits.refreshDivisor < time ? .refresh : nil
     }
 
-    /// - Returns: the grants that nobody used, and that are due.
-    mutating func takeDue(at now: Instant) -> [SharedGrant] {
+    /// - Parameters:
+    ///   - room: for so many of those that are due.
+    ///   - early: so many of a storm may go before they are due.
+    /// - Returns: grants that nobody used.
+    mutating func takeDue(at now: Instant, room: Int, early: Int) -> [SharedGrant] {
         var due: [SharedGrant] = []
-        while let (grant, _) = unused.popFirst(until: now) { due.append(grant) }
+        while due.count < room {
+            let isStorm = due.count < early && unused.count > FleetLimits.unusedMax
+            guard let (grant, _) = unused.popFirst(until: isStorm ? .distantFuture : now) else { break }
+            due.append(grant)
+        }
+        // A storm's memory is given back.
+        if unused.count == 0, !due.isEmpty { unused = DueTable() }
         return due
     }
 
@@ -123,12 +145,11 @@ struct OwnRecords: Sendable {
     func isIssuedHere(_ grant: SharedGrant) -> Bool { grants[grant].map { $0.origin == nil } ?? false }
 
     /// Whether the stored record has to be written anew; a use alone counts when the stored one is old.
-    func differs(_ key: OwnKey, from stored: FleetRecord?) -> Bool {
-        let wanted = record(key)
-        guard case .grant(let wanted)? = wanted, case .grant(var stored)? = stored else { return wanted != stored }
-        guard stored.used + wanted.keep / FleetLimits.refreshDivisor >= wanted.used else { return true }
-        stored.used = wanted.used
-        return stored != wanted
+    func differs(_ key: OwnKey, from stored: StoreMirror.Stored?) -> Bool {
+        guard let wanted = record(key) else { return stored != nil }
+        guard let stored, stored.digest == StoreMirror.Stored.digest(of: wanted) else { return true }
+        guard case .grant(let grant) = wanted, let used = stored.used else { return false }
+        return used + grant.keep / FleetLimits.refreshDivisor < grant.used
     }
 
     /// Takes over what the daemon has, after it was not heard for a while; what it doesn't tell is gone.
@@ -136,7 +157,11 @@ struct OwnRecords: Sendable {
         grants: [SharedGrant: GrantRecord], ended: [SharedGrant: EndedRecord],
         quarantines: [IPAddress: QuarantineRecord]
     ) {
-        self.grants = grants
+        self.grants = grants.mapValues { record in
+            var record = record
+            record.rule = shared(record.rule)
+            return record
+        }
         self.quarantines = quarantines
         unused = DueTable()
         for (grant, record) in ended { end(grant, record) }

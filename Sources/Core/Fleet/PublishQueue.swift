@@ -23,6 +23,9 @@ struct PublishQueue: Sendable {
     init(max: Int = FleetLimits.queueMax) { self.max = max }
 
     var count: Int { waiting.count }
+    var changeCount: Int { changes.count }
+    /// How many changes have left the line, in all.
+    private(set) var passed = 0
 
     mutating func insert(_ key: OwnKey, _ urgency: Urgency, at now: Instant) {
         switch waiting[key] {
@@ -61,9 +64,12 @@ struct PublishQueue: Sendable {
     /// Removes and returns the keys of one transaction, changes first.
     mutating func take() -> [OwnKey] {
         let limit = FleetLimits.operationsMax
+        let before = changes.count
+        defer { passed += before - changes.count }
         var keys = Self.pop(&changes, from: &waiting, .change, limit)
         keys += Self.pop(&refreshes, from: &waiting, .refresh, limit - keys.count)
-        if waiting.isEmpty { flushAt = nil }
+        // A storm's memory is given back.
+        if waiting.isEmpty { (flushAt, waiting, changes, refreshes) = (nil, [:], [], []) }
         return keys
     }
 

@@ -5,10 +5,16 @@ struct Publisher: Sendable {
     struct Flight: Sendable {
         var id: UInt64
         var keys: [OwnKey]
+        /// Those of them that are put; the others are deleted.
+        var put: [OwnKey]
+        /// The changes that had left the queue by then.
+        var passed: Int
     }
 
     var queue = PublishQueue()
     private(set) var flight: Flight?
+    /// So many of the changes that have left the queue are written.
+    private(set) var written = 0
     private var lastID: UInt64 = 0
     private var retryAt = Instant.zero
     private var backOff = BackOff()
@@ -29,27 +35,28 @@ struct Publisher: Sendable {
         let keys = queue.take().filter { $0 != .status || leases.contains(.status) }
         guard !keys.isEmpty else { return }
         lastID += 1
-        flight = Flight(id: lastID, keys: keys)
-        let operations = keys.map { key in
-            let name = key.key(pair: settings.pair, node: settings.node)
+        flight = Flight(id: lastID, keys: keys, put: keys.filter { own.record($0) != nil }, passed: queue.passed)
+        let operations = keys.compactMap { key -> StoreOperation? in
+            guard let name = key.key(pair: settings.pair, node: settings.node) else { return nil }
             return own.record(key).map { StoreOperation.put(name, $0, key == .status ? .status : .records) }
                 ?? .delete(name)
         }
         actions.append(.transact(id: lastID, operations))
     }
 
-    /// - Returns: the keys that the store has written.
-    mutating func ended(_ id: UInt64, succeeded: Bool, at now: Instant, _ jitter: inout Jitter) -> [OwnKey] {
-        guard let flight, flight.id == id else { return [] }
+    /// - Returns: what the store has written; `nil`: nothing.
+    mutating func ended(_ id: UInt64, succeeded: Bool, at now: Instant, _ jitter: inout Jitter) -> Flight? {
+        guard let flight, flight.id == id else { return nil }
         self.flight = nil
         guard !succeeded else {
             backOff.reset()
-            return flight.keys
+            written = flight.passed
+            return flight
         }
         // It may have been done all the same: writing it again changes nothing.
         retryAt = now + backOff.next(&jitter)
         changed(flight.keys, at: now)
-        return []
+        return nil
     }
 
     /// The answer of a transaction under way won't come any more.

@@ -17,13 +17,18 @@ extension Gate {
         /// The calls with one more opening in place; each as often as it has openings.
         public var acknowledged: [Waiter] = []
         public var refused: [(waiters: [Waiter], failure: CommitFailure)] = []
+        /// Copies of other nodes' grants that the kernel didn't take.
+        public var refusedCopies: [GrantKey] = []
     }
 
     public struct Revoked: Sendable {
         public var key: GrantKey
         /// `nil` if the grant has expired meanwhile. Its flows may live on.
         public var grant: Grant?
-        public var cause: String?
+        /// In words.
+        public var why: String?
+        /// `nil`: the kernel refused it.
+        public var cause: Cause?
     }
 
     public struct Issued: Sendable {
@@ -33,6 +38,8 @@ extension Gate {
         public var isRenewal: Bool
         /// The client's dropped packet revived the grant.
         public var isRevival: Bool
+        /// Another node issued the grant.
+        public var isCopy: Bool
     }
 
     /// The gathered changes as one transaction, unless one is in flight or there is nothing to do.
@@ -48,7 +55,10 @@ extension Gate {
         let failed = writer.failed(failure, at: now)
         var outcome = Outcome()
         outcome.refused = failed.refused
-        outcome.revoked = failed.lost.map { revoked($0.key, $0.failure.message, isReturning: false, at: now) }
+        outcome.revoked = failed.lost.map {
+            revoked($0.key, nil, $0.failure.message, isReturning: false, at: now)
+        }
+        outcome.refusedCopies = failed.refusedCopies
         return outcome
     }
 
@@ -67,7 +77,7 @@ extension Gate {
         }
         outcome.revoked = committed.revoked.map { key in
             let cause = causes.removeValue(forKey: key)
-            return revoked(key, cause?.rawValue, isReturning: cause == .notRegistered, at: now)
+            return revoked(key, cause, isReturning: cause == .notRegistered || cause == .ofOwnClients, at: now)
         }
         outcome.issued.reserveCapacity(committed.issued.count)
         for (key, issue) in committed.issued { outcome.issued.append(issued(key, issue, at: now)) }
@@ -78,16 +88,19 @@ extension Gate {
 
     /// - Parameter isReturning: whether the service may come back to its port, and must find its clients again.
     private mutating func revoked(
-        _ key: GrantKey, _ cause: String?, isReturning: Bool, at now: Instant
+        _ key: GrantKey, _ cause: Cause?, _ why: String? = nil, isReturning: Bool, at now: Instant
     ) -> Revoked {
-        guard let grant = ledger.remove(key) else { return Revoked(key: key, cause: cause) }
+        let why = why ?? cause?.rawValue
+        guard let grant = ledger.remove(key) else { return Revoked(key: key, why: why, cause: cause) }
         savingMark += 1
         if isReturning {
             remember(key, grant, at: now)
+        } else if cause == .byNode, memory[key]?.note.origin == nil {
+            // What the client held of this node is none of the other's business.
         } else {
             forget(key)
         }
-        return Revoked(key: key, grant: grant, cause: cause)
+        return Revoked(key: key, grant: grant, why: why, cause: cause)
     }
 
     private mutating func issued(_ key: GrantKey, _ issue: TableWriter.Issue, at now: Instant) -> Issued {
@@ -98,12 +111,13 @@ extension Gate {
             expiresNotBefore: now + issue.timeout)
         if let old { grant.programs.formUnion(old.programs) }
         // A client that has used the grant may be idle for long, and come back.
-        grant.isUnproven = issue.isUnproven && old?.isUnproven != false
+        grant.isUnproven = issue.isUnproven && (old.map { $0.isUnproven || $0.isCopy } ?? true)
+        grant.isCopy = issue.isCopy && old?.isCopy != false
         ledger.record(key, grant)
         // A forged call must not cost a client the grant that its own packet would revive.
-        if !grant.isUnproven { forgetMemory(of: key) }
+        if !grant.isUnproven, !grant.isCopy { forgetMemory(of: key) }
         return Issued(
             key: key, grant: grant, program: issue.note.program, isRenewal: old != nil || issue.isRevival,
-            isRevival: issue.isRevival)
+            isRevival: issue.isRevival, isCopy: issue.isCopy)
     }
 }

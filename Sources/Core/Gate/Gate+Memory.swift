@@ -38,6 +38,14 @@ extension Gate {
         memory.entries.lazy.map { ($0.key, $0.value.programs) }
     }
 
+    /// When the remembered grant was issued.
+    public func issuedOfRemembered(_ key: GrantKey) -> Timestamp? { memory[key]?.note.issued }
+
+    /// The remembered copies of other nodes' grants.
+    public var rememberedCopies: some Sequence<(key: GrantKey, programs: Programs)> {
+        memory.entries.lazy.filter { $0.value.note.origin != nil }.map { ($0.key, $0.value.programs) }
+    }
+
     /// The programs of the remembered grant; `nil` if there is none.
     public func rememberedPrograms(_ key: GrantKey) -> Programs? { memory[key]?.programs }
 

@@ -43,6 +43,9 @@ public struct Gate: ~Copyable, Sendable {
         case notRegistered = "no longer registered"
         case limit = "limits.grants"
         case byOperator = "by the operator"
+        case byNode = "ended by another node"
+        case byOrder = "by an order of the fleet"
+        case ofOwnClients = "room for this node's own clients"
     }
 
     private(set) var settings: Settings
@@ -63,6 +66,8 @@ public struct Gate: ~Copyable, Sendable {
 
     /// The grants to inspect in one round; it bounds the round's time.
     private static let inspectedAtOnce = 512
+    /// A copy that would live on for less than this part of `keep` longer is left alone.
+    private static let gainDivisor = 16
 
     public init(_ settings: Settings) {
         self.settings = settings
@@ -99,6 +104,15 @@ public struct Gate: ~Copyable, Sendable {
 
     /// The grants at these servers, in no order.
     public func grants(at servers: Set<ServerID>) -> [(key: GrantKey, grant: Grant)] { ledger.all(at: servers) }
+
+    /// The client's grants.
+    public func grants(of client: IPAddress) -> [GrantKey] { ledger.keys(of: client) }
+
+    /// The grants in some places from this one on, and the place to go on at; `nil` at the end. What lives throughout is
+    /// among the pages, whatever comes and goes meanwhile.
+    public func grants(fromPlace place: Int, count: Int) -> (grants: [(key: GrantKey, grant: Grant)], next: Int?) {
+        ledger.grants(fromPlace: place, count: count)
+    }
 
     /// A few grants, each once; successive pages cover all grants. The order is any, and changes as grants come
     /// and go.
@@ -174,7 +188,14 @@ public struct Gate: ~Copyable, Sendable {
         guard new > 0 else { return true }
         let limits = settings.limits
         return ledger.count(of: client) + writer.grantsUnderWay(of: client) + new <= limits.grantsPerClient
-            && ledger.count + writer.grantsUnderWay + new <= (transport == .udp ? limits.grantsOverUDP : limits.grants)
+            && ledger.count - writer.revocationsWaiting + writer.grantsUnderWay + new
+                <= (transport == .udp ? limits.grantsOverUDP : limits.grants)
+    }
+
+    /// Whether the table alone has no room for so many new grants: the client has fewer than it may have.
+    public func isFull(for count: Int, of client: IPAddress) -> Bool {
+        ledger.count(of: client) + writer.grantsUnderWay(of: client) + count <= settings.limits.grantsPerClient
+            && ledger.count - writer.revocationsWaiting + writer.grantsUnderWay + count > settings.limits.grants
     }
 
     private func isNew(_ service: ServicePort, _ client: IPAddress) -> Bool {
@@ -195,13 +216,50 @@ public struct Gate: ~Copyable, Sendable {
             life = min(max(life, old.expiresNotBefore - now), lives.keep)
         }
         let note = GrantNote(
-            program: service.program, issued: old?.issued ?? wallClock.wholeSeconds, rule: service.rule ?? "")
+            program: service.program, issued: old.flatMap { $0.isCopy ? nil : $0.issued } ?? wallClock.wholeSeconds,
+            rule: service.rule ?? "")
         writer.issue(
             key,
             TableWriter.Issue(
                 note: note, programs: Programs(service.program), timeout: life, isNew: old == nil,
                 isUnproven: isUnproven),
             for: waiter)
+    }
+
+    /// The state of a copy that another node offers.
+    public enum Copying: Hashable, Sendable {
+        /// The kernel gets it.
+        case taken
+        /// The kernel has to tell the remaining life of the copy that is there first: packets may have used it since.
+        case looks
+        /// The limits leave no room, or a grant is there already that lives longer.
+        case left
+    }
+
+    /// Takes over a grant that another node issued, for the rest of its life.
+    ///
+    /// - Parameters:
+    ///   - issued: by the other node's clock.
+    ///   - hasLooked: whether the kernel has told the remaining life of the copy that is there.
+    public mutating func copy(
+        _ service: ServiceOpening, of client: IPAddress, from origin: String, issued: Timestamp, life: Duration,
+        hasLooked: Bool, at now: Instant
+    ) -> Copying {
+        let key = GrantKey(client: client, service: service.port)
+        let life = min(life, lives.keep)
+        let old = writer.isRevoking(key) ? nil : ledger[key]
+        let gain = old.map { now + life - $0.expiresNotBefore }
+        guard gain.map({ $0 > lives.keep / Self.gainDivisor }) ?? true, !writer.isUnderWay(key),
+            hasRoom(for: [service.port], client: client, over: .tcp)
+        else { return .left }
+        guard old == nil || hasLooked || !writer.isTableMade else { return .looks }
+        let note = GrantNote(program: service.program, issued: issued, rule: service.rule ?? "", origin: origin)
+        writer.issue(
+            key,
+            TableWriter.Issue(
+                note: note, programs: Programs(service.program), timeout: life, isNew: ledger[key] == nil, isCopy: true)
+        )
+        return .taken
     }
 
     // MARK: Time

@@ -13,6 +13,8 @@ public struct Grant: Hashable, Sendable {
     public var expiresNotBefore: Instant
     /// A call over UDP asked for the grant, and no packet of the client is known to have used it.
     public var isUnproven = false
+    /// Another node issued it, and no client asked for it here.
+    public var isCopy = false
 }
 
 extension GrantNote {
@@ -88,6 +90,23 @@ struct GrantLedger: Sendable {
         return (keys, count > limit ? next : 0)
     }
 
+    func grants(fromPlace place: Int, count: Int) -> (grants: [(key: GrantKey, grant: Grant)], next: Int?) {
+        let end = min(places.count, place + count)
+        guard place < end else { return ([], nil) }
+        let found = places[place..<end].filter(\.isTaken).map { (key: $0.key, grant: $0.grant) }
+        return (found, end < places.count ? end : nil)
+    }
+
+    func keys(of client: IPAddress) -> [GrantKey] {
+        var keys: [GrantKey] = []
+        var number = firstOfClient[client] ?? Self.none
+        while number != Self.none {
+            keys.append(places[Int(number)].key)
+            number = places[Int(number)].next
+        }
+        return keys
+    }
+
     private func number(of key: GrantKey) -> Int? {
         var number = firstOfClient[key.client] ?? Self.none
         while number != Self.none {
@@ -99,9 +118,12 @@ struct GrantLedger: Sendable {
 
     subscript(key: GrantKey) -> Grant? { number(of: key).map { places[$0].grant } }
 
-    /// The time until which the kernel holds the grant at least; `nil` without a grant for this program.
+    /// The time until which the kernel holds the grant at least; `nil` without a grant for this program. A copy is none: the
+    /// client that asks here gets a grant of this node.
     func expiry(of key: GrantKey, for program: Program) -> Instant? {
-        guard let number = number(of: key), places[number].grant.programs.contains(program) else { return nil }
+        guard let number = number(of: key), !places[number].grant.isCopy,
+            places[number].grant.programs.contains(program)
+        else { return nil }
         return places[number].grant.expiresNotBefore
     }
 

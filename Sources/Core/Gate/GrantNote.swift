@@ -18,6 +18,33 @@ public struct GrantNote: Hashable, Sendable, CustomStringConvertible {
         self.rule = rule
     }
 
+    /// The note of a copy: a node of the pair issued the grant, and this node's rule permits it.
+    public init(program: Program, issued: Timestamp, rule: String, origin: String) {
+        let mark = Self.mark(of: origin)
+        // The mark tells a copy after a restart: a long label is cut in front of it.
+        var label = rule
+        let room = Self.bytesMax - Self.fixedBytes - mark.utf8.count
+        while label.utf8.count > max(0, room) { label.removeLast() }
+        self.init(program: program, issued: issued.wholeSeconds, rule: label + mark)
+    }
+
+    private static func mark(of origin: String) -> String { " (from \(origin))" }
+
+    /// Program, time, and the words between them.
+    private static let fixedBytes = 10 + " since ".utf8.count + Timestamp.bytes + " by ".utf8.count
+
+    /// The node that issued the grant, if this is a copy. Labels of rules end with a digit or a quote.
+    public var origin: String? { Self.origin(ofRule: rule) }
+
+    /// The same, from the label.
+    public static func origin(ofRule rule: String) -> String? {
+        guard rule.utf8.last == UInt8(ascii: ")"), let start = rule.ranges(of: " (from ").last?.upperBound else {
+            return nil
+        }
+        let name = rule[start...].dropLast()
+        return name.isEmpty || name.contains("(") ? nil : String(name)
+    }
+
     private static let quote = UInt8(ascii: "\"")
     private static let apostrophe = UInt8(ascii: "'")
     private static let unknown = UInt8(ascii: "?")

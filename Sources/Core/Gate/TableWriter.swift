@@ -24,10 +24,16 @@ struct TableWriter: Sendable {
         var isRevival = false
         /// A call over UDP asked for the grant; its source address may be forged.
         var isUnproven = false
+        /// Another node issued the grant; no client asked here.
+        var isCopy = false
 
         /// Merges two issues of one grant; the longer life counts.
         mutating func join(_ other: Issue) {
             programs.formUnion(other.programs)
+            if isCopy, !other.isCopy {
+                note = other.note
+                isCopy = false
+            }
             guard other.timeout > timeout else { return }
             (timeout, isUnproven) = (other.timeout, other.isUnproven)
         }
@@ -46,6 +52,8 @@ struct TableWriter: Sendable {
         /// Waiters of a committed transaction; their grants and elements are in place.
         var waiters: [Waiter] = []
         var refused: [(waiters: [Gate.Waiter], failure: CommitFailure)] = []
+        /// Copies of other nodes' grants that were given up.
+        var refusedCopies: [GrantKey] = []
     }
 
     /// A call that waits for a grant, or with `nil` for guard and standing elements.
@@ -199,7 +207,7 @@ struct TableWriter: Sendable {
         let waiter = waiter.map { Waiter(id: $0, key: key) }
         var issue = issue
         if let flying = inFlight?.issues[key] {
-            if flying.timeout >= issue.timeout, !revocations.contains(key) {
+            if flying.timeout >= issue.timeout, !revocations.contains(key), !flying.isCopy || issue.isCopy {
                 inFlight?.issues[key]?.programs.formUnion(issue.programs)
                 if let waiter { inFlight?.waiters.append(waiter) }
                 return
@@ -262,6 +270,8 @@ struct TableWriter: Sendable {
 
     /// The number of grants that wait or are in flight, for the limits.
     var grantsUnderWay: Int { issues.count + (inFlight?.issues.count ?? 0) }
+    /// The number of grants that the next transaction revokes, before it issues others.
+    var revocationsWaiting: Int { revocations.count }
     func grantsUnderWay(of client: IPAddress) -> Int { issuesOfClient[client] ?? 0 }
     // docs/HACKING.md, "Rules of the house".
     @inline(__always)
@@ -366,7 +376,7 @@ struct TableWriter: Sendable {
         } else if failure.kind == .full || failuresInARow > 0, let named = batch.named(by: failure) {
             switch named {
             case .issue(let key):
-                batch.issues[key] = nil
+                if batch.issues.removeValue(forKey: key)?.isCopy == true { outcome.refusedCopies = [key] }
                 outcome.refused = [(batch.waiters.filter { $0.key == key }.map(\.id), failure)]
                 batch.waiters.removeAll { $0.key == key }
                 ended(key)
@@ -377,6 +387,7 @@ struct TableWriter: Sendable {
             isTableMade = false
         } else {
             outcome.refused = [(batch.waiters.map(\.id), failure)]
+            outcome.refusedCopies = batch.issues.filter(\.value.isCopy).map(\.key)
             for key in batch.issues.keys { ended(key) }
             batch.issues = [:]
             batch.waiters = []

@@ -76,10 +76,10 @@ extension Examination {
             found.append(
                 Finding(
                     "no-owned-tables", .note,
-                    what: "tables can't be owned and persistent on kernel \(facts.kernel.release)",
+                    what: "the kernel refused a table that its owner keeps from others\(release)",
                     why: """
                         `nft flush ruleset` removes rpcwarden's table, and rpcwarden restores it within a second. Linux \
-                        6.9 and later keep the table.
+                        has such tables (`flags owner,persist`) since 6.9.
                         """))
         }
         return found

@@ -145,9 +145,12 @@ extension Examination {
     }
 
     /// For a host that needs rpcbind for a service: put rpcwarden in front.
-    private var front: [String] {
+    var front: [String] {
         guard facts.serviceManager == .systemd else {
-            return ["rpcwarden setup --dry-run  # prints the manual steps: this host has no systemd"]
+            return [
+                "# this host has no systemd; the command prints the steps that remain to be done by hand:",
+                "rpcwarden setup --dry-run",
+            ]
         }
         let place = facts.isRunning ? "" : " --root \(facts.root)"
         return ["rpcwarden setup\(place) --dry-run", "rpcwarden setup\(place)"]

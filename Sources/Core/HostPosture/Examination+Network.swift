@@ -1,7 +1,7 @@
 /// Findings about rpcbind behind rpcwarden: rpcbind must have no network, and rpcwarden must be in front of it.
 extension Examination {
     var network: [Finding] {
-        failed + (facts.isRunning ? noFront + half + foreign + observing : []) + services
+        failed + (facts.isRunning ? noFront + half + foreign + observing : []) + services + abstractName
     }
 
     /// rpcbind's units, once systemd has them in force, leave rpcbind only its unix sockets.
@@ -106,6 +106,23 @@ extension Examination {
                 why: cause + "It provides no service until it is started again.",
                 mend: isForIPv6 ? ["rpcwarden setup --dry-run", "rpcwarden setup"] : mend)
         }
+    }
+
+    /// Debian's rpcbind.socket has the path alone, also where libtirpc tries the abstract name first.
+    private var abstractName: [Finding] {
+        guard facts.takesAbstractSocket, isInUse, use?.needing.isEmpty != true, let unit = facts.socketUnit,
+            !unit.unixSockets.contains(where: { $0.hasPrefix("@") })
+        else { return [] }
+        return [
+            Finding(
+                "abstract-socket-free", .medium,
+                what: "rpcbind.socket doesn't hold \(SetupFiles.abstractSocket), and any local user can",
+                why: """
+                    Services of this host try that name before \(SetupFiles.rpcbindSocket). Who holds it gets their \
+                    registrations: clients don't find them, and rpcwarden doesn't guard their ports.
+                    """,
+                mend: front)
+        ]
     }
 
     /// rpcbind builds its version 2 list from the ports that it opens, and looks `sunrpc` up with getaddrinfo

@@ -39,6 +39,8 @@ public struct HostFacts: Hashable, Sendable {
     public var serviceManager = ServiceManager.systemd
     public var isContainer = false
     public var package = Package.unknown
+    /// The version of Debian's package rpcbind, such as `1.2.7-1`; `nil` if it isn't known.
+    public var rpcbindVersion: String?
     /// By unit name.
     public var units: [String: UnitState] = [:]
     /// rpcbind's SysV or OpenRC start files that a boot would run.
@@ -67,6 +69,7 @@ public struct HostFacts: Hashable, Sendable {
     /// Without rpcbind's own registrations; `nil` if rpcbind gave no answer.
     public var registrations: [Registration]?
     public var nfs = NFSConfiguration()
+    public var helperPorts = HelperPorts()
     /// Whether this host has NFS mounts of version 2 or 3, which need statd and lockd registered here.
     public var mountsOldNFS = false
     /// The output of `nft list ruleset`.
@@ -79,6 +82,14 @@ public struct HostFacts: Hashable, Sendable {
     public init() {}
 
     public func unit(_ name: String) -> UnitState { units[name] ?? .unknown }
+
+    /// rpcbind 1.2.7 and later serves a socket in the abstract namespace beside the one at a path. An earlier one serves
+    /// neither of the two then.
+    public var takesAbstractSocket: Bool {
+        let upstream = (rpcbindVersion ?? "").prefix { $0 != "-" && $0 != "+" && $0 != "~" }.split(separator: ":").last
+        let numbers = (upstream ?? "").split(separator: ".").compactMap { Int($0) }
+        return !numbers.lexicographicallyPrecedes([1, 2, 7]) && !numbers.isEmpty
+    }
 }
 
 /// The values of the configuration that the examination compares the host with.
@@ -92,6 +103,8 @@ public struct Expectations: Hashable, Sendable {
     public var table = "rpcwarden"
     /// `firewall.guard-ports`.
     public var guardPorts: Set<ServicePort> = []
+    /// `firewall.never`.
+    public var neverPorts: Set<UInt16> = []
     public var isObserving = false
     /// `nil`: no `gateway` in the configuration.
     public var gateway: GatewayExpectations?
@@ -121,13 +134,8 @@ public struct KernelFacts: Hashable, Sendable {
     public var release = ""
     public var hasNFTables: Bool?
     public var hasPacketLog: Bool?
+    /// Whether the kernel takes a table with `flags owner,persist`; `nil`: not tried.
+    public var ownsTables: Bool?
 
     public init() {}
-
-    /// Linux 6.9 and later support tables with `flags owner,persist`.
-    public var ownsTables: Bool? {
-        let numbers = release.split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
-        guard numbers.count == 2 else { return nil }
-        return (numbers[0], numbers[1]) >= (6, 9)
-    }
 }

@@ -9,16 +9,23 @@ public struct NFSConfiguration: Hashable, Sendable {
     }
 
     private mutating func read(_ text: String) {
+        for entry in Self.entries(text) where entry.section == "nfsd" && entry.key == "vers3" {
+            servesVersion3 = ["y", "yes", "t", "true", "1", "on"].contains(entry.value)
+        }
+    }
+
+    /// The lines `key=value` of a file, in small letters, with their sections.
+    static func entries(_ text: String) -> [(section: String, key: String, value: String)] {
         var section = ""
-        for line in text.split(separator: "\n").map(\.trimmed) {
+        return text.split(separator: "\n").map(\.trimmed).compactMap { line in
             if line.hasPrefix("[") {
                 section = line.dropFirst().prefix { $0 != "]" }.trimmed.lowercased()
-                continue
+                return nil
             }
             let parts = line.split(separator: "=", maxSplits: 1)
-            guard section == "nfsd", parts.count == 2, parts[0].trimmed.lowercased() == "vers3" else { continue }
+            guard parts.count == 2 else { return nil }
             let value = parts[1].prefix { $0 != "#" }.trimmed.lowercased()
-            servesVersion3 = ["y", "yes", "t", "true", "1", "on"].contains(value)
+            return (section, parts[0].trimmed.lowercased(), value)
         }
     }
 }

@@ -4,22 +4,24 @@ public enum PackageList {
     public static func package(_ package: String, dpkgStatus text: String) -> HostFacts.Package {
         var isInstalled = false
         var needing: [String] = []
-        for paragraph in text.split(separator: "\n\n") {
-            var name = ""
-            var isThere = false
-            var depends = ""
-            for line in paragraph.split(separator: "\n") {
-                if let value = line.value(of: "Package:") { name = value }
-                if let value = line.value(of: "Status:") { isThere = value.hasSuffix(" installed") }
-                for field in ["Depends:", "Pre-Depends:"] {
-                    if let value = line.value(of: field) { depends += "," + value }
-                }
-            }
-            guard isThere else { continue }
+        for fields in installed(in: text) {
+            guard let name = fields.value(of: "Package:") else { continue }
             if name == package { isInstalled = true }
-            if Self.names(in: depends).contains(package) { needing.append(name) }
+            let depends = ["Depends:", "Pre-Depends:"].compactMap { fields.value(of: $0) }
+            if depends.contains(where: { Self.names(in: $0).contains(package) }) { needing.append(name) }
         }
         return isInstalled ? .installed(neededBy: needing.sorted()) : .absent
+    }
+
+    /// The version of `package`, if it is installed.
+    public static func version(of package: String, dpkgStatus text: String) -> String? {
+        installed(in: text).first { $0.value(of: "Package:") == package }?.value(of: "Version:")
+    }
+
+    /// The lines of each installed package.
+    private static func installed(in text: String) -> some Sequence<[Substring]> {
+        text.split(separator: "\n\n").lazy.map { $0.split(separator: "\n") }
+            .filter { $0.value(of: "Status:")?.hasSuffix(" installed") == true }
     }
 
     /// The package names in `a (>= 1), b | c:any`. An alternative counts too: whether the other package suffices
@@ -31,8 +33,9 @@ public enum PackageList {
     }
 }
 
-extension Substring {
+extension [Substring] {
+    /// The value of the field, whose name ends with a colon.
     fileprivate func value(of field: String) -> String? {
-        hasPrefix(field) ? dropFirst(field.count).trimmed : nil
+        first { $0.hasPrefix(field) }.map { $0.dropFirst(field.count).trimmed }
     }
 }

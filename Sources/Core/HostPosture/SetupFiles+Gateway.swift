@@ -38,6 +38,15 @@ extension SetupFiles {
 
         """
 
+    public static let guardDropInText = """
+        # Written by `rpcwarden setup --gateway`.
+        [Service]
+        # When the host goes down, units of firewalls flush the whole ruleset, and rpcwarden's table with it, while the
+        # network still works. From then on this host forwards nothing.
+        ExecStop=-+/bin/sh -c 'test "$$(systemctl is-system-running)" = stopping || exit 0; for each in ipv4/ip_forward ipv6/conf/all/forwarding; do test ! -e /proc/sys/net/$$each || echo 0 >/proc/sys/net/$$each; done'
+
+        """
+
     /// - Parameter listens: whether the sockets have to be named, too, because the unit has others.
     public static func gatewayDropInText(listens: Bool) -> String {
         let text = """

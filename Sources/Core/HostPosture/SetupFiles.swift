@@ -13,6 +13,16 @@ public enum SetupFiles {
     public static let gatewayDropInName = "rpcwarden-gateway.conf"
     public static let gatewayDropInFolder = "/etc/systemd/system/rpcwarden.socket.d"
     public static let gatewayDropIn = "/etc/systemd/system/rpcwarden.socket.d/rpcwarden-gateway.conf"
+    public static let guardDropInFolder = "/etc/systemd/system/rpcwarden-guard.service.d"
+    public static let guardDropIn = "/etc/systemd/system/rpcwarden-guard.service.d/rpcwarden-gateway.conf"
+    public static let nfsConfFolder = "/etc/nfs.conf.d"
+    public static let nfsConfPins = "/etc/nfs.conf.d/rpcwarden.conf"
+    public static let modprobeFolder = "/etc/modprobe.d"
+    public static let modprobePins = "/etc/modprobe.d/rpcwarden-lockd.conf"
+    /// The options of rpc.rquotad: of Debian, then of Red Hat and SUSE.
+    public static let rquotadFiles = ["/etc/default/quota", "/etc/sysconfig/rpc-rquotad"]
+    /// The files that `setup --pin` writes as a whole.
+    public static let pins = [nfsConfPins, modprobePins]
     public static let recordFolder = "/var/lib/rpcwarden"
     public static let record = "/var/lib/rpcwarden/setup"
     public static let user = "rpcwarden"
@@ -78,6 +88,8 @@ public enum SetupFiles {
 
     /// Used if rpcbind.socket names no path.
     public static let rpcbindSocket = "/run/rpcbind.sock"
+    /// Its name in the abstract namespace, which libtirpc 1.3.5 and the kernel's NFS try before the path.
+    public static let abstractSocket = "@/run/rpcbind.sock"
 
     /// The drop-in for rpcbind.socket that setup of 0.1.0 wrote.
     static let socketDropInTextOf010 = """
@@ -96,8 +108,10 @@ public enum SetupFiles {
 
         """
 
-    public static let written = [configuration, policy] + dropIns + [gatewayDropIn]
+    public static let written =
+        [configuration, policy] + dropIns + [gatewayDropIn, guardDropIn] + pins + rquotadFiles
     public static let made = [
-        folder, policyFolder, socketDropInFolder, serviceDropInFolder, gatewayDropInFolder, recordFolder,
+        folder, policyFolder, socketDropInFolder, serviceDropInFolder, gatewayDropInFolder, guardDropInFolder,
+        nfsConfFolder, modprobeFolder, recordFolder,
     ]
 }

@@ -9,7 +9,7 @@ extension SetupPlan {
         guard plan.obstacles.isEmpty else { return plan }
         plan.configure(facts, SetupFiles.gatewayConfigurationText, policy: SetupFiles.gatewayPolicyText)
         plan.addUser(facts)
-        plan.makeTransparent(facts)
+        plan.addDropIns(facts)
         plan.startGateway(facts)
         plan.tellOfForwarding(facts)
         return plan
@@ -32,7 +32,7 @@ extension SetupPlan {
     }
 
     private mutating func lookAtGatewayDropIns(_ facts: SetupFacts) {
-        let dropIn = Self.gatewayDropIn(facts)
+        let dropIn = Self.socketDropIn(facts)
         if dropIn.isForeign(facts), !dropIn.isInForce {
             block(
                 "\(facts.root)\(dropIn.path) was not written by setup, and \(dropIn.lack). Move it away, then run setup again"
@@ -49,7 +49,7 @@ extension SetupPlan {
         }
     }
 
-    private static func gatewayDropIn(_ facts: SetupFacts) -> DropIn {
+    private static func socketDropIn(_ facts: SetupFacts) -> DropIn {
         let unit = facts.wardenSocketUnit
         return DropIn(
             path: SetupFiles.gatewayDropIn, folder: SetupFiles.gatewayDropInFolder,
@@ -58,20 +58,31 @@ extension SetupPlan {
             lack: "with it rpcwarden.socket lacks Transparent=yes, or a socket at port 111 of every address")
     }
 
-    private mutating func makeTransparent(_ facts: SetupFacts) {
-        let dropIn = Self.gatewayDropIn(facts)
-        let isDue = dropIn.isDue(facts)
-        if isDue {
-            makeFolder(dropIn.folder, facts)
-            act(
-                .writeFile(facts.root + dropIn.path, text: dropIn.text),
-                .file(dropIn.path, mark: SetupRecord.mark(of: dropIn.text.utf8)))
-        } else {
-            alreadySo("rpcwarden.socket has Transparent=yes")
-        }
-        guard !facts.isImage, isDue || facts.host.gateway?.isTransparent == false else { return }
+    /// An edited drop-in is kept.
+    private static func guardDropIn(_ facts: SetupFacts) -> DropIn {
+        let path = SetupFiles.guardDropIn
+        return DropIn(
+            path: path, folder: SetupFiles.guardDropInFolder, text: SetupFiles.guardDropInText,
+            isInForce: facts.files[path] != nil, lack: "this host forwards packets until its kernel ends")
+    }
+
+    private mutating func addDropIns(_ facts: SetupFacts) {
+        let isSocketDue = add(Self.socketDropIn(facts), "rpcwarden.socket has Transparent=yes", facts)
+        let isGuardDue = add(Self.guardDropIn(facts), "at a shutdown this host stops forwarding", facts)
+        let restarts = isSocketDue || facts.host.gateway?.isTransparent == false
+        guard !facts.isImage, restarts || isGuardDue else { return }
         act(.run(["systemctl", "daemon-reload"]))
-        restartActiveUnits(facts)
+        if restarts { restartActiveUnits(facts) }
+    }
+
+    /// - Returns: whether the drop-in has to be written.
+    private mutating func add(_ dropIn: DropIn, _ state: String, _ facts: SetupFacts) -> Bool {
+        guard dropIn.isDue(facts) else {
+            alreadySo(state)
+            return false
+        }
+        write(dropIn, facts)
+        return true
     }
 
     /// A socket takes its options when it is made.

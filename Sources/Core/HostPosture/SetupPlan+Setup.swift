@@ -10,7 +10,20 @@ extension SetupPlan {
         plan.addUser(facts)
         plan.isolate(facts)
         plan.start(facts)
+        plan.next = next(after: plan, facts)
         return plan
+    }
+
+    private static func next(after plan: Self, _ facts: SetupFacts) -> [String] {
+        let observes = facts.files[SetupFiles.configuration] == nil || facts.host.expected.isObserving
+        guard !plan.actions.isEmpty, !facts.isImage, observes else { return [] }
+        return [
+            "rpcwarden is in front of rpcbind, and observes: every call is answered, and what enforce would deny is logged.",
+            """
+            Next: write rules into \(SetupFiles.policyFolder). `rpcwarden import-exports` drafts them from /etc/exports, \
+            `rpcwarden learn` from the calls of some days. Then run `rpcwarden check` and `rpcwarden reload`.
+            """,
+        ]
     }
 
     private mutating func look(at facts: SetupFacts) {
@@ -128,6 +141,13 @@ extension SetupPlan {
         act(.writeFile(facts.root + path, text: text), .file(path, mark: SetupRecord.mark(of: text.utf8)))
     }
 
+    mutating func write(_ dropIn: DropIn, _ facts: SetupFacts) {
+        makeFolder(dropIn.folder, facts)
+        act(
+            .writeFile(facts.root + dropIn.path, text: dropIn.text),
+            .file(dropIn.path, mark: SetupRecord.mark(of: dropIn.text.utf8)))
+    }
+
     mutating func addUser(_ facts: SetupFacts) {
         let name = SetupFiles.user
         if facts.hasUser { return alreadySo("the user \(name) exists") }
@@ -154,11 +174,13 @@ extension SetupPlan {
 
     private static func dropIns(_ facts: SetupFacts) -> [DropIn] {
         let host = facts.host
-        let sockets = host.socketUnitOfOthers.map(sockets) ?? [SetupFiles.rpcbindSocket]
+        let sockets = host.socketUnitOfOthers.map(sockets(of:)) ?? [SetupFiles.rpcbindSocket]
+        let abstract = host.takesAbstractSocket && !sockets.contains { $0.hasPrefix("@") }
         return [
             DropIn(
                 path: SetupFiles.socketDropIn, folder: SetupFiles.socketDropInFolder,
-                text: SetupFiles.socketDropInText(sockets), isInForce: host.socketUnit?.hasUnixSocketsAlone == true,
+                text: SetupFiles.socketDropInText(sockets + (abstract ? [SetupFiles.abstractSocket] : [])),
+                isInForce: host.socketUnit?.hasUnixSocketsAlone == true,
                 lack: "with it rpcbind.socket has ports, or no unix socket"),
             DropIn(
                 path: SetupFiles.serviceDropIn, folder: SetupFiles.serviceDropInFolder,
@@ -170,12 +192,7 @@ extension SetupPlan {
     /// Takes rpcbind's network away.
     private mutating func isolate(_ facts: SetupFacts) {
         let due = Self.dropIns(facts).filter { $0.isDue(facts) }
-        for dropIn in due {
-            makeFolder(dropIn.folder, facts)
-            act(
-                .writeFile(facts.root + dropIn.path, text: dropIn.text),
-                .file(dropIn.path, mark: SetupRecord.mark(of: dropIn.text.utf8)))
-        }
+        for dropIn in due { write(dropIn, facts) }
         if due.isEmpty { alreadySo("rpcbind's units give it no network") }
         if facts.host.hasSunrpc == false {
             note(

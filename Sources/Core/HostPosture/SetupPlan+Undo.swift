@@ -18,12 +18,17 @@ extension SetupPlan {
             plan.act(.run(["systemctl", "daemon-reload"]))
             plan.restartActiveUnits(facts, except: stopped)
         }
-        plan.act(.removeFile(facts.root + SetupFiles.record))
+        if entries.contains(where: isPin) { plan.tellOfUnpinned(facts) }
+        plan.forget(facts)
+        return plan
+    }
+
+    mutating func forget(_ facts: SetupFacts) {
+        act(.removeFile(facts.root + SetupFiles.record))
         let recordFolder = SetupRecord.Entry.folder(SetupFiles.recordFolder)
         if facts.record.entries.contains(recordFolder) {
-            plan.act(.removeFolder(facts.root + SetupFiles.recordFolder))
+            act(.removeFolder(facts.root + SetupFiles.recordFolder))
         }
-        return plan
     }
 
     /// - Returns: the units that don't run any more.
@@ -73,7 +78,7 @@ extension SetupPlan {
 
     private static func isDropIn(_ path: String) -> Bool { SetupFiles.dropIns.contains(path) }
 
-    private mutating func takeBack(_ entry: SetupRecord.Entry, _ facts: SetupFacts) {
+    mutating func takeBack(_ entry: SetupRecord.Entry, _ facts: SetupFacts) {
         switch entry {
         case .folder(SetupFiles.recordFolder), .enabled: return
         case .file(let path, _) where Self.isDropIn(path): return
@@ -86,6 +91,7 @@ extension SetupPlan {
             } else {
                 alreadySo("\(facts.root)\(path) was edited since setup, and is kept")
             }
+        case .lines(let path): takeBackLines(path, facts)
         case .user(let name):
             guard facts.hasUser, name == SetupFiles.user else { return }
             act(.run(["userdel"] + (facts.isImage ? ["--prefix", facts.root] : []) + [name]))

@@ -21,6 +21,8 @@ public struct SetupPlan: Hashable, Sendable {
     public var steps: [Step] = []
     /// The reasons why setup is impossible, with remedies. While there is one, there are no actions.
     public var obstacles: [String] = []
+    /// What to do after the steps, in sentences; empty if there is nothing to tell.
+    public var next: [String] = []
 
     public init() {}
 

@@ -4,6 +4,8 @@ public struct SetupRecord: Hashable, Sendable {
         case folder(String)
         /// With ``SetupRecord/mark(of:)`` of the contents written.
         case file(String, mark: String)
+        /// Lines that setup has added to a file of others: ``SetupFiles/rquotadLines(_:)``.
+        case lines(String)
         case user(String)
         case enabled(String)
     }
@@ -19,6 +21,7 @@ public struct SetupRecord: Hashable, Sendable {
             switch (words.first, words.count) {
             case ("folder", 2): add(.folder(words[1]))
             case ("file", 3): add(.file(words[2], mark: words[1]))
+            case ("lines", 2): add(.lines(words[1]))
             case ("user", 2): add(.user(words[1]))
             case ("enabled", 2): add(.enabled(words[1]))
             default: continue
@@ -33,6 +36,13 @@ public struct SetupRecord: Hashable, Sendable {
         if !entries.contains(entry) { entries.append(entry) }
     }
 
+    /// The record without the entries that satisfy a condition.
+    public func without(_ isTakenBack: (Entry) -> Bool) -> Self {
+        var record = self
+        record.entries.removeAll(where: isTakenBack)
+        return record
+    }
+
     public var isEmpty: Bool { entries.isEmpty }
 
     public var text: String {
@@ -40,6 +50,7 @@ public struct SetupRecord: Hashable, Sendable {
             switch entry {
             case .folder(let path): "folder \(path)"
             case .file(let path, let mark): "file \(mark) \(path)"
+            case .lines(let path): "lines \(path)"
             case .user(let name): "user \(name)"
             case .enabled(let unit): "enabled \(unit)"
             }

@@ -50,7 +50,7 @@ public struct ObservedCalls: Sendable {
         case .probed, .malformed, .granted, .renewed, .expired, .revoked, .released, .registered, .unregistered,
             .untrustedRegistration, .staleRegistration, .tampered, .restored, .rpcbindDown, .rpcbindUp, .reloaded,
             .reloadRefused, .started, .stopped, .suppressed, .shielded, .orphaned, .unguardable,
-            .policyAccepted, .policyRefused, .policyExpired:
+            .policyAccepted, .policyRefused, .policyExpired, .fleetConnected, .fleetLost:
             break
         }
     }

@@ -7,7 +7,7 @@ import Portmapper
 ///
 /// ```
 /// registered ──listens──▶ guarded ──mapping gone, same socket listens──▶ orphaned ──socket gone──▶ forgotten
-///                           │  ▲                                            │
+///                           │  ▲                                            │     (a server's: refused, and moved)
 ///                           │  └───────────────registered anew──────────────┘
 ///                           └──mapping gone, nothing listens──▶ forgotten
 /// ```
@@ -66,6 +66,8 @@ public struct ServiceTable: Sendable {
     private static let lastProgramsMax = 4096
     /// Ports of each address of a server that are registered; and as many that were.
     static let placesMax = 512
+    /// A program has a port for each of its versions at most.
+    private static let portsOfProgramMax = 8
     /// How long the guard of an earlier run waits for its services.
     static let lingers: Duration = .seconds(120)
 
@@ -87,8 +89,24 @@ public struct ServiceTable: Sendable {
             return programs
         }
         guard let orphan = orphans[service], !orphan.isDead else { return [] }
-        // A program that has registered at another port has moved.
-        return orphan.programs.filter { registered[$0]?.contains(service.transport) != true }
+        return orphan.programs.filter { !hasMoved($0, from: service) }
+    }
+
+    /// Whether the program has registered at another port.
+    ///
+    /// - Parameter service: a port that isn't registered.
+    private func hasMoved(_ program: Program, from service: ServicePort) -> Bool {
+        registered[program]?.contains(service.transport) == true
+    }
+
+    /// The guarded ports at which trusted owners have registered the program; the first few.
+    public func ports(of program: Program, over transport: Transport, at server: ServerID) -> [ServicePort] {
+        guard registered[program]?.contains(transport) == true else { return [] }
+        let ports = programs.filter {
+            $0.key.transport == transport && $0.key.server == server && $0.value.contains(program)
+                && guarded.contains($0.key)
+        }
+        return Array(ports.keys.sorted().prefix(Self.portsOfProgramMax))
     }
 
     /// The programs for which the port is guarded, also if nothing is open any more.
@@ -100,7 +118,7 @@ public struct ServiceTable: Sendable {
     mutating func registryRead(_ trusted: [Registration], at now: Instant) -> Bool {
         var fresh: [ServicePort: [Registration]] = [:]
         for registration in trusted where registration.program != .portmapper && !registration.isForThisHostOnly {
-            for service in site.places(of: registration) where hasRoom(for: service, fresh.count) {
+            for service in site.places(of: registration) where hasRoom(fresh.count) {
                 fresh[service, default: []].append(registration)
             }
         }
@@ -131,7 +149,7 @@ public struct ServiceTable: Sendable {
     }
 
     /// A server can list, and forget, as much as it likes: that must cost neither the other servers nor the saved guard.
-    private func hasRoom(for service: ServicePort, _ count: Int) -> Bool {
+    private func hasRoom(_ count: Int) -> Bool {
         site.isThisHost || count < Self.placesMax * site.addresses.count
     }
 
@@ -189,7 +207,7 @@ public struct ServiceTable: Sendable {
             orphans[service]?.lingersUntil = nil
             return true
         }
-        if let until = orphan.lingersUntil, now < until {
+        if let until = orphan.lingersUntil, now < until, !isLeft(service, by: orphan) {
             orphans[service]?.isDead = true
             orphans[service]?.isConfirmed = false
             return !orphan.isDead
@@ -199,8 +217,21 @@ public struct ServiceTable: Sendable {
         return true
     }
 
+    /// Nobody listens, and every program of the orphan has registered at another port. Its clients learn that only by a
+    /// refusal: lockd's would let the time pass in which locks can be reclaimed.
+    private func isLeft(_ service: ServicePort, by orphan: Orphan) -> Bool {
+        isShut(service) && !orphan.programs.isEmpty && orphan.programs.allSatisfy { hasMoved($0, from: service) }
+    }
+
+    /// Whether it is known that nobody listens. A server's silence doesn't tell: another program may listen, or the server
+    /// may be down.
+    private func isShut(_ service: ServicePort) -> Bool {
+        guard let state = listening[service]?.state else { return false }
+        return site.isThisHost ? state.sockets.isEmpty : state.isRefused
+    }
+
     /// A service that answers has only been forgotten. One that doesn't may be restarting, and keeps its clients for
-    /// as long as it lingers.
+    /// as long as it lingers, unless it has moved.
     private mutating func serverOrphanCalled(
         _ service: ServicePort, _ orphan: Orphan, answers: Bool, at now: Instant
     ) -> Bool {
@@ -210,7 +241,8 @@ public struct ServiceTable: Sendable {
             orphans[service]?.isConfirmed = true
             return !orphan.isConfirmed
         }
-        guard let until = orphan.lingersUntil, now >= until else { return false }
+        let isOver = orphan.lingersUntil.map { now >= $0 } ?? false
+        guard isOver || isLeft(service, by: orphan) else { return false }
         orphans[service] = nil
         listening[service] = nil
         return true

@@ -268,7 +268,8 @@ public struct Upstream: ~Copyable, Sendable {
         nextLook.readers.append(exchange)
     }
 
-    private mutating func look(at openings: [ServiceOpening]) {
+    /// These ports are looked at, though no call waits for it.
+    public mutating func look(at openings: [ServiceOpening]) {
         nextLook.services.formUnion(openings.map(\.port))
         if !site.isThisHost { nextLook.programs.formUnion(openings) }
         nextLook.isDue = true

@@ -2,6 +2,7 @@ import Addresses
 import AuditTrail
 import Calls
 import Firewall
+import FleetRecords
 import ONCRPC
 
 /// A task for the daemon; the shells perform it and report back by events.
@@ -25,6 +26,8 @@ public enum Action: Hashable, Sendable {
     /// Delete the conntrack entries of the client's flows to the port.
     case cutFlows(AddressRange, ServicePort)
     case audit(AuditEvent)
+    /// Tell the other nodes of a fleet.
+    case tellFleet(DaemonMessage)
 
     /// Cuts the flows of the grant's client to its port.
     static func cutFlows(of key: GrantKey) -> Self { .cutFlows(AddressRange(key.client, key.client), key.service) }

@@ -3,6 +3,7 @@ import AuditTrail
 import Calls
 import Clock
 import Firewall
+import FleetRecords
 import ONCRPC
 import Policy
 
@@ -29,6 +30,7 @@ public protocol ActionShells: AnyObject {
     /// Deletes the conntrack entries of these clients' flows to each port.
     func cut(_ clients: [ServicePort: Set<AddressRange>])
     func write(_ event: AuditEvent)
+    func tellFleet(_ message: DaemonMessage)
 }
 
 public enum CommitResult: Hashable, Sendable {
@@ -108,6 +110,7 @@ public final class ActionLoop<Shells: ActionShells> {
             handle { $0.grantsInspected(keys, found, at: $1, into: &$2) }
         case .cutFlows(let clients, let service): cuts[service, default: []].insert(clients)
         case .audit(let event): shells.write(event)
+        case .tellFleet(let message): shells.tellFleet(message)
         }
     }
 

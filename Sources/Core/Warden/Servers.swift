@@ -37,6 +37,8 @@ struct Servers: ~Copyable, Sendable {
     private(set) var calledBack: Set<CallersKey> = []
     /// By the raw value of a ``ServerID``.
     private let numbers: [ServerNumber]
+    /// The own address of each ``ServerID``, by its raw value; `nil`: this host.
+    private let hosts: [IPAddress?]
 
     init(_ settings: Settings, _ policies: PolicySet, trustedOwners: TrustedOwners) {
         thisHost = Server(
@@ -46,6 +48,7 @@ struct Servers: ~Copyable, Sendable {
         var ids: [IPAddress: ServerID] = [:]
         var callers: [IPAddress: ServerID] = [:]
         var numbers: [ServerNumber] = [0]
+        var hosts: [IPAddress?] = [nil]
         let gateway = settings.gateway ?? Settings.Gateway()
         let numbered = gateway.numbered
         for (index, server) in gateway.servers.enumerated() {
@@ -54,6 +57,7 @@ struct Servers: ~Copyable, Sendable {
                 // Packets to a translated address come to the server's own one, before they are forwarded.
                 ids[host] = own
                 numbers.append(index + 1)
+                hosts.append(host)
                 guard own == id else { continue }
                 addresses.append(Site.Address(id: id, host: host))
                 if server.callbacks == .auto { callers[host] = id.callback }
@@ -66,6 +70,7 @@ struct Servers: ~Copyable, Sendable {
                 Box(Server(name: server.name, rules: rules, upstream: upstream, refresh: server.rpcbind.refresh)))
         }
         (self.others, self.ids, self.callers, self.numbers) = (others, ids, callers, numbers)
+        self.hosts = hosts
         isCaller = Set(callers.values)
         findCalledBack()
     }
@@ -159,6 +164,14 @@ struct Servers: ~Copyable, Sendable {
     }
 
     func name(of id: ServerID) -> String? { name(number(of: id)) }
+
+    /// The server's address; `nil`: this host.
+    func host(of id: ServerID) -> IPAddress? {
+        hosts.indices.contains(Int(id.rawValue)) ? hosts[Int(id.rawValue)] : nil
+    }
+
+    /// The server with this address; `nil`: none here has it.
+    func id(of host: IPAddress?) -> ServerID? { host.map { ids[$0] } ?? .thisHost }
 
     mutating func policyReplaced(_ settings: Settings, _ policies: PolicySet) {
         for number in indices {

@@ -85,6 +85,9 @@ extension Warden {
             case .log(let event): audit(event, at: now, into: &actions)
             case .quarantine(let client, let end): gate.quarantine(client, until: end)
             case .release(let client): gate.release(client)
+            case .tell(let client, let quarantine):
+                actions.append(.tellFleet(.quarantined(client, record(quarantine, at: now))))
+            case .tellRelease(let client): actions.append(.tellFleet(.released(client)))
             }
         }
     }

@@ -25,6 +25,7 @@ extension Warden {
         desireElements()
         // A server may be down for long, and policy may have changed since the earlier run.
         judgeAdopted(at: Set(servers.indices.dropFirst()))
+        shareAdopted(at: now)
     }
 
     private mutating func adopt(_ guarded: [ServicePort: ServiceTable.Adopted], at now: Instant) {
@@ -82,6 +83,7 @@ extension Warden {
         crowdOut(watch.connections.surplus(at: now), into: &actions)
         let due = gate.timeAdvanced(to: now)
         if !due.isEmpty { actions.append(.inspectGrants(due)) }
+        advanceSharing(to: now, into: &actions)
         let policies = rules.policies
         follow(watch.timeAdvanced(to: now, isListed: { policies.lists($0) }), at: now, into: &actions)
         if watch.takeShieldEnd(at: now) { gate.unshield() }
@@ -95,7 +97,9 @@ extension Warden {
     }
 
     /// Counts an event that the daemon logs by itself, without the Warden.
-    public mutating func noteEvent(_ kind: AuditEvent.Kind) { journal.note(kind) }
+    public mutating func admitsEvent(_ kind: AuditEvent.Kind, at now: Instant) -> Bool {
+        journal.admits(kind, of: nil, isListed: false, over: nil, at: now)
+    }
 
     // MARK: Connections
 
@@ -140,6 +144,7 @@ extension Warden {
         servers.policyReplaced(settings, policies)
         watch.settingsReplaced(settings)
         gate.settingsReplaced(settings)
+        sharing.settingsReplaced(settings)
         if policies.isComplete { gate.judgeAll() }
         settleServices(of: servers.indices, at: now, into: &actions)
         judgeAdopted(at: Set(servers.indices.filter { servers[$0].upstream.registry == nil }))
@@ -226,7 +231,7 @@ extension Warden {
     /// An operator lifts a quarantine.
     /// - Returns: whether there was one.
     public mutating func release(client: IPAddress, at now: Instant, into actions: inout [Action]) -> Bool {
-        let consequences = watch.release(client, isListed: rules.lists(client))
+        let consequences = watch.release(client, isListed: rules.lists(client), at: now)
         follow(consequences, at: now, into: &actions)
         flush(at: now, into: &actions)
         return !consequences.isEmpty
@@ -234,9 +239,12 @@ extension Warden {
 
     /// An operator ends a client's grants and flows; a `nil` port or transport stands for any, and no server for all
     /// of them.
+    ///
+    /// - Parameter order: when an order of the fleet was given, if this is one. What was issued since then stays: a node
+    ///   may hear of the order late.
     public mutating func revoke(
-        client: IPAddress, port: UInt16?, transport: Transport?, of server: ServerNumber? = nil, at now: Instant,
-        into actions: inout [Action]
+        client: IPAddress, port: UInt16?, transport: Transport?, of server: ServerNumber? = nil,
+        order: Timestamp? = nil, at now: Instant, into actions: inout [Action]
     ) -> Revocation {
         let ids = servers.ids(of: server)
         func matches(_ service: ServicePort) -> Bool {
@@ -244,13 +252,21 @@ extension Warden {
                 && ids.contains(service.server.caller)
         }
         var revocation = Revocation()
-        revocation.grants = gate.grants.filter { $0.key.client == client && matches($0.key.service) }.map(\.key)
-            .sorted()
-        for key in revocation.grants { gate.revoke(key, .byOperator) }
-        // Grants that the client once held must not come back either.
-        for (key, _) in gate.remembered where key.client == client && matches(key.service) {
-            forgetAndCut(key, into: &actions)
+        func isMeant(_ key: GrantKey, _ issued: Timestamp?) -> Bool {
+            key.client == client && matches(key.service) && order.map { (issued ?? $0) <= $0 } ?? true
         }
+        revocation.grants = gate.grants.filter { isMeant($0.key, $0.grant.issued) }.map(\.key).sorted()
+        let remembered = gate.remembered.filter { isMeant($0.key, gate.issuedOfRemembered($0.key)) }
+        shareRevocation(
+            of: client, transport: transport, revocation.grants, remembered: remembered,
+            isOfAll: port == nil && server == nil, order: order, at: now, into: &actions
+        ) {
+            $0.client == client && matches($0.service)
+        }
+        if let order { orderFollowed(client, at: order, at: now) }
+        for key in revocation.grants { gate.revoke(key, order == nil ? .byOperator : .byOrder) }
+        // Grants that the client once held must not come back either.
+        for (key, _) in remembered { forgetAndCut(key, into: &actions) }
         let standing = gate.standing.filter { $0.clients.contains(client) && matches($0.service) }
         for service in Set(standing.map(\.service)).sorted() {
             actions.append(.cutFlows(AddressRange(client, client), service))

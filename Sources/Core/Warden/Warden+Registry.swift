@@ -63,7 +63,10 @@ extension Warden {
         guard server == 0 else {
             // A server's ports are guarded before they are called, and a call may take long.
             settleServices(of: server, at: now, into: &actions)
-            if askers.contains(.refresh) { servers[server].upstream.lookAtAll() }
+            if askers.contains(.refresh) {
+                servers[server].upstream.lookAtAll()
+                lookForWaiting(at: server)
+            }
             for id in readers { serverRead(by: id, at: now, into: &actions) }
             return
         }
@@ -114,6 +117,7 @@ extension Warden {
         for (key, grant) in gate.grants(at: ids.union(ids.filter { $0 != .thisHost }.map(\.callback))) {
             revokeIfBaseless(key, grant)
         }
+        for server in settled { openWaiting(at: server, at: now) }
     }
 
     /// A change at one server leaves the elements of the others as they are.
@@ -248,6 +252,7 @@ extension Warden {
             }
             actions.append(.audit(event.named(by: journal.names)))
         }
+        shareIssued(issued, at: now, into: &actions)
         // Registry or policy may have changed since the grant was decided.
         revokeIfBaseless(key, issued.grant)
     }
@@ -255,12 +260,13 @@ extension Warden {
     mutating func noteRevoked(_ revoked: Gate.Revoked, at now: Instant, into actions: inout [Action]) {
         let key = revoked.key
         // The flows of a grant that has expired meanwhile are cut, too: they may live on.
-        actions.append(.cutFlows(of: key))
+        if revoked.cause != .ofOwnClients { actions.append(.cutFlows(of: key)) }
         guard let grant = revoked.grant else { return }
         journal.counters.revoked += 1
         var event = event(.revoked, key, grant.rule, grant.programs.least)
-        event.detail = revoked.cause
+        event.detail = revoked.why
         audit(event, at: now, into: &actions)
+        shareRevoked(revoked, at: now, into: &actions)
     }
 
     /// Ends the remains of an expired grant: its memory, and the flows that outlived it.

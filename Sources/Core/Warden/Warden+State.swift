@@ -67,6 +67,7 @@ extension Warden {
         var gauges = Gauges()
         gauges.isEnforcing = settings.mode == .enforce
         gauges.isRpcbindUp = isRpcbindUp
+        gauges.needsRpcbind = registry != nil || !isThisHostServed
         gauges.registrations = registry?.registrations.count ?? 0
         gauges.isTableInPlace = isGuarding
         gauges.guarded = gate.guarded.count

@@ -10,6 +10,7 @@ import Journal
 import ONCRPC
 import Policy
 import Portmapper
+import Sharing
 import Upstream
 import Watch
 
@@ -19,7 +20,7 @@ import Watch
 /// that arrived together, ``flush(at:into:)`` commits the changes that they need of the kernel in one
 /// transaction.
 ///
-/// The state belongs to five parts, which know nothing of each other. This file is the story of a call from its
+/// The state belongs to six parts, which know nothing of each other. This file is the story of a call from its
 /// arrival to its reply; the other files of the target have the events that concern no call.
 public struct Warden: ~Copyable, Sendable {
     /// The policy about each server, and its portmapper.
@@ -28,6 +29,7 @@ public struct Warden: ~Copyable, Sendable {
     public internal(set) var watch: Watch
     var exchanges: Exchanges
     public internal(set) var gate: Gate
+    var sharing: Sharing
     /// The last port that was answered, and its encoding: calls that share an answer mostly get the same port.
     private var lastPort = (port: UInt32(0), results: PortmapperResult.port(0).encoded)
     /// What each server behind this gateway contributes to the desired elements.
@@ -44,6 +46,7 @@ public struct Warden: ~Copyable, Sendable {
         journal = Journal(names: names)
         watch = Watch(settings)
         gate = Gate(settings)
+        sharing = Sharing(settings)
     }
 
     /// This host is the only server.
@@ -322,16 +325,14 @@ public struct Warden: ~Copyable, Sendable {
         actions.append(.callServices(questions, of: server, look: look.id))
     }
 
-    /// The result of a look at a server's services: whether each answered its NULL call.
+    /// The result of a look at a server's services: how each answered its NULL call.
     public mutating func servicesCalled(
-        _ look: Upstream.Look.ID, of server: ServerNumber, _ answers: [LivenessQuestion: Bool], at now: Instant,
-        into actions: inout [Action]
+        _ look: Upstream.Look.ID, of server: ServerNumber, _ answers: [LivenessQuestion: LivenessAnswer],
+        at now: Instant, into actions: inout [Action]
     ) {
-        var states: [ServicePort: ListenerState] = [:]
-        for (question, isAlive) in answers where isAlive || states[question.service] == nil {
-            states[question.service] = ListenerState(ipv4: isAlive, ipv6: isAlive)
-        }
-        listenersInspected(look, of: server, states, at: now, into: &actions)
+        // Several programs of one port may have been called.
+        let answers = Dictionary(answers.map { ($0.key.service, $0.value) }, uniquingKeysWith: max)
+        listenersInspected(look, of: server, answers.mapValues { $0.state }, at: now, into: &actions)
         flush(at: now, into: &actions)
     }
 
@@ -342,6 +343,7 @@ public struct Warden: ~Copyable, Sendable {
     ) {
         let look = servers[server].upstream.looked(look, states, at: now)
         settleServices(of: server, at: now, into: &actions)
+        if server != 0 { openWaiting(at: server, at: now) }
         for id in look?.readers ?? [] { registryArrived(id, at: now, into: &actions) }
         for id in look?.openers ?? [] {
             if states == nil {
@@ -356,7 +358,11 @@ public struct Warden: ~Copyable, Sendable {
     /// Issues the grants that the reply needs, and waits for the kernel.
     ///
     /// - Parameter hasLooked: whether the kernel has told the remaining lives of the grants.
-    mutating func open(_ id: Exchange.ID, hasLooked: Bool = false, at now: Instant, into actions: inout [Action]) {
+    /// - Parameter isRetried: whether copies of other nodes' grants have made room.
+    mutating func open(
+        _ id: Exchange.ID, hasLooked: Bool = false, isRetried: Bool = false, at now: Instant,
+        into actions: inout [Action]
+    ) {
         guard let exchange = exchanges[id], let result = exchange.result else { return }
         let client = exchange.request.client
         let transport = exchange.request.peer.transport
@@ -374,6 +380,8 @@ public struct Warden: ~Copyable, Sendable {
         case .open: complete(id, result, at: now, into: &actions)
         case .waits(let count): exchanges.change(id) { $0.outstanding = count }
         case .looks(let keys): actions.append(.inspectGrants(keys))
+        case .full where !isRetried && makeRoom(for: exchange.services.count, of: client, over: transport):
+            open(id, hasLooked: hasLooked, isRetried: true, at: now, into: &actions)
         case .full:
             let detail = "limits.grants or limits.grants-per-client"
             deny(id, .grantsFull, answer: result, detail: detail, at: now, into: &actions)
@@ -392,14 +400,18 @@ public struct Warden: ~Copyable, Sendable {
     public mutating func grantsInspected(
         _ keys: [GrantKey], _ found: [GrantKey: Duration], at now: Instant, into actions: inout [Action]
     ) {
+        shareUses(keys, found, at: now, into: &actions)
+        let renewals = sharing.takeRenewals(of: keys)
         let (expired, waiters) = gate.inspected(keys, found, at: now)
         for (key, grant) in expired {
             journal.counters.expired += 1
             var event = event(.expired, key, grant.rule, grant.programs.least)
             if grant.isUnproven { event.detail = "asked for over UDP, and never used" }
             audit(event, at: now, into: &actions)
+            shareExpired(key, grant, into: &actions)
         }
         for id in waiters { open(id, hasLooked: true, at: now, into: &actions) }
+        renewCopies(renewals, at: now)
         flush(at: now, into: &actions)
     }
 
@@ -431,6 +443,7 @@ public struct Warden: ~Copyable, Sendable {
                 deny(id, reason, answer: exchanges[id]?.result, detail: failure.message, at: now, into: &actions)
             }
         }
+        sharing.refused(outcome.refusedCopies)
         for revoked in outcome.revoked { noteRevoked(revoked, at: now, into: &actions) }
         for issued in outcome.issued { noteIssued(issued, at: now, into: &actions) }
         for key in outcome.removedStanding
@@ -523,5 +536,15 @@ extension Exchange.Request {
         if lookUp?.answersPort == true { return .port(UInt32(service.port)) }
         let host = asked == .thisHost ? registration?.host(asked: peer) ?? peer.asked.host : peer.asked.host
         return .address(UniversalAddress(host: host, port: service.port).description)
+    }
+}
+
+extension LivenessAnswer {
+    fileprivate var state: ListenerState {
+        switch self {
+        case .alive: ListenerState(ipv4: true, ipv6: true)
+        case .dead: ListenerState()
+        case .refused: .refused
+        }
     }
 }

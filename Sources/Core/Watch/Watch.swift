@@ -13,6 +13,17 @@ public struct Watch: ~Copyable, Sendable {
         /// The kernel drops the client's packets to guarded ports until then.
         case quarantine(IPAddress, until: Instant)
         case release(IPAddress)
+        /// Other nodes of the fleet are told of the quarantine.
+        case tell(IPAddress, SharedQuarantine)
+        /// Other nodes are told that an operator, or policy, lifted it.
+        case tellRelease(IPAddress)
+    }
+
+    /// A quarantine of this node, for the others: calls over TCP alone would have sufficed, whose source isn't forged.
+    public struct SharedQuarantine: Hashable, Sendable {
+        public var from: Instant
+        public var until: Instant
+        public var denials: Int
     }
 
     /// One line of `denials`.
@@ -43,6 +54,12 @@ public struct Watch: ~Copyable, Sendable {
     /// Sources that look like enumeration, until they are reported.
     private(set) var suspects = DueTable<DenialLog.Source>()
     private var quarantines = QuarantineList()
+    /// The quarantines of this node, if other nodes are told of them.
+    public private(set) var shared: [IPAddress: SharedQuarantine] = [:]
+    /// Those that other nodes have told.
+    private var foreign: Set<IPAddress> = []
+    /// What an operator released here, and until when no other node's word brings it back.
+    private var pardons: [IPAddress: Instant] = [:]
     private var shield = StrangerShield()
 
     public init(_ settings: Settings) {
@@ -94,7 +111,9 @@ public struct Watch: ~Copyable, Sendable {
         // A UDP call in a named client's name may be forged.
         guard (isListed ? finding.overTCP : finding.inAll) >= quarantine.after else { return [] }
         return isListed && !quarantine.includesListed
-            ? warning(source) : quarantined(incoming.peer, source, quarantine, at: now)
+            ? warning(source)
+            : quarantined(
+                incoming.peer, source, quarantine, isProven: finding.overTCP >= quarantine.after, at: now)
     }
 
     private mutating func suspect(_ source: DenialLog.Source, at now: Instant) {
@@ -117,7 +136,7 @@ public struct Watch: ~Copyable, Sendable {
         }
         for client in quarantines.takeDue(at: now) {
             denials.forgive(DenialLog.Source(client, isListed: isListed(client)))
-            consequences += released(client, "its time is up")
+            consequences += released(client, "its time is up", isOnPurpose: false)
         }
         return consequences
     }
@@ -156,7 +175,7 @@ public struct Watch: ~Copyable, Sendable {
     public var quarantined: [IPAddress: Instant] { quarantines.clients }
 
     private mutating func quarantined(
-        _ peer: Peer, _ source: DenialLog.Source, _ quarantine: Settings.Quarantine, at now: Instant
+        _ peer: Peer, _ source: DenialLog.Source, _ quarantine: Settings.Quarantine, isProven: Bool, at now: Instant
     ) -> [Consequence] {
         let end = now + quarantine.lasts
         guard denials.noteQuarantined(source), quarantines.add(peer.address, until: end) else { return [] }
@@ -169,21 +188,63 @@ public struct Watch: ~Copyable, Sendable {
         event.count = denials[source]?.episodeCount
         event.window = quarantine.lasts
         event.isEnforced = settings.mode == .enforce
-        return consequences + [.log(event)]
+        consequences.append(.log(event))
+        // Others would not take it over on the evidence of UDP.
+        guard isProven, settings.fleet?.quarantines?.share == true else { return consequences }
+        let told = SharedQuarantine(from: now, until: end, denials: event.count ?? 0)
+        shared[peer.address] = told
+        return consequences + [.tell(peer.address, told)]
     }
 
-    private func released(_ client: IPAddress, _ cause: String) -> [Consequence] {
+    /// Other nodes quarantined the client.
+    ///
+    /// - Parameter isSpared: a rule names it, or it is this host or a server of this gateway.
+    public mutating func quarantineOffered(
+        _ client: IPAddress, for duration: Duration, by nodes: [String], isSpared: Bool, at now: Instant
+    ) -> [Consequence] {
+        guard let quarantine = settings.quarantine, let fleet = settings.fleet?.quarantines, fleet.accept, !isSpared,
+            foreign.contains(client) || quarantines[client] == nil && foreign.count < fleet.max,
+            pardons[client].map({ $0 <= now }) ?? true
+        else { return [] }
+        let lasts = min(duration, quarantine.lasts, Settings.Fleet.Quarantines.longest)
+        let end = now + lasts
+        guard lasts > .zero, quarantines[client].map({ $0 < end }) ?? true, quarantines.add(client, until: end) else {
+            return []
+        }
+        let isNew = foreign.insert(client).inserted
+        guard isNew else { return [.quarantine(client, until: end)] }
+        var event = AuditEvent(.quarantined, detail: "by \(nodes.joined(separator: ", ")) of the fleet")
+        event.client = client
+        event.window = lasts
+        event.isEnforced = settings.mode == .enforce
+        return [.quarantine(client, until: end), .log(event)]
+    }
+
+    public var foreignCount: Int { foreign.count }
+
+    private mutating func released(_ client: IPAddress, _ cause: String, isOnPurpose: Bool = true) -> [Consequence] {
         var event = AuditEvent(.released, detail: cause)
         event.client = client
-        return [.release(client), .log(event)]
+        shared[client] = nil
+        foreign.remove(client)
+        let isTold = isOnPurpose && settings.fleet?.quarantines != nil
+        return [.release(client), .log(event)] + (isTold ? [.tellRelease(client)] : [])
     }
 
     /// An operator lifts a quarantine.
     /// - Returns: empty if there was none.
-    public mutating func release(_ client: IPAddress, isListed: Bool) -> [Consequence] {
+    public mutating func release(_ client: IPAddress, isListed: Bool, at now: Instant) -> [Consequence] {
         denials.forgive(DenialLog.Source(client, isListed: isListed))
-        return quarantines.remove(client) ? released(client, "by the operator") : []
+        guard quarantines.remove(client) else { return [] }
+        pardons = pardons.filter { $0.value > now }
+        // An operator releases few clients.
+        if settings.fleet?.quarantines != nil, pardons.count < Self.pardonsMax {
+            pardons[client] = now + Settings.Fleet.Quarantines.longest
+        }
+        return released(client, "by the operator")
     }
+
+    private static let pardonsMax = 4096
 
     /// Takes over the quarantines that the kernel holds, each with its time left.
     public mutating func adopt(_ found: [IPAddress: Duration], isListed: (IPAddress) -> Bool, at now: Instant) {

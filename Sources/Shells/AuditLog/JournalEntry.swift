@@ -37,13 +37,13 @@ struct JournalEntry {
     private static func priority(of kind: AuditEvent.Kind) -> Int {
         switch kind {
         case .tampered, .rpcbindDown, .reloadRefused, .untrustedRegistration, .orphaned, .unguardable,
-            .policyRefused, .policyExpired:
+            .policyRefused, .policyExpired, .fleetLost:
             4
         case .denied, .malformed, .enumeration, .quarantined, .probed, .suppressed, .shielded, .staleRegistration,
             .restored:
             5
         case .permitted, .granted, .renewed, .expired, .revoked, .released, .registered, .unregistered, .rpcbindUp,
-            .reloaded, .started, .stopped, .policyAccepted:
+            .reloaded, .started, .stopped, .policyAccepted, .fleetConnected:
             6
         }
     }

@@ -28,6 +28,8 @@ extension AuditEvent.Kind {
         case .policyAccepted: "8a3c9b8da40441a4be7b8746ec4a178d"
         case .policyRefused: "d70998ba403a4c07a2c0f7b2eac3bfab"
         case .policyExpired: "066d715cd25540e79a882d099a5b3cc5"
+        case .fleetConnected: "5d5f0f5c0b0a4c6c9a8a7c3b0d4f4a11"
+        case .fleetLost: "0f0c8f6a2c7d4d0e8b7e5d1c6a9b3e42"
         case .started: "df4d81a4e98e45ce800885b030233b46"
         case .stopped: "6f5bf5f397c44af2a6d13feae5c83090"
         case .suppressed: "9ed824ae84d34fbb9a6f6d8215085158"

@@ -29,6 +29,8 @@ extension AuditEvent {
         case .policyAccepted: "the fleet's policy is in force\(extra)"
         case .policyRefused: "the fleet's policy was refused, the old one stays in force\(extra)"
         case .policyExpired: "the fleet's policy has expired\(extra)"
+        case .fleetConnected: "the fleet's store is reached\(extra)"
+        case .fleetLost: "the fleet's store is not reached, and nothing here waits for it\(extra)"
         case .started: "ready\(extra)"
         case .stopped: "stopped\(extra)"
         case .suppressed: "\(count ?? 0) events within \(seconds) were not written in full\(extra)"

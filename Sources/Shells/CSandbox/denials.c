@@ -36,6 +36,11 @@ static const int denied[] = {
     __NR_kexec_load, __NR_kexec_file_load, __NR_reboot, __NR_syslog, __NR_personality, __NR_vhangup, __NR_move_pages,
     __NR_migrate_pages, __NR_sethostname, __NR_setdomainname, __NR_settimeofday, __NR_clock_settime, __NR_clock_adjtime,
     __NR_adjtimex,
+    /* Other owners of files. With the drop-in of rpcwarden-fleet the unit permits these calls, for fleet.sock. */
+    __NR_fchownat, __NR_fchown,
+#ifdef __NR_chown
+    __NR_chown, __NR_lchown,
+#endif
     /* Memory and queues that can be shared with other processes of the same user. */
     __NR_shmget, __NR_shmat, __NR_msgget, __NR_semget, __NR_mq_open,
 #ifdef __x86_64__

@@ -132,34 +132,6 @@ public struct StatusReport: Codable, Hashable, Sendable {
     }
 }
 
-/// The part of `status` about a fleet; times are RFC 3339, UTC.
-public struct FleetReport: Codable, Hashable, Sendable {
-    public var fleet: String
-    public var group: String
-    public var serial: UInt64
-    public var created: String
-    /// `nil`: the policy is right for good.
-    public var notAfter: String?
-    public var expired: Bool
-
-    public init(
-        fleet: String, group: String, serial: UInt64, created: String, notAfter: String?, expired: Bool
-    ) {
-        self.fleet = fleet
-        self.group = group
-        self.serial = serial
-        self.created = created
-        self.notAfter = notAfter
-        self.expired = expired
-    }
-
-    enum CodingKeys: String, CodingKey {
-        case fleet, group, serial, created
-        case notAfter = "not_after"
-        case expired
-    }
-}
-
 /// One line of `grants`; times are RFC 3339, UTC.
 public struct GrantRow: Codable, Hashable, Sendable {
     public var client: String

@@ -4,10 +4,18 @@ import NIOCore
 import NIOPosix
 
 /// `struct ucred` of unix(7), SO_PEERCRED: Swift's Glibc doesn't show it.
-struct PeerCredentials {
-    var pid: pid_t
-    var uid: uid_t
-    var gid: gid_t
+public struct PeerCredentials: Sendable {
+    public var pid: pid_t
+    public var uid: uid_t
+    public var gid: gid_t
+
+    /// Of the process at the other end of the unix socket.
+    public static func future(of channel: any Channel) -> EventLoopFuture<PeerCredentials> {
+        guard let options = channel as? any SocketOptionProvider else {
+            return channel.eventLoop.makeFailedFuture(ChannelError.operationUnsupported)
+        }
+        return options.unsafeGetSocketOption(level: .socket, name: .init(rawValue: SO_PEERCRED))
+    }
 }
 
 /// The answer to a call.
@@ -15,6 +23,8 @@ public enum ControlAnswer: Sendable {
     case reply(ControlReply)
     /// A reply that may be long, encoded on another thread: no call at port 111 waits for it.
     case encoded([UInt8])
+    /// Many parts, each made when the one before has left; `nil` is the end.
+    case parts(@Sendable () -> [UInt8]?)
 
     public init(encoding reply: ControlReply) {
         do {
@@ -33,7 +43,7 @@ public final class ControlServer {
     private let loop: any EventLoop
     private let socket: ControlSocket
     private let refused: Set<Int32>
-    private let answer: (ControlCall) -> EventLoopFuture<ControlAnswer>
+    private let answer: ([UInt8]) -> EventLoopFuture<ControlAnswer>
     private var channel: (any Channel)?
     fileprivate var connections = 0
 
@@ -43,14 +53,31 @@ public final class ControlServer {
     fileprivate static let patience: TimeAmount = .seconds(5)
 
     /// - Parameter refusing: processes of the daemon's own user that may not use the socket.
-    public init(
+    public convenience init(
         on loop: any EventLoop, socket: ControlSocket, refusing: Set<Int32> = [],
         answer: @escaping (ControlCall) -> EventLoopFuture<ControlAnswer>
+    ) {
+        self.init(
+            on: loop, socket: socket, refusing: refusing,
+            lineAnswer: { line in
+                do {
+                    return answer(try JSONDecoder().decode(ControlCall.self, from: Data(line)))
+                } catch {
+                    let why = "the control call can't be read; are command and daemon of one version?"
+                    return loop.makeSucceededFuture(.reply(ControlReply(failure: why)))
+                }
+            })
+    }
+
+    /// - Parameter lineAnswer: takes the line as it came.
+    public init(
+        on loop: any EventLoop, socket: ControlSocket, refusing: Set<Int32> = [],
+        lineAnswer: @escaping ([UInt8]) -> EventLoopFuture<ControlAnswer>
     ) {
         refused = refusing
         self.loop = loop
         self.socket = socket
-        self.answer = answer
+        answer = lineAnswer
     }
 
     public func listen() -> EventLoopFuture<Void> {
@@ -76,11 +103,7 @@ public final class ControlServer {
         guard Self.admits(peer), !refused.contains(peer.pid) else {
             return refuse("uid \(peer.uid) may not control the daemon; run the command as root")
         }
-        do {
-            return answer(try JSONDecoder().decode(ControlCall.self, from: Data(bytes)))
-        } catch {
-            return refuse("the control call can't be read; are command and daemon of one version?")
-        }
+        return answer(bytes)
     }
 
     private func refuse(_ why: String) -> EventLoopFuture<ControlAnswer> {
@@ -89,13 +112,13 @@ public final class ControlServer {
 
     /// Whether the peer is root, or has the daemon's user or group; these don't count for `nobody`, a user that
     /// other daemons share.
-    static func admits(
+    public static func admits(
         _ peer: PeerCredentials, user: uid_t = geteuid(), group: gid_t = getegid(), nobody: uid_t = ControlServer.nobody
     ) -> Bool {
         peer.uid == 0 || user != nobody && (peer.uid == user || peer.gid == group)
     }
 
-    private static let nobody = getpwnam("nobody")?.pointee.pw_uid ?? 65_534
+    public static let nobody = getpwnam("nobody")?.pointee.pw_uid ?? 65_534
 }
 
 /// Reads one line, writes one line, closes.
@@ -133,11 +156,10 @@ private final class ControlHandler: ChannelInboundHandler {
     }
 
     private func answer(_ call: [UInt8], _ context: ChannelHandlerContext) {
-        guard let options = context.channel as? any SocketOptionProvider else { return context.close(promise: nil) }
         let this = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
         isAnswering = true
-        options.unsafeGetSocketOption(level: .socket, name: .init(rawValue: SO_PEERCRED)).flatMap {
-            (peer: PeerCredentials) in this.value.handler.server.reply(to: call, from: peer)
+        PeerCredentials.future(of: context.channel).flatMap { peer in
+            this.value.handler.server.reply(to: call, from: peer)
         }.whenComplete { result in
             let (handler, context) = this.value
             do {
@@ -154,9 +176,19 @@ private final class ControlHandler: ChannelInboundHandler {
         switch answer {
         case .reply(let reply): bytes = [UInt8](try JSONEncoder().encode(reply))
         case .encoded(let encoded): bytes = encoded
+        case .parts(let next): return Self.write(next, context.channel)
         }
         let channel = context.channel
         channel.writeAndFlush(ByteBuffer(bytes: bytes)).whenComplete { _ in channel.close(promise: nil) }
+    }
+
+    /// A client that doesn't read is left after ``ControlServer/patience``.
+    private static func write(_ next: @escaping @Sendable () -> [UInt8]?, _ channel: any Channel) {
+        guard channel.isActive, let bytes = next() else { return channel.close(promise: nil) }
+        channel.writeAndFlush(ByteBuffer(bytes: bytes)).whenComplete { result in
+            if case .failure = result { return channel.close(promise: nil) }
+            write(next, channel)
+        }
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {

@@ -3,22 +3,33 @@ import System
 
 /// An error making the control socket.
 public struct ControlServerError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The key of the configuration.
+    public var setting: String
     public var path: String
     public var detail: String
 
     public var description: String {
-        "control: \"\(path)\": \(detail); the daemon must be able to make a socket there: name another place, or see who owns"
-            + " its folder"
+        let advice =
+            detail == "\(Errno(EADDRINUSE))"
+            ? "a process serves it, or it is no socket: end or remove it, or name another place"
+            : "the daemon must be able to make a socket there: name another place, or see who owns its folder"
+        return "\(setting): \"\(path)\": \(detail); \(advice)"
     }
 }
 
 /// The control socket, bound to its path; it accepts connections once a ``ControlServer`` listens.
 public struct ControlSocket: Sendable {
     public let path: String
-    let descriptor: Int32
+    public let descriptor: Int32
 
     /// Makes the socket, with mode 0660; replaces one that no process serves any more.
-    public init(at path: String) throws(ControlServerError) {
+    ///
+    /// - Parameters:
+    ///   - setting: the key of the configuration that names it.
+    ///   - owner: its user and group; `nil`: those of this process.
+    public init(
+        at path: String, setting: String = "control", owner: (user: uid_t, group: gid_t)? = nil
+    ) throws(ControlServerError) {
         self.path = path
         do throws(Errno) {
             descriptor = try UnixSocket.make(.stream)
@@ -27,12 +38,13 @@ public struct ControlSocket: Sendable {
                 try UnixSocket.bind(descriptor, to: path)
                 // No client can connect before this: the socket doesn't listen yet.
                 guard chmod(path, 0o660) == 0 else { throw Errno() }
+                if let owner { guard chown(path, owner.user, owner.group) == 0 else { throw Errno() } }
             } catch {
                 close(descriptor)
                 throw error
             }
         } catch {
-            throw ControlServerError(path: path, detail: "\(error)")
+            throw ControlServerError(setting: setting, path: path, detail: "\(error)")
         }
     }
 

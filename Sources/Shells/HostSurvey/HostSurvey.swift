@@ -31,12 +31,15 @@ public struct HostSurvey: Sendable {
         facts.family = family
         facts.serviceManager = serviceManager
         facts.isContainer = isContainer
-        facts.package = package(facts.family)
+        let dpkgStatus = root.text("/var/lib/dpkg/status")
+        facts.package = package(facts.family, dpkgStatus)
+        facts.rpcbindVersion = dpkgStatus.flatMap { PackageList.version(of: "rpcbind", dpkgStatus: $0) }
         facts.units = units(facts.serviceManager)
         facts.startFiles = startFiles(facts.serviceManager)
         lookAtUnits(&facts)
         facts.hasSunrpc = Services(servicesTexts).hasSunrpc
-        facts.nfs = NFSConfiguration(nfsTexts)
+        facts.nfs = NFSConfiguration(nfsFiles.map(\.text))
+        facts.helperPorts = helperPorts(facts.family)
         facts.rpcbindOptions = unitOptions
         guard isRunning else { return facts }
         // Asked first: if systemd holds rpcbind's socket, the question starts rpcbind.
@@ -54,6 +57,11 @@ public struct HostSurvey: Sendable {
         facts.kernel = kernel(hasRuleset: facts.ruleset != nil)
         facts.gateway = expected.gateway.map(gateway)
         return facts
+    }
+
+    /// The running host's name; empty if it has none.
+    public static var hostName: String {
+        String((HostRoot().text("/proc/sys/kernel/hostname") ?? "").prefix { $0 != "\n" })
     }
 
     func command(_ words: String...) -> Subcommand.Result {
@@ -89,10 +97,8 @@ public struct HostSurvey: Sendable {
             || (root.text("/proc/1/environ") ?? "").split(separator: "\0").contains { $0.hasPrefix("container=") }
     }
 
-    private func package(_ family: HostFacts.Family) -> HostFacts.Package {
-        if let status = root.text("/var/lib/dpkg/status") {
-            return PackageList.package("rpcbind", dpkgStatus: status)
-        }
+    private func package(_ family: HostFacts.Family, _ dpkgStatus: String?) -> HostFacts.Package {
+        if let dpkgStatus { return PackageList.package("rpcbind", dpkgStatus: dpkgStatus) }
         guard family == .redHat || family == .suse else { return .unknown }
         let place = root.path.isEmpty ? "/" : root.path
         let query = command("rpm", "--root", place, "-q", "rpcbind")
@@ -195,10 +201,42 @@ public struct HostSurvey: Sendable {
 
     // MARK: NFS, wrappers, kernel
 
-    private var nfsTexts: [String] {
-        [root.text("/etc/nfs.conf") ?? ""]
-            + root.names("/etc/nfs.conf.d").filter { $0.hasSuffix(".conf") }
-            .compactMap { root.text("/etc/nfs.conf.d/\($0)") }
+    /// nfs.conf, then the files of nfs.conf.d in the order of their names.
+    private var nfsFiles: [(file: String, text: String)] {
+        files(["/etc/nfs.conf"]) + files(in: SetupFiles.nfsConfFolder)
+    }
+
+    private func files(_ paths: [String]) -> [(file: String, text: String)] {
+        paths.compactMap { path in root.text(path).map { (path, $0) } }
+    }
+
+    private func files(in folder: String) -> [(file: String, text: String)] {
+        files(root.names(folder).filter { $0.hasSuffix(".conf") }.map { "\(folder)/\($0)" })
+    }
+
+    private func helperPorts(_ family: HostFacts.Family) -> HelperPorts {
+        var ports = HelperPorts()
+        func has(_ program: String) -> Bool { ["/usr/sbin/", "/sbin/"].contains { root.exists($0 + program) } }
+        if has("rpc.mountd") { ports.installed.insert(.mountd) }
+        // The kernel's lockd can't do without it.
+        if has("rpc.statd") { ports.installed.formUnion([.statd, .lockd]) }
+        if has("rpc.rquotad") { ports.installed.insert(.rquotad) }
+        if let text = root.text(HelperPorts.ganeshaFile), !has("rpc.mountd") {
+            ports.isGanesha = true
+            ports.installed.subtract([.lockd, .rquotad])
+            for (file, text) in nfsFiles { ports.read(nfsConf: text, file: file, for: [.statd]) }
+            ports.read(ganesha: text)
+            return ports
+        }
+        for folder in ["/lib/modprobe.d", "/usr/lib/modprobe.d", "/run/modprobe.d", SetupFiles.modprobeFolder] {
+            for (file, text) in files(in: folder) { ports.read(modprobe: text, file: file) }
+        }
+        // rpc.statd sets lockd's ports, too, after the module was loaded.
+        for (file, text) in nfsFiles { ports.read(nfsConf: text, file: file) }
+        if isRunning, let text = root.text("/proc/cmdline") { ports.read(commandLine: text, file: "/proc/cmdline") }
+        ports.rquotadFile = SetupFiles.rquotadFiles[family == .debian ? 0 : 1]
+        if let file = ports.rquotadFile, let text = root.text(file) { ports.read(rquotad: text, file: file) }
+        return ports
     }
 
     private var mountsOldNFS: Bool {

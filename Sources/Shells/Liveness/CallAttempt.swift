@@ -2,6 +2,7 @@ import Addresses
 import Calls
 import Clock
 import Configuration
+import Glibc
 import NIOCore
 import NIOPosix
 import ONCRPC
@@ -10,13 +11,15 @@ import ONCRPC
 ///
 /// ```
 /// opening ──▶ called ──reply──▶ over
-///    │          └──error, end of the stream, timeout──▶ over: failed
+///    │          └──error, end of the stream, timeout──▶ over: no answer
 ///    └──▶ over (a connection suffices; or none: failed)
 /// ```
 final class CallAttempt<Answer> {
     /// The port that is called, and how.
     struct Place {
         var address: IPAddress
+        /// The index of the interface of a link-local address; 0: none.
+        var zone: UInt32 = 0
         var port: UInt16
         var transport: Transport
         /// The address of this host that calls; `nil`: the kernel chooses. One of the other family has no effect.
@@ -30,12 +33,17 @@ final class CallAttempt<Answer> {
         case answered(Answer)
         case timedOut
         case failed(any Error)
-        /// The connection ended, or its bytes are no reply to the call.
+        /// The connection ended without a byte.
         case unanswered
+        /// The connection's bytes are no reply to the call.
+        case garbled
     }
 
     /// A lost datagram is sent again once.
     private static var retransmissionDelay: TimeAmount { .milliseconds(300) }
+    /// Anybody can forge the refusal of a datagram (RFC 5927, 4.1), but not keep the answer away, which counts if it
+    /// comes within this time.
+    private static var refusalDelay: TimeAmount { .milliseconds(100) }
     /// The replies that are awaited are a header, with a verifier at the most, and few results.
     private static var replyBytesMax: Int { 1024 }
 
@@ -47,6 +55,9 @@ final class CallAttempt<Answer> {
     private var channel: (any Channel)?
     private var timers: [Scheduled<Void>] = []
     private var isOver = false
+    private var isRefused = false
+    /// Bytes of a stream that are no whole record yet.
+    fileprivate var hasBytes = false
 
     /// - Parameters:
     ///   - message: the call; `nil`: a connection suffices.
@@ -65,7 +76,7 @@ final class CallAttempt<Answer> {
     func begin() {
         let this = NIOLoopBound(self, eventLoop: loop)
         let timeout = TimeAmount.nanoseconds(place.timeout.nanoseconds)
-        timers.append(loop.scheduleTask(in: timeout) { this.value.end(.timedOut) })
+        timers.append(loop.scheduleTask(in: timeout) { this.value.endUnanswered(.timedOut) })
         do {
             try opened(within: timeout).whenComplete { result in
                 switch result {
@@ -93,18 +104,25 @@ final class CallAttempt<Answer> {
         ended(outcome)
     }
 
+    /// The end of an attempt that got no whole reply.
+    fileprivate func endUnanswered(_ outcome: Outcome) { end(hasBytes ? .garbled : outcome) }
+
     private func opened(within timeout: TimeAmount) throws -> EventLoopFuture<any Channel> {
-        let address = try Self.socketAddress(place.address, port: place.port)
+        let address = try Self.socketAddress(place.address, port: place.port, zone: place.zone)
         let source = try place.source.flatMap { $0.isIPv4 == place.address.isIPv4 ? $0 : nil }
-            .map { try Self.socketAddress($0, port: 0) }
+            .map { try Self.socketAddress($0, port: 0, zone: place.zone) }
         switch place.transport {
         case .udp: return openedSocket(to: address, from: source)
         case .tcp: return connected(to: address, from: source, within: timeout)
         }
     }
 
-    private static func socketAddress(_ address: IPAddress, port: UInt16) throws -> SocketAddress {
-        try SocketAddress(packedIPAddress: ByteBuffer(bytes: address.networkBytes), port: Int(port))
+    private static func socketAddress(_ address: IPAddress, port: UInt16, zone: UInt32) throws -> SocketAddress {
+        let plain = try SocketAddress(packedIPAddress: ByteBuffer(bytes: address.networkBytes), port: Int(port))
+        guard zone != 0, case .v6(let six) = plain else { return plain }
+        var zoned = six.address
+        zoned.sin6_scope_id = zone
+        return SocketAddress(zoned)
     }
 
     private func openedSocket(to address: SocketAddress, from source: SocketAddress?) -> EventLoopFuture<any Channel> {
@@ -149,10 +167,13 @@ final class CallAttempt<Answer> {
         var message = ByteBuffer()
         if place.transport == .tcp { message.writeInteger(RecordReader.header(forRecordBytes: bytes.count)) }
         message.writeBytes(bytes)
-        channel.writeAndFlush(message, promise: nil)
+        let this = NIOLoopBound(self, eventLoop: loop)
+        // A packet filter of this host may keep the message. The channel closes then, and not before this is told.
+        let written = loop.makePromise(of: Void.self)
+        written.futureResult.whenFailure { this.value.endUnanswered(.failed($0)) }
+        channel.writeAndFlush(message, promise: written)
         guard place.transport == .udp else { return }
         let again = message
-        let this = NIOLoopBound(self, eventLoop: loop)
         timers.append(
             loop.scheduleTask(in: Self.retransmissionDelay) {
                 this.value.channel?.writeAndFlush(again, promise: nil)
@@ -165,8 +186,16 @@ final class CallAttempt<Answer> {
         if let answer = read(datagram) { end(.answered(answer)) }
     }
 
+    /// The port of a datagram was refused, perhaps.
+    fileprivate func refused(_ error: any Error) {
+        guard !isOver, !isRefused else { return }
+        isRefused = true
+        let this = NIOLoopBound(self, eventLoop: loop)
+        timers.append(loop.scheduleTask(in: Self.refusalDelay) { this.value.end(.failed(error)) })
+    }
+
     fileprivate func received(record: UnsafeRawBufferPointer) {
-        end(read(record).map(Outcome.answered) ?? .unanswered)
+        end(read(record).map(Outcome.answered) ?? .garbled)
     }
 }
 
@@ -189,8 +218,11 @@ private final class DatagramHandler<Answer>: ChannelInboundHandler {
         envelope.data.withUnsafeReadableBytes { attempt.received(datagram: $0) }
     }
 
-    /// Nobody listens at the port, for one.
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { attempt.end(.failed(error)) }
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // NIO leaves the channel open then.
+        if let refusal = error as? IOError, refusal.errnoCode == ECONNREFUSED { return attempt.refused(error) }
+        attempt.end(.failed(error))
+    }
 
     func channelInactive(context: ChannelHandlerContext) { attempt.end(.unanswered) }
 }
@@ -208,15 +240,16 @@ private final class StreamHandler<Answer>: ChannelInboundHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        attempt.hasBytes = true
         let records = unwrapInboundIn(data).withUnsafeReadableBytes { reader.feed($0) }
         if let first = records.first {
             first.withUnsafeBytes { attempt.received(record: $0) }
         } else if reader.fault != nil {
-            attempt.end(.unanswered)
+            attempt.end(.garbled)
         }
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { attempt.end(.failed(error)) }
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { attempt.endUnanswered(.failed(error)) }
 
-    func channelInactive(context: ChannelHandlerContext) { attempt.end(.unanswered) }
+    func channelInactive(context: ChannelHandlerContext) { attempt.endUnanswered(.unanswered) }
 }

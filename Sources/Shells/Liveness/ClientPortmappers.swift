@@ -96,6 +96,7 @@ extension CallAttempt<Result<UInt16, RpcbindFailure>>.Outcome {
         case .answered(let answer): answer
         case .timedOut: .failure(.timedOut)
         case .failed(let error): .failure(.unreachable("\(error)"))
+        case .garbled: .failure(.refused("its bytes are no reply"))
         case .connected, .unanswered: .failure(.refused("it ended the connection"))
         }
     }

@@ -2,8 +2,10 @@ import Addresses
 import Calls
 import Clock
 import Configuration
+import Glibc
 import NIOCore
 import ONCRPC
+import Probes
 
 /// Asks servers' ports whether the program that is registered there answers.
 ///
@@ -12,8 +14,8 @@ public final class Liveness {
     private let loop: any EventLoop
     private let clock: () -> Instant
     private var book = LivenessBook()
-    private var waiting: [LivenessBook.LookID: ([LivenessQuestion: Bool]) -> Void] = [:]
-    private var attempts: [LivenessBook.Key: CallAttempt<Bool>] = [:]
+    private var waiting: [LivenessBook.LookID: ([LivenessQuestion: LivenessAnswer]) -> Void] = [:]
+    private var attempts: [LivenessBook.Key: CallAttempt<LivenessAnswer>] = [:]
     private var lastID: LivenessBook.LookID = 0
     private var isStarting = false
     private var isClosed = false
@@ -23,7 +25,7 @@ public final class Liveness {
         self.clock = clock
     }
 
-    /// Answers once each question is answered: `true` alive, `false` dead. That may be before this returns.
+    /// Answers once each question is answered. That may be before this returns.
     ///
     /// - Parameters:
     ///   - timeout: how long a service may take for its answer.
@@ -31,7 +33,7 @@ public final class Liveness {
     ///     addresses of the other family.
     public func look(
         _ questions: [LivenessQuestion], how: Settings.Server.Liveness, timeout: Duration, source: IPAddress?,
-        then: @escaping ([LivenessQuestion: Bool]) -> Void
+        then: @escaping ([LivenessQuestion: LivenessAnswer]) -> Void
     ) {
         loop.preconditionInEventLoop()
         guard !isClosed else { return }
@@ -65,7 +67,7 @@ public final class Liveness {
             if probes.isEmpty { return }
             for probe in probes where !isClosed {
                 let attempt = CallAttempt(probe, on: loop) { [weak self] in
-                    self?.answered(probe.key, isAlive: $0)
+                    self?.answered(probe.key, $0)
                 }
                 attempts[probe.key] = attempt
                 attempt.begin()
@@ -73,16 +75,16 @@ public final class Liveness {
         }
     }
 
-    private func answered(_ key: LivenessBook.Key, isAlive: Bool) {
+    private func answered(_ key: LivenessBook.Key, _ answer: LivenessAnswer) {
         attempts[key] = nil
-        tell(book.answered(key, isAlive: isAlive, at: clock()))
+        tell(book.answered(key, answer, at: clock()))
         start()
     }
 }
 
-extension CallAttempt<Bool> {
+extension CallAttempt<LivenessAnswer> {
     fileprivate convenience init(
-        _ probe: LivenessBook.Probe, on loop: any EventLoop, ended: @escaping (_ isAlive: Bool) -> Void
+        _ probe: LivenessBook.Probe, on loop: any EventLoop, ended: @escaping (LivenessAnswer) -> Void
     ) {
         let question = probe.key.question
         // Chosen at random, so that other hosts can't guess it.
@@ -91,16 +93,13 @@ extension CallAttempt<Bool> {
             address: question.address, port: question.service.port, transport: question.service.transport,
             source: probe.source, timeout: probe.timeout)
         self.init(place, calling: probe.message(xid: xid), on: loop) { message in
-            switch ReplyVerdict(of: message, to: xid) {
-            case .alive: true
-            case .dead: false
-            case .foreign: nil
-            }
+            ReplyStatus(of: message, to: xid).answer
         } ended: { outcome in
             switch outcome {
-            case .connected: ended(true)
-            case .answered(let isAlive): ended(isAlive)
-            case .timedOut, .failed, .unanswered: ended(false)
+            case .connected: ended(.alive)
+            case .answered(let answer): ended(answer)
+            case .failed(let error as IOError) where error.errnoCode == ECONNREFUSED: ended(.refused)
+            case .timedOut, .failed, .unanswered, .garbled: ended(.dead)
             }
         }
     }
@@ -110,13 +109,27 @@ extension LivenessBook.Probe {
     /// `nil`: a connection suffices.
     fileprivate func message(xid: UInt32) -> [UInt8]? {
         switch key.how {
-        case .connect, .off: return nil
-        case .call: break
+        case .connect, .off: nil
+        case .call: nullCall(xid: xid, key.question.program, version: key.question.version)
         }
-        let question = key.question
-        var encoder = XDREncoder()
-        CallHeader(xid: xid, program: question.program.rawValue, version: question.version, procedure: 0)
-            .encode(into: &encoder)  // RFC 5531, 12.1
-        return encoder.bytes
+    }
+}
+
+/// A call of procedure 0 (RFC 5531, 12.1).
+func nullCall(xid: UInt32, _ program: Program, version: UInt32) -> [UInt8] {
+    var encoder = XDREncoder()
+    CallHeader(xid: xid, program: program.rawValue, version: version, procedure: 0).encode(into: &encoder)
+    return encoder.bytes
+}
+
+extension ReplyStatus {
+    /// Whether the program that was called answers; `nil`: the message is no reply to the call.
+    fileprivate var answer: LivenessAnswer? {
+        switch self {
+        // A refusal of our credential: the program is there, and doesn't serve this host.
+        case .success, .mismatch, .denied: .alive
+        case .unsuccessful, .broken: .dead
+        case .foreign: nil
+        }
     }
 }

@@ -29,12 +29,12 @@ struct LivenessBook {
 
     struct Answered: Hashable {
         var look: LookID
-        var answers: [LivenessQuestion: Bool]
+        var answers: [LivenessQuestion: LivenessAnswer]
     }
 
     private struct Look {
         var missing: Int
-        var answers: [LivenessQuestion: Bool] = [:]
+        var answers: [LivenessQuestion: LivenessAnswer] = [:]
     }
 
     /// A question that waits or is under way, and the looks that it is part of.
@@ -63,7 +63,7 @@ struct LivenessBook {
     private var lastOrder: UInt64 = 0
     private(set) var waitingCount = 0
     private(set) var underWayCount = 0
-    private var remembered: [Key: Bool] = [:]
+    private var remembered: [Key: LivenessAnswer] = [:]
     /// When each remembered answer is forgotten.
     private var expiries = DueTable<Key>()
 
@@ -82,8 +82,8 @@ struct LivenessBook {
         var answered: [Answered] = []
         for question in questions where seen.insert(question).inserted {
             let key = Key(question: question, how: how)
-            if let isAlive = knownAnswer(key) {
-                answered += answer(question, isAlive, to: [id])
+            if let known = knownAnswer(key) {
+                answered += answer(question, known, to: [id])
             } else if entries[key] != nil {
                 entries[key]?.looks.append(id)
             } else {
@@ -113,20 +113,20 @@ struct LivenessBook {
 
     /// The answer to a question that was under way.
     /// - Returns: the looks that are answered by this.
-    mutating func answered(_ key: Key, isAlive: Bool, at now: Instant) -> [Answered] {
+    mutating func answered(_ key: Key, _ told: LivenessAnswer, at now: Instant) -> [Answered] {
         guard let entry = entries.removeValue(forKey: key) else { return [] }
         let address = key.question.address
         underWayCount -= 1
         underWay[address, default: 1] -= 1
         if underWay[address] == 0 { underWay[address] = nil }
-        remember(key, isAlive, at: now)
-        return answer(key.question, isAlive, to: entry.looks)
+        remember(key, told, at: now)
+        return answer(key.question, told, to: entry.looks)
     }
 
-    private func knownAnswer(_ key: Key) -> Bool? {
+    private func knownAnswer(_ key: Key) -> LivenessAnswer? {
         switch (key.how, key.question.service.transport) {
         // There is no handshake to try.
-        case (.off, _), (.connect, .udp): true
+        case (.off, _), (.connect, .udp): .alive
         case (.call, _), (.connect, .tcp): remembered[key]
         }
     }
@@ -149,7 +149,7 @@ struct LivenessBook {
         if waitingCount >= Self.waitingMax {
             guard let longest = lines.max(by: { $0.value.count < $1.value.count }),
                 longest.value.count > lines[key.question.address, default: []].count
-            else { return answer(key.question, false, to: entry.looks) }
+            else { return answer(key.question, .dead, to: entry.looks) }
             answered = dropNewest(of: longest.key)
         }
         entries[key] = entry
@@ -165,18 +165,20 @@ struct LivenessBook {
         removeIfEmpty(address)
         waitingCount -= 1
         guard let entry = entries.removeValue(forKey: dropped.key) else { return [] }
-        return answer(dropped.key.question, false, to: entry.looks)
+        return answer(dropped.key.question, .dead, to: entry.looks)
     }
 
     private mutating func removeIfEmpty(_ address: IPAddress) {
         if lines[address]?.isEmpty == true { lines[address] = nil }
     }
 
-    private mutating func answer(_ question: LivenessQuestion, _ isAlive: Bool, to ids: [LookID]) -> [Answered] {
+    private mutating func answer(
+        _ question: LivenessQuestion, _ told: LivenessAnswer, to ids: [LookID]
+    ) -> [Answered] {
         var answered: [Answered] = []
         for id in ids {
             guard var look = looks.removeValue(forKey: id) else { continue }
-            look.answers[question] = isAlive
+            look.answers[question] = told
             look.missing -= 1
             if look.missing == 0 {
                 answered.append(Answered(look: id, answers: look.answers))
@@ -187,13 +189,13 @@ struct LivenessBook {
         return answered
     }
 
-    private mutating func remember(_ key: Key, _ isAlive: Bool, at now: Instant) {
+    private mutating func remember(_ key: Key, _ told: LivenessAnswer, at now: Instant) {
         forget(until: now)
         if remembered.count >= Self.rememberedMax, let first = expiries.popFirst(until: .distantFuture) {
             remembered[first.key] = nil
         }
-        remembered[key] = isAlive
-        expiries.insert(key, at: now + (isAlive ? Self.aliveTime : Self.deadTime))
+        remembered[key] = told
+        expiries.insert(key, at: now + (told == .alive ? Self.aliveTime : Self.deadTime))
     }
 
     private mutating func forget(until now: Instant) {

@@ -6,7 +6,8 @@ import Firewall
 
 extension MetricsSnapshot {
     var families: [MetricFamily] {
-        [process, fleet, servers, calls, grants, latencies, table, droppedPackets, log].flatMap { $0 }
+        [process, rpcbind, fleetLink, fleetPolicy, servers, calls, grants, latencies, table, droppedPackets, log]
+            .flatMap { $0 }
     }
 
     private var process: [MetricFamily] {
@@ -17,7 +18,6 @@ extension MetricsSnapshot {
                 help: "When the daemon started, in seconds since 1970.",
                 samples: [.init(value: .seconds(Double(startedAt.milliseconds) / 1000))]),
             .gauge("enforcing", "1: mode enforce; 0: mode observe.", gauges.isEnforcing),
-            .gauge("rpcbind_up", "Whether rpcbind answered when it was asked last.", gauges.isRpcbindUp == true),
             .gauge("registrations", "What rpcbind has registered.", gauges.registrations),
             .gauge("connections", "TCP connections to the portmapper.", gauges.connections),
             .gauge("connections_limit", "limits.tcp-connections.", gauges.connectionsMax),
@@ -26,7 +26,34 @@ extension MetricsSnapshot {
         ]
     }
 
-    private var fleet: [MetricFamily] {
+    /// A gateway may have no rpcbind; nobody must be called because of that.
+    private var rpcbind: [MetricFamily] {
+        guard gauges.needsRpcbind else { return [] }
+        return [.gauge("rpcbind_up", "Whether rpcbind answered when it was asked last.", gauges.isRpcbindUp == true)]
+    }
+
+    private var fleetLink: [MetricFamily] {
+        guard let fleet else { return [] }
+        let limit = fleet.grantsMax.map { max in
+            MetricFamily.gauge("fleet_grants_limit", "fleet.pair.grants: of foreign and waiting grants together.", max)
+        }
+        return (limit.map { [$0] } ?? []) + [
+            .gauge("fleet_sidecar_up", "Whether rpcwarden-fleet is connected to the daemon.", fleet.isSidecarHere),
+            .gauge("fleet_connected", "Whether the fleet's store is reached.", fleet.isConnected),
+            .gauge("fleet_foreign_grants", "Grants of other nodes that are open here.", fleet.gauges.grants),
+            .gauge(
+                "fleet_waiting_grants", "Grants of other nodes whose services are not alive here.", fleet.gauges.waiting
+            ),
+            .gauge("fleet_foreign_quarantines", "Quarantines of other nodes.", fleet.gauges.quarantines),
+            .gauge("fleet_queue", "Records of this node that the store doesn't have yet.", fleet.queue),
+            .gauge("fleet_untold", "Messages that rpcwarden-fleet has not read yet.", fleet.untold),
+            .counter(
+                "fleet_resyncs", "Times at which rpcwarden-fleet read too slowly, and was told everything anew.",
+                fleet.resyncs),
+        ]
+    }
+
+    private var fleetPolicy: [MetricFamily] {
         guard let bundle else { return [] }
         let serial = MetricFamily.gauge(
             "fleet_policy_serial", "The serial of the fleet's policy in force.",

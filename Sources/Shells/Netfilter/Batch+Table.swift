@@ -37,10 +37,20 @@ extension Batch {
         message(NFT_MSG_DELTABLE, flags: 0, table: Self.name(name))
     }
 
+    // flags owner,persist
+    static let ownedTableFlags = CNF_TABLE_F_OWNER | CNF_TABLE_F_PERSIST
+
+    // create table inet … { flags … }
+    mutating func tryTable(withFlags flags: Int32) {
+        message(NFT_MSG_NEWTABLE, flags: NLM_F_CREATE | NLM_F_EXCL) {
+            $0.put(NFTA_TABLE_FLAGS.rawValue, bigEndian: UInt32(flags))
+        }
+    }
+
     // table inet rpcwarden { flags owner,persist; comment "…" }
     private mutating func addTable(_ shape: TableShape) {
         let comment = Userdata.comment(0, "rpcwarden: managed; changes are undone")
-        let flags = shape.isOwned ? CNF_TABLE_F_OWNER | CNF_TABLE_F_PERSIST : 0
+        let flags = shape.isOwned ? Self.ownedTableFlags : 0
         message(NFT_MSG_NEWTABLE, flags: NLM_F_CREATE, table: Self.name(shape.name)) { message in
             message.put(NFTA_TABLE_FLAGS.rawValue, bigEndian: UInt32(flags))
             comment.withUnsafeBytes { message.put(NFTA_TABLE_USERDATA.rawValue, $0) }

@@ -48,9 +48,13 @@ struct Batch: ~Copyable {
     }
 
     /// Closes the batch. The kernel acknowledges its last message, and reports every failed message unasked.
-    mutating func finish() {
+    ///
+    /// - Parameter commits: `false`: the batch gets no end. The kernel checks and answers it all the same, then undoes
+    ///   it and announces nothing (`nft --check`).
+    mutating func finish(commits: Bool = true) {
         guard !operations.isEmpty else { return }
         messages.addFlags(NLM_F_ACK, toMessageAt: lastMessageStart)
+        guard commits else { return }
         messages.beginNetfilter(
             subsystem: 0, message: UInt32(NFNL_MSG_BATCH_END), flags: 0, family: UInt8(AF_UNSPEC),
             resource: UInt16(NFNL_SUBSYS_NFTABLES), sequence: lastSequence &+ 1)

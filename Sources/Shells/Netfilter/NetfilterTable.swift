@@ -30,8 +30,16 @@ public final class NetfilterTable {
     /// The netlink port id, by which ``TableMonitor`` recognizes the changes of this process.
     public var portID: UInt32 { socket.portID }
 
-    /// Whether the kernel has tables that only their owner can change and that outlive the owner (6.9).
-    public static func supportsOwnedTables() -> Bool { cnf_kernel_version() >= 6009 }
+    /// Tries whether the kernel has tables that only their owner can change and that outlive the owner. Nothing is
+    /// changed, and no program is told of a change.
+    public func tryOwnedTables() -> OwnedTables { OwnedTables(trial: refusal(ofTableWith: Batch.ownedTableFlags)) }
+
+    /// The failure of a new table with these flags, which is never committed; `nil`: the kernel would make it.
+    func refusal(ofTableWith flags: Int32) -> CommitFailure? {
+        Self.repeatingWhileBusy {
+            send(of: "rpcwarden_trial", commits: false) { $0.tryTable(withFlags: flags) }
+        }.first
+    }
 
     /// Commits the whole transaction as one batch, acknowledged by the kernel; or does nothing and returns the failure.
     ///
@@ -191,7 +199,11 @@ public final class NetfilterTable {
     }
 
     /// Sends one batch with the messages that `write` puts into it.
-    func send(of table: String, _ write: (inout Batch) throws(NetfilterError) -> Void) -> [CommitFailure] {
+    ///
+    /// - Parameter commits: `false`: the kernel only checks the batch.
+    func send(
+        of table: String, commits: Bool = true, _ write: (inout Batch) throws(NetfilterError) -> Void
+    ) -> [CommitFailure] {
         batch.start(table: table, sequence: socket.nextSequence())
         batch.gateway = gateway
         do throws(NetfilterError) {
@@ -200,7 +212,7 @@ public final class NetfilterTable {
             return [Self.failure(error) ?? Self.failure("reading the table", ENOENT)]
         }
         guard !batch.isEmpty else { return [] }
-        batch.finish()
+        batch.finish(commits: commits)
         socket.skipSequences(batch.sequencesUsed)
         let sent = socket.send(batch.bytes)
         guard sent == 0 else { return [Self.failure("sending to the kernel", sent)] }

@@ -149,15 +149,56 @@ extension Field where Root == Settings {
 extension Array where Element == Field<Settings.Fleet> {
     static var fleet: Self {
         [
-            Field(key: "policy") { node, fleet, findings in
+            .value("socket", \.socketPath, .socketPath),
+            .value("control", \.controlPath, .socketPath),
+            .named(
+                "policy", \.policy, Settings.Fleet.Bundle(), .bundle, needed: "group", "name the group of this node"),
+            .named("pair", \.pair, Settings.Fleet.Pair(), .pair, needed: "name", "name the nodes that share grants"),
+            Field(key: "quarantines") { node, fleet, findings in
                 guard !node.isNull else { return }
-                var bundle = Settings.Fleet.Bundle()
-                [Field<Settings.Fleet.Bundle>].bundle.read(node, "policy", into: &bundle, &findings)
-                if node.isMapping, node.value(at: "group")?.isNull ?? true {
-                    findings.error("\"group\" is missing", at: node.location, hint: "name the group of this node")
-                }
-                fleet.policy = bundle
+                var quarantines = Settings.Fleet.Quarantines()
+                [Field<Settings.Fleet.Quarantines>].quarantines.read(
+                    node, "quarantines", into: &quarantines, &findings)
+                fleet.quarantines = quarantines
+            },
+        ]
+    }
+}
+
+extension Field where Root == Settings.Fleet {
+    /// A mapping, or null, with one key that it must have.
+    fileprivate static func named<Value>(
+        _ key: String, _ path: WritableKeyPath<Settings.Fleet, Value?>, _ initial: Value,
+        _ fields: [Field<Value>], needed: String, _ hint: String
+    ) -> Self {
+        Self(key: key) { node, fleet, findings in
+            guard !node.isNull else { return }
+            var value = initial
+            fields.read(node, key, into: &value, &findings)
+            if node.isMapping, node.value(at: needed)?.isNull ?? true {
+                findings.error("\"\(needed)\" is missing", at: node.location, hint: hint)
             }
+            fleet[keyPath: path] = value
+        }
+    }
+}
+
+extension Array where Element == Field<Settings.Fleet.Pair> {
+    static var pair: Self {
+        [
+            .value("name", \.name, .fleetName),
+            .value("grants", \.grants, .count(1...1_048_576)),
+        ]
+    }
+}
+
+extension Array where Element == Field<Settings.Fleet.Quarantines> {
+    static var quarantines: Self {
+        [
+            .value("share", \.share, .flag),
+            .value("accept", \.accept, .flag),
+            .value("max", \.max, .count(1...65_536)),
+            .value("quorum", \.quorum, .count(1...64)),
         ]
     }
 }

@@ -23,9 +23,10 @@ public struct Diagnostic: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// `policy.yaml:12:9: error: unknown program "mountdd"; did you mean "mountd"?`
-    public var description: String {
-        "\(location): \(severity.rawValue): \(message)" + (hint.map { "; \($0)" } ?? "")
-    }
+    public var description: String { "\(location): \(severity.rawValue): \(text)" }
+
+    /// The message with its hint.
+    public var text: String { message + (hint.map { "; \($0)" } ?? "") }
 }
 
 /// Why a text is not a valid value; the caller adds the location to make a ``Diagnostic``.

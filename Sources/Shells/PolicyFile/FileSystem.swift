@@ -45,11 +45,10 @@ public enum FileSystem {
     }
 
     /// The part after the last slash.
-    static func lastName(of path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
+    static func lastName(of path: String) -> String { PathParts(path).name }
 
     /// The part before the last slash; empty without a slash.
     static func folder(of path: String) -> String {
-        guard let slash = path.lastIndex(of: "/") else { return "" }
-        return slash == path.startIndex ? "/" : String(path[..<slash])
+        PathParts(path).folder ?? ""
     }
 }

@@ -66,12 +66,14 @@ struct GroupTable<Member: Hashable> {
     }
 
     /// Expands the groups that no rule uses, to report their mistakes, too.
-    mutating func finish(_ findings: inout Findings) {
+    ///
+    /// - Parameter warns: `false`: there may be rules that couldn't be read.
+    mutating func finish(warns: Bool, _ findings: inout Findings) {
         let unused = names.filter { groups[$0]?.isUsed == false }
         for name in unused {
             guard let group = groups[name] else { continue }
             _ = expansion(of: name, within: [], at: group.location, &findings)
-            findings.warning("\(kind): no rule uses group \(quoted(name))", at: group.location)
+            if warns { findings.warning("\(kind): no rule uses group \(quoted(name))", at: group.location) }
         }
     }
 

@@ -34,7 +34,8 @@ public struct ParsedPolicy: Sendable {
     ) {
         if rules.isEmpty, let first {
             findings.warning(
-                "the policy has no rules: everything is denied", at: Location(file: first, line: 1, column: 1))
+                "the policy has no rules: enforce mode denies every call",
+                at: Location(file: first, line: 1, column: 1))
         }
         var warnings = PolicyWarning.warnings(of: rules)
         if servers?.isEmpty == true {

@@ -19,8 +19,10 @@ public struct LoadResult: Sendable {
     public var bundleKey: String?
     /// No older bundle may follow this one; also if none is asked for now.
     public var lastBundle: AcceptedBundle?
-    /// The first error of the fleet's bundle, its keys or its ceiling.
+    /// The first error of the fleet's bundle, its keys or its ceiling; also if the kept bundle took its place.
     public var bundleRefusal: String?
+    /// The bundle that rpcwarden-fleet fetched, if its rules are among these; whoever accepts it keeps it.
+    public var fetchedBundle: [UInt8]?
     /// The paths of the files that were read, in order.
     public var filesRead: [String] = []
     public var hasUnreadableFile = false
@@ -45,15 +47,19 @@ public struct PolicyLoader: Sendable {
     private let programNamesPath: String
     private let ownAddresses: Set<IPAddress>
     private let lastBundle: AcceptedBundle?
+    private let keptBundlePath: String?
 
     /// - Parameters:
     ///   - files: the answers of another reading; `nil`: the file system is asked.
     ///   - ownAddresses: this host's addresses, which no server behind it may have; empty if they are unknown.
     ///   - lastBundle: the fleet's bundle that was accepted last: an older one is refused.
+    ///   - keptBundlePath: that bundle itself, to be taken where a fetched one is refused or gone; `nil`: it isn't taken.
     public init(
         reading files: FilesRead? = nil, ownAddresses: Set<IPAddress> = [], after lastBundle: AcceptedBundle? = nil,
-        defaultConfigurationPath: String = Self.configurationPath, programNamesPath: String = "/etc/rpc"
+        keptAt keptBundlePath: String? = nil, defaultConfigurationPath: String = Self.configurationPath,
+        programNamesPath: String = "/etc/rpc"
     ) {
+        self.keptBundlePath = keptBundlePath
         self.files = files
         self.ownAddresses = ownAddresses
         self.lastBundle = lastBundle
@@ -81,7 +87,7 @@ public struct PolicyLoader: Sendable {
         if bundle?.mode != .replace {
             loading.parse(loading.policy(policyPath, in: folder, namedAt: policyLocation))
         }
-        if let bundle { loading.parse(bundle, in: folder, after: lastBundle) }
+        if let bundle { loading.parse(bundle, in: folder, after: lastBundle, orKeptAt: keptBundlePath) }
         loading.warnOfRules()
         return loading.finished()
     }
@@ -101,6 +107,11 @@ public struct PolicyLoader: Sendable {
         var loading = Loading(files)
         let path = configurationPath ?? defaultConfigurationPath
         return loading.source(path, isOptional: true).map { ParsedConfiguration($0).settings } ?? Settings()
+    }
+
+    /// A path that the configuration names: relative ones are relative to its folder.
+    public func path(_ named: String, inConfiguration configurationPath: String?) -> String {
+        FileSystem.join(FileSystem.folder(of: configurationPath ?? defaultConfigurationPath), named)
     }
 
     /// Reads files of either kind; all policy files among them make one policy. A folder means its `*.yaml` files.
@@ -231,7 +242,11 @@ private struct Loading {
         let whole = FileSystem.join(folder, path)
         switch answer(for: whole) {
         case .file: return [source(whole, name: path)].compactMap { $0 }
-        case .failure(let errno): unreadable(whole, errno, at: place)
+        case .failure(let errno):
+            let isMissing = errno == ENOENT && whole != place.file
+            unreadable(
+                whole, errno, at: place,
+                hint: isMissing ? "write a policy, or have import-exports or learn draft one" : nil)
         case .folder(let names) where names.count > PolicyLoader.policyFilesMax:
             fail("the folder \(quoted(whole)) contains more than \(PolicyLoader.policyFilesMax) files", at: place)
         case .folder(let names):
@@ -247,11 +262,9 @@ private struct Loading {
         return []
     }
 
-    private mutating func unreadable(_ path: String, _ number: Int32, at place: Location) {
+    private mutating func unreadable(_ path: String, _ number: Int32, at place: Location, hint: String? = nil) {
         result.hasUnreadableFile = true
-        fail(
-            "can't read \(quoted(path)): \(Errno(number))", at: place,
-            hint: Self.remedy(number))
+        fail("can't read \(quoted(path)): \(Errno(number))", at: place, hint: hint ?? Self.remedy(number))
     }
 
     private static func remedy(_ number: Int32) -> String? {
@@ -296,18 +309,47 @@ private struct Loading {
 
     // MARK: A fleet's bundle
 
+    /// Takes the kept bundle where the fetched one is refused or gone.
+    ///
+    /// Whoever puts the fetched one there can't judge it as this host does: without the kept one nothing would start any
+    /// more. It is judged as any other, and has to be the very one that was accepted last.
+    mutating func parse(
+        _ bundle: Settings.Fleet.Bundle, in folder: String, after last: AcceptedBundle?, orKeptAt path: String?
+    ) {
+        var other = self
+        let before = result.diagnostics.count
+        parse(bundle, in: folder, after: last)
+        guard bundle.path == nil, let path, let last, last.group == bundle.group,
+            let error = result.diagnostics[before...].first(where: { $0.severity == .error })
+        else { return }
+        other.parse(bundle, in: folder, after: last, keptAt: path)
+        guard !other.result.diagnostics[before...].hasErrors, let kept = other.result.bundle,
+            kept.serial == last.serial, kept.digest == last.digest
+        else { return }
+        self = other
+        result.bundleRefusal = error.description
+        result.fetchedBundle = nil
+        result.diagnostics.append(
+            Diagnostic(
+                .warning, at: error.location,
+                "the fleet's policy is refused, and serial \(kept.serial), accepted before, stays: \(error.message)",
+                hint: error.hint))
+    }
+
     /// - Parameters:
     ///   - folder: the configuration's.
     ///   - isAtHome: whether the limits of this host count.
+    ///   - keptPath: the file that is read in place of the bundle's.
     mutating func parse(
-        _ bundle: Settings.Fleet.Bundle, in folder: String, after last: AcceptedBundle?, isAtHome: Bool = true
+        _ bundle: Settings.Fleet.Bundle, in folder: String, after last: AcceptedBundle?, isAtHome: Bool = true,
+        keptAt keptPath: String? = nil
     ) {
         let before = result.diagnostics.count
         defer {
             result.bundleRefusal = result.diagnostics[before...].first { $0.severity == .error }?.description
         }
         guard let keys = keys(bundle, in: folder), var limit = limit(bundle, in: folder),
-            let source = bundleSource(bundle, in: folder, after: last)
+            let source = keptPath.map({ keptBundle(bundle, at: $0) }) ?? bundleSource(bundle, in: folder, after: last)
         else { return }
         do throws(ParsedBundle.Problem) {
             let parsed = try ParsedBundle(source, keys: keys, of: isAtHome ? bundle : nil, after: last)
@@ -323,6 +365,7 @@ private struct Loading {
             result.bundle = parsed.accepted
             result.lastBundle = parsed.accepted
             result.bundleKey = "\(parsed.key)"
+            if bundle.path == nil { result.fetchedBundle = source.bytes }
             result.rules += rules.map { rule in
                 var rule = rule
                 rule.isFromBundle = true
@@ -381,6 +424,15 @@ private struct Loading {
         return file(whole, of: "bundle", in: "")
     }
 
+    /// Named as the fetched one, so that rules keep their labels.
+    private mutating func keptBundle(_ bundle: Settings.Fleet.Bundle, at path: String) -> SourceFile? {
+        if case .failure(let number) = answer(for: path, waits: false) {
+            unreadable(path, number, at: Location(file: path, line: 1, column: 1))
+            return nil
+        }
+        return source(path, name: bundle.fileName)
+    }
+
     /// Before rpcwarden-fleet has fetched the first one there is none.
     private mutating func fetchedBundle(_ bundle: Settings.Fleet.Bundle, after last: AcceptedBundle?) -> SourceFile? {
         let path = FileSystem.join(Settings.Fleet.Bundle.fetchedFolder, bundle.fileName)
@@ -428,11 +480,13 @@ private enum FileKind {
     case policy
     case configuration
 
-    /// The kind with more of its keys in the file; failing that, the kind with a key similar to one of the file's.
+    /// The kind with more of its keys in the file; failing that, the kind with a key similar to one of the file's. A file
+    /// that is no YAML may be a policy: then nothing can be missing in the others.
     init(of source: SourceFile) {
         var findings = Findings()
-        guard case .mapping(let entries)? = YAMLDocument.root(of: source, &findings)?.content else {
-            self = .configuration
+        let root = YAMLDocument.root(of: source, &findings)
+        guard case .mapping(let entries)? = root?.content else {
+            self = root == nil && findings.diagnostics.hasErrors ? .policy : .configuration
             return
         }
         let keys = entries.map(\.key)

@@ -16,6 +16,8 @@ struct PolicyReader {
     /// The names of the configuration; `nil`: unknown.
     private let serverNames: [String]?
     private var drafts: [Draft] = []
+    /// Every file could be read.
+    private var isWhole = true
     var findings = Findings()
     private(set) var rules: [Rule] = []
 
@@ -28,7 +30,11 @@ struct PolicyReader {
     }
 
     mutating func read(_ file: SourceFile) {
-        guard let root = YAMLDocument.root(of: file, &findings) else { return }
+        let before = findings.diagnostics.count
+        guard let root = YAMLDocument.root(of: file, &findings) else {
+            isWhole = isWhole && findings.diagnostics.count == before
+            return
+        }
         guard case .mapping(let entries) = root.content else {
             findings.error("expected clients, programs, servers and rules, found \(root.kind)", at: root.location)
             return
@@ -137,9 +143,9 @@ struct PolicyReader {
         servers.literal = .server(serverNames, groups: servers.names)
         refuseSharedNames()
         rules = drafts.compactMap { rule(from: $0) }
-        clients.finish(&findings)
-        programs.finish(&findings)
-        servers.finish(&findings)
+        clients.finish(warns: isWhole, &findings)
+        programs.finish(warns: isWhole, &findings)
+        servers.finish(warns: isWhole, &findings)
     }
 
     private mutating func refuseSharedNames() {

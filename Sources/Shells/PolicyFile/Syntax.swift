@@ -56,17 +56,18 @@ extension Syntax where Value == String {
         }
     }
 
-    /// The name of this host in audit lines: a host name (RFC 1035, 2.3.4), or any other text.
-    static var hostLabel: Self {
+    static func text(bytesMax: Int) -> Self {
         Self { text throws(Mistake) in
-            let bytesMax = 253
-            let label = try Self.text.parse(text)
-            guard label.utf8.count <= bytesMax else {
-                throw Mistake("\(label.utf8.count) bytes are too many", hint: "use at most \(bytesMax)")
+            let text = try Self.text.parse(text)
+            guard text.utf8.count <= bytesMax else {
+                throw Mistake("\(text.utf8.count) bytes are too many", hint: "use at most \(bytesMax)")
             }
-            return label
+            return text
         }
     }
+
+    /// The name of this host in audit lines: a host name (RFC 1035, 2.3.4), or any other text.
+    static var hostLabel: Self { text(bytesMax: 253) }
 
     static var absolutePath: Self {
         Self { text throws(Mistake) in

@@ -1,3 +1,4 @@
+import Addresses
 import CPortmapServer
 import Calls
 import Glibc
@@ -205,6 +206,9 @@ public final class PortmapServer {
 
     /// Sends the reply from the address that was asked, together with others after the current events. A UDP reply
     /// that can't be sent then is lost, as any datagram may be.
+    /// Whether the address is one of this host's.
+    public func isOwn(_ address: IPAddress) -> Bool { !ownAddresses.isOfAnotherHost(address) }
+
     public func send(_ reply: Reply, to peer: Peer) {
         switch peer.transport {
         case .udp: sendDatagram(reply, to: peer)

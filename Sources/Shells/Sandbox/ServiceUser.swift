@@ -7,13 +7,14 @@ public struct ServiceUser: Hashable, Sendable {
     public let id: UInt32
     public let group: UInt32
 
-    /// The package's own user, or the user that owns no files.
-    private static let names = ["rpcwarden", "nobody"]
+    /// The daemon's: the package's own user, or the user that owns no files.
+    public static let daemonNames = ["rpcwarden", "nobody"]
     /// Linux's overflowuid, for hosts without a list of users.
     private static let overflow: UInt32 = 65_534
 
     /// The user to become, or `nil` if the process has no ID of root's.
-    public static func needed() -> ServiceUser? {
+    /// - Parameter names: the first that exists is taken.
+    public static func needed(among names: [String] = daemonNames) -> ServiceUser? {
         csb_is_roots() != 0 ? find(names) : nil
     }
 

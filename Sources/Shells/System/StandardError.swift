@@ -5,6 +5,25 @@ public enum StandardError {
     /// A pipe that poll() reports as writable takes this many bytes at once (PIPE_BUF).
     public static let chunkBytesMax = 4096
 
+    /// A text of another program, with its control characters and invisible ones as `\u{1b}`: a terminal may show it.
+    public static func printable(_ text: String) -> String {
+        guard text.unicodeScalars.contains(where: isInvisible) else { return text }
+        return text.unicodeScalars.reduce(into: "") { shown, scalar in
+            if isInvisible(scalar) {
+                shown += "\\u{\(String(scalar.value, radix: 16))}"
+            } else {
+                shown.unicodeScalars.append(scalar)
+            }
+        }
+    }
+
+    private static func isInvisible(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.properties.generalCategory {
+        case .control, .format, .lineSeparator, .paragraphSeparator: true
+        case _: false
+        }
+    }
+
     /// Writes a line; the part without room is dropped.
     public static func write(_ line: String) {
         let bytes = Array((line + "\n").utf8)

@@ -98,7 +98,7 @@ import Testing
             let written = (0..<1000).count { _ in limiter.admits(AuditEvent(kind), at: at(0)) }
             let rated: [AuditEvent.Kind] = [
                 .registered, .unregistered, .untrustedRegistration, .staleRegistration, .enumeration, .quarantined,
-                .released, .orphaned, .unguardable,
+                .released, .orphaned, .unguardable, .fleetConnected, .fleetLost, .policyRefused,
             ]
             #expect(rated.contains(kind) ? written <= 200 : written == 1000)
         }

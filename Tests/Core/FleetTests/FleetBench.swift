@@ -1,6 +1,7 @@
 import Addresses
 import Clock
 import Fleet
+import FleetRecords
 import TestSupport
 
 /// A node whose store answers at once, and whose time a test advances.
@@ -27,6 +28,7 @@ struct FleetBench {
         bench.read(StorePage([], revision: 7, isLast: true))
         bench.read(StorePage([], revision: 7, isLast: true))
         bench.node.resynced(live: [:], used: [], ended: [:], quarantined: [:], at: bench.now, into: &bench.actions)
+        bench.advance(.zero)
         bench.actions = []
         return bench
     }
@@ -34,6 +36,9 @@ struct FleetBench {
     mutating func read(_ page: StorePage) { node.pageRead(page, at: now, into: &actions) }
 
     mutating func watched(_ changes: StoreChange...) { node.watched(changes, at: now, into: &actions) }
+
+    /// Somebody, or NTP, sets this host's clock.
+    mutating func set(_ wall: Timestamp) { now = Moment(now.instant, wall) }
 
     mutating func advance(_ duration: Duration) {
         now = Moment(now.instant + duration, now.wall + duration)

@@ -1,5 +1,6 @@
 import Addresses
 import Fleet
+import FleetRecords
 import TestSupport
 import Testing
 

@@ -32,6 +32,22 @@ import Testing
         }
     }
 
+    @Test("ask less and less often where each read is answered as compacted", arguments: [2, 5])
+    func alwaysCompacted(nodes: Int) {
+        for seed in 0..<10 as Range<UInt64> {
+            var simulation = Simulation(seed: seed, nodes: nodes)
+            simulation.isAlwaysCompacted = true
+            for _ in 0..<6000 { simulation.advance(by: .milliseconds(100)) }
+            #expect(simulation.violations == [])
+            // In ten minutes; with full jitter, half of the longest back-off is waited.
+            let reads = simulation.seen["compacted while reading", default: 0] / nodes
+            #expect((10...100).contains(reads), "\(reads)")
+            simulation.isAlwaysCompacted = false
+            for _ in 0..<1000 { simulation.advance(by: .milliseconds(100)) }
+            #expect(simulation.places.allSatisfy { $0.node.isSynced })
+        }
+    }
+
     @Test("meet every misfortune that there is")
     func misfortunes() {
         var seen: Set<String> = []

@@ -1,6 +1,7 @@
 import Addresses
 import Clock
 import Fleet
+import FleetRecords
 import TestSupport
 import Testing
 
@@ -29,6 +30,72 @@ import Testing
         #expect(offers.first?.age == .seconds(100))
     }
 
+    @Test("has a bound for what all nodes say together")
+    func manyWriters() {
+        var bench = FleetBench.inStep { $0.grantsMax = 10 }
+        for number in 0..<20 {
+            for writer in 0..<64 {
+                bench.watched(
+                    put(FleetBench.grant(UInt32(number)), of: "n\(writer)", bench.record()),
+                    ended(FleetBench.grant(UInt32(number)), by: "n\(writer)", at: bench.now.wall))
+            }
+        }
+        func known(_ bench: FleetBench) -> Int { bench.node.knownGrants.flatMap(bench.node.grantRows).count }
+        #expect(bench.node.counters.grantsRefused == 20 * 64 * 2 - 10 * FleetLimits.foreignRecordsFactor)
+        #expect(known(bench) == 10 * FleetLimits.foreignRecordsFactor / 2)
+        // What is over makes room.
+        for _ in 0..<130 { bench.advance(.seconds(6)) }
+        bench.watched(put(FleetBench.grant(100), bench.record()))
+        #expect(known(bench) == 1)
+    }
+
+    @Test("is judged anew when this host's clock is set: what was of the future isn't any more")
+    func clockSet() {
+        var bench = FleetBench.inStep()
+        // It booted with the time of a year ago.
+        let right = bench.now.wall
+        bench.set(right + .seconds(-365 * 86_400))
+        for _ in 0..<2 { bench.advance(FleetLimits.backOffFirst) }
+        #expect(bench.taken().contains(.hearDaemonAnew))
+        for _ in 0..<2 { bench.read(StorePage([], revision: 8, isLast: true)) }
+        let record = GrantRecord(
+            issued: right + .seconds(-100), used: right + .seconds(-90), rule: "", keep: .seconds(86_400))
+        bench.watched(put(grant, record), ended(grant, by: "c", at: right + .seconds(-200)))
+        bench.advance(.milliseconds(100))
+        #expect(bench.offers() == [])
+        bench.set(right)
+        for _ in 0..<20 { bench.advance(.milliseconds(100)) }
+        let actions = bench.taken()
+        #expect(actions.contains(.hearDaemonAnew))
+        // What was forgotten as being over is read again.
+        #expect(actions.contains(.read(.pair, after: nil, revision: nil, max: 2000)))
+        // The end was before its issue, by clocks that can be compared.
+        let offers = actions.flatMap { action -> [GrantOffer] in
+            if case .offerGrants(let offers) = action { offers } else { [] }
+        }
+        #expect(offers.map(\.grant) == [grant])
+        #expect(offers.allSatisfy { $0.age >= .seconds(90) })
+        bench.advance(.seconds(59))
+        #expect(bench.taken().allSatisfy { $0 != .hearDaemonAnew })
+    }
+
+    @Test("is ended by what was said, once the time of this host is right again", arguments: [-1, 1])
+    func clockSetBack(years: Int64) {
+        var bench = FleetBench.inStep()
+        let right = bench.now.wall
+        bench.set(right + .seconds(years * 365 * 86_400))
+        bench.advance(.zero)
+        bench.watched(ended(grant, at: right + .seconds(-10)), ended(grant, by: "c", at: right + .seconds(50 * 86_400)))
+        bench.set(right)
+        bench.advance(.zero)
+        // The one of the future counts as of now, at most.
+        for (issued, isTaken) in [(-20, false), (-5, false), (0, false), (11, true)] as [(Int64, Bool)] {
+            bench.watched(put(grant, bench.record(issued: .seconds(issued))))
+            bench.advance(.milliseconds(100))
+            #expect(bench.offers().isEmpty != isTaken, "\(issued)")
+        }
+    }
+
     @Test("comes in batches of 4,096, ten a second, and up to a limit")
     func batches() {
         var bench = FleetBench.inStep { $0.grantsMax = 5000 }
@@ -43,11 +110,60 @@ import Testing
         #expect(bench.offers().count == 5000 - 4096)
         #expect(bench.node.counters.grantsRefused == 100)
         // Whose place is free again, is offered at the next comparison.
-        for number in 0..<10 { bench.node.grantEnded(FleetBench.grant(UInt32(number)), .revoked, at: bench.now) }
+        let end = EndedRecord(at: bench.now.wall, why: .revoked)
+        for number in 0..<10 { bench.node.grantEnded(FleetBench.grant(UInt32(number)), end, at: bench.now) }
         bench.advance(.milliseconds(100))
         #expect(bench.offers() == [])
         for _ in 0..<121 { bench.advance(.seconds(6)) }
         #expect(bench.offers().count == 10)
+    }
+
+    @Test("makes room once it is over at the daemon, which tells nothing of what it refused or of what waited in vain")
+    func generations() {
+        var bench = FleetBench.inStep { $0.grantsMax = 10 }
+        for generation in 0..<20 {
+            let grants = (0..<10).map { FleetBench.grant(UInt32(generation * 10 + $0)) }
+            for grant in grants { bench.watched(put(grant, bench.record())) }
+            bench.advance(.milliseconds(100))
+            #expect(bench.offers().map(\.grant) == grants, "generation \(generation)")
+            // At the limit, what is there already is prolonged all the same.
+            bench.advance(.seconds(200))
+            bench.watched(
+                put(
+                    grants[0],
+                    GrantRecord(
+                        issued: bench.now.wall + .seconds(-200), used: bench.now.wall, rule: "nas", keep: .seconds(400))
+                ))
+            bench.advance(.milliseconds(100))
+            #expect(bench.offers().map(\.grant) == [grants[0]])
+            for _ in 0..<250 { bench.advance(.seconds(6)) }
+            _ = bench.taken()
+        }
+        #expect(bench.node.counters.grantsRefused == 0)
+        #expect(bench.node.knownGrants == [])
+    }
+
+    @Test("keeps its place while it is used here, though its own node is silent")
+    func usedHere() {
+        var bench = FleetBench.inStep { $0.grantsMax = 1 }
+        bench.watched(put(grant, bench.record()))
+        bench.advance(.milliseconds(100))
+        #expect(bench.offers().map(\.grant) == [grant])
+        bench.node.grantUsed(grant, at: bench.now)
+        for _ in 0..<300 { bench.advance(.seconds(6)) }
+        bench.watched(put(FleetBench.grant(8), bench.record()))
+        bench.advance(.milliseconds(100))
+        #expect(bench.offers() == [])
+        // What the daemon told it has counts from then on.
+        let record = GrantRecord(
+            issued: bench.now.wall, used: bench.now.wall, rule: "", keep: .seconds(400), origin: "b")
+        bench.node.resynced(
+            live: [grant: record], used: [], ended: [:], quarantined: [:], at: bench.now, into: &bench.actions)
+        bench.watched(put(FleetBench.grant(8), bench.record(keep: .seconds(4000))))
+        bench.advance(.milliseconds(100))
+        #expect(bench.offers() == [])
+        for _ in 0..<300 { bench.advance(.seconds(6)) }
+        #expect(bench.offers().map(\.grant) == [FleetBench.grant(8)])
     }
 
     @Test("is never ended by a deletion, nor offered anew after one")
@@ -208,7 +324,8 @@ import Testing
         #expect(bench.taken() == [.read(.quarantines, after: nil, revision: 41, max: 2000)])
         bench.read(StorePage([], revision: 45, isLast: true))
         #expect(bench.taken() == [.watch(from: 42)])
-        bench.node.compacted(at: bench.now, into: &bench.actions)
+        bench.node.compacted(at: bench.now)
+        bench.advance(FleetLimits.backOffFirst)
         #expect(bench.taken() == [.read(.pair, after: nil, revision: nil, max: 2000)])
     }
 }

@@ -1,6 +1,7 @@
 import Addresses
 import Clock
 import Fleet
+import FleetRecords
 
 /// A grant as it was issued once: by that node, at that time of its clock.
 struct Fact: Hashable {
@@ -30,6 +31,10 @@ struct ModelDaemon {
     var copies: [SharedGrant: Live] = [:]
     var ended: [SharedGrant: EndedRecord] = [:]
     var quarantined: [IPAddress: QuarantineRecord] = [:]
+
+    func moment(at now: Instant) -> Moment {
+        Moment(now, Timestamp(milliseconds: 1_800_000_000_000 + (now.nanoseconds + skew.nanoseconds) / 1_000_000))
+    }
 
     func permits(_ grant: SharedGrant) -> Bool { !deniedPrograms.contains(grant.program) }
 

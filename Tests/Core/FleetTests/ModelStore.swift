@@ -1,5 +1,6 @@
 import Clock
 import Fleet
+import FleetRecords
 
 /// A store as a fleet sees it: revisions, leases, watches from a revision, compaction.
 struct ModelStore {

@@ -1,5 +1,7 @@
+import Addresses
 import Clock
 import Fleet
+import FleetRecords
 import TestSupport
 import Testing
 
@@ -29,6 +31,48 @@ import Testing
         #expect(bench.written() == [])
         bench.advance(.milliseconds(1))
         #expect(bench.written().map(\.key) == [.grant(pair: "p", node: "a", grant)])
+    }
+
+    @Test("is a storm of grants that nobody used as soon as the store takes them, but for the last 1,024")
+    func storm() {
+        var bench = FleetBench.inStep()
+        for number in 0..<5000 {
+            bench.node.grantIssued(FleetBench.grant(UInt32(number)), bench.record(), at: bench.now)
+        }
+        var written: [StoreOperation] = []
+        for _ in 0..<90 {
+            bench.advance(.milliseconds(50))
+            written += bench.written()
+        }
+        #expect(written.count == 5000 - FleetLimits.unusedMax)
+        // The first come first.
+        #expect(written.first?.key == .grant(pair: "p", node: "a", FleetBench.grant(0)))
+        for _ in 0..<30 {
+            bench.advance(.milliseconds(50))
+            written += bench.written()
+        }
+        #expect(Set(written.map(\.key)).count == 5000 && written.count == 5000)
+    }
+
+    @Test("is each grant in the end, though more are due at once than the queue holds")
+    func manyDue() {
+        var bench = FleetBench.inStep()
+        bench.node.storeLost(at: bench.now)
+        for number in 0..<30_000 {
+            bench.node.grantIssued(FleetBench.grant(UInt32(number)), bench.record(), at: bench.now)
+        }
+        bench.advance(.seconds(6))
+        #expect(bench.node.queueCount == FleetLimits.queueMax / 2)
+        bench.advance(.seconds(30))
+        bench.node.storeConnected(at: bench.now, into: &bench.actions)
+        for _ in 0..<2 { bench.read(StorePage([], revision: 7, isLast: true)) }
+        var written: Set<FleetKey> = []
+        while bench.node.queueCount > 0, written.count < 30_000 {
+            bench.advance(.milliseconds(1))
+            written.formUnion(bench.written().map(\.key))
+        }
+        #expect(written.count == 30_000)
+        #expect(bench.node.counters.changesDropped == 0)
     }
 
     @Test("is a use again only when the published one is older than a quarter of keep")
@@ -73,7 +117,7 @@ import Testing
         bench.node.grantUsed(grant, at: bench.now)
         bench.advance(.milliseconds(100))
         guard case .transact(let id, _)? = bench.taken().first else { return #expect(Bool(false)) }
-        bench.node.grantEnded(grant, .revoked, at: bench.now)
+        bench.node.grantEnded(grant, EndedRecord(at: bench.now.wall, why: .revoked), at: bench.now)
         bench.node.transactionEnded(id, succeeded: false, at: bench.now)
         bench.advance(.seconds(1))
         #expect(
@@ -123,5 +167,64 @@ import Testing
             bench.node.storeLost(at: bench.now)
         }
         #expect(longest > .seconds(15) && longest <= .milliseconds(30_050))
+    }
+
+    @Test("is no grant without a pair, but its quarantines and its status")
+    func noPair() {
+        var bench = FleetBench.inStep { $0.pair = nil }
+        let status = NodeStatus(
+            version: "1", mode: "enforce", serial: 0, grants: 1, denialsPerHour: 0, since: FleetBench.start)
+        let client = ip("203.0.113.1")
+        bench.node.resynced(
+            live: [FleetBench.grant(8): bench.record()], used: [],
+            ended: [FleetBench.grant(9): EndedRecord(at: FleetBench.start, why: .revoked)], quarantined: [:],
+            at: bench.now, into: &bench.actions)
+        bench.node.grantIssued(grant, bench.record(), at: bench.now)
+        bench.node.grantUsed(grant, at: bench.now)
+        bench.node.grantEnded(grant, EndedRecord(at: bench.now.wall, why: .revoked), at: bench.now)
+        for _ in 0..<3 { bench.advance(.seconds(3)) }
+        #expect(bench.taken() == [])
+        bench.node.clientQuarantined(client, bench.quarantine(), at: bench.now)
+        bench.node.statusChanged(status, at: bench.now)
+        bench.advance(.seconds(6))
+        #expect(bench.written().map(\.key) == [.quarantine(node: "a", client), .status(node: "a")])
+        #expect(bench.node.isSynced)
+    }
+
+    @Test("is its status when that changes, and under a new lease")
+    func status() {
+        var bench = FleetBench.inStep()
+        let status = NodeStatus(
+            version: "1", mode: "enforce", serial: 0, grants: 1, denialsPerHour: 0, since: FleetBench.start)
+        for expected in [1, 0] {
+            bench.node.statusChanged(status, at: bench.now)
+            bench.advance(.milliseconds(100))
+            #expect(bench.written().count == expected)
+        }
+        bench.node.leaseGranted(.status, at: bench.now)
+        bench.advance(.milliseconds(100))
+        #expect(bench.written().map(\.key) == [.status(node: "a")])
+    }
+
+    @Test(
+        "reads and watches what it takes over, or else the quarantines for their revision",
+        arguments: [
+            (nil, false, [.quarantines]), (nil, true, [.quarantines]), ("p", false, [.pair]),
+            ("p", true, [.pair, .quarantines]),
+        ] as [(String?, Bool, [FleetRange])])
+    func ranges(pair: String?, acceptsQuarantines: Bool, expected: [FleetRange]) {
+        var bench = FleetBench {
+            $0.pair = pair
+            $0.acceptsQuarantines = acceptsQuarantines
+        }
+        bench.advance(.zero)
+        bench.node.storeConnected(at: bench.now, into: &bench.actions)
+        var read: [FleetRange] = []
+        for _ in 0..<expected.count {
+            for case .read(let range, _, _, _) in bench.taken() { read.append(range) }
+            bench.read(StorePage([], revision: 7, isLast: true))
+        }
+        #expect(read == expected)
+        #expect(bench.taken() == [.watch(from: 8)])
     }
 }

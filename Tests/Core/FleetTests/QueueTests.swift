@@ -1,3 +1,4 @@
+import FleetRecords
 import TestSupport
 import Testing
 

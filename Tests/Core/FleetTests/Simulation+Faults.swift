@@ -1,6 +1,7 @@
 import Addresses
 import Clock
 import Fleet
+import FleetRecords
 import TestSupport
 
 /// What daemons, administrators and misfortune do.
@@ -137,7 +138,7 @@ extension Simulation {
             revocations.append((fact, now, ticks))
             places[index].gone.insert(fact)
         }
-        places[index].node.grantEnded(grant, why, at: moment)
+        places[index].node.grantEnded(grant, EndedRecord(at: moment.wall, why: why), at: moment)
         log("\(name) ends \(Self.fact(grant, live.record, of: name)) at \(moment.wall.milliseconds)")
         note("\(why)")
     }

@@ -1,6 +1,7 @@
 import Addresses
 import Clock
 import Fleet
+import FleetRecords
 
 /// The five principles, each as what can be seen at every step.
 extension Simulation.Place {

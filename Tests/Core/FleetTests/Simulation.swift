@@ -1,6 +1,7 @@
 import Addresses
 import Clock
 import Fleet
+import FleetRecords
 import TestSupport
 
 /// Some nodes with their daemons, and a store, driven by one generator: a seed replays the whole run.
@@ -39,11 +40,7 @@ struct Simulation {
             self.node = node
         }
 
-        func moment(at now: Instant) -> Moment {
-            Moment(
-                now,
-                Timestamp(milliseconds: 1_800_000_000_000 + (now.nanoseconds + daemon.skew.nanoseconds) / 1_000_000))
-        }
+        func moment(at now: Instant) -> Moment { daemon.moment(at: now) }
     }
 
     struct End {
@@ -65,6 +62,8 @@ struct Simulation {
     var store = ModelStore()
     var backup: ModelStore?
     var isStoreGone = false
+    /// Each read is answered so, by a store that lies.
+    var isAlwaysCompacted = false
     var heldUntil = Instant.zero
     var places: [Place] = []
     var calmFrom = Instant.zero
@@ -100,7 +99,7 @@ struct Simulation {
         settings.keepMax = keepMax
         settings.pageMax = settingsPageMax
         settings.quorum = nodes > 2 ? 2 : 1
-        return FleetNode(settings, seed: seed, at: Moment(now, Timestamp(milliseconds: 1_800_000_000_000)))
+        return FleetNode(settings, seed: seed, at: daemon.moment(at: now))
     }
 
     mutating func fail(_ what: String) {
@@ -154,12 +153,12 @@ extension Simulation {
         for grant in Self.due(place.daemon.own, at: now) {
             place.daemon.own[grant] = nil
             place.reference[grant] = nil
-            place.node.grantEnded(grant, .expired, at: place.moment(at: now))
+            place.node.grantExpired(grant, at: place.moment(at: now))
             note("expired")
         }
         for grant in Self.due(place.daemon.copies, at: now) {
             place.daemon.copies[grant] = nil
-            place.node.grantEnded(grant, .expired, at: place.moment(at: now))
+            place.node.grantExpired(grant, at: place.moment(at: now))
             note("expired")
         }
     }
@@ -234,13 +233,15 @@ extension Simulation {
             transact(id, operations, index)
         case .read(let range, let after, let revision, let max):
             if !isSettling, revision != nil, chance(5) { store.compactBehindNews() }
-            if let page = store.page(range, after: after, revision: revision, max: max) {
+            if !isAlwaysCompacted, let page = store.page(range, after: after, revision: revision, max: max) {
                 places[index].node.pageRead(page, at: moment, into: &actions)
             } else {
                 note("compacted while reading")
-                places[index].node.compacted(at: moment, into: &actions)
+                places[index].node.compacted(at: moment)
             }
-        case .watch(let start): places[index].cursor = start
+        case .watch(let start):
+            places[index].cursor = start
+            places[index].node.watchOpened(at: places[index].moment(at: now))
         }
         perform(actions, index)
     }
@@ -283,7 +284,7 @@ extension Simulation {
         } else {
             note("compacted while watching")
             places[index].cursor = nil
-            places[index].node.compacted(at: moment, into: &actions)
+            places[index].node.compacted(at: moment)
         }
         perform(actions, index)
     }
@@ -307,6 +308,7 @@ extension Simulation {
             case .offerGrants(let offers): take(offers, index)
             case .endCopy(let grant): endCopy(grant, index)
             case .offerQuarantines(let offers): checkQuarantines(offers, index)
+            case .hearDaemonAnew: fail("\(places[index].daemon.name) thinks that its clock was set")
             }
         }
     }

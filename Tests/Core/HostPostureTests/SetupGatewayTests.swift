@@ -8,6 +8,7 @@ import Testing
 extension FakeHostTests {
     @Suite("setup --gateway on fake hosts") struct SetupGatewayTests {
         private static let dropIn = String(SetupFiles.gatewayDropIn.dropFirst())
+        private static let guardDropIn = String(SetupFiles.guardDropIn.dropFirst())
         private static let units = SetupFiles.units.joined(separator: " ")
 
         /// A host without rpcbind, with the socket unit that is shipped.
@@ -80,6 +81,7 @@ extension FakeHostTests {
             #expect(tree["etc/rpcwarden/rpcwarden.yaml"] == SetupFiles.gatewayConfigurationText)
             #expect(tree["etc/rpcwarden/policy.d/start.yaml"] == SetupFiles.gatewayPolicyText)
             #expect(tree[Self.dropIn] == SetupFiles.gatewayDropInText(listens: false))
+            #expect(tree[Self.guardDropIn] == SetupFiles.guardDropInText)
             #expect(
                 host.changes == [
                     "systemd-sysusers --inline u rpcwarden - \"RPC access proxy\" /", "systemctl daemon-reload",
@@ -116,6 +118,21 @@ extension FakeHostTests {
                 plan.actions == [
                     .run(["systemctl", "daemon-reload"]),
                     .run(["systemctl", "restart", "rpcwarden.socket", "rpcwarden.service"]),
+                ])
+        }
+
+        @Test("an edited drop-in of the guard's unit is kept, and a lost one is written without a restart")
+        func guardDropIn() throws {
+            let host = try host()
+            try setUp(host)
+            for unit in SetupFiles.units { try host.set(unit, "enabled", "active") }
+            try host.write(SetupFiles.guardDropIn, "[Service]\n")
+            #expect(SetupPlan.setupGateway(survey(host).setupFacts()).actions == [])
+            try FileManager.default.removeItem(atPath: host.root + SetupFiles.guardDropIn)
+            #expect(
+                SetupPlan.setupGateway(survey(host).setupFacts()).actions == [
+                    .writeFile(host.root + SetupFiles.guardDropIn, text: SetupFiles.guardDropInText),
+                    .run(["systemctl", "daemon-reload"]),
                 ])
         }
 

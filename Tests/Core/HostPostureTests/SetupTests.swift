@@ -90,6 +90,36 @@ extension FakeHostTests {
             #expect(try setUp(host) == [] && host.tree() == tree && host.changes == Self.commands)
         }
 
+        @Test("where rpcbind serves its abstract name, setup keeps that from local users, also after an earlier setup")
+        func abstractName() throws {
+            let host = try host()
+            try setUp(host)
+            try host.write(
+                "/var/lib/dpkg/status",
+                "Package: rpcbind\nStatus: install ok installed\nVersion: 1.2.7-1\n\nPackage: a\nVersion: 2\n")
+            #expect(host.findings().map(\.finding).contains("abstract-socket-free"))
+            try setUp(host)
+            let text = SetupFiles.socketDropInText([SetupFiles.rpcbindSocket, "@/run/rpcbind.sock"])
+            #expect(host.tree()[Self.socketDropIn] == text)
+            #expect(!host.findings().map(\.finding).contains("abstract-socket-free"))
+            #expect(SetupPlan.setup(host.survey().setupFacts()).actions == [])
+            try undo(host)
+            #expect(host.tree()[Self.socketDropIn] == nil)
+        }
+
+        @Test("setup tells at the end what it did to calls, and what comes next; not in enforce mode")
+        func next() throws {
+            let host = try host()
+            let next = SetupPlan.setup(host.survey().setupFacts()).next.joined(separator: "\n")
+            for text in ["observes", "/etc/rpcwarden/policy.d", "rpcwarden learn"] { #expect(next.contains(text)) }
+            try setUp(host)
+            #expect(SetupPlan.setup(host.survey().setupFacts()).next == [], "nothing was done")
+            try undo(host)
+            try host.write(SetupFiles.configuration, "mode: enforce\n")
+            try host.write("/etc/rpcwarden/policy.d/a.yaml", "rules: []\n")
+            #expect(SetupPlan.setup(host.survey().setupFacts()).next == [])
+        }
+
         @Test("undo takes back all that setup did, in the reverse order, and nothing else")
         func undoes() throws {
             let host = try host()

@@ -70,7 +70,9 @@ private func log(of calls: [Asked], under policy: Policy) -> [AuditEvent] {
             case .callServices(_, let server, let look):
                 warden.servicesCalled(look, of: server, [:], at: now, into: &actions)
             case .audit(let event): events.append(event)
-            case .sendReply, .closeConnection, .inspectOwner, .commit, .inspectGrants, .cutFlows, .askClient: break
+            case .sendReply, .closeConnection, .inspectOwner, .commit, .inspectGrants, .cutFlows, .askClient,
+                .tellFleet:
+                break
             }
             next += 1
         }

@@ -84,6 +84,77 @@ import Testing
         #expect(!Self.isGuarded(&table))
     }
 
+    @Test("an adopted port where nobody listens doesn't wait for a service that has moved: its clients must be refused")
+    func adoptedMoved() {
+        let closed: [ServicePort: ListenerState] = [.tcp(9): ListenerState()]
+        let nfs = trusted(Registry([RPCB(.nfs, 3, .tcp, port: 10)]))
+        var table = Self.adopting(.init(programs: [.nfs], sockets: []))
+        _ = table.registryRead(nfs, at: at(1))
+        _ = table.listenersInspected([.tcp(9): Self.open], at: at(1))
+        #expect(Self.isGuarded(&table), "somebody listens")
+        let isChanged = table.listenersInspected(closed, at: at(2))
+        #expect(isChanged)
+        #expect(!Self.isGuarded(&table))
+
+        table = Self.adopting(.init(programs: [.nfs, .mountd], sockets: []))
+        _ = table.registryRead(nfs, at: at(1))
+        _ = table.listenersInspected(closed, at: at(1))
+        #expect(Self.isGuarded(&table), "mountd may be yet to come")
+        _ = table.registryRead([], at: at(2))
+        _ = table.listenersInspected(closed, at: at(2))
+        #expect(Self.isGuarded(&table), "both may be yet to come")
+
+        table = Self.adopting(.init())
+        _ = table.registryRead(nfs, at: at(1))
+        _ = table.listenersInspected(closed, at: at(1))
+        #expect(Self.isGuarded(&table), "whose port it was isn't known")
+    }
+
+    private static let server = ServerID(rawValue: 1)
+    private static let place = ServicePort.tcp(9).at(server)
+
+    /// A server's table with a port that its programs have left for others.
+    private static func left(
+        by programs: Set<Program> = [.nfs], registered: [RPCB] = [RPCB(.nfs, 3, .tcp, port: 10)],
+        called: Set<Transport> = [.tcp]
+    ) -> ServiceTable {
+        let site = Site(addresses: [.init(id: server, host: .v4(1))], linger: .seconds(600), called: called)
+        var table = ServiceTable(owners: nil, site: site)
+        table.adopt(guarded: [place: .init(programs: programs)], at: at(0))
+        _ = table.registryRead(trusted(Registry(registered)), at: at(1))
+        return table
+    }
+
+    /// Whether a server's port is guarded once a call to it has told this.
+    private static func isGuarded(_ table: ServiceTable, after state: ListenerState, at time: Int64 = 2) -> Bool {
+        var table = table
+        let isChanged = table.listenersInspected([place: state], at: at(time))
+        guard isChanged else { return true }
+        _ = table.updateGuards(never: [])
+        return table.guarded.contains(place)
+    }
+
+    @Test("a server's port is guarded no longer when its programs have moved and a call was refused; both are needed")
+    func serverLeft() {
+        #expect(!Self.isGuarded(Self.left(), after: .refused))
+        #expect(Self.isGuarded(Self.left(), after: ListenerState()), "silence may hide a listener")
+        #expect(Self.isGuarded(Self.left(), after: ListenerState(ipv4: true)), "something listens")
+        #expect(Self.isGuarded(Self.left(registered: []), after: .refused), "it may be yet to come")
+        #expect(Self.isGuarded(Self.left(by: [.nfs, .mountd]), after: .refused), "mountd may be yet to come")
+        #expect(Self.isGuarded(Self.left(registered: [RPCB(.nfs, 3, .udp, port: 9)]), after: .refused), "TCP may be")
+        #expect(Self.isGuarded(Self.left(by: []), after: .refused), "whose port it was isn't known")
+        #expect(!Self.isGuarded(Self.left(), after: ListenerState(), at: 600_001), "it lingered")
+    }
+
+    @Test("a server's port that refuses is guarded while it is registered")
+    func serverRegistered() {
+        var table = Self.left()
+        _ = table.registryRead(trusted(Registry([RPCB(.nfs, 3, .tcp, port: 9)])), at: at(2))
+        _ = table.listenersInspected([Self.place: .refused], at: at(2))
+        _ = table.updateGuards(never: [])
+        #expect(table.guarded.contains(Self.place))
+    }
+
     @Test("whose socket isn't known, an adopted port is guarded for any trusted one's sake; after a reboot for none's")
     func adoptedUnknown() {
         let later = at(0) + ServiceTable.lingers

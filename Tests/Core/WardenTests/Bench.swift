@@ -5,6 +5,7 @@ import Clock
 import Configuration
 import CoreSamples
 import Firewall
+import FleetRecords
 import ONCRPC
 import Policy
 import Portmapper
@@ -25,6 +26,8 @@ final class Bench: ActionShells {
     var portmappers: [ServerNumber: ScriptedRpcbind] = [:]
     /// Services of servers that don't answer their NULL calls.
     var dead: Set<ServicePort> = []
+    /// Services of servers whose NULL calls are refused.
+    var refused: Set<ServicePort> = []
     /// NULL calls to services of servers.
     private(set) var called: [LivenessQuestion] = []
     /// NULL calls stay unanswered until ``answerCalls()``.
@@ -64,6 +67,8 @@ final class Bench: ActionShells {
     private(set) var ownersAsked: [Peer] = []
     private(set) var replies: [Sent] = []
     private(set) var events: [AuditEvent] = []
+    /// What the other nodes of a fleet are told.
+    private(set) var told: [DaemonMessage] = []
     private(set) var closed: [ConnectionID] = []
     private(set) var cut: [Cut] = []
     private(set) var inspections: [Set<ServicePort>] = []
@@ -134,7 +139,7 @@ final class Bench: ActionShells {
     /// Clears the collected results.
     func forget() {
         (asked, replies, events, closed, cut, inspections) = ([], [], [], [], [], [])
-        (askedServers, called, clientQuestions) = ([], [], [])
+        (askedServers, called, clientQuestions, told) = ([], [], [], [])
         kernel.committed = []
     }
 
@@ -156,12 +161,17 @@ final class Bench: ActionShells {
 
     func callServices(_ questions: [LivenessQuestion], of server: ServerNumber, look: Int) {
         called += questions
-        let answers = Dictionary(uniqueKeysWithValues: questions.map { ($0, !dead.contains($0.service)) })
+        let answers = Dictionary(uniqueKeysWithValues: questions.map { ($0, liveness(of: $0.service)) })
         let answer = { [unowned self] in
             handle { $0.servicesCalled(look, of: server, answers, at: $1, into: &$2) }
         }
         guard holdsCalls else { return answer() }
         heldCalls.append(answer)
+    }
+
+    private func liveness(of service: ServicePort) -> LivenessAnswer {
+        if refused.contains(service) { return .refused }
+        return dead.contains(service) ? .dead : .alive
     }
 
     func askClient(_ question: ClientQuestion) {
@@ -220,6 +230,7 @@ final class Bench: ActionShells {
     }
 
     func write(_ event: AuditEvent) { events.append(event) }
+    func tellFleet(_ message: DaemonMessage) { told.append(message) }
 
     /// The kernel finishes the transactions under way.
     func releaseCommits() {

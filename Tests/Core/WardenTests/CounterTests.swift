@@ -139,5 +139,16 @@ import Testing
         #expect(gauges.registrations == [RPCB].typical.count)
         #expect((gauges.guarded, gauges.grants, gauges.callsUnderWay) == (6, 1, 0))
         #expect(gauges.standing == 4)
+        #expect(gauges.needsRpcbind)
+    }
+
+    @Test("a gateway whose policy is about its servers alone needs no rpcbind, and is told of the one that it has")
+    func gatewayWithoutRpcbind() {
+        func needs(_ bench: Bench) -> Bool { bench.loop.warden.gauges(at: bench.now).needsRpcbind }
+        let rule = ServerTests.rule(at: .servers(["filer1"]))
+        #expect(!needs(Bench([rule], settings: ServerTests.settings)))
+        #expect(needs(Bench([rule, .sample()], settings: ServerTests.settings)))
+        #expect(needs(Bench()))
+        #expect(needs(ServerTests.bench()), "it has one")
     }
 }

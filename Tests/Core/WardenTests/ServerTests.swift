@@ -226,6 +226,28 @@ import Testing
         #expect(!bench.kernel.guarded.contains(.udp(20048).at(Self.id)))
     }
 
+    @Test("a port that its service has left refuses its clients once the server has refused a call: nobody listens")
+    func left() {
+        let (old, other) = (ServicePort.tcp(20048).at(Self.id), ServicePort.udp(20048).at(Self.id))
+        let bench = Self.bench()
+        _ = bench.ask(.port(of: .mountd), from: Self.client(asking: Self.first))
+        bench.refused = [old]
+        bench.advance(by: .seconds(5))
+        #expect(bench.kernel.guarded.contains(old), "it is registered yet")
+        bench.portmappers[1]?.registrations = RPCB.ownPlaces
+        bench.advance(by: .seconds(5))
+        #expect(bench.kernel.guarded.contains(old), "its service may be yet to come")
+        bench.portmappers[1]?.registrations = RPCB.ownPlaces + RPCB.everywhere(.mountd, 3, port: 5000)
+        bench.advance(by: .seconds(5))
+        #expect(!bench.kernel.guarded.contains(old))
+        #expect(bench.kernel.guarded.contains(other), "something answers there")
+        #expect(bench.kernel.guarded.contains(.tcp(5000).at(Self.id)))
+        bench.refused = [other]
+        bench.advance(by: .seconds(5))
+        #expect(!bench.kernel.guarded.contains(other))
+        #expect(bench.called.count { $0.service == old } == 3, "once for each listing")
+    }
+
     @Test("a portmapper that serves version 2 alone says so, and its registrations need no owner")
     func version2() {
         let bench = Self.bench(filer: [])

@@ -10,15 +10,6 @@ extension LabTests {
             "rules: [{name: echoes, from: [\(clients.joined(separator: ", "))], to: [\(Echo.programs[0])]}]"
         }
 
-        /// A name server that receives queries and answers none.
-        private static func silenceNames(_ lab: Lab, timeout: Int) async throws {
-            try lab.spawnPeer(.server, "names", "listen --at 127.0.0.1 --port 53 --over udp")
-            try await eventually("it listens") { lab.log("names").contains("listening") }
-            try lab.write("nameserver 127.0.0.1\noptions timeout:\(timeout) attempts:1\n", to: "resolv.conf")
-            #expect(
-                try lab.exec(.server, ["mount", "--bind", "\(lab.state)/resolv.conf", "/etc/resolv.conf"]).isSuccess)
-        }
-
         /// Writes in place, because the file is a mount.
         private static func writeHosts(_ lab: Lab, _ lines: String) throws {
             let isNew = !FileManager.default.fileExists(atPath: "\(lab.state)/hosts")
@@ -35,7 +26,7 @@ extension LabTests {
             let lab = try Lab.current
             let echo = Echo()
             try await lab.start(echo)
-            try await Self.silenceNames(lab, timeout: 30)
+            try await lab.silenceNames(timeout: 30)
             #expect(try lab.connect(echo, from: .stranger, to: "10.77.4.1") == "connected")
             let clock = ContinuousClock()
             let start = try await clock.measure { try await lab.serve(policy: Self.policy(Self.dead + ["10.77.1.2"])) }
@@ -96,7 +87,7 @@ extension LabTests {
             try await eventually("it flows") { lab.log("flow").contains("received") }
             try lab.kill("daemon")
             try Self.writeHosts(lab, "")
-            try await Self.silenceNames(lab, timeout: 1)
+            try await lab.silenceNames(timeout: 1)
             try await lab.restartDaemon()
             #expect(try lab.grants().map(\.issued) == issued)
             #expect(try lab.elements(of: "standing4") == ["10.77.1.2 . tcp . 4002"])

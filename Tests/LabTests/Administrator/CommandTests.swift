@@ -1,4 +1,5 @@
 import Foundation
+import Portmapper
 import Testing
 
 extension LabTests {
@@ -39,7 +40,7 @@ extension LabTests {
             }
             for command in [
                 "serve", "check", "explain", "status", "grants", "registry", "denials", "revoke", "release", "reload",
-                "stop", "doctor", "setup", "learn", "import-exports", "top",
+                "stop", "doctor", "setup", "learn", "import-exports", "top", "probe",
             ] {
                 let help = try lab.exec(.server, lab.binary, command, "--help")
                 #expect(help.isSuccess && help.text.contains("--config"), "\(command): \(help)")
@@ -78,8 +79,26 @@ extension LabTests {
             let status = try lab.listing("status", as: StatusReport.self)
             #expect(status.mode == "enforce" && status.rpcbind.reachable && status.table.intact)
             #expect((status.counts["calls"] ?? 0) > 0 && (status.counts["granted"] ?? 0) > 0)
-            let text = try lab.rpcwarden("status").text
-            #expect(text.contains("enforce") && text.contains("reachable") && text.contains("intact"))
+            let lines = try lab.rpcwarden("status").lines
+            #expect(lines[0].hasPrefix("rpcwarden \(status.version) enforces its policy since 20"), "\(lines)")
+            #expect(lines[1] == "Nothing is wrong." && lines.count == 6, "\(lines)")
+            let figures = try lab.rpcwarden("status", "--verbose").text
+            #expect(figures.contains(/\ngranted +[1-9]/) && figures.contains(/\npermitted +[1-9]/), "\(figures)")
+        }
+
+        @Test("a table that is too wide for the terminal is folded between its columns", .enabled(if: Tmux.isInstalled))
+        func folded() async throws {
+            _ = try lab.ask(
+                .limited, .getPort(Mapping(program: .nfs, version: 3, protocolNumber: 6, port: 0)), to: "10.77.3.1",
+                over: .tcp)
+            try await lab.event(.denied) { $0.client == "10.77.3.2" }
+            let tmux = try await Tmux(lab)
+            defer { tmux.kill() }
+            try tmux.type("\(lab.binary) denials --config \(lab.configuration)")
+            let lines = try await tmux.shows("  REASONS  PROGRAMS")
+            let heading = try #require(lines.firstIndex { $0.hasPrefix("CLIENT ") })
+            #expect(lines[heading].hasSuffix("QUARANTINED") && lines[heading + 1] == "  REASONS  PROGRAMS", "\(lines)")
+            #expect(lines[heading + 2].hasSuffix("Z  no") && lines[heading + 3] == "  no-rule  nfs", "\(lines)")
         }
 
         @Test("registry shows what rpcbind has, each mapping trusted, alive and guarded")

@@ -52,10 +52,10 @@ extension LabTests {
             let look = try await eventually("the services are registered and guarded", within: .seconds(20)) {
                 let output = try lab.exec(.server, ["env", "pid=\(pid)", "sh", "-ec", Recipe("container look").text])
                 // The command reads one source after the other, and the services start meanwhile.
-                let isThere = ["mountd", "tcp . 2049", "reachable"].allSatisfy(output.text.contains)
+                let isThere = ["mountd", "tcp . 2049", "rpcbind answers"].allSatisfy(output.text.contains)
                 return output.isSuccess && isThere ? output.text : nil
             }
-            #expect(look.contains("mountd") && look.contains("rpcbind                  reachable"), "\(look)")
+            #expect(look.contains("mountd") && look.contains("Nothing is wrong."), "\(look)")
 
             // The host's own daemon saves its guard in /var/lib/rpcwarden/daemon.
             try await eventually("it is saved in a folder of its own", within: .seconds(20)) {

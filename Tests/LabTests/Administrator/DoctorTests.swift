@@ -85,6 +85,29 @@ extension LabTests {
             #expect(half["rpcbind-has-network"]?.mend.last == "unshare -n rpcbind -w", "\(half.keys)")
         }
 
+        @Test(
+            "on a terminal is folded, but for commands, and has colours unless NO_COLOR is set; check, too",
+            .enabled(if: Tmux.isInstalled), .lab(.rpcbind))
+        func terminal() async throws {
+            let lab = try Lab.current
+            try lab.configure(policy: "rules: [{name: a, from: [10.0.0.300], to: [mountdd, nfss, nlockmgrr]}]")
+            for (environment, hasColours) in [([], true), (["NO_COLOR=1"], false)] {
+                let tmux = try await Tmux(lab, rows: 60, environment: environment)
+                defer { tmux.kill() }
+                for (command, word) in [("doctor", "high:"), ("check", "error:")] {
+                    try tmux.type("clear; \(lab.binary) \(command) --config \(lab.configuration); echo status $?")
+                    let lines = try await tmux.shows("status \(command == "doctor" ? 1 : 2)")
+                    #expect(
+                        lines.contains { $0.contains("\(word) ") } && lines.allSatisfy { $0.count <= 80 }, "\(lines)")
+                    let isFolded = lines.contains { $0.hasPrefix("    ") && $0.contains(/^ +[a-z"\/]/) }
+                    #expect(isFolded, "\(lines)")
+                    #expect(try tmux.colouredScreen().contains("\u{1b}[31m\(word)") == hasColours, "\(lines)")
+                }
+            }
+            let piped = try lab.rpcwarden("doctor")
+            #expect(!piped.text.contains("\u{1b}") && piped.lines.last?.contains("finding") == true, "\(piped)")
+        }
+
         @Test("finds remote calls, and a start that forgets, in the process that runs", .lab())
         func options() async throws {
             let lab = try Lab.current

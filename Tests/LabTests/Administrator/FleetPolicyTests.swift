@@ -100,6 +100,48 @@ extension LabTests {
             #expect(try lab.lookUp(Self.echo).result(of: Self.echo.getPort) != .port(4001))
         }
 
+        @Test(
+            "a fetched one that this host refuses, or that is gone, doesn't stop a start: the last one that was accepted is kept",
+            .lab(.rpcbind))
+        func kept() async throws {
+            let lab = try Lab.current
+            try Self.prepare(lab)
+            let fetched = "/var/lib/rpcwarden-fleet/nfs.bundle"
+            func fetch() throws {
+                let output = try lab.exec(.server, "cp", "\(lab.state)/nfs.bundle", fetched)
+                #expect(output.isSuccess, "\(output)")
+            }
+            try Self.publish(lab, Self.rules(from: "10.77.1.2"), serial: 42)
+            try fetch()
+            try await lab.serve(
+                "fleet: {policy: {group: nfs, keys: k.pub, ceiling: ceiling.yaml, mode: replace}}",
+                policy: "rules: [{name: a, from: [0.0.0.0/0], to: [1-99999999]}]")
+            try await lab.start(Self.echo)
+            try lab.lookUp(Self.echo)
+            #expect(try lab.connect(Self.echo) == "connected")
+
+            try Self.publish(lab, Self.rules(from: "0.0.0.0/0"), serial: 43)
+            try fetch()
+            #expect(try lab.rpcwarden("reload").status == 2)
+            try await lab.restartDaemon()
+            try await lab.event(.policyRefused) { $0.detail?.contains("exceeds the ceiling") == true }
+            #expect(lab.log("daemon").contains("serial 42, accepted before, stays"), "\(lab.log("daemon"))")
+            #expect(try lab.connect(Self.echo) == "connected")
+            #expect(try lab.listing("status", as: StatusReport.self).fleet?.serial == 42)
+            // Both processes: a client without a grant gets one.
+            #expect(try lab.lookUp(Self.echo).result(of: Self.echo.getPort) == .port(4001))
+            #expect(try lab.lookUp(Self.echo, options: "--from 10.77.1.3").result(of: Self.echo.getPort) != .port(4001))
+
+            #expect(try lab.exec(.server, "rm", fetched).isSuccess)
+            try await lab.restartDaemon("KILL")
+            #expect(try lab.listing("status", as: StatusReport.self).fleet?.serial == 42)
+            try Self.publish(lab, Self.rules(from: "10.77.1.3"), serial: 44)
+            try fetch()
+            let output = try lab.rpcwarden("reload")
+            #expect(output.isSuccess, "\(output)")
+            #expect(try lab.lookUp(Self.echo, options: "--from 10.77.1.3").result(of: Self.echo.getPort) == .port(4001))
+        }
+
         @Test("a reload takes the next one over, and says what changed", .lab(.rpcbind))
         func next() async throws {
             let lab = try Lab.current

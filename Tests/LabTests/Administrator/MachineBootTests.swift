@@ -23,16 +23,6 @@ extension LabTests {
                 """)
         }
 
-        private func property(_ machine: Machine, _ unit: String, _ name: String) throws -> String {
-            try machine.shell("systemctl show --value --property \(name) \(unit)")
-                .trimmingCharacters(in: .whitespacesAndNewlines)
-        }
-
-        /// Microseconds since the kernel's start.
-        private func time(_ machine: Machine, _ unit: String, _ name: String) throws -> Int {
-            try #require(Int(try property(machine, unit, name)))
-        }
-
         private func guarded(_ machine: Machine) throws -> String {
             try machine.shell("nft list set inet rpcwarden guarded")
         }
@@ -63,13 +53,13 @@ extension LabTests {
 
             try write(machine, policy: "rules: [{name: r, from: [10.99.0.2], to: [statuss]}]")
             try machine.reboot()
-            #expect(try property(machine, "rpcwarden.service", "ActiveState") != "active", "its policy has a mistake")
+            #expect(try machine.property("rpcwarden.service", "ActiveState") != "active", "its policy has a mistake")
             #expect(try guarded(machine).contains("\(number) . \(port)"))
-            #expect(try property(machine, "rpcwarden-guard.service", "Result") == "success")
-            let guardTime = try time(machine, "rpcwarden-guard.service", "ActiveEnterTimestampMonotonic")
+            #expect(try machine.property("rpcwarden-guard.service", "Result") == "success")
+            let guardTime = try machine.time("rpcwarden-guard.service", "ActiveEnterTimestampMonotonic")
             #expect(guardTime > 0)
-            #expect(try guardTime <= time(machine, "network-pre.target", "ActiveEnterTimestampMonotonic"))
-            #expect(try guardTime >= time(machine, "nftables.service", "ActiveEnterTimestampMonotonic"))
+            #expect(try guardTime <= machine.time("network-pre.target", "ActiveEnterTimestampMonotonic"))
+            #expect(try guardTime >= machine.time("nftables.service", "ActiveEnterTimestampMonotonic"))
             let journal = try machine.shell("journalctl -b -u rpcwarden-guard.service -o cat --no-pager")
             #expect(journal.contains("ports guarded"), "\(journal)")
 
@@ -86,13 +76,13 @@ extension LabTests {
                 printf 'nameserver 127.0.0.1\\noptions timeout:30 attempts:1\\n' >/etc/resolv.conf
                 """)
             try machine.reboot()
-            #expect(try property(machine, "rpcwarden.service", "ActiveState") == "active")
-            #expect(try property(machine, "silence.socket", "ActiveState") == "active")
+            #expect(try machine.property("rpcwarden.service", "ActiveState") == "active")
+            #expect(try machine.property("silence.socket", "ActiveState") == "active")
             let journalNow = try machine.shell("journalctl -b -u rpcwarden-guard.service -o cat --no-pager")
             // All boots of the machine have the same boot ID, that of the host's kernel.
             #expect(journalNow.matches(of: /ports guarded/).count == 2, "\(journalNow)")
-            let started = try time(machine, "rpcwarden.service", "ExecMainStartTimestampMonotonic")
-            let ready = try time(machine, "rpcwarden.service", "ActiveEnterTimestampMonotonic")
+            let started = try machine.time("rpcwarden.service", "ExecMainStartTimestampMonotonic")
+            let ready = try machine.time("rpcwarden.service", "ActiveEnterTimestampMonotonic")
             #expect(ready - started < 20_000_000, "ready after \(ready - started) µs")
             try machine.shell("systemctl start rpc-statd.service")
             try await eventually("and what statd has now is guarded") {

@@ -54,7 +54,10 @@ extension LabTests {
             #expect(look.text.contains("rpcbind-exposed") && look.text.contains("rpcbind.socket"), "\(look)")
             #expect(try mayAsk(machine, from: "10.99.0.2"), "nothing has changed")
 
-            _ = try succeeds("readme setup")
+            #expect(look.text.hasSuffix("nothing was changed: this is a dry run\n"), "\(look)")
+            #expect(try succeeds("readme setup").contains("\nNext: write rules into /etc/rpcwarden/policy.d."))
+            let early = try machine.inside("rpcwarden", "learn")
+            #expect(early.status == 2 && early.errors.contains("let clients mount"), "\(early)")
             #expect(try mayAsk(machine, from: "10.99.0.2"), "it observes")
             let policy = try Recipe("readme policy")
             try machine.shell("cat >\(policy.path) <<'EOF'\n\(policy.text)\nEOF")
@@ -62,6 +65,7 @@ extension LabTests {
             let denials = try machine.shell("rpcwarden denials")
             #expect(denials.contains("10.99.0.2"), "\(denials)")
             let learned = try succeeds("operations learn")
+            #expect(try machine.inside("rpcwarden", "learn").errors.isEmpty, "its own warnings are no events")
             #expect(learned.contains("10.99.0.2") && learned.contains("status"), "\(learned)")
 
             _ = try succeeds("readme enforce")
@@ -91,6 +95,16 @@ extension LabTests {
             #expect(try block("readme cis").text.contains("enabled"))
             let catalog = try succeeds("operations catalog")
             #expect(catalog.contains("Subject: ") && catalog.contains("Defined-By: rpcwarden"), "\(catalog)")
+
+            let report = try succeeds("operations report")
+            for text in [
+                "10.20.0.7", "stranger", "observe", "CIS 2.1.12", "exception to document", "mode changed from",
+            ] {
+                #expect(report.contains(text), "\(text): \(report)")
+            }
+            try machine.shell("mkdir logs; journalctl -o json -u rpcwarden >logs/server.jsonl", in: Self.checkout)
+            _ = try succeeds("operations monthly")
+            #expect(try machine.shell("cat 2026-11.html", in: Self.checkout).contains("10.20.0.7"))
 
             _ = try succeeds("operations open")
             #expect(try !machine.shell("nft list tables").contains("rpcwarden"), "opened on purpose")

@@ -18,6 +18,7 @@ extension LabTests {
                 .approved, "flow",
                 "connect --to 10.77.1.1 --port 4001 --over tcp --send ping --repeat 1000 --every 30 --wait 1000")
             // Connects continuously, from before the daemon's end until after its restart.
+            // A SYN that is dropped comes again after a second.
             let trying = """
                 while :; do \(lab.peerBinary) connect --to 10.77.4.1 --port 4001 --over tcp --wait 40; done
                 """
@@ -120,7 +121,7 @@ extension LabTests {
             try await lab.start(echo)
             try await eventually("open") { try lab.connect(echo, options: "--wait 200") == "connected" }
             let trying = """
-                while :; do \(lab.peerBinary) connect --to 10.77.1.1 --port 4001 --over tcp --wait 300; done
+                while :; do \(lab.peerBinary) connect --to 10.77.1.1 --port 4001 --over tcp --wait 900; done
                 """
             try lab.spawn(.approved, "trying", ["sh", "-c", trying])
             try lab.kill("daemon", "KILL")

@@ -168,7 +168,7 @@ extension LabTests {
                 try await tmux.shows("calls/s    0 ")
                 let text = try tmux.colouredScreen()
                 #expect(text.contains("\u{1b}[") == hasColours, "\(environment) \(text)")
-                #expect(text.contains("\u{1b}[32menforce") == hasColours, "\(text.debugDescription)")
+                #expect(text.contains("\u{1b}[1mrpcwarden") == hasColours, "\(text.debugDescription)")
             }
         }
 

@@ -56,10 +56,7 @@ extension LabTests {
             try await lab.start(echo)
             let ports =
                 try [(100_003, 3), (100_005, 3), (100_021, 4)].map { try lab.port(of: $0.0, $0.1, "tcp") } + [4001]
-            try lab.spawnPeer(.server, "names", "listen --at 127.0.0.1 --port 53 --over udp")
-            try lab.write("nameserver 127.0.0.1\noptions timeout:30 attempts:1\n", to: "resolv.conf")
-            #expect(
-                try lab.exec(.server, ["mount", "--bind", "\(lab.state)/resolv.conf", "/etc/resolv.conf"]).isSuccess)
+            try await lab.silenceNames(timeout: 30)
             try await lab.serve("quarantine: false", policy: Self.policy)
             #expect(try lab.exec(.approved, "nfs-ls", "nfs://10.77.1.1/export").isSuccess)
             #expect(try Self.strangers(lab, at: ports) == ["timeout"])

@@ -6,15 +6,6 @@ import Testing
 extension LabTests {
     @Suite("Quarantine")
     struct QuarantineTests {
-        private static func provoke(_ lab: Lab, from host: Lab.Host, to server: String, _ count: Int, over: Transport)
-            throws
-        {
-            let call = PortmapperCall.getPort(
-                Mapping(program: Program(300_000), version: 1, protocolNumber: 6, port: 0))
-            let words = Lab.words(Ask(call, to: server, over: over), xid: 5, "--wait 60")
-            _ = try lab.peers(host, Array(repeating: words, count: count))
-        }
-
         @Test(
             "drops a stranger in the kernel after enough denials, until it is released or its time is up",
             .lab(.rpcbind, .daemon, settings: "quarantine: {after: 5, within: 10s, for: 12s}"),
@@ -24,7 +15,7 @@ extension LabTests {
             #expect(
                 try lab.ask(.stranger, .null(.v2), to: "10.77.4.1", over: .tcp).isClosedWithoutByte,
                 "before: a close without a byte")
-            try Self.provoke(lab, from: .stranger, to: "10.77.4.1", 5, over: .udp)
+            try lab.provoke(from: .stranger, to: "10.77.4.1", over: .udp, count: 5)
             try await lab.event(.quarantined) { $0.client == "10.77.4.2" && ($0.count ?? 0) >= 5 }
             #expect(try lab.elements(of: "quarantined4").contains { $0.hasPrefix("10.77.4.2 ") })
             let calls = try lab.listing("status", as: StatusReport.self).counts["calls"]
@@ -58,7 +49,7 @@ extension LabTests {
             try lab.configure(
                 "quarantine: {after: 5, within: 10s, for: 60s, listed: \(includesListed)}", policy: Policies.standard)
             try await lab.restartDaemon()
-            try Self.provoke(lab, from: .approved, to: "10.77.1.1", 8, over: transport)
+            try lab.provoke(from: .approved, to: "10.77.1.1", over: transport, count: 8)
             try await lab.event(.denied) { $0.client == "10.77.1.2" }
             let isQuarantined = transport == .tcp && includesListed
             if isQuarantined {
@@ -81,7 +72,7 @@ extension LabTests {
                 settings: "quarantine: {after: 5, within: 10s, for: 60s}\nfirewall: {own-table: false}"))
         func survives() async throws {
             let lab = try Lab.current
-            try Self.provoke(lab, from: .stranger, to: "10.77.4.1", 5, over: .udp)
+            try lab.provoke(from: .stranger, to: "10.77.4.1", over: .udp, count: 5)
             try await lab.event(.quarantined)
             try await lab.restartDaemon("KILL")
             #expect(try lab.elements(of: "quarantined4").contains { $0.hasPrefix("10.77.4.2 ") })

@@ -72,6 +72,21 @@ extension Lab {
         try peers(host, asks.map { Self.words($0, xid: .random, options) }).map(Answer.init)
     }
 
+    /// Sends calls about a program that no rule names, so many that each is counted: a stranger has 16 connections at
+    /// once.
+    func provoke(
+        from host: Host, as client: String? = nil, to server: String, over transport: Transport, count: Int
+    ) throws {
+        let call = PortmapperCall.getPort(Mapping(program: Program(300_000), version: 1, protocolNumber: 6, port: 0))
+        // Over TCP a connection is closed in place of an answer; a datagram has no end to wait for.
+        let wait = transport == .tcp ? 2000 : 60
+        let from = client.map { " --from \($0)" } ?? ""
+        let words = Self.words(Ask(call, to: server, over: transport), xid: 5, "--wait \(wait)\(from)")
+        for start in stride(from: 0, to: count, by: 8) {
+            _ = try peers(host, Array(repeating: words, count: min(8, count - start)))
+        }
+    }
+
     static func words(_ ask: Ask, xid: UInt32, _ options: String) -> String {
         "call --to \(ask.to) --over \(ask.over) --show --hex \(hex(ask.call.encoded(xid: xid))) \(options)"
     }

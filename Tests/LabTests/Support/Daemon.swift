@@ -141,9 +141,15 @@ struct StatusReport: Decodable {
     struct Rpcbind: Decodable { var reachable: Bool }
     struct Table: Decodable { var intact: Bool }
     struct Fleet: Decodable {
-        var group: String
-        var serial: Int
-        var expired: Bool
+        var node: String?
+        var connected: Bool?
+        var foreign_grants: Int?
+        var waiting_grants: Int?
+        var foreign_quarantines: Int?
+        var queue: Int?
+        var group: String?
+        var serial: Int?
+        var expired: Bool?
     }
 
     var mode: String
@@ -171,6 +177,8 @@ struct AuditRecord: Decodable {
         case policyAccepted = "policy-accepted"
         case policyRefused = "policy-refused"
         case policyExpired = "policy-expired"
+        case fleetConnected = "fleet-connected"
+        case fleetLost = "fleet-lost"
     }
 
     var ts: String

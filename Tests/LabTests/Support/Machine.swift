@@ -51,9 +51,7 @@ final class Machine: Sendable {
 
     /// The program, with the libraries of a debug build, and the units.
     func install(_ binary: String) throws {
-        let libraries = try run(["ldd", binary]).text.matches(of: /=> (\/\S*swift\S*\.so\S*)/).map { String($0.1) }
-        let units = Recipe.root.appendingPathComponent("systemd").path
-        try copy([binary, units] + libraries)
+        let units = try put(binary)
         try shell(
             """
             install -m 755 \(binary) /usr/sbin/rpcwarden
@@ -64,12 +62,42 @@ final class Machine: Sendable {
             """)
     }
 
+    /// rpcwarden-fleet, beside the daemon's program.
+    func installSidecar(_ binary: String) throws {
+        let units = try put(binary)
+        try shell(
+            """
+            install -m 755 \(binary) /usr/sbin/rpcwarden-fleet
+            install -D -m 644 -t /etc/systemd/system/rpcwarden.service.d \(units)/rpcwarden.service.d/fleet.conf
+            systemd-sysusers \(units)/rpcwarden-fleet.sysusers
+            systemctl daemon-reload
+            """)
+    }
+
+    /// - Returns: the folder of the units.
+    private func put(_ binary: String) throws -> String {
+        let libraries = try run(["ldd", binary]).text.matches(of: /=> (\/\S*swift\S*\.so\S*)/).map { String($0.1) }
+        let units = Recipe.root.appendingPathComponent("systemd").path
+        try copy([binary, units] + libraries)
+        return units
+    }
+
     /// Like `systemctl reboot`: the files are kept, the kernel's state is lost.
     func reboot() throws {
         _ = try checked(["bash", "-c", Self.withoutDescriptors, "bash", script, "reboot", name])
     }
 
-    func inside(_ command: String...) throws -> Output { try Self.timed([script, "run", name, "--"] + command) }
+    func inside(_ command: String...) throws -> Output { try inside(command) }
+
+    func inside(_ command: [String]) throws -> Output { try Self.timed([script, "run", name, "--"] + command) }
+
+    /// A property of a unit, as `systemctl show` prints it.
+    func property(_ unit: String, _ name: String) throws -> String {
+        try shell("systemctl show --value --property \(name) \(unit)").trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+
+    /// Microseconds since the kernel's start.
+    func time(_ unit: String, _ name: String) throws -> Int { try #require(Int(try property(unit, name))) }
 
     func outside(_ command: String...) throws -> Output { try outside(command) }
 
@@ -108,11 +136,22 @@ final class Machine: Sendable {
         try checked([script, "run", name, "--", "sh", "-ec", "cd \(folder)\n\(text)"])
     }
 
+    /// Copies a program of this host, with the libraries that the machine lacks.
+    func copyProgram(_ path: String) throws {
+        let libraries = try run(["ldd", path]).text.matches(of: /\/\S+/).map { String($0.output) }
+        let list = ([path] + libraries).joined(separator: " ")
+        _ = try checked(
+            ["sh", "-ec", "tar -C / -chf - \(list) | '\(script)' run \(name) -- tar -C / --skip-old-files -xf -"])
+    }
+
     /// Copies files of this host to the same paths in the machine.
     func copy(_ files: [String]) throws {
         let list = files.map { "'\($0)'" }.joined(separator: " ")
         _ = try checked(["sh", "-ec", "tar -C / -chf - \(list) | '\(script)' run \(name) -- tar -C / -xf -"])
     }
+
+    /// Copies a file of this host to another path in the machine.
+    func put(_ file: String, at path: String) throws { _ = try checked([script, "put", name, file, path]) }
 
     private func checked(_ command: [String]) throws -> String {
         let output = try Self.timed(command)

@@ -32,7 +32,7 @@ extension KernelTests {
             arguments: [TableShape.Management.guardPorts, .sets], [false, true])
         func asIfMade(management: TableShape.Management, isOwned: Bool) throws {
             var shape = TableShape(management: management)
-            shape.isOwned = isOwned && management == .guardPorts && NetfilterTable.supportsOwnedTables()
+            shape.isOwned = isOwned && management == .guardPorts && NetfilterTable.supportsOwnedTables
             try inFreshNamespace {
                 let table = try NetfilterTable.made(shape)
                 let stands = (Self.new + [Self.six]).map(Operation.addStanding)

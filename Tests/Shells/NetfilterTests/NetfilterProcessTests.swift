@@ -491,7 +491,7 @@ extension KernelTests {
             let files = try Files()
             try inFreshNamespace {
                 var shape = TableShape()
-                shape.isOwned = NetfilterTable.supportsOwnedTables()
+                shape.isOwned = NetfilterTable.supportsOwnedTables
                 var earlier: NetfilterTable? = try NetfilterTable.made(shape)
                 var earlierLog: DropLog? = try DropLog(group: 1111)
                 let ends = try Channel.pair(messageBytesMax: MessageLimits.messageBytesMax, waitMax: .seconds(10))

@@ -5,8 +5,62 @@ import Testing
 
 @testable import Netfilter
 
+extension NetfilterTable {
+    /// What the trial says here, where it can be made.
+    static let supportsOwnedTables: Bool = {
+        do {
+            return try inFreshNamespace { try NetfilterTable().tryOwnedTables() == .supported }
+        } catch {
+            return false
+        }
+    }()
+}
+
 extension KernelTests {
-    @Suite(.enabled(if: NetfilterTable.supportsOwnedTables()))
+    @Suite struct OwnedTableTrials {
+        @Test("says what making such a table shows")
+        func agrees() throws {
+            let isMade = try inFreshNamespace { try NetfilterTable().commit(.makeTable(.owned)) == nil }
+            let told = try inFreshNamespace { try NetfilterTable().tryOwnedTables() }
+            #expect(told == (isMade ? .supported : .unsupported))
+        }
+
+        @Test("leaves no table and makes no news, also beside a table, and also when the kernel refuses")
+        func leavesNothing() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable.made()
+                let monitor = try TableMonitor(table: "rpcwarden_trial", ownPortID: 0)
+                let before = shell("nft list tables").text
+                _ = table.tryOwnedTables()
+                _ = table.refusal(ofTableWith: 8)
+                #expect(before == "table inet rpcwarden\n")
+                #expect(shell("nft list tables").text == before)
+                #expect(monitor.readEvents().isEmpty)
+                #expect(shell("nft add table inet rpcwarden_trial").status == 0)
+                #expect(!monitor.readEvents().isEmpty, "the monitor sees what happens")
+            }
+        }
+
+        @Test("a refusal is believed, and what isn't about the flags proves nothing")
+        func refusals() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable()
+                // No kernel has a table flag with this number yet; one without `persist` refuses that in the same way.
+                let refusal = try #require(table.refusal(ofTableWith: 0x4000_0000))
+                #expect(refusal.errno == EOPNOTSUPP || refusal.errno == EINVAL)
+                #expect(Firewall.OwnedTables(trial: refusal) == .unsupported)
+                #expect(table.commit(.guardPort(Example.nfs))?.errno == ENOENT, "the socket is in step")
+                #expect(shell("nft add table inet rpcwarden_trial").status == 0)
+                guard case .unknown(let failure) = table.tryOwnedTables() else {
+                    Issue.record("a table of that name exists")
+                    return
+                }
+                #expect(failure.errno == EEXIST)
+            }
+        }
+    }
+
+    @Suite(.enabled(if: NetfilterTable.supportsOwnedTables))
     struct OwnedTables {
         private let shape = TableShape.owned
 

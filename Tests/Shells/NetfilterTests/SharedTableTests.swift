@@ -63,7 +63,7 @@ extension KernelTests {
 
         @Test("takes the place of a guard's table, and a guard's takes its place", arguments: [false, true])
         func changesManagement(isOwned: Bool) throws {
-            guard !isOwned || NetfilterTable.supportsOwnedTables() else { return }
+            guard !isOwned || NetfilterTable.supportsOwnedTables else { return }
             try inFreshNamespace {
                 var guarding = TableShape()
                 guarding.isOwned = isOwned

@@ -17,7 +17,8 @@ import Testing
 
     private static func load(
         _ bundle: [UInt8]?, policy: String = "group: nfs, bundle: nfs.bundle, keys: k.pub",
-        files: [String: String] = [:], after last: AcceptedBundle? = nil, folder: Bool = false
+        files: [String: String] = [:], after last: AcceptedBundle? = nil, folder: Bool = false, fetched: [UInt8]? = nil,
+        kept: [UInt8]? = nil
     ) throws -> LoadResult {
         var answers: FilesRead = [
             "/f/rpcwarden.yaml": .file(Array("policy: p.yaml\nfleet:\n  policy: {\(policy)}\n".utf8)),
@@ -26,9 +27,13 @@ import Testing
         if folder { answers["/f/nfs.bundle"] = .folder([]) }
         if let bundle { answers[folder ? "/f/nfs.bundle/nfs.bundle" : "/f/nfs.bundle"] = .file(bundle) }
         for (name, text) in files { answers[name] = .file(Array(text.utf8)) }
-        return PolicyLoader(reading: answers, after: last, programNamesPath: "/f/rpc").load(
+        if let fetched { answers[fetchedPath] = .file(fetched) }
+        if let kept { answers["/s/kept"] = .file(kept) }
+        return PolicyLoader(reading: answers, after: last, keptAt: "/s/kept", programNamesPath: "/f/rpc").load(
             configurationPath: "/f/rpcwarden.yaml")
     }
+
+    private static let fetchedPath = Settings.Fleet.Bundle.fetchedFolder + "/nfs.bundle"
 
     private static func errors(_ load: LoadResult) -> [String] {
         load.diagnostics.filter { $0.severity == .error }.map(\.description)
@@ -87,6 +92,72 @@ import Testing
         #expect(Self.errors(try Self.load(nil, policy: "group: canary, keys: k.pub", after: last)) == [])
         let replaced = try Self.load(nil, policy: "group: canary, keys: k.pub, mode: replace", after: last)
         #expect(Self.errors(replaced).first?.contains("is gone") == true, "else nobody would be permitted anything")
+    }
+
+    private static let ceiling = ["/f/c.yaml": "rules: [{name: all, from: 10.0.0.0/8, to: mountd, list: true}]"]
+    private static let policy = "group: nfs, keys: k.pub, ceiling: c.yaml"
+
+    /// What rpcwarden-fleet may have put there since, for it knows neither ceiling nor grammar.
+    private static func refused() throws -> [[UInt8]?] {
+        [
+            try BundleSamples.signed(["a.yaml": rules.replacing("10.20.0.0/16", with: "192.0.2.0/24")], serial: 43),
+            try BundleSamples.signed(["a.yaml": "rulez: 1"], serial: 43), Array("nonsense".utf8), nil,
+        ]
+    }
+
+    @Test("that was accepted and kept starts in place of a fetched one that this host refuses, which is told")
+    func kept() throws {
+        let kept = try BundleSamples.signed(["a.yaml": Self.rules])
+        let first = try Self.load(nil, policy: Self.policy, files: Self.ceiling, fetched: kept)
+        #expect(Self.errors(first) == [] && first.fetchedBundle == kept && first.bundleRefusal == nil)
+        for fetched in try Self.refused() {
+            let load = try Self.load(
+                nil, policy: Self.policy, files: Self.ceiling, after: first.bundle, fetched: fetched, kept: kept)
+            #expect(Self.errors(load) == [])
+            #expect(load.rules.map(\.label) == ["p.yaml:1 \"mounts\"", "nfs.bundle:a.yaml:3 \"mounts\""])
+            #expect(load.bundle == first.bundle && load.lastBundle == first.bundle && load.fetchedBundle == nil)
+            let warning = try #require(
+                load.diagnostics.first { $0.message.contains("serial 42, accepted before, stays") })
+            #expect(warning.severity == .warning && load.bundleRefusal?.contains(": error: ") == true)
+        }
+        let next = try BundleSamples.signed(["a.yaml": Self.rules], serial: 43)
+        let load = try Self.load(
+            nil, policy: Self.policy, files: Self.ceiling, after: first.bundle, fetched: next, kept: kept)
+        #expect(load.bundle?.serial == 43 && load.fetchedBundle == next && load.bundleRefusal == nil)
+    }
+
+    @Test("that is kept isn't believed: it must be the one accepted last, signed, and within the ceiling")
+    func keptRefused() throws {
+        let kept = try BundleSamples.signed(["a.yaml": Self.rules])
+        let last = try #require(try Self.load(nil, policy: Self.policy, files: Self.ceiling, fetched: kept).bundle)
+        let fetched = try Self.refused()[0]
+        func load(
+            _ kept: [UInt8]?, after last: AcceptedBundle?, policy: String = Self.policy, ceiling: String? = nil
+        ) throws -> LoadResult {
+            try Self.load(
+                nil, policy: policy, files: ceiling.map { ["/f/c.yaml": $0] } ?? Self.ceiling, after: last,
+                fetched: fetched, kept: kept)
+        }
+        #expect(Self.errors(try load(kept, after: last)) == [])
+        var forged = kept
+        forged[forged.count - 2] ^= 1
+        let others = [
+            forged, try BundleSamples.signed(["a.yaml": Self.rules], serial: 41),
+            try BundleSamples.signed(["a.yaml": Self.rules], serial: 44),
+            try BundleSamples.signed(["b.yaml": Self.rules]), Array("nonsense".utf8), nil,
+        ]
+        for other in others {
+            let refused = try load(other, after: last)
+            #expect(Self.errors(refused).count == 1 && refused.rules.isEmpty)
+            #expect(Self.errors(refused).first?.contains("exceeds the ceiling: 192.0.2.0/24") == true)
+        }
+        #expect(try load(kept, after: nil).hasErrors)
+        #expect(try load(kept, after: last, ceiling: "rules: []").hasErrors)
+        #expect(try load(kept, after: last, policy: "group: other, keys: k.pub, mode: replace").hasErrors)
+        let ownFile = try Self.load(
+            fetched, policy: "group: nfs, bundle: nfs.bundle, keys: k.pub, ceiling: c.yaml", files: Self.ceiling,
+            after: last, kept: kept)
+        #expect(ownFile.hasErrors)
     }
 
     @Test("of another fleet than before is refused, unless the configuration names it")
@@ -227,7 +298,7 @@ import Testing
         #expect(try Self.load(bundle, files: ["/f/p.yaml": "rules: []"]).diagnostics.isEmpty)
         let neither = try BundleSamples.signed(["a.yaml": "rules: []"])
         let load = try Self.load(neither, files: ["/f/p.yaml": "rules: []"])
-        #expect(load.diagnostics.map(\.description).first?.contains("no rules: everything is denied") == true)
+        #expect(load.diagnostics.map(\.description).first?.contains("no rules: enforce mode denies every call") == true)
     }
 
     @Test("is configured with clear errors")

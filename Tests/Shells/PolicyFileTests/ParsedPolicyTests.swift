@@ -139,8 +139,8 @@ struct ParsedPolicyTests {
     @Test(
         "warnings leave the policy in force",
         arguments: [
-            Refused("", "p.yaml:1:1: warning: the policy has no rules: everything is denied"),
-            Refused("rules:", "p.yaml:1:1: warning: the policy has no rules: everything is denied"),
+            Refused("", "p.yaml:1:1: warning: the policy has no rules: enforce mode denies every call"),
+            Refused("rules:", "p.yaml:1:1: warning: the policy has no rules: enforce mode denies every call"),
             Refused(
                 "rules: [{name: r, from: 10.0.0.1, to: [mountd, sunrpc]}]",
                 "p.yaml:1:48: warning: to: program 100000 is always resolvable for clients that a rule names; leave"

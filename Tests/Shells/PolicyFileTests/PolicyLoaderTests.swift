@@ -70,7 +70,7 @@ struct PolicyLoaderTests {
         #expect(
             folder.loader(reading: [:]).load().diagnostics.texts == [
                 "\(folder.path)/rpcwarden.yaml:1:1: error: can't read \"\(folder.path)/policy.d/\": No such file or"
-                    + " directory"
+                    + " directory; write a policy, or have import-exports or learn draft one"
             ])
     }
 
@@ -135,8 +135,32 @@ struct PolicyLoaderTests {
         #expect(
             folder.loader.load().diagnostics.texts == [
                 "\(folder.path)/rpcwarden.yaml:2:9: error: can't read \"\(folder.path)/p.yaml\": No such file or"
-                    + " directory"
+                    + " directory; write a policy, or have import-exports or learn draft one"
             ])
+    }
+
+    @Test("sums up what was read, what is wrong there, and how many rules it makes")
+    func summary() throws {
+        let folder = try TemporaryFolder(["a.yaml": mountRule, "b.yaml": "rulez: []", "c.yaml": "clients: {g: [::1]}"])
+        let paths = ["a", "b", "c"].map { "\(folder.path)/\($0).yaml" }
+        #expect(folder.loader.check(files: [paths[0]]).summary() == "no problems in \(paths[0]) (1 rule)")
+        #expect(folder.loader.check(files: [paths[0]]).summary(warnings: 1) == "1 warning in \(paths[0]) (1 rule)")
+        let wrong = folder.loader.check(files: [paths[0], paths[1]])
+        #expect(wrong.summary() == "1 error in \(paths[0]), \(paths[1])")
+        #expect(folder.loader.check(files: ["/nowhere"]).summary() == "1 error; no file was read")
+    }
+
+    @Test("warns of no unused group where a file can't be read, since its rules may use it")
+    func unreadRules() throws {
+        let folder = try TemporaryFolder([
+            "a.yaml": "clients: {g: [10.0.0.1]}\n", "b.yaml": "rules: [{name: r, from: [g], to: [nfs]",
+        ])
+        let paths = ["a", "b"].map { "\(folder.path)/\($0).yaml" }
+        #expect(folder.loader.check(files: [paths[0]]).diagnostics.texts.contains { $0.contains("no rule uses") })
+        for files in [paths, ["\(folder.path)/"]] {
+            let texts = folder.loader.check(files: files).diagnostics.texts
+            #expect(texts.count == 1 && texts[0].hasPrefix("\(paths[1]):2:1: error:"), "\(texts)")
+        }
     }
 
     @Test("refuses a missing policy folder where nothing names it")
@@ -145,7 +169,7 @@ struct PolicyLoaderTests {
         #expect(
             folder.loader.load().diagnostics.texts == [
                 "\(folder.path)/rpcwarden.yaml:1:1: error: can't read \"\(folder.path)/policy.d/\": No such file or"
-                    + " directory"
+                    + " directory; write a policy, or have import-exports or learn draft one"
             ])
     }
 

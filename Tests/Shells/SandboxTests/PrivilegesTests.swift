@@ -222,13 +222,17 @@ struct PrivilegesTests {
                 Self.name(Self.call("setns", 0, 0)),
                 Self.name(execv("/bin/true", [nil])), Self.name(Self.call("process_vm_readv", Int(getpid()))),
                 Self.name(Self.call("ptrace", 0)), Self.name(Self.call("shmget", 0, 4096, 0o1600)),
+                // The standard error is the caller's own.
+                Self.name(fchown(STDERR_FILENO, geteuid(), getegid())), Self.name(chown("/tmp", uid_t.max, gid_t.max)),
+                Self.name(lchown("/tmp", uid_t.max, gid_t.max)),
+                Self.name(fchownat(AT_FDCWD, "/tmp", uid_t.max, gid_t.max, 0)),
             ].joined(separator: " ") + "; " + sockets.joined(separator: " ")
                 + "; \(paired == 0 ? "done" : "none") \(isPassed)"
         }
         let unix = makesUnixSockets ? "done" : "none"
         #expect(
             text == "no seccomp"
-                || text == "done done EPERM EPERM EPERM EPERM EPERM EPERM EPERM EPERM; "
+                || text == "done done EPERM EPERM EPERM EPERM EPERM EPERM EPERM EPERM EPERM EPERM EPERM EPERM; "
                     + "done done done \(unix) none none none; \(unix) true"
         )
     }

@@ -62,8 +62,9 @@ struct ControlTests {
         Glibc.close(stale.descriptor)
         unlink(path)
         let listener = try silentListener(at: path)
-        let taken = ControlServerError(path: path, detail: "Address already in use")
+        let taken = ControlServerError(setting: "control", path: path, detail: "Address already in use")
         #expect(throws: taken) { try ControlSocket(at: path) }
+        #expect(taken.description.hasSuffix("end or remove it, or name another place"))
         Glibc.close(listener)
         #expect(try ControlSocket(at: path).path == path)
         unlink(path)

@@ -106,6 +106,13 @@ struct ExpositionTests {
         }
     }
 
+    @Test("a gateway that needs no rpcbind tells of none, rather than of one that is down")
+    func noRpcbind() {
+        var snapshot = Self.snapshot()
+        snapshot.gauges.needsRpcbind = false
+        #expect(!String(decoding: Exposition.prometheus.text(snapshot), as: UTF8.self).contains("rpcbind_up"))
+    }
+
     @Test("drops that can't be read are left out, rather than told as none")
     func unreadable() {
         var snapshot = Self.snapshot()

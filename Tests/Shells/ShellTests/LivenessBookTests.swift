@@ -35,8 +35,8 @@ struct LivenessBookTests {
             book.look(id, questions, how: how, timeout: .seconds(1), source: nil, at: now ?? start)
         }
 
-        func answer(_ question: LivenessQuestion, _ isAlive: Bool) -> [LivenessBook.Answered] {
-            book.answered(LivenessBook.Key(question: question, how: .call), isAlive: isAlive, at: start)
+        func answer(_ question: LivenessQuestion, _ answer: LivenessAnswer) -> [LivenessBook.Answered] {
+            book.answered(LivenessBook.Key(question: question, how: .call), answer, at: start)
         }
 
         func takeNext() -> [LivenessQuestion] { book.takeNext().map(\.key.question) }
@@ -48,9 +48,9 @@ struct LivenessBookTests {
         let (first, second) = (question(1), question(2))
         #expect(book.look(1, [first, second, first]).isEmpty)
         #expect(book.takeNext() == [first, second])
-        #expect(book.answer(second, false).isEmpty)
+        #expect(book.answer(second, .dead).isEmpty)
         #expect(
-            book.answer(first, true) == [LivenessBook.Answered(look: 1, answers: [first: true, second: false])])
+            book.answer(first, .alive) == [LivenessBook.Answered(look: 1, answers: [first: .alive, second: .dead])])
         #expect(book.look(2, []) == [LivenessBook.Answered(look: 2, answers: [:])])
     }
 
@@ -62,22 +62,24 @@ struct LivenessBookTests {
         #expect(book.takeNext().count == 1)
         _ = book.look(2, [first, second])
         #expect(book.takeNext() == [second])
-        #expect(book.answer(first, true) == [LivenessBook.Answered(look: 1, answers: [first: true])])
+        #expect(book.answer(first, .alive) == [LivenessBook.Answered(look: 1, answers: [first: .alive])])
         #expect(
-            book.answer(second, true) == [LivenessBook.Answered(look: 2, answers: [first: true, second: true])])
-        #expect(book.answer(first, true).isEmpty, "nobody waits for it any more")
+            book.answer(second, .alive) == [LivenessBook.Answered(look: 2, answers: [first: .alive, second: .alive])])
+        #expect(book.answer(first, .alive).isEmpty, "nobody waits for it any more")
     }
 
-    @Test("an answer is remembered: alive for ten seconds, dead for two", arguments: [(true, 10_000), (false, 2000)])
-    func remembered(isAlive: Bool, milliseconds: Int) {
+    @Test(
+        "an answer is remembered: alive for ten seconds, the others for two",
+        arguments: [(LivenessAnswer.alive, 10_000), (.dead, 2000), (.refused, 2000)])
+    func remembered(answer: LivenessAnswer, milliseconds: Int) {
         let book = Book(at: start)
         _ = book.look(1, [question(1)])
         _ = book.takeNext()
-        _ = book.answer(question(1), isAlive)
+        _ = book.answer(question(1), answer)
         let last = start + .milliseconds(milliseconds - 1)
         #expect(
             book.look(2, [question(1)], at: last)
-                == [LivenessBook.Answered(look: 2, answers: [question(1): isAlive])])
+                == [LivenessBook.Answered(look: 2, answers: [question(1): answer])])
         #expect(book.look(3, [question(1)], .connect, at: last).isEmpty, "another mode is another question")
         #expect(book.takeNext().count == 1)
         #expect(book.look(4, [question(1)], at: start + .milliseconds(milliseconds)).isEmpty)
@@ -88,8 +90,9 @@ struct LivenessBookTests {
     func unasked() {
         let book = Book(at: start)
         let (tcp, udp) = (question(1), question(1, .udp))
-        #expect(book.look(1, [tcp, udp], .off) == [LivenessBook.Answered(look: 1, answers: [tcp: true, udp: true])])
-        #expect(book.look(2, [udp], .connect) == [LivenessBook.Answered(look: 2, answers: [udp: true])])
+        #expect(
+            book.look(1, [tcp, udp], .off) == [LivenessBook.Answered(look: 1, answers: [tcp: .alive, udp: .alive])])
+        #expect(book.look(2, [udp], .connect) == [LivenessBook.Answered(look: 2, answers: [udp: .alive])])
         #expect(book.look(3, [tcp, udp], .connect).isEmpty)
         #expect(book.takeNext() == [tcp])
         #expect(book.book.rememberedCount == 0)
@@ -101,7 +104,7 @@ struct LivenessBookTests {
         _ = book.look(1, questions(40))
         #expect(book.takeNext() == Array(questions(40).prefix(32)))
         #expect(book.takeNext().isEmpty && book.book.waitingCount == 8)
-        _ = book.answer(question(5), true)
+        _ = book.answer(question(5), .alive)
         #expect(book.takeNext() == [question(33)])
         for server in UInt32(2)...9 { _ = book.look(UInt64(server), questions(40, at: server)) }
         #expect(book.takeNext().count == LivenessBook.underWayMax - 32)
@@ -116,7 +119,7 @@ struct LivenessBookTests {
         let other = question(1, at: 9)
         _ = book.look(9, [other])
         #expect(book.takeNext().isEmpty)
-        _ = book.answer(question(1, at: 1), false)
+        _ = book.answer(question(1, at: 1), .dead)
         #expect(book.takeNext() == [other])
     }
 
@@ -131,10 +134,10 @@ struct LivenessBookTests {
         #expect(book.book.waitingCount == LivenessBook.waitingMax)
         let newest = question(10_032)
         let beyond = question(20_000)
-        #expect(book.look(3, [beyond]) == [LivenessBook.Answered(look: 3, answers: [beyond: false])])
+        #expect(book.look(3, [beyond]) == [LivenessBook.Answered(look: 3, answers: [beyond: .dead])])
         _ = book.look(4, [newest])
         let other = question(1, at: 2)
-        #expect(book.look(5, [other]) == [LivenessBook.Answered(look: 4, answers: [newest: false])])
+        #expect(book.look(5, [other]) == [LivenessBook.Answered(look: 4, answers: [newest: .dead])])
         #expect(book.takeNext() == [other])
         #expect(book.book.rememberedCount == 0)
     }
@@ -147,7 +150,7 @@ struct LivenessBookTests {
             let some = questions(100, at: UInt32(id))
             _ = book.look(id, some)
             while case let asked = book.takeNext(), !asked.isEmpty {
-                for question in asked { _ = book.answer(question, true) }
+                for question in asked { _ = book.answer(question, .alive) }
             }
             isEverything = isEverything && book.book.rememberedCount == min(Int(id) * 100, LivenessBook.rememberedMax)
         }

@@ -33,15 +33,15 @@ struct LivenessTests {
         func look(
             _ questions: [LivenessQuestion], _ how: Settings.Server.Liveness = .call, timeout: Duration = patience,
             source: IPAddress? = nil
-        ) throws -> [LivenessQuestion: Bool] {
+        ) throws -> [LivenessQuestion: LivenessAnswer] {
             try loop.flatSubmit {
-                let promise = loop.makePromise(of: [LivenessQuestion: Bool].self)
+                let promise = loop.makePromise(of: [LivenessQuestion: LivenessAnswer].self)
                 liveness.value.look(questions, how: how, timeout: timeout, source: source) { promise.succeed($0) }
                 return promise.futureResult
             }.wait()
         }
 
-        func isAlive(_ question: LivenessQuestion, _ how: Settings.Server.Liveness = .call) throws -> Bool? {
+        func ask(_ question: LivenessQuestion, _ how: Settings.Server.Liveness = .call) throws -> LivenessAnswer? {
             try look([question], how)[question]
         }
 
@@ -77,18 +77,18 @@ struct LivenessTests {
         }.wait()
     }
 
-    private static let verdicts: [(Reply.Body, Bool)] = [
-        (.programUnavailable, false), (.procedureUnavailable, false), (.garbageArguments, false),
-        (.systemError, false), (.success([]), true), (.programMismatch(low: 1, high: 2), true),
-        (.authError(.tooWeak), true), (.rpcMismatch(low: 2, high: 2), true),
+    private static let verdicts: [(Reply.Body, LivenessAnswer)] = [
+        (.programUnavailable, .dead), (.procedureUnavailable, .dead), (.garbageArguments, .dead),
+        (.systemError, .dead), (.success([]), .alive), (.programMismatch(low: 1, high: 2), .alive),
+        (.authError(.tooWeak), .alive), (.rpcMismatch(low: 2, high: 2), .alive),
     ]
 
     @Test("is told by the reply to a NULL call", arguments: [Transport.tcp, .udp], verdicts)
-    func replies(transport: Transport, verdict: (body: Reply.Body, isAlive: Bool)) throws {
+    func replies(transport: Transport, verdict: (body: Reply.Body, answer: LivenessAnswer)) throws {
         try running { running in
             let body = verdict.body
             try running.answer { [Reply(xid: $0.xid, body: body).encoded] }
-            #expect(try running.isAlive(running.question(transport)) == verdict.isAlive)
+            #expect(try running.ask(running.question(transport)) == verdict.answer)
             let calls = try running.loop.submit {
                 (transport == .tcp ? running.tcp.value.calls : running.udp.value.calls)
                     .map { [$0.program, $0.version, $0.procedure] }
@@ -106,7 +106,7 @@ struct LivenessTests {
                 header.encode(into: &encoder)
                 return [encoder.bytes]
             }
-            #expect(try running.isAlive(running.question(transport)) == false)
+            #expect(try running.ask(running.question(transport)) == .dead)
         }
         try running { running in
             try running.answer { header in
@@ -114,7 +114,7 @@ struct LivenessTests {
                 for word in [header.xid, 1, 1, 1, 13] { encoder.uint32(word) }  // RFC 2203: RPCSEC_GSS_CREDPROBLEM
                 return [encoder.bytes]
             }
-            #expect(try running.isAlive(running.question(transport)) == true)
+            #expect(try running.ask(running.question(transport)) == .alive)
         }
     }
 
@@ -122,7 +122,7 @@ struct LivenessTests {
     func streams() throws {
         try running { running in
             try running.answer { _ in [[UInt8](repeating: 0, count: 70_000)] }
-            #expect(try running.isAlive(running.question(.tcp)) == false)
+            #expect(try running.ask(running.question(.tcp)) == .dead)
         }
         try running { running in
             let loop = running.loop
@@ -131,7 +131,7 @@ struct LivenessTests {
                 loop.execute { tcp.value.closeConnections() }
                 return []
             }
-            #expect(try running.isAlive(running.question(.tcp)) == false)
+            #expect(try running.ask(running.question(.tcp)) == .dead)
         }
     }
 
@@ -139,7 +139,7 @@ struct LivenessTests {
     func closesConnection() throws {
         try running { running in
             try running.answer { [Reply(xid: $0.xid, body: .success([])).encoded] }
-            #expect(try running.isAlive(running.question(.tcp)) == true)
+            #expect(try running.ask(running.question(.tcp)) == .alive)
             while try running.loop.submit({ running.tcp.value.connections.first?.isActive }).wait() != false {
                 usleep(200)
             }
@@ -152,16 +152,16 @@ struct LivenessTests {
         defer { #expect(ContinuousClock.now - begin < Self.patience) }
         try running { running in
             try BoundPort.withBound { port, _ in
-                let isAlive = try running.isAlive(running.question(.tcp, port: port))
-                #expect(isAlive == false)
+                let answer = try running.ask(running.question(.tcp, port: port))
+                #expect(answer == .refused)
             }
             try BoundPort.withBound { port, _ in
-                let isAlive = try running.isAlive(running.question(.tcp, port: port), .connect)
-                #expect(isAlive == false)
+                let answer = try running.ask(running.question(.tcp, port: port), .connect)
+                #expect(answer == .refused)
             }
             try BoundPort.withDeafDatagramSocket { port in
-                let isAlive = try running.isAlive(running.question(.udp, port: port))
-                #expect(isAlive == false)
+                let answer = try running.ask(running.question(.udp, port: port))
+                #expect(answer == .refused)
             }
         }
     }
@@ -171,7 +171,7 @@ struct LivenessTests {
         try running { running in
             let question = running.question(transport)
             let answers = try running.look([question], timeout: .milliseconds(30))
-            #expect(answers == [question: false])
+            #expect(answers == [question: .dead])
         }
         guard transport == .udp else { return }
         try running { running in
@@ -180,7 +180,7 @@ struct LivenessTests {
                 // The responder records a call before it answers.
                 udp.value.calls.count == 2 ? [Reply(xid: header.xid, body: .success([])).encoded] : []
             }
-            #expect(try running.isAlive(running.question(.udp)) == true)
+            #expect(try running.ask(running.question(.udp)) == .alive)
             let xids = try running.loop.submit { udp.value.calls.map(\.xid) }.wait()
             #expect(xids.count == 2 && Set(xids).count == 1)
         }
@@ -198,8 +198,21 @@ struct LivenessTests {
             try running.loop.submit {
                 running.udp.value.forgery = { Reply(xid: $0.xid, body: .programUnavailable).encoded }
             }.wait()
-            #expect(try running.isAlive(running.question(.udp)) == true)
+            #expect(try running.ask(running.question(.udp)) == .alive)
             #expect(try running.loop.submit { running.udp.value.forgeries }.wait() == 1)
+        }
+    }
+
+    @Test(
+        "a forged refusal of a datagram keeps no answer away", .enabled(if: geteuid() == 0), arguments: [true, false])
+    func forgedRefusal(isAnswered: Bool) throws {
+        try running { running in
+            let (udp, port) = (running.udp, running.udpPort)
+            try running.answer { header in
+                if let caller = udp.value.callers.last?.port { forgeRefusal(from: UInt16(caller), to: port) }
+                return isAnswered ? [Reply(xid: header.xid, body: .success([])).encoded] : []
+            }
+            #expect(try running.ask(running.question(.udp)) == (isAnswered ? .alive : .refused))
         }
     }
 
@@ -207,7 +220,7 @@ struct LivenessTests {
     func connect() throws {
         try running { running in
             let (tcp, udp) = (running.question(.tcp), running.question(.udp))
-            #expect(try running.look([tcp, udp], .connect) == [tcp: true, udp: true])
+            #expect(try running.look([tcp, udp], .connect) == [tcp: .alive, udp: .alive])
             let calls = try running.loop.submit {
                 running.tcp.value.calls.count + running.udp.value.calls.count
             }.wait()
@@ -220,7 +233,7 @@ struct LivenessTests {
         try running { running in
             try running.answer { [Reply(xid: $0.xid, body: .success([])).encoded] }
             let question = running.question(transport)
-            #expect(try running.look([question], source: .v4(0x7f00_0002)) == [question: true])
+            #expect(try running.look([question], source: .v4(0x7f00_0002)) == [question: .alive])
             let callers = try running.loop.submit { running.tcp.value.callers + running.udp.value.callers }.wait()
             #expect(callers.map(\.ipAddress) == ["127.0.0.2"])
         }
@@ -232,7 +245,7 @@ struct LivenessTests {
             let questions = (1...4000).map { running.question(transport, port: UInt16($0)) }
             // An address that is not this host's.
             let answers = try running.look(questions, source: .v4(0xc000_0201))
-            #expect(answers.count == 4000 && !answers.values.contains(true))
+            #expect(answers.count == 4000 && answers.values.allSatisfy { $0 == .dead })
         }
     }
 
@@ -250,4 +263,29 @@ struct LivenessTests {
             #expect(try running.loop.submit { isAnswered.value }.wait() == false)
         }
     }
+}
+
+/// Sends this host "port unreachable" (RFC 792) about a datagram between its ports, as any other host could.
+private func forgeRefusal(from source: UInt16, to destination: UInt16) {
+    let loopback: [UInt8] = [127, 0, 0, 1]
+    var datagram: [UInt8] = [0x45, 0, 0, 28, 0, 0, 0, 0, 64, UInt8(IPPROTO_UDP), 0, 0] + loopback + loopback
+    for word in [source, destination, 8, 0] { datagram += [UInt8(word >> 8), UInt8(word & 255)] }
+    var message: [UInt8] = [3, 3, 0, 0, 0, 0, 0, 0] + datagram
+    var sum = stride(from: 0, to: message.count, by: 2).reduce(0) {
+        $0 + UInt32(message[$1]) << 8 + UInt32(message[$1 + 1])
+    }
+    sum = (sum & 0xffff) + sum >> 16
+    let checksum = ~UInt16(truncatingIfNeeded: sum + sum >> 16)
+    (message[2], message[3]) = (UInt8(checksum >> 8), UInt8(checksum & 255))
+    let descriptor = socket(AF_INET, Int32(SOCK_RAW.rawValue), Int32(IPPROTO_ICMP))
+    defer { close(descriptor) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+    let sent = withUnsafePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            sendto(descriptor, message, message.count, 0, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+        }
+    }
+    #expect(sent == message.count)
 }

@@ -60,7 +60,4 @@
 /* The text for an errno; static, so it is safe to use on every thread. NULL if there is no text. */
 const char *cnf_errno_text(int number);
 
-/* The running kernel's version, as major * 1000 + minor; 0 if uname's text can't be parsed. */
-int cnf_kernel_version(void);
-
 #endif

@@ -4,6 +4,7 @@ import Calls
 import Clock
 import Configuration
 import Firewall
+import FleetRecords
 import ONCRPC
 import Policy
 import Portmapper
@@ -237,6 +238,7 @@ final class BootStorm: ActionShells {
     }
 
     func write(_ event: AuditEvent) { check(event) }
+    func tellFleet(_ message: DaemonMessage) {}
 
     // The storm has no TCP, no caller on this host, and no flows.
     func closeConnection(_ id: ConnectionID) {}

@@ -1,0 +1,60 @@
+import AuditTrail
+import Clock
+
+/// What the log tells of one host, line by line.
+///
+/// ```
+/// unknown ──started──▶ running ──stopped──▶ stopped
+///    │                    ▲  └─started: it ended without a word, and the record has a gap
+///    └──any other line────┘
+/// ```
+struct HostTally {
+    enum State: Hashable {
+        case unknown
+        case running
+        case stopped(Timestamp)
+    }
+
+    var lines = 0
+    var first: Timestamp
+    var last: Timestamp
+    var state = State.unknown
+    var mode: Mode?
+    /// The place of the tampering that isn't undone yet.
+    var openTampering: Int?
+    /// The place of the last gap by lines that were not written, which the next such line may continue.
+    var openSuppression: Int?
+
+    init(at time: Timestamp) { (first, last) = (time, time) }
+}
+
+/// The daemon's mode, as `started`, `reloaded` and denials tell it.
+public enum Mode: String, Hashable, Sendable {
+    case enforce, observe
+
+    /// The mode that the event tells of, if it does.
+    init?(of event: AuditEvent) {
+        switch event.kind {
+        // `rpcwarden 0.2.0, enforce`
+        case .started: self.init(named: event.detail?.split(separator: ",").last)
+        // `mode changed from observe to enforce; settings changed`
+        case .reloaded:
+            guard let change = event.detail?.split(separator: ";").first(where: { $0.hasPrefix("mode changed from ") })
+            else { return nil }
+            self.init(named: change.split(separator: " ").last)
+        case .denied:
+            guard event.reason?.isLiftedByObserving == true else { return nil }
+            self = event.isEnforced ? .enforce : .observe
+        case .permitted, .malformed, .granted, .renewed, .expired, .revoked, .enumeration, .quarantined, .released,
+            .probed, .registered, .unregistered, .untrustedRegistration, .staleRegistration, .tampered, .restored,
+            .rpcbindDown, .rpcbindUp, .reloadRefused, .stopped, .suppressed, .shielded, .orphaned, .unguardable,
+            .policyAccepted, .policyRefused, .policyExpired, .fleetConnected, .fleetLost:
+            return nil
+        }
+    }
+
+    private init?(named text: Substring?) {
+        guard let text else { return nil }
+        self.init(rawValue: String(text.drop { $0 == " " }))
+    }
+}

@@ -1,0 +1,351 @@
+import Addresses
+import Clock
+import Configuration
+import Firewall
+import FleetRecords
+
+/// The grants that the nodes of a pair share, as this node sees them: what it tells the others, and what it has of them.
+///
+///     offered ──its service is alive──▶ copy ──its client looks up here──▶ a grant of this node
+///        │                              ▲  │
+///        └──▶ waiting ──registration────┘  └──its service goes──▶ waiting
+///
+/// A grant of this node whose service goes is told on until it would have ended: its clients may go to the other node.
+public struct Sharing: Sendable {
+    /// Another node's grant that is in force here.
+    public struct Copy: Hashable, Sendable {
+        public var grant: SharedGrant
+        public var origin: String
+        public var issued: Timestamp
+        /// A packet of the client has used it here.
+        public var isUsed = false
+    }
+
+    private struct Arriving {
+        var grant: SharedGrant
+        var entry: WaitingGrants.Entry
+        /// It was ended meanwhile.
+        var isEnded = false
+    }
+
+    private var pair: Settings.Fleet.Pair?
+    private var keep: Duration
+    private(set) var copies: [GrantKey: Copy] = [:]
+    /// The grants of the copies.
+    private var copied: Set<SharedGrant> = []
+    /// Copies on their way to the kernel: it acknowledges or refuses each.
+    private var arriving: [GrantKey: Arriving] = [:]
+    /// Offers of copies that are here: the kernel is asked for their lives first.
+    private var renewals: [GrantKey: Arriving] = [:]
+    /// Copies to give up for this node's own clients, the last first; some may be gone.
+    private var victims: [GrantKey] = []
+    /// Clients whose older grants an order of the fleet ended, with the time of the order.
+    private var ordered: [IPAddress: Timestamp] = [:]
+    private var orderedDue = DueTable<IPAddress>()
+    public private(set) var waiting: WaitingGrants
+    private var ended = EndedGrants()
+    /// Grants of this node that lost their service, until they would have ended.
+    private var lingering: [SharedGrant: GrantRecord] = [:]
+    private var lingeringDue = DueTable<SharedGrant>()
+    /// When to ask the kernel whether a grant was used.
+    private var looks = DueTable<GrantKey>()
+
+    /// A grant that was asked for over UDP is looked at so soon, and again until the others are told of it anyway.
+    private static let firstLook = Duration.seconds(1)
+    private static let firstLooks = Duration.seconds(5)
+    /// The last use that the others know is never older than this part of `keep`.
+    private static let useDivisor = 4
+    /// At one step of time; it bounds the step's time.
+    private static let looksAtOnce = 128
+    private static let lingeringMax = 16_384
+    private static let orderedMax = 1024
+    /// An order counts for a day.
+    private static let orderHolds = Duration.seconds(86_400)
+    private static let openingsAtOnce = 1024
+
+    public init(_ settings: Settings) {
+        pair = settings.fleet?.pair
+        keep = settings.firewall.keep
+        waiting = WaitingGrants()
+    }
+
+    public mutating func settingsReplaced(_ settings: Settings) { keep = settings.firewall.keep }
+
+    /// Whether grants are shared.
+    public var isOn: Bool { pair != nil }
+    public var copyCount: Int { copies.count }
+    public var waitingCount: Int { waiting.count }
+
+    // MARK: This node's grants
+
+    /// A client looked a program up; the kernel has the grant.
+    ///
+    /// - Parameters:
+    ///   - issued: when the client asked first, as far as is known.
+    ///   - isProven: the client's address isn't forged.
+    public mutating func issued(
+        _ key: GrantKey, _ grant: SharedGrant, rule: String, issued: Timestamp, isProven: Bool, at now: Instant,
+        _ wallClock: Timestamp
+    ) -> [DaemonMessage] {
+        removeCopy(key)
+        arriving[key] = nil
+        renewals[key] = nil
+        waiting.remove(grant)
+        forgetLingering(grant)
+        looks.insert(key, at: now + (isProven ? useInterval : Self.firstLook))
+        let record = GrantRecord(issued: ended.after(issued, grant), used: wallClock, rule: rule, keep: keep)
+        return isProven ? [.issued(grant, record), .used(grant, wallClock)] : [.issued(grant, record)]
+    }
+
+    /// The kernel was asked about the grant.
+    ///
+    /// - Parameters:
+    ///   - used: when a packet used it last, if one did since it was last known.
+    ///   - age: since it was issued.
+    public mutating func looked(
+        at key: GrantKey, _ grants: [SharedGrant], used: Timestamp?, age: Duration, at now: Instant
+    ) -> [DaemonMessage] {
+        let isNew = used == nil && age < Self.firstLooks && copies[key] == nil
+        looks.insert(key, at: now + (isNew ? Self.firstLook : useInterval))
+        guard let used else { return [] }
+        copies[key]?.isUsed = true
+        return grants.map { .used($0, used) }
+    }
+
+    private var useInterval: Duration { max(keep / Self.useDivisor, Self.firstLook) }
+
+    /// The grants that the kernel is to be asked about.
+    public mutating func takeLooks(at now: Instant) -> [GrantKey] {
+        var keys: [GrantKey] = []
+        while keys.count < Self.looksAtOnce, let (key, _) = looks.popFirst(until: now) { keys.append(key) }
+        return keys
+    }
+
+    // MARK: Ends
+
+    /// The grant's time was over, or it made room for another.
+    public mutating func expired(_ key: GrantKey, _ grants: [SharedGrant]) -> [DaemonMessage] {
+        forget(key)
+        return grants.map { .expired($0) }
+    }
+
+    /// It lost its service, and may find it at another node.
+    ///
+    /// - Parameter record: what the others know of it.
+    public mutating func lostService(
+        _ key: GrantKey, _ grant: SharedGrant, _ record: GrantRecord, endsAt end: Instant
+    ) -> [DaemonMessage] {
+        if let copy = copies[key] {
+            forget(key)
+            waiting.insert(grant, WaitingGrants.Entry(origin: copy.origin, issued: copy.issued, end: end))
+            return []
+        }
+        forget(key)
+        guard lingering[grant] != nil || lingering.count < Self.lingeringMax else { return [.expired(grant)] }
+        lingering[grant] = record
+        lingeringDue.insert(grant, at: end)
+        return []
+    }
+
+    /// It was revoked here, on purpose: it doesn't come back from another node.
+    public mutating func ended(
+        _ grant: SharedGrant, _ why: EndedRecord.Reason, at now: Instant, _ wallClock: Timestamp
+    ) -> [DaemonMessage] {
+        waiting.remove(grant)
+        forgetLingering(grant)
+        let record = EndedRecord(at: wallClock, why: why)
+        guard why == .revoked else { return [.ended(grant, record)] }
+        endArriving { $0 == grant }
+        ended.insert(grant, record, holds: keep, at: now)
+        endedMark += 1
+        return [.ended(grant, record)]
+    }
+
+    /// The kernel has the grant no more.
+    public mutating func forget(_ key: GrantKey) {
+        removeCopy(key)
+        renewals[key] = nil
+        _ = looks.remove(key)
+    }
+
+    private mutating func removeCopy(_ key: GrantKey) {
+        if let copy = copies.removeValue(forKey: key) { copied.remove(copy.grant) }
+    }
+
+    private mutating func forgetLingering(_ grant: SharedGrant) {
+        guard lingering.removeValue(forKey: grant) != nil else { return }
+        _ = lingeringDue.remove(grant)
+    }
+
+    public mutating func timeAdvanced(to now: Instant) -> [DaemonMessage] {
+        waiting.timeAdvanced(to: now)
+        ended.timeAdvanced(to: now)
+        while let (client, _) = orderedDue.popFirst(until: now) { ordered[client] = nil }
+        var messages: [DaemonMessage] = []
+        while let (grant, _) = lingeringDue.popFirst(until: now) {
+            lingering[grant] = nil
+            messages.append(.expired(grant))
+        }
+        return messages
+    }
+
+    // MARK: The others' grants
+
+    /// The rest of the life that the offer may have here; `nil`: none, or there is no room, or it was ended here.
+    public func life(of offer: GrantOffer) -> Duration? {
+        guard let pair, !isEnded(offer.grant, issued: offer.issued) else { return nil }
+        let left = min(offer.keep, keep) - offer.age
+        let count = copies.count + arriving.count + waiting.count
+        // What is known already takes no more room.
+        let isKnown = waiting[offer.grant] != nil || copied.contains(offer.grant)
+        guard left > .zero, isKnown || count < pair.grants else { return nil }
+        return left
+    }
+
+    private func isEnded(_ grant: SharedGrant, issued: Timestamp) -> Bool {
+        if ended.beats(grant, issued: issued) { return true }
+        return ordered[grant.client].map { issued <= $0 + EndedGrants.clocksDifferenceMax } ?? false
+    }
+
+    /// An order ended what was issued to the client before: also what is offered later.
+    public mutating func orderFollowed(
+        _ client: IPAddress, at created: Timestamp, at now: Instant, _ wallClock: Timestamp
+    ) {
+        endArriving { $0.client == client }
+        guard ordered[client] != nil || ordered.count < Self.orderedMax else { return }
+        ordered[client] = max(ordered[client] ?? created, created)
+        let age = Duration.milliseconds(max(0, wallClock.milliseconds - created.milliseconds))
+        orderedDue.insert(client, at: now + (Self.orderHolds - age))
+    }
+
+    private mutating func endArriving(_ isMeant: (SharedGrant) -> Bool) {
+        for (key, copy) in arriving where isMeant(copy.grant) { arriving[key]?.isEnded = true }
+        renewals = renewals.filter { !isMeant($0.value.grant) }
+    }
+
+    /// The copies on their way to the kernel by these keys, issued until then.
+    public func arriving(issuedBefore time: Timestamp, _ isMeant: (GrantKey) -> Bool) -> [SharedGrant] {
+        arriving.filter { isMeant($0.key) && $0.value.entry.issued <= time + EndedGrants.clocksDifferenceMax }
+            .map(\.value.grant)
+    }
+
+    /// Other nodes ended these grants: what waits is forgotten, and what is on its way to the kernel ends there.
+    public mutating func endedElsewhere(_ grants: Set<SharedGrant>) {
+        for grant in grants { waiting.remove(grant) }
+        endArriving { grants.contains($0) }
+    }
+
+    /// Its service isn't alive here.
+    public mutating func wait(_ grant: SharedGrant, _ entry: WaitingGrants.Entry) { waiting.insert(grant, entry) }
+
+    /// The kernel is asked to take the copy.
+    public mutating func copying(_ key: GrantKey, _ grant: SharedGrant, _ entry: WaitingGrants.Entry) {
+        waiting.remove(grant)
+        arriving[key] = Arriving(grant: grant, entry: entry)
+    }
+
+    /// The copy may live on for longer than is known: the kernel is asked.
+    public mutating func renew(_ key: GrantKey, _ grant: SharedGrant, _ entry: WaitingGrants.Entry, at now: Instant) {
+        renewals[key] = Arriving(grant: grant, entry: entry)
+        looks.insert(key, at: now)
+    }
+
+    /// The kernel told the lives of these grants: the offers that waited for that.
+    public mutating func takeRenewals(
+        of keys: [GrantKey]
+    ) -> [(key: GrantKey, grant: SharedGrant, entry: WaitingGrants.Entry)] {
+        guard !renewals.isEmpty else { return [] }
+        return keys.compactMap { key in renewals.removeValue(forKey: key).map { (key, $0.grant, $0.entry) } }
+    }
+
+    /// The kernel has the copy; or an earlier run had it, or the grant of this node (`nil`).
+    /// - Returns: false if the copy was ended meanwhile.
+    public mutating func copied(
+        _ key: GrantKey, _ grant: SharedGrant, from origin: String?, issued: Timestamp, at now: Instant
+    ) -> Bool {
+        looks.insert(key, at: now + useInterval)
+        guard let origin else { return true }
+        let isUsed = copies[key]?.isUsed ?? false
+        let arrived = arriving.removeValue(forKey: key)
+        copies[key] = Copy(grant: grant, origin: origin, issued: arrived?.entry.issued ?? issued, isUsed: isUsed)
+        copied.insert(grant)
+        return arrived?.isEnded != true
+    }
+
+    /// The kernel didn't take the copies: they wait again.
+    public mutating func refused(_ keys: [GrantKey]) {
+        for key in keys {
+            guard let copy = arriving.removeValue(forKey: key), !copy.isEnded else { continue }
+            waiting.insert(copy.grant, copy.entry)
+            waiting.open(WaitingGrants.Place(copy.grant))
+        }
+    }
+
+    public func copy(_ key: GrantKey) -> Copy? { copies[key] }
+
+    public mutating func removeWaiting(_ grant: SharedGrant) { waiting.remove(grant) }
+
+    public mutating func open(_ place: WaitingGrants.Place) { waiting.open(place) }
+
+    /// Grants whose services have come alive. The kernel is given so many at once: calls wait for it meanwhile.
+    public mutating func takeOpening() -> [(grant: SharedGrant, entry: WaitingGrants.Entry)] {
+        waiting.takeOpening(Self.openingsAtOnce)
+    }
+
+    /// Copies that make room for the clients of this node, each told once; those that nobody uses first.
+    public mutating func takeVictims(_ count: Int) -> [GrantKey] {
+        var taken: [GrantKey] = []
+        var isFresh = false
+        while taken.count < count, !copies.isEmpty {
+            guard let key = victims.popLast() else {
+                guard !isFresh else { break }
+                isFresh = true
+                victims = copies.filter(\.value.isUsed).map(\.key) + copies.filter { !$0.value.isUsed }.map(\.key)
+                continue
+            }
+            if copies[key] != nil, !taken.contains(key) { taken.append(key) }
+        }
+        return taken
+    }
+
+    // MARK: Everything
+
+    /// What the others are told of a grant that is in the kernel.
+    public func record(
+        _ key: GrantKey, _ grant: SharedGrant, rule: String, issued: Timestamp, used: Timestamp
+    ) -> (record: GrantRecord, isUsed: Bool) {
+        guard let copy = copies[key] else {
+            let record = GrantRecord(issued: ended.after(issued, grant), used: used, rule: rule, keep: keep)
+            return (record, true)
+        }
+        let record = GrantRecord(issued: copy.issued, used: used, rule: "", keep: keep, origin: copy.origin)
+        return (record, copy.isUsed)
+    }
+
+    /// The part of everything that isn't in the kernel: some messages from this place on, and the place after them.
+    public func remembered(from place: Int, count: Int) -> (messages: [DaemonMessage], next: Int?) {
+        // What changes meanwhile is told by itself.
+        let all = lingering.count
+        if place < all {
+            let some = lingering.dropFirst(place).prefix(count).map {
+                DaemonMessage.live($0.key, $0.value, isUsed: true)
+            }
+            return (some, place + some.count)
+        }
+        let some = ended.records.dropFirst(place - all).prefix(count).map { DaemonMessage.remembered($0.key, $0.value) }
+        return (some, some.isEmpty ? nil : place + some.count)
+    }
+
+    /// What was ended here, for a later run.
+    public var endedGrants: [DaemonMessage] { ended.records.map { .remembered($0.key, $0.value) } }
+    /// Grows with each end.
+    public private(set) var endedMark: UInt64 = 0
+
+    /// What an earlier run ended.
+    public mutating func found(_ messages: [DaemonMessage], at now: Instant, _ wallClock: Timestamp) {
+        for case .remembered(let grant, let record) in messages {
+            let age = Duration.milliseconds(max(0, wallClock.milliseconds - record.at.milliseconds))
+            ended.insert(grant, record, holds: keep - age, at: now)
+        }
+    }
+}

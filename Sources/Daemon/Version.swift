@@ -1,0 +1,3 @@
+import System
+
+public typealias Version = System.Version

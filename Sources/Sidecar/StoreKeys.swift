@@ -1,0 +1,39 @@
+import Etcd
+import Fleet
+
+/// The keys of a fleet as the store has them.
+struct StoreKeys: Sendable {
+    let fleet: String
+    let node: String
+    let pair: String?
+    let ranges: [FleetRange]
+    /// The group whose policy is fetched.
+    let group: String?
+
+    func bytes(_ key: FleetKey) -> [UInt8] { Array(key.text(of: fleet).utf8) }
+
+    func key(_ bytes: [UInt8]) -> FleetKey? { FleetKey(String(decoding: bytes, as: UTF8.self), of: fleet) }
+
+    /// A key that this node may read in any case.
+    var probe: [UInt8] { bytes(.status(node: node)) }
+
+    func range(_ range: FleetRange) -> EtcdRange {
+        switch range {
+        case .pair: prefix("pairs/\(pair ?? "")/")
+        case .quarantines: prefix("quarantines/")
+        }
+    }
+
+    /// What publishers write and this node takes.
+    var published: [EtcdRange] {
+        [prefix("orders/")] + (group.map { [EtcdRange(key: bytes(.currentPolicy(group: $0)))] } ?? [])
+    }
+
+    var watched: [EtcdRange] { ranges.map(range) + published }
+
+    var statuses: EtcdRange { prefix("nodes/") }
+
+    private func prefix(_ path: String) -> EtcdRange {
+        EtcdRange(prefix: Array((FleetKey.prefix(of: fleet) + path).utf8))
+    }
+}

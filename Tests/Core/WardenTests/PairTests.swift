@@ -1,0 +1,699 @@
+import Addresses
+import AuditTrail
+import Calls
+import Clock
+import Configuration
+import CoreSamples
+import Firewall
+import FleetRecords
+import Policy
+import Portmapper
+import TestSupport
+import Testing
+
+@testable import Gate
+@testable import Sharing
+@testable import Warden
+
+/// This node and others of its pair: what it tells, and what it takes over.
+@Suite("grants that a pair shares") struct PairTests {
+    private static let client = ip("10.1.2.3")
+    private static let mountd = ServicePort(.tcp, 20048)
+    private static let key = GrantKey(client: client, service: mountd)
+    private static let grant = SharedGrant(client, .mountd, .tcp)
+    private static let settings = Settings().with {
+        $0.fleet = Settings.Fleet()
+        $0.fleet?.pair = Settings.Fleet.Pair()
+        $0.fleet?.pair?.name = "nas"
+    }
+
+    private static func bench(
+        _ rules: [Rule] = [.sample()], settings: Settings = settings, registering registrations: [RPCB] = .typical
+    ) -> Bench {
+        Bench.started(rules, settings: settings, registering: registrations)
+    }
+
+    private static func offer(
+        _ grant: SharedGrant = grant, age: Duration = .seconds(60), keep: Duration = .seconds(86_400),
+        issued: Timestamp = Bench.startOfTime + .seconds(-100)
+    ) -> GrantOffer {
+        GrantOffer(grant: grant, node: "nas2", origin: "nas2", issued: issued, age: age, keep: keep)
+    }
+
+    private func offer(_ bench: Bench, _ offers: GrantOffer...) {
+        bench.handle { warden, now, actions in
+            for offer in offers { warden.grantOffered(offer, at: now, into: &actions) }
+            warden.flush(at: now, into: &actions)
+        }
+    }
+
+    // MARK: Refused
+
+    @Test("opens nothing that this node's policy doesn't permit on a look-up", arguments: [Opening.never, .always])
+    func policy(open: Opening) {
+        let bench = Self.bench([.sample(open: open)])
+        offer(bench, Self.offer())
+        offer(bench, Self.offer(SharedGrant(ip("192.0.2.9"), .mountd, .tcp)))
+        offer(bench, Self.offer(SharedGrant(Self.client, .nfs, .tcp)))
+        #expect(bench.kernel.granted.isEmpty)
+        #expect(bench.loop.warden.fleetGauges == FleetGauges())
+    }
+
+    @Test("opens nothing that is over, or longer than this node keeps grants")
+    func over() {
+        let bench = Self.bench()
+        offer(bench, Self.offer(age: .seconds(86_400)))
+        #expect(bench.kernel.granted.isEmpty)
+        offer(bench, Self.offer(age: .seconds(86_400 - 30), keep: .seconds(2 * 86_400)))
+        #expect(bench.kernel.granted[Self.key]?.timeout == .seconds(30))
+    }
+
+    @Test("opens no port of an owner that isn't trusted, none that is spared, and none where nothing listens")
+    func untrusted() {
+        let foreign = RPCB.ownPlaces + RPCB.everywhere(.mountd, 3, port: 20048, owner: "1000")
+        let bench = Self.bench(registering: foreign)
+        offer(bench, Self.offer())
+        #expect(bench.kernel.granted.isEmpty)
+        let never = Self.settings.with { $0.firewall.never.insert(20048) }
+        let spared = Self.bench(settings: never)
+        offer(spared, Self.offer())
+        #expect(spared.kernel.granted.isEmpty)
+        let dead = Bench([.sample()], settings: Self.settings)
+        dead.rpcbind.registrations = .typical
+        dead.silent[Self.mountd] = ListenerState(ipv4: false, ipv6: false)
+        dead.start()
+        offer(dead, Self.offer())
+        #expect(dead.kernel.granted.isEmpty)
+    }
+
+    @Test("is nothing without a pair")
+    func off() {
+        let bench = Self.bench(settings: Settings())
+        offer(bench, Self.offer())
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        #expect(bench.told.isEmpty)
+        #expect(bench.kernel.granted.count == 1)
+    }
+
+    @Test("never changes a grant that this node issued, nor ends it")
+    func own() {
+        let bench = Self.bench()
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        bench.advance(by: .seconds(40_000))
+        let before = bench.kernel.granted[Self.key]
+        offer(bench, Self.offer(age: .zero, issued: Bench.startOfTime + .seconds(40_000)))
+        bench.handle { $0.copiesEnded([Self.grant], at: $1, into: &$2) }
+        bench.advance(by: .seconds(1))
+        #expect(bench.kernel.granted[Self.key] == before)
+        #expect(bench.loop.warden.fleetGauges.grants == 0)
+    }
+
+    // MARK: Taken over
+
+    @Test("opens this node's own port for the rest of the grant's life, and tells which node it is from")
+    func open() {
+        let bench = Self.bench()
+        offer(bench, Self.offer())
+        let element = bench.kernel.granted[Self.key]
+        #expect(element?.timeout == .seconds(86_340))
+        #expect(element?.comment.hasSuffix("(from nas2)") == true)
+        #expect(bench.events(.granted).first?.rule?.hasSuffix("(from nas2)") == true)
+        #expect(bench.told.isEmpty)
+        #expect(bench.loop.warden.fleetGauges.grants == 1)
+    }
+
+    @Test("waits for its service, and comes to life at its registration", arguments: [1, 3000])
+    func waiting(count: Int) {
+        let bench = Self.bench(registering: RPCB.ownPlaces)
+        for number in 0..<count {
+            offer(bench, Self.offer(SharedGrant(.v4(0x0a01_0000 + UInt32(number)), .mountd, .tcp)))
+        }
+        #expect(bench.kernel.granted.isEmpty)
+        #expect(bench.loop.warden.fleetGauges.waiting == count)
+        bench.rpcbind.registrations = .typical
+        bench.refresh()
+        #expect(!bench.kernel.granted.isEmpty)
+        // Calls come between the kernel's transactions.
+        #expect(bench.kernel.granted.count <= 1024)
+        for _ in 0..<5 { bench.advance(by: .milliseconds(50)) }
+        #expect(bench.kernel.granted.count == count)
+        #expect(bench.loop.warden.fleetGauges == FleetGauges(grants: count))
+    }
+
+    @Test("that waits is decided anew when its service comes: policy, and the time that is left")
+    func decidedAnew() {
+        let bench = Self.bench(registering: RPCB.ownPlaces)
+        let other = SharedGrant(ip("10.1.2.4"), .mountd, .tcp)
+        offer(bench, Self.offer(), Self.offer(other, age: .seconds(86_399)))
+        bench.reload([.sample(from: ["10.1.2.4"])])
+        bench.advance(by: .seconds(2))
+        bench.rpcbind.registrations = .typical
+        bench.refresh()
+        bench.advance(by: .milliseconds(50))
+        #expect(bench.kernel.granted.isEmpty)
+        #expect(bench.loop.warden.fleetGauges == FleetGauges())
+    }
+
+    @Test("keeps the life that its client's packets gave it, when another node offers less: the kernel is asked first")
+    func renewed() {
+        let bench = Self.bench()
+        offer(bench, Self.offer())
+        bench.advance(by: .seconds(40_000))
+        bench.kernel.packet(Self.key)
+        let end = bench.now + .seconds(86_400)
+        offer(bench, Self.offer(age: .seconds(30_000)))
+        bench.advance(by: .milliseconds(100))
+        #expect(bench.kernel.granted[Self.key]?.expires == end)
+        // One that nobody used here gains.
+        let other = SharedGrant(ip("10.1.2.4"), .mountd, .tcp)
+        offer(bench, Self.offer(other, age: .seconds(60_000)))
+        bench.advance(by: .seconds(10))
+        offer(bench, Self.offer(other, age: .seconds(5)))
+        bench.advance(by: .milliseconds(100))
+        let left = bench.kernel.granted[GrantKey("10.1.2.4", Self.mountd)].map { $0.expires - bench.now }
+        #expect(left.map { $0 > .seconds(86_390) } == true)
+        #expect(bench.loop.warden.fleetGauges.grants == 2)
+    }
+
+    @Test(
+        "that ended while the kernel is asked for its life isn't renewed, nor a later one by that offer",
+        arguments: [false, true])
+    func endedBeforeRenewal(isToldAfterwards: Bool) {
+        let bench = Self.bench()
+        offer(bench, Self.offer(age: .seconds(60_000)))
+        bench.handle { warden, now, actions in
+            warden.grantOffered(Self.offer(age: .zero), at: now, into: &actions)
+            warden.copiesEnded([Self.grant], at: now, into: &actions)
+            if isToldAfterwards {
+                warden.grantsInspected([Self.key], [Self.key: .seconds(26_400)], at: now, into: &actions)
+            }
+            warden.flush(at: now, into: &actions)
+        }
+        bench.advance(by: .seconds(1))
+        #expect(bench.kernel.granted.isEmpty)
+        #expect(bench.loop.warden.fleetGauges == FleetGauges())
+        offer(bench, Self.offer(age: .seconds(50_000), issued: Bench.startOfTime + .seconds(-20)))
+        let end = bench.now + .seconds(36_400)
+        for _ in 0..<30 { bench.advance(by: .seconds(1000)) }
+        #expect(bench.kernel.granted[Self.key]?.expires == end)
+    }
+
+    @Test("is a copy to the kernel's comment, the ledger and the part that shares, or to none of them")
+    func oneMind() {
+        let bench = Self.bench([.sample(to: [.mountd, .nlockmgr])])
+        func check(_ bench: Bench, _ copies: Int, _ line: Int = #line) {
+            let place = SourceLocation(fileID: #fileID, filePath: #filePath, line: line, column: 1)
+            var found = 0
+            for (key, grant) in bench.loop.warden.gate.grants {
+                let isMarked = bench.kernel.granted[key]?.comment.hasSuffix("(from nas2)")
+                #expect(isMarked == grant.isCopy, sourceLocation: place)
+                #expect((bench.loop.warden.sharing.copy(key) != nil) == grant.isCopy, sourceLocation: place)
+                if grant.isCopy { found += 1 }
+            }
+            #expect(found == copies && bench.kernel.granted.count >= copies, sourceLocation: place)
+        }
+        offer(bench, Self.offer(age: .seconds(40_000)), Self.offer(SharedGrant(ip("10.1.2.4"), .mountd, .tcp)))
+        check(bench, 2)
+        offer(bench, Self.offer(age: .zero))
+        bench.advance(by: .milliseconds(100))
+        check(bench, 2)
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        check(bench, 1)
+        offer(bench, Self.offer(age: .zero, issued: bench.loop.warden.wallClock(at: bench.now)))
+        check(bench, 1)
+        bench.rpcbind.registrations = RPCB.ownPlaces
+        bench.refresh()
+        check(bench, 0)
+        bench.rpcbind.registrations = .typical
+        bench.refresh()
+        bench.advance(by: .milliseconds(100))
+        check(bench, 1)
+        let next = Bench([.sample(to: [.mountd, .nlockmgr])], settings: Self.settings)
+        next.rpcbind.registrations = .typical
+        next.kernel = bench.kernel
+        next.now = bench.now
+        next.start()
+        check(next, 1)
+        offer(next, Self.offer(SharedGrant(ip("10.1.2.5"), .mountd, .tcp)))
+        next.call(.port(of: .mountd), from: .from("10.1.2.4", .tcp))
+        check(next, 1)
+        next.handle { warden, now, actions in
+            warden.copiesEnded([SharedGrant(ip("10.1.2.5"), .mountd, .tcp)], at: now, into: &actions)
+            warden.flush(at: now, into: &actions)
+        }
+        check(next, 0)
+    }
+
+    private static func ended(_ why: EndedRecord.Reason, _ bench: Bench) -> DaemonMessage {
+        .ended(grant, EndedRecord(at: bench.loop.warden.wallClock(at: bench.now), why: why))
+    }
+
+    @Test("waits again when its service goes, and nobody is told of an end")
+    func serviceGoes() {
+        let bench = Self.bench()
+        offer(bench, Self.offer())
+        bench.rpcbind.registrations = RPCB.ownPlaces
+        bench.refresh()
+        #expect(bench.kernel.granted.isEmpty)
+        #expect(bench.loop.warden.fleetGauges == FleetGauges(waiting: 1))
+        #expect(bench.told.isEmpty)
+        bench.rpcbind.registrations = .typical
+        bench.refresh()
+        bench.advance(by: .milliseconds(50))
+        #expect(bench.kernel.granted[Self.key] != nil)
+    }
+
+    @Test("ends, with its flows, when another node ends it, and doesn't come back with a packet")
+    func ended() {
+        let bench = Self.bench()
+        offer(bench, Self.offer())
+        bench.handle { warden, now, actions in
+            warden.copiesEnded([Self.grant], at: now, into: &actions)
+            warden.flush(at: now, into: &actions)
+        }
+        #expect(bench.kernel.granted.isEmpty)
+        #expect(bench.cut.map(\.service) == [Self.mountd])
+        #expect(bench.events(.revoked).map(\.detail) == ["ended by another node"])
+        #expect(bench.kernel.remembered.isEmpty)
+        #expect(bench.told.isEmpty)
+    }
+
+    @Test("ends when this node's policy no longer permits it; the others are told")
+    func reloaded() {
+        let bench = Self.bench()
+        offer(bench, Self.offer())
+        bench.reload([.sample(from: ["10.1.2.4"])])
+        #expect(bench.kernel.granted.isEmpty)
+        #expect(bench.told == [Self.ended(.policy, bench)])
+    }
+
+    @Test("of this node's operator ends at all nodes, and is not taken from them again")
+    func revoked() {
+        let bench = Self.bench()
+        offer(bench, Self.offer())
+        bench.handle { warden, now, actions in
+            _ = warden.revoke(client: Self.client, port: nil, transport: nil, at: now, into: &actions)
+        }
+        #expect(bench.told == [Self.ended(.revoked, bench)])
+        offer(bench, Self.offer())
+        #expect(bench.kernel.granted.isEmpty)
+        offer(bench, Self.offer(age: .zero, issued: Bench.startOfTime + .seconds(60)))
+        #expect(bench.kernel.granted[Self.key] != nil)
+    }
+
+    @Test("that was issued before an order ends, and what was issued since stays; no node is told of a revocation")
+    func ordered() {
+        let bench = Self.bench()
+        offer(bench, Self.offer())
+        bench.call(.port(of: .mountd), from: .from("10.1.2.4", .tcp))
+        bench.forget()
+        for client in ["10.1.2.3", "10.1.2.4"] {
+            bench.handle { warden, now, actions in
+                _ = warden.revoke(
+                    client: ip(client), port: nil, transport: nil, order: Bench.startOfTime + .seconds(-50), at: now,
+                    into: &actions)
+            }
+        }
+        #expect(bench.kernel.granted.keys.map(\.client) == [ip("10.1.2.4")])
+        #expect(bench.events(.revoked).map(\.detail) == ["by an order of the fleet"])
+        #expect(bench.told == [.expired(Self.grant)])
+        // Another node that has not heard of the order yet offers it again.
+        offer(bench, Self.offer())
+        #expect(bench.kernel.granted.count == 1)
+    }
+
+    @Test("that this node ended stays ended after a restart, whoever offers it")
+    func endedBefore() {
+        let bench = Self.bench()
+        offer(bench, Self.offer())
+        bench.handle { warden, now, actions in
+            _ = warden.revoke(client: Self.client, port: nil, transport: nil, at: now, into: &actions)
+        }
+        let next = Self.bench()
+        let ended = bench.loop.warden.endedGrants
+        #expect(ended.count == 1)
+        next.handle { warden, now, _ in warden.endedGrantsFound(ended, at: now) }
+        offer(next, Self.offer())
+        #expect(next.kernel.granted.isEmpty)
+        next.advance(by: .seconds(86_400 + 3601))
+        #expect(next.loop.warden.endedGrants.isEmpty)
+    }
+
+    @Test("that waits ends too when the operator revokes its client's grants")
+    func waitingRevoked() {
+        let bench = Self.bench(registering: RPCB.ownPlaces)
+        offer(bench, Self.offer())
+        bench.handle { warden, now, actions in
+            _ = warden.revoke(client: Self.client, port: nil, transport: nil, at: now, into: &actions)
+        }
+        #expect(bench.told == [Self.ended(.revoked, bench)])
+        #expect(bench.loop.warden.fleetGauges == FleetGauges())
+    }
+
+    @Test("becomes this node's own when its client asks here, however long it would live", arguments: [0, 80_000])
+    func taken(age: Int) {
+        let bench = Self.bench()
+        offer(bench, Self.offer(age: .seconds(age)))
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        #expect(bench.kernel.granted[Self.key]?.timeout == .seconds(86_400))
+        guard case .issued(Self.grant, let record)? = bench.told.first else {
+            Issue.record("\(bench.told)")
+            return
+        }
+        // A revocation between the copy's issue and now doesn't beat it.
+        #expect(record.origin == nil && record.issued >= Bench.startOfTime)
+        #expect(bench.loop.warden.fleetGauges.grants == 0)
+        bench.handle { $0.copiesEnded([Self.grant], at: $1, into: &$2) }
+        bench.advance(by: .seconds(1))
+        #expect(bench.kernel.granted[Self.key] != nil)
+    }
+
+    @Test("is a copy again after a restart, and is told as such")
+    func adopted() {
+        let bench = Self.bench()
+        offer(bench, Self.offer())
+        bench.call(.port(of: .nfs), from: .named.over(.tcp))
+        let next = Bench([.sample()], settings: Self.settings)
+        next.rpcbind.registrations = .typical
+        next.kernel = bench.kernel
+        next.now = bench.now
+        next.start()
+        #expect(next.loop.warden.fleetGauges.grants == 1)
+        let (messages, _) = next.loop.warden.sharedGrants(fromPlace: 0, count: 10, at: next.now)
+        guard case .live(Self.grant, let record, let isUsed)? = messages.first else {
+            Issue.record("\(messages)")
+            return
+        }
+        #expect(record.origin == "nas2" && !isUsed)
+    }
+
+    @Test("that waits for one service comes to life though another's are being opened")
+    func twoServices() {
+        let bench = Self.bench([.sample(to: [.mountd, .nlockmgr])], registering: RPCB.ownPlaces)
+        for number in 0..<3000 {
+            let client = IPAddress.v4(0x0a01_0000 + UInt32(number))
+            offer(
+                bench, Self.offer(SharedGrant(client, .mountd, .tcp)), Self.offer(SharedGrant(client, .nlockmgr, .tcp)))
+        }
+        bench.rpcbind.registrations = RPCB.ownPlaces + RPCB.everywhere(.mountd, 3, port: 20048)
+        bench.refresh()
+        // Clients that ask meanwhile leave gaps.
+        for number in 0..<100 { bench.call(.port(of: .mountd), from: .from("10.1.0.\(number)", .tcp)) }
+        bench.rpcbind.registrations += RPCB.everywhere(.nlockmgr, 4, port: 32_803)
+        bench.refresh()
+        for _ in 0..<10 { bench.advance(by: .milliseconds(50)) }
+        #expect(bench.loop.warden.fleetGauges.waiting == 0)
+        #expect(bench.kernel.granted.count == 6000)
+    }
+
+    @Test("that another node ended while its service was away doesn't come back with a packet; this node's own may")
+    func endedWhileAway() {
+        let bench = Self.bench()
+        let own = GrantKey("10.1.2.4", Self.mountd)
+        offer(bench, Self.offer())
+        bench.call(.port(of: .mountd), from: .from("10.1.2.4", .tcp))
+        bench.rpcbind.registrations = RPCB.ownPlaces
+        bench.refresh()
+        #expect(bench.kernel.remembered.count == 2)
+        bench.handle { warden, now, actions in
+            warden.copiesEnded(
+                [Self.grant, SharedGrant(ip("10.1.2.4"), .mountd, .tcp)], at: now, into: &actions)
+            warden.flush(at: now, into: &actions)
+        }
+        #expect(bench.kernel.remembered.keys.map { $0 } == [own])
+        bench.rpcbind.registrations = .typical
+        bench.refresh()
+        bench.advance(by: .milliseconds(50))
+        #expect(bench.kernel.granted.isEmpty)
+    }
+
+    @Test("that comes over what the client held of this node leaves that when it ends")
+    func memoryKept() {
+        let bench = Self.bench()
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        bench.advance(by: .seconds(86_401))
+        bench.advance(by: .seconds(1))
+        #expect(bench.kernel.remembered.count == 1)
+        offer(bench, Self.offer(issued: Bench.startOfTime + .seconds(86_400)))
+        #expect(bench.kernel.granted.count == 1)
+        bench.handle { warden, now, actions in
+            warden.copiesEnded([Self.grant], at: now, into: &actions)
+            warden.flush(at: now, into: &actions)
+        }
+        #expect(bench.kernel.granted.isEmpty)
+        #expect(bench.kernel.remembered.count == 1)
+    }
+
+    @Test(
+        "that is on its way to the kernel ends there, by another node, an operator, or an order", arguments: [0, 1, 2])
+    func endedOnItsWay(by whom: Int) {
+        let bench = Self.bench()
+        bench.holdsCommits = true
+        offer(bench, Self.offer())
+        bench.handle { warden, now, actions in
+            switch whom {
+            case 0: warden.copiesEnded([Self.grant], at: now, into: &actions)
+            case 1: _ = warden.revoke(client: Self.client, port: nil, transport: nil, at: now, into: &actions)
+            default:
+                _ = warden.revoke(
+                    client: Self.client, port: nil, transport: nil, order: Bench.startOfTime, at: now, into: &actions)
+            }
+        }
+        bench.releaseCommits()
+        bench.advance(by: .milliseconds(50))
+        #expect(bench.kernel.granted.isEmpty)
+        #expect(bench.loop.warden.fleetGauges == FleetGauges())
+    }
+
+    @Test("that is offered again right after its end is taken")
+    func endedAndOffered() {
+        let bench = Self.bench()
+        offer(bench, Self.offer())
+        bench.handle { warden, now, actions in
+            warden.copiesEnded([Self.grant], at: now, into: &actions)
+            warden.grantOffered(Self.offer(age: .zero), at: now, into: &actions)
+            warden.flush(at: now, into: &actions)
+        }
+        #expect(bench.kernel.granted[Self.key]?.timeout == .seconds(86_400))
+        #expect(bench.loop.warden.fleetGauges == FleetGauges(grants: 1))
+    }
+
+    @Test("that is there already lives on with an offer, though the pair may have no more")
+    func prolongedAtLimit() {
+        let bench = Self.bench(settings: Self.settings.with { $0.fleet?.pair?.grants = 1 })
+        offer(bench, Self.offer(age: .seconds(40_000)))
+        offer(bench, Self.offer(age: .zero), Self.offer(SharedGrant(ip("10.1.2.9"), .mountd, .tcp)))
+        bench.advance(by: .milliseconds(50))
+        #expect(bench.kernel.granted.keys.map { $0 } == [Self.key])
+        #expect(bench.kernel.granted[Self.key].map { $0.expires - bench.now > .seconds(86_399) } == true)
+    }
+
+    @Test("that is offered after an order, and was issued before it, is not taken, also after a restart")
+    func offeredAfterOrder() {
+        let bench = Self.bench()
+        bench.handle { warden, now, _ in
+            warden.orderFollowed(Self.client, at: Bench.startOfTime + .seconds(-50), at: now)
+        }
+        offer(bench, Self.offer())
+        #expect(bench.kernel.granted.isEmpty)
+        offer(bench, Self.offer(age: .zero, issued: Bench.startOfTime + .seconds(-30)))
+        #expect(bench.kernel.granted.count == 1)
+    }
+
+    @Test("that the kernel refuses waits, and is tried again; nothing is counted twice")
+    func refused() {
+        let bench = Self.bench(settings: Self.settings.with { $0.fleet?.pair?.grants = 1 })
+        let failure = CommitFailure(errno: ModelKernel.fileTableOverflow, message: "full", operation: nil)
+        bench.kernel.refusals = [failure, failure]
+        offer(bench, Self.offer())
+        for _ in 0..<20 { bench.advance(by: .milliseconds(100)) }
+        #expect(bench.kernel.granted.count == 1)
+        #expect(bench.loop.warden.fleetGauges == FleetGauges(grants: 1))
+    }
+
+    @Test("behind a gateway waits for a service that isn't registered, or is dead, without asking again and again")
+    func deadServer() {
+        for isRegistered in [true, false] {
+            let settings = ServerTests.settings.with { $0.fleet = Self.settings.fleet }
+            let bench = ServerTests.bench(settings: settings, filer: isRegistered ? .typical : RPCB.ownPlaces)
+            let service = ServicePort(.tcp, 20048, at: ServerTests.id)
+            bench.dead = [service]
+            offer(bench, Self.offer(SharedGrant(ip("10.1.0.8"), .mountd, .tcp, server: ServerTests.first)))
+            for _ in 0..<4 { bench.advance(by: .seconds(5)) }
+            #expect(bench.loop.warden.fleetGauges == FleetGauges(waiting: 1))
+            #expect(bench.called.count < 20)
+            bench.dead = []
+            bench.portmappers[1] = ScriptedRpcbind(registrations: .typical)
+            for _ in 0..<3 { bench.advance(by: .seconds(5)) }
+            #expect(bench.loop.warden.fleetGauges == FleetGauges(grants: 1))
+        }
+    }
+
+    // MARK: Limits
+
+    private static func full(_ change: (inout Settings) -> Void = { _ in }) -> Bench {
+        let bench = bench(
+            [.sample(to: [.mountd, .nfs])],
+            settings: settings.with { settings in
+                settings.limits.grants = 4
+                change(&settings)
+            })
+        bench.handle { warden, now, actions in
+            for number in 0..<6 {
+                warden.grantOffered(
+                    offer(SharedGrant(.v4(0x0a01_0100 + UInt32(number)), .mountd, .tcp)), at: now, into: &actions)
+            }
+            warden.flush(at: now, into: &actions)
+        }
+        return bench
+    }
+
+    @Test("that another node has leave room to this node's own clients, all that come at once; their flows go on")
+    func room() {
+        let bench = Self.full()
+        #expect(bench.kernel.granted.count == 4)
+        bench.handle { warden, now, actions in
+            for number in 0..<4 {
+                let peer = Peer.from("10.1.3.\(number)", .tcp, channel: UInt64(number))
+                warden.callReceived(.init(.port(of: .mountd), from: peer), at: now, into: &actions)
+            }
+        }
+        bench.answerAll()
+        #expect(
+            bench.replies.map(\.reply.body)
+                == Array(repeating: .success(PortmapperResult.port(20048).encoded), count: 4))
+        #expect(bench.kernel.granted.keys.allSatisfy { $0.client > ip("10.1.2.255") })
+        #expect(bench.events(.revoked).map(\.detail) == Array(repeating: "room for this node's own clients", count: 4))
+        #expect(bench.cut.isEmpty)
+        #expect(bench.kernel.remembered.count == 4)
+    }
+
+    @Test("give no room to calls that may be forged, nor to a client that has too many itself")
+    func noRoom() {
+        let bench = Self.full()
+        #expect(
+            bench.ask(.port(of: .mountd), from: .from("10.1.3.1")) != [.success(PortmapperResult.port(20048).encoded)])
+        #expect(bench.kernel.granted.count == 4)
+        #expect(bench.kernel.granted.keys.allSatisfy { $0.client < ip("10.1.2.0") })
+        let greedy = Self.full {
+            $0.limits.grants = 5
+            $0.limits.grantsPerClient = 1
+        }
+        greedy.call(.port(of: .nfs), from: .from("10.1.1.0", .tcp))
+        #expect(greedy.kernel.granted.count == 5)
+    }
+
+    @Test("are no more than the pair may have, those that wait among them")
+    func count() {
+        let settings = Self.settings.with { $0.fleet?.pair?.grants = 3 }
+        let bench = Self.bench([.sample(to: [.mountd, .nlockmgr])], settings: settings)
+        for number in 0..<3 {
+            let client = IPAddress.v4(0x0a01_0100 + UInt32(number))
+            offer(
+                bench, Self.offer(SharedGrant(client, .mountd, .tcp)), Self.offer(SharedGrant(client, .nlockmgr, .tcp)))
+        }
+        #expect(bench.loop.warden.fleetGauges == FleetGauges(grants: 2, waiting: 1))
+    }
+
+    // MARK: Told
+
+    @Test("asked for over TCP is told at once; over UDP its first packet is told within a second")
+    func told() {
+        let bench = Self.bench()
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        #expect(bench.told.map(\.isUse) == [false, true])
+        let other = Self.bench()
+        other.call(.port(of: .mountd), from: .named)
+        #expect(other.told.map(\.isUse) == [false])
+        other.advance(by: .seconds(1))
+        #expect(other.told.count == 1)
+        other.kernel.packet(Self.key)
+        other.advance(by: .milliseconds(1050))
+        #expect(other.told.map(\.isUse) == [false, true])
+    }
+
+    @Test("used much later is told in time: the others' copies must not end")
+    func usedLater() {
+        let bench = Self.bench()
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        bench.forget()
+        for _ in 0..<12 {
+            bench.advance(by: .seconds(7200))
+            bench.kernel.packet(Self.key)
+        }
+        let uses = bench.told.compactMap { message -> Timestamp? in
+            guard case .used(Self.grant, let time) = message else { return nil }
+            return time
+        }
+        #expect(uses.count >= 3)
+        #expect(zip(uses, uses.dropFirst()).allSatisfy { $1.milliseconds - $0.milliseconds <= 8 * 3_600_000 })
+    }
+
+    @Test("whose service goes is told on until it would have ended: its client may go to the other node")
+    func lingering() {
+        let bench = Self.bench()
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        bench.forget()
+        bench.rpcbind.registrations = RPCB.ownPlaces
+        bench.refresh()
+        #expect(bench.kernel.granted.isEmpty)
+        #expect(bench.told.isEmpty)
+        #expect(bench.loop.warden.sharedGrants(fromPlace: 1 << 32, count: 10, at: bench.now).messages.count == 1)
+        bench.advance(by: .seconds(86_400))
+        #expect(bench.told == [.expired(Self.grant)])
+        #expect(bench.loop.warden.sharedGrants(fromPlace: 1 << 32, count: 10, at: bench.now).messages.isEmpty)
+    }
+
+    @Test("that expires is told as such")
+    func expired() {
+        let bench = Self.bench()
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        bench.forget()
+        bench.advance(by: .seconds(86_401))
+        bench.advance(by: .seconds(1))
+        #expect(bench.told == [.expired(Self.grant)])
+    }
+
+    @Test("are all told page by page, with what was ended")
+    func everything() {
+        let bench = Self.bench()
+        for number in 0..<50 { bench.call(.port(of: .mountd), from: .from("10.1.4.\(number)", .tcp)) }
+        bench.handle { warden, now, actions in
+            _ = warden.revoke(client: ip("10.1.4.7"), port: nil, transport: nil, at: now, into: &actions)
+        }
+        var place: Int? = 0
+        var messages: [DaemonMessage] = []
+        var pages = 0
+        while let from = place {
+            let page = bench.loop.warden.sharedGrants(fromPlace: from, count: 8, at: bench.now)
+            messages += page.messages
+            place = page.next
+            pages += 1
+        }
+        #expect(pages > 7)
+        #expect(messages.count == 50)
+        #expect(messages.count { if case .remembered = $0 { true } else { false } } == 1)
+    }
+
+    @Test("behind a gateway name the server, and open its port once it has answered")
+    func gateway() {
+        let settings = ServerTests.settings.with { $0.fleet = Self.settings.fleet }
+        let bench = ServerTests.bench(settings: settings)
+        let client = ip("10.1.0.7")
+        let grant = SharedGrant(client, .mountd, .tcp, server: ServerTests.first)
+        bench.call(.port(of: .mountd), from: ServerTests.client(asking: ServerTests.first, .tcp))
+        guard case .issued(grant, _)? = bench.told.first else {
+            Issue.record("\(bench.told)")
+            return
+        }
+        let other = SharedGrant(ip("10.1.0.8"), .mountd, .tcp, server: ServerTests.second)
+        offer(bench, Self.offer(other), Self.offer(SharedGrant(ip("10.1.0.8"), .mountd, .tcp, server: ip("10.9.9.9"))))
+        bench.advance(by: .seconds(6))
+        let keys = bench.kernel.granted.keys.filter { $0.client == ip("10.1.0.8") }
+        #expect(keys.map(\.service) == [ServicePort(.tcp, 20048, at: ServerID(rawValue: 2))])
+    }
+}
+
+extension DaemonMessage {
+    fileprivate var isUse: Bool { if case .used = self { true } else { false } }
+}

@@ -1,0 +1,86 @@
+import Addresses
+import Bundles
+import Clock
+import FleetRecords
+import Glibc
+import NIOCore
+import NIOPosix
+import Synchronization
+import System
+import Testing
+
+@testable import Daemon
+
+@Suite("what a node remembers of its fleet") struct FleetMemoryTests {
+    private static let time = Timestamp(milliseconds: 1_800_000_000_000)
+
+    private static func order(_ id: String, _ created: Timestamp = time) -> FleetOrder {
+        FleetOrder(fleet: "lab", id: id, created: created, action: .revoke, client: .v4(1))
+    }
+
+    private func taken(_ order: FleetOrder, at time: Timestamp, _ orders: inout FollowedOrders) -> Bool {
+        orders.take(order, at: time)
+    }
+
+    @Test("an order is followed once, also by a later run; after a day its age refuses it")
+    func orders() {
+        var orders = FollowedOrders()
+        #expect(taken(Self.order("a"), at: Self.time, &orders) == true)
+        #expect(taken(Self.order("a"), at: Self.time, &orders) == false)
+        var next = FollowedOrders()
+        for line in orders.lines { next.found(line) }
+        #expect(next == orders)
+        #expect(taken(Self.order("a"), at: Self.time, &next) == false)
+        #expect(taken(Self.order("b"), at: Self.time, &next) == true)
+        _ = next.take(Self.order("c", Self.time + .seconds(86_401)), at: Self.time + .seconds(86_401))
+        #expect(next.lines.count == 1)
+    }
+
+    @Test("there is a limit: more orders a day are not followed")
+    func limit() {
+        var orders = FollowedOrders()
+        for number in 0..<FollowedOrders.countMax { _ = orders.take(Self.order("o\(number)"), at: Self.time) }
+        #expect(taken(Self.order("one-more"), at: Self.time, &orders) == false)
+    }
+
+    @Test("lines that mean nothing are read over")
+    func lines() {
+        var orders = FollowedOrders()
+        for line in ["", "order", "order a b", "order a/b 1", "order a 1 2", "ordre a 1", "order \u{e4} 1"] {
+            orders.found(line)
+        }
+        #expect(orders.lines.isEmpty)
+    }
+
+    @Test("what was ended and followed is read by the next run; garbage is read over, a missing folder told once")
+    func file() throws {
+        let folder = "/tmp/rpcwarden-test.\(getpid()).\(UInt32.random(in: 0...UInt32.max))"
+        mkdir(folder, 0o700)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let told = Mutex<[String]>([])
+        let grant = SharedGrant(.v4(7), .nfs, .tcp)
+        let ended = DaemonMessage.remembered(grant, EndedRecord(at: Self.time, why: .revoked))
+        try group.next().submit {
+            let thread = WorkThread(for: group.next())
+            let memory = FleetMemory(folder: folder, on: thread) { line in told.withLock { $0.append(line) } }
+            #expect(memory.read().isEmpty)
+            _ = memory.orders.take(Self.order("a"), at: Self.time)
+            memory.close(mark: 1) { [ended] }
+            let path = folder + "/fleet"
+            let descriptor = open(path, O_WRONLY | O_APPEND)
+            let garbage = Array("{\"is\":\"remembered\"}\nnonsense\n{{\n".utf8)
+            #expect(write(descriptor, garbage, garbage.count) == garbage.count)
+            close(descriptor)
+            let next = FleetMemory(folder: folder, on: thread) { line in told.withLock { $0.append(line) } }
+            #expect(next.read() == [ended])
+            #expect(next.orders.hasFollowed("a"))
+            unlink(path)
+            rmdir(folder)
+            next.close(mark: 5) { [ended] }
+            next.close(mark: 6) { [ended] }
+            thread.close()
+        }.wait()
+        #expect(told.withLock { $0.count } == 1)
+        try group.syncShutdownGracefully()
+    }
+}

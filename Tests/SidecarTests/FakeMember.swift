@@ -1,0 +1,1 @@
+../Shells/EtcdTests/FakeMember.swift
