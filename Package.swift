@@ -307,6 +307,15 @@ let package = Package(
             ["Addresses", "Portmapper", "Firewall", "HostPosture", "System", "HostSurvey", "PolicyFile"],
             on: "Core"),
         tests("ArchitectureTests", []),
+        // Fuzz is a package of its own: what it runs is linked here, and takes its seeds.
+        .target(name: "Allocations", path: "Fuzz/Sources/Allocations"),
+        tests(
+            "FuzzTests",
+            [
+                "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls",
+                "Gate", "Warden", "PolicyDrafts", "Bundles", "Signatures", "PolicyFile", "Netfilter", "Control",
+                "Metrics", "JSON", "FleetRecords", "Probes", "Reports", "Allocations",
+            ]),
         // What is pure in Benchmarks, a package of its own.
         tests("BenchTests", []),
         tests(

@@ -157,6 +157,7 @@ struct Desk: Sendable {
     private func add(_ gauges: Gauges, to report: inout ActivityReport) {
         report.isEnforcing = gauges.isEnforcing
         report.isRpcbindUp = gauges.isRpcbindUp
+        report.needsRpcbind = gauges.needsRpcbind
         report.registrations = gauges.registrations
         report.isTableInPlace = gauges.isTableInPlace
         report.guarded = gauges.guarded

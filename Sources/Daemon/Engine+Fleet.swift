@@ -48,7 +48,8 @@ extension Engine {
         return NodeStatus(
             version: Version.text, mode: core.warden.settings.mode.rawValue,
             serial: reloader.bundleInForce?.serial ?? 0,
-            isGuarding: core.warden.isGuarding, isRpcbindUp: core.warden.isRpcbindUp ?? false,
+            isGuarding: core.warden.isGuarding,
+            isRpcbindUp: core.warden.isRpcbindUp == true || !core.warden.needsRpcbind,
             grants: UInt32(clamping: core.warden.grantCount),
             denialsPerHour: UInt32(clamping: hourlyDenials.growth(to: denied, at: HostClock.now())),
             since: core.warden.wallClock(at: startedAt))
@@ -70,7 +71,8 @@ extension Engine {
                 case .quarantine(let offer):
                     let isOwn = shells.server?.isOwn(offer.client) ?? false
                     warden.quarantineOffered(offer, isOwn: isOwn, at: now, into: &actions)
-                case .hello, .store, .policy, .policyRefused, .order: break
+                case .hello(_, _, let node): warden.nodeNamed(node)
+                case .store, .policy, .policyRefused, .order: break
                 }
             }
             warden.copiesEnded(ended, at: now, into: &actions)

@@ -1,8 +1,8 @@
 #include "Allocations.h"
 
-/* sanitizer/allocator_interface.h */
-int __sanitizer_install_malloc_and_free_hooks(void (*allocated)(const volatile void *, size_t),
-                                     void (*freed)(const volatile void *));
+/* sanitizer/allocator_interface.h; without a sanitizer, nothing is counted. */
+__attribute__((weak)) int __sanitizer_install_malloc_and_free_hooks(void (*allocated)(const volatile void *, size_t),
+                                                                    void (*freed)(const volatile void *));
 
 static size_t largest;
 
@@ -18,7 +18,9 @@ static void freed(const volatile void *pointer) {
 }
 
 __attribute__((constructor)) static void install(void) {
-    __sanitizer_install_malloc_and_free_hooks(allocated, freed);
+    if (__sanitizer_install_malloc_and_free_hooks) {
+        __sanitizer_install_malloc_and_free_hooks(allocated, freed);
+    }
 }
 
 size_t allocations_take_largest(void) {

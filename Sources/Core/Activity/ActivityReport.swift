@@ -37,6 +37,8 @@ public struct ActivityReport: Codable, Hashable, Sendable {
 
     /// `nil` until the first attempt has ended.
     public var isRpcbindUp: Bool?
+    /// A gateway may have no rpcbind of its own.
+    public var needsRpcbind = true
     public var registrations = 0
     public var isTableInPlace = false
     public var guarded = 0

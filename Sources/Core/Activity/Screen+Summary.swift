@@ -22,10 +22,11 @@ extension Screen {
 
     private func state(_ report: ActivityReport) -> Line {
         var fields: [Field] = []
-        switch report.isRpcbindUp {
-        case true?: fields.append(Field("rpcbind up"))
-        case false?: fields.append(Field("rpcbind DOWN", .alarm))
-        case nil: fields.append(Field("rpcbind not asked yet", .warning))
+        switch (report.isRpcbindUp, report.needsRpcbind) {
+        case (true?, _): fields.append(Field("rpcbind up"))
+        case (_, false): break
+        case (false?, true): fields.append(Field("rpcbind DOWN", .alarm))
+        case (nil, true): fields.append(Field("rpcbind not asked yet", .warning))
         }
         fields.append(report.isTableInPlace ? Field("table intact") : Field("table NOT INTACT", .alarm))
         if !report.shielded.isEmpty {

@@ -91,6 +91,7 @@ public struct NodeStatus: Hashable, Sendable {
     public var serial: UInt64
     /// The firewall table is in place.
     public var isGuarding: Bool
+    /// rpcbind answers, or the node is a gateway that needs none.
     public var isRpcbindUp: Bool
     public var grants: UInt32
     public var denialsPerHour: UInt32

@@ -2,17 +2,20 @@ import Addresses
 import Clock
 import FleetRecords
 
-/// Grants of other nodes whose services aren't alive here yet.
+/// Grants whose services aren't alive here: other nodes', and those of this node that lost theirs.
 public struct WaitingGrants: Sendable {
     public struct Entry: Hashable, Sendable {
         public var origin: String
         public var issued: Timestamp
         public var end: Instant
+        /// This node issued it.
+        public var isOwn: Bool
 
-        public init(origin: String, issued: Timestamp, end: Instant) {
+        public init(origin: String, issued: Timestamp, end: Instant, isOwn: Bool = false) {
             self.origin = origin
             self.issued = issued
             self.end = end
+            self.isOwn = isOwn
         }
     }
 
@@ -29,7 +32,10 @@ public struct WaitingGrants: Sendable {
     private var opening: [Place] = []
     private var current: [SharedGrant] = []
 
-    var count: Int { due.count }
+    private var ownCount = 0
+
+    /// Of other nodes' grants.
+    var foreignCount: Int { due.count - ownCount }
     public var isEmpty: Bool { due.count == 0 }
     /// There are as many as programs at servers, whatever is offered.
     public var places: [Place] { Array(entries.keys) }
@@ -64,7 +70,8 @@ public struct WaitingGrants: Sendable {
     }
 
     mutating func insert(_ grant: SharedGrant, _ entry: Entry) {
-        entries[Place(grant), default: [:]][grant] = entry
+        let former = entries[Place(grant), default: [:]].updateValue(entry, forKey: grant)
+        ownCount += (entry.isOwn ? 1 : 0) - (former?.isOwn == true ? 1 : 0)
         due.insert(grant, at: entry.end)
     }
 
@@ -75,7 +82,7 @@ public struct WaitingGrants: Sendable {
 
     private mutating func drop(_ grant: SharedGrant) {
         let place = Place(grant)
-        entries[place]?[grant] = nil
+        if entries[place]?.removeValue(forKey: grant)?.isOwn == true { ownCount -= 1 }
         if entries[place]?.isEmpty == true { entries[place] = nil }
     }
 

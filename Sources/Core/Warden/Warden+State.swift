@@ -18,6 +18,8 @@ extension Warden {
     public var isRpcbindUp: Bool? { servers[0].upstream.isReachable }
     /// Whether this host's rpcbind has answered, or isn't needed: a gateway may have none.
     public var isThisHostServed: Bool { registry != nil || settings.gateway != nil && policy.rules.isEmpty }
+    /// Whether something is wrong while this host's rpcbind doesn't answer.
+    public var needsRpcbind: Bool { registry != nil || !isThisHostServed }
     /// The table is in place.
     public var isGuarding: Bool { gate.isTableMade }
     /// Calls are under way.
@@ -67,7 +69,7 @@ extension Warden {
         var gauges = Gauges()
         gauges.isEnforcing = settings.mode == .enforce
         gauges.isRpcbindUp = isRpcbindUp
-        gauges.needsRpcbind = registry != nil || !isThisHostServed
+        gauges.needsRpcbind = needsRpcbind
         gauges.registrations = registry?.registrations.count ?? 0
         gauges.isTableInPlace = isGuarding
         gauges.guarded = gate.guarded.count

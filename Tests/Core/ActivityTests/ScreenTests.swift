@@ -124,6 +124,19 @@ import Testing
         }
     }
 
+    @Test("says nothing of an rpcbind that a gateway doesn't have")
+    func withoutRpcbind() {
+        for isUp in [nil, false, true] {
+            let observation = Samples.observation(
+                Samples.report(at: 0),
+                Samples.report(at: 2) {
+                    $0.isRpcbindUp = isUp
+                    $0.needsRpcbind = false
+                })
+            #expect(Samples.lines(observation, 80, 24)[1].contains("rpcbind") == (isUp == true))
+        }
+    }
+
     @Test("shows what observe mode lets pass")
     func observing() {
         let observation = Samples.observation(

@@ -67,6 +67,12 @@ extension LabTests {
             try await eventually("the other gateway has the grant", within: .seconds(20)) {
                 try grants(nodes[1]).contains(Self.element)
             }
+            // Neither has an rpcbind of its own, and neither needs one.
+            for node in nodes {
+                let key = "/rpcwarden/v1/lab/nodes/\(node.name)/status"
+                let status = try store.etcdctl("get", "--print-value-only", key)
+                #expect(status.text.contains(#""rpcbind":"1""#), "\(status)")
+            }
             try store.stop()
             try serve(nodes[0], false)
             try serve(nodes[1], true)
