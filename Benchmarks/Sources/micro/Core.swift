@@ -68,7 +68,8 @@ struct Core: ~Copyable {
         }
     }
 
-    private func answer(_ question: Question) -> Result<RpcbindAnswer, RpcbindFailure> {
+    // Mutating, though it changes nothing: otherwise the core is copied.
+    private mutating func answer(_ question: Question) -> Result<RpcbindAnswer, RpcbindFailure> {
         guard case .port(let mapping) = question else {
             var decoder = ListingDecoder(trusted: ["superuser"])
             dump.withUnsafeBytes { decoder.feed($0) }

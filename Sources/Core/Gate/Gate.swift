@@ -172,7 +172,7 @@ public struct Gate: ~Copyable, Sendable {
         return outstanding == 0 ? .open : .waits(outstanding)
     }
 
-    private func doubtful(
+    private mutating func doubtful(
         _ wanted: [ServiceOpening], _ client: IPAddress, over transport: Transport
     ) -> [GrantKey]? {
         guard writer.isTableMade, lives.isDoubted(over: transport) else { return nil }
@@ -182,7 +182,9 @@ public struct Gate: ~Copyable, Sendable {
     }
 
     /// Whether the new grants fit within the limits; an existing grant may always be renewed.
-    func hasRoom(for wanted: some Collection<ServicePort>, client: IPAddress, over transport: Transport) -> Bool {
+    mutating func hasRoom(
+        for wanted: some Collection<ServicePort>, client: IPAddress, over transport: Transport
+    ) -> Bool {
         // Several programs may share a port.
         let new = wanted.count > 1 ? Set(wanted).count { isNew($0, client) } : wanted.count { isNew($0, client) }
         guard new > 0 else { return true }
@@ -193,12 +195,12 @@ public struct Gate: ~Copyable, Sendable {
     }
 
     /// Whether the table alone has no room for so many new grants: the client has fewer than it may have.
-    public func isFull(for count: Int, of client: IPAddress) -> Bool {
+    public mutating func isFull(for count: Int, of client: IPAddress) -> Bool {
         ledger.count(of: client) + writer.grantsUnderWay(of: client) + count <= settings.limits.grantsPerClient
             && ledger.count - writer.revocationsWaiting + writer.grantsUnderWay + count > settings.limits.grants
     }
 
-    private func isNew(_ service: ServicePort, _ client: IPAddress) -> Bool {
+    private mutating func isNew(_ service: ServicePort, _ client: IPAddress) -> Bool {
         let key = GrantKey(client: client, service: service)
         return ledger[key] == nil && !writer.isUnderWay(key)
     }

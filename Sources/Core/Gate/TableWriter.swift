@@ -123,13 +123,20 @@ struct TableWriter: Sendable {
 
     var guarded: Set<ServicePort> { isTableMade ? confirmed.guarded : [] }
     var desiredStanding: Set<StandingKey> { desired.standing }
-    private var isDirty: Bool { !isTableMade || isChanged }
-    private var isChanged: Bool {
-        guard let touched else { return confirmed != desired }
-        return touched.guarded.contains { confirmed.guarded.contains($0) != desired.guarded.contains($0) }
-            || touched.standing.contains { confirmed.standing.contains($0) != desired.standing.contains($0) }
+    // Inlined, so that no call has the writer copied (docs/HACKING.md).
+    @inline(__always)
+    private var isDirty: Bool { !isTableMade || !isUntouched && isChanged }
+    @inline(__always)
+    private var isUntouched: Bool { touched?.isEmpty == true }
+    @inline(__always)
+    private var isChanged: Bool { Self.differs(confirmed, desired, among: touched) }
+    private static func differs(_ one: Elements, _ other: Elements, among touched: Elements?) -> Bool {
+        guard let touched else { return one != other }
+        return touched.guarded.contains { one.guarded.contains($0) != other.guarded.contains($0) }
+            || touched.standing.contains { one.standing.contains($0) != other.standing.contains($0) }
     }
     /// Guard and standing elements are in place; no call has to wait for them.
+    @inline(__always)
     var isSettled: Bool { inFlight == nil && !isDirty }
     /// Whether the service is guarded as it should be, and its range, if it has one, stays in place, whatever is
     /// under way.
@@ -346,8 +353,7 @@ struct TableWriter: Sendable {
     var inFlightSince: Instant? { inFlight?.putTogetherAt }
 
     mutating func committed() -> Outcome {
-        guard let batch = inFlight else { return Outcome() }
-        inFlight = nil
+        guard let batch = inFlight.take() else { return Outcome() }
         confirmed = batch.elements
         isTableMade = !batch.isOutdated
         failuresInARow = 0
@@ -360,8 +366,7 @@ struct TableWriter: Sendable {
 
     /// Nothing of the transaction was done: drops the grant that the kernel named, and tries the rest again.
     mutating func failed(_ failure: CommitFailure, at now: Instant) -> Outcome {
-        guard var batch = inFlight else { return Outcome() }
-        inFlight = nil
+        guard var batch = inFlight.take() else { return Outcome() }
         if let former = batch.touched {
             touched?.guarded.formUnion(former.guarded)
             touched?.standing.formUnion(former.standing)
@@ -436,7 +441,7 @@ struct TableWriter: Sendable {
         mutating func change(
             from old: Elements, to new: Elements, among touched: Elements? = nil, exchanging: Bool = false
         ) {
-            if touched == nil, old == new { return }
+            if touched?.isEmpty == true || touched == nil && old == new { return }
             let (before, after) = (touched?.intersection(old) ?? old, touched?.intersection(new) ?? new)
             unstood = before.standing.subtracting(after.standing).sorted()
             for port in after.guarded.subtracting(before.guarded).sorted() { operations.append(.guardPort(port)) }
@@ -498,6 +503,8 @@ struct TableWriter: Sendable {
 }
 
 extension Gate.Elements {
+    fileprivate var isEmpty: Bool { guarded.isEmpty && standing.isEmpty && callers.isEmpty }
+
     /// The elements that `other` has too.
     fileprivate func intersection(_ other: Self) -> Self {
         Gate.Elements(

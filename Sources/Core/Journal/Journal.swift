@@ -40,11 +40,11 @@ public struct Journal: ~Copyable, Sendable {
 
     /// Counts a permitted call, and returns whether its event may be logged.
     public mutating func admitsPermitted(
-        _ call: PortmapperCall, of peer: Peer, at server: ServerNumber = 0, isListed: Bool,
+        _ call: PortmapperCall, of peer: Peer, at server: ServerNumber = 0, isListed: @autoclosure () -> Bool,
         logging: Settings.Audit.Permitted, at now: Instant
     ) -> Bool {
         switch logging {
-        case .all: return admits(.permitted, of: peer.address, isListed: isListed, over: peer.transport, at: now)
+        case .all: return admits(.permitted, of: peer.address, isListed: isListed(), over: peer.transport, at: now)
         case .none: note(.permitted)
         case .first:
             let key = FirstPermissions.Key(
@@ -55,7 +55,7 @@ public struct Journal: ~Copyable, Sendable {
                 note(.permitted)
                 return false
             }
-            guard admits(.permitted, of: peer.address, isListed: isListed, over: peer.transport, at: now) else {
+            guard admits(.permitted, of: peer.address, isListed: isListed(), over: peer.transport, at: now) else {
                 return false
             }
             firstPermissions.told(key, at: now)

@@ -58,6 +58,11 @@ public struct Upstream: ~Copyable, Sendable {
         services = ServiceTable(owners: site.isThisHost ? trustedOwners.uids : nil, site: site)
     }
 
+    /// The programs that are registered at the service's port; `nil`: the registry isn't known.
+    public mutating func registeredPrograms(at service: ServicePort) -> Set<Program>? {
+        registry == nil ? nil : services.programs(at: service)
+    }
+
     public func isTrusted(_ registration: Registration) -> Bool { isTrusted(owner: registration.owner) }
 
     /// Version 2 tells no owners. A survey's registrations prove theirs by their sockets.
@@ -325,7 +330,7 @@ public struct Upstream: ~Copyable, Sendable {
 
     /// The question for rpcbind: of a look-up, only program, version and protocol go there.
     @inline(__always)
-    public func question(for call: PortmapperCall, from peer: Peer) -> Question? {
+    public mutating func question(for call: PortmapperCall, from peer: Peer) -> Question? {
         Question(for: call, from: peer, readingRegistry: isVersion2ListMissing)
     }
 }

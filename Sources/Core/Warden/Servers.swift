@@ -92,7 +92,7 @@ struct Servers: ~Copyable, Sendable {
 
     func name(_ number: ServerNumber) -> String? { number == 0 ? nil : others[number - 1].server.name }
 
-    func isVersion2Only(_ number: ServerNumber) -> Bool {
+    mutating func isVersion2Only(_ number: ServerNumber) -> Bool {
         number != 0 && others[number - 1].server.upstream.isVersion2Only
     }
 
@@ -100,6 +100,14 @@ struct Servers: ~Copyable, Sendable {
         number == 0
             ? thisHost.upstream.question(for: call, from: peer)
             : others[number - 1].server.upstream.question(for: call, from: peer)
+    }
+
+    /// The programs that are registered at the service's port; `nil`: the registry isn't known.
+    mutating func programs(at service: ServicePort) -> Set<Program>? {
+        let number = number(of: service.server)
+        return number == 0
+            ? thisHost.upstream.registeredPrograms(at: service)
+            : others[number - 1].server.upstream.registeredPrograms(at: service)
     }
 
     mutating func match(

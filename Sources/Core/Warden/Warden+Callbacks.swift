@@ -17,7 +17,7 @@ extension Warden {
 
     /// Decides by policy alone whether the call may go on.
     /// - Parameter asked: the address that is asked, or from which a server calls back.
-    func decide(
+    mutating func decide(
         _ call: PortmapperCall, from peer: Peer, _ asked: ServerID
     ) -> Result<Permission, DenialReason> {
         guard asked.isCallback else { return servers.rules(about: servers.number(of: asked)).decide(call, from: peer) }
@@ -42,7 +42,7 @@ extension Warden {
     }
 
     /// Whether the peer is on this host, named by a rule, or a server that calls a client back.
-    func isKnown(_ peer: Peer) -> Bool { rules.isKnown(peer) || servers.asked(by: peer).isCallback }
+    mutating func isKnown(_ peer: Peer) -> Bool { rules.isKnown(peer) || servers.asked(by: peer).isCallback }
 
     /// Asks the client's portmapper.
     mutating func beginCallback(_ request: Exchange.Request, at now: Instant, into actions: inout [Action]) {
@@ -104,7 +104,7 @@ extension Warden {
 
     /// The event with the server that is asked, or that asks. A callback is about the client, as all that concerns
     /// its ports; the detail tells the direction.
-    func located(_ event: AuditEvent, _ peer: Peer) -> AuditEvent {
+    mutating func located(_ event: AuditEvent, _ peer: Peer) -> AuditEvent {
         let asked = servers.asked(by: peer)
         var event = event
         event.server = servers.name(of: asked)

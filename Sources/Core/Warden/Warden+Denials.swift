@@ -180,7 +180,7 @@ extension Warden {
     }
 
     /// The reply to a denied call; `nil`: silence.
-    private func refusal(of incoming: IncomingCall) -> Reply.Body? {
+    private mutating func refusal(of incoming: IncomingCall) -> Reply.Body? {
         let denial = rules.settings.denial
         guard isKnown(incoming.peer) else { return denial.strangers == .authError ? .authError(.failed) : nil }
         guard case .call(let call) = incoming.content else {

@@ -220,9 +220,7 @@ extension Warden {
             return gate.revoke(key, .notPermitted)
         }
         // Adopted grants are judged once the registry is known.
-        let number = servers.number(of: key.service.server)
-        guard servers[number].upstream.registry != nil else { return }
-        let registered = servers[number].upstream.services.programs(at: key.service)
+        guard let registered = servers.programs(at: key.service) else { return }
         let isPermitted = grant.programs.contains { registered.contains($0) && mayHold($0, key) }
         guard !isPermitted || rules.spares(key.service) else { return }
         let isRegistered = grant.programs.contains(where: registered.contains)
@@ -231,7 +229,7 @@ extension Warden {
 
     /// Whether policy lets the client have the program's port open, or an earlier run opened it by a host name
     /// that isn't resolved yet.
-    func mayHold(_ program: Program, _ key: GrantKey) -> Bool {
+    mutating func mayHold(_ program: Program, _ key: GrantKey) -> Bool {
         guard !key.service.server.isCallback else { return mayCallBack(key) }
         let rules = servers.rules(about: servers.number(of: key.service.server))
         return rules.opens(program, key)

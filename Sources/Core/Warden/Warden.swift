@@ -68,9 +68,11 @@ public struct Warden: ~Copyable, Sendable {
     // MARK: A call comes
 
     /// A message reached port 111.
-    public mutating func callReceived(_ incoming: IncomingCall, at now: Instant, into actions: inout [Action]) {
+    public mutating func callReceived(
+        _ received: consuming IncomingCall, at now: Instant, into actions: inout [Action]
+    ) {
         journal.counters.calls += 1
-        var incoming = incoming
+        var incoming = consume received
         let asked = servers.asked(by: incoming.peer)
         // This host asks no server: a packet of its own is not intercepted.
         if incoming.peer.isLocal, asked != .thisHost { incoming.peer.isLocal = false }
@@ -518,7 +520,8 @@ public struct Warden: ~Copyable, Sendable {
         caller.address = request.client
         guard lifted == nil,
             journal.admitsPermitted(
-                request.call, of: caller, at: request.server, isListed: rules.lists(caller.address),
+                request.call, of: caller, at: request.server,
+                isListed: request.permission.rule != nil || rules.lists(caller.address),
                 logging: rules.settings.audit.permitted, at: now)
         else { return }
         var event = AuditEvent(.permitted, request.call, from: peer, xid: request.xid)

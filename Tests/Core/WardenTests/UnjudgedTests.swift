@@ -156,7 +156,10 @@ import Testing
         let bench = Self.restarted(rules, after: Self.earlier(rules))
         bench.handle { _ = $0.revoke(client: ip(Self.client), port: nil, transport: nil, at: $1, into: &$2) }
         #expect(bench.kernel.granted[Self.key] == nil)
-        #expect(bench.loop.warden.mayHold(.mountd, Self.key) == false)
+        bench.handle { warden, _, _ in
+            let mayHold = warden.mayHold(.mountd, Self.key)
+            #expect(!mayHold)
+        }
     }
 }
 
