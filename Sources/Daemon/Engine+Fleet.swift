@@ -71,8 +71,7 @@ extension Engine {
                 case .quarantine(let offer):
                     let isOwn = shells.server?.isOwn(offer.client) ?? false
                     warden.quarantineOffered(offer, isOwn: isOwn, at: now, into: &actions)
-                case .hello(_, _, let node): warden.nodeNamed(node)
-                case .store, .policy, .policyRefused, .order: break
+                case .hello, .store, .policy, .policyRefused, .order: break
                 }
             }
             warden.copiesEnded(ended, at: now, into: &actions)

@@ -10,8 +10,7 @@ import FleetRecords
 ///        │                              ▲  │
 ///        └──▶ waiting ──registration────┘  └──its service goes──▶ waiting
 ///
-/// A grant of this node whose service goes is told on until it would have ended: its clients may go to the other node. It
-/// waits, too: the service may come back, at another port.
+/// A grant of this node whose service goes is told on until it would have ended: its clients may go to the other node.
 public struct Sharing: Sendable {
     /// Another node's grant that is in force here.
     public struct Copy: Hashable, Sendable {
@@ -30,8 +29,6 @@ public struct Sharing: Sendable {
     }
 
     private var pair: Settings.Fleet.Pair?
-    /// This node's name in the fleet; `nil` as long as no sidecar has told it.
-    private var node: String?
     private var keep: Duration
     private(set) var copies: [GrantKey: Copy] = [:]
     /// The grants of the copies.
@@ -74,13 +71,10 @@ public struct Sharing: Sendable {
 
     public mutating func settingsReplaced(_ settings: Settings) { keep = settings.firewall.keep }
 
-    public mutating func nodeNamed(_ name: String) { node = name }
-
     /// Whether grants are shared.
     public var isOn: Bool { pair != nil }
     public var copyCount: Int { copies.count }
-    /// Of other nodes' grants.
-    public var waitingCount: Int { waiting.foreignCount }
+    public var waitingCount: Int { waiting.count }
 
     // MARK: This node's grants
 
@@ -141,19 +135,17 @@ public struct Sharing: Sendable {
     public mutating func lostService(
         _ key: GrantKey, _ grant: SharedGrant, _ record: GrantRecord, endsAt end: Instant
     ) -> [DaemonMessage] {
-        if let copy = copies[key], copy.origin != node {
+        if let copy = copies[key] {
             forget(key)
             waiting.insert(grant, WaitingGrants.Entry(origin: copy.origin, issued: copy.issued, end: end))
+            // Its service may be at another port already: then the registry tells nothing new.
+            waiting.open(WaitingGrants.Place(grant))
             return []
         }
         forget(key)
         guard lingering[grant] != nil || lingering.count < Self.lingeringMax else { return [.expired(grant)] }
         lingering[grant] = record
         lingeringDue.insert(grant, at: end)
-        if let node {
-            waiting.insert(
-                grant, WaitingGrants.Entry(origin: node, issued: record.issued, end: end, isOwn: true))
-        }
         return []
     }
 
@@ -205,7 +197,7 @@ public struct Sharing: Sendable {
     public func life(of offer: GrantOffer) -> Duration? {
         guard let pair, !isEnded(offer.grant, issued: offer.issued) else { return nil }
         let left = min(offer.keep, keep) - offer.age
-        let count = copies.count + arriving.count + waiting.foreignCount
+        let count = copies.count + arriving.count + waiting.count
         // What is known already takes no more room.
         let isKnown = waiting[offer.grant] != nil || copied.contains(offer.grant)
         guard left > .zero, isKnown || count < pair.grants else { return nil }
@@ -241,7 +233,7 @@ public struct Sharing: Sendable {
 
     /// Other nodes ended these grants: what waits is forgotten, and what is on its way to the kernel ends there.
     public mutating func endedElsewhere(_ grants: Set<SharedGrant>) {
-        for grant in grants where waiting[grant]?.isOwn != true { waiting.remove(grant) }
+        for grant in grants { waiting.remove(grant) }
         endArriving { grants.contains($0) }
     }
 
@@ -279,8 +271,6 @@ public struct Sharing: Sendable {
         let arrived = arriving.removeValue(forKey: key)
         copies[key] = Copy(grant: grant, origin: origin, issued: arrived?.entry.issued ?? issued, isUsed: isUsed)
         copied.insert(grant)
-        // Its end is told when it is the kernel's.
-        forgetLingering(grant)
         return arrived?.isEnded != true
     }
 
@@ -326,9 +316,9 @@ public struct Sharing: Sendable {
     public func record(
         _ key: GrantKey, _ grant: SharedGrant, rule: String, issued: Timestamp, used: Timestamp
     ) -> (record: GrantRecord, isUsed: Bool) {
-        guard let copy = copies[key], copy.origin != node else {
-            let issued = copies[key]?.issued ?? ended.after(issued, grant)
-            return (GrantRecord(issued: issued, used: used, rule: rule, keep: keep), true)
+        guard let copy = copies[key] else {
+            let record = GrantRecord(issued: ended.after(issued, grant), used: used, rule: rule, keep: keep)
+            return (record, true)
         }
         let record = GrantRecord(issued: copy.issued, used: used, rule: "", keep: keep, origin: copy.origin)
         return (record, copy.isUsed)

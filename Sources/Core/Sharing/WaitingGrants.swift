@@ -2,20 +2,17 @@ import Addresses
 import Clock
 import FleetRecords
 
-/// Grants whose services aren't alive here: other nodes', and those of this node that lost theirs.
+/// Grants of other nodes whose services aren't alive here yet.
 public struct WaitingGrants: Sendable {
     public struct Entry: Hashable, Sendable {
         public var origin: String
         public var issued: Timestamp
         public var end: Instant
-        /// This node issued it.
-        public var isOwn: Bool
 
-        public init(origin: String, issued: Timestamp, end: Instant, isOwn: Bool = false) {
+        public init(origin: String, issued: Timestamp, end: Instant) {
             self.origin = origin
             self.issued = issued
             self.end = end
-            self.isOwn = isOwn
         }
     }
 
@@ -32,10 +29,7 @@ public struct WaitingGrants: Sendable {
     private var opening: [Place] = []
     private var current: [SharedGrant] = []
 
-    private var ownCount = 0
-
-    /// Of other nodes' grants.
-    var foreignCount: Int { due.count - ownCount }
+    var count: Int { due.count }
     public var isEmpty: Bool { due.count == 0 }
     /// There are as many as programs at servers, whatever is offered.
     public var places: [Place] { Array(entries.keys) }
@@ -70,8 +64,7 @@ public struct WaitingGrants: Sendable {
     }
 
     mutating func insert(_ grant: SharedGrant, _ entry: Entry) {
-        let former = entries[Place(grant), default: [:]].updateValue(entry, forKey: grant)
-        ownCount += (entry.isOwn ? 1 : 0) - (former?.isOwn == true ? 1 : 0)
+        entries[Place(grant), default: [:]][grant] = entry
         due.insert(grant, at: entry.end)
     }
 
@@ -82,7 +75,7 @@ public struct WaitingGrants: Sendable {
 
     private mutating func drop(_ grant: SharedGrant) {
         let place = Place(grant)
-        if entries[place]?.removeValue(forKey: grant)?.isOwn == true { ownCount -= 1 }
+        entries[place]?[grant] = nil
         if entries[place]?.isEmpty == true { entries[place] = nil }
     }
 

@@ -136,9 +136,6 @@ extension Warden {
 
     // MARK: What other nodes say
 
-    /// The sidecar told this node's name in the fleet.
-    public mutating func nodeNamed(_ name: String) { sharing.nodeNamed(name) }
-
     /// Another node's grant. Call ``flush(at:into:)`` after the last of a group.
     public mutating func grantOffered(_ offer: GrantOffer, at now: Instant, into actions: inout [Action]) {
         guard let life = sharing.life(of: offer), let id = servers.id(of: offer.grant.server),

@@ -263,6 +263,17 @@ import Testing
         #expect(bench.kernel.granted[Self.key] != nil)
     }
 
+    @Test("is there again when its service has moved to another port before the registry was read")
+    func serviceMoves() {
+        let bench = Self.bench()
+        offer(bench, Self.offer())
+        bench.rpcbind.registrations = RPCB.ownPlaces + RPCB.everywhere(.mountd, 3, port: 30048)
+        bench.refresh()
+        bench.advance(by: .milliseconds(50))
+        #expect(bench.kernel.granted.keys.map(\.service) == [ServicePort(.tcp, 30048)])
+        #expect(bench.loop.warden.fleetGauges == FleetGauges(grants: 1))
+    }
+
     @Test("ends, with its flows, when another node ends it, and doesn't come back with a packet")
     func ended() {
         let bench = Self.bench()
@@ -642,39 +653,6 @@ import Testing
         bench.advance(by: .seconds(86_400))
         #expect(bench.told == [.expired(Self.grant)])
         #expect(bench.loop.warden.sharedGrants(fromPlace: 1 << 32, count: 10, at: bench.now).messages.isEmpty)
-    }
-
-    @Test("whose service comes back at another port opens there, for the rest of its life, and is this node's own")
-    func comesBack() {
-        let bench = Self.bench()
-        bench.handle { warden, _, _ in warden.nodeNamed("nas1") }
-        bench.call(.port(of: .mountd), from: .named.over(.tcp))
-        bench.forget()
-        bench.advance(by: .seconds(1000))
-        // Twice: what came back goes, and comes back, too.
-        for port in [UInt16(30048), 40048] {
-            bench.rpcbind.registrations = RPCB.ownPlaces
-            bench.refresh()
-            #expect(bench.kernel.granted.isEmpty)
-            // Others' grants are what the pair has room for, and what the status tells.
-            #expect(bench.loop.warden.fleetGauges.waiting == 0)
-            bench.handle { $0.copiesEnded([Self.grant], at: $1, into: &$2) }
-            bench.rpcbind.registrations = RPCB.ownPlaces + RPCB.everywhere(.mountd, 3, port: port)
-            bench.refresh()
-            bench.advance(by: .milliseconds(50))
-            let element = bench.kernel.granted[GrantKey(client: Self.client, service: ServicePort(.tcp, port))]
-            #expect(element.map { (85_000...85_400).contains($0.timeout.components.seconds) } == true)
-        }
-        let messages = bench.loop.warden.sharedGrants(fromPlace: 0, count: 10, at: bench.now).messages
-        guard case .live(Self.grant, let record, true)? = messages.first else {
-            Issue.record("\(messages)")
-            return
-        }
-        #expect(record.origin == nil && record.issued == Bench.startOfTime)
-        #expect(bench.told.isEmpty)
-        bench.advance(by: .seconds(86_400))
-        bench.advance(by: .seconds(1))
-        #expect(bench.told == [.expired(Self.grant)])
     }
 
     @Test("that expires is told as such")
