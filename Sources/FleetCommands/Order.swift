@@ -75,7 +75,8 @@ struct OrderOptions: ParsableArguments {
     ) throws -> (id: String, bytes: [UInt8]) {
         let now = HostClock.wallClock()
         let stamp = now.description.filter { $0 != "-" && $0 != ":" }
-        let id = "\(stamp)-\(String(UInt32.random(in: 0 ... .max), radix: 16))"
+        // Eight digits.
+        let id = "\(stamp)-\(String(UInt32.random(in: 0x1000_0000 ... .max), radix: 16))"
         let order = FleetOrder(fleet: fleet, id: id, created: now, action: action, client: client)
         let comment = "fleet \(fleet), \(action.rawValue) \(client)"
         let signature = try SecretKeyFile(path: key).read().sign(order.container, trustedComment: comment)

@@ -54,10 +54,10 @@ struct ManualExample {
 
     private static let gap = "[...]"
 
-    /// Numbers and keys change from run to run, and with them the widths of columns, and the order of ports.
+    /// Numbers and keys (without leading zeros, as minisign shows them) change from run to run, and with them the widths of columns, and the order of ports.
     private static func shape(_ lines: some Sequence<String>) -> [String] {
         lines.map {
-            $0.replacing(/[0-9A-F]{16}|-[0-9a-f]{8}/, with: "KEY")
+            $0.replacing(/[0-9A-F]{12,16}|-[0-9a-f]{8}/, with: "KEY")
                 .replacing(/[0-9]+[dhms](?=[0-9 .,]|$)/, with: "TIME").replacing(/(TIME)+/, with: "TIME")
                 .replacing(/[0-9]+/, with: "N").replacing(
                     /\ +/, with: " ")
