@@ -77,7 +77,7 @@ extension Gate {
         }
         outcome.revoked = committed.revoked.map { key in
             let cause = causes.removeValue(forKey: key)
-            return revoked(key, cause, isReturning: cause == .notRegistered || cause == .ofOwnClients, at: now)
+            return revoked(key, cause, isReturning: cause?.mayReturn == true, at: now)
         }
         outcome.issued.reserveCapacity(committed.issued.count)
         for (key, issue) in committed.issued { outcome.issued.append(issued(key, issue, at: now)) }
@@ -86,7 +86,7 @@ extension Gate {
         return outcome
     }
 
-    /// - Parameter isReturning: whether the service may come back to its port, and must find its clients again.
+    /// - Parameter isReturning: as ``Cause/mayReturn``.
     private mutating func revoked(
         _ key: GrantKey, _ cause: Cause?, _ why: String? = nil, isReturning: Bool, at now: Instant
     ) -> Revoked {

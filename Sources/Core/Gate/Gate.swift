@@ -46,6 +46,9 @@ public struct Gate: ~Copyable, Sendable {
         case byNode = "ended by another node"
         case byOrder = "by an order of the fleet"
         case ofOwnClients = "room for this node's own clients"
+
+        /// Whether the service may come back to its port, and must find its clients again.
+        var mayReturn: Bool { self == .notRegistered || self == .ofOwnClients }
     }
 
     private(set) var settings: Settings
@@ -296,7 +299,8 @@ public struct Gate: ~Copyable, Sendable {
     // MARK: Revoking
 
     public mutating func revoke(_ key: GrantKey, _ cause: Cause) {
-        causes[key] = cause
+        // What is to end for good does so, though its service goes before the kernel has done it.
+        if causes[key]?.mayReturn != false || !cause.mayReturn { causes[key] = cause }
         writer.revoke(key)
     }
 

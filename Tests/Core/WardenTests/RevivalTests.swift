@@ -129,6 +129,23 @@ import Testing
         #expect(bench.kernel.granted.isEmpty)
     }
 
+    @Test("what the operator revoked does not come back, though its service goes before the kernel has done it")
+    func revokedAndGone() {
+        let bench = Self.granted()
+        let registrations = bench.rpcbind.registrations
+        bench.holdsCommits = true
+        bench.handle {
+            _ = $0.revoke(client: Self.key.client, port: nil, transport: nil, at: $1, into: &$2)
+        }
+        bench.rpcbind.registrations = registrations.filter { $0.program != .mountd }
+        bench.advance(by: .seconds(1))
+        bench.releaseCommits()
+        bench.rpcbind.registrations = registrations
+        bench.advance(by: .seconds(1))
+        drop(bench)
+        #expect(bench.kernel.granted.isEmpty && bench.kernel.remembered.isEmpty)
+    }
+
     @Test("an expired grant comes back with its client's own packet, and is not remembered any more")
     func revived() {
         let bench = Self.expired()
