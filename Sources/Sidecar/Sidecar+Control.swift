@@ -21,7 +21,7 @@ extension Sidecar {
     private func fail(_ why: String) -> EventLoopFuture<ControlAnswer> {
         var writer = JSONWriter()
         writer.text("failure", why)
-        return loop.makeSucceededFuture(.encoded(writer.bytes + [UInt8(ascii: "\n")]))
+        return loop.makeSucceededFuture(.encoded(writer.line))
     }
 
     private var statusLine: [UInt8] {
@@ -45,7 +45,7 @@ extension Sidecar {
         writer.plain("orders", work?.orders.count ?? 0)
         writer.plain("unreadable", work?.driver.unreadable ?? 0)
         if let counters = work?.node.counters { writer.counters(counters) }
-        return writer.bytes + [UInt8(ascii: "\n")]
+        return writer.line
     }
 
     /// In step with the store, and heard by the daemon: this node may take a service's address.
@@ -130,7 +130,7 @@ extension FleetGrantRow {
         writer.text("used", "\(record.used)")
         writer.text("expires", "\(record.ends)")
         writer.text("rule", record.rule)
-        return writer.bytes + [UInt8(ascii: "\n")]
+        return writer.line
     }
 }
 
@@ -144,7 +144,7 @@ extension FleetQuarantineRow {
         writer.text("evidence", record.evidence.rawValue)
         writer.plain("denials", record.denials)
         writer.plain("in_force", isInForce)
-        return writer.bytes + [UInt8(ascii: "\n")]
+        return writer.line
     }
 }
 
@@ -160,7 +160,7 @@ extension NodeBook.Entry {
         writer.plain("grants", status.grants)
         writer.plain("denials_1h", status.denialsPerHour)
         writer.text("since", "\(status.since)")
-        return writer.bytes + [UInt8(ascii: "\n")]
+        return writer.line
     }
 }
 

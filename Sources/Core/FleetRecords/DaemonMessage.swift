@@ -65,7 +65,7 @@ public enum DaemonMessage: Hashable, Sendable {
         var writer = JSONWriter()
         writer.text("is", kind.rawValue)
         write(to: &writer)
-        return writer.bytes + [UInt8(ascii: "\n")]
+        return writer.line
     }
 
     private var kind: Kind {

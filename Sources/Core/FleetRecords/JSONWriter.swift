@@ -35,4 +35,6 @@ public struct JSONWriter {
     }
 
     public var bytes: [UInt8] { Array((text + "}").utf8) }
+    /// The same as a line, with its end.
+    public var line: [UInt8] { bytes + [UInt8(ascii: "\n")] }
 }

@@ -46,7 +46,7 @@ public enum SidecarMessage: Hashable, Sendable {
         var writer = JSONWriter()
         writer.text("is", kind.rawValue)
         write(to: &writer)
-        return writer.bytes + [UInt8(ascii: "\n")]
+        return writer.line
     }
 
     private var kind: Kind {
