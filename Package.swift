@@ -222,7 +222,10 @@ let package = Package(
             ], on: "Core"),
         tests(
             "ExchangesTests",
-            ["ONCRPC", "Portmapper", "Policy", "Firewall", "Calls", "Exchanges", "CoreSamples"], on: "Core"),
+            [
+                "ONCRPC", "Portmapper", "Policy", "Firewall", "Calls", "Exchanges", "CoreSamples", "Addresses",
+                "TestSupport",
+            ], on: "Core"),
         tests(
             "UpstreamTests",
             [

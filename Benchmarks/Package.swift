@@ -62,7 +62,7 @@ let package = Package(
             name: "micro",
             dependencies: [
                 "Addresses", "Clock", "ONCRPC", "Portmapper", "Policy", "Firewall", "Configuration", "Calls",
-                "Warden", "Privilege", "Allocations",
+                "Warden", "Privilege", "Allocations", "AuditTrail", "FleetRecords",
             ],
             swiftSettings: strict),
         // Ten thousand clients boot at once, in virtual time.

@@ -48,24 +48,24 @@ for (rules, prefixes) in [(10, 10), (10, 100), (10, 1000), (10, 10_000), (10, 10
 // The path of a call through the pure core; rpcbind and the kernel take no time.
 let usual = policy(rules: 10, prefixes: 10)
 callBytes.withUnsafeBytes { bytes in
-    var denying = Core(usual)
+    let denying = thisHost(usual)
     costs.append(
         measure("a denied stranger, decoded and judged", times: 20_000) { index in
             denying.receive(bytes, from: peer(.v4(0xc612_0000 | UInt32(truncatingIfNeeded: index) & 0xffff)))
         })
     precondition(denying.replies == 0)
-    var knowing = Core(usual)
+    let knowing = thisHost(usual)
     costs.append(
         measure("a lookup, grant in place", times: 5000) { _ in knowing.receive(bytes, from: client) })
-    precondition(knowing.warden.counters.permitted == 50_000)
+    precondition(knowing.counters.permitted == 50_000)
     // Grants in total: 10 × 5000.
     let wide = policy(rules: 1, prefixes: 8192)
-    var granting = Core(wide)
+    let granting = thisHost(wide)
     costs.append(
         measure("a lookup with a new grant", times: 5000) { index in
             granting.receive(bytes, from: peer(.v4(0x0a00_0000 | UInt32(index % 8192) << 6 | UInt32(index / 8192))))
         })
-    precondition(granting.warden.grantCount == 50_000)
+    precondition(granting.grantCount == 50_000)
 }
 for count in [20, 200] {
     let programs = (0..<count).map { Program(100_003 + 2 * UInt32($0)) }
@@ -74,7 +74,7 @@ for count in [20, 200] {
             name: "all", location: Location(file: "policy.yaml", line: 1, column: 1), from: [prefix(0x0a00_0000, 8)],
             to: Set(programs.prefix(count / 2)), lists: true)
     ])
-    var core = Core(listing, programs: count)
+    let core = thisHost(listing, programs: count)
     PortmapperCall.dump(.v4).encoded(xid: 7).withUnsafeBytes { bytes in
         costs.append(
             measure("a DUMP of \(4 * count) registrations, half of them shown", times: 2000 / count) { _ in
@@ -85,7 +85,7 @@ for count in [20, 200] {
 
 // A change at one server of a gateway.
 for (servers, grants) in [(1, 0), (300, 0), (300, 60_000)] {
-    var core = GatewayCore(servers: servers, grants: grants)
+    let core = Gateway(servers: servers, grants: grants)
     costs.append(
         measure("a service of 1 of \(servers) servers moves, \(grants) grants", times: 20) { index in
             core.moveService(of: 1, to: index)

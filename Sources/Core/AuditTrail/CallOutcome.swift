@@ -17,11 +17,12 @@ public struct CallOutcome: TableKey, Sendable {
     public var procedure: ProcedureName?
     public var transport: Transport
 
-    public init(_ decision: Decision, _ call: PortmapperCall?, over transport: Transport, _ reason: DenialReason? = nil)
-    {
+    public init(
+        _ decision: Decision, _ procedure: ProcedureName?, over transport: Transport, _ reason: DenialReason? = nil
+    ) {
         self.decision = decision
         self.reason = reason
-        procedure = call?.procedureName
+        self.procedure = procedure
         self.transport = transport
     }
 

@@ -17,21 +17,25 @@ public struct LookUp: Hashable, Sendable {
 
     /// The address that was asked: a registration may hold for another one alone.
     public let server: ServerID
+}
 
+extension PortmapperCall {
     /// `nil` if the call looks up nothing, or over a protocol that rpcbind doesn't know.
-    public init?(_ call: PortmapperCall, from peer: Peer, at server: ServerID = .thisHost) {
-        self.server = server
-        isLocal = peer.isLocal
-        if case .getPort = call { answersPort = true } else { answersPort = false }
-        switch call {
+    public func lookUp(from peer: Peer, at server: ServerID = .thisHost) -> LookUp? {
+        switch self {
         case .getPort(let mapping):
             guard let transport = mapping.transport else { return nil }
-            (program, version, isExact) = (mapping.program, mapping.version, false)
-            netID = NetID(transport, isIPv4: true)
+            return LookUp(
+                program: mapping.program, version: mapping.version, netID: NetID(transport, isIPv4: true),
+                isExact: false, answersPort: true, isLocal: peer.isLocal, server: server)
         case .getAddress(_, let rpcb):
-            (program, version, isExact, netID) = (rpcb.program, rpcb.version, false, peer.netID)
+            return LookUp(
+                program: rpcb.program, version: rpcb.version, netID: peer.netID, isExact: false, answersPort: false,
+                isLocal: peer.isLocal, server: server)
         case .getVersionAddress(let rpcb):
-            (program, version, isExact, netID) = (rpcb.program, rpcb.version, true, peer.netID)
+            return LookUp(
+                program: rpcb.program, version: rpcb.version, netID: peer.netID, isExact: true, answersPort: false,
+                isLocal: peer.isLocal, server: server)
         case .null, .setMapping, .unsetMapping, .dump, .set, .unset, .callIt, .broadcast, .indirect, .getAddressList,
             .getTime, .universalToTransportAddress, .transportToUniversalAddress, .getStatistics:
             return nil

@@ -48,7 +48,9 @@ struct ClientQuestions: Sendable {
     }
 
     /// The exchanges that the answer serves, and whether the question has to be sent again for others.
-    mutating func answered(_ question: ClientQuestion, at now: Instant) -> (served: [Exchange.ID], isAskedAgain: Bool) {
+    mutating func answered(_ question: ClientQuestion, at now: Instant) -> (
+        served: Askers<Exchange.ID>, isAskedAgain: Bool
+    ) {
         let (served, isAskedAgain, since) = shared.answered(question, at: now)
         guard !isAskedAgain, since != nil else { return (served, isAskedAgain) }
         let party = Party(question)

@@ -38,14 +38,14 @@ public struct Exchange: Sendable {
         public let permission: Permission
 
         public init(
-            peer: Peer, xid: UInt32, byteCount: Int, call: PortmapperCall, permission: Permission,
+            peer: Peer, xid: UInt32, byteCount: Int, call: consuming PortmapperCall, permission: Permission,
             server: ServerNumber = 0, asked: ServerID = .thisHost
         ) {
             self.peer = peer
             self.xid = xid
             self.byteCount = byteCount
+            lookUp = call.lookUp(from: peer, at: asked)
             self.call = call
-            lookUp = LookUp(call, from: peer, at: asked)
             self.permission = permission
             self.server = server
             self.asked = asked

@@ -63,6 +63,9 @@ struct ExchangeTable: Sendable {
         return removed
     }
 
+    /// In no order.
+    var requests: some Sequence<Exchange.Request> { places.lazy.compactMap { $0.exchange?.request } }
+
     /// The oldest first.
     var all: [(id: Exchange.ID, exchange: Exchange)] {
         places.compactMap { place in place.exchange.map { (place.id, $0) } }.sorted { $0.id < $1.id }

@@ -77,10 +77,11 @@ public struct Exchanges: ~Copyable, Sendable {
     }
 
     private var table = ExchangeTable()
-    /// The number of calls under way of each caller on another host.
-    private var countOfCaller: [Caller: Int] = [:]
+    /// The number of calls under way of each caller on another host; `nil` while there are so few calls of other hosts
+    /// that none of them can have too many.
+    private var countOfCaller: [Caller: Int]?
     /// The calls of this host, which has places of its own.
-    private var localCount: [Transport: Int] = [:]
+    private var local = LocalCalls()
     /// UDP calls under way, so that a retransmission is not asked and answered twice.
     private var datagrams: [CallKey: Exchange.ID] = [:]
     /// The calls under way to each server.
@@ -98,15 +99,14 @@ public struct Exchanges: ~Copyable, Sendable {
 
     /// Nothing is under way, and nothing is left behind.
     var isQuiet: Bool {
-        table.isEmpty && countOfCaller.isEmpty && datagrams.isEmpty && clientQuestions.isEmpty
-            && localCount.values.allSatisfy { $0 == 0 } && countOfServer.allSatisfy { $0 == 0 }
+        table.isEmpty && countOfCaller == nil && datagrams.isEmpty && clientQuestions.isEmpty
+            && local.count == 0 && countOfServer.allSatisfy { $0 == 0 }
     }
 
     /// Each place is counted once.
     var isConsistent: Bool {
-        let local = localCount.values.reduce(0, +)
-        return countOfCaller.values.reduce(local, +) == table.count && datagrams.count <= table.count
-            && countOfServer.reduce(0, +) == table.count
+        (countOfCaller.map { $0.values.reduce(0, +) == countOfOthers } ?? (countOfOthers < Self.callsPerClientMax))
+            && datagrams.count <= table.count && countOfServer.reduce(0, +) == table.count
     }
 
     /// The oldest first.
@@ -122,15 +122,19 @@ public struct Exchanges: ~Copyable, Sendable {
     /// Gives the call a place. A call over UDP with another question is another call, also from the same port and
     /// with the same transaction id: sockets may share a port.
     public mutating func begin(_ request: Exchange.Request) -> Beginning {
-        let isDatagram = request.peer.transport == .udp
-        if isDatagram, let id = datagrams[CallKey(request)], let earlier = table.request(of: id),
-            earlier.call == request.call, earlier.asked == request.asked
+        guard request.peer.transport == .udp else {
+            guard takesPlace(for: request.peer, at: request.server) else { return .full }
+            return .began(table.insert(Exchange(request)))
+        }
+        let key = CallKey(request)
+        if let id = datagrams[key], let earlier = table.request(of: id), earlier.call == request.call,
+            earlier.asked == request.asked
         {
             return .duplicate
         }
         guard takesPlace(for: request.peer, at: request.server) else { return .full }
         let id = table.insert(Exchange(request))
-        if isDatagram { datagrams[CallKey(request)] = id }
+        datagrams[key] = id
         return .began(id)
     }
 
@@ -153,7 +157,7 @@ public struct Exchanges: ~Copyable, Sendable {
     /// was sent.
     public mutating func answered(
         _ question: Question, by server: ServerNumber = 0, at now: Instant
-    ) -> (served: [Asker], isAskedAgain: Bool, since: Instant?) {
+    ) -> (served: Askers<Asker>, isAskedAgain: Bool, since: Instant?) {
         questions[server].answered(question, at: now)
     }
 
@@ -169,48 +173,54 @@ public struct Exchanges: ~Copyable, Sendable {
     /// The exchanges that a client's answer serves, and whether the question has to be sent again for others.
     public mutating func answered(
         _ question: ClientQuestion, at now: Instant
-    ) -> (served: [Exchange.ID], isAskedAgain: Bool) {
+    ) -> (served: Askers<Exchange.ID>, isAskedAgain: Bool) {
         clientQuestions.answered(question, at: now)
     }
 
-    /// Counts the client's call if there is a place for it, and returns whether there is.
+    /// Calls of other hosts under way.
+    private var countOfOthers: Int { table.count - local.count }
+
+    /// Counts the client's call if there is a place for it, and returns whether there is. The caller inserts it then.
     private mutating func takesPlace(for peer: Peer, at server: ServerNumber) -> Bool {
         guard isAnyPlaceLeft(for: peer, at: server) else { return false }
-        guard !peer.isLocal else {
-            localCount[peer.transport, default: 0] += 1
-            countOfServer[server] += 1
-            return true
+        if peer.isLocal {
+            local[peer.transport] += 1
+        } else if countOfCaller != nil || countOfOthers + 1 >= Self.callsPerClientMax {
+            guard takesPlaceOfCaller(Caller(peer)) else { return false }
         }
-        let caller = Caller(peer)
-        guard let place = countOfCaller.index(forKey: caller) else {
-            countOfCaller[caller] = 1
-            countOfServer[server] += 1
-            return true
-        }
-        guard countOfCaller.values[place] < Self.callsPerClientMax else { return false }
-        countOfCaller.values[place] += 1
         countOfServer[server] += 1
         return true
     }
 
+    private mutating func takesPlaceOfCaller(_ caller: Caller) -> Bool {
+        var counts = countOfCaller.take() ?? table.requests.filter { !$0.peer.isLocal }.counted { Caller($0.peer) }
+        let count = counts[caller, default: 0]
+        let isTaken = count < Self.callsPerClientMax
+        if isTaken { counts[caller] = count + 1 }
+        countOfCaller = counts
+        return isTaken
+    }
+
+    /// The call was removed from the table.
     private mutating func givePlaceBack(of peer: Peer, at server: ServerNumber) {
         countOfServer[server] -= 1
         guard !peer.isLocal else {
-            localCount[peer.transport, default: 0] -= 1
+            local[peer.transport] -= 1
             return
         }
-        guard let place = countOfCaller.index(forKey: Caller(peer)) else { return }
-        if countOfCaller.values[place] > 1 {
-            countOfCaller.values[place] -= 1
-        } else {
-            countOfCaller.remove(at: place)
-        }
+        guard var counts = countOfCaller.take() else { return }
+        // Half of the bound, so that the counts aren't made anew every other call.
+        guard countOfOthers >= Self.callsPerClientMax / 2 else { return }
+        let caller = Caller(peer)
+        let left = counts[caller, default: 1] - 1
+        counts[caller] = left > 0 ? left : nil
+        countOfCaller = counts
     }
 
     private func isAnyPlaceLeft(for peer: Peer, at server: ServerNumber) -> Bool {
         switch (peer.isLocal, peer.transport) {
-        case (true, .tcp): return localCount[.tcp, default: 0] < Self.localOverTCPMax
-        case (true, .udp): return localCount[.udp, default: 0] < Self.localOverUDPMax
+        case (true, .tcp): return local.overTCP < Self.localOverTCPMax
+        case (true, .udp): return local.overUDP < Self.localOverUDPMax
         case (false, _): break
         }
         let isForgeable = peer.transport == .udp
@@ -220,9 +230,27 @@ public struct Exchanges: ~Copyable, Sendable {
             let ofServers = table.count - countOfServer[0]
             guard countOfServer[server] < ofServerMax, ofServers < ofServersMax else { return false }
         }
-        let local = localCount.values.reduce(0, +)
-        return table.count - local < Self.callsMax - (isForgeable ? Self.callsTCPReserve : 0)
-            && questions[server].count - (server == 0 ? local : 0) < Self.questionsMax
+        return countOfOthers < Self.callsMax - (isForgeable ? Self.callsTCPReserve : 0)
+            && questions[server].count - (server == 0 ? local.count : 0) < Self.questionsMax
                 - (isForgeable ? Self.questionsTCPReserve : 0)
+    }
+}
+
+/// The calls of this host under way.
+private struct LocalCalls {
+    private(set) var overTCP = 0
+    private(set) var overUDP = 0
+
+    var count: Int { overTCP + overUDP }
+
+    subscript(transport: Transport) -> Int {
+        get { transport == .tcp ? overTCP : overUDP }
+        set { if transport == .tcp { overTCP = newValue } else { overUDP = newValue } }
+    }
+}
+
+extension Sequence {
+    fileprivate func counted<Key: Hashable>(by key: (Element) -> Key) -> [Key: Int] {
+        reduce(into: [:]) { $0[key($1), default: 0] += 1 }
     }
 }

@@ -25,7 +25,7 @@ struct SharedQuestions<Asker: Sendable> {
     /// sent.
     mutating func answered(
         _ question: Question, at now: Instant
-    ) -> (served: [Asker], isAskedAgain: Bool, since: Instant?) {
+    ) -> (served: Askers<Asker>, isAskedAgain: Bool, since: Instant?) {
         if case .port(let mapping) = question {
             ports.answered(mapping, at: now)
         } else {
@@ -42,9 +42,9 @@ struct SharedQuestions<Asker: Sendable> {
 /// ```
 struct SharedAnswers<Question: TableKey, Asker: Sendable>: Sendable where Question: Sendable {
     private struct Sent {
-        var askers: [Asker]
+        var askers: Askers<Asker>
         /// Askers that came after the question was sent.
-        var waiting: [Asker] = []
+        var waiting = Askers<Asker>()
         var since: Instant
     }
 
@@ -60,7 +60,7 @@ struct SharedAnswers<Question: TableKey, Asker: Sendable>: Sendable where Questi
             sent.values[place].waiting.append(asker)
             return false
         }
-        sent[question] = Sent(askers: [asker], since: now)
+        sent[question] = Sent(askers: Askers(asker), since: now)
         return true
     }
 
@@ -68,8 +68,8 @@ struct SharedAnswers<Question: TableKey, Asker: Sendable>: Sendable where Questi
     /// sent.
     mutating func answered(
         _ question: Question, at now: Instant
-    ) -> (served: [Asker], isAskedAgain: Bool, since: Instant?) {
-        guard let answered = sent.removeValue(forKey: question) else { return ([], false, nil) }
+    ) -> (served: Askers<Asker>, isAskedAgain: Bool, since: Instant?) {
+        guard let answered = sent.removeValue(forKey: question) else { return (Askers(), false, nil) }
         guard !answered.waiting.isEmpty else { return (answered.askers, false, answered.since) }
         sent[question] = Sent(askers: answered.waiting, since: now)
         return (answered.askers, true, answered.since)

@@ -97,6 +97,10 @@ public struct Gate: ~Copyable, Sendable {
     /// When the transaction in flight was put together.
     public var inFlightSince: Instant? { writer.inFlightSince }
 
+    // Mutating: docs/HACKING.md, "Rules of the house".
+    /// Whether the table is as it should be, and nothing is in flight.
+    public mutating func isInStep() -> Bool { writer.hasNothingToDo() }
+
     /// Nothing waits, and nothing is in flight.
     var isQuiet: Bool { looks.isEmpty && causes.isEmpty && writer.isIdle }
 

@@ -103,7 +103,9 @@ struct TableWriter: Sendable {
     /// Whether the next transaction removes all shields.
     private var unshields = false
     private var waiters: [Waiter] = []
-    private var inFlight: Batch?
+    private var inFlight: Batch? { didSet { isInFlight = inFlight != nil } }
+    /// Asked by each call; a comparison of the batch with `nil` copies it (Swift 6.3).
+    private var isInFlight = false
     private var lastComment: (note: GrantNote, comment: String)?
     /// The table was found with the ledger's grants in it, which may stay.
     private var keepsGrants = false
@@ -137,7 +139,7 @@ struct TableWriter: Sendable {
     }
     /// Guard and standing elements are in place; no call has to wait for them.
     @inline(__always)
-    var isSettled: Bool { inFlight == nil && !isDirty }
+    var isSettled: Bool { !isInFlight && !isDirty }
     /// Whether the service is guarded as it should be, and its range, if it has one, stays in place, whatever is
     /// under way.
     func isUnaffectedByPending(_ service: ServicePort, standing range: StandingKey?) -> Bool {
@@ -149,10 +151,13 @@ struct TableWriter: Sendable {
             && inFlight?.elements.standing.contains(range) != false
     }
 
+    mutating func hasNothingToDo() -> Bool { isIdle }
+
     /// Nothing waits, and nothing is in flight.
+    @inline(__always)
     var isIdle: Bool {
         !isDirty && issues.isEmpty && revocations.isEmpty && memories.isEmpty && quarantines.isEmpty
-            && shields.isEmpty && !unshields && waiters.isEmpty && inFlight == nil
+            && shields.isEmpty && !unshields && waiters.isEmpty && !isInFlight
     }
 
     /// The table that was found holds exactly the ledger's grants, and they may stay: the table is adopted with

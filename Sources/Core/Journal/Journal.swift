@@ -40,24 +40,22 @@ public struct Journal: ~Copyable, Sendable {
 
     /// Counts a permitted call, and returns whether its event may be logged.
     public mutating func admitsPermitted(
-        _ call: PortmapperCall, of peer: Peer, at server: ServerNumber = 0, isListed: @autoclosure () -> Bool,
-        logging: Settings.Audit.Permitted, at now: Instant
+        _ call: PortmapperCall, of client: IPAddress, over transport: Transport, at server: ServerNumber = 0,
+        isListed: @autoclosure () -> Bool, logging: Settings.Audit.Permitted, at now: Instant
     ) -> Bool {
         switch logging {
-        case .all: return admits(.permitted, of: peer.address, isListed: isListed(), over: peer.transport, at: now)
+        case .all: return admits(.permitted, of: client, isListed: isListed(), over: transport, at: now)
         case .none: note(.permitted)
         case .first:
             let key = FirstPermissions.Key(
-                client: peer.address, server: server, program: call.subject?.program ?? .portmapper,
-                over: call.serviceTransport(askedOver: peer.transport),
+                client: client, server: server, program: call.subject?.program ?? .portmapper,
+                over: call.serviceTransport(askedOver: transport),
                 isListing: call.kind == .listing || call.procedureName == .getAddressList)
             guard firstPermissions.isDue(key, at: now) else {
                 note(.permitted)
                 return false
             }
-            guard admits(.permitted, of: peer.address, isListed: isListed(), over: peer.transport, at: now) else {
-                return false
-            }
+            guard admits(.permitted, of: client, isListed: isListed(), over: transport, at: now) else { return false }
             firstPermissions.told(key, at: now)
             return true
         }

@@ -52,6 +52,9 @@ public final class PolicySet: Sendable {
     /// Whether a rule names the client, about this host or about any server.
     public func lists(_ client: IPAddress) -> Bool { everyone?.contains(client) ?? parts[0].policy.lists(client) }
 
+    /// Whether a rule names the client, which none about the server that it asked does.
+    public func listsElsewhere(_ client: IPAddress) -> Bool { everyone?.contains(client) ?? false }
+
     /// The clients that any rule names: disjoint ranges.
     public var named: [AddressRange] {
         parts.count == 1 ? parts[0].policy.named : parts.flatMap(\.policy.named).union

@@ -75,16 +75,16 @@ public final class ActionLoop<Shells: ActionShells> {
         swap(&actions, &spare)
         while !pending.isEmpty {
             swap(&actions, &pending)
-            // Performed in place: an iterator would copy each action.
-            actions.withUnsafeBufferPointer { for index in $0.indices { perform($0[index]) } }
-            actions.removeAll(keepingCapacity: true)
+            // Taken from the end, each action is moved; from the start, it would be copied.
+            actions.reverse()
+            while let action = actions.popLast() { perform(action) }
         }
         if actions.capacity <= Self.actionsKeptMax { spare = actions }
         if !cuts.isEmpty, !isCommitting { cutFlows() }
     }
 
-    private func perform(_ action: Action) {
-        switch action {
+    private func perform(_ action: consuming Action) {
+        switch consume action {
         case .sendReply(let reply, let peer): shells.send(reply, to: peer)
         case .closeConnection(let id): shells.closeConnection(id)
         case .ask(let question, let server): shells.ask(question, of: server)
@@ -103,9 +103,8 @@ public final class ActionLoop<Shells: ActionShells> {
                 return
             }
             conclude(result)
-        // Not `action`: the compiler would copy it for all cases.
-        case .inspectGrants(let keys) where isCommitting: postponed.append(.inspectGrants(keys))
         case .inspectGrants(let keys):
+            guard !isCommitting else { return postponed.append(.inspectGrants(keys)) }
             let found = shells.lifetimes(of: keys)
             handle { $0.grantsInspected(keys, found, at: $1, into: &$2) }
         case .cutFlows(let clients, let service): cuts[service, default: []].insert(clients)

@@ -72,7 +72,7 @@ public final class Rulebook: Sendable {
         case .permitted(let rule, let open):
             return .success(Permission(rule: policy.rules[rule].label, open: open))
         // A client of another server is no stranger.
-        case .stranger: return .failure(lists(peer.address) ? .noRule : .stranger)
+        case .stranger: return .failure(policies.listsElsewhere(peer.address) ? .noRule : .stranger)
         case .noRule: return .failure(.noRule)
         case .transport: return .failure(.transport)
         }
@@ -92,7 +92,7 @@ public final class Rulebook: Sendable {
         case .permitted where peer.transport == .udp && !settings.limits.listsOverUDP: return .failure(.listOverUDP)
         case .permitted(let rule):
             return .success(Permission(rule: policy.rules[rule].label, open: .never))
-        case .stranger: return .failure(lists(peer.address) ? .noList : .stranger)
+        case .stranger: return .failure(policies.listsElsewhere(peer.address) ? .noList : .stranger)
         case .noList: return .failure(.noList)
         }
     }

@@ -39,6 +39,8 @@ struct Servers: ~Copyable, Sendable {
     private let numbers: [ServerNumber]
     /// The own address of each ``ServerID``, by its raw value; `nil`: this host.
     private let hosts: [IPAddress?]
+    /// The client that was asked about last, and whether a rule names it: a denial asks five times about one client.
+    private var lastListed: (client: IPAddress, isListed: Bool)?
 
     init(_ settings: Settings, _ policies: PolicySet, trustedOwners: TrustedOwners) {
         thisHost = Server(
@@ -90,8 +92,17 @@ struct Servers: ~Copyable, Sendable {
         number == 0 ? thisHost.rules : others[number - 1].server.rules
     }
 
+    /// Whether any rule names the client.
+    mutating func lists(_ client: IPAddress) -> Bool {
+        if let last = lastListed, last.client == client { return last.isListed }
+        let isListed = thisHost.rules.lists(client)
+        lastListed = (client, isListed)
+        return isListed
+    }
+
     func name(_ number: ServerNumber) -> String? { number == 0 ? nil : others[number - 1].server.name }
 
+    @inline(__always)
     mutating func isVersion2Only(_ number: ServerNumber) -> Bool {
         number != 0 && others[number - 1].server.upstream.isVersion2Only
     }
@@ -186,6 +197,7 @@ struct Servers: ~Copyable, Sendable {
             self[number].rules = Rulebook(settings: settings, policies: policies, server: number)
             self[number].upstream.policyReplaced()
         }
+        lastListed = nil
         findCalledBack()
     }
 }

@@ -42,7 +42,9 @@ extension Warden {
     }
 
     /// Whether the peer is on this host, named by a rule, or a server that calls a client back.
-    mutating func isKnown(_ peer: Peer) -> Bool { rules.isKnown(peer) || servers.asked(by: peer).isCallback }
+    mutating func isKnown(_ peer: Peer) -> Bool {
+        peer.isLocal || servers.lists(peer.address) || servers.asked(by: peer).isCallback
+    }
 
     /// Asks the client's portmapper.
     mutating func beginCallback(_ request: Exchange.Request, at now: Instant, into actions: inout [Action]) {

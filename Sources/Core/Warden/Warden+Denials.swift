@@ -75,7 +75,7 @@ extension Warden {
         // Policy vouches for a server that calls its clients back: it is never quarantined.
         guard !incoming.peer.isLocal, !servers.asked(by: incoming.peer).isCallback else { return }
         let consequences = watch.denied(
-            incoming, reason, isOwnDoing: isOwnDoing, isListed: rules.lists(incoming.peer.address), at: now)
+            incoming, reason, isOwnDoing: isOwnDoing, isListed: servers.lists(incoming.peer.address), at: now)
         follow(consequences, at: now, into: &actions)
     }
 
@@ -226,7 +226,7 @@ extension Warden {
     mutating func admits(
         _ kind: AuditEvent.Kind, of client: IPAddress?, over transport: Transport?, at now: Instant
     ) -> Bool {
-        let isListed = if let client { rules.lists(client) } else { false }
+        let isListed = if let client { servers.lists(client) } else { false }
         return journal.admits(kind, of: client, isListed: isListed, over: transport, at: now)
     }
 }

@@ -27,7 +27,7 @@ extension Warden {
 
     /// rpcbind made the change, or refused it.
     mutating func registrationAnswered(
-        _ askers: [Exchanges.Asker], _ isDone: Bool, at now: Instant, into actions: inout [Action]
+        _ askers: Askers<Exchanges.Asker>, _ isDone: Bool, at now: Instant, into actions: inout [Action]
     ) {
         // A new registration is guarded before the next snapshot is due.
         if isDone { ask(.registry, of: 0, for: .refresh, at: now, into: &actions) }

@@ -11,7 +11,8 @@ import Upstream
 
 extension Warden {
     mutating func registryAnswered(
-        _ listing: Listing, by server: ServerNumber, _ askers: [Exchanges.Asker], since: Instant?, at now: Instant,
+        _ listing: Listing, by server: ServerNumber, _ askers: Askers<Exchanges.Asker>, since: Instant?,
+        at now: Instant,
         into actions: inout [Action]
     ) {
         // Listings for clients must not delay the snapshot.
@@ -21,7 +22,7 @@ extension Warden {
     }
 
     mutating func registryFailed(
-        _ failure: RpcbindFailure, of server: ServerNumber, _ askers: [Exchanges.Asker], since: Instant?,
+        _ failure: RpcbindFailure, of server: ServerNumber, _ askers: Askers<Exchanges.Asker>, since: Instant?,
         at now: Instant, into actions: inout [Action]
     ) {
         if let since, askers.contains(.refresh) { servers[server].upstream.spare(after: now - since, at: now) }
@@ -46,7 +47,7 @@ extension Warden {
 
     /// rpcbind listed its registrations, for these askers.
     private mutating func registryRead(
-        _ listing: Listing, by server: ServerNumber, for askers: [Exchanges.Asker], at now: Instant,
+        _ listing: Listing, by server: ServerNumber, for askers: Askers<Exchanges.Asker>, at now: Instant,
         into actions: inout [Action]
     ) {
         let changes = servers[server].upstream.read(listing, at: now)

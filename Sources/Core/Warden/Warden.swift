@@ -82,7 +82,7 @@ public struct Warden: ~Copyable, Sendable {
             return deny(incoming, .broadcast, at: now, into: &actions)
         }
         if !peer.isLocal {
-            let isListed = asked.isCallback || rules.lists(peer.address)
+            let isListed = asked.isCallback || servers.lists(peer.address)
             if !watch.admits(peer, isListed: isListed, at: now) {
                 // Observe mode lifts the rate of clients that a rule names. The cost of strangers stays bounded.
                 guard rules.settings.mode == .observe, isListed else {
@@ -105,7 +105,7 @@ public struct Warden: ~Copyable, Sendable {
 
     /// Answers a call at once if rpcbind isn't needed for it; asks rpcbind otherwise.
     private mutating func begin(
-        _ call: PortmapperCall, _ incoming: IncomingCall, _ permission: Permission, at now: Instant,
+        _ call: consuming PortmapperCall, _ incoming: IncomingCall, _ permission: Permission, at now: Instant,
         into actions: inout [Action]
     ) {
         let peer = incoming.peer
@@ -114,13 +114,15 @@ public struct Warden: ~Copyable, Sendable {
         let request = Exchange.Request(
             peer: peer, xid: incoming.xid, byteCount: incoming.byteCount, call: call, permission: permission,
             server: server, asked: asked)
-        if !asked.isCallback, servers.isVersion2Only(server), call.version != .v2 {
+        if !asked.isCallback, servers.isVersion2Only(server), request.call.version != .v2 {
             return refuseVersion(of: request, at: now, into: &actions)
         }
-        if let result = call.ownAnswer(asked: peer.asked) { return finish(request, result, at: now, into: &actions) }
+        if let result = request.call.ownAnswer(asked: peer.asked) {
+            return finish(request, result, at: now, into: &actions)
+        }
         if asked.isCallback { return beginCallback(request, at: now, into: &actions) }
-        guard let question = servers.question(for: call, from: peer, to: server) else {
-            return finish(request, call.notRegistered, at: now, into: &actions)
+        guard let question = servers.question(for: request.call, from: peer, to: server) else {
+            return finish(request, request.call.notRegistered, at: now, into: &actions)
         }
         guard let id = beginExchange(request, at: now, into: &actions) else { return }
         if case .registration = question { return actions.append(.inspectOwner(peer, exchange: id)) }
@@ -188,7 +190,7 @@ public struct Warden: ~Copyable, Sendable {
     }
 
     private mutating func deny(
-        _ askers: [Exchanges.Asker], _ failure: RpcbindFailure, at now: Instant, into actions: inout [Action]
+        _ askers: Askers<Exchanges.Asker>, _ failure: RpcbindFailure, at now: Instant, into actions: inout [Action]
     ) {
         for case .exchange(let id) in askers {
             deny(id, .rpcbindDown, detail: failure.description, at: now, into: &actions)
@@ -419,6 +421,8 @@ public struct Warden: ~Copyable, Sendable {
 
     /// Commits the gathered changes in one transaction.
     public mutating func flush(at now: Instant, into actions: inout [Action]) {
+        // Asked after each event; mostly there is nothing.
+        guard !gate.isInStep() else { return }
         let transaction = gate.nextTransaction(quarantined: watch.quarantined, shields: watch.shields, at: now)
         if let transaction { actions.append(.commit(transaction)) }
     }
@@ -514,14 +518,14 @@ public struct Warden: ~Copyable, Sendable {
         let rules = servers.rules(about: request.server)
         journal.counters.permitted += 1
         let lifted = request.permission.liftedDenial
-        let outcome = CallOutcome(lifted == nil ? .permitted : .observed, request.call, over: peer.transport, lifted)
+        let outcome = CallOutcome(
+            lifted == nil ? .permitted : .observed, request.call.procedureName, over: peer.transport, lifted)
         journal.counters.outcomes[outcome, default: 0] += 1
-        var caller = peer
-        caller.address = request.client
+        let client = request.client
         guard lifted == nil,
             journal.admitsPermitted(
-                request.call, of: caller, at: request.server,
-                isListed: request.permission.rule != nil || rules.lists(caller.address),
+                request.call, of: client, over: peer.transport, at: request.server,
+                isListed: request.permission.rule != nil || servers.lists(client),
                 logging: rules.settings.audit.permitted, at: now)
         else { return }
         var event = AuditEvent(.permitted, request.call, from: peer, xid: request.xid)

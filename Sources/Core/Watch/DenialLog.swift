@@ -10,10 +10,12 @@ import Clock
 /// equals. So a flood from forged addresses, each seen once, doesn't push out a source that keeps asking.
 struct DenialLog: Sendable {
     /// Addresses that belong together: IPv6 strangers own a /64 at least.
-    struct Source: Hashable, Sendable {
+    struct Source: TableKey, Sendable {
         private var address: IPAddress
 
         init(_ client: IPAddress, isListed: Bool) { address = isListed ? client : client.subscriberPrefix }
+
+        func combine(into hash: inout TableHash) { address.combine(into: &hash) }
     }
 
     struct Record: Sendable {
@@ -66,11 +68,41 @@ struct DenialLog: Sendable {
         /// Distinct programs of this episode; of programs without a slot each call counts.
         var episodeProgramCount: Int { episodeSlots.nonzeroBitCount + episodeOverflow }
 
-        fileprivate mutating func add(_ reason: DenialReason) {
+        /// Adds a denial, and returns the figures after it.
+        fileprivate mutating func add(
+            _ incoming: IncomingCall, _ reason: DenialReason?, isOwnDoing: Bool, isListed: Bool,
+            within window: Duration, at now: Instant
+        ) -> Finding {
+            let peer = incoming.peer
+            if now - last > window { beginEpisode() }
+            client = peer.address
+            self.isListed = isListed
+            last = now
+            count += 1
+            episodeCount += 1
+            episodeTransport = peer.transport
+            if let reason { add(reason) }
+            marks.formUnion(ScannerFingerprint(of: incoming))
+            if case .call(let call) = incoming.content, let (program, version) = call.subject {
+                add(program, version: version)
+            }
+            var finding = Finding()
+            if isOwnDoing, reason?.isOfItsOwnDoing ?? true {
+                finding.inAll = inAll.add(at: now, within: window)
+                if peer.transport == .tcp { finding.overTCP = overTCP.add(at: now, within: window) }
+            }
+            if suspectedAt == nil, looksLikeEnumeration {
+                suspectedAt = now
+                finding.isSuspectedNow = true
+            }
+            return finding
+        }
+
+        private mutating func add(_ reason: DenialReason) {
             if let bit = DenialLog.reasons.firstIndex(of: reason) { reasonBits |= 1 << UInt32(bit) }
         }
 
-        fileprivate mutating func add(_ program: Program, version: UInt32) {
+        private mutating func add(_ program: Program, version: UInt32) {
             if versionsOf != program.rawValue { (versionsOf, versions) = (program.rawValue, 0) }
             versions |= 1 << min(version, 31)
             if versions.nonzeroBitCount >= DenialLog.versionsOfAWalk { marks.insert(.walksVersions) }
@@ -158,30 +190,10 @@ struct DenialLog: Sendable {
         _ incoming: IncomingCall, _ reason: DenialReason?, isOwnDoing: Bool = true, isListed: Bool,
         within window: Duration, at now: Instant
     ) -> Finding {
-        let peer = incoming.peer
-        let place = place(of: Source(peer.address, isListed: isListed), peer.address, isListed: isListed, at: now)
-        if now - records[place].last > window { records[place].beginEpisode() }
-        records[place].client = peer.address
-        records[place].isListed = isListed
-        records[place].last = now
-        records[place].count += 1
-        records[place].episodeCount += 1
-        records[place].episodeTransport = peer.transport
-        if let reason { records[place].add(reason) }
-        records[place].marks.formUnion(ScannerFingerprint(of: incoming))
-        if case .call(let call) = incoming.content, let (program, version) = call.subject {
-            records[place].add(program, version: version)
-        }
-        var finding = Finding()
-        if isOwnDoing, reason?.isOfItsOwnDoing ?? true {
-            finding.inAll = records[place].inAll.add(at: now, within: window)
-            if peer.transport == .tcp { finding.overTCP = records[place].overTCP.add(at: now, within: window) }
-        }
-        if records[place].suspectedAt == nil, records[place].looksLikeEnumeration {
-            records[place].suspectedAt = now
-            finding.isSuspectedNow = true
-        }
-        return finding
+        let client = incoming.peer.address
+        let place = place(of: Source(client, isListed: isListed), client, isListed: isListed, at: now)
+        return records[place].add(
+            incoming, reason, isOwnDoing: isOwnDoing, isListed: isListed, within: window, at: now)
     }
 
     /// Forgets the source's offences; the record of its denials stays.

@@ -18,7 +18,7 @@ import Testing
     private static func outcome(
         _ decision: CallOutcome.Decision, _ call: PortmapperCall?, _ transport: Transport,
         _ reason: DenialReason? = nil
-    ) -> CallOutcome { CallOutcome(decision, call, over: transport, reason) }
+    ) -> CallOutcome { CallOutcome(decision, call?.procedureName, over: transport, reason) }
 
     @Test("every call is counted once, by decision, reason, procedure and transport")
     func outcomes() {

@@ -55,6 +55,17 @@ import Testing
         #expect(bench.events(.denied).count == 1)
     }
 
+    @Test("who was a stranger, and is named by a new policy, is told; who was named, and is a stranger now, isn't")
+    func namedMeanwhile() {
+        let bench = Bench.started(Self.nfsOnly)
+        #expect(bench.ask(.dump(.v2), from: .stranger) == [])
+        bench.reload([.sample(from: ["0.0.0.0/0"], to: [.nfs])])
+        #expect(bench.ask(.dump(.v2), from: .stranger) == [authError])
+        bench.reload(Self.nfsOnly)
+        #expect(bench.ask(.dump(.v2), from: .stranger) == [])
+        #expect(bench.denials == [.stranger, .noList, .stranger])
+    }
+
     @Test("a stranger's connection is closed without a byte", arguments: procedures)
     func closeOverTCP(procedure: (call: PortmapperCall, reason: DenialReason?)) {
         let bench = Bench.started(Self.nfsOnly)

@@ -28,8 +28,8 @@ import Testing
             (tcp.value.replies, udp.value.replies) = (replies, replies)
             let port = transport == .tcp ? tcp.value.port : udp.value.port
             let portmappers = ClientPortmappers(on: loop, port: UInt16(port ?? 0)) { answered.succeed($1) }
-            let lookUp = LookUp(
-                .getPort(Mapping(program: .nlockmgr, version: 4, protocolNumber: 6, port: 0)),
+            let call = PortmapperCall.getPort(Mapping(program: .nlockmgr, version: 4, protocolNumber: 6, port: 0))
+            let lookUp = call.lookUp(
                 from: Peer(
                     address: .v4(1), port: 700, transport: transport,
                     asked: UniversalAddress(host: .v4(0x7f00_0001), port: 111), channel: 1))
@@ -92,9 +92,9 @@ import Testing
     func addresses() throws {
         let peer = Peer(
             address: .v6(1), port: 700, transport: .udp, asked: UniversalAddress(host: .v6(2), port: 111), channel: 1)
-        let lookUp = LookUp(
-            .getAddress(.v4, RPCB(program: .status, version: 1, netID: "udp6", address: "", owner: "")), from: peer)
-        let question = try #require(lookUp.flatMap { ClientQuestion($0, of: .v6(2), over: .udp) })
+        let asked = PortmapperCall.getAddress(
+            .v4, RPCB(program: .status, version: 1, netID: "udp6", address: "", owner: ""))
+        let question = try #require(asked.lookUp(from: peer).flatMap { ClientQuestion($0, of: .v6(2), over: .udp) })
         let call = question.call
         #expect(call.version == .v3 && call.procedureName == .getAddress)
         for (text, port) in [("::.2.150", 662), ("fd00::9.2.150", 662), ("", 0)] {

@@ -74,7 +74,7 @@ struct ExpositionTests {
 
     private static func snapshot() -> MetricsSnapshot {
         var counters = Counters()
-        counters.outcomes[CallOutcome(.permitted, .dump(.v2), over: .tcp)] = 2
+        counters.outcomes[CallOutcome(.permitted, .dump, over: .tcp)] = 2
         counters.outcomes[CallOutcome(.denied, nil, over: .udp, .stranger)] = 7
         counters.granted = 4
         counters.events[.tampered] = 1

@@ -8,13 +8,9 @@ import Policy
 import Portmapper
 import Warden
 
-/// A Warden with many servers behind it, which answer at once, as their services and the kernel do.
-struct GatewayCore: ~Copyable {
-    private(set) var warden: Warden
-    private var now = Instant(nanoseconds: 1_000_000_000_000)
-    private var actions: [Action] = []
-    /// By number of the server.
-    private var listings: [Listing]
+/// A gateway with many servers behind it.
+struct Gateway {
+    private let outside: Outside
 
     private static let programs = 10
     private static let mountdPort: UInt16 = 2050
@@ -63,65 +59,27 @@ struct GatewayCore: ~Copyable {
             return server
         }
         settings.gateway = gateway
-        listings = Array(repeating: Self.listing(last: Self.ports[0]), count: servers + 1)
-        warden = Warden(
+        let warden = Warden(
             settings: settings, policies: PolicySet(rules: Self.rules(), servers: gateway.servers.map(\.name)),
             names: ProgramNames(etcRPC: ""), trustedOwners: ["superuser"])
-        warden.tableMissing(at: now)
-        finish { $0.timeAdvanced(to: $1, into: &$2) }
+        let listing = Self.listing(last: Self.ports[0])
+        outside = Outside(warden, port: { _ in UInt32(Self.mountdPort) }, listing: { _ in listing })
         for number in 0..<grants { lookUp(from: .v4(0x0a00_0000 + UInt32(number / servers)), at: 1 + number % servers) }
-        precondition(warden.grantCount == grants)
+        precondition(outside.grantCount == grants)
     }
 
-    private mutating func lookUp(from client: IPAddress, at server: Int) {
-        now = now + .microseconds(10)
+    private func lookUp(from client: IPAddress, at server: Int) {
         var peer = peer(client)
         peer.asked = UniversalAddress(host: Self.address(server), port: 111)
-        getPort.encoded(xid: 7).withUnsafeBytes { bytes in
-            let call = IncomingCall(decoding: bytes, from: peer)
-            finish { $0.callReceived(call, at: $1, into: &$2) }
-        }
+        getPort.encoded(xid: 7).withUnsafeBytes { outside.receive($0, from: peer) }
     }
 
     /// A service of the server, which no client has asked for, takes another port.
-    mutating func moveService(of server: Int, to index: Int) {
-        now = now + .microseconds(10)
+    func moveService(of server: Int, to index: Int) {
         let listing = Self.listing(last: Self.ports[index % 2])
-        listings[server] = listing
-        finish { $0.answered(.registry, with: .success(.registry(listing)), by: server, at: $1, into: &$2) }
-    }
-
-    private mutating func finish(_ event: (inout Warden, Instant, inout [Action]) -> Void) {
-        event(&warden, now, &actions)
-        warden.flush(at: now, into: &actions)
-        var next = 0
-        while next < actions.count {
-            let action = actions[next]
-            next += 1
-            perform(action)
-            if next == actions.count { warden.flush(at: now, into: &actions) }
-        }
-        actions.removeAll(keepingCapacity: true)
-    }
-
-    private mutating func perform(_ action: Action) {
-        switch action {
-        case .ask(.registry, let server):
-            warden.answered(
-                .registry, with: .success(.registry(listings[server])), by: server, at: now, into: &actions)
-        case .ask(let question, let server):
-            warden.answered(
-                question, with: .success(.port(UInt32(Self.mountdPort))), by: server, at: now, into: &actions)
-        case .callServices(let questions, let server, let look):
-            let answers = Dictionary(questions.map { ($0, LivenessAnswer.alive) }) { first, _ in first }
-            warden.servicesCalled(look, of: server, answers, at: now, into: &actions)
-        case .inspectListeners(let services, let look):
-            var states: [ServicePort: ListenerState] = [:]
-            for service in services { states[service] = ListenerState(ipv4: true, ipv6: true) }
-            warden.listenersInspected(look, states, at: now, into: &actions)
-        case .commit: warden.committed(nil, at: now, into: &actions)
-        case .sendReply, .askClient, .closeConnection, .inspectOwner, .inspectGrants, .cutFlows, .audit, .tellFleet:
-            break
+        outside.handle {
+            $0.answered(.registry, with: .success(.registry(listing)), by: server, at: $1, into: &$2)
+            $0.flush(at: $1, into: &$2)
         }
     }
 }

@@ -1,0 +1,63 @@
+import Addresses
+import Calls
+import CoreSamples
+import Portmapper
+import TestSupport
+import Testing
+
+@testable import Exchanges
+
+@Suite("places of calls") struct PlacesTests {
+    private static func peer(_ client: UInt32, _ transport: Transport, isLocal: Bool = false) -> Peer {
+        Peer(
+            address: .v4(0x0a01_0200 + client), port: 700, transport: transport,
+            asked: UniversalAddress(host: .v4(0x0a4d_0101), port: 111), channel: 1, isLocal: isLocal)
+    }
+
+    private static func request(_ peer: Peer, _ xid: UInt32) -> Exchange.Request {
+        .init(peer: peer, xid: xid, byteCount: 56, call: .port(of: .nfs), permission: .local)
+    }
+
+    @Test(
+        "each client has its share over each transport, however calls come and go",
+        arguments: 1...4 as ClosedRange<UInt64>)
+    func shares(seed: UInt64) {
+        var dice = SeededGenerator(state: seed)
+        var exchanges = Exchanges()
+        let callers = (0..<3 as Range<UInt32>).flatMap { [Self.peer($0, .tcp), Self.peer($0, .udp)] }
+        let all = callers + [Self.peer(9, .tcp, isLocal: true)]
+        var under: [[Exchange.ID]] = Array(repeating: [], count: all.count)
+        // Tides, so that the number of calls passes all bounds in both directions.
+        var isRising = true
+        for xid in 0..<30_000 as Range<UInt32> {
+            if xid % 5000 == 0 { isRising = xid % 10_000 == 0 }
+            let caller = [0, 0, 0, 1, Int.random(in: all.indices, using: &dice)].randomElement(using: &dice) ?? 0
+            if UInt32.random(in: 0..<10, using: &dice) < (isRising ? 8 : 2) {
+                switch exchanges.begin(Self.request(all[caller], xid)) {
+                case .began(let id):
+                    #expect(under[caller].count < 1024)
+                    under[caller].append(id)
+                case .full: #expect(under[caller].count == 1024)
+                case .duplicate: Issue.record("no call is repeated")
+                }
+            } else if let id = under[caller].popLast() {
+                #expect(exchanges.end(id)?.peer == all[caller])
+            }
+            if xid % 512 == 0, !exchanges.isConsistent { Issue.record("the counts are wrong at \(xid)") }
+        }
+        let count = exchanges.count
+        #expect(count == under.map(\.count).reduce(0, +))
+        for id in under.joined() { _ = exchanges.end(id) }
+        let isQuiet = exchanges.isQuiet
+        #expect(isQuiet)
+    }
+
+    @Test("those that one answer serves come in the order of their questions")
+    func askers() {
+        var askers = Askers<Int>()
+        #expect(Array(askers) == [])
+        for asker in 1...4 { askers.append(asker) }
+        #expect(Array(askers) == [1, 2, 3, 4] && askers.count == 4 && askers == [1, 2, 3, 4])
+        #expect(askers.contains(1) && askers.contains(4) && !askers.contains(5))
+    }
+}
