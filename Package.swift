@@ -15,8 +15,9 @@ let strict: [SwiftSetting] = [
 /// For what no call passes through: size counts.
 let small = strict + [.unsafeFlags(["-Osize"], .when(configuration: .release))]
 let seldomRun: Set<String> = [
-    "Activity", "Bundles", "Console", "Control", "FleetRecords", "HostPosture", "HostSurvey", "Metrics", "PolicyDrafts",
-    "PolicyFile", "Privilege", "Probes", "Reports", "Signatures",
+    "Activity", "Bundles", "Configuration", "Console", "Control", "FleetRecords", "HostNames", "HostPosture",
+    "HostSurvey", "Liveness", "Metrics", "PolicyDrafts", "PolicyFile", "Privilege", "Probes", "Reports", "Sandbox",
+    "Sharing", "Signatures", "System",
 ]
 
 let nio: [Target.Dependency] = [

@@ -34,7 +34,9 @@ struct Desk: Sendable {
         let settings = warden.settings
         var report = StatusReport(
             mode: settings.mode.rawValue, uptime: Int(uptime.components.seconds), version: snapshot.version,
-            rpcbind: .init(reachable: gauges.isRpcbindUp == true, registrations: gauges.registrations),
+            rpcbind: .init(
+                reachable: gauges.isRpcbindUp == true, registrations: gauges.registrations,
+                needed: gauges.needsRpcbind ? nil : false),
             table: .init(name: settings.firewall.table, intact: isTableIntact, guarded: gauges.guarded),
             policy: .init(path: settings.policyPlace, rules: warden.policies.ruleCount), counts: counts)
         guard settings.gateway != nil else { return report }

@@ -147,7 +147,7 @@ extension GapItem.Cause {
         case .stopped: "the daemon was stopped"
         case .crash: "a start without a stop before it"
         case .silence: "no line for more than a day"
-        case .suppressed(let count): "\(grouped(count)) lines beyond the limits of the log"
+        case .suppressed(let count): "\(counted(count, "line")) beyond the limits of the log"
         }
     }
 

@@ -21,6 +21,15 @@ extension Warden {
         grant.programs.all.map { shared(key, $0) }
     }
 
+    /// What is over for other nodes when the grant goes. The versions of a program may have several ports, which are one
+    /// to other nodes: while the client holds another of them, nothing is over.
+    private func over(_ key: GrantKey, _ grant: Grant) -> [SharedGrant] {
+        let others = gate.grants(of: key.client).compactMap { other in
+            other == key ? nil : gate[other].flatMap { $0.isCopy == grant.isCopy ? shared(other, $0) : nil }
+        }.joined()
+        return shared(key, grant).filter { !others.contains($0) }
+    }
+
     private func tell(_ messages: [DaemonMessage], into actions: inout [Action]) {
         for message in messages { actions.append(.tellFleet(message)) }
     }
@@ -50,24 +59,24 @@ extension Warden {
         let key = revoked.key
         guard sharing.isOn, let grant = revoked.grant, !key.service.server.isCallback else { return }
         let wallClock = journal.wallClock(at: now)
-        for shared in shared(key, grant) {
-            switch revoked.cause {
-            // Told when the operator asked.
-            case .byOperator?, .byOrder?, .byNode?: sharing.forget(key)
-            case .notPermitted?:
-                tell(sharing.ended(shared, .policy, at: now, wallClock), into: &actions)
-                sharing.forget(key)
-            case .notRegistered?:
+        switch revoked.cause {
+        // Told when the operator asked.
+        case .byOperator?, .byOrder?, .byNode?: break
+        case .notPermitted?:
+            for shared in shared(key, grant) { tell(sharing.ended(shared, .policy, at: now, wallClock), into: &actions) }
+        case .notRegistered?:
+            for shared in over(key, grant) {
                 let (record, _) = record(key, grant, shared, at: now)
                 tell(sharing.lostService(key, shared, record, endsAt: grant.expiresNotBefore), into: &actions)
-            case .limit?, .ofOwnClients?, nil: tell(sharing.expired(key, [shared]), into: &actions)
             }
+        case .limit?, .ofOwnClients?, nil: tell(sharing.expired(key, over(key, grant)), into: &actions)
         }
+        sharing.forget(key)
     }
 
     mutating func shareExpired(_ key: GrantKey, _ grant: Grant, into actions: inout [Action]) {
         guard sharing.isOn, !key.service.server.isCallback else { return }
-        tell(sharing.expired(key, shared(key, grant)), into: &actions)
+        tell(sharing.expired(key, over(key, grant)), into: &actions)
     }
 
     /// The kernel told the remaining lives of grants: a longer one than was known tells a use.

@@ -76,10 +76,13 @@ public struct StatusReport: Codable, Hashable, Sendable {
     public struct Rpcbind: Codable, Hashable, Sendable {
         public var reachable: Bool
         public var registrations: Int
+        /// `false`: a gateway does without an rpcbind of its own.
+        public var needed: Bool?
 
-        public init(reachable: Bool, registrations: Int) {
+        public init(reachable: Bool, registrations: Int, needed: Bool? = nil) {
             self.reachable = reachable
             self.registrations = registrations
+            self.needed = needed
         }
     }
 

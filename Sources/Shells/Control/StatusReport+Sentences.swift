@@ -26,8 +26,10 @@ extension StatusReport {
     /// What is wrong now, a sentence each.
     public var troubles: [String] {
         var wrong: [String] = []
-        // A gateway may have no rpcbind of its own.
-        if !rpcbind.reachable, servers == nil { wrong.append("rpcbind doesn't answer: nothing can be looked up.") }
+        if !rpcbind.reachable, rpcbind.needed != false {
+            let lacking = servers == nil ? "nothing" : "nothing of this host"
+            wrong.append("rpcbind doesn't answer: \(lacking) can be looked up.")
+        }
         if !table.intact { wrong.append("the table inet \(table.name) is missing, or was changed by others.") }
         wrong += (servers ?? []).compactMap(\.trouble)
         if let fleet { wrong += Self.troubles(of: fleet) }
@@ -66,8 +68,7 @@ extension StatusReport {
     // MARK: What is in force
 
     private var portmapperSentence: String? {
-        // A gateway may have no rpcbind of its own.
-        guard rpcbind.reachable || rpcbind.registrations > 0 || servers == nil else { return nil }
+        guard rpcbind.reachable || rpcbind.registrations > 0 || rpcbind.needed != false else { return nil }
         let registered = Self.count(rpcbind.registrations, "registration")
         return rpcbind.reachable ? "rpcbind answers, with \(registered)." : "rpcbind had \(registered)."
     }

@@ -143,9 +143,11 @@ struct PolicyReader {
         servers.literal = .server(serverNames, groups: servers.names)
         refuseSharedNames()
         rules = drafts.compactMap { rule(from: $0) }
-        clients.finish(warns: isWhole, &findings)
-        programs.finish(warns: isWhole, &findings)
-        servers.finish(warns: isWhole, &findings)
+        // A rule with a mistake may be the one that uses the group.
+        let warns = isWhole && !findings.diagnostics.hasErrors
+        clients.finish(warns: warns, &findings)
+        programs.finish(warns: warns, &findings)
+        servers.finish(warns: warns, &findings)
     }
 
     private mutating func refuseSharedNames() {

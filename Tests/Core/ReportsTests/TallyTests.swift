@@ -65,6 +65,7 @@ import Testing
         #expect(
             sum.suppressions.items.map(\.from) == [time(0), time(2990)]
                 && sum.suppressions.items.map(\.to) == [time(30), time(3000)])
+        #expect(sum.suppressions.items.last?.cause.text == "1 line beyond the limits of the log")
     }
 
     @Test(

@@ -665,6 +665,30 @@ import Testing
         #expect(bench.told == [.expired(Self.grant)])
     }
 
+    @Test("at two ports is over when the last of them is", arguments: [false, true])
+    func twoPorts(leaves: Bool) {
+        let versions =
+            RPCB.ownPlaces + RPCB.everywhere(.mountd, 1, port: 30048) + RPCB.everywhere(.mountd, 3, port: 20048)
+        let bench = Self.bench(registering: versions)
+        bench.call(.getPort(Mapping(program: .mountd, version: 1, protocolNumber: 6, port: 0)), from: .named.over(.tcp))
+        bench.advance(by: .seconds(40_000))
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        #expect(bench.kernel.granted.count == 2)
+        bench.forget()
+        if leaves {
+            bench.rpcbind.registrations = RPCB.ownPlaces + RPCB.everywhere(.mountd, 3, port: 20048)
+            bench.refresh()
+        } else {
+            bench.advance(by: .seconds(46_500))
+        }
+        #expect(bench.kernel.granted.keys.map(\.service) == [Self.mountd])
+        #expect(!bench.told.contains(.expired(Self.grant)))
+        #expect(bench.loop.warden.sharedGrants(fromPlace: 1 << 32, count: 10, at: bench.now).messages.isEmpty)
+        bench.advance(by: .seconds(86_401))
+        bench.advance(by: .seconds(1))
+        #expect(bench.told.filter { $0 == .expired(Self.grant) }.count == 1)
+    }
+
     @Test("are all told page by page, with what was ended")
     func everything() {
         let bench = Self.bench()

@@ -44,6 +44,9 @@ import Testing
     private static let server = ServerReport(
         name: "filer1", rpcbind: "up", registrations: 20, guarded: 5, grants: 1, since: since)
 
+    /// A gateway may have no rpcbind of its own.
+    private static let unneeded = StatusReport.Rpcbind(reachable: false, registrations: 0, needed: false)
+
     private static func server(_ rpcbind: String) -> ServerReport {
         ServerReport(name: "filer2", rpcbind: rpcbind, since: since)
     }
@@ -52,8 +55,11 @@ import Testing
         (report(), []),
         (report { $0.rpcbind.reachable = false }, ["rpcbind doesn't answer: nothing can be looked up."]),
         (report { $0.table.intact = false }, ["the table inet rpcwarden is missing, or was changed by others."]),
-        // A gateway may have no rpcbind of its own.
-        (report { ($0.rpcbind.reachable, $0.servers) = (false, [server]) }, []),
+        (
+            report { ($0.rpcbind.reachable, $0.servers) = (false, [server]) },
+            ["rpcbind doesn't answer: nothing of this host can be looked up."]
+        ),
+        (report { ($0.rpcbind, $0.servers) = (unneeded, [server]) }, []),
         (report { $0.servers = [server, server("down")] }, ["the server filer2 is DOWN, since \(since)."]),
         (
             report { $0.servers = [server("stale")] },
@@ -107,7 +113,7 @@ import Testing
     @Test("sum up the servers of a gateway, and the fleet")
     func others() {
         let report = Self.report {
-            $0.rpcbind = .init(reachable: false, registrations: 0)
+            $0.rpcbind = Self.unneeded
             $0.table.guarded = 0
             $0.servers = [Self.server, Self.server("down")]
             $0.fleet = Self.fleet { $0.connected = true }
