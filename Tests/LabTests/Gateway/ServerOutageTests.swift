@@ -60,6 +60,9 @@ extension LabTests {
             try await lab.event(.denied) { $0.server == "unreachable" && $0.reason == "rpcbind-down" }
             try expectLookups(lab, echo)
             for server in ["10.77.5.77", "192.0.2.1"] { try lab.kill("lookups-\(server)") }
+            // No rule is about this host, whose own rpcbind nobody misses.
+            #expect(try lab.listing("status", as: StatusReport.self).rpcbind.needed == false)
+            #expect(try !lab.rpcwarden("status").text.contains("WRONG: rpcbind"))
 
             #expect(try lab.exec(.filer, "ip", "address", "add", "10.77.5.77/24", "dev", "eth0").isSuccess)
             try await lab.event(.rpcbindUp, within: .seconds(30)) { $0.server == "unused" }

@@ -138,7 +138,11 @@ struct RegistryRow: Decodable, Equatable {
 
 /// The output of `status --json`.
 struct StatusReport: Decodable {
-    struct Rpcbind: Decodable { var reachable: Bool }
+    struct Rpcbind: Decodable {
+        var reachable: Bool
+        var needed: Bool?
+    }
+
     struct Table: Decodable { var intact: Bool }
     struct Fleet: Decodable {
         var node: String?
