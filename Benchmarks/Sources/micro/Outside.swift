@@ -15,7 +15,7 @@ final class Outside: ActionShells {
     private var loop: ActionLoop<Outside>?
     private let port: (Mapping) -> UInt32
     /// The registry of each server.
-    var listing: (ServerNumber) -> Listing
+    private let listing: (ServerNumber) -> Listing
     private(set) var replies = 0
 
     init(_ warden: consuming Warden, port: @escaping (Mapping) -> UInt32, listing: @escaping (ServerNumber) -> Listing)
