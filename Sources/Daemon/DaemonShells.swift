@@ -163,7 +163,7 @@ extension Transaction {
     fileprivate var takesLong: Bool {
         guard !operations.contains(where: { $0.madeTable != nil }) else { return false }
         let ranges = operations.count(where: \.isOfRanges)
-        return ranges > Self.rangesMax || ranges > 0 && operations.contains(.replaceStanding)
+        return ranges > Self.rangesMax || ranges > 0 && exchangesStanding
     }
 
     /// Ranges that take the kernel some milliseconds.

@@ -22,7 +22,11 @@ extension Engine {
             },
             status: { [unowned self] in nodeStatus() },
             page: { [unowned self] place in
-                core.warden.sharedGrants(fromPlace: place, count: FleetOutlet.pagePlaces, at: HostClock.now())
+                var page: (messages: [DaemonMessage], next: Int?) = ([], nil)
+                handle { warden, now, _ in
+                    page = warden.sharedGrants(fromPlace: place, count: FleetOutlet.pagePlaces, at: now)
+                }
+                return page
             },
             heard: { [unowned self] in fleetHeard($0) },
             connected: { [unowned self] in standing.sidecarConnected() },

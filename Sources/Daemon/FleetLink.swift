@@ -36,6 +36,7 @@ final class FleetLink {
     private var listener: (any Channel)?
     private var sidecar: (any Channel)?
     private var outlet = FleetOutlet()
+    private var factsTold: DaemonFacts?
     private var nextStatus = Instant.zero
     private var isPumping = false
     private var isRefusalTold = false
@@ -77,7 +78,10 @@ final class FleetLink {
         pumpSoon()
     }
 
+    /// Policy or settings were replaced: everything is told anew, and what the sidecar needs to know of this daemon, if that
+    /// has changed.
     func beginResync() {
+        if let sidecar, surroundings.facts() != factsTold { sayHello(on: sidecar) }
         outlet.beginResync()
         pumpSoon()
     }
@@ -114,11 +118,17 @@ final class FleetLink {
         sidecar = channel
         former?.close(promise: nil)
         surroundings.connected()
-        channel.write(Self.buffer([.hello(surroundings.facts())]), promise: nil)
+        sayHello(on: channel)
         outlet.opened()
         channel.setOption(.autoRead, value: true).whenFailure { _ in channel.close(promise: nil) }
         nextStatus = .zero
         pump()
+    }
+
+    private func sayHello(on channel: any Channel) {
+        let facts = surroundings.facts()
+        factsTold = facts
+        channel.write(Self.buffer([.hello(facts)]), promise: nil)
     }
 
     fileprivate func closed(_ channel: any Channel) {

@@ -1,6 +1,7 @@
 import Clock
 import FleetRecords
 import NIOCore
+import Synchronization
 import System
 
 /// What this node remembers of its fleet beyond its process: grants that were ended here, and orders that it followed.
@@ -13,8 +14,27 @@ final class FleetMemory {
     private var savedMark: UInt64 = 0
     private var savedOrders = FollowedOrders()
     private var isWriting = false
+    private let writing = Writing()
     private var notBefore = Instant.zero
     private var hasComplained = false
+
+    /// One writes at a time, and what the thread was given before the last time is older.
+    private final class Writing: Sendable {
+        private let isOver = Mutex(false)
+
+        func write(_ text: [UInt8], to file: StateFile, isLast: Bool = false) -> String? {
+            isOver.withLock { isOver in
+                guard !isOver else { return nil }
+                isOver = isLast
+                do {
+                    try file.write(text)
+                    return nil
+                } catch {
+                    return "\(error)"
+                }
+            }
+        }
+    }
 
     static let name = "fleet"
     private static let bytesMax = 4 << 20
@@ -61,32 +81,29 @@ final class FleetMemory {
         guard let file, !isWriting, now >= notBefore, mark != savedMark || orders != savedOrders else { return }
         isWriting = true
         notBefore = now + Self.pause
-        (savedMark, savedOrders) = (mark, orders)
         let (ended, orders) = (ended(), orders)
         let this = NIOLoopBound(self, eventLoop: thread.loop)
-        thread.run { Self.write(Self.text(ended, orders), to: file) }.whenComplete { result in
+        let writing = writing
+        thread.run { writing.write(Self.text(ended, orders), to: file) }.whenComplete { result in
             this.value.isWriting = false
-            if case .success(let failure?) = result { this.value.complain(failure) }
+            guard case .success(let failure) = result else { return }
+            this.value.written(mark, orders, failure)
         }
     }
 
-    /// The last time, before the daemon ends.
+    private func written(_ mark: UInt64, _ orders: FollowedOrders, _ failure: String?) {
+        if let failure { return complain(failure) }
+        (savedMark, savedOrders, hasComplained) = (mark, orders, false)
+    }
+
+    /// The last time, before the daemon ends. What the thread is writing is awaited.
     func close(mark: UInt64, ended: () -> [DaemonMessage]) {
         guard let file, mark != savedMark || orders != savedOrders else { return }
-        if let failure = Self.write(Self.text(ended(), orders), to: file) { complain(failure) }
+        if let failure = writing.write(Self.text(ended(), orders), to: file, isLast: true) { complain(failure) }
     }
 
     private static func text(_ ended: [DaemonMessage], _ orders: FollowedOrders) -> [UInt8] {
         ended.flatMap(\.line) + orders.lines.flatMap { Array("\($0)\n".utf8) }
-    }
-
-    private static func write(_ text: [UInt8], to file: StateFile) -> String? {
-        do {
-            try file.write(text)
-            return nil
-        } catch {
-            return "\(error)"
-        }
     }
 
     private func complain(_ failure: String) {

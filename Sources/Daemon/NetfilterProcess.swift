@@ -188,7 +188,11 @@ final class NetfilterProcess {
     private func commit(_ transaction: Transaction) -> CommitFailure? {
         do throws(CommitFailure) {
             let outside = try judge(transaction)
-            if let failure = table.commit(transaction) { return failure }
+            if let failure = table.commit(transaction) {
+                // Several batches exchange all ranges.
+                if transaction.exchangesStanding { ceiling.mayBeDone(outside) }
+                return failure
+            }
             ceiling.done(transaction, outside)
             cutUnmarkable(transaction)
             routing.committed(transaction, settings.gateway?.managedRouting)

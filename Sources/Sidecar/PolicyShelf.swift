@@ -34,7 +34,8 @@ struct PolicyShelf: Sendable {
     func serial() throws -> UInt64 {
         guard let bytes = try file.contents(max: PolicyBundle.bytesMax) else { return 0 }
         do {
-            return try Self.bundle(bytes, verifiedBy: nil).serial
+            let bundle = try Self.bundle(bytes, verifiedBy: nil)
+            return bundle.fleet == fleet && bundle.group == group ? bundle.serial : 0
         } catch {
             return 0
         }

@@ -18,6 +18,7 @@ private final class Site: Sendable {
         var connected = 0
         var lost: [String] = []
         var failures: [String] = []
+        var pair = "nas"
     }
 
     let state = Mutex(State())
@@ -38,7 +39,7 @@ private final class Site: Sendable {
             let surroundings = FleetLink.Surroundings(
                 facts: {
                     var facts = DaemonFacts()
-                    facts.pair = "nas"
+                    facts.pair = boxed.site?.state.withLock { $0.pair }
                     return facts
                 },
                 status: {
@@ -141,6 +142,24 @@ private struct Sidecar: ~Copyable {
         }
         try site.close()
         #expect(try sidecar.read() == nil)
+    }
+
+    @Test("says hello again if a reload has changed what it says there, and then tells everything")
+    func factsChange() throws {
+        let site = try Site()
+        var sidecar = try Sidecar(site)
+        #expect(try sidecar.read(5).last == .resyncEnded)
+        try site.run { $0.beginResync() }
+        #expect(try sidecar.read(4).first == .resyncBegan)
+        site.state.withLock { $0.pair = "other" }
+        try site.run { $0.beginResync() }
+        guard case .hello(let facts)? = try sidecar.read() else {
+            Issue.record("no hello")
+            return try site.close()
+        }
+        #expect(facts.pair == "other")
+        #expect(try sidecar.read(4).first == .resyncBegan)
+        try site.close()
     }
 
     @Test("hears lines however they are cut, and closes on one that it can't read, or that never ends")

@@ -52,6 +52,46 @@ import Testing
         #expect(orders.lines.isEmpty)
     }
 
+    @Test(
+        "what could not be written is written when it can be, and what is being written when the daemon ends is whole")
+    func again() throws {
+        let folder = "/tmp/rpcwarden-test.\(getpid()).\(UInt32.random(in: 0...UInt32.max))"
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let told = Mutex<[String]>([])
+        let ended = DaemonMessage.remembered(
+            SharedGrant(.v4(7), .nfs, .tcp), EndedRecord(at: Self.time, why: .revoked))
+        let bound = try group.next().submit {
+            let thread = WorkThread(for: group.next())
+            let memory = FleetMemory(folder: folder, on: thread) { line in told.withLock { $0.append(line) } }
+            memory.timeAdvanced(to: .zero, mark: 1) { [ended] }
+            return NIOLoopBound((memory: memory, thread: thread), eventLoop: group.next())
+        }.wait()
+        while told.withLock({ $0.isEmpty }) { usleep(1000) }
+        mkdir(folder, 0o700)
+        var second = 0
+        while access(folder + "/fleet", F_OK) != 0 {
+            second += 1
+            let now = Instant.zero + .seconds(2 * second)
+            try group.next().submit { bound.value.memory.timeAdvanced(to: now, mark: 1) { [ended] } }.wait()
+            usleep(1000)
+            if second > 20_000 {
+                Issue.record("it isn't written")
+                break
+            }
+        }
+        try group.next().submit {
+            bound.value.memory.timeAdvanced(to: .distantFuture, mark: 2) { [ended, ended] }
+            bound.value.memory.close(mark: 2) { [ended, ended] }
+            let next = FleetMemory(folder: folder, on: bound.value.thread) { line in told.withLock { $0.append(line) } }
+            #expect(next.read() == [ended, ended])
+            bound.value.thread.close()
+        }.wait()
+        #expect(told.withLock { $0.count } == 1)
+        unlink(folder + "/fleet")
+        rmdir(folder)
+        try group.syncShutdownGracefully()
+    }
+
     @Test("what was ended and followed is read by the next run; garbage is read over, a missing folder told once")
     func file() throws {
         let folder = "/tmp/rpcwarden-test.\(getpid()).\(UInt32.random(in: 0...UInt32.max))"

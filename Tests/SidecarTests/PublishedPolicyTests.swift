@@ -3,6 +3,8 @@ import FleetRecords
 import Foundation
 import Testing
 
+@testable import Sidecar
+
 /// The program `rpcwarden-fleet`, the real etcd, and nodes that fetch.
 @Suite("a published policy", .serialized) struct PublishedPolicyTests {
     private static let rule = "rules:\n- {name: r, from: [10.20.0.0/16], to: [mountd]}\n"
@@ -98,6 +100,22 @@ import Testing
                     .contains("it was changed"))
             #expect(try bench.keys == [])
         }
+    }
+
+    @Test("of another fleet or group that lies on the disk has no serial here")
+    func anothersSerial() throws {
+        let folder = "/tmp/rpcwarden-test.\(getpid()).\(UInt32.random(in: 0...UInt32.max))"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { _ = unlink(folder + "/nfs.bundle") + rmdir(folder) }
+        func shelf(_ fleet: String) -> PolicyShelf {
+            PolicyShelf(folder: folder, fleet: fleet, group: "nfs", keysPath: nil)
+        }
+        let file = URL(fileURLWithPath: folder + "/nfs.bundle")
+        try Data(try BundleSamples.signed(["a.yaml": Self.rule], serial: 100)).write(to: file)
+        #expect(try shelf("lab").serial() == 100)
+        #expect(try shelf("prod").serial() == 0)
+        try Data(try BundleSamples.signed(["a.yaml": Self.rule], group: "other", serial: 100)).write(to: file)
+        #expect(try shelf("lab").serial() == 0)
     }
 
     @Test("that isn't signed, or not what was announced, is not stored, whoever wrote it to the store")

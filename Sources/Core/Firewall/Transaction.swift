@@ -93,4 +93,17 @@ public struct Transaction: Hashable, Sendable {
     }
 
     public var isEmpty: Bool { operations.isEmpty }
+
+    /// All standing ranges are replaced; where the rules are rpcwarden's, several batches do it.
+    public var exchangesStanding: Bool { operations.contains(.replaceStanding) }
+}
+
+extension Operation {
+    /// The table itself is made, adopted or deleted.
+    public var isOfTable: Bool {
+        switch self {
+        case .makeTable, .adoptTable, .deleteTable: true
+        default: false
+        }
+    }
 }

@@ -64,7 +64,7 @@ public struct DaemonInbox: Sendable {
         switch message {
         case .live(let grant, let record, let isUsed):
             guard told.live.count < FleetLimits.liveMax else { return }
-            told.live[grant] = record
+            if told.live[grant].map({ $0.isOutdone(by: record) }) ?? true { told.live[grant] = record }
             if isUsed { told.used.insert(grant) }
         case .remembered(let grant, let record):
             if told.ended.count < FleetLimits.endedMax { told.ended[grant] = record }
@@ -90,5 +90,13 @@ public struct DaemonInbox: Sendable {
         case .status(let status): node.statusChanged(status, at: now)
         case .hello, .live, .remembered, .resyncBegan, .resyncEnded: break
         }
+    }
+}
+
+extension GrantRecord {
+    /// The versions of a program may have several ports at one node, each with a record: its own counts before a copy,
+    /// and of two the later use.
+    fileprivate func isOutdone(by other: GrantRecord) -> Bool {
+        (origin == nil ? 1 : 0, used) < (other.origin == nil ? 1 : 0, other.used)
     }
 }

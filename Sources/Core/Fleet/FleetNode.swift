@@ -259,7 +259,7 @@ extension FleetNode {
             guard pair == settings.pair else { return }
             grants.end(grant, record, by: node, at: now)
             // Of an earlier life: it still stands.
-            if node == settings.node { own.end(grant, record) }
+            if node == settings.node { own.end(grant, record.clamped(at: now.wall)) }
         case (.quarantine(let node, let client), .quarantine(let record)):
             guard node != settings.node, let offer = quarantines.put(client, record, of: node, at: now) else { return }
             actions.append(.offerQuarantines([offer]))

@@ -143,7 +143,7 @@ struct ForeignEntry: Sendable {
 }
 
 extension EndedRecord {
-    fileprivate func clamped(at now: Timestamp) -> EndedRecord {
+    func clamped(at now: Timestamp) -> EndedRecord {
         guard at > now + FleetLimits.futureMax else { return self }
         return EndedRecord(at: now, why: why, revoked: revoked)
     }

@@ -17,7 +17,7 @@ extension Gate {
         /// The calls with one more opening in place; each as often as it has openings.
         public var acknowledged: [Waiter] = []
         public var refused: [(waiters: [Waiter], failure: CommitFailure)] = []
-        /// Copies of other nodes' grants that the kernel didn't take.
+        /// What the kernel didn't take; copies of other nodes' grants may be among it.
         public var refusedCopies: [GrantKey] = []
     }
 

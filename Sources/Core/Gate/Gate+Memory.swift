@@ -63,7 +63,7 @@ extension Gate {
             // was stopped.
             guard grant.expiresNotBefore <= now else { return true }
             guard settings.firewall.revive > .zero else { return false }
-            issueAgain(key, grant.programs, grant.rule, grant.issued)
+            issueAgain(key, grant.programs, grant.rule, grant.issued, isCopy: grant.isCopy)
             return true
         }
         guard let entry = memory[key], let (program, rule) = permitted,
@@ -73,11 +73,13 @@ extension Gate {
         return true
     }
 
-    private mutating func issueAgain(_ key: GrantKey, _ programs: Programs, _ rule: String, _ issued: Timestamp) {
+    private mutating func issueAgain(
+        _ key: GrantKey, _ programs: Programs, _ rule: String, _ issued: Timestamp, isCopy: Bool = false
+    ) {
         writer.issue(
             key,
             TableWriter.Issue(
                 note: GrantNote(program: programs.least, issued: issued, rule: rule), programs: programs,
-                timeout: settings.firewall.keep, isRevival: true))
+                timeout: settings.firewall.keep, isRevival: true, isCopy: isCopy))
     }
 }

@@ -138,7 +138,10 @@ public struct SavedGuard: Hashable, Sendable {
             for port in range.ports { ports.insert(ServicePort(range.transport, port)) }
         }
         var transaction = Transaction(table: firewall.table)
-        let guarding = ports.filter { !firewall.never.contains($0.port) }.sorted().map(Operation.guardPort)
+        // A server's portmapper is closed in any case.
+        let guarding = ports.filter {
+            !firewall.never.contains($0.port) && ($0.server == .thisHost || $0.port != Gate.portmapperPort)
+        }.sorted().map(Operation.guardPort)
         switch firewall.management {
         case .sets: transaction.operations = guarding
         case .guardPorts:
@@ -157,9 +160,16 @@ public struct SavedGuard: Hashable, Sendable {
     ) -> [(key: GrantKey, memory: Memory, left: Duration)] {
         let firewall = settings.firewall
         guard firewall.revive > .zero else { return [] }
+        let gateway = settings.gateway?.shape
         let living = remembered.lazy.compactMap { key, memory -> (key: GrantKey, memory: Memory, left: Duration)? in
             let left = Duration.milliseconds(memory.until.milliseconds - now.milliseconds)
             guard left > .zero, !firewall.never.contains(key.service.port) else { return nil }
+            // The file isn't trusted: what the kernel's process would refuse must not take the rest along.
+            let server = key.service.server
+            guard
+                server == .thisHost
+                    || !server.isCallback && gateway?.hasAddress(of: server, for: key.client) == true
+            else { return nil }
             return (key, memory, min(left, firewall.revive))
         }
         return Array(living.prefix(settings.limits.grants))

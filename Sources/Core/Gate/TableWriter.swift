@@ -52,7 +52,7 @@ struct TableWriter: Sendable {
         /// Waiters of a committed transaction; their grants and elements are in place.
         var waiters: [Waiter] = []
         var refused: [(waiters: [Gate.Waiter], failure: CommitFailure)] = []
-        /// Copies of other nodes' grants that were given up.
+        /// What was given up; copies of other nodes' grants may be among it.
         var refusedCopies: [GrantKey] = []
     }
 
@@ -386,7 +386,9 @@ struct TableWriter: Sendable {
         } else if failure.kind == .full || failuresInARow > 0, let named = batch.named(by: failure) {
             switch named {
             case .issue(let key):
-                if batch.issues.removeValue(forKey: key)?.isCopy == true { outcome.refusedCopies = [key] }
+                batch.issues[key] = nil
+                // A copy, maybe, which a call here has made this node's own.
+                outcome.refusedCopies = [key]
                 outcome.refused = [(batch.waiters.filter { $0.key == key }.map(\.id), failure)]
                 batch.waiters.removeAll { $0.key == key }
                 ended(key)
@@ -397,7 +399,7 @@ struct TableWriter: Sendable {
             isTableMade = false
         } else {
             outcome.refused = [(batch.waiters.map(\.id), failure)]
-            outcome.refusedCopies = batch.issues.filter(\.value.isCopy).map(\.key)
+            outcome.refusedCopies = Array(batch.issues.keys)
             for key in batch.issues.keys { ended(key) }
             batch.issues = [:]
             batch.waiters = []

@@ -126,6 +126,9 @@ public struct Ceiling: Sendable {
         guard transaction.table == shape.name else {
             throw Self.failure("the table is \(shape.name), not \(transaction.table)", at: nil)
         }
+        if let index = transaction.operations.firstIndex(where: \.isOfTable), transaction.exchangesStanding {
+            throw Self.failure("all ranges are exchanged in a table that stays", at: index)
+        }
         var outside = outside
         var latestOutside: [OutsideElements.Account: Int] = [:]
         for (index, operation) in transaction.operations.enumerated() {
@@ -145,6 +148,9 @@ public struct Ceiling: Sendable {
         }
         return outside
     }
+
+    /// The kernel refused the transaction, but may have done a part of it.
+    public mutating func mayBeDone(_ outside: OutsideElements) { self.outside.formUnion(outside) }
 
     /// The kernel has committed the transaction.
     public mutating func done(_ transaction: Transaction, _ outside: OutsideElements) {

@@ -89,6 +89,13 @@ public struct OutsideElements: Hashable, Sendable {
         for key in calledBack.keys { removeCallers(key) }
     }
 
+    /// Adds what the other one has.
+    mutating func formUnion(_ other: OutsideElements) {
+        for key in other.grants { grant(key) }
+        for (key, addresses) in other.standing { addStanding(key, addresses) }
+        for (key, addresses) in other.calledBack { addCallers(key, addresses) }
+    }
+
     mutating func removeAll() { self = OutsideElements(places: places) }
 
     mutating func unstandAll() {

@@ -12,6 +12,9 @@ struct EndedGrants: Sendable {
     /// Two nodes' clocks may differ by this.
     static let clocksDifferenceMax = Duration.seconds(10)
 
+    /// Whether another one pushes none out.
+    var hasRoom: Bool { records.count < Self.countMax }
+
     mutating func insert(_ grant: SharedGrant, _ record: EndedRecord, holds: Duration, at now: Instant) {
         // The first to be forgotten makes room.
         if records[grant] == nil, records.count >= Self.countMax, let (oldest, _) = due.popFirst(until: .distantFuture)

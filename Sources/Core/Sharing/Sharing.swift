@@ -31,8 +31,8 @@ public struct Sharing: Sendable {
     private var pair: Settings.Fleet.Pair?
     private var keep: Duration
     private(set) var copies: [GrantKey: Copy] = [:]
-    /// The grants of the copies.
-    private var copied: Set<SharedGrant> = []
+    /// The grants of the copies, each with the number of its ports here.
+    private var copied: [SharedGrant: Int] = [:]
     /// Copies on their way to the kernel: it acknowledges or refuses each.
     private var arriving: [GrantKey: Arriving] = [:]
     /// Offers of copies that are here: the kernel is asked for their lives first.
@@ -47,6 +47,8 @@ public struct Sharing: Sendable {
     /// Grants of this node that lost their service, until they would have ended.
     private var lingering: [SharedGrant: GrantRecord] = [:]
     private var lingeringDue = DueTable<SharedGrant>()
+    /// What ``remembered(from:count:)`` tells page by page, while it does.
+    private var page: (lingering: [SharedGrant], ended: [SharedGrant]) = ([], [])
     /// When to ask the kernel whether a grant was used.
     private var looks = DueTable<GrantKey>()
 
@@ -105,7 +107,8 @@ public struct Sharing: Sendable {
     public mutating func looked(
         at key: GrantKey, _ grants: [SharedGrant], used: Timestamp?, age: Duration, at now: Instant
     ) -> [DaemonMessage] {
-        let isNew = used == nil && age < Self.firstLooks && copies[key] == nil
+        // The clock may have been set back.
+        let isNew = used == nil && age >= .zero && age < Self.firstLooks && copies[key] == nil
         looks.insert(key, at: now + (isNew ? Self.firstLook : useInterval))
         guard let used else { return [] }
         copies[key]?.isUsed = true
@@ -129,35 +132,40 @@ public struct Sharing: Sendable {
         return grants.map { .expired($0) }
     }
 
-    /// It lost its service, and may find it at another node.
+    /// It lost its service, and may find it at another node. Call ``forget(_:)`` after the last program of the port.
     ///
     /// - Parameter record: what the others know of it.
     public mutating func lostService(
         _ key: GrantKey, _ grant: SharedGrant, _ record: GrantRecord, endsAt end: Instant
     ) -> [DaemonMessage] {
         if let copy = copies[key] {
-            forget(key)
             waiting.insert(grant, WaitingGrants.Entry(origin: copy.origin, issued: copy.issued, end: end))
             // Its service may be at another port already: then the registry tells nothing new.
             waiting.open(WaitingGrants.Place(grant))
             return []
         }
-        forget(key)
         guard lingering[grant] != nil || lingering.count < Self.lingeringMax else { return [.expired(grant)] }
         lingering[grant] = record
-        lingeringDue.insert(grant, at: end)
+        // The versions of a program may have had several ports.
+        lingeringDue.insert(grant, at: max(end, lingeringDue[grant] ?? end))
         return []
     }
 
-    /// It was revoked here, on purpose: it doesn't come back from another node.
+    /// It was ended here, on purpose: if it was revoked, it doesn't come back from another node.
+    ///
+    /// - Parameter isOwn: this node issued it. The others are told of its end until they know it.
     public mutating func ended(
-        _ grant: SharedGrant, _ why: EndedRecord.Reason, at now: Instant, _ wallClock: Timestamp
+        _ grant: SharedGrant, _ why: EndedRecord.Reason, isOwn: Bool = true, at now: Instant, _ wallClock: Timestamp
     ) -> [DaemonMessage] {
         waiting.remove(grant)
         forgetLingering(grant)
         let record = EndedRecord(at: wallClock, why: why)
-        guard why == .revoked else { return [.ended(grant, record)] }
-        endArriving { $0 == grant }
+        guard why == .revoked else {
+            // A rule may end more than there is room for: revocations keep theirs.
+            if isOwn, ended.hasRoom { ended.insert(grant, record, holds: keep, at: now) }
+            return [.ended(grant, record)]
+        }
+        endArriving { $0.grant == grant }
         ended.insert(grant, record, holds: keep, at: now)
         endedMark += 1
         return [.ended(grant, record)]
@@ -171,7 +179,9 @@ public struct Sharing: Sendable {
     }
 
     private mutating func removeCopy(_ key: GrantKey) {
-        if let copy = copies.removeValue(forKey: key) { copied.remove(copy.grant) }
+        guard let grant = copies.removeValue(forKey: key)?.grant else { return }
+        let left = copied[grant, default: 1] - 1
+        copied[grant] = left > 0 ? left : nil
     }
 
     private mutating func forgetLingering(_ grant: SharedGrant) {
@@ -199,7 +209,7 @@ public struct Sharing: Sendable {
         let left = min(offer.keep, keep) - offer.age
         let count = copies.count + arriving.count + waiting.count
         // What is known already takes no more room.
-        let isKnown = waiting[offer.grant] != nil || copied.contains(offer.grant)
+        let isKnown = waiting[offer.grant] != nil || copied[offer.grant] != nil
         guard left > .zero, isKnown || count < pair.grants else { return nil }
         return left
     }
@@ -213,16 +223,17 @@ public struct Sharing: Sendable {
     public mutating func orderFollowed(
         _ client: IPAddress, at created: Timestamp, at now: Instant, _ wallClock: Timestamp
     ) {
-        endArriving { $0.client == client }
+        endArriving { $0.grant.client == client && $0.entry.issued <= created + EndedGrants.clocksDifferenceMax }
         guard ordered[client] != nil || ordered.count < Self.orderedMax else { return }
-        ordered[client] = max(ordered[client] ?? created, created)
+        let created = max(ordered[client] ?? created, created)
+        ordered[client] = created
         let age = Duration.milliseconds(max(0, wallClock.milliseconds - created.milliseconds))
         orderedDue.insert(client, at: now + (Self.orderHolds - age))
     }
 
-    private mutating func endArriving(_ isMeant: (SharedGrant) -> Bool) {
-        for (key, copy) in arriving where isMeant(copy.grant) { arriving[key]?.isEnded = true }
-        renewals = renewals.filter { !isMeant($0.value.grant) }
+    private mutating func endArriving(_ isMeant: (Arriving) -> Bool) {
+        for (key, copy) in arriving where isMeant(copy) { arriving[key]?.isEnded = true }
+        renewals = renewals.filter { !isMeant($0.value) }
     }
 
     /// The copies on their way to the kernel by these keys, issued until then.
@@ -234,7 +245,7 @@ public struct Sharing: Sendable {
     /// Other nodes ended these grants: what waits is forgotten, and what is on its way to the kernel ends there.
     public mutating func endedElsewhere(_ grants: Set<SharedGrant>) {
         for grant in grants { waiting.remove(grant) }
-        endArriving { grants.contains($0) }
+        endArriving { grants.contains($0.grant) }
     }
 
     /// Its service isn't alive here.
@@ -269,12 +280,14 @@ public struct Sharing: Sendable {
         guard let origin else { return true }
         let isUsed = copies[key]?.isUsed ?? false
         let arrived = arriving.removeValue(forKey: key)
+        // Another program's, maybe.
+        removeCopy(key)
         copies[key] = Copy(grant: grant, origin: origin, issued: arrived?.entry.issued ?? issued, isUsed: isUsed)
-        copied.insert(grant)
+        copied[grant, default: 0] += 1
         return arrived?.isEnded != true
     }
 
-    /// The kernel didn't take the copies: they wait again.
+    /// The kernel didn't take these grants: the copies among them wait again.
     public mutating func refused(_ keys: [GrantKey]) {
         for key in keys {
             guard let copy = arriving.removeValue(forKey: key), !copy.isEnded else { continue }
@@ -325,17 +338,19 @@ public struct Sharing: Sendable {
     }
 
     /// The part of everything that isn't in the kernel: some messages from this place on, and the place after them.
-    public func remembered(from place: Int, count: Int) -> (messages: [DaemonMessage], next: Int?) {
-        // What changes meanwhile is told by itself.
-        let all = lingering.count
-        if place < all {
-            let some = lingering.dropFirst(place).prefix(count).map {
-                DaemonMessage.live($0.key, $0.value, isUsed: true)
-            }
-            return (some, place + some.count)
+    public mutating func remembered(from place: Int, count: Int) -> (messages: [DaemonMessage], next: Int?) {
+        // What comes or goes meanwhile is told by itself. The rest keeps its place.
+        if place == 0 { page = (Array(lingering.keys), Array(ended.records.keys)) }
+        let lingered = page.lingering.dropFirst(place).prefix(count)
+        let rest = page.ended.dropFirst(max(0, place - page.lingering.count)).prefix(count - lingered.count)
+        guard !lingered.isEmpty || !rest.isEmpty else {
+            page = ([], [])
+            return ([], nil)
         }
-        let some = ended.records.dropFirst(place - all).prefix(count).map { DaemonMessage.remembered($0.key, $0.value) }
-        return (some, some.isEmpty ? nil : place + some.count)
+        let messages =
+            lingered.compactMap { grant in lingering[grant].map { DaemonMessage.live(grant, $0, isUsed: true) } }
+            + rest.compactMap { grant in ended.records[grant].map { DaemonMessage.remembered(grant, $0) } }
+        return (messages, place + lingered.count + rest.count)
     }
 
     /// What was ended here, for a later run.

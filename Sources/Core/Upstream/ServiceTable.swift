@@ -55,8 +55,16 @@ public struct ServiceTable: Sendable {
     public private(set) var guarded: Set<ServicePort> = []
     private var listening: [ServicePort: Listening] = [:]
     private var registrations: [ServicePort: [Registration]] = [:]
-    /// The transports over which trusted owners have registered each program.
-    private var registered: [Program: Set<Transport>] = [:]
+    /// A server's addresses have registrations of their own.
+    private struct Place: Hashable {
+        var transport: Transport
+        var server: ServerID
+
+        init(_ transport: Transport, _ server: ServerID) { (self.transport, self.server) = (transport, server) }
+    }
+
+    /// Where trusted owners have registered each program.
+    private var registered: [Program: Set<Place>] = [:]
     /// The programs for which each port was guarded last, kept also while it isn't guarded.
     private var lastPrograms: [ServicePort: Set<Program>] = [:]
     private let owners: Set<UInt32>?
@@ -92,16 +100,16 @@ public struct ServiceTable: Sendable {
         return orphan.programs.filter { !hasMoved($0, from: service) }
     }
 
-    /// Whether the program has registered at another port.
+    /// Whether the program has registered at another port of that address.
     ///
     /// - Parameter service: a port that isn't registered.
     private func hasMoved(_ program: Program, from service: ServicePort) -> Bool {
-        registered[program]?.contains(service.transport) == true
+        registered[program]?.contains(Place(service.transport, service.server)) == true
     }
 
     /// The guarded ports at which trusted owners have registered the program; the first few.
     public func ports(of program: Program, over transport: Transport, at server: ServerID) -> [ServicePort] {
-        guard registered[program]?.contains(transport) == true else { return [] }
+        guard registered[program]?.contains(Place(transport, server)) == true else { return [] }
         let ports = programs.filter {
             $0.key.transport == transport && $0.key.server == server && $0.value.contains(program)
                 && guarded.contains($0.key)
@@ -142,7 +150,9 @@ public struct ServiceTable: Sendable {
         self.programs = programs
         registered = [:]
         for (service, programs) in programs {
-            for program in programs { registered[program, default: []].insert(service.transport) }
+            for program in programs {
+                registered[program, default: []].insert(Place(service.transport, service.server))
+            }
         }
         listening = listening.filter { programs[$0.key] != nil || orphans[$0.key] != nil }
         return true

@@ -22,12 +22,18 @@ extension Warden {
     }
 
     /// What is over for other nodes when the grant goes. The versions of a program may have several ports, which are one
-    /// to other nodes: while the client holds another of them, nothing is over.
+    /// to other nodes: while the client holds another of them, nothing is over. A copy is no substitute for this node's own.
     private func over(_ key: GrantKey, _ grant: Grant) -> [SharedGrant] {
-        let others = gate.grants(of: key.client).compactMap { other in
-            other == key ? nil : gate[other].flatMap { $0.isCopy == grant.isCopy ? shared(other, $0) : nil }
-        }.joined()
+        let others = held(by: key.client) { $0 != key && (!$1.isCopy || grant.isCopy) }
         return shared(key, grant).filter { !others.contains($0) }
+    }
+
+    /// What the client holds here, as other nodes know it.
+    private func held(by client: IPAddress, where isMeant: (GrantKey, Grant) -> Bool) -> Set<SharedGrant> {
+        gate.grants(of: client).reduce(into: []) { held, key in
+            guard !key.service.server.isCallback, let grant = gate[key], isMeant(key, grant) else { return }
+            held.formUnion(shared(key, grant))
+        }
     }
 
     private func tell(_ messages: [DaemonMessage], into actions: inout [Action]) {
@@ -63,7 +69,9 @@ extension Warden {
         // Told when the operator asked.
         case .byOperator?, .byOrder?, .byNode?: break
         case .notPermitted?:
-            for shared in shared(key, grant) { tell(sharing.ended(shared, .policy, at: now, wallClock), into: &actions) }
+            for shared in over(key, grant) {
+                tell(sharing.ended(shared, .policy, isOwn: !grant.isCopy, at: now, wallClock), into: &actions)
+            }
         case .notRegistered?:
             for shared in over(key, grant) {
                 let (record, _) = record(key, grant, shared, at: now)
@@ -99,10 +107,11 @@ extension Warden {
     private static let useTolerance = Duration.milliseconds(100)
 
     /// - Parameters:
+    ///   - server: the one that is meant; `nil`: all.
     ///   - isOfAll: whether what waits for a port is meant, too.
     ///   - order: when it was ordered: then each node ends by itself what was issued before.
     mutating func shareRevocation(
-        of client: IPAddress, transport: Transport?, _ keys: [GrantKey],
+        of client: IPAddress, transport: Transport?, at server: ServerNumber?, _ keys: [GrantKey],
         remembered: [(key: GrantKey, programs: Programs)], isOfAll: Bool, order: Timestamp?, at now: Instant,
         into actions: inout [Action], isMeant: (GrantKey) -> Bool
     ) {
@@ -115,8 +124,14 @@ extension Warden {
         grants.formUnion(sharing.arriving(issuedBefore: order ?? journal.wallClock(at: now), isMeant))
         if isOfAll {
             let waiting = sharing.waiting.grants(of: client, issuedBefore: order ?? journal.wallClock(at: now))
-            grants.formUnion(waiting.filter { transport == nil || $0.transport == transport })
+            grants.formUnion(
+                waiting.filter { grant in
+                    (transport == nil || grant.transport == transport)
+                        && (server == nil || servers.id(of: grant.server).map { servers.number(of: $0) } == server)
+                })
         }
+        // What was issued since an order stays.
+        if order != nil { grants.subtract(held(by: client) { !$1.isCopy && !keys.contains($0) }) }
         let wallClock = journal.wallClock(at: now)
         for grant in grants.sorted() {
             let messages = sharing.ended(grant, .revoked, at: now, order ?? wallClock)
@@ -169,6 +184,8 @@ extension Warden {
 
     /// Whether this node's policy opens the program's port on a look-up. What it always opens needs no copy.
     private func permits(_ grant: SharedGrant, at server: ServerID) -> Bool {
+        // The kernel's process would refuse it, and a refusal has the table made anew.
+        guard servers.host(of: server).map({ $0.isIPv4 == grant.client.isIPv4 }) ?? true else { return false }
         let service = ServicePort(grant.transport, 0, at: server)
         let opening = servers.rules(about: servers.number(of: server)).newOpening(
             grant.program, at: service, for: grant.client)
@@ -311,7 +328,7 @@ extension Warden {
 
     /// A part of everything that the fleet is told: what is in some places, from this one on. `nil` as the next place:
     /// that was the last part.
-    public func sharedGrants(
+    public mutating func sharedGrants(
         fromPlace place: Int, count: Int, at now: Instant
     ) -> (messages: [DaemonMessage], next: Int?) {
         guard sharing.isOn else { return (sharedQuarantines(at: now), nil) }

@@ -258,8 +258,8 @@ extension Warden {
         revocation.grants = gate.grants.filter { isMeant($0.key, $0.grant.issued) }.map(\.key).sorted()
         let remembered = gate.remembered.filter { isMeant($0.key, gate.issuedOfRemembered($0.key)) }
         shareRevocation(
-            of: client, transport: transport, revocation.grants, remembered: remembered,
-            isOfAll: port == nil && server == nil, order: order, at: now, into: &actions
+            of: client, transport: transport, at: server, revocation.grants, remembered: remembered,
+            isOfAll: port == nil, order: order, at: now, into: &actions
         ) {
             $0.client == client && matches($0.service)
         }

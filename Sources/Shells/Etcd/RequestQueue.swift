@@ -162,7 +162,10 @@ final class RequestQueue {
         } catch {
             switch error {
             case .lost(let reason): leave("\(ring.current): \(reason)", failing: .lost("\(ring.current): \(reason)"))
-            case .timedOut, .refused, .compacted, .leaseNotFound, .tooLarge, .busy, .malformed:
+            // A proxy, maybe, or anything else than etcd: another member may be one.
+            case .malformed: leave("\(ring.current): \(error)", failing: error)
+            case .refused where !response.isDocument: leave("\(ring.current): \(error)", failing: error)
+            case .timedOut, .refused, .compacted, .leaseNotFound, .tooLarge, .busy:
                 ring.answered()
                 finish(.failure(error))
             }

@@ -5,6 +5,16 @@ struct Response {
     var status: UInt
     var body: [UInt8]
 
+    /// Whether the body is JSON, as etcd's are but for a few refusals.
+    var isDocument: Bool {
+        do {
+            _ = try Self.document(body)
+            return true
+        } catch {
+            return false
+        }
+    }
+
     /// The result, out of its envelope if the call is a stream.
     func result() throws(EtcdError) -> JSONValue {
         guard status == 200 else { throw refusal }

@@ -16,7 +16,7 @@ extension NetfilterTable {
     /// Whether the transaction replaces ranges in a table with rpcwarden's rules; in a table with only sets, the
     /// rules are the administrator's.
     func exchangesRules(_ transaction: Transaction) -> Bool {
-        guard transaction.operations.contains(.replaceStanding) else { return false }
+        guard transaction.exchangesStanding else { return false }
         do throws(NetfilterError) {
             return try hasRules(transaction.table)
         } catch {
@@ -28,9 +28,7 @@ extension NetfilterTable {
     /// If it fails, a part of it may have been done.
     func exchange(_ transaction: Transaction) -> CommitFailure? {
         if let failure = strangeServer(transaction) { return failure }
-        let ranges = transaction.operations.enumerated().compactMap { index, operation in
-            if case .addStanding(let key) = operation { (index: index, element: ElementKey(key, gateway)) } else { nil }
-        }
+        let ranges = transaction.standingLeft.map { (index: $0.index, element: ElementKey($0.key, gateway)) }
         let table = transaction.table
         return fill(table, ranges) { $0.nextName }
             ?? turn(table, to: { $0.nextName }, emptying: true)
@@ -118,6 +116,23 @@ extension NetfilterTable {
             }
         }
         return nil
+    }
+}
+
+extension Transaction {
+    /// The ranges that an exchange leaves, each with the index of its operation: as if the operations were done in their
+    /// order, which is how the ceiling counts them.
+    var standingLeft: [(key: StandingKey, index: Int)] {
+        var left: [StandingKey: Int] = [:]
+        for (index, operation) in operations.enumerated() {
+            switch operation {
+            case .replaceStanding: left = [:]
+            case .addStanding(let key): left[key] = index
+            case .removeStanding(let key): left[key] = nil
+            default: break
+            }
+        }
+        return left.map { ($0.key, $0.value) }.sorted { $0.index < $1.index }
     }
 }
 

@@ -66,6 +66,29 @@ import Testing
         }
     }
 
+    @Test(
+        "has one record of a grant at two ports: this node's own before a copy, and of two the later use",
+        arguments: [false, true])
+    func twoPorts(isReversed: Bool) throws {
+        var (inbox, bench) = (inbox(), FleetBench.inStep())
+        let own = bench.record()
+        var (copy, older) = (own, own)
+        (copy.origin, copy.rule) = ("b", "")
+        older.used = own.used + .seconds(-100)
+        var told: [DaemonMessage] = [.live(first, own, isUsed: true), .live(first, copy, isUsed: false)]
+        told += [.live(second, own, isUsed: true), .live(second, older, isUsed: true)]
+        if isReversed { told.reverse() }
+        for message in [.resyncBegan] + told + [.resyncEnded] {
+            try inbox.received(message, &bench.node, at: bench.now, into: &bench.actions)
+        }
+        bench.advance(.seconds(6))
+        #expect(
+            Set(bench.written()) == [
+                .put(.grant(pair: "p", node: "a", first), .grant(own), .records),
+                .put(.grant(pair: "p", node: "a", second), .grant(own), .records),
+            ])
+    }
+
     @Test("is refused out of its order")
     func order() {
         var (inbox, bench) = (inbox(), FleetBench.inStep())

@@ -244,6 +244,18 @@ import Testing
         #expect(bench.taken().contains(.endCopy(grant)))
     }
 
+    @Test(
+        "of this node that ended in the future did so now: such a record of its own key is written anew, and goes in time"
+    )
+    func ownEndOfTheFuture() {
+        var bench = FleetBench.inStep()
+        let key = FleetKey.ended(pair: "p", node: "a", grant)
+        bench.watched(ended(grant, by: "a", at: Timestamp(milliseconds: 253_402_300_799_000)))
+        let heard = bench.now.wall
+        for _ in 0..<200 { bench.advance(.seconds(5)) }
+        #expect(bench.written().contains(.put(key, .ended(EndedRecord(at: heard, why: .revoked)), .records)))
+    }
+
     @Test("is the later of two grants, and stays it: nodes don't take each other's copies by turns")
     func order() {
         var bench = FleetBench.inStep()

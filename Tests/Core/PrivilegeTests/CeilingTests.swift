@@ -294,6 +294,31 @@ extension Ceiling {
         #expect(ceiling.outside.grants == [Self.key(200)], "which a table that is taken over keeps")
     }
 
+    @Test("an exchange of all ranges, which is done in steps, makes, adopts and deletes no table")
+    func exchanges() throws {
+        var ceiling = try Self.named()
+        let range = try Self.addStanding("203.0.113.1", "203.0.113.1")
+        for operation in [
+            Operation.makeTable(Settings().tableShape), .adoptTable(Settings().tableShape),
+            .deleteTable(name: "rpcwarden"),
+        ] {
+            #expect(ceiling.commit(.replaceStanding, range, operation) == false)
+            #expect(ceiling.commit(operation, .replaceStanding, range) == false)
+        }
+        #expect(ceiling.commit(.replaceStanding, range) == true)
+    }
+
+    @Test("a part of a failed exchange may have been done, and counts until the next one")
+    func failedExchange() throws {
+        var ceiling = try Self.named()
+        let all = StandingKey(clients: AddressRange(Self.key(0).client, Self.key(63).client), service: Self.nfs)
+        let exchange = Transaction(table: "rpcwarden", operations: [.replaceStanding, .addStanding(all)])
+        ceiling.mayBeDone(try ceiling.judge(exchange))
+        #expect(ceiling.commit(Self.issue(Self.key(65))) == false)
+        #expect(ceiling.commit(.replaceStanding) == true)
+        #expect(ceiling.commit(Self.issue(Self.key(65))) == true)
+    }
+
     @Test("a refused transaction counts nothing")
     func refusedWhole() throws {
         var ceiling = try Self.named()

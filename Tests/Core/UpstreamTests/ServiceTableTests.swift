@@ -125,6 +125,25 @@ import Testing
         return table
     }
 
+    @Test("a program that has left one address of a server hasn't moved to another one, where it was all the time")
+    func addresses() {
+        let other = ServerID(rawValue: 2)
+        let site = Site(
+            addresses: [.init(id: Self.server, host: .v4(1)), .init(id: other, host: .v4(2))], linger: .seconds(600),
+            called: [.tcp])
+        var table = ServiceTable(owners: nil, site: site)
+        let (here, there) = (RPCB(.nfs, 3, .tcp, "0.0.0.1.8.1"), RPCB(.nfs, 4, .tcp, "0.0.0.2.8.1"))
+        _ = table.registryRead(trusted(Registry([here, there])), at: at(0))
+        _ = table.updateGuards(never: [])
+        _ = table.registryRead(trusted(Registry([here])), at: at(1))
+        _ = table.updateGuards(never: [])
+        let place = ServicePort.tcp(2049).at(other)
+        #expect(table.programs(at: place) == [.nfs])
+        _ = table.listenersInspected([place: .refused], at: at(2))
+        _ = table.updateGuards(never: [])
+        #expect(table.guarded.contains(place))
+    }
+
     /// Whether a server's port is guarded once a call to it has told this.
     private static func isGuarded(_ table: ServiceTable, after state: ListenerState, at time: Int64 = 2) -> Bool {
         var table = table

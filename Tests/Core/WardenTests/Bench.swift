@@ -69,6 +69,8 @@ final class Bench: ActionShells {
     private(set) var events: [AuditEvent] = []
     /// What the other nodes of a fleet are told.
     private(set) var told: [DaemonMessage] = []
+    /// The grants whose lives the kernel was asked for.
+    private(set) var inspected: [GrantKey] = []
     private(set) var closed: [ConnectionID] = []
     private(set) var cut: [Cut] = []
     private(set) var inspections: [Set<ServicePort>] = []
@@ -139,11 +141,18 @@ final class Bench: ActionShells {
     /// Clears the collected results.
     func forget() {
         (asked, replies, events, closed, cut, inspections) = ([], [], [], [], [], [])
-        (askedServers, called, clientQuestions, told) = ([], [], [], [])
+        (askedServers, called, clientQuestions, told, inspected) = ([], [], [], [], [])
         kernel.committed = []
     }
 
     func handle(_ event: (inout Warden, Instant, inout [Action]) -> Void) { loop.handle(event) }
+
+    /// A page of what this node tells its fleet at a resync.
+    func sharedGrants(fromPlace place: Int, count: Int) -> (messages: [DaemonMessage], next: Int?) {
+        var page: (messages: [DaemonMessage], next: Int?) = ([], nil)
+        handle { warden, now, _ in page = warden.sharedGrants(fromPlace: place, count: count, at: now) }
+        return page
+    }
 
     func send(_ reply: Reply, to peer: Peer) {
         replies.append(Sent(reply: reply, peer: peer))
@@ -223,7 +232,10 @@ final class Bench: ActionShells {
         kernel.commit(transaction).map(CommitResult.failed) ?? .done
     }
 
-    func lifetimes(of keys: [GrantKey]) -> [GrantKey: Duration] { kernel.left(of: keys) }
+    func lifetimes(of keys: [GrantKey]) -> [GrantKey: Duration] {
+        inspected += keys
+        return kernel.left(of: keys)
+    }
 
     func cut(_ clients: [ServicePort: Set<AddressRange>]) {
         for (service, clients) in clients { cut += clients.sorted().map { Cut(clients: $0, service: service) } }

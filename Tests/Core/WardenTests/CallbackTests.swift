@@ -47,6 +47,25 @@ import Testing
         GrantKey(client: client, service: service.at(id.callback))
     }
 
+    @Test("a grant for a callback is none of this host's: what the client holds here is over for the fleet without it")
+    func isNotShared() {
+        let settings = ServerTests.settings.with {
+            $0.fleet = Settings.Fleet()
+            $0.fleet?.pair = Settings.Fleet.Pair()
+            $0.fleet?.pair?.name = "nas"
+        }
+        let bench = Self.bench([.sample(from: ["10.1.0.0/16"], to: [.nlockmgr]), Self.locking], settings: settings)
+        bench.rpcbind.registrations = RPCB.ownPlaces + RPCB.everywhere(.nlockmgr, 4, port: 32803)
+        bench.refresh()
+        bench.call(.port(of: .nlockmgr), from: Peer.from(Self.client.description, .tcp))
+        bench.call(.port(of: .nlockmgr), from: Self.filer(.tcp))
+        #expect(bench.kernel.granted.count == 2)
+        bench.rpcbind.registrations = RPCB.ownPlaces
+        bench.refresh()
+        #expect(bench.kernel.granted.count == 1)
+        #expect(bench.sharedGrants(fromPlace: 1 << 32, count: 10).messages.count == 1)
+    }
+
     // MARK: Elements
 
     @Test("each own address of a server may ask the clients of its family that may have nlockmgr opened there")

@@ -83,6 +83,9 @@ struct ModelKernel {
         case .issueNew(let key, let timeout, let comment):
             return perform(.issue(key, timeout: timeout, expiresIn: nil, comment: comment))
         case .issue(let key, let timeout, let expiresIn, let comment):
+            if let address = shape.gateway?.address(of: key.service.server), address.isIPv4 != key.client.isIPv4 {
+                return (Self.notPermitted, "\(key.client) doesn't reach \(address)")
+            }
             granted[key] = Element(timeout: timeout, expires: now + (expiresIn ?? timeout), comment: comment)
             let isFull =
                 granted.count > shape.grantsMax

@@ -390,7 +390,7 @@ import Testing
         next.now = bench.now
         next.start()
         #expect(next.loop.warden.fleetGauges.grants == 1)
-        let (messages, _) = next.loop.warden.sharedGrants(fromPlace: 0, count: 10, at: next.now)
+        let (messages, _) = next.sharedGrants(fromPlace: 0, count: 10)
         guard case .live(Self.grant, let record, let isUsed)? = messages.first else {
             Issue.record("\(messages)")
             return
@@ -649,10 +649,10 @@ import Testing
         bench.refresh()
         #expect(bench.kernel.granted.isEmpty)
         #expect(bench.told.isEmpty)
-        #expect(bench.loop.warden.sharedGrants(fromPlace: 1 << 32, count: 10, at: bench.now).messages.count == 1)
+        #expect(bench.sharedGrants(fromPlace: 1 << 32, count: 10).messages.count == 1)
         bench.advance(by: .seconds(86_400))
         #expect(bench.told == [.expired(Self.grant)])
-        #expect(bench.loop.warden.sharedGrants(fromPlace: 1 << 32, count: 10, at: bench.now).messages.isEmpty)
+        #expect(bench.sharedGrants(fromPlace: 1 << 32, count: 10).messages.isEmpty)
     }
 
     @Test("that expires is told as such")
@@ -683,10 +683,188 @@ import Testing
         }
         #expect(bench.kernel.granted.keys.map(\.service) == [Self.mountd])
         #expect(!bench.told.contains(.expired(Self.grant)))
-        #expect(bench.loop.warden.sharedGrants(fromPlace: 1 << 32, count: 10, at: bench.now).messages.isEmpty)
+        #expect(bench.sharedGrants(fromPlace: 1 << 32, count: 10).messages.isEmpty)
         bench.advance(by: .seconds(86_401))
         bench.advance(by: .seconds(1))
         #expect(bench.told.filter { $0 == .expired(Self.grant) }.count == 1)
+    }
+
+    /// Two versions of mountd at two ports.
+    private static let versions =
+        RPCB.ownPlaces + RPCB.everywhere(.mountd, 1, port: 30048) + RPCB.everywhere(.mountd, 3, port: 20048)
+    private static let firstVersion = PortmapperCall.getPort(
+        Mapping(program: .mountd, version: 1, protocolNumber: 6, port: 0))
+
+    /// What lingers.
+    private func lingering(_ bench: Bench) -> [DaemonMessage] {
+        bench.sharedGrants(fromPlace: 1 << 32, count: 10).messages
+    }
+
+    @Test("that policy ended is told again with everything: a reload may overtake the first telling. A copy isn't")
+    func endedByPolicyIsRemembered() {
+        let bench = Self.bench()
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        offer(bench, Self.offer(SharedGrant(ip("10.1.2.4"), .mountd, .tcp)))
+        bench.reload([.sample(from: ["10.1.2.9"])])
+        #expect(bench.kernel.granted.isEmpty)
+        #expect(
+            lingering(bench) == [
+                .remembered(Self.grant, EndedRecord(at: bench.loop.warden.wallClock(at: bench.now), why: .policy))
+            ])
+    }
+
+    @Test("at two ports isn't over for the fleet when a copy at one of them goes")
+    func copyOfTwoPorts() {
+        let bench = Self.bench(registering: Self.versions)
+        offer(bench, Self.offer(age: .seconds(40_000)))
+        #expect(bench.kernel.granted.count == 2)
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        bench.forget()
+        bench.advance(by: .seconds(46_500))
+        #expect(bench.kernel.granted.keys.map(\.service) == [Self.mountd])
+        #expect(!bench.told.contains(.expired(Self.grant)))
+        bench.advance(by: .seconds(40_000))
+        #expect(bench.told.contains(.expired(Self.grant)))
+    }
+
+    @Test("at two ports isn't ended for the fleet when a reload spares one of them")
+    func sparedPort() {
+        let bench = Self.bench(registering: Self.versions)
+        bench.call(Self.firstVersion, from: .named.over(.tcp))
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        bench.forget()
+        bench.reload([.sample()], settings: Self.settings.with { $0.firewall.never.insert(30048) })
+        #expect(bench.kernel.granted.keys.map(\.service) == [Self.mountd])
+        #expect(bench.told.isEmpty)
+        bench.reload([.sample(from: ["10.1.2.4"])])
+        #expect(bench.told == [Self.ended(.policy, bench)])
+    }
+
+    @Test("at two ports that go together is told on until the later of their ends")
+    func twoPortsGo() {
+        let bench = Self.bench(registering: Self.versions)
+        bench.call(Self.firstVersion, from: .named.over(.tcp))
+        bench.advance(by: .seconds(40_000))
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        bench.forget()
+        bench.rpcbind.registrations = RPCB.ownPlaces
+        bench.refresh()
+        #expect(bench.kernel.granted.isEmpty && lingering(bench).count == 1)
+        bench.advance(by: .seconds(80_000))
+        #expect(bench.told.isEmpty)
+        bench.advance(by: .seconds(7000))
+        #expect(bench.told == [.expired(Self.grant)])
+    }
+
+    @Test("that an order leaves is told on, though an older one at another port ends")
+    func orderedOneOfTwoPorts() {
+        let bench = Self.bench(registering: Self.versions)
+        bench.call(Self.firstVersion, from: .named.over(.tcp))
+        bench.advance(by: .seconds(100))
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        bench.forget()
+        bench.handle { warden, now, actions in
+            _ = warden.revoke(
+                client: Self.client, port: nil, transport: nil, order: Bench.startOfTime + .seconds(50), at: now,
+                into: &actions)
+        }
+        #expect(bench.kernel.granted.keys.map(\.service) == [Self.mountd])
+        #expect(bench.told.isEmpty)
+    }
+
+    @Test("of two programs at one port waits whole when their service goes; none of it is this node's own")
+    func twoProgramsWait() {
+        let shared =
+            RPCB.ownPlaces + RPCB.everywhere(.mountd, 3, port: 20048) + RPCB.everywhere(.nlockmgr, 4, port: 20048)
+        let bench = Self.bench([.sample(to: [.mountd, .nlockmgr])], registering: shared)
+        let locks = SharedGrant(Self.client, .nlockmgr, .tcp)
+        offer(bench, Self.offer(age: .seconds(40_000)))
+        offer(bench, Self.offer(locks, age: .zero))
+        bench.advance(by: .milliseconds(100))
+        bench.rpcbind.registrations = RPCB.ownPlaces
+        bench.refresh()
+        #expect(bench.kernel.granted.isEmpty)
+        #expect(bench.loop.warden.fleetGauges == FleetGauges(waiting: 2))
+        #expect(lingering(bench).isEmpty)
+    }
+
+    @Test("that replaced another program's at the same port takes one place, and leaves it")
+    func placesOfCopies() {
+        let shared =
+            RPCB.ownPlaces + RPCB.everywhere(.mountd, 3, port: 20048) + RPCB.everywhere(.nlockmgr, 4, port: 20048)
+        let bench = Self.bench(
+            [.sample(to: [.mountd, .nlockmgr])], settings: Self.settings.with { $0.fleet?.pair?.grants = 2 },
+            registering: shared)
+        let locks = SharedGrant(Self.client, .nlockmgr, .tcp)
+        let (second, third) = (SharedGrant(ip("10.1.2.4"), .mountd, .tcp), SharedGrant(ip("10.1.2.5"), .mountd, .tcp))
+        offer(bench, Self.offer(age: .seconds(40_000)))
+        offer(bench, Self.offer(locks, age: .zero))
+        bench.advance(by: .milliseconds(100))
+        bench.handle { warden, now, actions in
+            warden.copiesEnded([locks, Self.grant], at: now, into: &actions)
+            warden.flush(at: now, into: &actions)
+        }
+        #expect(bench.kernel.granted.isEmpty)
+        offer(bench, Self.offer(second), Self.offer(third), Self.offer(issued: Bench.startOfTime + .seconds(60)))
+        #expect(bench.loop.warden.fleetGauges == FleetGauges(grants: 2))
+    }
+
+    @Test("that the client's packet revives before its end is known stays another node's")
+    func revivedUnseen() {
+        let bench = Self.bench()
+        offer(bench, Self.offer())
+        bench.now = bench.now + .seconds(86_401)
+        bench.kernel.advance(to: bench.now)
+        bench.handle { warden, now, actions in
+            warden.packetDropped(
+                DroppedPacket(client: Self.client, clientPort: 700, service: Self.mountd, kind: .remembered), at: now,
+                into: &actions)
+            warden.flush(at: now, into: &actions)
+        }
+        #expect(bench.kernel.granted[Self.key]?.comment.hasSuffix("(from nas2)") == true)
+        #expect(bench.loop.warden.gate[Self.key]?.isCopy == true)
+        #expect(bench.loop.warden.sharing.copy(Self.key)?.origin == "nas2")
+    }
+
+    @Test("of one server that waits is revoked with that server's, not with another's")
+    func revokedOfServer() throws {
+        let bench = ServerTests.bench(settings: ServerTests.settings.with { $0.fleet = Self.settings.fleet })
+        bench.dead = [ServicePort(.tcp, 20048, at: ServerTests.id)]
+        let grant = SharedGrant(ip("10.1.0.8"), .mountd, .tcp, server: ServerTests.first)
+        offer(bench, Self.offer(grant))
+        bench.advance(by: .seconds(5))
+        #expect(bench.loop.warden.fleetGauges == FleetGauges(waiting: 1))
+        for server in [0, 1] {
+            bench.handle { warden, now, actions in
+                _ = warden.revoke(
+                    client: ip("10.1.0.8"), port: nil, transport: nil, of: server, at: now, into: &actions)
+            }
+            #expect(bench.loop.warden.fleetGauges == FleetGauges(waiting: 1 - server))
+        }
+        bench.dead = []
+        for _ in 0..<3 { bench.advance(by: .seconds(5)) }
+        #expect(bench.loop.warden.fleetGauges == FleetGauges())
+    }
+
+    @Test("of a client that can't reach the server's address is nothing, and the table stays as it is")
+    func otherFamily() {
+        let bench = ServerTests.bench(settings: ServerTests.settings.with { $0.fleet = Self.settings.fleet })
+        bench.kernel.committed = []
+        offer(bench, Self.offer(SharedGrant(ip("10.1.0.8"), .mountd, .tcp, server: ip("fd91:2::2"))))
+        for _ in 0..<40 { bench.advance(by: .milliseconds(50)) }
+        #expect(bench.loop.warden.fleetGauges == FleetGauges())
+        #expect(bench.kernel.granted.isEmpty && bench.kernel.committed.isEmpty)
+    }
+
+    @Test("is asked about no more often when the clock is set back")
+    func clockSetBack() {
+        let bench = Self.bench()
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        bench.handle { warden, now, _ in warden.wallClockRead(Bench.startOfTime + .seconds(-1_000_000), at: now) }
+        bench.advance(by: .seconds(30_000))
+        bench.forget()
+        for _ in 0..<60 { bench.advance(by: .seconds(1)) }
+        #expect(bench.inspected.count <= 1)
     }
 
     @Test("are all told page by page, with what was ended")
@@ -700,7 +878,7 @@ import Testing
         var messages: [DaemonMessage] = []
         var pages = 0
         while let from = place {
-            let page = bench.loop.warden.sharedGrants(fromPlace: from, count: 8, at: bench.now)
+            let page = bench.sharedGrants(fromPlace: from, count: 8)
             messages += page.messages
             place = page.next
             pages += 1

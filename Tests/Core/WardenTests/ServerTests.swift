@@ -1,6 +1,7 @@
 import Addresses
 import AuditTrail
 import Calls
+import Clock
 import Configuration
 import CoreSamples
 import Firewall
@@ -340,6 +341,30 @@ import Testing
         bench.portmappers[1] = ScriptedRpcbind(registrations: .typical)
         bench.advance(by: .seconds(5))
         #expect(bench.kernel.standing == before.kernel.standing)
+    }
+
+    @Test("what was saved and can't be put into the table is left out: the rest guards")
+    func saveless() throws {
+        var saved = try Self.saved(Self.bench())
+        let until = Bench.startOfTime + .seconds(86_400)
+        let (note, nfs) = (
+            GrantNote(program: .nfs, issued: Bench.startOfTime, rule: "r"), ServicePort.tcp(2049)
+        )
+        let third = ServerID(rawValue: 3)  // fd91:2::2
+        let good = GrantKey(client: ip("2001:db8:1::7"), service: nfs.at(third))
+        for key in [
+            good, GrantKey(client: ip("10.1.2.3"), service: nfs.at(third)),
+            GrantKey(client: ip("10.1.2.3"), service: nfs.at(Self.id.callback)),
+        ] {
+            saved.remembered[key] = .init(note: note, programs: Programs(.nfs), until: until)
+        }
+        saved.programs[.tcp(111).at(Self.id)] = []
+        let settings = Self.settings.with { $0.firewall.never = [] }
+        let operations = saved.transaction(for: settings, at: Bench.startOfTime).operations
+        let remembered = operations.compactMap { if case .remember(let key, _, _) = $0 { key } else { nil } }
+        #expect(remembered == [good])
+        #expect(operations.contains(.guardPort(nfs.at(Self.id))))
+        #expect(!operations.contains(.guardPort(.tcp(111).at(Self.id))))
     }
 
     @Test("servers in another order keep what was saved of them, and one that is gone loses it")

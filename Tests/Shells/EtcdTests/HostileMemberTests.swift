@@ -25,6 +25,20 @@ import Testing
         guard case .malformed? = try answer(.json(text)) else { return #expect(Bool(false), "\(text.prefix(100))") }
     }
 
+    @Test(
+        "that is no etcd is left for the next one", arguments: [("502 Bad Gateway", "<html>"), ("200 OK", "<html>")])
+    func isLeft(status: String, text: String) throws {
+        let first = try FakeMember { _ in .json(text, status: status) }
+        defer { first.stop() }
+        let second = try FakeMember { _ in .json(Self.page) }
+        defer { second.stop() }
+        try withClient(.plain(first.endpoint, second.endpoint)) { client in
+            #expect(failure { try client.probe(Self.key).wait() } != nil)
+            let revision = try client.probe(Self.key).wait()
+            #expect(revision == 7)
+        }
+    }
+
     @Test("keys that are no base64, numbers and claims that are none, are refused")
     func malformedRecords() throws {
         for text in [

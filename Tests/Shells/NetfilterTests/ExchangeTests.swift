@@ -52,6 +52,21 @@ extension KernelTests {
             }
         }
 
+        @Test("leaves what the operations leave in their order, as their ceiling counts them")
+        func inOrder() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable.made()
+                #expect(table.commit(Self.old.map(Operation.addStanding)) == nil)
+                let (before, stays, goes) = (Self.new[0], Self.new[1], Self.new[2])
+                #expect(
+                    table.commit([
+                        .addStanding(before), .replaceStanding, .addStanding(stays), .addStanding(goes),
+                        .removeStanding(goes),
+                    ]) == nil)
+                #expect(try table.contents().standing == [stays])
+            }
+        }
+
         @Test("does nothing where a range is refused, and what is left of it is in nobody's way")
         func refused() throws {
             try inFreshNamespace {
