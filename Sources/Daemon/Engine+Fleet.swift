@@ -88,7 +88,7 @@ extension Engine {
             case .policy(let group, let serial): policyFetched(group, serial)
             case .policyRefused(let group, let detail):
                 if let event = standing.policyRefused(group, detail) { record(event) }
-            case .order(let id, let text): if waitingOrders.count < Self.ordersMax { waitingOrders.append((id, text)) }
+            case .order(let id, let text): orders.add(OrderQueue.Order(id: id, text: text))
             case .offer, .end, .quarantine: break
             }
         }
@@ -111,9 +111,6 @@ extension Engine {
 // MARK: Orders
 
 extension Engine {
-    /// Orders that wait to be verified.
-    private static let ordersMax = 256
-
     private var policyKeysPath: String? {
         core.warden.settings.fleet?.policy.map { PolicyLoader().path($0.keysPath, inConfiguration: configuration) }
     }
@@ -121,34 +118,38 @@ extension Engine {
     func advanceFleet(to now: Instant) {
         shells.fleet?.timeAdvanced(to: now)
         fleetMemory?.timeAdvanced(to: now, mark: core.warden.endedMark) { core.warden.endedGrants }
-        followNextOrder()
+        followNextOrder(at: now)
         reloadIfFetched(at: now)
     }
 
-    /// One at a time: whoever holds the store may send as many as it likes, and each costs a verification.
-    private func followNextOrder() {
-        guard !isVerifying, !waitingOrders.isEmpty else { return }
+    private func followNextOrder(at now: Instant) {
+        guard !isVerifying, !orders.isEmpty else { return }
         guard let keysPath = policyKeysPath, let policy = core.warden.settings.fleet?.policy else {
-            failed("\(waitingOrders.count) orders of the fleet are not followed: fleet.policy must have keys")
-            waitingOrders = []
-            return
+            guard orders.waitingCount > 0 else { return }
+            failed("\(orders.waitingCount) orders of the fleet are not followed: fleet.policy must have keys")
+            return orders.removeAll()
         }
         // What the sidecar says it is doesn't count. Before the first bundle, orders wait.
         guard let fleet = policy.fleet ?? reloader.bundleInForce?.fleet else { return }
-        let (id, text) = waitingOrders.removeFirst()
-        guard fleetMemory?.orders.hasFollowed(id) == false else { return }
+        guard let order = orders.next(at: now), fleetMemory?.orders.hasFollowed(order.id) == false else { return }
         isVerifying = true
         let this = NIOLoopBound(self, eventLoop: loop)
         let time = HostClock.wallClock()
-        thread.run { Self.verified(text, in: fleet, keysPath: keysPath, at: time) }.whenComplete { result in
+        thread.run { Self.verified(order.text, in: fleet, keysPath: keysPath, at: time) }.whenComplete { result in
             let engine = this.value
             engine.isVerifying = false
             switch result {
             case .success(.success(let order)): engine.follow(order)
-            case .success(.failure(let refusal)): engine.failed("order \(id) is not followed: \(refusal)")
+            case .success(.failure(let refusal)): engine.refused(order, refusal)
             case .failure: break
             }
         }
+    }
+
+    private func refused(_ order: OrderQueue.Order, _ refusal: OrderRefusal) {
+        guard refusal.mayPass else { return failed("order \(order.id) is not followed: \(refusal)") }
+        guard orders.postpone(order, at: HostClock.now()) else { return }
+        failed("order \(order.id) is not followed yet: \(refusal); it is tried again for a day")
     }
 
     private static func verified(
@@ -160,9 +161,9 @@ extension Engine {
             do throws(StateFileError) {
                 bytes = try keys.contents(max: keysBytesMax)
             } catch {
-                throw OrderRefusal("\(error)")
+                throw OrderRefusal("\(error)", mayPass: true)
             }
-            guard let bytes else { throw OrderRefusal("there are no keys at \(keysPath)") }
+            guard let bytes else { throw OrderRefusal("there are no keys at \(keysPath)", mayPass: true) }
             return .success(try OrderVerifier(fleet: fleet, keysFile: bytes).verified(Array(text.utf8), at: time))
         } catch {
             return .failure(error)

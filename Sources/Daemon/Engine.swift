@@ -38,8 +38,7 @@ final class Engine {
     var hourlyDenials = HourlyCount()
     var standing = FleetStanding()
     var fleetMemory: FleetMemory?
-    /// Orders of the fleet that wait to be verified.
-    var waitingOrders: [(id: String, text: String)] = []
+    var orders = OrderQueue()
     var isVerifying = false
     var stateFolder: String? { belongings.state?.path }
     /// As the first policy was compiled.

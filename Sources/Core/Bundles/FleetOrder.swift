@@ -71,11 +71,14 @@ public struct FleetOrder: Hashable, Sendable {
         return nil
     }
 
+    /// The publisher's clock is ahead of this one, or was.
+    public func isAhead(of now: Timestamp) -> Bool { now + Self.futureMax < created }
+
     /// Why a node may not follow it now, or `nil`.
     public func refusal(inFleet fleet: String, at now: Timestamp) -> String? {
         if self.fleet != fleet { return "it is for fleet \"\(self.fleet)\", and this node is of \"\(fleet)\"" }
         if created + Self.ageMax < now { return "it is of \(created), and orders count for 24 h" }
-        if now + Self.futureMax < created { return "it is of \(created), which is ahead of this node's clock" }
+        if isAhead(of: now) { return "it is of \(created), which is ahead of this node's clock" }
         return nil
     }
 }

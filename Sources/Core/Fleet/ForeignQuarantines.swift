@@ -43,10 +43,12 @@ struct ForeignQuarantines: Sendable {
         return offer(client, at: now)
     }
 
-    /// The daemon was not heard for a while: everything is offered anew.
-    mutating func offersAnew(at now: Moment) -> [QuarantineOffer] {
-        offered = [:]
-        return records.keys.sorted().compactMap { offer($0, at: now) }
+    /// The daemon was not heard for a while: what isn't over is offered anew, and no longer than before. A record whose key
+    /// is gone means nothing, neither an end nor a beginning.
+    func offersAnew(at now: Moment) -> [QuarantineOffer] {
+        offered.filter { $0.value > now.wall }.sorted { $0.key < $1.key }.map {
+            QuarantineOffer(client: $0.key, until: $0.value, nodes: records[$0.key, default: [:]].keys.sorted())
+        }
     }
 
     mutating func release(_ client: IPAddress, at now: Instant) {

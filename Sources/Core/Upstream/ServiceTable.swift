@@ -144,7 +144,8 @@ public struct ServiceTable: Sendable {
         for service in orphans.keys where !site.isThisHost && orphans[service]?.lingersUntil == nil {
             orphans[service]?.lingersUntil = now + site.linger
         }
-        let programs = fresh.mapValues { Set($0.map(\.program)) }
+        var programs = fresh.mapValues { Set($0.map(\.program)) }
+        if !site.isThisHost { Self.limitPorts(&programs) }
         registrations = fresh
         guard isChanged || programs != self.programs else { return false }
         self.programs = programs
@@ -156,6 +157,22 @@ public struct ServiceTable: Sendable {
         }
         listening = listening.filter { programs[$0.key] != nil || orphans[$0.key] != nil }
         return true
+    }
+
+    /// Each port of a program has a standing element for each range of clients, which the kernel's set then holds: a server
+    /// that lists a program at very many ports must not make the other servers wait. The first ports of each program, at
+    /// each address, may be opened; the others are guarded.
+    private static func limitPorts(_ programs: inout [ServicePort: Set<Program>]) {
+        guard programs.count > portsOfProgramMax else { return }
+        var counts: [Program: [Place: Int]] = [:]
+        for service in programs.keys.sorted() {
+            let place = Place(service.transport, service.server)
+            for program in programs[service] ?? [] {
+                let count = counts[program, default: [:]][place, default: 0] + 1
+                counts[program, default: [:]][place] = count
+                if count > portsOfProgramMax { programs[service]?.remove(program) }
+            }
+        }
     }
 
     /// A server can list, and forget, as much as it likes: that must cost neither the other servers nor the saved guard.

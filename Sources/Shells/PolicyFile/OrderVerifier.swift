@@ -5,8 +5,13 @@ import Signatures
 /// Why an order isn't followed.
 public struct OrderRefusal: Error, Hashable, Sendable, CustomStringConvertible {
     public var description: String
+    /// The same order may be right a moment later.
+    public var mayPass: Bool
 
-    public init(_ description: String) { self.description = description }
+    public init(_ description: String, mayPass: Bool = false) {
+        self.description = description
+        self.mayPass = mayPass
+    }
 }
 
 /// Tells which orders of a fleet count here.
@@ -22,7 +27,7 @@ public struct OrderVerifier: Sendable {
         do throws(PublicKey.Fault) {
             keys = try PublicKey.keys(inFile: keysFile)
         } catch {
-            throw OrderRefusal("fleet.policy.keys, line \(error.line): \(error.what)")
+            throw OrderRefusal("fleet.policy.keys, line \(error.line): \(error.what)", mayPass: true)
         }
     }
 
@@ -43,7 +48,9 @@ public struct OrderVerifier: Sendable {
         guard let order = FleetOrder(container: signed.container) else {
             throw OrderRefusal("it isn't written as orders are")
         }
-        if let refusal = order.refusal(inFleet: fleet, at: now) { throw OrderRefusal(refusal) }
+        if let refusal = order.refusal(inFleet: fleet, at: now) {
+            throw OrderRefusal(refusal, mayPass: order.fleet == fleet && order.isAhead(of: now))
+        }
         return order
     }
 }

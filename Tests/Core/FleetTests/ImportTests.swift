@@ -294,6 +294,24 @@ import Testing
         #expect(offers.map(\.until) == [bench.now.wall + .seconds(600)])
     }
 
+    @Test(
+        "is a quarantine that is told anew for as long as it was offered; once it is over, a resync doesn't begin it again"
+    )
+    func quarantineOnce() {
+        var bench = FleetBench.inStep()
+        let client = ip("203.0.113.1")
+        bench.watched(.put(.quarantine(node: "b", client), .quarantine(bench.quarantine(for: .seconds(7200)))))
+        let until = bench.now.wall + .seconds(600)
+        #expect(bench.quarantineOffers().map(\.until) == [until])
+        bench.watched(.delete(.quarantine(node: "b", client)))
+        for (passed, expected) in [(Duration.seconds(100), [until]), (.seconds(501), [])] {
+            bench.advance(passed)
+            bench.node.resynced(
+                live: [:], used: [], ended: [:], quarantined: [:], at: bench.now, into: &bench.actions)
+            #expect(bench.quarantineOffers().map(\.until) == expected)
+        }
+    }
+
     @Test("is a quarantine when a quorum says so, and none for an hour after its release here")
     func quorum() {
         var bench = FleetBench.inStep { $0.quorum = 2 }

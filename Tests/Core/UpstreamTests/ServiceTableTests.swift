@@ -125,6 +125,19 @@ import Testing
         return table
     }
 
+    @Test("a server's program has a few ports at each address; all the others are guarded, and open nothing")
+    func portsOfProgram() {
+        let site = Site(addresses: [.init(id: Self.server, host: .v4(1))], linger: .seconds(600), called: [.tcp])
+        var table = ServiceTable(owners: nil, site: site)
+        let list = (1...100).map { RPCB(.mountd, UInt32($0), .tcp, port: 10_000 + UInt16($0)) }
+        _ = table.registryRead(trusted(Registry(list + [RPCB(.nfs, 3, .tcp, port: 10_100)])), at: at(0))
+        _ = table.updateGuards(never: [])
+        #expect(table.guarded.count == 100)
+        #expect(table.guarded.filter { table.programs(at: $0).contains(.mountd) }.count == 8)
+        #expect(table.programs(at: .tcp(10_100).at(Self.server)) == [.nfs])
+        #expect(table.programs(at: .tcp(10_001).at(Self.server)) == [.mountd])
+    }
+
     @Test("a program that has left one address of a server hasn't moved to another one, where it was all the time")
     func addresses() {
         let other = ServerID(rawValue: 2)

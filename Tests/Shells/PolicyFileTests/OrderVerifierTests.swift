@@ -28,6 +28,24 @@ import Testing
         #expect(text.count < FleetOrder.bytesMax / 2)
     }
 
+    @Test("of a clock that is ahead, and with keys that can't be read, may count a moment later; others never do")
+    func later() throws {
+        func mayPass(_ text: [UInt8], keys: [UInt8] = Array(BundleSamples.publicKey.utf8), at now: Timestamp) -> Bool? {
+            do throws(OrderRefusal) {
+                _ = try OrderVerifier(fleet: "lab", keysFile: keys).verified(text, at: now)
+                return nil
+            } catch {
+                return error.mayPass
+            }
+        }
+        let text = try BundleSamples.signed(order.container)
+        #expect(mayPass(text, at: Self.created + .seconds(-61)) == true)
+        #expect(mayPass(text, at: Self.created + .seconds(-60)) == nil)
+        #expect(mayPass(text, keys: Array("untrusted comment: x\nRW".utf8), at: Self.created) == true)
+        #expect(mayPass(text, at: Self.created + .seconds(90_000)) == false)
+        #expect(mayPass(order.container, at: Self.created) == false)
+    }
+
     @Test("don't count changed, unsigned, too old, of another fleet, or if a policy was signed")
     func bad() throws {
         var text = try BundleSamples.signed(order.container)

@@ -86,7 +86,7 @@ struct MetricsServerTests {
     @Test("who sends too slowly is cut off after five seconds")
     func slow() throws {
         try serving { port, _ in
-            let descriptor = connected(to: port, patienceSeconds: 10)
+            let descriptor = connected(to: port, patienceSeconds: 40)
             defer { close(descriptor) }
             write("GET /metrics", to: descriptor)
             let begin = ContinuousClock.now

@@ -1,0 +1,63 @@
+import Clock
+
+/// Orders of the fleet that wait to be verified, one at a time: whoever holds the store may send as many as it likes.
+///
+/// ```
+/// waiting ──next──▶ verified ──refused for good──▶ (told)
+///    ▲                  └──can't be verified yet──▶ later
+///    └──────────────── 30 s, for a day ────────────┘
+/// ```
+/// The publisher's clock may be ahead of this node's, and the keys may be written at that moment.
+struct OrderQueue {
+    struct Order: Hashable {
+        var id: String
+        var text: String
+        /// When it couldn't be verified first.
+        fileprivate(set) var since: Instant?
+
+        init(id: String, text: String) { (self.id, self.text) = (id, text) }
+    }
+
+    private var waiting: [Order] = []
+    private var later: [Order] = []
+    private var laterAt = Instant.zero
+
+    static let ordersMax = 256
+    static let pause = Duration.seconds(30)
+    /// Orders count for a day.
+    static let patience = Duration.seconds(86_400)
+
+    var isEmpty: Bool { waiting.isEmpty && later.isEmpty }
+
+    /// Those that can be verified now.
+    var waitingCount: Int { waiting.count }
+
+    /// The same order may be handed over again, by a sidecar that is new.
+    mutating func add(_ order: Order) {
+        guard waiting.count + later.count < Self.ordersMax,
+            !(waiting + later).contains(where: { $0.id == order.id && $0.text == order.text })
+        else { return }
+        waiting.append(order)
+    }
+
+    mutating func removeAll() { (waiting, later) = ([], []) }
+
+    /// The order to verify now.
+    mutating func next(at now: Instant) -> Order? {
+        if waiting.isEmpty, now >= laterAt { swap(&waiting, &later) }
+        return waiting.isEmpty ? nil : waiting.removeFirst()
+    }
+
+    /// The order can't be verified yet.
+    /// - Returns: whether that is new.
+    mutating func postpone(_ order: Order, at now: Instant) -> Bool {
+        let since = order.since ?? now
+        guard now - since < Self.patience else { return false }
+        if later.isEmpty { laterAt = now + Self.pause }
+        var order = order
+        let isNew = order.since == nil
+        order.since = since
+        later.append(order)
+        return isNew
+    }
+}
