@@ -18,7 +18,7 @@ extension Gate {
         public var acknowledged: [Waiter] = []
         public var refused: [(waiters: [Waiter], failure: CommitFailure)] = []
         /// What the kernel didn't take; copies of other nodes' grants may be among it.
-        public var refusedCopies: [GrantKey] = []
+        public var refusedIssues: [GrantKey] = []
     }
 
     public struct Revoked: Sendable {
@@ -58,7 +58,7 @@ extension Gate {
         outcome.revoked = failed.lost.map {
             revoked($0.key, nil, $0.failure.message, isReturning: false, at: now)
         }
-        outcome.refusedCopies = failed.refusedCopies
+        outcome.refusedIssues = failed.refusedIssues
         return outcome
     }
 

@@ -53,7 +53,7 @@ struct TableWriter: Sendable {
         var waiters: [Waiter] = []
         var refused: [(waiters: [Gate.Waiter], failure: CommitFailure)] = []
         /// What was given up; copies of other nodes' grants may be among it.
-        var refusedCopies: [GrantKey] = []
+        var refusedIssues: [GrantKey] = []
     }
 
     /// A call that waits for a grant, or with `nil` for guard and standing elements.
@@ -388,7 +388,7 @@ struct TableWriter: Sendable {
             case .issue(let key):
                 batch.issues[key] = nil
                 // A copy, maybe, which a call here has made this node's own.
-                outcome.refusedCopies = [key]
+                outcome.refusedIssues = [key]
                 outcome.refused = [(batch.waiters.filter { $0.key == key }.map(\.id), failure)]
                 batch.waiters.removeAll { $0.key == key }
                 ended(key)
@@ -399,7 +399,7 @@ struct TableWriter: Sendable {
             isTableMade = false
         } else {
             outcome.refused = [(batch.waiters.map(\.id), failure)]
-            outcome.refusedCopies = Array(batch.issues.keys)
+            outcome.refusedIssues = Array(batch.issues.keys)
             for key in batch.issues.keys { ended(key) }
             batch.issues = [:]
             batch.waiters = []

@@ -449,7 +449,7 @@ public struct Warden: ~Copyable, Sendable {
                 deny(id, reason, answer: exchanges[id]?.result, detail: failure.message, at: now, into: &actions)
             }
         }
-        sharing.refused(outcome.refusedCopies)
+        sharing.refused(outcome.refusedIssues)
         for revoked in outcome.revoked { noteRevoked(revoked, at: now, into: &actions) }
         for issued in outcome.issued { noteIssued(issued, at: now, into: &actions) }
         for key in outcome.removedStanding
