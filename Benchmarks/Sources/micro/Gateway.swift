@@ -77,9 +77,6 @@ struct Gateway {
     /// A service of the server, which no client has asked for, takes another port.
     func moveService(of server: Int, to index: Int) {
         let listing = Self.listing(last: Self.ports[index % 2])
-        outside.handle {
-            $0.answered(.registry, with: .success(.registry(listing)), by: server, at: $1, into: &$2)
-            $0.flush(at: $1, into: &$2)
-        }
+        outside.handle { $0.answered(.registry, with: .success(.registry(listing)), by: server, at: $1, into: &$2) }
     }
 }

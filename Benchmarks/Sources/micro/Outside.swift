@@ -23,10 +23,7 @@ final class Outside: ActionShells {
         (self.port, self.listing) = (port, listing)
         warden.tableMissing(at: now)
         loop = ActionLoop(warden, shells: self)
-        loop?.handle {
-            $0.timeAdvanced(to: $1, into: &$2)
-            $0.flush(at: $1, into: &$2)
-        }
+        handle { $0.timeAdvanced(to: $1, into: &$2) }
     }
 
     /// What the Warden has counted.
@@ -34,15 +31,14 @@ final class Outside: ActionShells {
     var grantCount: Int { loop?.warden.grantCount ?? 0 }
 
     func receive(_ bytes: UnsafeRawBufferPointer, from peer: Peer) {
-        handle {
-            $0.callReceived(IncomingCall(decoding: bytes, from: peer), at: $1, into: &$2)
-            $0.flush(at: $1, into: &$2)
-        }
+        handle { $0.callReceived(IncomingCall(decoding: bytes, from: peer), at: $1, into: &$2) }
     }
 
+    /// One event, what follows from it, and the transaction that they need, as the daemon does after each reading.
     func handle(_ event: (inout Warden, Instant, inout [Action]) -> Void) {
         now.nanoseconds += 10_000
         loop?.handle(event)
+        loop?.handle { $0.flush(at: $1, into: &$2) }
     }
 
     // MARK: What the Warden asks for
@@ -55,10 +51,7 @@ final class Outside: ActionShells {
     func ask(_ question: Question, of server: ServerNumber) {
         let answer: RpcbindAnswer =
             if case .port(let mapping) = question { .port(port(mapping)) } else { .registry(listing(server)) }
-        loop?.handle {
-            $0.answered(question, with: .success(answer), by: server, at: $1, into: &$2)
-            $0.flush(at: $1, into: &$2)
-        }
+        loop?.handle { $0.answered(question, with: .success(answer), by: server, at: $1, into: &$2) }
     }
 
     func callServices(_ questions: [LivenessQuestion], of server: ServerNumber, look: Int) {
