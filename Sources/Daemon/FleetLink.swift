@@ -81,7 +81,8 @@ final class FleetLink {
     /// Policy or settings were replaced: everything is told anew, and what the sidecar needs to know of this daemon, if that
     /// has changed.
     func beginResync() {
-        if let sidecar, surroundings.facts() != factsTold { sayHello(on: sidecar) }
+        let facts = surroundings.facts()
+        if let sidecar, facts != factsTold { sayHello(facts, on: sidecar) }
         outlet.beginResync()
         pumpSoon()
     }
@@ -118,15 +119,14 @@ final class FleetLink {
         sidecar = channel
         former?.close(promise: nil)
         surroundings.connected()
-        sayHello(on: channel)
+        sayHello(surroundings.facts(), on: channel)
         outlet.opened()
         channel.setOption(.autoRead, value: true).whenFailure { _ in channel.close(promise: nil) }
         nextStatus = .zero
         pump()
     }
 
-    private func sayHello(on channel: any Channel) {
-        let facts = surroundings.facts()
+    private func sayHello(_ facts: DaemonFacts, on channel: any Channel) {
         factsTold = facts
         channel.write(Self.buffer([.hello(facts)]), promise: nil)
     }

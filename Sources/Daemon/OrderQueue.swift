@@ -1,6 +1,8 @@
+import Bundles
 import Clock
 
-/// Orders of the fleet that wait to be verified, one at a time: whoever holds the store may send as many as it likes.
+/// Orders of the fleet that wait to be verified, one at a time: whoever holds the store may send as many as it likes, and
+/// each costs a verification.
 ///
 /// ```
 /// waiting ──next──▶ verified ──refused for good──▶ (told)
@@ -24,8 +26,6 @@ struct OrderQueue {
 
     static let ordersMax = 256
     static let pause = Duration.seconds(30)
-    /// Orders count for a day.
-    static let patience = Duration.seconds(86_400)
 
     var isEmpty: Bool { waiting.isEmpty && later.isEmpty }
 
@@ -35,7 +35,7 @@ struct OrderQueue {
     /// The same order may be handed over again, by a sidecar that is new.
     mutating func add(_ order: Order) {
         guard waiting.count + later.count < Self.ordersMax,
-            !(waiting + later).contains(where: { $0.id == order.id && $0.text == order.text })
+            ![waiting, later].joined().contains(where: { $0.id == order.id && $0.text == order.text })
         else { return }
         waiting.append(order)
     }
@@ -52,7 +52,7 @@ struct OrderQueue {
     /// - Returns: whether that is new.
     mutating func postpone(_ order: Order, at now: Instant) -> Bool {
         let since = order.since ?? now
-        guard now - since < Self.patience else { return false }
+        guard now - since < FleetOrder.ageMax else { return false }
         if later.isEmpty { laterAt = now + Self.pause }
         var order = order
         let isNew = order.since == nil

@@ -193,7 +193,9 @@ public struct Exchanges: ~Copyable, Sendable {
     }
 
     private mutating func takesPlaceOfCaller(_ caller: Caller) -> Bool {
-        var counts = countOfCaller.take() ?? table.requests.filter { !$0.peer.isLocal }.counted { Caller($0.peer) }
+        var counts =
+            countOfCaller.take()
+            ?? table.requests.reduce(into: [:]) { if !$1.peer.isLocal { $0[Caller($1.peer), default: 0] += 1 } }
         let count = counts[caller, default: 0]
         let isTaken = count < Self.callsPerClientMax
         if isTaken { counts[caller] = count + 1 }
@@ -246,11 +248,5 @@ private struct LocalCalls {
     subscript(transport: Transport) -> Int {
         get { transport == .tcp ? overTCP : overUDP }
         set { if transport == .tcp { overTCP = newValue } else { overUDP = newValue } }
-    }
-}
-
-extension Sequence {
-    fileprivate func counted<Key: Hashable>(by key: (Element) -> Key) -> [Key: Int] {
-        reduce(into: [:]) { $0[key($1), default: 0] += 1 }
     }
 }

@@ -60,6 +60,9 @@ extension Operation {
         }
     }
 
+    /// The table itself is made, adopted or deleted.
+    public var isOfTable: Bool { if case .deleteTable = self { true } else { madeTable != nil } }
+
     /// Whether the operation deletes an element.
     public var isRemoval: Bool {
         switch self {
@@ -96,14 +99,4 @@ public struct Transaction: Hashable, Sendable {
 
     /// All standing ranges are replaced; where the rules are rpcwarden's, several batches do it.
     public var exchangesStanding: Bool { operations.contains(.replaceStanding) }
-}
-
-extension Operation {
-    /// The table itself is made, adopted or deleted.
-    public var isOfTable: Bool {
-        switch self {
-        case .makeTable, .adoptTable, .deleteTable: true
-        default: false
-        }
-    }
 }

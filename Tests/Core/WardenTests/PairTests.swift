@@ -667,10 +667,8 @@ import Testing
 
     @Test("at two ports is over when the last of them is", arguments: [false, true])
     func twoPorts(leaves: Bool) {
-        let versions =
-            RPCB.ownPlaces + RPCB.everywhere(.mountd, 1, port: 30048) + RPCB.everywhere(.mountd, 3, port: 20048)
-        let bench = Self.bench(registering: versions)
-        bench.call(.getPort(Mapping(program: .mountd, version: 1, protocolNumber: 6, port: 0)), from: .named.over(.tcp))
+        let bench = Self.bench(registering: Self.versions)
+        bench.call(Self.firstVersion, from: .named.over(.tcp))
         bench.advance(by: .seconds(40_000))
         bench.call(.port(of: .mountd), from: .named.over(.tcp))
         #expect(bench.kernel.granted.count == 2)
@@ -694,6 +692,11 @@ import Testing
         RPCB.ownPlaces + RPCB.everywhere(.mountd, 1, port: 30048) + RPCB.everywhere(.mountd, 3, port: 20048)
     private static let firstVersion = PortmapperCall.getPort(
         Mapping(program: .mountd, version: 1, protocolNumber: 6, port: 0))
+
+    /// Two programs at one port.
+    private static let atOnePort =
+        RPCB.ownPlaces + RPCB.everywhere(.mountd, 3, port: 20048) + RPCB.everywhere(.nlockmgr, 4, port: 20048)
+    private static let locks = SharedGrant(client, .nlockmgr, .tcp)
 
     /// What lingers.
     private func lingering(_ bench: Bench) -> [DaemonMessage] {
@@ -774,12 +777,9 @@ import Testing
 
     @Test("of two programs at one port waits whole when their service goes; none of it is this node's own")
     func twoProgramsWait() {
-        let shared =
-            RPCB.ownPlaces + RPCB.everywhere(.mountd, 3, port: 20048) + RPCB.everywhere(.nlockmgr, 4, port: 20048)
-        let bench = Self.bench([.sample(to: [.mountd, .nlockmgr])], registering: shared)
-        let locks = SharedGrant(Self.client, .nlockmgr, .tcp)
+        let bench = Self.bench([.sample(to: [.mountd, .nlockmgr])], registering: Self.atOnePort)
         offer(bench, Self.offer(age: .seconds(40_000)))
-        offer(bench, Self.offer(locks, age: .zero))
+        offer(bench, Self.offer(Self.locks, age: .zero))
         bench.advance(by: .milliseconds(100))
         bench.rpcbind.registrations = RPCB.ownPlaces
         bench.refresh()
@@ -790,18 +790,15 @@ import Testing
 
     @Test("that replaced another program's at the same port takes one place, and leaves it")
     func placesOfCopies() {
-        let shared =
-            RPCB.ownPlaces + RPCB.everywhere(.mountd, 3, port: 20048) + RPCB.everywhere(.nlockmgr, 4, port: 20048)
         let bench = Self.bench(
             [.sample(to: [.mountd, .nlockmgr])], settings: Self.settings.with { $0.fleet?.pair?.grants = 2 },
-            registering: shared)
-        let locks = SharedGrant(Self.client, .nlockmgr, .tcp)
+            registering: Self.atOnePort)
         let (second, third) = (SharedGrant(ip("10.1.2.4"), .mountd, .tcp), SharedGrant(ip("10.1.2.5"), .mountd, .tcp))
         offer(bench, Self.offer(age: .seconds(40_000)))
-        offer(bench, Self.offer(locks, age: .zero))
+        offer(bench, Self.offer(Self.locks, age: .zero))
         bench.advance(by: .milliseconds(100))
         bench.handle { warden, now, actions in
-            warden.copiesEnded([locks, Self.grant], at: now, into: &actions)
+            warden.copiesEnded([Self.locks, Self.grant], at: now, into: &actions)
             warden.flush(at: now, into: &actions)
         }
         #expect(bench.kernel.granted.isEmpty)
