@@ -88,7 +88,10 @@ extension Engine {
             case .policy(let group, let serial): policyFetched(group, serial)
             case .policyRefused(let group, let detail):
                 if let event = standing.policyRefused(group, detail) { record(event) }
-            case .order(let id, let text): orders.add(OrderQueue.Order(id: id, text: text))
+            case .order(let id, let text):
+                if !orders.add(OrderQueue.Order(id: id, text: text)) {
+                    failed("order \(id) is not followed: \(FleetOrder.countMax) others wait")
+                }
             case .offer, .end, .quarantine: break
             }
         }
@@ -173,13 +176,20 @@ extension Engine {
     private static let keysBytesMax = 64 << 10
 
     private func follow(_ order: FleetOrder) {
-        guard !isStopped, fleetMemory?.orders.take(order, at: HostClock.wallClock()) == true else { return }
+        guard !isStopped, let answer = fleetMemory?.orders.take(order, at: HostClock.wallClock()) else { return }
+        switch answer {
+        case .follow: break
+        case .isKnown: return
+        case .isBeyondLimit:
+            return failed("order \(order.id) is not followed: \(FleetOrder.countMax) were followed in a day")
+        }
         handle { warden, now, actions in
             switch order.action {
             case .revoke:
                 _ = warden.revoke(
                     client: order.client, port: nil, transport: nil, order: order.created, at: now, into: &actions)
-            case .release: _ = warden.release(client: order.client, at: now, into: &actions)
+            case .release: _ = 
+                warden.release(client: order.client, order: order.created, at: now, into: &actions)
             }
         }
     }

@@ -13,15 +13,20 @@ struct FollowedOrders: Hashable {
 
     private var followed: [String: Followed] = [:]
 
-    /// More are not followed: an administrator doesn't give so many a day.
-    static let countMax = 1024
+    enum Answer: Hashable {
+        case follow
+        /// It was followed.
+        case isKnown
+        /// So many were followed today that this one can't be remembered.
+        case isBeyondLimit
+    }
 
-    /// - Returns: whether the order is to be followed.
-    mutating func take(_ order: FleetOrder, at now: Timestamp) -> Bool {
+    mutating func take(_ order: FleetOrder, at now: Timestamp) -> Answer {
         prune(at: now)
-        guard followed[order.id] == nil, followed.count < Self.countMax else { return false }
+        guard followed[order.id] == nil else { return .isKnown }
+        guard followed.count < FleetOrder.countMax else { return .isBeyondLimit }
         followed[order.id] = Followed(created: order.created, client: order.action == .revoke ? order.client : nil)
-        return true
+        return .follow
     }
 
     func hasFollowed(_ id: String) -> Bool { followed[id] != nil }
@@ -46,7 +51,7 @@ struct FollowedOrders: Hashable {
     mutating func found(_ line: some StringProtocol) {
         let words = line.split(separator: " ")
         guard (3...4).contains(words.count), words[0] == "order", PolicyBundle.isName(String(words[1])),
-            let time = Int64(words[2]), GrantRecord.times.contains(time), followed.count < Self.countMax
+            let time = Int64(words[2]), GrantRecord.times.contains(time), followed.count < FleetOrder.countMax
         else { return }
         let client = words.count == 4 ? IPAddress(words[3]) : nil
         guard words.count == 3 || client != nil else { return }

@@ -1,3 +1,4 @@
+import Bundles
 import Clock
 import Configuration
 import Etcd
@@ -30,6 +31,7 @@ public final class Sidecar {
     /// Nodes that were seen, for ``nodes``.
     var book = NodeBook()
     var reportedRefusal: String?
+    private var hasToldRefusedOrders = false
     private var tick: RepeatedTask?
     private var isTrimDue = false
     private var nextTrim = Instant.zero
@@ -205,7 +207,12 @@ public final class Sidecar {
             reportRefusal()
         case .order(let id, let bytes):
             if let order = work?.orders.put(id, bytes) { daemon.send([.order(id: order.id, text: order.text)]) }
+            tellRefusedOrders()
         case .orderGone(let id): work?.orders.delete(id)
+        case .ordersReadingBegan: work?.orders.readingBegan()
+        case .ordersReadingEnded(let isWhole):
+            work?.orders.readingEnded(isWhole: isWhole)
+            tellRefusedOrders()
         case .page, .watchOpened, .changed, .compacted, .transactionEnded, .leaseGranted, .leaseLost: break
         }
         var actions: [FleetAction] = []
@@ -213,6 +220,15 @@ public final class Sidecar {
         // The next transaction follows at once: a boot brings tens of thousands of grants.
         if case .transactionEnded = event { work?.node.timeAdvanced(at: now, into: &actions) }
         perform(actions, at: now)
+    }
+
+    private func tellRefusedOrders() {
+        guard (work?.orders.refused ?? 0) > 0 else { return hasToldRefusedOrders = false }
+        guard !hasToldRefusedOrders else { return }
+        hasToldRefusedOrders = true
+        log(
+            "some orders in the store can't be followed: more than \(FleetOrder.countMax), or no text of"
+                + " \(FleetOrder.bytesMax) bytes; see who writes below orders/")
     }
 
     private func setConnected(_ isConnected: Bool, _ detail: String?, at now: Moment) {
@@ -279,7 +295,7 @@ extension FleetNode {
         case .transactionEnded(let id, let succeeded): transactionEnded(id, succeeded: succeeded, at: now)
         case .leaseGranted(let lease): leaseGranted(lease, at: now)
         case .leaseLost(let lease): leaseLost(lease, at: now, into: &actions)
-        case .policy, .order, .orderGone: break
+        case .policy, .order, .orderGone, .ordersReadingBegan, .ordersReadingEnded: break
         }
     }
 }

@@ -1,3 +1,4 @@
+import Bundles
 import Clock
 import Etcd
 import Fleet
@@ -18,6 +19,9 @@ enum StoreEvent {
     case policy(PolicyAnnouncement)
     case order(id: String, [UInt8])
     case orderGone(id: String)
+    case ordersReadingBegan
+    /// - Parameter isWhole: there are no others.
+    case ordersReadingEnded(isWhole: Bool)
 }
 
 /// Does at etcd what a node decides; each result is an event.
@@ -206,15 +210,21 @@ final class StoreDriver {
 
     /// The policy's announcement and the orders, which no node writes.
     private func readPublished() {
-        for range in keys.published { readPublished(range, after: nil, max: FleetLimits.ordersMax) }
+        if let policy = keys.policy {
+            ask(page(of: policy, after: nil, max: 1, revision: nil)) { driver, page in _ = driver.records(of: page) }
+        }
+        told(.ordersReadingBegan)
+        readOrders(after: nil, max: FleetOrder.countMax)
     }
 
-    private func readPublished(_ range: EtcdRange, after key: [UInt8]?, max: Int) {
-        ask(page(of: range, after: key, max: max, revision: nil)) { driver, page in
+    private func readOrders(after key: [UInt8]?, max: Int) {
+        ask(page(of: keys.orders, after: key, max: max, revision: nil)) { driver, page in
             _ = driver.records(of: page)
             let rest = max - page.records.count - page.oversized
-            guard page.hasMore, rest > 0, let last = page.lastKey else { return }
-            driver.readPublished(range, after: last, max: rest)
+            guard page.hasMore, rest > 0, let last = page.lastKey else {
+                return driver.told(.ordersReadingEnded(isWhole: !page.hasMore))
+            }
+            driver.readOrders(after: last, max: rest)
         }
     }
 

@@ -24,12 +24,12 @@ struct StoreKeys: Sendable {
         }
     }
 
-    /// What publishers write and this node takes.
-    var published: [EtcdRange] {
-        [prefix("orders/")] + (group.map { [EtcdRange(key: bytes(.currentPolicy(group: $0)))] } ?? [])
-    }
+    var orders: EtcdRange { prefix("orders/") }
 
-    var watched: [EtcdRange] { ranges.map(range) + published }
+    /// The announcement of the policy that this node takes.
+    var policy: EtcdRange? { group.map { EtcdRange(key: bytes(.currentPolicy(group: $0))) } }
+
+    var watched: [EtcdRange] { ranges.map(range) + [orders] + (policy.map { [$0] } ?? []) }
 
     var statuses: EtcdRange { prefix("nodes/") }
 

@@ -18,20 +18,22 @@ import Testing
         FleetOrder(fleet: "lab", id: id, created: created, action: .revoke, client: .v4(1))
     }
 
-    private func taken(_ order: FleetOrder, at time: Timestamp, _ orders: inout FollowedOrders) -> Bool {
+    private func taken(_ order: FleetOrder, at time: Timestamp, _ orders: inout FollowedOrders)
+        -> FollowedOrders.Answer
+    {
         orders.take(order, at: time)
     }
 
     @Test("an order is followed once, also by a later run; after a day its age refuses it")
     func orders() {
         var orders = FollowedOrders()
-        #expect(taken(Self.order("a"), at: Self.time, &orders) == true)
-        #expect(taken(Self.order("a"), at: Self.time, &orders) == false)
+        #expect(taken(Self.order("a"), at: Self.time, &orders) == .follow)
+        #expect(taken(Self.order("a"), at: Self.time, &orders) == .isKnown)
         var next = FollowedOrders()
         for line in orders.lines { next.found(line) }
         #expect(next == orders)
-        #expect(taken(Self.order("a"), at: Self.time, &next) == false)
-        #expect(taken(Self.order("b"), at: Self.time, &next) == true)
+        #expect(taken(Self.order("a"), at: Self.time, &next) == .isKnown)
+        #expect(taken(Self.order("b"), at: Self.time, &next) == .follow)
         _ = next.take(Self.order("c", Self.time + .seconds(86_401)), at: Self.time + .seconds(86_401))
         #expect(next.lines.count == 1)
     }
@@ -39,8 +41,8 @@ import Testing
     @Test("there is a limit: more orders a day are not followed")
     func limit() {
         var orders = FollowedOrders()
-        for number in 0..<FollowedOrders.countMax { _ = orders.take(Self.order("o\(number)"), at: Self.time) }
-        #expect(taken(Self.order("one-more"), at: Self.time, &orders) == false)
+        for number in 0..<FleetOrder.countMax { _ = orders.take(Self.order("o\(number)"), at: Self.time) }
+        #expect(taken(Self.order("one-more"), at: Self.time, &orders) == .isBeyondLimit)
     }
 
     @Test("lines that mean nothing are read over")

@@ -1,3 +1,4 @@
+import Bundles
 import Clock
 import Testing
 
@@ -16,13 +17,13 @@ import Testing
     @Test("are taken in their order; one that can't be verified yet is taken again after 30 s, and told once")
     func later() throws {
         var queue = OrderQueue()
-        for id in ["a", "b", "a"] { queue.add(Self.order(id)) }
+        for id in ["a", "b", "a"] { _ = queue.add(Self.order(id)) }
         #expect(queue.waitingCount == 2, "the same order is handed over again")
         var taken = try #require(Self.taken(&queue, at: 0))
         #expect(taken == ("a", true))
         let second = queue.next(at: Self.at(1))
         #expect(second == Self.order("b"))
-        queue.add(Self.order("a"))
+        _ = queue.add(Self.order("a"))
         var early = Self.taken(&queue, at: 29)
         #expect(early == nil)
         taken = try #require(Self.taken(&queue, at: 30))
@@ -36,7 +37,7 @@ import Testing
     @Test("are given up after a day")
     func day() {
         var queue = OrderQueue()
-        queue.add(Self.order("a"))
+        _ = queue.add(Self.order("a"))
         var count = 0
         for second in stride(from: 0, to: 200_000, by: 10) {
             if Self.taken(&queue, at: second) != nil { count += 1 }
@@ -47,10 +48,11 @@ import Testing
     @Test("have a limit, together with those that are tried again")
     func limit() {
         var queue = OrderQueue()
-        for number in 0..<200 { queue.add(Self.order("\(number)")) }
+        for number in 0..<200 { _ = queue.add(Self.order("\(number)")) }
         for _ in 0..<100 { _ = Self.taken(&queue, at: 0) }
-        for number in 200..<1000 { queue.add(Self.order("\(number)")) }
-        #expect(queue.waitingCount == OrderQueue.ordersMax - 100)
+        var places = 200
+        for number in 200..<2000 where queue.add(Self.order("\(number)")) { places += 1 }
+        #expect(places == FleetOrder.countMax && queue.waitingCount == FleetOrder.countMax - 100)
         queue.removeAll()
         #expect(queue.isEmpty)
     }

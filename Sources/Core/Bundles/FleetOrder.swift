@@ -39,6 +39,8 @@ public struct FleetOrder: Hashable, Sendable {
     public static let version = "rpcwarden-order 1"
     /// With its signature.
     public static let bytesMax = 2048
+    /// Of a fleet at once; an administrator doesn't give so many a day.
+    public static let countMax = 1024
     /// An order is for now: whoever has an old one can't give it again.
     public static let ageMax = Duration.seconds(86_400)
     /// How far a publisher's clock may be ahead.

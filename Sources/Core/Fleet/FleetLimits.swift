@@ -60,8 +60,7 @@ public enum FleetLimits {
     /// What was released here isn't taken over again for this time.
     public static let releaseHolds = Duration.seconds(3600)
 
-    // Orders.
-    public static let ordersMax = 256
+    // Policy.
     /// What is read again because it could not be read or stored, such as a policy.
     public static let retryInterval = Duration.seconds(30)
     /// The same, if another one was announced meanwhile.

@@ -1,4 +1,5 @@
 import Addresses
+import Bundles
 import Clock
 
 /// How the sidecar stands with the store.
@@ -34,7 +35,6 @@ public enum SidecarMessage: Hashable, Sendable {
 
     /// Of a line, without its end.
     public static let bytesMax = 16_384
-    public static let orderBytesMax = 2048
 
     private enum Kind: String {
         case hello, store, offer, end, quarantine, policy, order
@@ -118,7 +118,7 @@ public enum SidecarMessage: Hashable, Sendable {
         case .policyRefused:
             self = .policyRefused(group: try reader.requiredName("group"), detail: try reader.text("detail"))
         case .order:
-            guard let text = object.text("text"), text.utf8.count <= Self.orderBytesMax else { throw .member("text") }
+            guard let text = object.text("text"), text.utf8.count <= FleetOrder.bytesMax else { throw .member("text") }
             self = .order(id: try reader.requiredName("id"), text: text)
         }
     }

@@ -9,8 +9,6 @@ struct EndedGrants: Sendable {
     static let countMax = 8192
     /// Beyond `keep`: another node may have been away.
     private static let margin = Duration.seconds(3600)
-    /// Two nodes' clocks may differ by this.
-    static let clocksDifferenceMax = Duration.seconds(10)
 
     /// Whether another one pushes none out.
     var hasRoom: Bool { records.count < Self.countMax }
@@ -28,7 +26,7 @@ struct EndedGrants: Sendable {
     /// Whether a grant that another node issued then was ended here since.
     func beats(_ grant: SharedGrant, issued: Timestamp) -> Bool {
         guard let revoked = records[grant]?.revoked else { return false }
-        return issued <= revoked + Self.clocksDifferenceMax
+        return issued <= revoked + Sharing.clocksDifferenceMax
     }
 
     /// A grant of this node lives, so it was issued after its last end, though the note of its issue tells whole seconds.

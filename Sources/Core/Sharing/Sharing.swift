@@ -53,6 +53,8 @@ public struct Sharing: Sendable {
     private var looks = DueTable<GrantKey>()
 
     /// A grant that was asked for over UDP is looked at so soon, and again until the others are told of it anyway.
+    /// Two nodes' clocks may differ by this.
+    public static let clocksDifferenceMax = Duration.seconds(10)
     private static let firstLook = Duration.seconds(1)
     private static let firstLooks = Duration.seconds(5)
     /// The last use that the others know is never older than this part of `keep`.
@@ -216,14 +218,14 @@ public struct Sharing: Sendable {
 
     private func isEnded(_ grant: SharedGrant, issued: Timestamp) -> Bool {
         if ended.beats(grant, issued: issued) { return true }
-        return ordered[grant.client].map { issued <= $0 + EndedGrants.clocksDifferenceMax } ?? false
+        return ordered[grant.client].map { issued <= $0 + Self.clocksDifferenceMax } ?? false
     }
 
     /// An order ended what was issued to the client before: also what is offered later.
     public mutating func orderFollowed(
         _ client: IPAddress, at created: Timestamp, at now: Instant, _ wallClock: Timestamp
     ) {
-        endArriving { $0.grant.client == client && $0.entry.issued <= created + EndedGrants.clocksDifferenceMax }
+        endArriving { $0.grant.client == client && $0.entry.issued <= created + Self.clocksDifferenceMax }
         guard ordered[client] != nil || ordered.count < Self.orderedMax else { return }
         let created = max(ordered[client] ?? created, created)
         ordered[client] = created
@@ -238,7 +240,7 @@ public struct Sharing: Sendable {
 
     /// The copies on their way to the kernel by these keys, issued until then.
     public func arriving(issuedBefore time: Timestamp, _ isMeant: (GrantKey) -> Bool) -> [SharedGrant] {
-        arriving.filter { isMeant($0.key) && $0.value.entry.issued <= time + EndedGrants.clocksDifferenceMax }
+        arriving.filter { isMeant($0.key) && $0.value.entry.issued <= time + Self.clocksDifferenceMax }
             .map(\.value.grant)
     }
 

@@ -39,7 +39,7 @@ public struct WaitingGrants: Sendable {
     /// All that are of this client, and were issued until then: a node's clock may be ahead.
     public func grants(of client: IPAddress, issuedBefore time: Timestamp) -> [SharedGrant] {
         entries.values.flatMap { entries in
-            entries.filter { $0.key.client == client && $0.value.issued <= time + EndedGrants.clocksDifferenceMax }.map(
+            entries.filter { $0.key.client == client && $0.value.issued <= time + Sharing.clocksDifferenceMax }.map(
                 \.key)
         }
     }

@@ -7,6 +7,7 @@ import Exchanges
 import Firewall
 import Gate
 import Policy
+import Sharing
 import Upstream
 import Watch
 
@@ -229,9 +230,17 @@ extension Warden {
     // MARK: The operator
 
     /// An operator lifts a quarantine.
+    ///
+    /// - Parameter order: when an order of the fleet was given, if this is one. A quarantine that began later stays.
     /// - Returns: whether there was one.
-    public mutating func release(client: IPAddress, at now: Instant, into actions: inout [Action]) -> Bool {
-        let consequences = watch.release(client, isListed: rules.lists(client), at: now)
+    public mutating func release(
+        client: IPAddress, order: Timestamp? = nil, at now: Instant, into actions: inout [Action]
+    ) -> Bool {
+        let time = order.map { order in
+            let age = journal.wallClock(at: now).milliseconds - order.milliseconds
+            return now - .milliseconds(age) + Sharing.clocksDifferenceMax
+        }
+        let consequences = watch.release(client, asOf: time, isListed: rules.lists(client), at: now)
         follow(consequences, at: now, into: &actions)
         flush(at: now, into: &actions)
         return !consequences.isEmpty
@@ -240,8 +249,8 @@ extension Warden {
     /// An operator ends a client's grants and flows; a `nil` port or transport stands for any, and no server for all
     /// of them.
     ///
-    /// - Parameter order: when an order of the fleet was given, if this is one. What was issued since then stays: a node
-    ///   may hear of the order late.
+    /// - Parameter order: when an order of the fleet was given, if this is one. What was issued since then stays, as far as
+    ///   the nodes' clocks tell: a node may hear of the order late.
     public mutating func revoke(
         client: IPAddress, port: UInt16?, transport: Transport?, of server: ServerNumber? = nil,
         order: Timestamp? = nil, at now: Instant, into actions: inout [Action]
@@ -253,7 +262,9 @@ extension Warden {
         }
         var revocation = Revocation()
         func isMeant(_ key: GrantKey, _ issued: Timestamp?) -> Bool {
-            key.client == client && matches(key.service) && order.map { (issued ?? $0) <= $0 } ?? true
+            guard key.client == client, matches(key.service) else { return false }
+            guard let order, let issued else { return true }
+            return issued <= order + Sharing.clocksDifferenceMax
         }
         revocation.grants = gate.grants.filter { isMeant($0.key, $0.grant.issued) }.map(\.key).sorted()
         let remembered = gate.remembered.filter { isMeant($0.key, gate.issuedOfRemembered($0.key)) }

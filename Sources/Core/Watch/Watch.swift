@@ -178,7 +178,7 @@ public struct Watch: ~Copyable, Sendable {
         _ peer: Peer, _ source: DenialLog.Source, _ quarantine: Settings.Quarantine, isProven: Bool, at now: Instant
     ) -> [Consequence] {
         let end = now + quarantine.lasts
-        guard denials.noteQuarantined(source), quarantines.add(peer.address, until: end) else { return [] }
+        guard denials.noteQuarantined(source), quarantines.add(peer.address, until: end, from: now) else { return [] }
         var consequences: [Consequence] = [.quarantine(peer.address, until: end)]
         if let record = denials[source], record.suspectedAt != nil { consequences += report(source, record, at: now) }
         var event = AuditEvent(
@@ -208,9 +208,9 @@ public struct Watch: ~Copyable, Sendable {
         else { return [] }
         let lasts = min(duration, quarantine.lasts, Settings.Fleet.Quarantines.longest)
         let end = now + lasts
-        guard lasts > .zero, quarantines[client].map({ $0 < end }) ?? true, quarantines.add(client, until: end) else {
-            return []
-        }
+        guard lasts > .zero, quarantines[client].map({ $0 < end }) ?? true,
+            quarantines.add(client, until: end, from: now)
+        else { return [] }
         let isNew = foreign.insert(client).inserted
         guard isNew else { return [.quarantine(client, until: end)] }
         var event = AuditEvent(.quarantined, detail: "by \(nodes.joined(separator: ", ")) of the fleet")
@@ -232,10 +232,16 @@ public struct Watch: ~Copyable, Sendable {
     }
 
     /// An operator lifts a quarantine.
+    ///
+    /// - Parameter time: a quarantine that began later stays; `nil`: now.
     /// - Returns: empty if there was none.
-    public mutating func release(_ client: IPAddress, isListed: Bool, at now: Instant) -> [Consequence] {
+    public mutating func release(
+        _ client: IPAddress, asOf time: Instant? = nil, isListed: Bool, at now: Instant
+    ) -> [Consequence] {
+        let wasQuarantined = quarantines.holds(client, at: time ?? now)
+        guard wasQuarantined || quarantines[client] == nil else { return [] }
         denials.forgive(DenialLog.Source(client, isListed: isListed))
-        guard quarantines.remove(client) else { return [] }
+        guard wasQuarantined, quarantines.remove(client) else { return [] }
         pardons = pardons.filter { $0.value > now }
         // An operator releases few clients.
         if settings.fleet?.quarantines != nil, pardons.count < Self.pardonsMax {
@@ -249,7 +255,7 @@ public struct Watch: ~Copyable, Sendable {
     /// Takes over the quarantines that the kernel holds, each with its time left.
     public mutating func adopt(_ found: [IPAddress: Duration], isListed: (IPAddress) -> Bool, at now: Instant) {
         for (client, left) in found where !isExempt(client, isListed) {
-            _ = quarantines.add(client, until: now + left)
+            _ = quarantines.add(client, until: now + left, from: nil)
         }
     }
 

@@ -1,4 +1,5 @@
 import Addresses
+import Bundles
 import Clock
 import FleetRecords
 import TestSupport
@@ -141,7 +142,7 @@ import Testing
         let grant = SharedGrant(address, Program(UInt32.max), .udp, server: address)
         let record = GrantRecord(issued: Self.time, used: Self.time, rule: text, keep: .seconds(1 << 40), origin: name)
         #expect(DaemonMessage.live(grant, record, isUsed: true).line.count <= DaemonMessage.bytesMax)
-        let order = SidecarMessage.order(id: name, text: String(repeating: "\n", count: SidecarMessage.orderBytesMax))
+        let order = SidecarMessage.order(id: name, text: String(repeating: "\n", count: FleetOrder.bytesMax))
         #expect(order.line.count <= SidecarMessage.bytesMax)
         let nodes = [String](repeating: name, count: 20)
         let offer = QuarantineOffer(client: address, until: Self.time, nodes: nodes)

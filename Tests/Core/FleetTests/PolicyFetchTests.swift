@@ -1,3 +1,4 @@
+import Bundles
 import Clock
 import Fleet
 import FleetRecords
@@ -125,12 +126,40 @@ import Testing
         #expect(book.entries == [])
     }
 
-    @Test("are refused beyond 2,048 bytes, if they are no text, and beyond 256")
+    /// Numbered from one to another, and read as a whole.
+    private func read(_ numbers: Range<Int>, into book: inout OrderBook, isWhole: Bool = true) -> Int {
+        book.readingBegan()
+        let count = numbers.count { book.put("n\($0)", [65]) != nil }
+        book.readingEnded(isWhole: isWhole)
+        return count
+    }
+
+    @Test("that ended while the store was away keep no places, and those that are still there aren't handed on again")
+    func storeAway() {
+        var book = OrderBook()
+        #expect(read(0..<1024, into: &book) == 1024 && book.refused == 0)
+        #expect(read(1000..<2024, into: &book) == 1000 && book.refused == 0)
+        #expect(book.count == 1024)
+        #expect(read(2000..<2024, into: &book) == 0)
+        #expect(book.entries.map(\.id) == (2000..<2024).map { "n\($0)" })
+        #expect(book.put("n3000", [65]) != nil, "the watch brings one")
+        #expect(book.count == 25)
+    }
+
+    @Test("of which a reading brought a part only stay, and that is counted")
+    func part() {
+        var book = OrderBook()
+        #expect(read(0..<10, into: &book) == 10)
+        #expect(read(10..<20, into: &book, isWhole: false) == 10)
+        #expect(book.count == 20 && book.refused == 1)
+    }
+
+    @Test("are refused beyond 2,048 bytes, if they are no text, and beyond 1,024")
     func bounds() {
         var book = OrderBook()
-        #expect(book.put("a", [UInt8](repeating: 65, count: SidecarMessage.orderBytesMax + 1)) == nil)
+        #expect(book.put("a", [UInt8](repeating: 65, count: FleetOrder.bytesMax + 1)) == nil)
         #expect(book.put("a", [0xff]) == nil)
-        for number in 0..<300 { _ = book.put("n\(number)", [65]) }
-        #expect(book.count == FleetLimits.ordersMax && book.refused == 2 + 44)
+        for number in 0..<1100 { _ = book.put("n\(number)", [65]) }
+        #expect(book.count == FleetOrder.countMax && book.refused == 2 + 76)
     }
 }

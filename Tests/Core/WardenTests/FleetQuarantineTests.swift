@@ -106,6 +106,18 @@ import Testing
         #expect(bench.kernel.quarantined.count == 1)
     }
 
+    @Test("that began after an order was given are not lifted by it", arguments: [0, 89, 90, 100])
+    func ordered(given seconds: Int) {
+        let bench = Bench.started([.sample()], settings: Self.settings)
+        bench.advance(by: .seconds(100))
+        offer(bench, for: .seconds(500))
+        bench.handle {
+            _ = $0.release(
+                client: Self.stranger, order: Bench.startOfTime + .seconds(seconds), at: $1, into: &$2)
+        }
+        #expect(bench.kernel.quarantined.isEmpty == (seconds >= 90), "the clocks may differ by 10 s")
+    }
+
     @Test("that an operator lifts are told as lifted, whoever made them")
     func released() {
         let bench = Bench.started([.sample()], settings: Self.settings)

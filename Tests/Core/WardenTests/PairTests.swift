@@ -333,6 +333,18 @@ import Testing
         #expect(bench.kernel.granted.count == 1)
     }
 
+    @Test("that this node issued ends by an order, though the publisher's clock may be behind by 10 s", arguments: [10, 11])
+    func orderedByAnotherClock(behindBy seconds: Int) {
+        let bench = Self.bench()
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        bench.handle { warden, now, actions in
+            _ = warden.revoke(
+                client: Self.client, port: nil, transport: nil, order: Bench.startOfTime + .seconds(-seconds), at: now,
+                into: &actions)
+        }
+        #expect(bench.kernel.granted.isEmpty == (seconds == 10))
+    }
+
     @Test("that this node ended stays ended after a restart, whoever offers it")
     func endedBefore() {
         let bench = Self.bench()

@@ -10,7 +10,7 @@ import Testing
     func quarantines() {
         var list = QuarantineList()
         for cycle in Int64(0)..<100_000 {
-            #expect(list.add(.v4(UInt32(cycle % 10)), until: at(cycle + 1_000_000)) == true)
+            #expect(list.add(.v4(UInt32(cycle % 10)), until: at(cycle + 1_000_000), from: at(cycle)) == true)
             #expect(list.remove(.v4(UInt32(cycle % 10))) == true)
         }
         #expect(list.dueCount < 2000)
