@@ -188,8 +188,9 @@ extension Engine {
             case .revoke:
                 _ = warden.revoke(
                     client: order.client, port: nil, transport: nil, order: order.created, at: now, into: &actions)
-            case .release: _ = 
-                warden.release(client: order.client, order: order.created, at: now, into: &actions)
+            case .release:
+                _ =
+                    warden.release(client: order.client, order: order.created, at: now, into: &actions)
             }
         }
     }

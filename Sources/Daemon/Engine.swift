@@ -54,6 +54,8 @@ final class Engine {
     private var tick: RepeatedTask?
     /// Promises that wait for a long commit to end.
     private var quiet: [EventLoopPromise<Void>] = []
+    /// The fleet's bundle that was accepted is being written.
+    private var remembering: EventLoopFuture<Void>?
     /// The listings of grants that are under way.
     var collections: [GrantCollection] = []
     private var isReady = false
@@ -157,12 +159,21 @@ final class Engine {
         let resolver = HostNameBook.Resolver(
             addresses: { connector.resolve($0) }, lifetime: { connector.lifetime(of: $0) })
         let surroundings = Reloader.Surroundings(
-            read: { [netfilter] in try netfilter.reload() }, enforce: { [netfilter] in try netfilter.enforce() },
+            read: { [unowned self] in askNetfilter { try $0.reload() } },
+            enforce: { [unowned self] in askNetfilter { try $0.enforce() } },
             settings: { [core] in core.warden.settings }, fit: { $0.fitted(to: features).fittedToDescriptors() },
             putInForce: { [unowned self] in putInForce($0, $1) }, record: { [unowned self] in record($0) },
-            remember: { [unowned self] in remember($0, $1) },
+            remember: { [unowned self] in remember($0, $1) }, keptBundlePath: belongings.state?.keptBundle.path,
             failed: { [shells] in shells.failed($0) })
         return Reloader(on: loop, thread, configuration: configuration, resolver: resolver, surroundings)
+    }
+
+    /// A long commit keeps the netfilter process busy for seconds, in which calls are answered.
+    private func askNetfilter(
+        _ question: @escaping (NetfilterClient) throws -> Void
+    ) -> EventLoopFuture<Void> {
+        let this = NIOLoopBound((engine: self, question: question), eventLoop: loop)
+        return awaitLongCommit().flatMapThrowing { try this.value.question(this.value.engine.netfilter) }
     }
 
     private func putInForce(_ policies: PolicySet, _ fresh: Settings?) -> EventLoopFuture<Void> {
@@ -233,32 +244,38 @@ final class Engine {
         }
     }
 
-    /// The file is short, and seldom written.
     private func remember(_ bundle: AcceptedBundle, _ fetched: [UInt8]?) {
         guard let state = belongings.state else {
             return failed("there is no state folder, so after a restart an older policy of the fleet is not refused")
         }
-        if let fetched { keep(fetched, in: state) }
-        let file = state.bundleFile
-        do {
-            if try file.read() == bundle { return }
-        } catch {
-            failed("\(error)")
-        }
-        do {
-            try file.write(bundle)
-        } catch {
-            failed("the accepted bundle can't be remembered, so after a restart an older one is not refused: \(error)")
+        let this = NIOLoopBound(self, eventLoop: loop)
+        remembering = thread.run { Self.write(bundle, fetched, in: state) }.map { failures in
+            for failure in failures { this.value.failed(failure) }
         }
     }
 
     /// First the bundle, then what is remembered of it: a crash in between leaves a fetched one that is good.
-    private func keep(_ bytes: [UInt8], in state: StateFolder) {
+    /// - Returns: what failed, in words.
+    private static func write(_ bundle: AcceptedBundle, _ fetched: [UInt8]?, in state: StateFolder) -> [String] {
+        var failures: [String] = []
         do {
-            try state.keptBundle.write(bytes)
+            if let fetched { try state.keptBundle.write(fetched) }
         } catch {
-            failed("the accepted bundle can't be kept, so a restart fails if the next one is refused: \(error)")
+            failures.append("the accepted bundle can't be kept, so a restart fails if the next one is refused: \(error)")
         }
+        let file = state.bundleFile
+        do {
+            if try file.read() == bundle { return failures }
+        } catch {
+            failures.append("\(error)")
+        }
+        do {
+            try file.write(bundle)
+        } catch {
+            failures.append(
+                "the accepted bundle can't be remembered, so after a restart an older one is not refused: \(error)")
+        }
+        return failures
     }
 
     private func keepGuard() {
@@ -273,8 +290,8 @@ final class Engine {
     func saveGuard() -> EventLoopFuture<Void> {
         let now = HostClock.now()
         fleetMemory?.close(mark: core.warden.endedMark) { core.warden.endedGrants }
-        return keeper?.close(at: now, mark: core.warden.savingMark, snapshot: core.warden.guardToSave(at: now))
-            ?? loop.makeSucceededVoidFuture()
+        let saved = keeper?.close(at: now, mark: core.warden.savingMark, snapshot: core.warden.guardToSave(at: now))
+        return loop.within(GuardKeeper.lastWritingMax, saved, remembering)
     }
 
     /// Reads the kernel's announcements. The tick is short enough: a flushed table must be restored within a

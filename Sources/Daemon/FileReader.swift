@@ -33,16 +33,21 @@ final class FileReader: Sendable {
     }
 
     private let configuration: String?
+    private let keptBundlePath: String?
     private let features: KernelFeatures
     private let state = Mutex(State())
     /// A byte wakes the thread.
     private let requests: Pipe
 
-    /// - Parameter restrict: gives up rights of the thread before it reads anything. Its error ends the start.
+    /// - Parameters:
+    ///   - keptBundlePath: the fleet's bundle that was accepted last, which a refused one doesn't take away.
+    ///   - restrict: gives up rights of the thread before it reads anything. Its error ends the start.
     init(
-        configuration: String?, _ features: KernelFeatures, restrict: @escaping @Sendable () throws -> Void
+        configuration: String?, keptAt keptBundlePath: String?, _ features: KernelFeatures,
+        restrict: @escaping @Sendable () throws -> Void
     ) throws {
         self.configuration = configuration
+        self.keptBundlePath = keptBundlePath
         self.features = features
         requests = try Pipe()
         let start = try Pipe()
@@ -85,7 +90,7 @@ final class FileReader: Sendable {
     }
 
     private func read(inForce settings: Settings, after lastBundle: AcceptedBundle?) -> Result {
-        let load = PolicyLoader(after: lastBundle).load(configurationPath: configuration)
+        let load = PolicyLoader(after: lastBundle, keptAt: keptBundlePath).load(configurationPath: configuration)
         guard !load.hasErrors else { return Result(files: load.answers) }
         let settings = settings.changedLive(to: load.settings.fitted(to: features))
         let ceiling = Ceiling(settings: settings, rules: load.rules)

@@ -30,7 +30,9 @@ struct FreshPolicy: Sendable {
         bundleRefusal = load.bundleRefusal
         fetchedBundle = load.fetchedBundle
         names = HostNameBook.names(in: load.rules)
-        changes = Self.changes(from: settings, rules, to: load.settings, load.rules)
+        changes =
+            Self.changes(from: settings, rules, to: load.settings, load.rules)
+            + (load.bundleRefusal.map { ["the fleet's new policy is refused, and the accepted one stays: \($0)"] } ?? [])
         firstError = load.diagnostics.first { $0.severity == .error }?.description
         refusal = firstError.map { _ in load.diagnostics.map(\.description).joined(separator: "\n") }
     }

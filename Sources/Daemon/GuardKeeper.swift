@@ -13,8 +13,10 @@ final class GuardKeeper {
     /// Changes within this time are saved together.
     static let settlingTime: Duration = .seconds(1)
     static let pauseMin: Duration = .seconds(5)
-    /// The pause after a writing is this many times its duration, for slow disks and long files.
+    /// The pause after a writing is this many times its duration, for slow disks and long files; a disk that hung once
+    /// doesn't put off the next one for longer than ``pauseMax``.
     static let pausePerWriting = 100
+    static let pauseMax: Duration = .seconds(300)
     /// After this time the guard is saved again even without a change, so that grants that live on are remembered
     /// from then on.
     static let ageMax: Duration = .seconds(43_200)
@@ -69,20 +71,11 @@ final class GuardKeeper {
     }
 
     /// Writes the changes since the last writing, if any, before the daemon ends.
-    /// - Returns: completes when they are written, or after ``lastWritingMax``.
+    /// - Returns: completes when they are written; a disk may hang (``lastWritingMax``).
     func close(at now: Instant, mark: UInt64, snapshot: GuardSnapshot?) -> EventLoopFuture<Void> {
         guard let snapshot, mark != savedMark || isWriting else { return loop.makeSucceededVoidFuture() }
-        let promise = loop.makePromise(of: Void.self)
-        let isOver = NIOLoopBoundBox(false, eventLoop: loop)
-        let end: @Sendable () -> Void = {
-            guard !isOver.value else { return }
-            isOver.value = true
-            promise.succeed()
-        }
         // Queued behind the writing under way, since there is one thread.
-        save(snapshot, mark, at: now).whenComplete { _ in end() }
-        loop.scheduleTask(in: Self.lastWritingMax) { end() }
-        return promise.futureResult
+        return save(snapshot, mark, at: now)
     }
 
     @discardableResult
@@ -102,9 +95,14 @@ final class GuardKeeper {
         }.map { failure, duration in this.value.written(mark, startedAt: now, failure, duration) }
     }
 
+    /// From the end of a writing that took so long.
+    static func pause(after duration: Duration) -> Duration {
+        min(max(pauseMin, min(duration, pauseMax) * pausePerWriting), pauseMax)
+    }
+
     private func written(_ mark: UInt64, startedAt start: Instant, _ failure: String?, _ duration: Duration) {
         isWriting = false
-        notBefore = start + max(Self.pauseMin, duration * Self.pausePerWriting)
+        notBefore = start + duration + Self.pause(after: duration)
         if let failure {
             if !hasComplained { told(failure) }
             hasComplained = true
@@ -112,5 +110,23 @@ final class GuardKeeper {
             hasComplained = false
             (savedMark, savedAt) = (mark, start)
         }
+    }
+}
+
+extension EventLoop {
+    /// Completes once all of these have, or after the time.
+    func within(_ limit: TimeAmount, _ steps: EventLoopFuture<Void>?...) -> EventLoopFuture<Void> {
+        let steps = steps.compactMap { $0 }
+        guard !steps.isEmpty else { return makeSucceededVoidFuture() }
+        let promise = makePromise(of: Void.self)
+        let isOver = NIOLoopBoundBox(false, eventLoop: self)
+        let end: @Sendable () -> Void = {
+            guard !isOver.value else { return }
+            isOver.value = true
+            promise.succeed()
+        }
+        EventLoopFuture.whenAllComplete(steps, on: self).whenComplete { _ in end() }
+        scheduleTask(in: limit) { end() }
+        return promise.futureResult
     }
 }

@@ -48,7 +48,7 @@ final class NetfilterProcess {
     ///   process becomes the same user: so the kernel may end this process with that one, and this process can
     ///   read no more files than under the unit.
     static func start(
-        _ load: LoadResult, configuration: String?, user: ServiceUser? = nil
+        _ load: LoadResult, configuration: String?, keptAt keptBundlePath: String? = nil, user: ServiceUser? = nil
     ) throws(SandboxError) -> ChildProcess<Channel> {
         let bytesMax = MessageLimits.messageBytesMax
         if let child = try Reexecution.child(messageBytesMax: bytesMax, waitMax: replyWaitMax) {
@@ -58,7 +58,7 @@ final class NetfilterProcess {
         }
         let parent = getpid()
         let child = try ChildProcess.fork(messageBytesMax: bytesMax, waitMax: replyWaitMax) { channel in
-            run(load, configuration: configuration, user, channel, parent: parent)
+            run(load, configuration: configuration, keptAt: keptBundlePath, user, channel, parent: parent)
         }
         if Reexecution.isNeeded { throw Reexecution.execute(with: child) }
         return child
@@ -66,14 +66,15 @@ final class NetfilterProcess {
 
     /// - Returns: the exit status.
     private static func run(
-        _ load: LoadResult, configuration: String?, _ user: ServiceUser?, _ channel: Channel, parent: Int32
+        _ load: LoadResult, configuration: String?, keptAt keptBundlePath: String?, _ user: ServiceUser?,
+        _ channel: Channel, parent: Int32
     ) -> Int32 {
         do {
             try Privileges.rename("rpcwarden-nft")
             if let user { try Privileges.become(user) }
             try Privileges.keep(only: .netAdmin)
             try Privileges.endWithParent(parent)
-            let process = try NetfilterProcess(load, configuration: configuration, channel) {
+            let process = try NetfilterProcess(load, configuration: configuration, keptAt: keptBundlePath, channel) {
                 try restrictFiles()
             } restrictCalls: {
                 _ = try Privileges.onlyNetfilterCalls()
@@ -109,8 +110,8 @@ final class NetfilterProcess {
     ///   - restrictFiles: called once every socket is made: from here on the process only reads files.
     ///   - restrictCalls: called by the thread that reads the files.
     init(
-        _ load: LoadResult, configuration: String?, _ channel: Channel, restrictFiles: () throws -> Void = {},
-        restrictCalls: @escaping @Sendable () throws -> Void = {}
+        _ load: LoadResult, configuration: String?, keptAt keptBundlePath: String? = nil, _ channel: Channel,
+        restrictFiles: () throws -> Void = {}, restrictCalls: @escaping @Sendable () throws -> Void = {}
     ) throws {
         self.channel = channel
         table = try NetfilterTable()
@@ -126,7 +127,8 @@ final class NetfilterProcess {
         ceiling = Ceiling(settings: settings, rules: load.rules)
         lastBundle = load.lastBundle
         try restrictFiles()
-        reader = try FileReader(configuration: configuration, features, restrict: restrictCalls)
+        reader = try FileReader(
+            configuration: configuration, keptAt: keptBundlePath, features, restrict: restrictCalls)
         try followChanges()
         try routing.planChanged(to: settings.gateway?.managedRouting)
     }

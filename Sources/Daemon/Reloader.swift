@@ -20,9 +20,9 @@ final class Reloader {
     /// What the updates change, and who reads the files.
     struct Surroundings {
         /// Has the netfilter process read the files; ``filesRead(_:)`` is called with the end.
-        var read: () throws -> Void
+        var read: () -> EventLoopFuture<Void>
         /// Has the netfilter process judge by the files that it read last.
-        var enforce: () throws -> Void
+        var enforce: () -> EventLoopFuture<Void>
         /// The settings in force.
         var settings: () -> Settings
         /// The settings as far as this host can have them.
@@ -32,6 +32,8 @@ final class Reloader {
         var record: (AuditEvent) -> Void
         /// Remembers the fleet's bundle beyond the daemon's life, and keeps its bytes, if rpcwarden-fleet fetched them.
         var remember: (AcceptedBundle, _ fetched: [UInt8]?) -> Void = { _, _ in }
+        /// Where ``remember`` keeps the bytes; the netfilter process knows it, too.
+        var keptBundlePath: String?
         var wallClock: () -> Timestamp = HostClock.wallClock
         var failed: (String) -> Void
     }
@@ -52,13 +54,20 @@ final class Reloader {
     private var asked: [EventLoopPromise<[String]>] = []
     private var waiting: [EventLoopPromise<[String]>] = []
     private var reading: EventLoopPromise<FilesRead>?
+    private var readingSince: Instant?
+    /// A reading was given up; until it ends there is no other one.
+    private var isReadingOverdue = false
     /// Whether a host name has other addresses than the policy was compiled with, or the bundle has expired since.
     private var isStale = false
+    /// The same, before the policy was compiled that isn't in force yet.
+    private var wasStale = false
     private var isUnderWay = false
     private var isClosed = false
 
     /// A reload resolves all its host names again; names without an answer by then follow later.
     private static let namesAwaitedMax: TimeAmount = .seconds(2)
+    /// A file system may hang for ever. Addresses of host names, and the end of a fleet's policy, wait no longer for it.
+    static let readingMax: Duration = .seconds(30)
 
     init(
         on loop: any EventLoop, _ thread: WorkThread, configuration: String?, resolver: HostNameBook.Resolver,
@@ -88,6 +97,7 @@ final class Reloader {
 
     func timeAdvanced(to now: Instant) {
         hosts.timeAdvanced(to: now)
+        giveUpReading(at: now)
         let (isToCompile, event) = bundle.timeAdvanced(to: surroundings.wallClock())
         if let event { surroundings.record(event) }
         guard isToCompile else { return }
@@ -115,7 +125,19 @@ final class Reloader {
     }
 
     /// The netfilter process has read, and judged, these files.
-    func filesRead(_ files: FilesRead) { reading.take()?.succeed(files) }
+    func filesRead(_ files: FilesRead) {
+        isReadingOverdue = false
+        reading.take()?.succeed(files)
+    }
+
+    private func giveUpReading(at now: Instant) {
+        guard let reading else { return readingSince = nil }
+        guard let since = readingSince else { return readingSince = now }
+        guard now - since >= Self.readingMax else { return }
+        self.reading = nil
+        isReadingOverdue = true
+        reading.fail(refusal(Overdue()))
+    }
 
     func close() {
         isClosed = true
@@ -156,38 +178,48 @@ final class Reloader {
 
     private func compile(_ rules: [Rule]) -> EventLoopFuture<PolicySet> {
         // Later changes start another update.
-        isStale = false
+        (wasStale, isStale) = (isStale, false)
         // Other servers take a restart.
         let (addresses, servers) = (hosts.addresses, surroundings.settings().serverNames)
         return thread.run { PolicySet(rules: rules, addresses: addresses, servers: servers) }
     }
 
     private func readFiles() -> EventLoopFuture<[String]> {
-        do {
-            try surroundings.read()
-        } catch {
-            return refuse(error)
-        }
-        let reading = loop.makePromise(of: FilesRead.self)
-        self.reading = reading
+        guard !isReadingOverdue else { return loop.makeFailedFuture(refusal(Overdue())) }
         let this = NIOLoopBound(self, eventLoop: loop)
-        return reading.futureResult.flatMap { this.value.parse($0) }.flatMap { this.value.parsed($0) }
+        return refusing(surroundings.read()).flatMap { this.value.awaitReading() }
+            .flatMap { this.value.parse($0) }.flatMap { this.value.parsed($0) }
+    }
+
+    private func awaitReading() -> EventLoopFuture<FilesRead> {
+        guard !isClosed else { return loop.makeFailedFuture(ReloadRefusal.stopping) }
+        let reading = loop.makePromise(of: FilesRead.self)
+        (self.reading, readingSince) = (reading, nil)
+        return reading.futureResult
+    }
+
+    private struct Overdue: Error, CustomStringConvertible {
+        let description =
+            "a reading of the files has taken longer than \(Reloader.readingMax.components.seconds) s; is their file"
+            + " system there?"
     }
 
     private func parse(_ files: FilesRead) -> EventLoopFuture<FreshPolicy> {
         let (settings, rules) = (surroundings.settings(), rules)
-        let (configuration, fit, last) = (configuration, surroundings.fit, lastBundle)
+        let (configuration, fit, last, kept) = (configuration, surroundings.fit, lastBundle, surroundings.keptBundlePath)
         return thread.run {
-            var load = PolicyLoader(reading: files, after: last).load(configurationPath: configuration)
+            var load = PolicyLoader(reading: files, after: last, keptAt: kept).load(configurationPath: configuration)
             load.settings = fit(load.settings)
             return FreshPolicy(load, insteadOf: settings, rules)
         }
     }
 
     private func parsed(_ fresh: FreshPolicy) -> EventLoopFuture<[String]> {
+        // The accepted one stays, so that nobody who fetches another can hold up a change of this host's own policy.
+        if let bundle = fresh.bundleRefusal { surroundings.record(AuditEvent(.policyRefused, detail: bundle)) }
         if let refusal = fresh.refusal {
-            if let bundle = fresh.bundleRefusal { surroundings.record(AuditEvent(.policyRefused, detail: bundle)) }
-            return refuse(fresh.firstError, text: refusal)
+            surroundings.record(AuditEvent(.reloadRefused, detail: fresh.firstError))
+            return loop.makeFailedFuture(ReloadRefusal(text: refusal))
         }
         let bundle = BundleWatch(fresh.bundle, fresh.settings, at: surroundings.wallClock())
         // The old rules' names are watched too until the new rules are in force.
@@ -203,11 +235,20 @@ final class Reloader {
         _ compiled: PolicySet, of fresh: FreshPolicy, _ bundle: BundleWatch
     ) -> EventLoopFuture<[String]> {
         guard !isClosed else { return loop.makeFailedFuture(ReloadRefusal.stopping) }
-        do {
-            try surroundings.enforce()
-        } catch {
-            return refuse(error)
+        let this = NIOLoopBound(self, eventLoop: loop)
+        return refusing(surroundings.enforce()).flatMapErrorThrowing { error in
+            // The old policy is still compiled with the former addresses.
+            if this.value.wasStale { this.value.isStale = true }
+            throw error
+        }.flatMap {
+            guard !this.value.isClosed else { return this.value.loop.makeFailedFuture(ReloadRefusal.stopping) }
+            return this.value.putInForce(compiled, of: fresh, bundle)
         }
+    }
+
+    private func putInForce(
+        _ compiled: PolicySet, of fresh: FreshPolicy, _ bundle: BundleWatch
+    ) -> EventLoopFuture<[String]> {
         (rules, names) = (fresh.rules, fresh.names)
         hosts.watch(names)
         accept(bundle, fresh.lastBundle, fresh.fetchedBundle)
@@ -228,14 +269,19 @@ final class Reloader {
         surroundings.record(AuditEvent(.policyAccepted, detail: accepted.description))
     }
 
-    private func refuse(_ error: any Error) -> EventLoopFuture<[String]> {
-        hosts.watch(names)
-        return refuse("\(error)", text: "the netfilter process can't read the new policy: \(error)")
+    private func refusing(_ step: EventLoopFuture<Void>) -> EventLoopFuture<Void> {
+        let this = NIOLoopBound(self, eventLoop: loop)
+        return step.flatMapErrorThrowing { error in
+            guard !this.value.isClosed else { throw ReloadRefusal.stopping }
+            throw this.value.refusal(error)
+        }
     }
 
-    private func refuse(_ detail: String?, text: String) -> EventLoopFuture<[String]> {
-        surroundings.record(AuditEvent(.reloadRefused, detail: detail))
-        return loop.makeFailedFuture(ReloadRefusal(text: text))
+    /// The netfilter process can't follow: the old policy stays.
+    private func refusal(_ error: any Error) -> ReloadRefusal {
+        hosts.watch(names)
+        surroundings.record(AuditEvent(.reloadRefused, detail: "\(error)"))
+        return ReloadRefusal(text: "the netfilter process can't read the new policy: \(error)")
     }
 }
 

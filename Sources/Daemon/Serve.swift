@@ -50,7 +50,9 @@ public func serve(configuration: String?) throws {
     // The connector is forked before anything is in memory, since it inherits a copy.
     let user = ServiceUser.needed()
     let connector = Reexecution.isNeeded ? nil : try ConnectorProcess.start(user: user)
-    var read = loader(isOfUser: user != nil).load(configurationPath: configuration)
+    let keptBundlePath = StateFolder(isOfUser: user != nil).keptBundle.path
+    let loader = PolicyLoader(after: acceptedBundle(isOfUser: user != nil), keptAt: keptBundlePath)
+    var read = loader.load(configurationPath: configuration)
     // Only a reload hands the files' bytes on; both processes would keep these as long as they live.
     read.answers = [:]
     let fetched = Mutex(read.fetchedBundle.take())
@@ -65,7 +67,8 @@ public func serve(configuration: String?) throws {
     // Returns the memory used for reading, before the fork duplicates it.
     Memory.trimHeap()
     let startup = Startup(settings: load.settings, user: user)
-    let netfilter = try NetfilterProcess.start(load, configuration: configuration, user: user)
+    let netfilter = try NetfilterProcess.start(
+        load, configuration: configuration, keptAt: keptBundlePath, user: user)
     // Without one, `NetfilterProcess.start` has executed the program again.
     guard let connector else { throw ServeError.processLost("the connector was not started") }
     tell()
@@ -97,12 +100,6 @@ public func serve(configuration: String?) throws {
     netfilter.awaitEnd()
     connector.awaitEndBriefly()
     if let loss { throw ServeError.processLost(loss) }
-}
-
-/// Both processes start with what it reads; neither takes the other's word.
-private func loader(isOfUser: Bool) -> PolicyLoader {
-    PolicyLoader(
-        after: acceptedBundle(isOfUser: isOfUser), keptAt: StateFolder(isOfUser: isOfUser).keptBundle.path)
 }
 
 /// The fleet's bundle that an earlier run accepted.

@@ -223,9 +223,9 @@ public final class Sidecar {
     }
 
     private func tellRefusedOrders() {
-        guard (work?.orders.refused ?? 0) > 0 else { return hasToldRefusedOrders = false }
-        guard !hasToldRefusedOrders else { return }
-        hasToldRefusedOrders = true
+        let isRefusing = (work?.orders.refused ?? 0) > 0
+        defer { hasToldRefusedOrders = isRefusing }
+        guard isRefusing, !hasToldRefusedOrders else { return }
         log(
             "some orders in the store can't be followed: more than \(FleetOrder.countMax), or no text of"
                 + " \(FleetOrder.bytesMax) bytes; see who writes below orders/")

@@ -91,6 +91,13 @@ import Testing
         try desk.end()
     }
 
+    @Test("rests for a hundred times as long as a writing took, and for five minutes at the most")
+    func pauseAfter() {
+        let pauses = [Duration.zero, .milliseconds(49), .seconds(1), .seconds(4), .seconds(3600), .seconds(.max / 2)]
+            .map { GuardKeeper.pause(after: $0) }
+        #expect(pauses == [.seconds(5), .seconds(5), .seconds(100), .seconds(300), .seconds(300), .seconds(300)])
+    }
+
     @Test("tells of a disk that takes nothing once, tries again, and tells again after it took something")
     func complains() throws {
         let desk = try Desk()

@@ -5,6 +5,7 @@ import Bundles
 import Clock
 import Configuration
 import Dispatch
+import Glibc
 import NIOCore
 import NIOPosix
 import Policy
@@ -50,7 +51,8 @@ private final class Site: Sendable {
         self.thread = thread
         reloader = try loop.submit {
             let surroundings = Reloader.Surroundings(
-                read: { try site()?.read() }, enforce: { try site()?.enforce() }, settings: { Settings() },
+                read: { loop.makeCompletedFuture { try site()?.read() } },
+                enforce: { loop.makeCompletedFuture { try site()?.enforce() } }, settings: { Settings() },
                 fit: { $0 }, putInForce: { site()?.putInForce($0, $1) ?? loop.makeSucceededVoidFuture() },
                 record: { event in site()?.state.withLock { $0.events.append(event) } },
                 remember: { bundle, bytes in
@@ -59,6 +61,7 @@ private final class Site: Sendable {
                         $0.kept.append(bytes)
                     }
                 },
+                keptBundlePath: Site.keptBundlePath,
                 wallClock: { site()?.state.withLock { $0.wallClock } ?? Timestamp(milliseconds: 0) }, failed: { _ in })
             let resolver = HostNameBook.Resolver(
                 addresses: { _ in
@@ -79,6 +82,7 @@ private final class Site: Sendable {
     }
 
     static let path = "/nowhere/rpcwarden.yaml"
+    static let keptBundlePath = "/nowhere/bundle.accepted"
 
     /// What a reading finds: a configuration, and a policy beside it.
     static func files(_ policy: String, configuration: String = "policy: p.yaml") -> FilesRead {
@@ -227,6 +231,33 @@ private final class Site: Sendable {
         try site.close()
     }
 
+    @Test("what was fetched and is refused doesn't hold up a change of this host's own policy: the accepted one stays")
+    func refusedFetch() throws {
+        let site = try Site()
+        let bytes = try BundleSamples.signed(["a.yaml": "rules: [{name: x, from: 10.2.0.0/16, to: nfs}]"], serial: 42)
+        let fetchedPath = Settings.Fleet.Bundle.fetchedFolder + "/nfs.bundle"
+        var files = Site.files(
+            Self.rule, configuration: "policy: p.yaml\nfleet: {policy: {group: nfs, keys: k}}")
+        files["/nowhere/k"] = .file(Array(BundleSamples.publicKey.utf8))
+        files[fetchedPath] = .file(bytes)
+        let first = try site.reload()
+        try site.filesRead(files)
+        _ = try first.wait()
+        files["/nowhere/p.yaml"] = .file(Array("rules: []".utf8))
+        files[fetchedPath] = .file(Array("garbage".utf8))
+        files[Site.keptBundlePath] = .file(bytes)
+        let second = try site.reload()
+        try site.filesRead(files)
+        let changes = try second.wait()
+        #expect(changes.contains("rule removed: p.yaml:1 \"fresh\""))
+        #expect(changes.contains { $0.hasPrefix("the fleet's new policy is refused, and the accepted one stays: ") })
+        let state = site.state.withLock { $0 }
+        #expect(state.inForce.map { $0.rules.rules.map(\.name) } == [["fresh", "x"], ["x"]])
+        #expect(state.events.map(\.kind) == [.policyAccepted, .reloaded, .policyRefused, .reloaded])
+        #expect(state.remembered.map(\.serial) == [42])
+        try site.close()
+    }
+
     @Test("the rules of a fleet's policy permit no look-up once it has expired, if the settings say so")
     func expiry() throws {
         let site = try Site()
@@ -319,6 +350,50 @@ private final class Site: Sendable {
         #expect(state.readings == 0 && state.events.isEmpty)
         #expect(state.inForce.first?.settings == nil)
         #expect(state.inForce.first?.rules.rules(naming: .v4(0x0a01_0203)).count == 1)
+        try site.close()
+    }
+
+    @Test("a reading that hangs is given up after 30 s, and holds up nothing; until it ends, reloads are refused")
+    func hangingReading() throws {
+        var rule = Rule.sample()
+        rule.from = [.host("client.example")]
+        let site = try Site(rules: [rule])
+        let update = try site.reload()
+        for seconds in [0, 29, 30] as [Int64] {
+            try site.with { $0.timeAdvanced(to: .zero + .seconds(100 + seconds)) }
+            #expect(site.state.withLock { $0.events.count } == (seconds == 30 ? 1 : 0))
+        }
+        #expect(site.refusal(of: update)?.contains("longer than 30 s") == true)
+        site.state.withLock { $0.answers.take() }?.succeed([.v4(0x0a01_0203)])
+        site.awaitChange()
+        #expect(site.state.withLock { $0.inForce.last?.rules.rules(naming: .v4(0x0a01_0203)).count } == 1)
+        #expect(site.refusal(of: try site.reload())?.contains("longer than 30 s") == true)
+        #expect(site.state.withLock { $0.readings } == 1)
+        // What it found is of then.
+        try site.filesRead(Site.files("rules: []"))
+        let next = try site.reload()
+        try site.filesRead(Site.files(Self.rule))
+        #expect(try next.wait().contains("rule added: p.yaml:1 \"fresh\""))
+        #expect(site.state.withLock { $0.readings } == 2)
+        try site.close()
+    }
+
+    @Test("addresses that were found during a reload that is refused count nevertheless")
+    func addressesOfRefused() throws {
+        var rule = Rule.sample()
+        rule.from = [.host("client.example")]
+        let site = try Site(rules: [rule])
+        site.state.withLock { $0.answers.take() }?.succeed([.v4(0x0a01_0203)])
+        site.awaitChange()
+        site.state.withLock { $0.refusesEnforcing = true }
+        let update = try site.reload()
+        try site.filesRead(Site.files("rules: [{name: r, from: client.example, to: nfs}]"))
+        while site.state.withLock({ $0.answers == nil }) { usleep(1000) }
+        site.state.withLock { $0.answers.take() }?.succeed([.v4(0x0a01_0204)])
+        #expect(site.refusal(of: update) != nil)
+        site.awaitChange()
+        let inForce = site.state.withLock { $0.inForce }
+        #expect(inForce.last?.rules.rules(naming: .v4(0x0a01_0204)).count == 1)
         try site.close()
     }
 

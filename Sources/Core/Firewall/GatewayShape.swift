@@ -16,7 +16,7 @@ public struct GatewayShape: Hashable, Sendable {
     }
 
     /// The addresses by which clients know the servers. The first has the ID 1.
-    public var addresses: [IPAddress] { didSet { numbers = Self.numbers(addresses) } }
+    public private(set) var addresses: [IPAddress]
     /// The same as ``addresses``; it makes the look-up of each element's address fast.
     private var numbers: [IPAddress: ServerID]
     /// In addition to port 111 of each address, which is always closed.
@@ -27,13 +27,16 @@ public struct GatewayShape: Hashable, Sendable {
     public var clientMark: UInt32 = 0x40000
 
     public init(addresses: [IPAddress]) {
-        self.addresses = addresses
-        numbers = Self.numbers(addresses)
+        self.addresses = []
+        numbers = Dictionary(minimumCapacity: addresses.count)
+        for address in addresses { append(address) }
     }
 
-    private static func numbers(_ addresses: [IPAddress]) -> [IPAddress: ServerID] {
-        let numbered = addresses.enumerated().map { ($1, ServerID(rawValue: UInt16($0 + 1))) }
-        return Dictionary(numbered) { first, _ in first }
+    /// The next server's address; of an address that is there twice, the first one counts.
+    public mutating func append(_ address: IPAddress) {
+        addresses.append(address)
+        let id = ServerID(rawValue: UInt16(addresses.count))
+        if numbers[address] == nil { numbers[address] = id }
     }
 
     /// The server's address, for callbacks too: it calls back from there.

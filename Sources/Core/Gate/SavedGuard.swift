@@ -69,8 +69,12 @@ public struct SavedGuard: Hashable, Sendable {
         firewall = Firewall(settings)
     }
 
-    /// Ports in excess of this are not saved, and neither are programs and sockets of one port.
+    /// Of this host. Ports in excess of this are not saved, and neither are programs and sockets of one port.
     public static let portsMax = 8192
+    /// Of all servers behind this gateway; each of their addresses has the same number of places.
+    public static let serverPortsMax = 32_768
+    /// Of all servers, as their `close` names them.
+    public static let closedMax = 65_536
     public static let programsMax = 64
     public static let socketsMax = 64
     /// The default of `limits.grants`.

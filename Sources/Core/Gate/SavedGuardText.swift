@@ -22,8 +22,8 @@ import Firewall
 /// shorter guard.
 public enum SavedGuardText {
     public static let version = "rpcwarden-guard 1"
-    /// More than the limits of ``SavedGuard`` allow.
-    public static let bytesMax = 32 << 20
+    /// The ports of hosts and servers take less than this; memories that find no room are left out.
+    public static let bytesMax = 64 << 20
     static let lineBytesMax = 4096
 
     /// The reason why the text is no saved guard.
@@ -52,8 +52,8 @@ extension SavedGuard {
         lines += firewall.never.sorted().map { "never \($0)" }
         lines += firewall.guardPorts.prefix(Self.portsMax).map { "guard-ports \($0)" }
         if let gateway = firewall.gateway { lines += Self.lines(of: gateway) }
-        for (service, programs) in programs.sorted(by: { $0.key < $1.key }).prefix(Self.portsMax) {
-            let numbers = programs.map(\.rawValue).sorted().prefix(Self.programsMax)
+        for service in keptPorts {
+            let numbers = (programs[service] ?? []).map(\.rawValue).sorted().prefix(Self.programsMax)
             let cookies = (sockets[service] ?? []).sorted().prefix(Self.socketsMax)
             lines.append("guarded \(place(service)) programs \(Self.list(numbers)) sockets \(Self.list(cookies))")
         }
@@ -64,19 +64,21 @@ extension SavedGuard {
         }
         let kept = keptMemories
         bytes.reserveCapacity(bytes.count + kept.count * 192)
-        for (key, memory) in kept {
+        var count = lines.count
+        for (key, memory) in kept where bytes.count < SavedGuardText.bytesMax - 2 * SavedGuardText.lineBytesMax {
+            count += 1
             bytes += "remembered \(key.client) \(place(key.service)) until \(memory.until)".utf8
             bytes += " programs \(Self.list(memory.programs.all.prefix(Self.programsMax).map(\.rawValue)))".utf8
             bytes += " note \(memory.note)\n".utf8
         }
-        bytes += "end \(lines.count + kept.count)\n".utf8
+        bytes += "end \(count)\n".utf8
         return bytes
     }
 
     private static func lines(of gateway: GatewayShape) -> [String] {
         ["gateway marks \(gateway.serverMark) \(gateway.clientMark)"]
-            + gateway.addresses.prefix(portsMax).map { "server \($0)" }
-            + gateway.closed.prefix(portsMax).compactMap { closed in
+            + gateway.addresses.prefix(ServerID.addressesMax).map { "server \($0)" }
+            + gateway.closed.prefix(closedMax).compactMap { closed in
                 gateway.address(of: closed.server).map {
                     "closed \(Settings.PortRange(closed.transport, closed.ports)) at \($0)"
                 }
@@ -87,6 +89,15 @@ extension SavedGuard {
     private func place(_ service: ServicePort) -> String {
         guard let address = firewall.gateway?.address(of: service.server) else { return "\(service)" }
         return "\(service)@\(address)"
+    }
+
+    /// A server with many ports takes nothing from the others.
+    private var keptPorts: [ServicePort] {
+        let byServer = Dictionary(grouping: programs.keys, by: \.server)
+        let servers = byServer.keys.filter { $0 != .thisHost }.count
+        return byServer.flatMap { server, ports in
+            ports.sorted().prefix(server == .thisHost ? Self.portsMax : Self.serverPortsMax / servers)
+        }.sorted()
     }
 
     private var keptMemories: [(key: GrantKey, value: Memory)] {
@@ -240,14 +251,15 @@ extension SavedGuardText {
         }
 
         private mutating func readServer(_ text: Substring) throws(Fault) {
-            guard let gateway = saved.firewall.gateway, gateway.addresses.count < SavedGuard.portsMax,
-                let address = IPAddress(String(text)), address.description == text, gateway.server(at: address) == nil
+            guard let count = saved.firewall.gateway?.addresses.count, count < ServerID.addressesMax,
+                let address = IPAddress(String(text)), address.description == text,
+                saved.firewall.gateway?.server(at: address) == nil
             else { throw fault("no such server: \(text)") }
-            saved.firewall.gateway?.addresses.append(address)
+            saved.firewall.gateway?.append(address)
         }
 
         private mutating func readClosed(_ text: Substring, _ address: Substring) throws(Fault) {
-            guard let gateway = saved.firewall.gateway, gateway.closed.count < SavedGuard.portsMax,
+            guard let count = saved.firewall.gateway?.closed.count, count < SavedGuard.closedMax,
                 let range = range(text, from: 0), let server = server(address)
             else { throw fault("no such ports: \(text)") }
             saved.firewall.gateway?.closed.append(.init(server, range.transport, range.ports))
@@ -256,7 +268,7 @@ extension SavedGuardText {
         private mutating func readGuarded(
             _ text: Substring, _ programs: Substring, _ sockets: Substring
         ) throws(Fault) {
-            guard saved.programs.count < SavedGuard.portsMax, let service = service(text) else {
+            guard saved.programs.count < SavedGuard.portsMax + SavedGuard.serverPortsMax, let service = service(text) else {
                 throw fault("no such port: \(text)")
             }
             guard saved.programs[service] == nil else { throw fault("\(service) is there twice") }

@@ -134,7 +134,11 @@ public struct Upstream: ~Copyable, Sendable {
         guard survey?.waiting.contains(mapping) == true else { return nil }
         survey?.answered(mapping, at: port)
         guard let new = survey?.result(beyond: registry) else { return nil }
-        return Listing(listing.registrations + new, omitted: listing.omitted)
+        // A find takes the place of an earlier survey's: a local user may move its programs without end.
+        let kept = listing.registrations.filter { old in
+            old.owner != Survey.owner || !new.contains { $0.program == old.program && $0.netID == old.netID }
+        }
+        return Listing(kept + new, omitted: listing.omitted)
     }
 
     /// rpcbind's own mapping was asked for, which is in its list of version 2 if it keeps one.

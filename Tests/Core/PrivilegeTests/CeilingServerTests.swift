@@ -287,7 +287,7 @@ import Testing
         let (ceiling, wanted) = (try Self.ceiling([]), try Self.settings().tableShape)
         #expect(Self.refusal(ceiling, .makeTable(wanted)) == nil)
         let changes: [(inout GatewayShape) -> Void] = [
-            { $0.addresses.removeLast() }, { $0.addresses.append(.v4(1)) }, { $0.serverMark = 1 },
+            { $0 = GatewayShape(addresses: $0.addresses.dropLast()) }, { $0.append(.v4(1)) }, { $0.serverMark = 1 },
             { $0.closed.append(.init(ServerID(rawValue: 1), .tcp, 1...2)) },
         ]
         for change in changes {

@@ -167,6 +167,24 @@ import Testing
         #expect(read.remembered[GrantKey(client: .v4(0x0a00_0002), service: Self.nfs)] != nil)
     }
 
+    @Test("has room for ports of each server, though one of them, or this host, has too many, and for all addresses")
+    func serverLimits() throws {
+        var saved = SavedGuard()
+        let addresses = (0..<20_000).map { IPAddress.v4(0x0a00_0000 + $0) }
+        saved.firewall.gateway = GatewayShape(addresses: addresses)
+        let servers = [0, 1, 9999, 19_999].map { ServerID(rawValue: UInt16($0 + 1)) }
+        for port in UInt16(1)...20_000 {
+            saved.programs[.tcp(port)] = [.nfs]
+            saved.programs[ServicePort.tcp(port).at(servers[0])] = [.nfs]
+        }
+        for server in servers { saved.programs[ServicePort.tcp(2049).at(server)] = [.nfs] }
+        let read = try SavedGuardText.read(saved.text)
+        #expect(read.firewall.gateway?.addresses == addresses)
+        let counts = Dictionary(grouping: read.programs.keys, by: \.server).mapValues(\.count)
+        #expect(counts[.thisHost] == SavedGuard.portsMax && counts[servers[0]] == SavedGuard.serverPortsMax / 4)
+        #expect(servers.dropFirst().allSatisfy { counts[$0] == 1 })
+    }
+
     @Test("a rule's name of other characters is written in plain ones")
     func plainComments() throws {
         var saved = SavedGuard()

@@ -49,6 +49,20 @@ import Testing
         #expect(bench.ask(.port(of: .mountd), from: .named) == [.authError(.failed)])
     }
 
+    @Test("a program that moves between surveys is kept at its last place only")
+    func moving() {
+        let bench = Bench.started([.sample()], registering: RPCB.ownPlaces)
+        bench.rpcbind.cannotList = true
+        let ports: [UInt16] = [5432, 5433, 5434, 5435]
+        for port in ports {
+            bench.rpcbind.registrations = RPCB.ownPlaces + [RPCB(.mountd, 3, .tcp, port: port, owner: "1000")]
+            bench.silent = [.tcp(port): ListenerState(ipv4: true, uid: 1000)]
+            bench.refresh()
+        }
+        let found = bench.loop.warden.registry?.registrations(of: .mountd).compactMap(\.service?.port)
+        #expect(found == [5435])
+    }
+
     @Test("a listing that lacks what a survey found ends its guard: it was another user's, at a socket of root's")
     func othersAtRootsSocket() {
         let bench = Bench.started([.sample()], registering: RPCB.ownPlaces)
