@@ -18,6 +18,7 @@ extension Report {
             root.add("created_on", surroundings.host)
             root.add("version", surroundings.version)
             root.texts("sources", surroundings.sources)
+            root.texts("unread", surroundings.unread)
         }
         return document.text + "\n"
     }

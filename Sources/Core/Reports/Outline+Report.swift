@@ -13,7 +13,11 @@ extension Outline {
         summary = writer.summary
         figures = writer.figures
         sections = writer.sections
-        footer = [
+        let unread = surroundings.unread
+        let notRead =
+            unread.prefix(8).map { "Not read: \($0)." }
+            + (unread.count > 8 ? ["Not read: \(unread.count - 8) more files."] : [])
+        let made = [
             "Made by rpcwarden \(surroundings.version) on \(surroundings.host) at \(surroundings.created), from "
                 + surroundings.sources.prefix(8).joined(separator: ", ")
                 + (surroundings.sources.count > 8 ? " and \(surroundings.sources.count - 8) more" : "") + ".",
@@ -21,6 +25,7 @@ extension Outline {
                 + "events" + (tally.since.map { ", \(grouped(tally.linesOlder)) older than \($0)" } ?? "")
                 + ". All times are UTC.",
         ]
+        footer = made + notRead
     }
 }
 

@@ -38,16 +38,19 @@ public final class Report {
         public var host: String
         /// The files or the journal.
         public var sources: [String]
+        /// Files of the logs that were not read, or not to their end, and why.
+        public var unread: [String]
         public var posture: Posture?
         /// `nil`: no policy was read.
         public var rules: [PolicyRule]?
         public var names: ProgramNames
 
         public init(
-            created: Timestamp, version: String, host: String, sources: [String], posture: Posture? = nil,
-            rules: [PolicyRule]? = nil, names: ProgramNames = ProgramNames()
+            created: Timestamp, version: String, host: String, sources: [String], unread: [String] = [],
+            posture: Posture? = nil, rules: [PolicyRule]? = nil, names: ProgramNames = ProgramNames()
         ) {
-            (self.created, self.version, self.host, self.sources) = (created, version, host, sources)
+            (self.created, self.version, self.host) = (created, version, host)
+            (self.sources, self.unread) = (sources, unread)
             (self.posture, self.rules, self.names) = (posture, rules, names)
         }
     }
