@@ -125,7 +125,22 @@ public final class Report {
         guard let rules = surroundings.rules else { return nil }
         let labels = Set(tally.rules.rows.compactMap(\.key.word))
         let names = Set(labels.compactMap(Self.ruleName))
-        return rules.filter { !labels.contains($0.label.cut(AuditEvent.detailBytesMax)) && !names.contains($0.name) }
+        return rules.filter { rule in
+            !Self.writtenForms(of: rule.label).contains { labels.contains($0.cut(AuditEvent.detailBytesMax)) }
+                && !Self.writtenForms(of: rule.name).contains(where: names.contains)
+        }
+    }
+
+    /// The text as a log may have it: as it is, or as rpcwarden 0.1 and 0.2 wrote what isn't ASCII, byte by byte: as numbers
+    /// in a file, as question marks in the journal.
+    private static func writtenForms(of text: String) -> [String] {
+        guard !text.utf8.allSatisfy({ (0x20...0x7e).contains($0) }) else { return [text] }
+        var (numbers, marks) = (String.UnicodeScalarView(), "")
+        for byte in text.utf8 {
+            numbers.append(Unicode.Scalar(byte))
+            marks += (0x20...0x7e).contains(byte) ? String(Unicode.Scalar(byte)) : "?"
+        }
+        return [text, String(numbers), marks]
     }
 
     /// What is in quotes.

@@ -131,6 +131,18 @@ import Testing
         #expect(report(tally([(0, used)])).json.contains(#""rules_unused": null"#))
     }
 
+    @Test(
+        "a rule whose name isn't ASCII is used if a log names it, be it in the forms of older versions",
+        arguments: ["Büro", "B\u{c3}\u{bc}ro", "B??ro"])
+    func foreignNames(logged: String) {
+        let used = event(.permitted) { $0.rule = "nfs.yaml:3 \"\(logged)\"" }
+        let rules = [
+            Report.PolicyRule(label: "nfs.yaml:9 \"Büro\"", name: "Büro", isStanding: false),
+            Report.PolicyRule(label: "nfs.yaml:12 \"Bäro\"", name: "Bxro", isStanding: false),
+        ]
+        #expect(report(tally([(0, used)]), rules: rules).rulesUnused?.map(\.name) == ["Bxro"])
+    }
+
     @Test("a log without an event is told as such in every format")
     func empty() {
         let made = report(Tally())
