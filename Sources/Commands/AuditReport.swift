@@ -61,14 +61,17 @@ struct AuditReport: ParsableCommand {
             if let logged { tally.note(logged, source: hosts[place]) } else { tally.skipLine() }
         }
         // Other hosts' rules are known only where their policy is named.
-        let knowsRules = (file.isEmpty || configuration.path != nil) && !load.hasErrors
+        let isOfThisHost = file.isEmpty || configuration.path != nil
+        let knowsRules = isOfThisHost && !load.hasErrors
+        let permitted = isOfThisHost ? Report.PermittedLines(rawValue: load.settings.audit.permitted.rawValue) : nil
         let report = Report(
             tally,
             Report.Surroundings(
                 created: HostClock.wallClock(), version: Version.text, host: HostSurvey.hostName,
                 sources: logs.sources.map(\.description), unread: logs.unread,
                 posture: leavesOutPosture ? nil : try posture(),
-                rules: knowsRules ? load.rules.map(Report.PolicyRule.init) : nil, names: load.programNames))
+                rules: knowsRules ? load.rules.map(Report.PolicyRule.init) : nil, permitted: permitted,
+                names: load.programNames))
         try write(text(report))
     }
 

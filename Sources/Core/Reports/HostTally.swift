@@ -16,6 +16,8 @@ struct HostTally {
     }
 
     var lines = 0
+    var permitted = 0
+    var granted = 0
     var first: Timestamp
     var last: Timestamp
     var state = State.unknown

@@ -212,6 +212,8 @@ extension Report {
     // MARK: Rules, and what is left out
 
     private func addRules(to root: inout JSONText) {
+        root.add("permitted_lines", surroundings.permitted?.rawValue)
+        root.texts("permitted_missing", hostsWithoutPermitted)
         rows("rules", rules, to: &root) { row, key, sum in
             row.add("rule", key.word)
             row.add("permitted", sum.count)

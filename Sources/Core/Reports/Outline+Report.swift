@@ -42,17 +42,41 @@ struct OutlineWriter {
         guard let period = tally.period else { return ["The logs have no audit event in this span."] }
         var sentences = [
             "From \(period.first) to \(period.last), \(counted(tally.hostNames.names.count, "host")) logged "
-                + "\(counted(tally.linesRead, "event")). \(counted(report.count(.permitted), "call")) of "
-                + "\(atLeast)\(counted(clients.count, "client")) were permitted, and ports were opened "
-                + "\(counted(report.count(.granted), "time")).",
-            denialSentence,
+                + "\(counted(tally.linesRead, "event")). \(counted(report.count(.permitted), "permitted call")) of "
+                + "\(atLeast)\(counted(clients.count, "client")) were logged, and ports were opened "
+                + "\(counted(report.count(.granted), "time"))."
         ]
+        sentences += permittedReservations
+        sentences.append(denialSentence)
         sentences.append(abuseSentence)
         sentences.append(tableSentence)
         sentences.append(recordSentence)
         if let posture = report.surroundings.posture {
             sentences.append(
                 "\(posture.evidence.control), on \(report.surroundings.host): \(posture.evidence.statement)")
+        }
+        return sentences
+    }
+
+    /// What the lines of permitted calls leave out.
+    private var permittedReservations: [String] {
+        var sentences: [String] = []
+        let hosts = report.hostsWithoutPermitted
+        switch report.surroundings.permitted {
+        case .noCall?: sentences.append("Permitted calls were not logged: audit.permitted is none.")
+        case .first?:
+            sentences.append(
+                "Permitted calls have one line a day for each client and service: audit.permitted is first.")
+        case .all?, nil:
+            guard !hosts.isEmpty else { break }
+            sentences.append(
+                "Ports were opened, and permitted calls were not logged, as with audit.permitted: none, at "
+                    + "\(shown(hosts)).")
+        }
+        if report.permittedSuppressed > 0 {
+            sentences.append(
+                "The log's limits left out \(counted(report.permittedSuppressed, "line")) that may have told permitted "
+                    + "calls.")
         }
         return sentences
     }
@@ -110,7 +134,7 @@ struct OutlineWriter {
         let (denied, tampered, gaps) = (report.count(.denied), tally.tampering.count, tally.gaps.count)
         let refused = report.count(.reloadRefused) + report.count(.policyRefused)
         return [
-            .init(number: grouped(report.count(.permitted)), label: "calls permitted"),
+            .init(number: grouped(report.count(.permitted)), label: "permitted calls logged"),
             .init(number: grouped(denied), label: "calls denied"),
             .init(number: grouped(report.count(.granted)), label: "grants issued"),
             .init(number: grouped(report.count(.probed)), label: "packets without a grant"),
@@ -204,8 +228,9 @@ struct OutlineWriter {
         }
         return Outline.Section(
             name: "use", title: "Who used what",
-            paragraphs: rows.isEmpty
-                ? ["No call was permitted."] : ["Permitted calls and the grants that they opened."],
+            paragraphs: [
+                rows.isEmpty ? "No permitted call was logged." : "Permitted calls and the grants that they opened."
+            ] + permittedReservations,
             plot: rows.isEmpty
                 ? nil
                 : .bars(
@@ -243,11 +268,16 @@ struct OutlineWriter {
                         ? "Every rule of this host's policy that opens on a look-up was used."
                         : "Rules of this host's policy that no call used: \(shown(unused.map(\.label), separator: "; "))."
             )
+            if !unused.isEmpty, report.permittedSuppressed > 0 {
+                paragraphs.append("Lines that the log's limits left out may name them.")
+            }
             if !unseen.isEmpty {
                 paragraphs.append(
                     "Rules with open: always that no look-up used: \(shown(unseen.map(\.label), separator: "; ")). Their "
                         + "clients need no look-up, so the log can't tell whether they are used.")
             }
+        } else if report.lacksPermitted {
+            paragraphs.append("Which rules were never used can't be told: permitted calls were not logged.")
         } else {
             paragraphs.append(
                 "Which rules were never used is not told: name the policy of these hosts by --config.")

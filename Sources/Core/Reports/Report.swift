@@ -29,6 +29,12 @@ public final class Report {
         }
     }
 
+    /// The permitted calls that have a line: `audit.permitted`.
+    public enum PermittedLines: String, Sendable {
+        case all, first
+        case noCall = "none"
+    }
+
     /// What doesn't come from the log.
     public struct Surroundings {
         public var created: Timestamp
@@ -43,15 +49,18 @@ public final class Report {
         public var posture: Posture?
         /// `nil`: no policy was read.
         public var rules: [PolicyRule]?
+        /// `nil`: the settings of the logs' hosts aren't known.
+        public var permitted: PermittedLines?
         public var names: ProgramNames
 
         public init(
             created: Timestamp, version: String, host: String, sources: [String], unread: [String] = [],
-            posture: Posture? = nil, rules: [PolicyRule]? = nil, names: ProgramNames = ProgramNames()
+            posture: Posture? = nil, rules: [PolicyRule]? = nil, permitted: PermittedLines? = nil,
+            names: ProgramNames = ProgramNames()
         ) {
             (self.created, self.version, self.host) = (created, version, host)
             (self.sources, self.unread) = (sources, unread)
-            (self.posture, self.rules, self.names) = (posture, rules, names)
+            (self.posture, self.rules, self.permitted, self.names) = (posture, rules, permitted, names)
         }
     }
 
@@ -112,9 +121,25 @@ public final class Report {
 
     func count(_ kind: AuditEvent.Kind) -> Int { tally.events[kind] ?? 0 }
 
+    // MARK: Permitted calls
+
+    /// Hosts that opened ports and logged no permitted call, as with `audit.permitted: none`.
+    var hostsWithoutPermitted: [String] {
+        tally.hosts.filter { $0.value.granted > 0 && $0.value.permitted == 0 }.map { host($0.key) }.sorted()
+    }
+
+    /// Whether permitted calls have no line, at some host at least: what isn't in the log may still have been used.
+    var lacksPermitted: Bool { surroundings.permitted == .some(.noCall) || !hostsWithoutPermitted.isEmpty }
+
+    /// Lines that may have told permitted calls, and were left out.
+    var permittedSuppressed: Int {
+        (tally.suppressed[AuditEvent.Kind.permitted.rawValue] ?? 0)
+            .addingSaturated(tally.suppressed[Tally.unwritten] ?? 0)
+    }
+
     // MARK: Rules
 
-    /// The rules that the log doesn't name; `nil`: no policy was read.
+    /// The rules that the log doesn't name; `nil`: no policy was read, or permitted calls have no line.
     var rulesUnused: [PolicyRule]? { unseenRules.map { $0.filter { !$0.isStanding } } }
 
     /// Rules with `open: always` that no look-up used: their clients need none.
@@ -122,7 +147,7 @@ public final class Report {
 
     /// A rule may have moved in its file since it was logged: its name decides, too.
     private var unseenRules: [PolicyRule]? {
-        guard let rules = surroundings.rules else { return nil }
+        guard let rules = surroundings.rules, !lacksPermitted else { return nil }
         let labels = Set(tally.rules.rows.compactMap(\.key.word))
         let names = Set(labels.compactMap(Self.ruleName))
         return rules.filter { rule in

@@ -122,6 +122,8 @@ public struct Tally {
         case .stopped: record.state = .stopped(time)
         case _: if record.state == .unknown { record.state = .running }
         }
+        if isTold, event.kind == .permitted { record.permitted += 1 }
+        if isTold, event.kind == .granted { record.granted += 1 }
         if isTold { noteTable(event, at: time, host, &record) }
         if isTold, event.kind == .suppressed { noteSuppressed(event, at: time, host, &record) }
         record.lines += 1
@@ -175,7 +177,7 @@ public struct Tally {
     ) {
         let count = event.count ?? 1
         suppressedCount = suppressedCount.addingSaturated(count)
-        let kind = event.detail.flatMap(AuditEvent.Kind.init(rawValue:))?.rawValue ?? "lines that could not be written"
+        let kind = event.detail.flatMap(AuditEvent.Kind.init(rawValue:))?.rawValue ?? Self.unwritten
         suppressed[kind, default: 0] = (suppressed[kind] ?? 0).addingSaturated(count)
         let from = time + (.zero - (event.window ?? .zero))
         if let place = record.openSuppression, let end = suppressions.items[place].to, from <= end + Self.pause,
@@ -190,6 +192,9 @@ public struct Tally {
                 GapItem(host: host, from: from, to: time, cause: .suppressed(count)))
         }
     }
+
+    /// The lines of all kinds that the log had no room for.
+    static let unwritten = "lines that could not be written"
 
     // MARK: What is counted
 

@@ -143,6 +143,38 @@ import Testing
         #expect(report(tally([(0, used)]), rules: rules).rulesUnused?.map(\.name) == ["Bxro"])
     }
 
+    private static let idle = [Report.PolicyRule(label: "nfs.yaml:20 \"idle\"", name: "idle", isStanding: false)]
+
+    @Test("where permitted calls have no line, neither clients nor rules are told as without use")
+    func withoutPermitted() {
+        let log: [(Int64, AuditEvent)] = [
+            (0, grant(.granted, "10.0.0.1")), (1, event(.denied) { $0.reason = .stranger }),
+        ]
+        let known = report(tally([(1, event(.denied))]), rules: Self.idle, permitted: .noCall)
+        let seen = report(tally(log, host: "filer"), rules: Self.idle)
+        for made in [known, seen] {
+            #expect(made.rulesUnused == nil && made.json.contains(#""rules_unused": null"#))
+            #expect(
+                made.text.contains("ermitted calls were not logged") && !made.text.contains("No call was permitted"))
+        }
+        #expect(seen.json.contains("\"permitted_missing\": [\n    \"filer\"\n  ]"))
+        #expect(known.json.contains(#""permitted_lines": "none""#))
+        // Lines of permitted calls show that the host logs them.
+        let quiet = report(tally([(0, event(.permitted)), (1, grant(.granted, "10.0.0.1"))]), rules: Self.idle)
+        #expect(quiet.rulesUnused?.count == 1 && quiet.hostsWithoutPermitted == [])
+    }
+
+    @Test("what the first calls alone, or the log's limits, leave out of permitted calls is told with their number")
+    func fewerPermitted() {
+        let lost = { (detail: String) in event(.suppressed) { ($0.count, $0.detail) = (7, detail) } }
+        let log = [(0, event(.permitted)), (1, lost("permitted")), (2, lost("the log…")), (3, lost("denied"))]
+        let made = report(tally(log.map { (Int64($0.0), $0.1) }), rules: Self.idle, permitted: .first)
+        #expect(made.permittedSuppressed == 14 && made.rulesUnused?.count == 1)
+        for words in ["1 permitted call of", "audit.permitted is first", "left out 14 lines", "may name them"] {
+            #expect(made.markdown.contains(words), "\(words)")
+        }
+    }
+
     @Test("a log without an event is told as such in every format")
     func empty() {
         let made = report(Tally())
