@@ -76,6 +76,11 @@ import Testing
             (event(.reloaded) { $0.detail = "rule added: x; settings changed" }, nil),
             (event(.denied) { ($0.reason, $0.isEnforced) = (.stranger, false) }, .observe),
             (event(.denied) { $0.reason = .stranger }, .enforce), (event(.denied) { $0.reason = .remoteCall }, nil),
+            (event(.denied) { $0.reason = .rate }, nil), (event(.denied) { $0.reason = .firewallFailed }, nil),
+            (event(.denied) { ($0.reason, $0.isEnforced) = (.rate, false) }, .observe),
+            (event(.denied) { ($0.reason, $0.procedure, $0.transport) = (.stranger, "dump", .udp) }, nil),
+            (event(.denied) { ($0.reason, $0.procedure, $0.transport) = (.stranger, "dump", .tcp) }, .enforce),
+            (event(.denied) { ($0.reason, $0.detail) = (.stranger, "dropped by the kernel") }, nil),
         ] as [(AuditEvent, Mode?)])
     func modes(event: AuditEvent, mode: Mode?) { #expect(Self.mode(event) == mode) }
 
