@@ -98,6 +98,7 @@ extension Report {
             }
             row.add("programs_more", sum.programs.hasMore)
         }
+        root.add("hours_each", Int(tally.timeline.width))
         root.list("hours") { list in
             for (hour, alive) in zip(hours, grantsAlive) { list.object { add(hour.key, hour.value, alive, to: &$0) } }
         }

@@ -104,11 +104,13 @@ struct OutlineWriter {
     }
 
     private var abuseSentence: String {
-        let scans = report.enumerations.count
+        let scans = Set(report.enumerations.map(\.key.client)).count
+        let more = tally.enumerations.removedCount > 0 ? "at least " : ""
         guard scans + report.count(.quarantined) + report.count(.probed) > 0 else {
             return "No source enumerated services, and none sent packets to shut ports."
         }
-        return "\(counted(scans, "source")) enumerated services, \(counted(report.count(.probed), "packet")) without a "
+        return
+            "\(more)\(counted(scans, "source")) enumerated services, \(counted(report.count(.probed), "packet")) without a "
             + "grant reached guarded ports, and \(counted(report.count(.quarantined), "quarantine")) began."
     }
 

@@ -74,8 +74,9 @@ public final class Report {
     let rules: [(key: RowKey, value: Row)]
     /// Of both kinds, in the order of time.
     let gaps: [GapItem]
+    /// Each is as long as ``Timeline/width`` says.
     let hours: [(key: Int64, value: Timeline.Hour)]
-    /// At the end of each hour.
+    /// At the end of each of them.
     let grantsAlive: [Int]
 
     public init(_ tally: Tally, _ surroundings: Surroundings) {

@@ -90,6 +90,7 @@ public struct Tally {
         if let since, time < since {
             linesOlder += 1
             follow(event, at: time, host, isTold: false)
+            followGrant(event, host)
             return
         }
         linesRead += 1
@@ -145,7 +146,9 @@ public struct Tally {
         var stopped: Timestamp?
         switch record.state {
         case .unknown: break
-        case .running: gaps.append(GapItem(host: host, from: record.last, to: time, cause: .crash))
+        case .running:
+            // The clock may have been set back meanwhile.
+            gaps.append(GapItem(host: host, from: record.last, to: max(time, record.last), cause: .crash))
         case .stopped(let end):
             stopped = end
             if time > end + Self.pause { gaps.append(GapItem(host: host, from: end, to: time, cause: .stopped)) }
@@ -241,15 +244,27 @@ public struct Tally {
     }
 
     private mutating func countGrant(_ event: AuditEvent, at time: Timestamp, _ host: Int) {
-        let server = event.server.map { servers.place(of: $0) }
-        let key = LiveGrants.Key(host: host, server: server, client: event.client, port: event.granted)
-        let isRevived = event.kind == .renewed && event.detail == "revived"
-        if event.kind == .granted || isRevived {
+        let key = grantKey(event, host)
+        if event.beginsGrant {
             if liveGrants.began(key) { timeline.note(at: time) { $0.grantsChange += 1 } }
             addUse(event, Row(others: 1, at: time), host)
         } else if event.kind != .renewed, liveGrants.ended(key) {
             timeline.note(at: time) { $0.grantsChange -= 1 }
         }
+    }
+
+    /// Before the told time: what still lives when it begins is alive then.
+    private mutating func followGrant(_ event: AuditEvent, _ host: Int) {
+        if event.beginsGrant {
+            liveGrants.beganEarlier(grantKey(event, host))
+        } else if event.kind == .expired || event.kind == .revoked {
+            liveGrants.endedEarlier(grantKey(event, host))
+        }
+    }
+
+    private mutating func grantKey(_ event: AuditEvent, _ host: Int) -> LiveGrants.Key {
+        let server = event.server.map { servers.place(of: $0) }
+        return LiveGrants.Key(host: host, server: server, client: event.client, port: event.granted)
     }
 
     /// Of a program, and of a rule.
@@ -275,6 +290,8 @@ public struct Tally {
 
 extension AuditEvent {
     static let detailBytesMax = 256
+
+    fileprivate var beginsGrant: Bool { kind == .granted || kind == .renewed && detail == "revived" }
 
     fileprivate var detailCut: String { detail?.cut(Self.detailBytesMax) ?? "" }
 
