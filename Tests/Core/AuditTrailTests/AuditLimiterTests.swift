@@ -67,7 +67,8 @@ import Testing
             _ = admits(.quarantined, client, nil)
         }
         #expect(!admits(.denied, 20_000, .udp) && !admits(.probed, 20_000, .tcp) && !admits(.released, 20_000, nil))
-        #expect(admits(.denied, 20_000, .tcp) && admits(.enumeration, 20_000, .tcp) && admits(.quarantined, 20_000, .tcp))
+        #expect(
+            admits(.denied, 20_000, .tcp) && admits(.enumeration, 20_000, .tcp) && admits(.quarantined, 20_000, .tcp))
         // What is over TCP is bounded as well.
         #expect((0..<10_000).count { admits(.denied, 30_000 + $0, .tcp) } == 4999)
         #expect((0..<1000).count { admits(.quarantined, $0, .tcp) } == 198)
