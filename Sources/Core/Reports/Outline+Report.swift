@@ -208,7 +208,7 @@ struct OutlineWriter {
             paragraphs: rows.isEmpty
                 ? ["The log doesn't tell the mode."]
                 : [
-                    "Known from starts, reloads and denials. In observe mode nothing is denied or dropped, only logged."
+                    "Known from starts, reloads and denials. In observe mode what policy would deny or drop is only logged."
                 ],
             tables: tables(["Host", "From", "Mode"], rows, total: tally.modes.count))
     }
