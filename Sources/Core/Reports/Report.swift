@@ -157,7 +157,7 @@ public final class Report {
         }
     }
 
-    /// The text as a log may have it: as it is, or as rpcwarden 0.1 and 0.2 wrote what isn't ASCII, byte by byte: as numbers
+    /// The text as a log may have it: as it is, or as older versions wrote what isn't ASCII, byte by byte: as numbers
     /// in a file, as question marks in the journal.
     private static func writtenForms(of text: String) -> [String] {
         guard !text.utf8.allSatisfy({ (0x20...0x7e).contains($0) }) else { return [text] }
