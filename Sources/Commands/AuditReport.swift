@@ -53,22 +53,25 @@ struct AuditReport: ParsableCommand {
         }
         let since = try since.map(AuditSource.time)
         let load = try load()
-        let named = "a FILE"
-        let sources = try AuditSource.ordered(
-            try AuditSource.sources(files: file, load.settings, since: since, namedBy: named), namedBy: named)
-        let hosts = AuditSource.hosts(of: sources)
+        var logs = try AuditLogs(files: file, load.settings, since: since, namedBy: "a FILE")
+        try logs.order()
+        let hosts = logs.hosts
         var tally = Tally(since: since)
-        try AuditSource.forEachLine(of: sources, namedBy: named) { logged, place in
+        try logs.forEachLine { logged, place in
             if let logged { tally.note(logged, source: hosts[place]) } else { tally.skipLine() }
         }
         // Other hosts' rules are known only where their policy is named.
-        let knowsRules = (file.isEmpty || configuration.path != nil) && !load.hasErrors
+        let isOfThisHost = file.isEmpty || configuration.path != nil
+        let knowsRules = isOfThisHost && !load.hasErrors
+        let permitted = isOfThisHost ? Report.PermittedLines(rawValue: load.settings.audit.permitted.rawValue) : nil
         let report = Report(
             tally,
             Report.Surroundings(
                 created: HostClock.wallClock(), version: Version.text, host: HostSurvey.hostName,
-                sources: sources.map(\.description), posture: leavesOutPosture ? nil : try posture(),
-                rules: knowsRules ? load.rules.map(Report.PolicyRule.init) : nil, names: load.programNames))
+                sources: logs.sources.map(\.description), unread: logs.unread,
+                posture: leavesOutPosture ? nil : try posture(),
+                rules: knowsRules ? load.rules.map(Report.PolicyRule.init) : nil, permitted: permitted,
+                names: load.programNames))
         try write(text(report))
     }
 

@@ -42,10 +42,10 @@ struct Learn: ParsableCommand {
             ipv4Length: try length(aggregate, among: 1...32), ipv6Length: try length(aggregateIpv6, among: 1...128))
         let settings = try settings()
         let since = try since.map(AuditSource.time)
-        let sources = try AuditSource.sources(files: file, settings, since: since, namedBy: "--file")
+        var logs = try AuditLogs(files: file, settings, since: since, namedBy: "--file")
         var lessons = ObservedServers(listsOverUDP: settings.limits.listsOverUDP)
         var (eventCount, unreadableCount) = (0, 0)
-        try AuditSource.forEachLine(of: sources, namedBy: "--file") { logged, _ in
+        try logs.forEachLine { logged, _ in
             guard let logged else {
                 unreadableCount += 1
                 return
@@ -58,7 +58,7 @@ struct Learn: ParsableCommand {
         let draft = lessons.draft(aggregation, names: names)
         guard !draft.policy.rules.isEmpty else {
             for warning in draft.warnings { writeError("rpcwarden: warning: \(warning)") }
-            let places = sources.map(\.description).joined(separator: ", ")
+            let places = logs.sources.map(\.description).joined(separator: ", ")
             throw CommandFailure.usage(
                 """
                 nothing to learn: none of \(eventCount) events in \(places) is a client's call that was answered; let \

@@ -69,10 +69,19 @@ struct Probe: ParsableCommand {
         do {
             try probe()
         } catch let failure as CommandFailure where nagios {
-            guard let message = failure.message else { throw failure }
-            print(DisplayText(ProbeReport.nagiosLine(unknown: message)))
-            throw CommandFailure(message: nil, code: NagiosStatus.unknown)
+            throw Self.unknown(failure.message ?? "the configuration has errors; see rpcwarden check")
         }
+    }
+
+    /// Whether the command line, be it wrong, is that of a Nagios plugin: its exit codes have other meanings.
+    static func isPlugin(_ arguments: [String]) -> Bool {
+        arguments.contains("probe") && arguments.contains("--nagios")
+    }
+
+    /// Prints the status line of a probe that couldn't be made.
+    static func unknown(_ message: String) -> CommandFailure {
+        print(DisplayText(ProbeReport.nagiosLine(unknown: message)))
+        return CommandFailure(message: nil, code: NagiosStatus.unknown)
     }
 
     private func probe() throws {

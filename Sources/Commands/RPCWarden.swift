@@ -30,8 +30,11 @@ struct RPCWarden: ParsableCommand {
         } catch let failure as CommandFailure {
             failure.exit(as: "rpcwarden")
         } catch {
-            Console.exit(
-                as: "rpcwarden", fullMessage(for: error), isSuccess: exitCode(for: error) == .success)
+            let isSuccess = exitCode(for: error) == .success
+            if !isSuccess, Probe.isPlugin(CommandLine.arguments) {
+                Probe.unknown(message(for: error)).exit(as: "rpcwarden")
+            }
+            Console.exit(as: "rpcwarden", fullMessage(for: error), isSuccess: isSuccess)
         }
     }
 }

@@ -23,7 +23,7 @@ struct Terminal {
         hasColours = Display.wantsColours
         hasKeys = isatty(STDIN_FILENO) == 1
         if hasKeys { tcgetattr(STDIN_FILENO, &original) }
-        signals = try SignalPipe([SIGWINCH, SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCONT])
+        signals = try SignalPipe([SIGWINCH, SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGTSTP, SIGCONT])
     }
 
     /// Whether the terminal shows more than ASCII.
@@ -39,7 +39,7 @@ struct Terminal {
     func open() {
         if hasKeys {
             var raw = original
-            // ISIG stays set: Ctrl-C and Ctrl-Z send signals, as usual.
+            // ISIG stays set: Ctrl-C, Ctrl-\ and Ctrl-Z send signals, as usual.
             raw.c_lflag &= ~tcflag_t(ICANON | ECHO)
             raw.c_iflag &= ~tcflag_t(IXON)
             tcsetattr(STDIN_FILENO, TCSANOW, &raw)

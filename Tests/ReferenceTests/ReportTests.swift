@@ -101,6 +101,66 @@ private func report(_ arguments: String..., input: String = "") throws -> Output
                 == [folder.file("a/audit.jsonl"), folder.file("b/audit.jsonl"), "filer"].sorted())
     }
 
+    @Test(
+        "hosts whose names end in a number stay apart: a file is a rotated one only if the log's own file is there",
+        arguments: [["fs-01", "fs-02"], ["10.20.0.1", "10.20.0.2"], ["nfs", "nfs-2"], ["fs-20261121", "fs.1"]])
+    func numberedHosts(names: [String]) throws {
+        let folder = try Folder()
+        for name in names { try folder.write(Self.line(10, "started"), to: name) }
+        let output = try run([BuiltProgram.path, "report", "--no-posture", "--json"] + names.map { folder.file($0) })
+        let object = try Self.object(output)
+        #expect(object["hosts"] as? [String] == names.sorted() && output.errors.isEmpty, "\(output)")
+        try folder.write(Self.line(10, "started"), to: "nfs-3")
+        let lines = try Self.object(try report(folder.file(names[0]), "--json"))["lines"] as? [String: Int]
+        #expect(lines?["read"] == 1)
+    }
+
+    @Test("a rotated file that is named as well is the log's own; a file by several paths counts once")
+    func namedTwice() throws {
+        let folder = try Folder()
+        for name in ["log", "log.1", "log-2026-11-08"] { try folder.write(Self.line(10, "permitted"), to: name) }
+        try FileManager.default.createSymbolicLink(atPath: folder.file("link"), withDestinationPath: "log")
+        let object = try Self.object(
+            try report(
+                folder.file("log"), folder.file("log.1"), folder.file("./log"), folder.file("link"), "--json"))
+        #expect(object["hosts"] as? [String] == ["log"])
+        #expect((object["lines"] as? [String: Int])?["read"] == 3)
+    }
+
+    @Test("a rotated file that can't be decompressed counts as far as it can; it is told, and so is what isn't read")
+    func unread() throws {
+        let folder = try Folder()
+        for name in ["log.1", "log.bak"] { try folder.write(Self.line(10, "permitted"), to: name) }
+        try folder.write((10...30).map { Self.line($0, "permitted", ",\"xid\":\($0)") }.joined(), to: "log.2")
+        #expect(try run(["gzip", folder.file("log.2")]).status == 0)
+        let whole = try Data(contentsOf: URL(fileURLWithPath: folder.file("log.2.gz")))
+        try whole.dropLast(9).write(to: URL(fileURLWithPath: folder.file("log.2.gz")))
+        try folder.write(Self.line(11, "permitted"), to: "log")
+        let output = try report(folder.file("log"), "--json")
+        let object = try Self.object(output)
+        let unread = try #require(object["unread"] as? [String])
+        #expect((object["lines"] as? [String: Int])?["read"] ?? 0 > 2)
+        for name in ["log.2.gz", "log.bak"] {
+            #expect(unread.contains { $0.contains(folder.file(name)) }, "\(unread)")
+            #expect(output.errors.contains("not read: ") && output.errors.contains(folder.file(name)), "\(output)")
+            #expect(try report(folder.file("log")).text.contains(name))
+        }
+        let named = try report(folder.file("log.2.gz"))
+        #expect(named.status == 2 && named.errors.contains("\"\(folder.file("log.2.gz"))\": "), "\(named)")
+    }
+
+    @Test("a line that a dying daemon left torn doesn't hide the next start, nor do a file system's NULs")
+    func tornLine() throws {
+        let folder = try Folder()
+        let torn = #"{"ts":"2026-11-10T09:00:00Z","event":"permitted","client":"10.0"#
+        let nulls = String(repeating: "\0", count: 100_000)
+        let text = Self.line(10, "started") + torn + Self.line(11, "started") + nulls + Self.line(12, "started")
+        try folder.write(text, to: "log")
+        let object = try Self.object(try report(folder.file("log"), "--json"))
+        #expect(object["lines"] as? [String: Int] == ["read": 3, "skipped": 1, "older": 0])
+        #expect((object["gaps"] as? [[String: Any]])?.map { $0["why"] as? String } == ["no-stop", "no-stop"])
+    }
+
     @Test("posture is of the host where the command runs, with what CIS 2.1.12 asks for, unless it is left out")
     func posture() throws {
         let output = try run([BuiltProgram.path, "report", "-", "--json"])

@@ -50,15 +50,20 @@ public struct DisplayText: Hashable, Sendable, CustomStringConvertible {
 extension Character {
     fileprivate var isShowable: Bool {
         unicodeScalars.allSatisfy { scalar in
+            // The braille pattern without a dot is a symbol that shows nothing.
+            guard !scalar.properties.isDefaultIgnorableCodePoint, scalar.value != 0x2800 else { return false }
             switch scalar.properties.generalCategory {
-            case .control, .format, .surrogate, .privateUse, .unassigned, .lineSeparator, .paragraphSeparator: false
-            case .nonspacingMark, .spacingMark, .enclosingMark: unicodeScalars.count > 1
+            case .control, .format, .surrogate, .privateUse, .unassigned, .lineSeparator, .paragraphSeparator:
+                return false
+            case .nonspacingMark, .spacingMark, .enclosingMark: return unicodeScalars.count > 1
             case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter, .decimalNumber,
                 .letterNumber, .otherNumber, .connectorPunctuation, .dashPunctuation, .openPunctuation,
                 .closePunctuation, .initialPunctuation, .finalPunctuation, .otherPunctuation, .mathSymbol,
-                .currencySymbol, .modifierSymbol, .otherSymbol, .spaceSeparator:
-                true
-            @unknown default: false
+                .currencySymbol, .modifierSymbol, .otherSymbol:
+                return true
+            // Other spaces look like it, or have no width.
+            case .spaceSeparator: return scalar == " "
+            @unknown default: return false
             }
         }
     }

@@ -4,12 +4,12 @@ import Clock
 /// Lets events through up to a rate for each source and in all, and counts exactly the events that it suppresses.
 ///
 /// Events that any local user can cause by registering have a bucket of their own, and so have what a fleet's sidecar
-/// causes, and findings about a client: the flood of its calls must not hide them. Other events without a client are
-/// rare and always pass.
+/// causes, and findings about a client: the flood of its calls must not hide them. What came over TCP has other buckets
+/// than what anybody can forge. Other events without a client are rare and always pass.
 public struct AuditLimiter: Sendable {
     /// Full lines a second for one client: enough to read, too few to fill a disk.
     public static let linesPerSecondPerClient = 20
-    /// The rate of all strangers together; all clients that a rule names have as much.
+    /// The rate of all strangers together over TCP, and of all others; all clients that a rule names have as much.
     public static let linesPerSecond = 500
     /// A burst passes whole, so that a mount storm or a scan is seen as it was.
     public static let burstSeconds = 10
@@ -50,7 +50,8 @@ public struct AuditLimiter: Sendable {
         for kind: AuditEvent.Kind, _ client: IPAddress?, _ isListed: Bool, _ transport: Transport?, at now: Instant
     ) -> Bool {
         switch kind {
-        case .enumeration, .quarantined, .released: return findings.admits(.everyone, at: now)
+        case .enumeration, .quarantined, .released:
+            return findings.admits(transport.map { .everyone(over: $0) } ?? .everyone, at: now)
         case .registered, .unregistered, .untrustedRegistration, .staleRegistration, .orphaned, .unguardable:
             return registrations.admits(.everyone, at: now)
         case .fleetConnected, .fleetLost, .policyRefused: return fleet.admits(.everyone, at: now)
@@ -59,7 +60,10 @@ public struct AuditLimiter: Sendable {
             .policyAccepted, .policyExpired:
             guard let client else { return true }
             let key = RateLimiter.Key(client, transport ?? .udp, isListed: isListed)
-            return perClient.admits(key, at: now) && inAll.admits(isListed ? .everyoneListed : .everyone, at: now)
+            // A packet that was dropped proves its source no more than UDP does.
+            let evidence = kind == .probed ? .udp : transport ?? .udp
+            return perClient.admits(key, at: now)
+                && inAll.admits(.everyone(over: evidence, isListed: isListed), at: now)
         }
     }
 

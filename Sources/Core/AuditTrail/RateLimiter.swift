@@ -16,8 +16,10 @@ public struct RateLimiter: Sendable {
         private static let isListed: UInt8 = 0x40
 
         public static let everyone = Key(high: 0, low: 0, kind: 0)
-        /// The bucket that all clients named by a rule share.
-        public static let everyoneListed = Key(high: 0, low: 0, kind: isListed)
+        /// The bucket that all strangers share over a transport; or all clients named by a rule.
+        public static func everyone(over transport: Transport, isListed: Bool = false) -> Key {
+            Key(high: 0, low: 0, kind: transport.rawValue | (isListed ? Self.isListed : 0))
+        }
 
         private init(high: UInt64, low: UInt64, kind: UInt8) {
             self.high = high

@@ -33,9 +33,7 @@ public struct ObservedCalls: Sendable {
     }
 
     public mutating func note(_ event: AuditEvent, at time: Timestamp) {
-        if event.kind == .suppressed, ["denied", "permitted", "probed"].contains(event.detail) || event.detail == nil {
-            remark(.suppressed, event.count ?? 1)
-        }
+        if event.kind == .suppressed, Self.hidesCalls(event) { remark(.suppressed, event.count ?? 1) }
         // A rule for the client's own calls permits the server to call back.
         guard !event.isOfCallback else { return }
         guard let client = event.client, !client.isLoopback, !client.isUnspecified, !client.isMulticastOrBroadcast
@@ -53,6 +51,12 @@ public struct ObservedCalls: Sendable {
             .policyAccepted, .policyRefused, .policyExpired, .fleetConnected, .fleetLost:
             break
         }
+    }
+
+    /// Whether lines of calls may be among those that were left out. Without the name of a kind they were of all kinds.
+    private static func hidesCalls(_ event: AuditEvent) -> Bool {
+        let kind = event.detail.flatMap(AuditEvent.Kind.init(rawValue:))
+        return kind == nil || kind == .denied || kind == .permitted || kind == .probed
     }
 
     /// A call that is permitted without a rule is from this host, except greetings, which any named client may
@@ -147,7 +151,11 @@ public struct ObservedCalls: Sendable {
         if !isKept { remark(.tooMany) }
     }
 
-    private mutating func remark(_ remark: Remark, _ count: Int = 1) { remarks[remark, default: 0] += count }
+    /// Numbers in a log may be anything.
+    private mutating func remark(_ remark: Remark, _ count: Int = 1) {
+        let (sum, overflows) = remarks[remark, default: 0].addingReportingOverflow(count)
+        remarks[remark] = overflows ? .max : sum
+    }
 
     /// The transports of the service that was asked for. GETADDRLIST asks for all. Version 2 names one, apart
     /// from the transport of the call; older logs, without `over`, don't tell it.

@@ -16,6 +16,8 @@ struct HostTally {
     }
 
     var lines = 0
+    var permitted = 0
+    var granted = 0
     var first: Timestamp
     var last: Timestamp
     var state = State.unknown
@@ -43,8 +45,13 @@ public enum Mode: String, Hashable, Sendable {
             else { return nil }
             self.init(named: change.split(separator: " ").last)
         case .denied:
-            guard event.reason?.isLiftedByObserving == true else { return nil }
-            self = event.isEnforced ? .enforce : .observe
+            if !event.isEnforced {
+                self = .observe
+            } else if event.provesEnforcement {
+                self = .enforce
+            } else {
+                return nil
+            }
         case .permitted, .malformed, .granted, .renewed, .expired, .revoked, .enumeration, .quarantined, .released,
             .probed, .registered, .unregistered, .untrustedRegistration, .staleRegistration, .tampered, .restored,
             .rpcbindDown, .rpcbindUp, .reloadRefused, .stopped, .suppressed, .shielded, .orphaned, .unguardable,
@@ -56,5 +63,21 @@ public enum Mode: String, Hashable, Sendable {
     private init?(named text: Substring?) {
         guard let text else { return nil }
         self.init(rawValue: String(text.drop { $0 == " " }))
+    }
+}
+
+extension AuditEvent {
+    /// Whether observe mode would have let the denied call pass.
+    ///
+    /// Observe mode, too, denies what costs too much: beyond the rate, a stranger's list over UDP, and what the kernel drops
+    /// (which has a detail); and calls that can't be served.
+    fileprivate var provesEnforcement: Bool {
+        switch reason {
+        case .stranger?, .noRule?, .noList?, .transport?:
+            detail == nil && !(procedure == "dump" && transport == .udp)
+        case .listOverUDP?, .remoteRegistration?, .remoteCall?, .notServed?, .untrustedOwner?, .notListening?,
+            .neverPort?, .rate?, .grantsFull?, .firewallFailed?, .rpcbindDown?, .broadcast?, nil:
+            false
+        }
     }
 }

@@ -18,6 +18,7 @@ extension Report {
             root.add("created_on", surroundings.host)
             root.add("version", surroundings.version)
             root.texts("sources", surroundings.sources)
+            root.texts("unread", surroundings.unread)
         }
         return document.text + "\n"
     }
@@ -97,6 +98,7 @@ extension Report {
             }
             row.add("programs_more", sum.programs.hasMore)
         }
+        root.add("hours_each", Int(tally.timeline.width))
         root.list("hours") { list in
             for (hour, alive) in zip(hours, grantsAlive) { list.object { add(hour.key, hour.value, alive, to: &$0) } }
         }
@@ -211,6 +213,8 @@ extension Report {
     // MARK: Rules, and what is left out
 
     private func addRules(to root: inout JSONText) {
+        root.add("permitted_lines", surroundings.permitted?.rawValue)
+        root.texts("permitted_missing", hostsWithoutPermitted)
         rows("rules", rules, to: &root) { row, key, sum in
             row.add("rule", key.word)
             row.add("permitted", sum.count)

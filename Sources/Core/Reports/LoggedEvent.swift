@@ -40,6 +40,14 @@ extension LoggedEvent {
         self.time = time
         host = event.host ?? fields.hostOfJournal
     }
+
+    /// The event at the end of a line that is none: the daemon had died within a line, and the next one, of its
+    /// successor, follows without a line's end. No text of a peer begins so, since its quotes are escaped.
+    public init?(behindTornLine line: [UInt8]) {
+        let start = Array("{\"ts\":".utf8)
+        guard let place = line.indices.dropFirst().last(where: { line[$0...].starts(with: start) }) else { return nil }
+        self.init(line: Array(line[place...]))
+    }
 }
 
 /// Where the keys of rpcwarden-audit(5) are in a line.

@@ -46,12 +46,16 @@ struct MarkdownPage {
     /// Text that is neither markup nor HTML.
     private static func escaped(_ text: String) -> String {
         var escaped = ""
-        for character in DisplayText(text).description.unicodeScalars {
+        let scalars = Array(DisplayText(text).description.unicodeScalars)
+        for (place, character) in scalars.enumerated() {
             switch character {
             case "&": escaped += "&amp;"
             case "<": escaped += "&lt;"
             case ">": escaped += "&gt;"
-            // Two of them make a link that nobody wrote as one.
+            // GitHub makes links of `//`, of `www.`, and of `a@b.c`, where it reads escapes and entities too; a code span
+            // ends that. Of several `@` the last one decides.
+            case "@": escaped += place + 1 < scalars.count && scalars[place + 1] == "@" ? "@" : "`@`"
+            case "." where escaped.suffix(3).lowercased() == "www": escaped += "&#46;"
             case "/": escaped += escaped.last == "/" ? "&#47;" : "/"
             case "\\", "`", "*", "_", "[", "]", "|", "~", "#", "$": escaped += "\\\(character)"
             case _: escaped.unicodeScalars.append(character)

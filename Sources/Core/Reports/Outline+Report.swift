@@ -13,7 +13,11 @@ extension Outline {
         summary = writer.summary
         figures = writer.figures
         sections = writer.sections
-        footer = [
+        let unread = surroundings.unread
+        let notRead =
+            unread.prefix(8).map { "Not read: \($0)." }
+            + (unread.count > 8 ? ["Not read: \(unread.count - 8) more files."] : [])
+        let made = [
             "Made by rpcwarden \(surroundings.version) on \(surroundings.host) at \(surroundings.created), from "
                 + surroundings.sources.prefix(8).joined(separator: ", ")
                 + (surroundings.sources.count > 8 ? " and \(surroundings.sources.count - 8) more" : "") + ".",
@@ -21,6 +25,7 @@ extension Outline {
                 + "events" + (tally.since.map { ", \(grouped(tally.linesOlder)) older than \($0)" } ?? "")
                 + ". All times are UTC.",
         ]
+        footer = made + notRead
     }
 }
 
@@ -37,17 +42,41 @@ struct OutlineWriter {
         guard let period = tally.period else { return ["The logs have no audit event in this span."] }
         var sentences = [
             "From \(period.first) to \(period.last), \(counted(tally.hostNames.names.count, "host")) logged "
-                + "\(counted(tally.linesRead, "event")). \(counted(report.count(.permitted), "call")) of "
-                + "\(atLeast)\(counted(clients.count, "client")) were permitted, and ports were opened "
-                + "\(counted(report.count(.granted), "time")).",
-            denialSentence,
+                + "\(counted(tally.linesRead, "event")). \(counted(report.count(.permitted), "permitted call")) of "
+                + "\(atLeast)\(counted(clients.count, "client")) were logged, and ports were opened "
+                + "\(counted(report.count(.granted), "time"))."
         ]
+        sentences += permittedReservations
+        sentences.append(denialSentence)
         sentences.append(abuseSentence)
         sentences.append(tableSentence)
         sentences.append(recordSentence)
         if let posture = report.surroundings.posture {
             sentences.append(
                 "\(posture.evidence.control), on \(report.surroundings.host): \(posture.evidence.statement)")
+        }
+        return sentences
+    }
+
+    /// What the lines of permitted calls leave out.
+    private var permittedReservations: [String] {
+        var sentences: [String] = []
+        let hosts = report.hostsWithoutPermitted
+        switch report.surroundings.permitted {
+        case .noCall?: sentences.append("Permitted calls were not logged: audit.permitted is none.")
+        case .first?:
+            sentences.append(
+                "Permitted calls have one line a day for each client and service: audit.permitted is first.")
+        case .all?, nil:
+            guard !hosts.isEmpty else { break }
+            sentences.append(
+                "Ports were opened, and permitted calls were not logged, as with audit.permitted: none, at "
+                    + "\(shown(hosts)).")
+        }
+        if report.permittedSuppressed > 0 {
+            sentences.append(
+                "The log's limits left out \(counted(report.permittedSuppressed, "line")) that may have told permitted "
+                    + "calls.")
         }
         return sentences
     }
@@ -75,11 +104,13 @@ struct OutlineWriter {
     }
 
     private var abuseSentence: String {
-        let scans = report.enumerations.count
+        let scans = Set(report.enumerations.map(\.key.client)).count
+        let more = tally.enumerations.removedCount > 0 ? "at least " : ""
         guard scans + report.count(.quarantined) + report.count(.probed) > 0 else {
             return "No source enumerated services, and none sent packets to shut ports."
         }
-        return "\(counted(scans, "source")) enumerated services, \(counted(report.count(.probed), "packet")) without a "
+        return
+            "\(more)\(counted(scans, "source")) enumerated services, \(counted(report.count(.probed), "packet")) without a "
             + "grant reached guarded ports, and \(counted(report.count(.quarantined), "quarantine")) began."
     }
 
@@ -105,7 +136,7 @@ struct OutlineWriter {
         let (denied, tampered, gaps) = (report.count(.denied), tally.tampering.count, tally.gaps.count)
         let refused = report.count(.reloadRefused) + report.count(.policyRefused)
         return [
-            .init(number: grouped(report.count(.permitted)), label: "calls permitted"),
+            .init(number: grouped(report.count(.permitted)), label: "permitted calls logged"),
             .init(number: grouped(denied), label: "calls denied"),
             .init(number: grouped(report.count(.granted)), label: "grants issued"),
             .init(number: grouped(report.count(.probed)), label: "packets without a grant"),
@@ -177,7 +208,7 @@ struct OutlineWriter {
             paragraphs: rows.isEmpty
                 ? ["The log doesn't tell the mode."]
                 : [
-                    "Known from starts, reloads and denials. In observe mode nothing is denied or dropped, only logged."
+                    "Known from starts, reloads and denials. In observe mode what policy would deny or drop is only logged."
                 ],
             tables: tables(["Host", "From", "Mode"], rows, total: tally.modes.count))
     }
@@ -199,8 +230,9 @@ struct OutlineWriter {
         }
         return Outline.Section(
             name: "use", title: "Who used what",
-            paragraphs: rows.isEmpty
-                ? ["No call was permitted."] : ["Permitted calls and the grants that they opened."],
+            paragraphs: [
+                rows.isEmpty ? "No permitted call was logged." : "Permitted calls and the grants that they opened."
+            ] + permittedReservations,
             plot: rows.isEmpty
                 ? nil
                 : .bars(
@@ -238,11 +270,16 @@ struct OutlineWriter {
                         ? "Every rule of this host's policy that opens on a look-up was used."
                         : "Rules of this host's policy that no call used: \(shown(unused.map(\.label), separator: "; "))."
             )
+            if !unused.isEmpty, report.permittedSuppressed > 0 {
+                paragraphs.append("Lines that the log's limits left out may name them.")
+            }
             if !unseen.isEmpty {
                 paragraphs.append(
                     "Rules with open: always that no look-up used: \(shown(unseen.map(\.label), separator: "; ")). Their "
                         + "clients need no look-up, so the log can't tell whether they are used.")
             }
+        } else if report.lacksPermitted {
+            paragraphs.append("Which rules were never used can't be told: permitted calls were not logged.")
         } else {
             paragraphs.append(
                 "Which rules were never used is not told: name the policy of these hosts by --config.")

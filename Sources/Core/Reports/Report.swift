@@ -29,6 +29,12 @@ public final class Report {
         }
     }
 
+    /// The permitted calls that have a line: `audit.permitted`.
+    public enum PermittedLines: String, Sendable {
+        case all, first
+        case noCall = "none"
+    }
+
     /// What doesn't come from the log.
     public struct Surroundings {
         public var created: Timestamp
@@ -38,17 +44,23 @@ public final class Report {
         public var host: String
         /// The files or the journal.
         public var sources: [String]
+        /// Files of the logs that were not read, or not to their end, and why.
+        public var unread: [String]
         public var posture: Posture?
         /// `nil`: no policy was read.
         public var rules: [PolicyRule]?
+        /// `nil`: the settings of the logs' hosts aren't known.
+        public var permitted: PermittedLines?
         public var names: ProgramNames
 
         public init(
-            created: Timestamp, version: String, host: String, sources: [String], posture: Posture? = nil,
-            rules: [PolicyRule]? = nil, names: ProgramNames = ProgramNames()
+            created: Timestamp, version: String, host: String, sources: [String], unread: [String] = [],
+            posture: Posture? = nil, rules: [PolicyRule]? = nil, permitted: PermittedLines? = nil,
+            names: ProgramNames = ProgramNames()
         ) {
-            (self.created, self.version, self.host, self.sources) = (created, version, host, sources)
-            (self.posture, self.rules, self.names) = (posture, rules, names)
+            (self.created, self.version, self.host) = (created, version, host)
+            (self.sources, self.unread) = (sources, unread)
+            (self.posture, self.rules, self.permitted, self.names) = (posture, rules, permitted, names)
         }
     }
 
@@ -62,8 +74,9 @@ public final class Report {
     let rules: [(key: RowKey, value: Row)]
     /// Of both kinds, in the order of time.
     let gaps: [GapItem]
+    /// Each is as long as ``Timeline/width`` says.
     let hours: [(key: Int64, value: Timeline.Hour)]
-    /// At the end of each hour.
+    /// At the end of each of them.
     let grantsAlive: [Int]
 
     public init(_ tally: Tally, _ surroundings: Surroundings) {
@@ -109,9 +122,25 @@ public final class Report {
 
     func count(_ kind: AuditEvent.Kind) -> Int { tally.events[kind] ?? 0 }
 
+    // MARK: Permitted calls
+
+    /// Hosts that opened ports and logged no permitted call, as with `audit.permitted: none`.
+    var hostsWithoutPermitted: [String] {
+        tally.hosts.filter { $0.value.granted > 0 && $0.value.permitted == 0 }.map { host($0.key) }.sorted()
+    }
+
+    /// Whether permitted calls have no line, at some host at least: what isn't in the log may still have been used.
+    var lacksPermitted: Bool { surroundings.permitted == .some(.noCall) || !hostsWithoutPermitted.isEmpty }
+
+    /// Lines that may have told permitted calls, and were left out.
+    var permittedSuppressed: Int {
+        (tally.suppressed[AuditEvent.Kind.permitted.rawValue] ?? 0)
+            .addingSaturated(tally.suppressed[Tally.unwritten] ?? 0)
+    }
+
     // MARK: Rules
 
-    /// The rules that the log doesn't name; `nil`: no policy was read.
+    /// The rules that the log doesn't name; `nil`: no policy was read, or permitted calls have no line.
     var rulesUnused: [PolicyRule]? { unseenRules.map { $0.filter { !$0.isStanding } } }
 
     /// Rules with `open: always` that no look-up used: their clients need none.
@@ -119,10 +148,25 @@ public final class Report {
 
     /// A rule may have moved in its file since it was logged: its name decides, too.
     private var unseenRules: [PolicyRule]? {
-        guard let rules = surroundings.rules else { return nil }
+        guard let rules = surroundings.rules, !lacksPermitted else { return nil }
         let labels = Set(tally.rules.rows.compactMap(\.key.word))
         let names = Set(labels.compactMap(Self.ruleName))
-        return rules.filter { !labels.contains($0.label.cut(AuditEvent.detailBytesMax)) && !names.contains($0.name) }
+        return rules.filter { rule in
+            !Self.writtenForms(of: rule.label).contains { labels.contains($0.cut(AuditEvent.detailBytesMax)) }
+                && !Self.writtenForms(of: rule.name).contains(where: names.contains)
+        }
+    }
+
+    /// The text as a log may have it: as it is, or as older versions wrote what isn't ASCII, byte by byte: as numbers
+    /// in a file, as question marks in the journal.
+    private static func writtenForms(of text: String) -> [String] {
+        guard !text.utf8.allSatisfy({ (0x20...0x7e).contains($0) }) else { return [text] }
+        var (numbers, marks) = (String.UnicodeScalarView(), "")
+        for byte in text.utf8 {
+            numbers.append(Unicode.Scalar(byte))
+            marks += (0x20...0x7e).contains(byte) ? String(Unicode.Scalar(byte)) : "?"
+        }
+        return [text, String(numbers), marks]
     }
 
     /// What is in quotes.

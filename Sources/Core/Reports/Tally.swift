@@ -90,6 +90,7 @@ public struct Tally {
         if let since, time < since {
             linesOlder += 1
             follow(event, at: time, host, isTold: false)
+            followGrant(event, host)
             return
         }
         linesRead += 1
@@ -122,6 +123,8 @@ public struct Tally {
         case .stopped: record.state = .stopped(time)
         case _: if record.state == .unknown { record.state = .running }
         }
+        if isTold, event.kind == .permitted { record.permitted += 1 }
+        if isTold, event.kind == .granted { record.granted += 1 }
         if isTold { noteTable(event, at: time, host, &record) }
         if isTold, event.kind == .suppressed { noteSuppressed(event, at: time, host, &record) }
         record.lines += 1
@@ -143,7 +146,9 @@ public struct Tally {
         var stopped: Timestamp?
         switch record.state {
         case .unknown: break
-        case .running: gaps.append(GapItem(host: host, from: record.last, to: time, cause: .crash))
+        case .running:
+            // The clock may have been set back meanwhile.
+            gaps.append(GapItem(host: host, from: record.last, to: max(time, record.last), cause: .crash))
         case .stopped(let end):
             stopped = end
             if time > end + Self.pause { gaps.append(GapItem(host: host, from: end, to: time, cause: .stopped)) }
@@ -175,7 +180,7 @@ public struct Tally {
     ) {
         let count = event.count ?? 1
         suppressedCount = suppressedCount.addingSaturated(count)
-        let kind = event.detail.flatMap(AuditEvent.Kind.init(rawValue:))?.rawValue ?? "lines that could not be written"
+        let kind = event.detail.flatMap(AuditEvent.Kind.init(rawValue:))?.rawValue ?? Self.unwritten
         suppressed[kind, default: 0] = (suppressed[kind] ?? 0).addingSaturated(count)
         let from = time + (.zero - (event.window ?? .zero))
         if let place = record.openSuppression, let end = suppressions.items[place].to, from <= end + Self.pause,
@@ -190,6 +195,9 @@ public struct Tally {
                 GapItem(host: host, from: from, to: time, cause: .suppressed(count)))
         }
     }
+
+    /// The lines of all kinds that the log had no room for.
+    static let unwritten = "lines that could not be written"
 
     // MARK: What is counted
 
@@ -236,15 +244,27 @@ public struct Tally {
     }
 
     private mutating func countGrant(_ event: AuditEvent, at time: Timestamp, _ host: Int) {
-        let server = event.server.map { servers.place(of: $0) }
-        let key = LiveGrants.Key(host: host, server: server, client: event.client, port: event.granted)
-        let isRevived = event.kind == .renewed && event.detail == "revived"
-        if event.kind == .granted || isRevived {
+        let key = grantKey(event, host)
+        if event.beginsGrant {
             if liveGrants.began(key) { timeline.note(at: time) { $0.grantsChange += 1 } }
             addUse(event, Row(others: 1, at: time), host)
         } else if event.kind != .renewed, liveGrants.ended(key) {
             timeline.note(at: time) { $0.grantsChange -= 1 }
         }
+    }
+
+    /// Before the told time: what still lives when it begins is alive then.
+    private mutating func followGrant(_ event: AuditEvent, _ host: Int) {
+        if event.beginsGrant {
+            liveGrants.beganEarlier(grantKey(event, host))
+        } else if event.kind == .expired || event.kind == .revoked {
+            liveGrants.endedEarlier(grantKey(event, host))
+        }
+    }
+
+    private mutating func grantKey(_ event: AuditEvent, _ host: Int) -> LiveGrants.Key {
+        let server = event.server.map { servers.place(of: $0) }
+        return LiveGrants.Key(host: host, server: server, client: event.client, port: event.granted)
     }
 
     /// Of a program, and of a rule.
@@ -270,6 +290,8 @@ public struct Tally {
 
 extension AuditEvent {
     static let detailBytesMax = 256
+
+    fileprivate var beginsGrant: Bool { kind == .granted || kind == .renewed && detail == "revived" }
 
     fileprivate var detailCut: String { detail?.cut(Self.detailBytesMax) ?? "" }
 

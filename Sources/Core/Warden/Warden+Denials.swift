@@ -83,6 +83,9 @@ extension Warden {
         for consequence in consequences {
             switch consequence {
             case .log(let event): audit(event, at: now, into: &actions)
+            case .record(let event):
+                journal.note(event.kind)
+                actions.append(.audit(event))
             case .quarantine(let client, let end): gate.quarantine(client, until: end)
             case .release(let client): gate.release(client)
             case .tell(let client, let quarantine):
@@ -119,7 +122,9 @@ extension Warden {
             event.reason = .stranger
             event.detail = Self.droppedByKernel
             event.server = servers.name(of: packet.service.server)
-            return audit(event, at: now, into: &actions)
+            // Nothing proves its source: it takes none of the room of calls over TCP.
+            guard admits(.denied, of: packet.client, over: .udp, at: now) else { return }
+            return actions.append(.audit(event))
         }
         let incoming = packet.payload.withUnsafeBytes { IncomingCall(decoding: $0, from: peer) }
         // The packet is counted with the others that the kernel dropped.

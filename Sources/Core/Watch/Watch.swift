@@ -10,6 +10,8 @@ public struct Watch: ~Copyable, Sendable {
     /// A measure, or a finding to be logged.
     public enum Consequence: Hashable, Sendable {
         case log(AuditEvent)
+        /// What an operator did: no rate of the log swallows it.
+        case record(AuditEvent)
         /// The kernel drops the client's packets to guarded ports until then.
         case quarantine(IPAddress, until: Instant)
         case release(IPAddress)
@@ -222,13 +224,15 @@ public struct Watch: ~Copyable, Sendable {
 
     public var foreignCount: Int { foreign.count }
 
-    private mutating func released(_ client: IPAddress, _ cause: String, isOnPurpose: Bool = true) -> [Consequence] {
+    private mutating func released(
+        _ client: IPAddress, _ cause: String, isOnPurpose: Bool = true, isOperators: Bool = false
+    ) -> [Consequence] {
         var event = AuditEvent(.released, detail: cause)
         event.client = client
         shared[client] = nil
         foreign.remove(client)
         let isTold = isOnPurpose && settings.fleet?.quarantines != nil
-        return [.release(client), .log(event)] + (isTold ? [.tellRelease(client)] : [])
+        return [.release(client), isOperators ? .record(event) : .log(event)] + (isTold ? [.tellRelease(client)] : [])
     }
 
     /// An operator lifts a quarantine.
@@ -247,7 +251,7 @@ public struct Watch: ~Copyable, Sendable {
         if settings.fleet?.quarantines != nil, pardons.count < Self.pardonsMax {
             pardons[client] = now + Settings.Fleet.Quarantines.longest
         }
-        return released(client, "by the operator")
+        return released(client, "by the operator", isOperators: true)
     }
 
     private static let pardonsMax = 4096

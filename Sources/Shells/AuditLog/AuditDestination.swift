@@ -52,11 +52,33 @@ public struct AuditDestination: Sendable {
     }
 
     private init(path: String) throws(AuditLogError) {
+        self = try Self.open(path)
+        endTornLine(path)
+    }
+
+    private static func open(_ path: String) throws(AuditLogError) -> Self {
         // O_NONBLOCK is for files that aren't regular: opening a FIFO without a reader would block.
         let flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK
         let descriptor = Glibc.open(path, flags, 0o640)
         guard descriptor >= 0 else { throw AuditLogError(destination: path, code: errno) }
-        self.init(descriptor, name: path, .file(path: path))
+        return Self(descriptor, name: path, .file(path: path))
+    }
+
+    /// Ends a line that an earlier daemon left torn, so that the next one is a line of its own.
+    ///
+    /// The log is opened for appending alone, so its last byte is read by another descriptor. Where that can't be done, an
+    /// empty line does no harm.
+    private func endTornLine(_ path: String) {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_size > 0 else { return }
+        var last: UInt8 = 0
+        let reader = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        if reader >= 0 {
+            let isRead = pread(reader, &last, 1, status.st_size - 1) == 1
+            Glibc.close(reader)
+            if isRead, last == UInt8(ascii: "\n") { return }
+        }
+        _ = Glibc.write(descriptor, "\n", 1)
     }
 
     private init?(journalPath: String) throws(AuditLogError) {
@@ -130,10 +152,12 @@ public struct AuditDestination: Sendable {
     /// Opens the file again; the old file keeps only whole lines. Other destinations stay as they are.
     mutating func reopen(_ batch: inout AuditBatch) throws(AuditLogError) {
         guard case .file(let path) = kind else { return }
-        let fresh = try Self(path: path)
+        let fresh = try Self.open(path)
+        // Both may be the same file: its torn line is cut before it would be ended.
         cutTornLine(of: batch)
         batch.restartMessage()
         close()
+        fresh.endTornLine(path)
         self = fresh
     }
 

@@ -73,21 +73,33 @@ struct AuditLine {
         case .flag(let flag): append(flag ? "true" : "false")
         case .text(let text):
             append("\"")
-            for byte in text.utf8.prefix(Self.textBytesMax) { escape(byte) }
+            for scalar in text.loggedScalars { escape(scalar) }
             append("\"")
         }
     }
 
-    /// RFC 8259, 7; bytes other than printable ASCII are written by number, so that terminals don't interpret them.
-    private mutating func escape(_ byte: UInt8) {
-        switch byte {
-        case UInt8(ascii: "\""), UInt8(ascii: "\\"):
+    /// RFC 8259, 7; characters other than printable ASCII are written by number, so that terminals don't interpret them.
+    private mutating func escape(_ scalar: Unicode.Scalar) {
+        switch scalar {
+        case "\"", "\\":
             bytes.append(UInt8(ascii: "\\"))
-            bytes.append(byte)
-        case 0x20...0x7e: bytes.append(byte)
-        default:
-            let digits = String(byte, radix: 16)
-            append("\\u" + String(repeating: "0", count: 4 - digits.count) + digits)
+            bytes.append(UInt8(ascii: scalar))
+        case " "..."~": bytes.append(UInt8(ascii: scalar))
+        case _:
+            for unit in scalar.utf16 {
+                let digits = String(unit, radix: 16)
+                append("\\u" + String(repeating: "0", count: 4 - digits.count) + digits)
+            }
         }
+    }
+}
+
+extension String {
+    /// The characters of the text that a log tells: whole ones, of ``AuditLine/textBytesMax`` bytes in UTF-8.
+    var loggedScalars: Substring.UnicodeScalarView {
+        var end =
+            utf8.index(utf8.startIndex, offsetBy: AuditLine.textBytesMax, limitedBy: utf8.endIndex) ?? utf8.endIndex
+        while end.samePosition(in: unicodeScalars) == nil { end = utf8.index(before: end) }
+        return unicodeScalars[..<end]
     }
 }

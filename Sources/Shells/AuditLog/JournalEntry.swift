@@ -17,12 +17,19 @@ struct JournalEntry {
     private mutating func add(_ key: String, _ value: String) {
         bytes.append(contentsOf: key.utf8)
         bytes.append(UInt8(ascii: "="))
-        // A newline would start another field.
-        bytes.append(
-            contentsOf: value.utf8.prefix(AuditLine.textBytesMax).map {
-                (0x20...0x7e).contains($0) ? $0 : UInt8(ascii: "?")
-            })
+        // A newline would start another field, and journalctl prints what it gets.
+        for scalar in value.loggedScalars {
+            bytes.append(contentsOf: Self.isVisible(scalar) ? Array(scalar.utf8) : [UInt8(ascii: "?")])
+        }
         bytes.append(UInt8(ascii: "\n"))
+    }
+
+    private static func isVisible(_ scalar: Unicode.Scalar) -> Bool {
+        guard !scalar.isASCII else { return (" "..."~").contains(scalar) }
+        switch scalar.properties.generalCategory {
+        case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse, .unassigned: return false
+        case _: return !scalar.properties.isDefaultIgnorableCodePoint
+        }
     }
 
     private static func text(_ value: AuditField.Value) -> String {

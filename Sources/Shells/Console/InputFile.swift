@@ -15,20 +15,23 @@ public final class InputFile {
     }
 
     /// Reads the command's output; its errors go to this process's stderr.
-    public init(command words: [String]) throws(InputError) {
-        name = words.first ?? ""
+    ///
+    /// - Parameter path: the file that the command reads, which a failure names; `nil`: the command itself.
+    public init(command words: [String], reading path: String? = nil) throws(InputError) {
+        let program = words.first ?? ""
+        name = path ?? program
         do throws(Errno) {
             let output = try Pipe()
             defer { close(output.writeEnd) }
             do throws(Errno) {
-                pid = try ChildProgram.start(name, words: words, output: output.writeEnd)
+                pid = try ChildProgram.start(program, words: words, output: output.writeEnd)
             } catch {
                 close(output.readEnd)
                 throw error
             }
             descriptor = output.readEnd
         } catch {
-            throw InputError(subject: name, code: error.code)
+            throw InputError(subject: path.map { "\(program) -dc \($0)" } ?? program, code: error.code)
         }
     }
 
@@ -70,7 +73,7 @@ public final class InputFile {
         }
     }
 
-    /// Calls `body` for each line; a line of more than `bytesMax` bytes is passed as empty, with `isTooLong` set.
+    /// Calls `body` for each line, without NUL bytes: file systems may leave them where a machine lost its power. A line of more than `bytesMax` bytes is passed as empty, with `isTooLong` set.
     public func forEachLine(max bytesMax: Int = 65_536, _ body: ([UInt8], _ isTooLong: Bool) -> Void) throws(InputError)
     {
         var line: [UInt8] = []
@@ -78,7 +81,8 @@ public final class InputFile {
         while true {
             let chunk = try read()
             if chunk.isEmpty { break }
-            for part in chunk.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
+            let text = chunk.contains(0) ? chunk.filter { $0 != 0 } : chunk
+            for part in text.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
                 if part.offset > 0 {
                     body(line, isTooLong)
                     line.removeAll(keepingCapacity: true)
@@ -103,6 +107,13 @@ public final class InputFile {
         }
     }
 
+    /// Which regular file the path leads to; `nil`: none.
+    public static func identity(_ path: String) -> FileIdentity? {
+        var status = stat()
+        guard path != "-", stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+        return FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
+    }
+
     public static func exists(_ path: String) -> Bool {
         var status = stat()
         return stat(path, &status) == 0
@@ -118,6 +129,12 @@ public final class InputFile {
         var status = stat()
         return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }
+}
+
+/// The same for all paths of a file.
+public struct FileIdentity: Hashable, Sendable {
+    let device: UInt64
+    let inode: UInt64
 }
 
 public struct InputError: Error {

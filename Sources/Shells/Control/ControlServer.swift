@@ -9,6 +9,21 @@ public struct PeerCredentials: Sendable {
     public var uid: uid_t
     public var gid: gid_t
 
+    /// The supplementary groups of the process at the other end when it connected (SO_PEERGROUPS, since Linux 4.13).
+    static func groups(of descriptor: Int32) -> [gid_t] {
+        var groups: [gid_t] = []
+        // The kernel tells the size that it needs; the groups of a connection don't change.
+        for _ in 0..<2 {
+            var length = socklen_t(groups.count * MemoryLayout<gid_t>.size)
+            if getsockopt(descriptor, SOL_SOCKET, SO_PEERGROUPS, &groups, &length) == 0 {
+                return Array(groups.prefix(Int(length) / MemoryLayout<gid_t>.size))
+            }
+            guard errno == ERANGE else { return [] }
+            groups = [gid_t](repeating: .max, count: Int(length) / MemoryLayout<gid_t>.size)
+        }
+        return []
+    }
+
     /// Of the process at the other end of the unix socket.
     public static func future(of channel: any Channel) -> EventLoopFuture<PeerCredentials> {
         guard let options = channel as? any SocketOptionProvider else {
@@ -38,7 +53,7 @@ public enum ControlAnswer: Sendable {
 /// Serves the control socket: one call and one reply for each connection.
 ///
 /// The socket's mode admits its owner and group; the peer's credentials are checked, too: root, the daemon's own
-/// user, or the daemon's own group. If the daemon runs as `nobody`, only root is admitted.
+/// user, or a member of the daemon's own group. If the daemon runs as `nobody`, only root is admitted.
 public final class ControlServer {
     private let loop: any EventLoop
     private let socket: ControlSocket
@@ -99,8 +114,10 @@ public final class ControlServer {
         unlink(socket.path)
     }
 
-    fileprivate func reply(to bytes: [UInt8], from peer: PeerCredentials) -> EventLoopFuture<ControlAnswer> {
-        guard Self.admits(peer), !refused.contains(peer.pid) else {
+    fileprivate func reply(
+        to bytes: [UInt8], from peer: PeerCredentials, in groups: [gid_t]
+    ) -> EventLoopFuture<ControlAnswer> {
+        guard Self.admits(peer, in: groups), !refused.contains(peer.pid) else {
             return refuse("uid \(peer.uid) may not control the daemon; run the command as root")
         }
         return answer(bytes)
@@ -112,10 +129,13 @@ public final class ControlServer {
 
     /// Whether the peer is root, or has the daemon's user or group; these don't count for `nobody`, a user that
     /// other daemons share.
+    ///
+    /// - Parameter groups: its supplementary groups.
     public static func admits(
-        _ peer: PeerCredentials, user: uid_t = geteuid(), group: gid_t = getegid(), nobody: uid_t = ControlServer.nobody
+        _ peer: PeerCredentials, in groups: [gid_t] = [], user: uid_t = geteuid(), group: gid_t = getegid(),
+        nobody: uid_t = ControlServer.nobody
     ) -> Bool {
-        peer.uid == 0 || user != nobody && (peer.uid == user || peer.gid == group)
+        peer.uid == 0 || user != nobody && (peer.uid == user || peer.gid == group || groups.contains(group))
     }
 
     public static let nobody = getpwnam("nobody")?.pointee.pw_uid ?? 65_534
@@ -158,8 +178,14 @@ private final class ControlHandler: ChannelInboundHandler {
     private func answer(_ call: [UInt8], _ context: ChannelHandlerContext) {
         let this = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
         isAnswering = true
-        PeerCredentials.future(of: context.channel).flatMap { peer in
-            this.value.handler.server.reply(to: call, from: peer)
+        PeerCredentials.future(of: context.channel).flatMapThrowing { peer in
+            let pipeline = this.value.context.pipeline.syncOperations
+            let groups = try pipeline.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) { descriptor in
+                PeerCredentials.groups(of: descriptor)
+            }
+            return (peer, groups ?? [])
+        }.flatMap { peer, groups in
+            this.value.handler.server.reply(to: call, from: peer, in: groups)
         }.whenComplete { result in
             let (handler, context) = this.value
             do {

@@ -8,6 +8,7 @@ import Testing
         arguments: [
             ("\u{1b}[2J\u{1b}]0;owned\u{07}", "?[2J?]0;owned?"), ("a\nb\r\nc\td", "a?b?c?d"),
             ("\u{9b}31m\u{7f}\u{0}", "?31m??"), ("a\u{202e}b\u{2066}c", "a?b?c"), ("a\u{200b}b\u{feff}", "a?b?"),
+            ("\u{3164}a\u{2800}b\u{a0}c\u{3000}d\u{115f}", "?a?b?c?d?"), ("a\u{34f}b\u{e0100} c", "?? c"),
             ("\u{e000}\u{2028}\u{301}", "???"), ("e\u{301}é 10.0.0.1 \"x\"", "e\u{301}é 10.0.0.1 \"x\""),
         ])
     func hostile(text: String, shown: String) {

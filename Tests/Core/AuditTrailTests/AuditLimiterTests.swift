@@ -54,6 +54,26 @@ import Testing
         #expect(summary.map(\.count) == [3750, 1250])
     }
 
+    @Test("forged sources take no room of calls and findings over TCP, nor do packets that the kernel dropped")
+    func transports() {
+        var limiter = AuditLimiter()
+        func admits(_ kind: AuditEvent.Kind, _ client: UInt32, _ transport: Transport?) -> Bool {
+            limiter.admits(kind, of: .v4(client), isListed: false, over: transport, at: at(0))
+        }
+        for client in 0..<UInt32(10_000) {
+            _ = admits(.denied, client, .udp)
+            _ = admits(.probed, client, .tcp)
+            _ = admits(.enumeration, client, .udp)
+            _ = admits(.quarantined, client, nil)
+        }
+        #expect(!admits(.denied, 20_000, .udp) && !admits(.probed, 20_000, .tcp) && !admits(.released, 20_000, nil))
+        #expect(
+            admits(.denied, 20_000, .tcp) && admits(.enumeration, 20_000, .tcp) && admits(.quarantined, 20_000, .tcp))
+        // What is over TCP is bounded as well.
+        #expect((0..<10_000).count { admits(.denied, 30_000 + $0, .tcp) } == 4999)
+        #expect((0..<1000).count { admits(.quarantined, $0, .tcp) } == 198)
+    }
+
     @Test("what is written and what is summed up are all there was, within the rates", arguments: 0..<20)
     func property(seed: Int) {
         var generator = SeededGenerator(state: UInt64(seed))
@@ -63,6 +83,7 @@ import Testing
         var (events, written, summed): ([AuditEvent.Kind: Int], [AuditEvent.Kind: Int], [AuditEvent.Kind: Int])
         (events, written, summed) = ([:], [:], [:])
         var writtenOf: [RateLimiter.Key: Int] = [:]
+        var writtenOver: [Transport: Int] = [:]
         var time: Int64 = 0
         func take(_ summary: [AuditEvent]) {
             for event in summary {
@@ -78,6 +99,9 @@ import Testing
             events[event.kind, default: 0] += 1
             if limiter.admits(event, at: at(time)) {
                 written[event.kind, default: 0] += 1
+                // A probe proves its source as little as UDP does.
+                let evidence: Transport = event.kind == .probed || event.transport == .udp ? .udp : .tcp
+                writtenOver[evidence, default: 0] += 1
                 if let client = event.client { writtenOf[.init(client, event.transport ?? .udp), default: 0] += 1 }
             }
             take(limiter.summary(at: at(time)))
@@ -85,7 +109,7 @@ import Testing
         take(limiter.lastSummary(at: at(time)))
         #expect(written.merging(summed, uniquingKeysWith: +) == events)
         let seconds = Int(time / 1000) + 1
-        #expect(written.values.reduce(0, +) <= 500 * (10 + seconds))
+        #expect(writtenOver.count == 2 && writtenOver.values.allSatisfy { $0 <= 500 * (10 + seconds) })
         #expect(writtenOf.values.allSatisfy { $0 <= 20 * (10 + seconds) })
         #expect(limiter.lastSummary(at: at(time)) == [])
     }

@@ -45,14 +45,15 @@ import Testing
         let keys = [
             RateLimiter.Key(ip("192.0.2.1"), .udp), .init(ip("192.0.2.1"), .tcp), .init(ip("192.0.2.2"), .udp),
             .init(ip("2001:db8::1"), .udp), .init(ip("2001:db8:0:1::1"), .udp), .init(ip("::192.0.2.1"), .udp),
-            .everyone,
+            .everyone, .everyone(over: .tcp), .everyone(over: .udp),
         ]
         #expect(Set(keys).count == keys.count)
         #expect(RateLimiter.Key(ip("2001:db8::1"), .udp) == RateLimiter.Key(ip("2001:db8::ffff:ffff:ffff:ffff"), .udp))
         #expect(RateLimiter.Key(ip("127.0.0.1"), .udp) == RateLimiter.Key(ip("127.255.0.9"), .udp), "this host's users")
         // Named clients have separate keys, and share none with a stranger.
         let addresses = ["192.0.2.1", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::"].map { ip($0) }
-        let named = addresses.map { RateLimiter.Key($0, .udp, isListed: true) } + [RateLimiter.Key.everyoneListed]
+        let shared = Transport.allCases.map { RateLimiter.Key.everyone(over: $0, isListed: true) }
+        let named = addresses.map { RateLimiter.Key($0, .udp, isListed: true) } + shared
         #expect(Set(named).count == named.count)
         #expect(Set(named).isDisjoint(with: keys + addresses.map { RateLimiter.Key($0, .udp) }))
     }

@@ -246,6 +246,19 @@ extension AuditEvent {
         #expect(found.warnings.contains { $0.contains("12 lines") })
     }
 
+    @Test(
+        "lines of calls that the log lacks are warned of, be it by its rate or for want of room",
+        arguments: [
+            ("denied", 12), ("the log could not be written: 12 lines lost", 12), (nil, 12), ("registered", nil),
+            ("probed", .max),
+        ] as [(String?, Int?)])
+    func missingLines(detail: String?, count: Int?) {
+        let lost = AuditEvent(.suppressed, detail: detail).with { $0.count = count ?? 12 }
+        let found = learned([observed("10.0.0.1", .mountd)] + Array(repeating: lost, count: count == .max ? 2 : 1))
+        #expect(found.warnings.contains { $0.contains("missing from the log") } == (count != nil))
+        if let count { #expect(found.warnings.contains { $0.hasPrefix("\(count) lines") }, "\(found.warnings)") }
+    }
+
     @Test("a transient program is learned as it was, with a word about the range")
     func transient() {
         let found = learned([observed("10.0.0.1", Program(0x4000_0007))])

@@ -83,6 +83,21 @@ import Testing
         }
     }
 
+    @Test("what GitHub would make a link of isn't left, and looks the same, but for the letters of an @")
+    func links() {
+        var sum = Tally()
+        let text = "www.evil.example WWW.x a@evil.example mailto:b@@c.example http://e.example `@x @"
+        sum.note(event(.reloaded) { $0.detail = text }, at: 0, host: "a")
+        let shown = Report(
+            sum, Report.Surroundings(created: time(0), version: "1", host: "h", sources: [])
+        ).markdown
+        #expect(
+            shown.contains(
+                "| www&#46;evil.example WWW&#46;x a`@`evil.example mailto:b@`@`c.example http:/&#47;e.example \\``@`x `@` |"
+            ),
+            "\(shown)")
+    }
+
     @Test("Markdown has no HTML, and no link, of the log")
     func markdown() {
         let text = Self.report().markdown

@@ -79,6 +79,17 @@ import Testing
         #expect(LoggedEvent(line: Array(" \t".utf8) + line + Array(" ".utf8)) != nil)
     }
 
+    @Test("behind a torn line the next event is found; text of a peer doesn't pass for one")
+    func torn() {
+        let line = Self.line(Self.full)
+        for end in [1, 40, line.count - 1] {
+            #expect(LoggedEvent(behindTornLine: line[..<end] + line)?.event == Self.full)
+        }
+        #expect(LoggedEvent(behindTornLine: line) == nil && LoggedEvent(behindTornLine: []) == nil)
+        let forged = event(.denied) { $0.detail = String(decoding: line, as: UTF8.self) }
+        #expect(LoggedEvent(behindTornLine: Self.line(forged)) == nil)
+    }
+
     private static let start = #"{"ts":"2026-11-21T08:00:00Z","event":"denied""#
 
     @Test(

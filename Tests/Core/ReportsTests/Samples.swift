@@ -38,10 +38,13 @@ extension Tally {
     }
 }
 
-func report(_ tally: Tally, rules: [Report.PolicyRule]? = nil, posture: Report.Posture? = nil) -> Report {
+func report(
+    _ tally: Tally, rules: [Report.PolicyRule]? = nil, permitted: Report.PermittedLines? = nil,
+    posture: Report.Posture? = nil
+) -> Report {
     Report(
         tally,
         Report.Surroundings(
             created: time(100_000), version: "1", host: "collector", sources: ["audit.jsonl"], posture: posture,
-            rules: rules))
+            rules: rules, permitted: permitted))
 }

@@ -76,6 +76,11 @@ import Testing
             (event(.reloaded) { $0.detail = "rule added: x; settings changed" }, nil),
             (event(.denied) { ($0.reason, $0.isEnforced) = (.stranger, false) }, .observe),
             (event(.denied) { $0.reason = .stranger }, .enforce), (event(.denied) { $0.reason = .remoteCall }, nil),
+            (event(.denied) { $0.reason = .rate }, nil), (event(.denied) { $0.reason = .firewallFailed }, nil),
+            (event(.denied) { ($0.reason, $0.isEnforced) = (.rate, false) }, .observe),
+            (event(.denied) { ($0.reason, $0.procedure, $0.transport) = (.stranger, "dump", .udp) }, nil),
+            (event(.denied) { ($0.reason, $0.procedure, $0.transport) = (.stranger, "dump", .tcp) }, .enforce),
+            (event(.denied) { ($0.reason, $0.detail) = (.stranger, "dropped by the kernel") }, nil),
         ] as [(AuditEvent, Mode?)])
     func modes(event: AuditEvent, mode: Mode?) { #expect(Self.mode(event) == mode) }
 
@@ -104,6 +109,33 @@ import Testing
         #expect(report(sum).grantsAlive == [3, 2, 1, 2])
     }
 
+    @Test("grants that began before --since and live on are alive when it begins")
+    func grantsBeforeSince() {
+        let sum = tally(
+            [
+                (0, grant(.granted, "10.0.0.1")), (1, grant(.granted, "10.0.0.2")), (2, grant(.granted, "10.0.0.3")),
+                (3, grant(.expired, "10.0.0.2")), (4, grant(.expired, "10.0.0.9")), (100, event(.permitted)),
+                (3600, grant(.revoked, "10.0.0.3")), (7200, grant(.granted, "10.0.0.1")),
+            ], since: time(50))
+        #expect(report(sum).grantsAlive == [2, 1] && sum.lookups.rows.allSatisfy { $0.value.others <= 1 })
+    }
+
+    @Test("a gap doesn't end before it begins, though the clock was set back")
+    func clockSetBack() {
+        let sum = tally([(0, Self.started("enforce")), (5000, event(.denied)), (1000, Self.started("enforce"))])
+        #expect(sum.gaps.items.map(\.from) == [time(5000)] && sum.gaps.items.map(\.to) == [time(5000)])
+    }
+
+    @Test("a source that enumerates in two ways, or at two hosts, is one source")
+    func enumerators() {
+        var sum = Tally()
+        for (number, tool) in ["rpcinfo", "nmap", "rpcinfo"].enumerated() {
+            let scan = event(.enumeration) { ($0.client, $0.detail) = (ip("192.0.2.1"), "looks like \(tool)") }
+            sum.note(scan, at: Int64(number), host: "host \(number)")
+        }
+        #expect(report(sum).text.contains("1 source enumerated services"))
+    }
+
     @Test("events before --since count for nothing, but tell the state that they left")
     func since() {
         let sum = tally(
@@ -129,6 +161,50 @@ import Testing
         #expect(made.rulesUnused?.map(\.name) == ["idle"] && made.rulesUnseen?.map(\.name) == ["nfs4"])
         #expect(made.text.contains("no call used: nfs.yaml:20 \"idle\""))
         #expect(report(tally([(0, used)])).json.contains(#""rules_unused": null"#))
+    }
+
+    @Test(
+        "a rule whose name isn't ASCII is used if a log names it, be it in the forms of older versions",
+        arguments: ["Büro", "B\u{c3}\u{bc}ro", "B??ro"])
+    func foreignNames(logged: String) {
+        let used = event(.permitted) { $0.rule = "nfs.yaml:3 \"\(logged)\"" }
+        let rules = [
+            Report.PolicyRule(label: "nfs.yaml:9 \"Büro\"", name: "Büro", isStanding: false),
+            Report.PolicyRule(label: "nfs.yaml:12 \"Bäro\"", name: "Bxro", isStanding: false),
+        ]
+        #expect(report(tally([(0, used)]), rules: rules).rulesUnused?.map(\.name) == ["Bxro"])
+    }
+
+    private static let idle = [Report.PolicyRule(label: "nfs.yaml:20 \"idle\"", name: "idle", isStanding: false)]
+
+    @Test("where permitted calls have no line, neither clients nor rules are told as without use")
+    func withoutPermitted() {
+        let log: [(Int64, AuditEvent)] = [
+            (0, grant(.granted, "10.0.0.1")), (1, event(.denied) { $0.reason = .stranger }),
+        ]
+        let known = report(tally([(1, event(.denied))]), rules: Self.idle, permitted: .noCall)
+        let seen = report(tally(log, host: "filer"), rules: Self.idle)
+        for made in [known, seen] {
+            #expect(made.rulesUnused == nil && made.json.contains(#""rules_unused": null"#))
+            #expect(
+                made.text.contains("ermitted calls were not logged") && !made.text.contains("No call was permitted"))
+        }
+        #expect(seen.json.contains("\"permitted_missing\": [\n    \"filer\"\n  ]"))
+        #expect(known.json.contains(#""permitted_lines": "none""#))
+        // Lines of permitted calls show that the host logs them.
+        let quiet = report(tally([(0, event(.permitted)), (1, grant(.granted, "10.0.0.1"))]), rules: Self.idle)
+        #expect(quiet.rulesUnused?.count == 1 && quiet.hostsWithoutPermitted == [])
+    }
+
+    @Test("what the first calls alone, or the log's limits, leave out of permitted calls is told with their number")
+    func fewerPermitted() {
+        let lost = { (detail: String) in event(.suppressed) { ($0.count, $0.detail) = (7, detail) } }
+        let log = [(0, event(.permitted)), (1, lost("permitted")), (2, lost("the log…")), (3, lost("denied"))]
+        let made = report(tally(log.map { (Int64($0.0), $0.1) }), rules: Self.idle, permitted: .first)
+        #expect(made.permittedSuppressed == 14 && made.rulesUnused?.count == 1)
+        for words in ["1 permitted call of", "audit.permitted is first", "left out 14 lines", "may name them"] {
+            #expect(made.markdown.contains(words), "\(words)")
+        }
     }
 
     @Test("a log without an event is told as such in every format")
@@ -178,13 +254,30 @@ import Testing
             sum.note(event, at: Int64(number) * 3600, host: "host \(number)")
         }
         #expect(sum.hostNames.names.count == 8 && sum.hosts.count == 8 && sum.servers.names.count == 8)
-        #expect(sum.timeline.hours.count == Timeline.hoursMax && sum.timeline.others.probes > 0)
+        // 1,667 days; each event is still in one of them.
+        #expect(sum.timeline.hours.count == 1667 && sum.timeline.width == 24)
+        #expect(sum.timeline.hours.values.reduce(0) { $0 + $1.probes } == sum.events[.probed])
         #expect(sum.rules.rows.count <= 16 && sum.programNames.count <= 16 && sum.probes.rows.count <= 64)
         for count in [sum.tampering.items.count, sum.quarantines.items.count, sum.reloads.items.count] {
             #expect(count == 10)
         }
         #expect(sum.quarantines.leftOut == 40_000 / 6 - 10)
         #expect(report(sum).json.contains(#""hosts": 39992"#))
+    }
+
+    @Test("a log with very many hours makes the steps longer, and hides no event of others, however far they are apart")
+    func hours() {
+        var sum = Tally()
+        for number in 0..<12_000 { sum.note(event(.probed), at: Int64(number) * 1_800_000, host: "bogus") }
+        sum.note(event(.probed), at: -70_000_000_000, host: "bogus")
+        sum.note(event(.permitted), at: 7200, host: "a")
+        sum.note(event(.denied), at: 7201, host: "a")
+        let made = report(sum)
+        #expect(made.hours.count <= Timeline.hoursMax && made.json.contains("\"hours_each\": \(sum.timeline.width)"))
+        #expect(made.hours.allSatisfy { $0.key % sum.timeline.width == 0 } && sum.timeline.width > 24)
+        let sums = made.hours.map { ($0.value.permitted, $0.value.probes, Int($0.value.denials.reduce(0, +))) }
+        #expect(sums.reduce(0) { $0 + $1.0 } == 1 && sums.reduce(0) { $0 + $1.1 } == 12_001)
+        #expect(sums.reduce(0) { $0 + $1.2 } == 1 && !made.html.isEmpty)
     }
 
     @Test("numbers and texts of a log may be anything")

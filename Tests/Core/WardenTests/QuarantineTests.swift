@@ -5,6 +5,7 @@ import CoreSamples
 import Firewall
 import ONCRPC
 import Policy
+import TestSupport
 import Testing
 
 @testable import Exchanges
@@ -85,6 +86,23 @@ import Testing
         let address = Peer.stranger.address
         bench.reload([.sample(from: ["\(address)/32"])])
         #expect(bench.kernel.quarantined.isEmpty && bench.events(.released).count == 1)
+    }
+
+    @Test("the operator's release is logged, however many quarantines end at that moment")
+    func releaseInFlood() {
+        let bench = Bench.started([.sample()])
+        for number in 0..<240 { quarantine("198.51.100.\(number)", bench) }
+        bench.advance(by: .seconds(599))
+        bench.advance(by: .seconds(1))
+        #expect((200..<240).contains(bench.events(.released).count) && bench.kernel.quarantined.isEmpty)
+        quarantine("203.0.113.9", bench)
+        bench.handle { _ = $0.release(client: ip("203.0.113.9"), at: $1, into: &$2) }
+        #expect(bench.events(.released).last?.detail == "by the operator")
+    }
+
+    private func quarantine(_ client: String, _ bench: Bench) {
+        for xid in 0..<20 { bench.call(.port(of: .unheardOf), from: .from(client), xid: UInt32(xid)) }
+        #expect(bench.kernel.quarantined[ip(client)] != nil)
     }
 
     @Test("the operator releases, and what was done is forgiven")

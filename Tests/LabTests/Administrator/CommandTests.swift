@@ -48,7 +48,7 @@ extension LabTests {
             #expect(try lab.exec(.server, lab.binary, "--version").isSuccess)
         }
 
-        @Test("the control socket is for root: mode 0660, and another user is refused whatever the mode")
+        @Test("the control socket is for root and its group: mode 0660, and another user is refused whatever the mode")
         func controlSocket() throws {
             let mode = try lab.exec(.server, "stat", "-c", "%a %U", "/run/rpcwarden/control.sock")
             #expect(["660 nobody\n", "660 rpcwarden\n"].contains(mode.text))
@@ -58,6 +58,13 @@ extension LabTests {
             }
             let outside = try asUser(65_533, "status")
             #expect(outside.status == 3 && outside.errors.contains("Permission denied"), "\(outside)")
+
+            if mode.text.hasSuffix("rpcwarden\n") {
+                let group = try lab.exec(.server, "stat", "-c", "%g", "/run/rpcwarden/control.sock").text.dropLast()
+                let member = ["setpriv", "--reuid", "65533", "--regid", "65533", "--groups", String(group), lab.binary]
+                let inside = try lab.exec(.server, member + ["status", "--config", lab.configuration])
+                #expect(inside.isSuccess, "\(inside)")
+            }
 
             _ = try lab.exec(.server, "chmod", "0666", "/run/rpcwarden/control.sock")
             // If the daemon runs as nobody, other daemons may run as that user too.

@@ -95,7 +95,7 @@ extension LabTests {
         }
 
         @Test(
-            "Ctrl-C, SIGTERM and Ctrl-Z leave the terminal as it was, and fg comes back",
+            "Ctrl-C, Ctrl-\\, SIGTERM and Ctrl-Z leave the terminal as it was, and fg comes back",
             .enabled(if: Tmux.isInstalled),
             .lab(.rpcbind, .daemon))
         func signals() async throws {
@@ -115,6 +115,14 @@ extension LabTests {
             try tmux.press("C-c")
             try await tmux.shows("the shell") { lines in lines.contains { $0.hasPrefix("READY>") } }
             #expect(try tmux.modes() == "011")
+
+            try tmux.type("clear; \(Self.top(lab)); echo status $?")
+            try await tmux.shows("rpcbind up")
+            try tmux.press("C-\\")
+            try await tmux.shows("status 131")
+            #expect(try tmux.modes() == "011")
+            try tmux.type("clear; stty -a | tr ' ;' '\\n\\n' | grep -cxE 'icanon|echo|ixon'")
+            try await tmux.shows("3")
 
             try tmux.type("clear; \(Self.top(lab)); echo status $?")
             try await tmux.shows("rpcbind up")

@@ -60,7 +60,7 @@ struct AuditLogTests {
         "escapes what a peer chose, so that no terminal and no parser obeys it",
         arguments: [
             ("a\"b", #"a\"b"#), ("a\\b", #"a\\b"#), ("a\nb", #"a\u000ab"#), ("\u{1b}[31m", #"\u001b[31m"#),
-            ("é", #"\u00c3\u00a9"#), ("\u{7f}", #"\u007f"#),
+            ("é", #"\u00e9"#), ("\u{7f}", #"\u007f"#), ("\u{1f389}", #"\ud83c\udf89"#), ("\u{202e}", #"\u202e"#),
         ])
     func escaping(text: String, expected: String) {
         let bytes = AuditLine([AuditField(key: "detail", value: .text(text))]).bytes
@@ -72,6 +72,26 @@ struct AuditLogTests {
         let long = String(repeating: "x", count: 100_000)
         let bytes = AuditLine([AuditField(key: "detail", value: .text(long))]).bytes
         #expect(bytes.count == AuditLine.textBytesMax + #"{"detail":""}"#.utf8.count + 1)
+    }
+
+    @Test("cuts long text between two characters", arguments: ["é", "日", "🎉"])
+    func cutCharacters(_ character: Character) throws {
+        let long = String(repeating: character, count: 600)
+        let bytes = AuditLine([AuditField(key: "detail", value: .text("x" + long))]).bytes
+        let text = try #require(try JSONDecoder().decode([String: String].self, from: Data(bytes))["detail"])
+        #expect(text.dropFirst().allSatisfy { $0 == character } && text.utf8.count > AuditLine.textBytesMax - 4)
+        #expect(text.utf8.count <= AuditLine.textBytesMax)
+        let entry = String(decoding: JournalEntry(AuditEvent(.reloaded, detail: long), []).bytes, as: UTF8.self)
+        #expect(entry.split(separator: "\n")[0].suffix(99).allSatisfy { $0 == character })
+    }
+
+    @Test("the journal gets letters of all languages, and no character that a terminal obeys or that shows nothing")
+    func journalText() {
+        var event = denied()
+        event.rule = "nfs.yaml:4 \"Büro 日本\u{7f}\u{85}\u{9b}\u{202e}\u{2028}\u{feff}\u{3164}\""
+        let entry = JournalEntry(event, AuditField.fields(of: event, at: time))
+        let lines = String(decoding: entry.bytes, as: UTF8.self).split(separator: "\n")
+        #expect(lines.contains("RPCWARDEN_RULE=nfs.yaml:4 \"Büro 日本???????\""))
     }
 
     @Test("gives the journal a field for each key, and a message in plain words")

@@ -81,6 +81,20 @@ struct AuditWritingTests {
         #expect(names.allSatisfy { text($0).hasSuffix("\n") })
     }
 
+    @Test(
+        "a line that an earlier daemon left torn is ended; a whole one, and a new file, get no empty line",
+        arguments: [("{\"ts\":\"20", "{\"ts\":\"20\n"), ("whole\n", "whole\n"), ("", "")])
+    func tornLine(old: String, kept: String) throws {
+        defer { remove() }
+        try old.write(toFile: path, atomically: false, encoding: .utf8)
+        let log = try log(.file)
+        log.write(Self.event(1), at: Self.time)
+        log.reopen()
+        log.close()
+        #expect(text(path).hasPrefix(kept + "{\"ts\":") && text(path).split(separator: "\n").count <= 2)
+        #expect(!text(path).contains("\n\n"))
+    }
+
     private struct Line: Decodable {
         var event: String
         var xid: Int?

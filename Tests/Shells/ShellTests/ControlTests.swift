@@ -35,11 +35,26 @@ struct ControlTests {
         #expect(ControlServer.admits(PeerCredentials(pid: 1, uid: uid, gid: gid)) == isAdmitted)
         #expect(ControlServer.admits(PeerCredentials(pid: 1, uid: geteuid(), gid: gid)))
         #expect(ControlServer.admits(PeerCredentials(pid: 1, uid: 54_321, gid: getegid())))
+        // usermod -aG gives a user the group as a supplementary one.
+        let member = PeerCredentials(pid: 1, uid: 54_321, gid: 54_321)
+        #expect(ControlServer.admits(member, in: [100, getegid()]) && !ControlServer.admits(member, in: [54_320]))
+        #expect(!ControlServer.admits(member, in: [8], user: 7, group: 8, nobody: 7))
         // The user nobody may run other daemons too.
         let other = PeerCredentials(pid: 1, uid: 7, gid: 8)
         #expect(ControlServer.admits(other, user: 7, group: 9, nobody: 5))
         #expect(!ControlServer.admits(other, user: 7, group: 8, nobody: 7))
         #expect(ControlServer.admits(PeerCredentials(pid: 1, uid: 0, gid: 0), user: 7, group: 8, nobody: 7))
+    }
+
+    @Test("knows the supplementary groups of the other end")
+    func groups() throws {
+        var ends: [Int32] = [0, 0]
+        #expect(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0)
+        defer { for end in ends { Glibc.close(end) } }
+        var own = [gid_t](repeating: 0, count: 65_536)
+        let count = getgroups(Int32(own.count), &own)
+        #expect(PeerCredentials.groups(of: ends[0]).sorted() == own.prefix(Int(count)).sorted())
+        #expect(PeerCredentials.groups(of: -1).isEmpty)
     }
 
     @Test("carries a call and its reply, and makes its socket 0660")
