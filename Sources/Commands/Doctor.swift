@@ -37,17 +37,18 @@ struct Doctor: ParsableCommand {
     /// - Parameter root: the folder of an image; `nil`: this host.
     static func facts(_ configuration: ConfigurationOption, at root: String?) throws -> HostFacts {
         var facts = try RootOption.survey(root, configuration).facts()
-        facts.configurationPath = configuration.path
-        facts.configurationErrors = errors(configuration, facts)
+        let image = facts.isRunning ? nil : facts.root + PolicyLoader.configurationPath
+        facts.configurationPath = configuration.path ?? image
+        facts.configurationErrors = errors(facts)
         if facts.isRunning { facts.kernel.ownsTables = kernelOwnsTables() }
         if facts.gateway != nil { facts.gateway?.servers = servers(configuration) }
         return facts
     }
 
     /// The errors with which the daemon wouldn't start; none on a host without a file of rpcwarden's.
-    private static func errors(_ configuration: ConfigurationOption, _ facts: HostFacts) -> [String] {
+    private static func errors(_ facts: HostFacts) -> [String] {
         let loader = PolicyLoader(ownAddresses: facts.isRunning ? ownAddresses() : [], after: lastBundle())
-        let path = configuration.path ?? (facts.isRunning ? nil : facts.root + PolicyLoader.configurationPath)
+        let path = facts.configurationPath
         // Absolute paths of an image's configuration lead to this host's files.
         let load = facts.isRunning ? loader.load(configurationPath: path) : loader.loadSettings(configurationPath: path)
         guard !load.filesRead.isEmpty else { return [] }

@@ -26,8 +26,13 @@ public struct CommandFailure: Error {
 
     /// - Parameter program: begins the message, unless it begins with the name already.
     public func exit(as program: String) -> Never {
-        if let message { writeError(message.hasPrefix("\(program):") ? message : "\(program): \(message)") }
+        do throws(CommandFailure) { try finishOutput() } catch { error.write(as: program) }
+        write(as: program)
         Glibc.exit(code)
+    }
+
+    func write(as program: String) {
+        if let message { writeError(message.hasPrefix("\(program):") ? message : "\(program): \(message)") }
     }
 }
 
@@ -35,6 +40,10 @@ public struct CommandFailure: Error {
 public func exit(as program: String, _ text: String, isSuccess: Bool) -> Never {
     if isSuccess {
         print(text)
+        do throws(CommandFailure) { try finishOutput() } catch {
+            error.write(as: program)
+            Glibc.exit(error.code)
+        }
         Glibc.exit(0)
     }
     let prefix = "Error: "
