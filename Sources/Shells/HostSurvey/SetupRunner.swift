@@ -35,7 +35,7 @@ public struct SetupRunner {
         try remember(entries)
         switch action {
         case .makeFolder: return nil
-        case .writeFile(let path, let text): try Self.write(text, to: path)
+        case .writeFile(let path, let text): try Self.write(text, to: path, target: Self.resolved(path) ?? path)
         case .removeFile(let path):
             guard unlink(path) == 0 || errno == ENOENT else { throw Self.failure("remove", path) }
         case .moveFile(let path, let new):
@@ -54,7 +54,10 @@ public struct SetupRunner {
     private mutating func remember(_ entries: [SetupRecord.Entry]) throws(Failure) {
         guard !entries.isEmpty else { return }
         for entry in entries { record.add(entry) }
-        try Self.write(record.text, to: survey.root.path + SetupFiles.record)
+        let path = survey.root.path + SetupFiles.record
+        try stayInside(.writeFile(path, text: ""))
+        // A link is no record, and is replaced.
+        try Self.write(record.text, to: path, target: path)
     }
 
     private func run(_ words: [String]) throws(Failure) {
@@ -143,10 +146,11 @@ public struct SetupRunner {
 
     /// Replaces the file in one step: a reader sees either the old file or the new one. The administrator's file keeps
     /// its owner and mode, and stays where a link leads.
-    private static func write(_ text: String, to path: String) throws(Failure) {
-        let target = resolved(path) ?? path
+    ///
+    /// - Parameter target: where the path leads, or the path itself.
+    private static func write(_ text: String, to path: String, target: String) throws(Failure) {
         var status = stat()
-        let exists = stat(target, &status) == 0
+        let exists = lstat(target, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
         var file = StateFile(path: target, mode: exists ? status.st_mode & 0o7777 : 0o644)
         if exists { file.owner = (status.st_uid, status.st_gid) }
         do throws(StateFileError) { try file.write(Array(text.utf8)) } catch {

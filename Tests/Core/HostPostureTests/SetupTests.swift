@@ -291,6 +291,15 @@ extension FakeHostTests {
             let error = #expect(throws: SetupRunner.Failure.self) { try setUp(host, isRunning: false) }
             #expect(error?.description.contains("leads out of the image") == true)
             #expect(try FileManager.default.contentsOfDirectory(atPath: host.folder + "/outside") == [])
+
+            let other = try self.host()
+            try other.write("/lib/systemd/systemd", "")
+            try other.write("/var/lib/rpcwarden/.keep", "")
+            try other.put(other.folder + "/outside", "theirs")
+            try FileManager.default.createSymbolicLink(
+                atPath: other.root + SetupFiles.record, withDestinationPath: other.folder + "/outside")
+            #expect(throws: SetupRunner.Failure.self) { try setUp(other, isRunning: false) }
+            #expect(try String(contentsOfFile: other.folder + "/outside", encoding: .utf8) == "theirs")
         }
 
         @Test("a configuration that the daemon would refuse stands in the way")
