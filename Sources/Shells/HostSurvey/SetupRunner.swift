@@ -74,18 +74,22 @@ public struct SetupRunner {
         let question = RegistrationQuestion(path: survey.root.path + survey.expected.rpcbindSocket)
         let deadline = ContinuousClock.now + patienceForRegistrations
         while true {
-            let list: [RPCB]
+            let lost: [Registration]?
             switch question.ask() {
-            case .list(let answer): list = answer
+            case .list(let list):
+                let now = Set(list.compactMap(Registration.init).map(Self.key))
+                lost = before.filter { $0.program != .portmapper && !now.contains(Self.key($0)) }
             case .tooLong: return "rpcbind has too many registrations to compare; `rpcwarden doctor` says more"
-            case .none: list = []
+            case .none: lost = nil
             }
-            let now = Set(list.compactMap(Registration.init).map(Self.key))
-            let lost = before.filter { $0.program != .portmapper && !now.contains(Self.key($0)) }
-            if lost.isEmpty { return nil }
+            if lost?.isEmpty == true { return nil }
             guard ContinuousClock.now >= deadline else {
                 usleep(100_000)
                 continue
+            }
+            guard let lost else {
+                return
+                    "rpcbind doesn't answer at \(question.path); see `systemctl status rpcbind.socket rpcbind.service`"
             }
             let programs = Set(lost.map(\.program)).sorted()
             return """

@@ -254,6 +254,9 @@ extension FakeHostTests {
             try host.serve([.service(100_003, 3)])
             let left = try #require(try carrier.carryOut(.compareRegistrations, recording: []))
             #expect(left == "1 registrations are lost (programs 100024); restart rpc-statd")
+            try FileManager.default.removeItem(atPath: host.root + "/run/rpcbind.sock")
+            let silent = try carrier.carryOut(.compareRegistrations, recording: [])
+            #expect(silent?.hasPrefix("rpcbind doesn't answer at \(host.root)/run/rpcbind.sock") == true)
         }
 
         @Test("an image gets its files, its user and its links, and nothing is started")
