@@ -37,15 +37,30 @@ struct Doctor: ParsableCommand {
     /// - Parameter root: the folder of an image; `nil`: this host.
     static func facts(_ configuration: ConfigurationOption, at root: String?) throws -> HostFacts {
         var facts = try RootOption.survey(root, configuration).facts()
+        let image = facts.isRunning ? nil : facts.root + PolicyLoader.configurationPath
+        facts.configurationPath = configuration.path ?? image
+        facts.configurationErrors = errors(facts)
         if facts.isRunning { facts.kernel.ownsTables = kernelOwnsTables() }
         if facts.gateway != nil { facts.gateway?.servers = servers(configuration) }
         return facts
     }
 
+    /// The errors with which the daemon wouldn't start; none on a host without a file of rpcwarden's.
+    private static func errors(_ facts: HostFacts) -> [String] {
+        let loader = PolicyLoader(ownAddresses: facts.isRunning ? ownAddresses() : [], after: lastBundle())
+        let path = facts.configurationPath
+        // Absolute paths of an image's configuration lead to this host's files.
+        let load = facts.isRunning ? loader.load(configurationPath: path) : loader.loadSettings(configurationPath: path)
+        guard !load.filesRead.isEmpty else { return [] }
+        // Other users may not read every file, and the daemon takes the fleet's last policy in place of a refused one.
+        if load.hasUnreadableFile && geteuid() != 0 || load.bundleRefusal != nil && load.lastBundle != nil { return [] }
+        return load.diagnostics.filter { $0.severity == .error }.map(\.description)
+    }
+
     /// The servers as a running daemon knows them; none if it can't be asked, which other findings tell of.
     private static func servers(_ configuration: ConfigurationOption) -> [GatewayFacts.Server] {
-        let path = PolicyLoader().settings(configurationPath: configuration.path).controlPath
         do {
+            let path = try configuration.settings().controlPath
             let reply = try ControlClient(path: path, patience: .seconds(2)).ask(ControlCall(.status))
             return (reply.status?.servers ?? []).map {
                 GatewayFacts.Server($0.name, rpcbind: $0.rpcbind, since: $0.since)
@@ -69,6 +84,7 @@ struct RootOption: ParsableArguments {
     }
 
     static func survey(_ folder: String?, _ configuration: ConfigurationOption) throws -> HostSurvey {
+        if folder == "" { throw CommandFailure.usage("--root is empty; give the folder of an image, or leave it out") }
         let root = HostRoot(folder ?? "/")
         let isImage = !root.path.isEmpty
         if isImage, !root.isFolder {
@@ -77,6 +93,7 @@ struct RootOption: ParsableArguments {
         }
         let path = configuration.path ?? (isImage ? root.path + PolicyLoader.configurationPath : nil)
         // An error in the policy must not prevent the survey.
+        if configuration.path != nil { _ = try configuration.settings() }
         let settings = PolicyLoader().settings(configurationPath: path)
         var expected = Expectations(settings)
         let load = PolicyLoader().loadSettings(configurationPath: path)

@@ -31,8 +31,10 @@ struct Fleet: ParsableCommand {
             !words.contains("-h")
         {
             let path = try Self.takeConfiguration(from: &words) ?? configuration.path
-            let settings = PolicyLoader().settings(configurationPath: path)
-            words += ["--socket", settings.fleet?.controlPath ?? SidecarSettings.controlPath]
+            if !words.contains(where: { $0 == "--socket" || $0.hasPrefix("--socket=") }) {
+                let settings = try ConfigurationOption.settings(of: path)
+                words += ["--socket", settings.fleet?.controlPath ?? SidecarSettings.controlPath]
+            }
         } else if let path = configuration.path {
             words += ["--config", path]
         }
@@ -57,11 +59,7 @@ struct Fleet: ParsableCommand {
         var arguments = ([program] + words).map { strdup($0) } + [nil]
         defer { for argument in arguments { free(argument) } }
         // Beside this one, if a build or another folder has both.
-        if let own = realpath("/proc/self/exe", nil) {
-            defer { free(own) }
-            let folder = String(cString: own).split(separator: "/").dropLast().joined(separator: "/")
-            execv("/\(folder)/\(program)", &arguments)
-        }
+        if let folder = ownProgram.flatMap({ PathParts($0).folder }) { execv("\(folder)/\(program)", &arguments) }
         execvp(program, &arguments)
         let error = Errno()
         guard error.code == ENOENT else { return .usage("can't run \(program): \(error)") }

@@ -4,7 +4,8 @@ import Daemon
 
 struct Guard: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Load the guard into the kernel without a daemon.", subcommands: [Load.self])
+        abstract: "Load the guard into the kernel, or take it out, without a daemon.",
+        subcommands: [Load.self, Unload.self])
 
     struct Load: ParsableCommand {
         static let configuration = CommandConfiguration(
@@ -27,6 +28,23 @@ struct Guard: ParsableCommand {
                 throw failure
             } catch {
                 throw CommandFailure.usage("\(error)")
+            }
+        }
+    }
+
+    struct Unload: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Take the guard out of the kernel: every service port is open to everyone.",
+            discussion: """
+                For a host without a daemon; with one, use stop --open. With firewall.manage: sets it empties the set \
+                of guarded ports, and leaves the table. Exits 0 also if there is no table.
+                """)
+
+        @OptionGroup var configuration: ConfigurationOption
+
+        func run() throws {
+            do { print(try unloadGuard(configuration: configuration.path)) } catch {
+                throw CommandFailure(message: "the guard stays: \(error)", code: ExitStatus.failed)
             }
         }
     }

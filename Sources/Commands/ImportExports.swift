@@ -48,7 +48,7 @@ struct ImportExports: ParsableCommand {
 
     /// The files of this host tell nothing of another one.
     private func checkServer(_ name: String) throws {
-        let settings = PolicyLoader().settings(configurationPath: configuration.path)
+        let settings = try configuration.settings()
         if let refusal = settings.refusal(ofServerTerm: name) {
             throw CommandFailure.usage(refusal)
         }

@@ -11,7 +11,7 @@ import System
 
 /// Calls the daemon that the configuration names.
 func askDaemon(_ call: ControlCall, _ configuration: ConfigurationOption) throws -> ControlReply {
-    let path = PolicyLoader().settings(configurationPath: configuration.path).controlPath
+    let path = try configuration.settings().controlPath
     do {
         let reply = try ControlClient(path: path).ask(call)
         if let failure = reply.failure { throw CommandFailure.usage(failure) }
@@ -212,7 +212,7 @@ struct Stop: ParsableCommand {
         do {
             print((try askDaemon(ControlCall(.stop, opens: opens), configuration).changes ?? []).joined())
         } catch var failure as CommandFailure where failure.code == ExitStatus.unreachable && opens {
-            let table = PolicyLoader().settings(configurationPath: configuration.path).firewall.table
+            let table = try configuration.settings().firewall.table
             failure.message =
                 (failure.message ?? "") + "; without a daemon, `nft delete table inet \(table)` opens all ports"
             throw failure

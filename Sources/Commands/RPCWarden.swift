@@ -1,8 +1,10 @@
 import Addresses
 import ArgumentParser
+import Configuration
 import Console
 import Control
 import Daemon
+import Glibc
 import PolicyFile
 import Portmapper
 
@@ -27,6 +29,7 @@ struct RPCWarden: ParsableCommand {
         do {
             var command = try parseAsRoot()
             try command.run()
+            try finishOutput()
         } catch let failure as CommandFailure {
             failure.exit(as: "rpcwarden")
         } catch {
@@ -47,6 +50,27 @@ struct ConfigurationOption: ParsableArguments {
         completion: .file(extensions: ["yaml"])
     )
     var path: String?
+
+    func settings() throws -> Settings { try Self.settings(of: path) }
+
+    /// The settings as far as they can be read: an error elsewhere must keep no command from the daemon.
+    ///
+    /// - Throws: a usage failure if a named file can't be read.
+    static func settings(of path: String?) throws -> Settings {
+        let loader = PolicyLoader()
+        if let path {
+            let load = loader.loadSettings(configurationPath: path)
+            if !load.filesRead.contains(path) { try load.diagnostics.report() }
+        }
+        return loader.settings(configurationPath: path)
+    }
+}
+
+/// The path of this program, links resolved; `nil` if /proc doesn't show it.
+var ownProgram: String? {
+    guard let path = realpath("/proc/self/exe", nil) else { return nil }
+    defer { free(path) }
+    return String(cString: path)
 }
 
 extension CompletionKind {

@@ -43,16 +43,12 @@ struct Setup: ParsableCommand {
 
     func run() throws {
         let survey = try place.survey(configuration)
-        var facts = survey.setupFacts()
-        Self.lookAtFiles(&facts)
+        let facts = facts(survey)
         let plan = plan(facts)
+        if isDry || plan.obstacles.isEmpty { Self.show(plan) }
         guard plan.obstacles.isEmpty else {
             for obstacle in plan.obstacles { writeError("rpcwarden: \(obstacle)") }
             throw CommandFailure(message: nil, code: ExitStatus.denied)
-        }
-        // An image's files may hold anything.
-        for line in plan.steps.flatMap({ Self.text($0).split(separator: "\n") }) {
-            print(StandardError.printable(String(line)))
         }
         if plan.actions.isEmpty { return }
         if isDry { return print("\nnothing was changed: this is a dry run") }
@@ -74,31 +70,57 @@ struct Setup: ParsableCommand {
         }
     }
 
-    /// Errors in existing files; files that setup will write don't exist yet.
-    private static func lookAtFiles(_ facts: inout SetupFacts) {
-        let loader = PolicyLoader(ownAddresses: facts.isImage ? [] : ownAddresses(), after: lastBundle())
-        let path = facts.root + SetupFiles.configuration
-        let fleet = facts.files[SetupFiles.configuration].flatMap { _ in
-            loader.settings(configurationPath: path).fleet?.policy
+    private static func show(_ plan: SetupPlan) {
+        // An image's files may hold anything.
+        for line in plan.steps.flatMap({ text($0).split(separator: "\n") }) {
+            print(StandardError.printable(String(line)))
         }
-        facts.hasFleetPolicy = fleet?.mode == .replace
-        // A bundle's path is no path of an image.
-        guard fleet != nil, !facts.isImage else {
-            facts.configurationErrors = errors(facts)
+    }
+
+    private func facts(_ survey: HostSurvey) -> SetupFacts {
+        var facts = survey.setupFacts()
+        let own = facts.root + SetupFiles.configuration
+        if let path = configuration.path, path != own {
+            facts.otherConfiguration = path
+            facts.startsWithOtherConfiguration = survey.startsWarden(with: path)
+        }
+        Self.read(facts.otherConfiguration ?? own, &facts)
+        let option = configuration.path.map { ["--config", $0] } ?? []
+        facts.unload = [ownProgram ?? "rpcwarden", "guard", "unload"] + option
+        return facts
+    }
+
+    /// Reads the configuration and its policy as the daemon would; files that setup will write don't exist yet.
+    private static func read(_ path: String, _ facts: inout SetupFacts) {
+        let loader = PolicyLoader(ownAddresses: facts.isImage ? [] : ownAddresses(), after: lastBundle())
+        let folder = facts.root + SetupFiles.policyFolder
+        guard facts.otherConfiguration != nil || facts.files[SetupFiles.configuration] != nil else {
+            facts.configurationErrors = facts.policies.isEmpty ? [] : errors(in: loader.check(files: [folder]))
             return
         }
-        facts.configurationErrors = errors(in: loader.load(configurationPath: path))
+        let settings = loader.settings(configurationPath: path)
+        let bundle = settings.fleet?.policy
+        facts.hasFleetPolicy = bundle?.mode == .replace
+        let named = loader.path(settings.policyPath, inConfiguration: path)
+        facts.readsPolicyFolder =
+            [folder, folder + "/"].contains(named)
+            || facts.isImage && [SetupFiles.policyFolder, SetupFiles.policyFolder + "/"].contains(settings.policyPath)
+        let isUnwritten = facts.readsPolicyFolder && facts.policies.isEmpty
+        // Absolute paths of an image's configuration lead to this host's files.
+        if facts.isImage, bundle != nil || settings.policyPath.hasPrefix("/") {
+            let files = isUnwritten || !facts.readsPolicyFolder ? [path] : [folder, path]
+            facts.configurationErrors = errors(in: loader.check(files: files))
+        } else if isUnwritten, !facts.hasFleetPolicy {
+            facts.configurationErrors = errors(in: loader.loadSettings(configurationPath: path))
+        } else {
+            let load = loader.load(configurationPath: path)
+            facts.configurationErrors = errors(in: load)
+            facts.hasRules = load.hasErrors || !load.rules.isEmpty
+        }
     }
 
     private static func errors(in load: LoadResult) -> [String] {
-        load.hasErrors ? load.diagnostics.map(\.description).filter { $0.contains(" error: ") } : []
-    }
-
-    private static func errors(_ facts: SetupFacts) -> [String] {
-        var files = facts.policies.isEmpty ? [] : [facts.root + SetupFiles.policyFolder]
-        if facts.files[SetupFiles.configuration] != nil { files.append(facts.root + SetupFiles.configuration) }
-        guard !files.isEmpty else { return [] }
-        return errors(in: PolicyLoader(ownAddresses: facts.isImage ? [] : ownAddresses()).check(files: files))
+        load.diagnostics.filter { $0.severity == .error }.map(\.description)
     }
 
     private func carryOut(_ plan: SetupPlan, _ carrier: SetupRunner) throws {

@@ -28,8 +28,7 @@ struct Top: ParsableCommand {
     func run() throws {
         let interval = try period()
         if let count, count < 1 { throw CommandFailure.usage("not a number of intervals: \(count); give 1 or more") }
-        var source = ActivitySource(
-            path: PolicyLoader().settings(configurationPath: configuration.path).controlPath)
+        var source = ActivitySource(path: try configuration.settings().controlPath)
         // A daemon that can't be reached at the start ends the command with exit code 3.
         try source.ask()
         if once || count != nil || !Display.isTerminal {

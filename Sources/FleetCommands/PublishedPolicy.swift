@@ -61,17 +61,38 @@ struct PublishedPolicy {
             let start = piece * PolicyAnnouncement.pieceBytes
             let part = Array(bytes[start..<min(start + PolicyAnnouncement.pieceBytes, bytes.count)])
             let key = FleetKey.policyPiece(group: group, serial: bundle.serial, piece: UInt16(piece))
-            _ = try store.client.transact([], [.put(key: store.bytes(key), value: part, lease: 0)]).wait()
+            try put(part, at: key, of: announcement, after: before?.value)
             progress.note("group \(group): \(piece + 1) of \(announcement.pieceCount) pieces")
         }
         try announce(announcement, after: before?.value)
         try removeOld(below: bundle.serial)
     }
 
+    /// Another publisher of the same serial may have put its own piece there, or have announced its bundle.
+    private func put(
+        _ part: [UInt8], at key: FleetKey, of announcement: PolicyAnnouncement, after before: [UInt8]?
+    ) throws {
+        let place = store.bytes(key)
+        // Missing, or the same as by an earlier attempt.
+        for state in [EtcdCompare.isMissing(key: place), .value(of: place, is: part)] {
+            let put = EtcdOperation.put(key: place, value: part, lease: 0)
+            if try store.client.transact([isUnchanged(since: before), state], [put]).wait().succeeded { return }
+        }
+        throw CommandFailure(
+            message: "\(key.text(of: store.fleet)) is of another bundle with serial \(announcement.serial), or another "
+                + "bundle of group \(group) was published meanwhile; look with `rpcwarden-fleet diff`, and sign with a "
+                + "higher --serial", code: ExitStatus.denied)
+    }
+
+    private func isUnchanged(since before: [UInt8]?) -> EtcdCompare {
+        let key = store.bytes(.currentPolicy(group: group))
+        return before.map { .value(of: key, is: $0) } ?? .isMissing(key: key)
+    }
+
     private func announce(_ announcement: PolicyAnnouncement, after before: [UInt8]?) throws {
         let key = store.bytes(.currentPolicy(group: group))
-        let compare: EtcdCompare = before.map { .value(of: key, is: $0) } ?? .isMissing(key: key)
-        let outcome = try store.client.transact([compare], [.put(key: key, value: announcement.text, lease: 0)]).wait()
+        let put = EtcdOperation.put(key: key, value: announcement.text, lease: 0)
+        let outcome = try store.client.transact([isUnchanged(since: before)], [put]).wait()
         guard outcome.succeeded else {
             throw CommandFailure(
                 message: "another bundle of group \(group) was published meanwhile; look with `rpcwarden-fleet diff`, "

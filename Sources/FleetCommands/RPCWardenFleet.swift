@@ -25,6 +25,7 @@ struct RPCWardenFleet: ParsableCommand {
         do {
             var command = try parseAsRoot()
             try command.run()
+            try finishOutput()
         } catch let failure as CommandFailure {
             failure.exit(as: "rpcwarden-fleet")
         } catch {

@@ -10,7 +10,7 @@ private struct Typed {
     static let lines = [
         Typed("rpcwarden re", "registry", "revoke", "release", "reload"),
         Typed("rpcwarden setup --", "--dry-run", "--undo", "--root", "--pin"),
-        Typed("rpcwarden guard ", "load"),
+        Typed("rpcwarden guard ", "load", "unload"),
         Typed("rpcwarden explain --", "--client", "--server"),
         Typed("rpcwarden explain --program nfs", "nfsprog", "nfs_acl"),
         Typed("rpcwarden explain --transport ", "tcp", "udp"),

@@ -85,6 +85,24 @@ import Testing
         }
     }
 
+    @Test("leaves the pieces of another bundle with the same serial as they are, and goes on with its own")
+    func sameSerial() throws {
+        try withBench { bench, node in
+            let piece = "/rpcwarden/v1/lab/policy/nfs/bundle/41/0"
+            let (etcd, ca) = (bench.fixture.etcd, "--cacert=ca.pem")
+            _ = try etcd.control(ca, "put", piece, "another's")
+            let refused = try bench.publish(Self.rule, serial: 41)
+            #expect(refused.contains("\(piece) is of another bundle with serial 41"), "\(refused)")
+            #expect(try etcd.control(ca, "get", "--print-value-only", piece) == "another's\n")
+            _ = try etcd.control(ca, "del", piece)
+            #expect(try bench.publish(Self.rule, serial: 41).contains("serial 41 is published"))
+            // As an attempt leaves it that ended before the announcement.
+            _ = try etcd.control(ca, "del", "/rpcwarden/v1/lab/policy/nfs/current")
+            #expect(try bench.publish(Self.rule, serial: 41).contains("serial 41 is published"))
+            try hears(41, node)
+        }
+    }
+
     @Test("is refused by the program if no node could take it")
     func refused() throws {
         try withBench { bench, _ in

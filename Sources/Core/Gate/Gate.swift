@@ -347,14 +347,18 @@ public struct Gate: ~Copyable, Sendable {
     public mutating func shield(_ transport: Transport, until end: Instant) { writer.shield(transport, until: end) }
     public mutating func unshield() { writer.unshield() }
 
-    /// The transaction that takes the guard away. The chains of `manage: sets` are the administrator's, so its
-    /// table stays.
+    /// The transaction that takes the guard away.
     public var opening: Transaction {
-        let firewall = settings.firewall
-        return switch firewall.management {
-        case .guardPorts: Transaction(table: firewall.table, operations: [.deleteTable(name: firewall.table)])
-        case .sets:
-            Transaction(table: firewall.table, operations: writer.guarded.sorted().map(Operation.unguardPort))
+        Self.opening(of: settings.firewall.table, settings.firewall.management, guarded: writer.guarded)
+    }
+
+    /// The chains of `manage: sets` are the administrator's, so its table stays.
+    public static func opening(
+        of table: String, _ management: TableShape.Management, guarded: Set<ServicePort>
+    ) -> Transaction {
+        switch management {
+        case .guardPorts: Transaction(table: table, operations: [.deleteTable(name: table)])
+        case .sets: Transaction(table: table, operations: guarded.sorted().map(Operation.unguardPort))
         }
     }
 }

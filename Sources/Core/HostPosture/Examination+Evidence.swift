@@ -29,6 +29,18 @@ extension Examination {
         guard isFronted else {
             return (.notMet, "Not met: rpcbind is in use, and rpcwarden does not stand in front of it.")
         }
+        if facts.expected.isObserving {
+            return (
+                .notMet,
+                "Not met: rpcwarden stands in front of rpcbind, and observes: it denies nothing and drops nothing."
+            )
+        }
+        guard let use else {
+            return (.unknown, "Unknown: rpcbind is in use behind rpcwarden, and its registrations can't be read.")
+        }
+        if use.needing.isEmpty {
+            return (.notMet, "Not met: rpcbind is in use, and no registered service needs it.")
+        }
         return (
             .exception,
             """

@@ -87,6 +87,7 @@ extension Examination {
 
     /// The registrations are unknown.
     private var undecided: [Finding] {
+        if facts.hasTooManyRegistrations { return [tooMany] }
         if facts.isRunning { return [runs ? silent : idle] }
         guard !isWardenEnabled, exposure.isEmpty else { return [] }
         return [
@@ -108,6 +109,20 @@ extension Examination {
             mend: facts.serviceManager == .systemd
                 ? ["systemctl status rpcbind.socket rpcbind.service", "systemctl restart rpcbind.socket"]
                 : ["# find out why rpcbind doesn't answer"])
+    }
+
+    private var tooMany: Finding {
+        Finding(
+            "too-many-registrations", .medium,
+            what: "rpcbind's list of registrations is longer than 4 MiB, which is the most that doctor reads",
+            why: """
+                Any local user may register programs that are not registered yet. Look-ups get slower, and which services \
+                need rpcbind is unknown here. \(Self.audit)
+                """,
+            mend: [
+                "rpcinfo | awk '{print $NF}' | sort | uniq -c  # registrations by owner",
+                "# end the processes of that owner, then delete the registrations: rpcinfo -d PROGRAM VERSION",
+            ])
     }
 
     private var idle: Finding {

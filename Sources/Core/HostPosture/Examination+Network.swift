@@ -64,12 +64,17 @@ extension Examination {
                 """, mend: mend)
     }
 
-    /// A portmapper other than rpcbind and rpcwarden holds port 111.
-    private var foreign: [Finding] {
-        let others = facts.sockets.filter {
+    /// Sockets at port 111 of a portmapper other than rpcbind and rpcwarden.
+    var foreignAtPortmapper: [BoundSocket] {
+        guard !facts.unit("rpcwarden.socket").isActive else { return [] }
+        return facts.sockets.filter {
             $0.service.port == 111 && $0.isReachable && !exposed.contains($0) && !$0.holders.contains("rpcwarden")
         }
-        guard !others.isEmpty, !facts.unit("rpcwarden.socket").isActive else { return [] }
+    }
+
+    private var foreign: [Finding] {
+        let others = foreignAtPortmapper
+        guard !others.isEmpty else { return [] }
         return [
             Finding(
                 "port-111-taken", .medium,

@@ -10,7 +10,7 @@ extension Examination {
             Finding(
                 "rdma-unguarded", .medium,
                 what:
-                    "NFS over RDMA is served (\(places.joined(separator: ", "))), and no packet filter can guard it",
+                    "NFS over RDMA is served (\(Self.list(places))), and no packet filter can guard it",
                 why: """
                     RDMA bypasses nftables, and with it rpcwarden's guard. Any host that reaches the adapter reaches the \
                     service, and only the server's exports restrict it.

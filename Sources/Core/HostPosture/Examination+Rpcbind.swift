@@ -96,7 +96,11 @@ extension Examination {
             let owner = withOwner ? " by \(registration.owner)" : ""
             return "\(registration.program) version \(registration.version) at \(service)\(owner)"
         }
-        let unique = texts.reduce(into: [String]()) { if !$0.contains($1) { $0.append($1) } }
+        return list(texts)
+    }
+
+    static func list(_ texts: [String]) -> String {
+        let unique = texts.uniqued
         let rest = unique.count > listMax ? ", and \(unique.count - listMax) more" : ""
         return unique.prefix(listMax).joined(separator: ", ") + rest
     }

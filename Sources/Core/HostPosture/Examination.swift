@@ -8,8 +8,8 @@ public struct Examination {
 
     public var findings: [Finding] {
         let all =
-            exposure + need + network + options + registrations + remoteMemory + otherTables + marks + kernel
-            + orphans + surroundings + gateway + unpinnedPorts
+            configuration + exposure + need + network + options + registrations + remoteMemory + otherTables + marks
+            + kernel + orphans + surroundings + gateway + unpinnedPorts
         return [Finding.Severity.high, .medium, .low, .note].flatMap { severity in
             all.filter { $0.severity == severity }
         }

@@ -66,8 +66,10 @@ public struct HostFacts: Hashable, Sendable {
     public var sockets: [BoundSocket] = []
     /// rpcbind's options, from the running process or else from its unit.
     public var rpcbindOptions: [String]?
-    /// Without rpcbind's own registrations; `nil` if rpcbind gave no answer.
+    /// Without rpcbind's own registrations; `nil` if rpcbind gave no answer, or a longer one than is read.
     public var registrations: [Registration]?
+    /// rpcbind's answer was longer than is read.
+    public var hasTooManyRegistrations = false
     public var nfs = NFSConfiguration()
     public var helperPorts = HelperPorts()
     /// Whether this host has NFS mounts of version 2 or 3, which need statd and lockd registered here.
@@ -78,6 +80,10 @@ public struct HostFacts: Hashable, Sendable {
     /// `nil`: this host is no gateway.
     public var gateway: GatewayFacts?
     public var expected = Expectations()
+    /// The errors of configuration and policy with which the daemon would not start.
+    public var configurationErrors: [String] = []
+    /// The path of `--config`; `nil`: the default one.
+    public var configurationPath: String?
 
     public init() {}
 

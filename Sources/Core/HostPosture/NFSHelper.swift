@@ -61,7 +61,8 @@ public struct HelperPorts: Hashable, Sendable {
     }
 
     public struct Value: Hashable, Sendable {
-        public var port: UInt16
+        /// `nil`: the file sets it to a value that is not known here.
+        public var port: UInt16?
         public var file: String
     }
 
@@ -80,6 +81,8 @@ public struct HelperPorts: Hashable, Sendable {
     public var rquotadFile: String?
     /// What that file sets; `nil`: nothing.
     public private(set) var rquotadOptions: String?
+    /// The ports that the running lockd was given; none where it chooses them.
+    public private(set) var current: [Setting: UInt16] = [:]
 
     public init() {}
 
@@ -110,18 +113,25 @@ public struct HelperPorts: Hashable, Sendable {
         entries.append(Entry(setting: setting, value: Value(port: port, file: file)))
     }
 
-    /// Reads nfs.conf, or a file of nfs.conf.d.
-    public mutating func read(nfsConf text: String, file: String, for helpers: [NFSHelper] = NFSHelper.allCases) {
+    /// Reads the lines of nfs.conf and nfs.conf.d.
+    public mutating func read(nfsConf lines: [NFSConfLine], for helpers: [NFSHelper] = NFSHelper.allCases) {
         let sections: [NFSHelper: String] = [.mountd: "mountd", .statd: "statd", .lockd: "lockd"]
-        let lines = NFSConfiguration.entries(text).filter { helpers.compactMap { sections[$0] }.contains($0.section) }
-        // It sets both, unless the other is set.
-        for line in lines where line.section == "lockd" && line.key == "port" { add(.lockdUDP, line.value, file) }
-        for setting in Setting.allCases {
-            guard let name = setting.nfsConf else { continue }
-            for line in lines where line.section == name.section && line.key == name.key {
-                add(setting, line.value, file)
+        let known = helpers.compactMap { sections[$0] }
+        // A file's lines together: lockd's port is for both transports, unless the file sets the other one, too.
+        for file in lines.map(\.file).uniqued {
+            let lines = lines.filter { $0.file == file && known.contains($0.section) }
+            for line in lines where line.section == "lockd" && line.key == "port" { add(.lockdUDP, line) }
+            for setting in Setting.allCases {
+                guard let name = setting.nfsConf else { continue }
+                for line in lines where line.section == name.section && line.key == name.key { add(setting, line) }
             }
         }
+    }
+
+    /// A value that is no port is the administrator's, all the same.
+    private mutating func add(_ setting: Setting, _ line: NFSConfLine) {
+        let value = Value(port: line.value.flatMap { UInt16($0) }, file: line.file)
+        entries.append(Entry(setting: setting, value: value))
     }
 
     /// Reads a file of modprobe.d(5).
@@ -131,6 +141,25 @@ public struct HelperPorts: Hashable, Sendable {
             guard words.count > 2, words[0] == "options", words[1] == "lockd" else { continue }
             readLockd(words.dropFirst(2), prefix: "", file)
         }
+    }
+
+    /// Reads a file of sysctl.d(5).
+    public mutating func read(sysctl text: String, file: String) {
+        for line in text.split(separator: "\n").map(\.trimmed) {
+            let parts = line.split(separator: "=", maxSplits: 1)
+            guard parts.count == 2 else { continue }
+            let name = parts[0].drop { $0 == "-" }.trimmed.replacing("/", with: ".")
+            for (setting, key) in Self.sysctls where name == "fs.nfs.\(key)" { add(setting, parts[1].trimmed, file) }
+        }
+    }
+
+    /// The keys below fs.nfs, and in /proc/sys/fs/nfs.
+    public static let sysctls: [(Setting, String)] = [(.lockdTCP, "nlm_tcpport"), (.lockdUDP, "nlm_udpport")]
+
+    /// Takes the text of a file of /proc/sys/fs/nfs.
+    public mutating func read(current text: String, of setting: Setting) {
+        guard let port = UInt16(text.trimmed), port > 0 else { return }
+        current[setting] = port
     }
 
     /// Reads the kernel's command line.

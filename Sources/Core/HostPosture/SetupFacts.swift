@@ -9,8 +9,16 @@ public struct SetupFacts: Hashable, Sendable {
     public var folders: Set<String> = []
     /// The `*.yaml` files in policy.d.
     public var policies: [String] = []
-    /// The errors that `rpcwarden check` reports for the present files.
+    /// The errors for which the daemon would not start with the present files.
     public var configurationErrors: [String] = []
+    /// The path of `--config`, if it isn't the default one, which setup would write.
+    public var otherConfiguration: String?
+    /// rpcwarden.service has that path in its command.
+    public var startsWithOtherConfiguration = false
+    /// The configuration's `policy` is policy.d, where setup writes its own.
+    public var readsPolicyFolder = true
+    /// The present policy has a rule.
+    public var hasRules = true
     /// A fleet's policy takes the place of policy.d.
     public var hasFleetPolicy = false
     public var hasUser = false
@@ -18,7 +26,8 @@ public struct SetupFacts: Hashable, Sendable {
     public var installedUnits: Set<String> = []
     /// Units that systemd restarts or stops along with rpcbind.socket.
     public var dependents: [String] = []
-    public var hasTable = false
+    /// The command that takes the guard out of the kernel.
+    public var unload = ["rpcwarden", "guard", "unload"]
     /// rpcwarden.socket once its files are in force.
     public var wardenSocketUnit = SocketUnit([])
     /// The same, without the drop-in that `setup --gateway` writes.
@@ -33,6 +42,9 @@ public struct SetupFacts: Hashable, Sendable {
 
     public init() {}
 
+    /// There is a configuration that setup doesn't write.
+    var hasConfiguration: Bool { otherConfiguration != nil || files[SetupFiles.configuration] != nil }
+    var lacksPolicy: Bool { readsPolicyFolder && policies.isEmpty }
     public var isImage: Bool { !host.isRunning }
     /// The prefix of all paths: the value of `--root`, without a slash at its end.
     public var root: String { host.root }

@@ -5,8 +5,11 @@ extension SetupPlan {
     /// not have one.
     public static func setupGateway(_ facts: SetupFacts) -> Self {
         var plan = Self()
+        guard facts.host.serviceManager == .systemd else {
+            plan.block(Self.gatewayByHand)
+            return plan
+        }
         plan.lookAtGateway(facts)
-        guard plan.obstacles.isEmpty else { return plan }
         plan.configure(facts, SetupFiles.gatewayConfigurationText, policy: SetupFiles.gatewayPolicyText)
         plan.addUser(facts)
         plan.addDropIns(facts)
@@ -16,8 +19,8 @@ extension SetupPlan {
     }
 
     private mutating func lookAtGateway(_ facts: SetupFacts) {
-        guard facts.host.serviceManager == .systemd else { return block(Self.gatewayByHand) }
         lookForUnits(facts)
+        lookAtKernelAndPort(facts)
         let held = Examination(facts.host).exposed.map(\.text).sorted()
         let planned = facts.host.unit("rpcbind.socket").isEnabled ? facts.host.socketUnit?.exposesPortmapper ?? [] : []
         if let place = held.first ?? planned.first {
@@ -78,7 +81,7 @@ extension SetupPlan {
     /// - Returns: whether the drop-in has to be written.
     private mutating func add(_ dropIn: DropIn, _ state: String, _ facts: SetupFacts) -> Bool {
         guard dropIn.isDue(facts) else {
-            alreadySo(state)
+            if dropIn.isInForce { alreadySo(state) }
             return false
         }
         write(dropIn, facts)

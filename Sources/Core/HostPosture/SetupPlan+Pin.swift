@@ -32,7 +32,8 @@ extension SetupPlan {
         let ports = facts.host.helperPorts
         for setting in helper.settings {
             if let value = ports.ofOthers(setting) {
-                alreadySo("\(facts.root)\(value.file) sets \(setting.text): \(value.port)")
+                let port = value.port.map { "\($0)" } ?? "a value that setup can't read"
+                alreadySo("\(facts.root)\(value.file) sets \(setting.text): \(port)")
             } else if setting != .statdCalls, let other = helper.settings.compactMap(ports.ofOthers).first {
                 note("\(facts.root)\(other.file) doesn't set \(setting.text); add it there")
             }
@@ -211,16 +212,17 @@ private struct Pinning {
     }
 
     private mutating func choose(_ setting: HelperPorts.Setting, of helper: NFSHelper) {
-        if let own = ports.ofSetup(setting) {
-            chosen[setting] = own.port
+        if let own = ports.ofSetup(setting)?.port {
+            chosen[setting] = own
             return
         }
         // One rule of a firewall for both.
-        if setting == .lockdUDP {
+        if setting == .lockdUDP, ports.current[setting] == nil {
             chosen[setting] = chosen[.lockdTCP]
             return
         }
-        let usual = setting.usualPort
+        // lockd keeps a port that it was given without a file.
+        let usual = ports.current[setting] ?? setting.usualPort
         guard let reason = obstacle(usual, helper) else {
             chosen[setting] = usual
             return
@@ -235,7 +237,8 @@ private struct Pinning {
     /// Why the helper can't have the port.
     private func obstacle(_ port: UInt16, _ helper: NFSHelper) -> String? {
         if facts.host.expected.neverPorts.contains(port) { return "\(port) is in firewall.never" }
-        if chosen.values.contains(port) || HelperPorts.Setting.allCases.contains(where: { ports[$0]?.port == port }) {
+        let pair = chosen.filter { $0.key != .lockdTCP || helper != .lockd }
+        if pair.values.contains(port) || HelperPorts.Setting.allCases.contains(where: { ports[$0]?.port == port }) {
             return "\(port) is another's here"
         }
         let held = Set(facts.host.sockets.filter { $0.service.port == port }.map(\.service))

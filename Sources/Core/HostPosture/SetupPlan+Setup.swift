@@ -4,8 +4,11 @@ extension SetupPlan {
     /// The plan from the present state of the host to rpcwarden in front of rpcbind, in observe mode.
     public static func setup(_ facts: SetupFacts) -> Self {
         var plan = Self()
+        guard facts.host.serviceManager == .systemd else {
+            plan.block(Self.byHand)
+            return plan
+        }
         plan.look(at: facts)
-        guard plan.obstacles.isEmpty else { return plan }
         plan.configure(facts, SetupFiles.configurationText, policy: SetupFiles.policyText)
         plan.addUser(facts)
         plan.isolate(facts)
@@ -15,8 +18,8 @@ extension SetupPlan {
     }
 
     private static func next(after plan: Self, _ facts: SetupFacts) -> [String] {
-        let observes = facts.files[SetupFiles.configuration] == nil || facts.host.expected.isObserving
-        guard !plan.actions.isEmpty, !facts.isImage, observes else { return [] }
+        let observes = !facts.hasConfiguration || facts.host.expected.isObserving
+        guard plan.obstacles.isEmpty, !plan.actions.isEmpty, !facts.isImage, observes else { return [] }
         return [
             "rpcwarden is in front of rpcbind, and observes: every call is answered, and what enforce would deny is logged.",
             """
@@ -27,7 +30,6 @@ extension SetupPlan {
     }
 
     private mutating func look(at facts: SetupFacts) {
-        guard facts.host.serviceManager == .systemd else { return block(Self.byHand) }
         if !facts.installedUnits.contains("rpcbind.socket") {
             block(
                 """
@@ -42,8 +44,24 @@ extension SetupPlan {
                 """)
         }
         lookForUnits(facts)
+        lookAtKernelAndPort(facts)
         lookAtDropIns(facts)
         lookAtConfiguration(facts)
+    }
+
+    /// A daemon that can't start would leave port 111 to nobody.
+    mutating func lookAtKernelAndPort(_ facts: SetupFacts) {
+        if facts.host.kernel.hasNFTables == false {
+            block("this kernel has no nf_tables, without which rpcwarden doesn't start; run a kernel that has it")
+        }
+        let others = Examination(facts.host).foreignAtPortmapper.map(\.text).sorted()
+        if !others.isEmpty {
+            block(
+                """
+                a process other than rpcbind and rpcwarden holds \(others.joined(separator: ", ")), and rpcwarden needs \
+                it; `ss -lntup 'sport = :111'` shows the process: stop it first
+                """)
+        }
     }
 
     mutating func lookForUnits(_ facts: SetupFacts) {
@@ -87,19 +105,24 @@ extension SetupPlan {
     /// Checks the configuration. Once rpcbind has no network, a daemon that doesn't start, or that denies all
     /// calls, is an outage.
     mutating func lookAtConfiguration(_ facts: SetupFacts) {
+        if let path = facts.otherConfiguration, !facts.startsWithOtherConfiguration {
+            block(
+                """
+                rpcwarden.service doesn't start with --config \(path), so the daemon would read \
+                \(SetupFiles.configuration); add a drop-in of rpcwarden.service whose ExecStart has it
+                """)
+        }
         if let error = facts.configurationErrors.first {
             return block("rpcwarden would not start: \(error); first correct the errors that `rpcwarden check` prints")
         }
-        guard facts.files[SetupFiles.configuration] != nil, !facts.host.expected.isObserving, facts.policies.isEmpty,
-            !facts.hasFleetPolicy
-        else {
-            return
+        guard facts.hasConfiguration, !facts.host.expected.isObserving, !facts.hasFleetPolicy else { return }
+        guard facts.hasRules, !facts.lacksPolicy else {
+            return block(
+                """
+                \(facts.otherConfiguration ?? SetupFiles.configuration) has mode enforce, and there is no policy with a \
+                rule: every call would be denied. Write a policy, or set `mode: observe`
+                """)
         }
-        block(
-            """
-            \(SetupFiles.configuration) has mode enforce, and there is no policy: every call would be denied. Write a \
-            policy, or set `mode: observe`
-            """)
     }
 
     private static let byHand = """
@@ -118,11 +141,17 @@ extension SetupPlan {
         if !facts.folders.contains(SetupFiles.recordFolder) {
             act(.makeFolder(record), .folder(SetupFiles.recordFolder))
         }
-        makeFolder(SetupFiles.folder, facts)
-        write(SetupFiles.configuration, text, facts)
-        if facts.files[SetupFiles.configuration] != nil, !facts.host.expected.isObserving {
+        if let path = facts.otherConfiguration {
+            alreadySo("\(path) is the configuration")
+        } else {
+            makeFolder(SetupFiles.folder, facts)
+            write(SetupFiles.configuration, text, facts)
+        }
+        if facts.hasConfiguration, !facts.host.expected.isObserving {
             note("rpcwarden enforces from the start; with `mode: observe` it would only log denials")
         }
+        // Nothing would read a policy in another place.
+        guard facts.readsPolicyFolder else { return alreadySo("the configuration names another policy") }
         makeFolder(SetupFiles.policyFolder, facts)
         if facts.policies.isEmpty {
             write(SetupFiles.policy, policy, facts)
@@ -191,9 +220,10 @@ extension SetupPlan {
 
     /// Takes rpcbind's network away.
     private mutating func isolate(_ facts: SetupFacts) {
-        let due = Self.dropIns(facts).filter { $0.isDue(facts) }
+        let dropIns = Self.dropIns(facts)
+        let due = dropIns.filter { $0.isDue(facts) }
         for dropIn in due { write(dropIn, facts) }
-        if due.isEmpty { alreadySo("rpcbind's units give it no network") }
+        if due.isEmpty, dropIns.allSatisfy(\.isInForce) { alreadySo("rpcbind's units give it no network") }
         if facts.host.hasSunrpc == false {
             note(
                 """
@@ -202,7 +232,7 @@ extension SetupPlan {
                 """)
         }
         guard !facts.isImage else { return }
-        if due.isEmpty, Examination(facts.host).exposed.isEmpty, facts.host.rpcbindNetwork != .ofHost {
+        if due.isEmpty, isIsolated(facts.host) {
             return alreadySo("rpcbind has no network")
         }
         tellOfRestart(facts)
@@ -212,6 +242,16 @@ extension SetupPlan {
         act(.run(["systemctl", "restart", "rpcbind.socket"]))
         if facts.host.unit("rpcbind.service").isActive { act(.run(["systemctl", "start", "rpcbind.service"])) }
         act(.compareRegistrations)
+    }
+
+    /// rpcbind runs without a network, or systemd starts it so at the next call: a restart that failed isn't enough.
+    private func isIsolated(_ host: HostFacts) -> Bool {
+        guard host.unit("rpcbind.socket").isActive, Examination(host).exposed.isEmpty else { return false }
+        switch host.rpcbindNetwork {
+        case .empty: return true
+        case .ofHost: return false
+        case nil: return host.registrations != nil
+        }
     }
 
     /// Notes the effects of the restart beforehand.

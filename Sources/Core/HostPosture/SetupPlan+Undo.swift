@@ -7,14 +7,20 @@ extension SetupPlan {
             return plan
         }
         let entries = facts.record.entries.reversed()
-        let movesBack = entries.contains { entry in
-            if case .file(let path, _) = entry { Self.isDropIn(path) && facts.files[path] != nil } else { false }
+        // By the record, whether or not the files are still there: an undo that failed is carried on.
+        let dropIns = facts.record.entries.compactMap { entry -> DropInEntry? in
+            guard case .file(let path, let mark) = entry, Self.isDropIn(path) else { return nil }
+            return DropInEntry(path: path, mark: mark)
         }
-        let stopped = plan.stop(facts, movesBack: movesBack)
-        if movesBack { plan.moveBack(facts) }
-        if movesBack || (!stopped.isEmpty && facts.host.expected.gateway != nil) { plan.clearKernel(facts) }
+        let stopped = plan.stop(facts, movesBack: !dropIns.isEmpty)
+        plan.moveBack(dropIns, facts)
+        if !stopped.isEmpty { plan.clearKernel(facts) }
         for entry in entries { plan.takeBack(entry, facts) }
-        if plan.actions.contains(.removeFile(facts.root + SetupFiles.gatewayDropIn)), !facts.isImage {
+        let isGateway = entries.contains { entry in
+            guard case .file(SetupFiles.gatewayDropIn, let mark) = entry else { return false }
+            return facts.files[SetupFiles.gatewayDropIn].map { SetupRecord.mark(of: $0) == mark } ?? true
+        }
+        if isGateway, !facts.isImage {
             plan.act(.run(["systemctl", "daemon-reload"]))
             plan.restartActiveUnits(facts, except: stopped)
         }
@@ -56,24 +62,57 @@ extension SetupPlan {
 
     /// Guard, rules and routes outlive a stopped daemon, and no daemon would open a port any more.
     private mutating func clearKernel(_ facts: SetupFacts) {
-        if facts.hasTable { act(.run(["nft", "delete", "table", "inet", facts.host.expected.table])) }
-        guard let expected = facts.host.expected.gateway, expected.managesRouting,
-            let listing = facts.host.gateway?.routing
-        else { return }
+        act(.run(facts.unload))
+        guard let expected = facts.host.expected.gateway, expected.managesRouting else { return }
+        guard let listing = facts.host.gateway?.routing else {
+            return block(
+                """
+                the routing rules can't be read (`ip rule show` failed), so rpcwarden's can't be taken away; correct \
+                that, then run `rpcwarden setup --undo` again
+                """)
+        }
         for command in listing.removal(of: expected.plan) { act(.run(command)) }
     }
 
-    private mutating func moveBack(_ facts: SetupFacts) {
-        for entry in facts.record.entries {
-            guard case .file(let path, _) = entry, Self.isDropIn(path) else { continue }
-            act(.removeFile(facts.root + path))
+    private struct DropInEntry {
+        var path: String
+        var mark: String
+    }
+
+    private mutating func moveBack(_ dropIns: [DropInEntry], _ facts: SetupFacts) {
+        let present = dropIns.filter { facts.files[$0.path] != nil }
+        for dropIn in present {
+            let path = facts.root + dropIn.path
+            if facts.files[dropIn.path].map(SetupRecord.mark(of:)) == dropIn.mark {
+                act(.removeFile(path))
+            } else {
+                // systemd reads only names that end in .conf.
+                act(.moveFile(path, to: "\(path).edited"))
+                note("\(path) was edited since setup, and is kept as \(path).edited, which systemd doesn't read")
+            }
         }
-        if !facts.isImage {
-            act(.run(["systemctl", "daemon-reload"]))
-            act(.run(["systemctl", "restart", "rpcbind.socket"]))
-            if facts.host.unit("rpcbind.service").isActive { act(.run(["systemctl", "start", "rpcbind.service"])) }
-            act(.compareRegistrations)
+        guard !facts.isImage else { return }
+        guard !dropIns.isEmpty else {
+            if Examination(facts.host).isWithoutNetworkByUnits {
+                note(
+                    """
+                    rpcbind has no network by files that setup didn't write: as long as they are there and rpcwarden \
+                    doesn't run, nothing answers at port 111
+                    """)
+            }
+            return
         }
+        guard !present.isEmpty || !hasNetwork(facts) else { return alreadySo("rpcbind has this host's network") }
+        act(.run(["systemctl", "daemon-reload"]))
+        act(.run(["systemctl", "restart", "rpcbind.socket"]))
+        if facts.host.unit("rpcbind.service").isActive { act(.run(["systemctl", "start", "rpcbind.service"])) }
+        act(.compareRegistrations)
+    }
+
+    /// rpcbind, or systemd in its place, listens for other hosts.
+    private func hasNetwork(_ facts: SetupFacts) -> Bool {
+        facts.host.unit("rpcbind.socket").isActive && facts.host.rpcbindNetwork != .empty
+            && !Examination(facts.host).exposed.isEmpty
     }
 
     private static func isDropIn(_ path: String) -> Bool { SetupFiles.dropIns.contains(path) }

@@ -4,6 +4,8 @@ public struct SetupPlan: Hashable, Sendable {
         case makeFolder(String)
         case writeFile(String, text: String)
         case removeFile(String)
+        /// Fails if the new path exists.
+        case moveFile(String, to: String)
         /// Only if the folder is empty.
         case removeFolder(String)
         case run([String])
@@ -19,7 +21,7 @@ public struct SetupPlan: Hashable, Sendable {
     }
 
     public var steps: [Step] = []
-    /// The reasons why setup is impossible, with remedies. While there is one, there are no actions.
+    /// The reasons why setup is impossible, with remedies. While there is one, no step may be done.
     public var obstacles: [String] = []
     /// What to do after the steps, in sentences; empty if there is nothing to tell.
     public var next: [String] = []
@@ -47,6 +49,7 @@ extension SetupPlan.Action: CustomStringConvertible {
         case .writeFile(let path, let text):
             "write \(path)\n" + text.split(separator: "\n").map { "    | \($0)" }.joined(separator: "\n")
         case .removeFile(let path): "remove \(path)"
+        case .moveFile(let path, let new): "move \(path) to \(new)"
         case .removeFolder(let path): "remove folder \(path), if it is empty"
         case .run(let words): "run: " + words.map(Self.quoted).joined(separator: " ")
         case .compareRegistrations: "check that no registration is lost"

@@ -65,3 +65,11 @@ extension StringProtocol {
         return String(text)
     }
 }
+
+extension Sequence where Element: Hashable {
+    /// Each element once, in the order of the first ones.
+    var uniqued: [Element] {
+        var seen: Set<Element> = []
+        return filter { seen.insert($0).inserted }
+    }
+}

@@ -52,6 +52,17 @@ public struct Ceiling: Sendable {
             if case .removeStanding(let key) = operation { standing.remove(key) }
             if case .removeCallers(let key) = operation { callers.remove(key) }
         }
+
+        /// Ranges that an exchange, or a table made anew, leaves out are no longer inherited either.
+        mutating func leaveRanges(of transaction: Transaction) {
+            let isOfTable = transaction.operations.contains(where: \.isOfTable)
+            guard isOfTable || transaction.exchangesStanding else { return }
+            standing.formIntersection(
+                transaction.operations.compactMap { if case .addStanding(let key) = $0 { key } else { nil } })
+            guard isOfTable else { return }
+            callers.formIntersection(
+                transaction.operations.compactMap { if case .addCallers(let key) = $0 { key } else { nil } })
+        }
     }
 
     private static let portmapperPort: UInt16 = 111
@@ -156,6 +167,7 @@ public struct Ceiling: Sendable {
     public mutating func done(_ transaction: Transaction, _ outside: OutsideElements) {
         self.outside = outside
         guard !inherited.isEmpty else { return }
+        inherited.leaveRanges(of: transaction)
         for operation in transaction.operations { inherited.remove(operation) }
     }
 

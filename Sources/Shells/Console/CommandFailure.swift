@@ -1,4 +1,5 @@
-import Glibc
+@preconcurrency import Glibc
+import System
 
 /// Exit codes (rpcwarden(8), EXIT STATUS).
 public enum ExitStatus {
@@ -25,8 +26,13 @@ public struct CommandFailure: Error {
 
     /// - Parameter program: begins the message, unless it begins with the name already.
     public func exit(as program: String) -> Never {
-        if let message { writeError(message.hasPrefix("\(program):") ? message : "\(program): \(message)") }
+        do throws(CommandFailure) { try finishOutput() } catch { error.write(as: program) }
+        write(as: program)
         Glibc.exit(code)
+    }
+
+    func write(as program: String) {
+        if let message { writeError(message.hasPrefix("\(program):") ? message : "\(program): \(message)") }
     }
 }
 
@@ -34,6 +40,10 @@ public struct CommandFailure: Error {
 public func exit(as program: String, _ text: String, isSuccess: Bool) -> Never {
     if isSuccess {
         print(text)
+        do throws(CommandFailure) { try finishOutput() } catch {
+            error.write(as: program)
+            Glibc.exit(error.code)
+        }
         Glibc.exit(0)
     }
     let prefix = "Error: "
@@ -41,8 +51,20 @@ public func exit(as program: String, _ text: String, isSuccess: Bool) -> Never {
     Glibc.exit(ExitStatus.usage)
 }
 
-/// Writes a line to stderr, and waits for its reader.
-public func writeError(_ line: String) {
-    let bytes = Array((line + "\n").utf8)
+/// Writes what is left of the output.
+///
+/// - Throws: a failure if any of it could not be written, as to a full disk.
+public func finishOutput() throws(CommandFailure) {
+    let isWritten = fflush(stdout) == 0
+    let error = Errno()
+    guard !isWritten || ferror(stdout) != 0 else { return }
+    let cause = isWritten ? "" : ": \(error)"
+    throw CommandFailure(message: "can't write the whole output to stdout\(cause)", code: ExitStatus.failed)
+}
+
+/// Writes a message to stderr, and waits for its reader; what a terminal would obey is shown as `\u{1b}`.
+public func writeError(_ message: String) {
+    let lines = message.split(separator: "\n", omittingEmptySubsequences: false)
+    let bytes = Array((lines.map { StandardError.printable(String($0)) }.joined(separator: "\n") + "\n").utf8)
     _ = write(STDERR_FILENO, bytes, bytes.count)
 }

@@ -38,14 +38,19 @@ public struct HostSurvey: Sendable {
         facts.startFiles = startFiles(facts.serviceManager)
         lookAtUnits(&facts)
         facts.hasSunrpc = Services(servicesTexts).hasSunrpc
-        facts.nfs = NFSConfiguration(nfsFiles.map(\.text))
-        facts.helperPorts = helperPorts(facts.family)
+        let nfsConf = nfsConf
+        facts.nfs = NFSConfiguration(nfsConf)
+        facts.helperPorts = helperPorts(facts.family, nfsConf)
         facts.rpcbindOptions = unitOptions
         guard isRunning else { return facts }
         // Asked first: if systemd holds rpcbind's socket, the question starts rpcbind.
-        let list = RegistrationQuestion(path: root.path + expected.rpcbindSocket).ask()
-        facts.registrations = list?.compactMap(Registration.init)
-        facts.rdmaRegistrations = Self.rdma(list ?? [])
+        switch RegistrationQuestion(path: root.path + expected.rpcbindSocket).ask() {
+        case .list(let list):
+            facts.registrations = list.compactMap(Registration.init)
+            facts.rdmaRegistrations = Self.rdma(list)
+        case .tooLong: facts.hasTooManyRegistrations = true
+        case .none: break
+        }
         facts.nfsdListeners = (root.text("/proc/fs/nfsd/portlist") ?? "").split(separator: "\n").map(String.init)
         facts.hasIPv6 = hasIPv6
         let processes = ProcessTable(root: root, rpcbindSocket: expected.rpcbindSocket)
@@ -131,7 +136,7 @@ public struct HostSurvey: Sendable {
     private func startFiles(_ manager: HostFacts.ServiceManager) -> [String] {
         switch manager {
         case .systemd, .none: []
-        case .openRC: ["default", "boot"].map { "/etc/runlevels/\($0)/rpcbind" }.filter(root.exists)
+        case .openRC: ["default", "boot"].map { "/etc/runlevels/\($0)/rpcbind" }.filter(root.hasEntry)
         case .sysV:
             ["rcS", "rc2", "rc3", "rc5"].flatMap { folder in
                 ["/etc/\(folder).d", "/etc/rc.d/\(folder).d"].flatMap { place in
@@ -201,9 +206,22 @@ public struct HostSurvey: Sendable {
 
     // MARK: NFS, wrappers, kernel
 
-    /// nfs.conf, then the files of nfs.conf.d in the order of their names.
-    private var nfsFiles: [(file: String, text: String)] {
-        files(["/etc/nfs.conf"]) + files(in: SetupFiles.nfsConfFolder)
+    /// nfs.conf, then the files of nfs.conf.d in the order of their names; those of the vendor below /usr/etc first.
+    private var nfsConf: [NFSConfLine] {
+        let all = ["/usr/etc", "/etc"].flatMap { files(["\($0)/nfs.conf"]) + files(in: "\($0)/nfs.conf.d") }
+        return NFSConfLine.lines(all) { root.text($0) }
+    }
+
+    /// The files of sysctl.d(5) in the order in which they are read: of one name, the first folder's counts.
+    private var sysctlFiles: [(file: String, text: String)] {
+        var paths: [String: String] = [:]
+        for folder in ["/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib"].map({ "\($0)/sysctl.d" }) {
+            for name in root.names(folder) where name.hasSuffix(".conf") && paths[name] == nil {
+                paths[name] = "\(folder)/\(name)"
+            }
+        }
+        let sorted = paths.sorted { Self.precedes($0.key, $1.key) }.map(\.value)
+        return files(sorted + ["/etc/sysctl.conf"])
     }
 
     private func files(_ paths: [String]) -> [(file: String, text: String)] {
@@ -214,7 +232,7 @@ public struct HostSurvey: Sendable {
         files(root.names(folder).filter { $0.hasSuffix(".conf") }.map { "\(folder)/\($0)" })
     }
 
-    private func helperPorts(_ family: HostFacts.Family) -> HelperPorts {
+    private func helperPorts(_ family: HostFacts.Family, _ nfsConf: [NFSConfLine]) -> HelperPorts {
         var ports = HelperPorts()
         func has(_ program: String) -> Bool { ["/usr/sbin/", "/sbin/"].contains { root.exists($0 + program) } }
         if has("rpc.mountd") { ports.installed.insert(.mountd) }
@@ -224,15 +242,19 @@ public struct HostSurvey: Sendable {
         if let text = root.text(HelperPorts.ganeshaFile), !has("rpc.mountd") {
             ports.isGanesha = true
             ports.installed.subtract([.lockd, .rquotad])
-            for (file, text) in nfsFiles { ports.read(nfsConf: text, file: file, for: [.statd]) }
+            ports.read(nfsConf: nfsConf, for: [.statd])
             ports.read(ganesha: text)
             return ports
         }
         for folder in ["/lib/modprobe.d", "/usr/lib/modprobe.d", "/run/modprobe.d", SetupFiles.modprobeFolder] {
             for (file, text) in files(in: folder) { ports.read(modprobe: text, file: file) }
         }
+        for (file, text) in sysctlFiles { ports.read(sysctl: text, file: file) }
         // rpc.statd sets lockd's ports, too, after the module was loaded.
-        for (file, text) in nfsFiles { ports.read(nfsConf: text, file: file) }
+        ports.read(nfsConf: nfsConf)
+        for (setting, key) in HelperPorts.sysctls where isRunning {
+            if let text = root.text("/proc/sys/fs/nfs/\(key)") { ports.read(current: text, of: setting) }
+        }
         if isRunning, let text = root.text("/proc/cmdline") { ports.read(commandLine: text, file: "/proc/cmdline") }
         ports.rquotadFile = SetupFiles.rquotadFiles[family == .debian ? 0 : 1]
         if let file = ports.rquotadFile, let text = root.text(file) { ports.read(rquotad: text, file: file) }
@@ -258,9 +280,10 @@ public struct HostSurvey: Sendable {
     }
 
     private static func rdma(_ list: [RPCB]) -> [String] {
-        list.filter { $0.netID.hasPrefix("rdma") }.reduce(into: []) { places, rpcb in
+        var seen: Set<String> = []
+        return list.filter { $0.netID.hasPrefix("rdma") }.compactMap { rpcb in
             let place = "\(rpcb.netID) \(UniversalAddress(rpcb.address).map { "\($0.port)" } ?? rpcb.address)"
-            if !places.contains(place) { places.append(place) }
+            return seen.insert(place).inserted ? place : nil
         }
     }
 

@@ -17,9 +17,16 @@ struct ProcessTable {
         self.root = root
         let ours = root.link("/proc/self/ns/net")
         let sockets = Self.listeners(at: rpcbindSocket, root)
+        let users = Self.users(root)
+        let portmappers = Set(Self.bound(root).filter { $0.service.port == 111 }.map(\.inode))
         for process in root.names("/proc") where process.allSatisfy(\.isNumber) {
             guard let name = root.text("/proc/\(process)/comm")?.split(separator: "\n").first.map(String.init),
                 Self.names.contains(name)
+            else { continue }
+            // Any user's process can have the name; port 111 needs a capability.
+            guard
+                name == "rpcwarden" || user(of: process).map(users.contains) == true
+                    || !self.sockets(of: process).isDisjoint(with: portmappers)
             else { continue }
             if root.link("/proc/\(process)/ns/net") == ours {
                 note(process, name)
@@ -29,6 +36,26 @@ struct ProcessTable {
                 if networkOfRpcbind == nil { networkOfRpcbind = hasInterfaces(process) ? .ofHost : .empty }
             }
         }
+    }
+
+    /// Root, and the users that distributions run rpcbind and portmap as.
+    private static func users(_ root: HostRoot) -> Set<UInt32> {
+        let names = ["_rpc", "rpc", "rpcbind", "portmap", "daemon"]
+        let lines = (root.text("/etc/passwd") ?? "").split(separator: "\n")
+        return Set(
+            [0]
+                + lines.compactMap { line in
+                    let fields = line.split(separator: ":", omittingEmptySubsequences: false)
+                    guard fields.count > 2, names.contains(String(fields[0])) else { return nil }
+                    return UInt32(fields[2])
+                })
+    }
+
+    /// The effective user, from the second number of `Uid:` in `/proc/PID/status`.
+    private func user(of process: String) -> UInt32? {
+        let lines = (root.text("/proc/\(process)/status") ?? "").split(separator: "\n")
+        let words = lines.first { $0.hasPrefix("Uid:") }?.split(whereSeparator: \.isWhitespace) ?? []
+        return words.count > 2 ? UInt32(words[2]) : nil
     }
 
     /// Whether this rpcbind serves this host: a container's rpcbind has a mount namespace of its own. This host's
@@ -75,10 +102,14 @@ struct ProcessTable {
         optionsOfRpcbind = line.split(separator: "\0").dropFirst().map(String.init)
     }
 
-    func sockets() -> [BoundSocket] {
+    private static func bound(_ root: HostRoot) -> [BoundSocket] {
         [("tcp", Transport.tcp), ("tcp6", .tcp), ("udp", .udp), ("udp6", .udp)].flatMap { file, transport in
             BoundSocket.sockets(procNet: root.text("/proc/net/\(file)") ?? "", transport)
-        }.map { socket in
+        }
+    }
+
+    func sockets() -> [BoundSocket] {
+        Self.bound(root).map { socket in
             var socket = socket
             socket.holders = held[socket.inode] ?? []
             return socket

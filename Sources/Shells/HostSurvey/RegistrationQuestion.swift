@@ -11,19 +11,26 @@ struct RegistrationQuestion {
     /// Enough for 20,000 registrations.
     private static let replyBytesMax = 4 << 20
 
-    /// `nil`: no reply, or none in rpcbind's format.
-    func ask() -> [RPCB]? {
+    enum Answer {
+        case list([RPCB])
+        /// More registrations than are read.
+        case tooLong
+        /// No reply, or none in rpcbind's format.
+        case none
+    }
+
+    func ask() -> Answer {
         let descriptor: Int32
-        do { descriptor = try UnixSocket.stream(to: path, patience: Self.patience) } catch { return nil }
+        do { descriptor = try UnixSocket.stream(to: path, patience: Self.patience) } catch { return .none }
         defer { close(descriptor) }
         let call = PortmapperCall.dump(.v4)
         let message = call.encoded(xid: UInt32.random(in: 1 ... .max))
         let header = RecordReader.header(forRecordBytes: message.count).bigEndian
         let record = withUnsafeBytes(of: header) { Array($0) } + message
-        guard send(descriptor, record, record.count, Int32(MSG_NOSIGNAL)) == record.count,
-            let reply = receive(from: descriptor)
-        else { return nil }
-        return Self.registrations(in: reply, call)
+        guard send(descriptor, record, record.count, Int32(MSG_NOSIGNAL)) == record.count else { return .none }
+        var reader = RecordReader(recordBytesMax: Self.replyBytesMax)
+        guard let reply = receive(from: descriptor, &reader) else { return reader.fault == nil ? .none : .tooLong }
+        return Self.registrations(in: reply, call).map(Answer.list) ?? .none
     }
 
     private static func registrations(in reply: [UInt8], _ call: PortmapperCall) -> [RPCB]? {
@@ -39,8 +46,7 @@ struct RegistrationQuestion {
         }
     }
 
-    private func receive(from descriptor: Int32) -> [UInt8]? {
-        var reader = RecordReader(recordBytesMax: Self.replyBytesMax)
+    private func receive(from descriptor: Int32, _ reader: inout RecordReader) -> [UInt8]? {
         var chunk = [UInt8](repeating: 0, count: 64 << 10)
         while reader.fault == nil {
             let count = recv(descriptor, &chunk, chunk.count, 0)

@@ -35,9 +35,12 @@ public struct SetupRunner {
         try remember(entries)
         switch action {
         case .makeFolder: return nil
-        case .writeFile(let path, let text): try Self.write(text, to: path)
+        case .writeFile(let path, let text): try Self.write(text, to: path, target: Self.resolved(path) ?? path)
         case .removeFile(let path):
             guard unlink(path) == 0 || errno == ENOENT else { throw Self.failure("remove", path) }
+        case .moveFile(let path, let new):
+            // Unlike rename, link replaces nothing.
+            guard link(path, new) == 0, unlink(path) == 0 else { throw Self.failure("move", "\(path) to \(new)") }
         case .removeFolder(let path):
             guard rmdir(path) == 0 || [ENOENT, ENOTEMPTY, EEXIST].contains(errno) else {
                 throw Self.failure("remove", path)
@@ -51,7 +54,10 @@ public struct SetupRunner {
     private mutating func remember(_ entries: [SetupRecord.Entry]) throws(Failure) {
         guard !entries.isEmpty else { return }
         for entry in entries { record.add(entry) }
-        try Self.write(record.text, to: survey.root.path + SetupFiles.record)
+        let path = survey.root.path + SetupFiles.record
+        try stayInside(.writeFile(path, text: ""))
+        // A link is no record, and is replaced.
+        try Self.write(record.text, to: path, target: path)
     }
 
     private func run(_ words: [String]) throws(Failure) {
@@ -68,12 +74,22 @@ public struct SetupRunner {
         let question = RegistrationQuestion(path: survey.root.path + survey.expected.rpcbindSocket)
         let deadline = ContinuousClock.now + patienceForRegistrations
         while true {
-            let now = Set((question.ask() ?? []).compactMap(Registration.init).map(Self.key))
-            let lost = before.filter { $0.program != .portmapper && !now.contains(Self.key($0)) }
-            if lost.isEmpty { return nil }
+            let lost: [Registration]?
+            switch question.ask() {
+            case .list(let list):
+                let now = Set(list.compactMap(Registration.init).map(Self.key))
+                lost = before.filter { $0.program != .portmapper && !now.contains(Self.key($0)) }
+            case .tooLong: return "rpcbind has too many registrations to compare; `rpcwarden doctor` says more"
+            case .none: lost = nil
+            }
+            if lost?.isEmpty == true { return nil }
             guard ContinuousClock.now >= deadline else {
                 usleep(100_000)
                 continue
+            }
+            guard let lost else {
+                return
+                    "rpcbind doesn't answer at \(question.path); see `systemctl status rpcbind.socket rpcbind.service`"
             }
             let programs = Set(lost.map(\.program)).sorted()
             return """
@@ -94,7 +110,8 @@ public struct SetupRunner {
         guard !survey.root.path.isEmpty else { return }
         var path: String
         switch action {
-        case .makeFolder(let place), .writeFile(let place, _), .removeFile(let place), .removeFolder(let place):
+        case .makeFolder(let place), .writeFile(let place, _), .removeFile(let place),
+            .moveFile(let place, _), .removeFolder(let place):
             path = place
         case .run, .compareRegistrations: return
         }
@@ -131,22 +148,17 @@ public struct SetupRunner {
         }
     }
 
-    /// Replaces the file in one step: a reader sees either the old file or the new one.
-    private static func write(_ text: String, to path: String) throws(Failure) {
-        let draft = path + ".new"
-        unlink(draft)
-        let descriptor = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o644)
-        guard descriptor >= 0 else { throw failure("write", draft) }
-        defer { close(descriptor) }
-        var rest = Array(text.utf8)[...]
-        while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { throw failure("write", draft) }
-            rest = rest.dropFirst(count)
-        }
-        guard fchmod(descriptor, 0o644) == 0, fsync(descriptor) == 0, rename(draft, path) == 0 else {
-            throw failure("write", path)
+    /// Replaces the file in one step: a reader sees either the old file or the new one. The administrator's file keeps
+    /// its owner and mode, and stays where a link leads.
+    ///
+    /// - Parameter target: where the path leads, or the path itself.
+    private static func write(_ text: String, to path: String, target: String) throws(Failure) {
+        var status = stat()
+        let exists = lstat(target, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+        var file = StateFile(path: target, mode: exists ? status.st_mode & 0o7777 : 0o644)
+        if exists { file.owner = (status.st_uid, status.st_gid) }
+        do throws(StateFileError) { try file.write(Array(text.utf8)) } catch {
+            throw Failure(description: "can't write \(path): \(error)")
         }
     }
 

@@ -20,9 +20,13 @@ extension HostSurvey {
         guard isRunning else { return facts }
         facts.forwards = forwards
         facts.dependents = dependents
-        facts.hasTable = (facts.host.ruleset ?? "").split(separator: "\n")
-            .contains { $0.hasPrefix("table inet \(expected.table) ") }
         return facts
+    }
+
+    /// Whether rpcwarden.service starts the daemon with this configuration.
+    public func startsWarden(with configuration: String) -> Bool {
+        let words = (unitTexts("rpcwarden.service") ?? []).flatMap { $0.split(whereSeparator: \.isWhitespace) }
+        return words.contains { $0 == configuration || $0 == "--config=\(configuration)" }
     }
 
     /// The active units that restart with rpcbind.socket.

@@ -21,6 +21,8 @@ public struct StateFile: Sendable {
     public var name: String
     /// Who may read it.
     private let mode: mode_t
+    /// `nil`: this process's user and group.
+    public var owner: (user: uid_t, group: gid_t)?
 
     public init(folder: String, name: String, mode: mode_t = 0o600) {
         self.folder = folder
@@ -34,7 +36,6 @@ public struct StateFile: Sendable {
     }
 
     public var path: String { folder == "/" ? "/\(name)" : "\(folder)/\(name)" }
-    private var temporaryPath: String { "\(path).new" }
 
     /// - Parameter bytesMax: one byte more than this is read: it shows that the file is too long.
     /// - Returns: `nil` if there is no such file.
@@ -67,25 +68,41 @@ public struct StateFile: Sendable {
 
     /// Writes a temporary file, and renames it once it is on the disk.
     public func write(_ bytes: [UInt8]) throws(StateFileError) {
-        let flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW
-        let descriptor = open(temporaryPath, flags, mode)
-        guard descriptor >= 0 else { throw failure("opening", temporaryPath) }
+        let (descriptor, temporaryPath) = try draft()
         do throws(StateFileError) {
             defer { close(descriptor) }
-            try write(bytes, to: descriptor)
+            try write(bytes, to: descriptor, temporaryPath)
+            if let owner, fchown(descriptor, owner.user, owner.group) != 0 { throw failure("writing", temporaryPath) }
             // The umask may have taken some of it.
             guard fchmod(descriptor, mode) == 0, fsync(descriptor) == 0 else {
                 throw failure("writing", temporaryPath)
             }
+            guard rename(temporaryPath, path) == 0 else { throw failure("replacing", path) }
         } catch {
             unlink(temporaryPath)
             throw error
         }
-        guard rename(temporaryPath, path) == 0 else { throw failure("replacing", path) }
         try syncFolder()
     }
 
-    private func write(_ bytes: [UInt8], to descriptor: Int32) throws(StateFileError) {
+    /// Makes a new file beside this one. Another user may have made one of its name, in a folder that all may write.
+    private func draft() throws(StateFileError) -> (descriptor: Int32, path: String) {
+        var draft = "\(path).new"
+        for _ in 0..<Self.draftsMax {
+            let descriptor = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
+            if descriptor >= 0 { return (descriptor, draft) }
+            guard errno == EEXIST else { break }
+            draft = "\(path).new-" + String(UInt32.random(in: 0 ... .max), radix: 16)
+        }
+        throw failure("opening", draft)
+    }
+
+    /// The random names are all taken only where somebody guesses them.
+    private static let draftsMax = 8
+
+    private func write(
+        _ bytes: [UInt8], to descriptor: Int32, _ temporaryPath: String
+    ) throws(StateFileError) {
         var written = 0
         while written < bytes.count {
             let count = bytes.withUnsafeBytes { bytes in

@@ -39,6 +39,15 @@ import Testing
         #expect(evidence.steps.last?.result == "tcp 0.0.0.0:111 of rpcwarden")
     }
 
+    @Test("no exception while rpcwarden observes, nor without a need for rpcbind, nor with one that isn't known")
+    func noException() {
+        let observing = evidence { $0.expected.isObserving = true }
+        #expect(observing.verdict == .notMet && observing.statement.contains("observes"))
+        let idle = evidence { $0.registrations = ExaminationTests.registrations() }
+        #expect(idle.verdict == .notMet && idle.statement.contains("no registered service needs it"))
+        #expect(evidence { $0.registrations = nil }.verdict == .unknown)
+    }
+
     @Test("an rpcbind that other hosts reach does not meet it")
     func exposed() {
         #expect(Examination(ExaminationTests.stock()).rpcbindEvidence.verdict == .notMet)

@@ -171,6 +171,26 @@ import Testing
         #expect(mend.contains("systemctl mask rpcbind.socket rpcbind.service") && mend.contains("rpcwarden setup"))
     }
 
+    @Test("too many registrations are no silence, and no reason for a restart")
+    func tooMany() throws {
+        var facts = Self.sound()
+        facts.registrations = nil
+        facts.hasTooManyRegistrations = true
+        #expect(names(facts) == ["too-many-registrations"])
+        #expect(try !finding("too-many-registrations", in: facts).mend.contains { $0.contains("restart") })
+    }
+
+    @Test("a configuration that the daemon would refuse is told first, with the command that tells all of it")
+    func configuration() throws {
+        var facts = Self.sound()
+        facts.configurationErrors = ["a.yaml:1:7: error: unknown mode", "b"]
+        let found = try finding("configuration-refused", in: facts)
+        #expect(found.severity == .high && found.what.contains("a.yaml:1:7: error: unknown mode, and 1 more"))
+        #expect(found.mend == ["rpcwarden check"])
+        facts.configurationPath = "/srv/a.yaml"
+        #expect(try finding("configuration-refused", in: facts).mend == ["rpcwarden check --config /srv/a.yaml"])
+    }
+
     @Test("rpcbind without a network and nobody in front, and rpcwarden in front of one that still has a network")
     func network() throws {
         var facts = Self.sound()
@@ -271,6 +291,8 @@ import Testing
         #expect(found.mend.contains { $0.contains("rdma=n") })
         (facts.nfsdListeners, facts.rdmaRegistrations) = (["tcp 2049", "udp 2049"], ["rdma6 20049"])
         #expect(try finding("rdma-unguarded", in: facts).what.contains("(rdma6 20049)"))
+        facts.rdmaRegistrations = (1...40).map { "rdma \($0)" }
+        #expect(try finding("rdma-unguarded", in: facts).what.contains("rdma 12, and 28 more"))
         facts.rdmaRegistrations = []
         #expect(names(facts) == [])
     }

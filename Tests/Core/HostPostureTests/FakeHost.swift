@@ -146,6 +146,7 @@ extension FakeHost {
     /// Adds a process with one socket.
     func addProcess(_ pid: Int, _ name: String, _ arguments: [String], inode: Int) throws {
         try write("/proc/\(pid)/comm", name + "\n")
+        try write("/proc/\(pid)/status", "Name:\t\(name)\nUid:\t0\t0\t0\t0\n")
         try write("/proc/\(pid)/cmdline", ([name] + arguments).joined(separator: "\0") + "\0")
         try FileManager.default.createDirectory(atPath: "\(root)/proc/\(pid)/fd", withIntermediateDirectories: true)
         try FileManager.default.createSymbolicLink(
@@ -161,6 +162,7 @@ extension FakeHost {
         let host = try FakeHost()
         try host.write("/etc/os-release", release)
         try host.addSystemctl(dependents: dependents)
+        try host.stub("rpcwarden", "[ ! -e \(host.state)/fails.unload ] || { echo 'the guard stays' >&2; exit 1; }\n")
         try host.write("\(folder)/rpcbind.socket", socketUnit)
         try host.write(
             "\(folder)/rpcbind.service", "[Service]\nExecStart=/sbin/rpcbind \(options.joined(separator: " "))\n")
@@ -203,4 +205,12 @@ extension RPCB {
             program: Program(program), version: version, netID: "tcp",
             address: UniversalAddress(host: .v4(0), port: port).description, owner: owner)
     }
+}
+
+extension NFSConfiguration {
+    init(_ texts: [String]) { self.init(NFSConfLine.lines(texts.map { ("/etc/nfs.conf", $0) })) }
+}
+
+extension HelperPorts {
+    mutating func read(nfsConf text: String, file: String) { read(nfsConf: NFSConfLine.lines([(file, text)])) }
 }

@@ -117,6 +117,26 @@ import Testing
         #expect(NFSConfiguration(["[nfsd]\nvers3=n\n", "[nfsd]\nvers3=y\n"]).servesVersion3 == true)
     }
 
+    @Test(
+        "nfs.conf's values may be quoted, or come from [environment]; what is neither a yes nor a no is not known",
+        arguments: [
+            ("\"y\"", true), ("'yes' ; why", true), ("on;", true), ("'n'", false), ("OFF", false), ("\"n", nil),
+            ("perhaps", nil), ("", nil), ("$NFS3", false), ("$nobody", nil), ("$LOOP", nil),
+        ] as [(String, Bool?)])
+    func nfsValues(value: String, expected: Bool?) {
+        let environment = "[environment]\nNFS3=\"no\"\nLOOP=$LOOP\n"
+        let text = environment + "[nfsd \"other\"]\nvers3=n\n[nfsd]\n; vers3=n\nvers3=\(value)\n"
+        #expect(NFSConfiguration([text]).servesVersion3 == expected)
+    }
+
+    @Test("nfs.conf includes files beside it, which inherit the section, and go no deeper than a limit")
+    func nfsInclude() {
+        let files = ["/etc/nfs/site": "vers3=n\n[mountd]\nport=1\ninclude=/etc/nfs/site\n"]
+        let lines = NFSConfLine.lines([("/etc/nfs.conf", "[nfsd]\ninclude = -nfs/site\nthreads=8\n")]) { files[$0] }
+        #expect(NFSConfiguration(lines).servesVersion3 == false && lines.last?.section == "nfsd")
+        #expect(lines.first == NFSConfLine(section: "nfsd", key: "vers3", value: "n", file: "/etc/nfs/site"))
+    }
+
     @Test("dpkg's status tells whether rpcbind is installed, and what depends on it")
     func packages() {
         func status(_ name: String, _ state: String, _ depends: String) -> String {

@@ -178,6 +178,51 @@ extension FakeHostTests {
             #expect(host.tree()[Self.modprobe] == nil && host.tree()["etc/default/quota"] == Self.options)
         }
 
+        @Test("a port that can't be read is the administrator's; so are those of sysctl.d, and of included files")
+        func unreadable() throws {
+            let host = try host(["rpc.mountd", "rpc.statd"])
+            try host.write("/etc/nfs.conf", "[statd]\nport=$STATD_PORT\n[mountd]\ninclude=-site/mountd\n")
+            try host.write("/etc/site/mountd", "port=\"892\"\n")
+            try host.write("/usr/lib/sysctl.d/nfs.conf", "fs.nfs.nlm_tcpport = 1\n")
+            try host.write("/etc/sysctl.d/nfs.conf", "-fs/nfs/nlm_tcpport=32803\nfs.nfs.nlm_udpport = 32769\n")
+            let plan = plan(host)
+            let told = told(plan)
+            #expect(told.contains("/etc/site/mountd sets the port of rpc.mountd: 892"), "\(told)")
+            #expect(told.contains("/etc/nfs.conf sets the port of rpc.statd: a value that setup can't read"))
+            #expect(told.contains("/etc/sysctl.d/nfs.conf sets the TCP port of lockd: 32803"))
+            #expect(plan.actions == [])
+        }
+
+        @Test("ports that lockd was given while it runs are those that the files get")
+        func running() throws {
+            let host = try host(["rpc.statd"])
+            try host.write("/proc/sys/fs/nfs/nlm_tcpport", "32803\n")
+            try host.write("/proc/sys/fs/nfs/nlm_udpport", "0\n")
+            #expect(plan(host).actions.description.contains("nlm_tcpport=32803 nlm_udpport=32803"))
+            try host.write("/proc/sys/fs/nfs/nlm_udpport", "32769\n")
+            #expect(plan(host).actions.description.contains("nlm_tcpport=32803 nlm_udpport=32769"))
+            #expect(plan(host, isRunning: false).actions.description.contains("nlm_tcpport=32767"))
+        }
+
+        @Test("the file of rpc.rquotad's options keeps owner, mode and place, and nothing else is touched")
+        func foreignFile() throws {
+            let host = try host(["rpc.rquotad"])
+            let place = host.root + "/etc/default/quota"
+            try host.write("/srv/quota", Self.options)
+            try host.write("/etc/default/quota.new", "the administrator's\n")
+            try FileManager.default.removeItem(atPath: place)
+            try FileManager.default.createSymbolicLink(atPath: place, withDestinationPath: "../../srv/quota")
+            #expect(chmod(host.root + "/srv/quota", 0o640) == 0)
+            if geteuid() == 0 { #expect(chown(host.root + "/srv/quota", 33, 33) == 0) }
+            try carryOut(host) { SetupPlan.pin($0) }
+            #expect(host.tree()["srv/quota"]?.contains("RPCRQUOTADOPTS=\"-p 32764\"") == true)
+            #expect(try FileManager.default.destinationOfSymbolicLink(atPath: place) == "../../srv/quota")
+            #expect(host.tree()["etc/default/quota.new"] == "the administrator's\n")
+            var status = stat()
+            #expect(stat(host.root + "/srv/quota", &status) == 0 && status.st_mode & 0o7777 == 0o640)
+            #expect(status.st_uid == (geteuid() == 0 ? 33 : geteuid()))
+        }
+
         @Test("a helper that is installed later gets its port, and the others keep theirs")
         func later() throws {
             let host = try host(["rpc.mountd"])

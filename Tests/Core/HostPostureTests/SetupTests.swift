@@ -132,7 +132,7 @@ extension FakeHostTests {
                     "systemctl stop rpcwarden.socket rpcwarden.service rpcwarden-guard.service",
                     "systemctl disable rpcwarden.socket rpcwarden.service rpcwarden-guard.service",
                     "systemctl daemon-reload", "systemctl restart rpcbind.socket", "systemctl start rpcbind.service",
-                    "nft delete table inet rpcwarden", "userdel rpcwarden",
+                    "rpcwarden guard unload", "userdel rpcwarden",
                 ])
             // Folders above rpcwarden's own folders are kept, like folders that mkdir -p made.
             let after = host.tree().filter { before[$0.key] != $0.value }
@@ -254,6 +254,9 @@ extension FakeHostTests {
             try host.serve([.service(100_003, 3)])
             let left = try #require(try carrier.carryOut(.compareRegistrations, recording: []))
             #expect(left == "1 registrations are lost (programs 100024); restart rpc-statd")
+            try FileManager.default.removeItem(atPath: host.root + "/run/rpcbind.sock")
+            let silent = try carrier.carryOut(.compareRegistrations, recording: [])
+            #expect(silent?.hasPrefix("rpcbind doesn't answer at \(host.root)/run/rpcbind.sock") == true)
         }
 
         @Test("an image gets its files, its user and its links, and nothing is started")
@@ -291,6 +294,15 @@ extension FakeHostTests {
             let error = #expect(throws: SetupRunner.Failure.self) { try setUp(host, isRunning: false) }
             #expect(error?.description.contains("leads out of the image") == true)
             #expect(try FileManager.default.contentsOfDirectory(atPath: host.folder + "/outside") == [])
+
+            let other = try self.host()
+            try other.write("/lib/systemd/systemd", "")
+            try other.write("/var/lib/rpcwarden/.keep", "")
+            try other.put(other.folder + "/outside", "theirs")
+            try FileManager.default.createSymbolicLink(
+                atPath: other.root + SetupFiles.record, withDestinationPath: other.folder + "/outside")
+            #expect(throws: SetupRunner.Failure.self) { try setUp(other, isRunning: false) }
+            #expect(try String(contentsOfFile: other.folder + "/outside", encoding: .utf8) == "theirs")
         }
 
         @Test("a configuration that the daemon would refuse stands in the way")
@@ -299,7 +311,77 @@ extension FakeHostTests {
             var facts = host.survey().setupFacts()
             facts.configurationErrors = ["rpcwarden.yaml:1:1: error: unknown key"]
             let plan = SetupPlan.setup(facts)
-            #expect(plan.steps == [] && plan.obstacles[0].contains("rpcwarden would not start: rpcwarden.yaml:1:1"))
+            #expect(plan.obstacles[0].contains("rpcwarden would not start: rpcwarden.yaml:1:1"))
+            #expect(!plan.actions.isEmpty && plan.next == [], "the plan is told beside it")
+        }
+
+        @Test("a policy that the configuration names counts, and no other one is written beside it")
+        func otherPolicy() throws {
+            let host = try host()
+            try host.write(SetupFiles.configuration, "mode: enforce\npolicy: site.yaml\n")
+            var facts = host.survey().setupFacts()
+            facts.readsPolicyFolder = false
+            let plan = SetupPlan.setup(facts)
+            #expect(plan.obstacles == [] && !plan.actions.contains(.makeFolder(host.root + SetupFiles.policyFolder)))
+            #expect(!plan.actions.contains(.writeFile(host.root + SetupFiles.policy, text: SetupFiles.policyText)))
+            facts.hasRules = false
+            #expect(SetupPlan.setup(facts).obstacles.contains { $0.contains("no policy with a rule") })
+            facts.host.expected.isObserving = true
+            #expect(SetupPlan.setup(facts).obstacles == [])
+        }
+
+        @Test("another configuration is that of a unit which starts the daemon with it, and setup writes none then")
+        func otherConfiguration() throws {
+            let host = try host()
+            var facts = host.survey().setupFacts()
+            facts.otherConfiguration = "/srv/site.yaml"
+            let obstacle = try #require(SetupPlan.setup(facts).obstacles.first)
+            #expect(obstacle.contains("doesn't start with --config /srv/site.yaml"))
+            #expect(!host.survey().startsWarden(with: "/srv/site.yaml"))
+            try host.write(
+                "/etc/systemd/system/rpcwarden.service.d/site.conf",
+                "[Service]\nExecStart=\nExecStart=/usr/sbin/rpcwarden serve --config /srv/site.yaml\n")
+            facts.startsWithOtherConfiguration = host.survey().startsWarden(with: "/srv/site.yaml")
+            facts.host.expected.isObserving = true
+            facts.readsPolicyFolder = false
+            let plan = SetupPlan.setup(facts)
+            #expect(plan.obstacles == [] && plan.steps.contains(.alreadySo("/srv/site.yaml is the configuration")))
+            #expect(!plan.actions.description.contains("rpcwarden.yaml"))
+        }
+
+        @Test("a second setup restarts what is not up, until rpcbind runs without a network or waits for a call")
+        func failedRestart() throws {
+            let host = try host()
+            try setUp(host)
+            func isRestarted(_ change: (inout SetupFacts) -> Void) -> Bool {
+                var facts = host.survey().setupFacts()
+                change(&facts)
+                return SetupPlan.setup(facts).actions.contains(.run(["systemctl", "restart", "rpcbind.socket"]))
+            }
+            #expect(!isRestarted { _ in })
+            for activity in ["inactive", "failed"] {
+                #expect(isRestarted { $0.host.units["rpcbind.socket"]?.activity = activity })
+            }
+            #expect(!isRestarted { $0.host.rpcbindNetwork = nil })
+            #expect(
+                isRestarted {
+                    $0.host.rpcbindNetwork = nil
+                    $0.host.registrations = nil
+                }, "it doesn't start")
+            #expect(isRestarted { $0.host.rpcbindNetwork = .ofHost })
+        }
+
+        @Test("a daemon that could not start leaves rpcbind its network: no nf_tables, port 111 of another process")
+        func noStart() throws {
+            let host = try host()
+            var facts = host.survey().setupFacts()
+            facts.host.kernel.hasNFTables = false
+            #expect(SetupPlan.setup(facts).obstacles.contains { $0.contains("this kernel has no nf_tables") })
+            #expect(SetupPlan.setupGateway(facts).obstacles.contains { $0.contains("this kernel has no nf_tables") })
+            try host.set("rpcbind.socket", "disabled", "inactive")
+            try host.listen(at: FakeHost.stock, inode: 101)
+            let obstacles = SetupPlan.setup(host.survey().setupFacts()).obstacles
+            #expect(obstacles.contains { $0.contains("holds tcp 0.0.0.0:111, udp 0.0.0.0:111") }, "\(obstacles)")
         }
 
         @Test("without systemd-sysusers the user is made by useradd")
@@ -310,12 +392,11 @@ extension FakeHostTests {
             #expect(plan.actions.contains { $0.description.hasPrefix("run: useradd --system") })
         }
 
-        @Test("what stands in the way is said, and nothing is planned")
+        @Test("what stands in the way is said")
         func obstacles() throws {
             let host = try host()
             func obstacles() -> String {
                 let plan = SetupPlan.setup(host.survey().setupFacts())
-                #expect(plan.steps == [])
                 return plan.obstacles.joined(separator: "\n")
             }
             try FileManager.default.removeItem(atPath: host.root + "/lib/systemd/system/rpcwarden.service")

@@ -154,6 +154,63 @@ extension FakeHostTests {
             #expect(host.survey().facts().rpcbindNetwork == .ofHost)
         }
 
+        @Test("a process of another user is no rpcbind, unless it has port 111")
+        func foreignName() throws {
+            let host = try FakeHost()
+            try host.addProcess(88, "rpcbind", ["-r"], inode: 200)
+            try host.write("/proc/88/status", "Uid:\t1000\t1000\t1000\t1000\n")
+            try host.listen(at: ["00000000:1770"], inode: 200)
+            var facts = host.survey().facts()
+            #expect(facts.rpcbindNetwork == nil && facts.rpcbindOptions == nil)
+            #expect(facts.sockets.allSatisfy { $0.holders.isEmpty })
+            try host.write("/etc/passwd", "_rpc:x:1000:65534::/run/rpcbind:/usr/sbin/nologin\n")
+            #expect(host.survey().facts().rpcbindNetwork == .ofHost)
+            try host.write("/etc/passwd", "")
+            try host.listen(at: FakeHost.stock, inode: 200)
+            facts = host.survey().facts()
+            #expect(facts.rpcbindNetwork == .ofHost && facts.sockets.contains { $0.holders == ["rpcbind"] })
+        }
+
+        @Test("an image's links stay in the image, also absolute ones; a unit that is masked is empty")
+        func linksOfImages() throws {
+            let host = try FakeHost()
+            func link(_ path: String, _ target: String) throws {
+                try host.write(path + ".keep", "")
+                try FileManager.default.createSymbolicLink(atPath: host.root + path, withDestinationPath: target)
+            }
+            try host.write("/opt/vendor/release", "ID=debian\n")
+            try host.write("/etc/x", "")
+            try link("/etc/vendor", "/opt/vendor")
+            try link("/etc/os-release", "/etc/vendor/../../opt/./vendor/release")
+            let root = HostRoot(host.root)
+            #expect(root.text("/etc/os-release") == "ID=debian\n" && root.names("/etc/vendor") == ["release"])
+            // Outside of the image both exist.
+            try link("/etc/escape", "../../../../../../proc/self/status")
+            try link("/etc/outside", "/proc/self/status")
+            for path in ["/etc/escape", "/etc/outside"] { #expect(root.text(path) == nil && !root.exists(path)) }
+            try link("/etc/loop", "loop")
+            #expect(!root.exists("/etc/loop") && root.hasEntry("/etc/loop"))
+            try link("/etc/runlevels/default/rpcbind", "/etc/init.d/rpcbind")
+            try host.write("/sbin/openrc", "")
+            #expect(host.survey(isRunning: false).facts().startFiles == ["/etc/runlevels/default/rpcbind"])
+            try host.write("/lib/systemd/system/rpcbind.socket", FakeHost.socketUnit)
+            try link("/etc/systemd/system/rpcbind.socket", "/dev/null")
+            #expect(host.survey(isRunning: false).facts().socketUnit?.listens == [])
+        }
+
+        @Test("an answer longer than is read is not taken for silence, nor for lost registrations")
+        func tooMany() throws {
+            let host = try FakeHost.stock()
+            try host.serve([.service(100_003, 3)])
+            let survey = host.survey()
+            var runner = SetupRunner(survey, survey.setupFacts())
+            try host.serve((1...100_000).map { .service(0x2000_0000 + $0, 1, port: 4000) })
+            let facts = host.survey().facts()
+            #expect(facts.registrations == nil && facts.hasTooManyRegistrations)
+            let left = try runner.carryOut(.compareRegistrations, recording: [])
+            #expect(left?.contains("too many registrations to compare") == true)
+        }
+
         @Test("NFS over RDMA is seen in nfsd's own list and among the registrations")
         func rdma() throws {
             let host = try FakeHost.stock()

@@ -417,6 +417,24 @@ extension Ceiling {
         #expect(ceiling.refusal(of: Self.transaction(try Self.addStanding("203.0.113.9", "203.0.113.10"))) != nil)
     }
 
+    @Test("an inherited range that an exchange, or a table made anew, leaves out comes back no more")
+    func inheritedRanges() throws {
+        let all = StandingKey(clients: .allIPv4, service: ServicePort(.udp, 7))
+        let other = StandingKey(clients: .allIPv4, service: ServicePort(.udp, 9))
+        let shape = Settings().tableShape
+        for first in [Operation.replaceStanding, .adoptTable(shape), .makeTable(shape)] {
+            var ceiling = try Self.standard()
+            var contents = TableContents()
+            contents.standing = [all, other]
+            ceiling.inherit(contents)
+            #expect(ceiling.commit(first, .addStanding(all)) == true)
+            #expect(ceiling.commit(.addStanding(all)) == true)
+            #expect(ceiling.commit(.addStanding(other)) == false)
+            #expect(ceiling.commit(first) == true)
+            #expect(ceiling.commit(.addStanding(all)) == false)
+        }
+    }
+
     @Test("what opens nothing is always permitted")
     func harmless() throws {
         let key = GrantKey(client: try address("203.0.113.9"), service: ServicePort(.tcp, 22))

@@ -66,6 +66,22 @@ extension LabTests {
         }
 
         @Test(
+            "guard unload takes the table away that a stopped daemon left",
+            .lab(.rpcbind, .daemon, policy: Policies.echoes()))
+        func unloads() async throws {
+            let lab = try Lab.current
+            let echo = Echo()
+            try await lab.start(echo)
+            #expect(try lab.rpcwarden("stop").isSuccess)
+            try await Self.isEnded(lab)
+            #expect(try lab.connect(echo, from: .stranger, to: "10.77.4.1") == "timeout")
+            let gone = try lab.rpcwarden("guard", "unload")
+            #expect(gone.text == "table inet rpcwarden is gone: every service port is open\n", "\(gone)")
+            #expect(try lab.connect(echo, from: .stranger, to: "10.77.4.1") == "connected")
+            #expect(try lab.rpcwarden("guard", "unload").text == "there is no table inet rpcwarden\n")
+        }
+
+        @Test(
             "a table of our name that is not ours: the first start refuses it, says how to go on, and leaves it alone",
             .lab(.rpcbind))
         func foreignTable() async throws {
