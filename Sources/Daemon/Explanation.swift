@@ -35,12 +35,23 @@ public struct Explanation {
         }
         // Rules about other servers tell whether the client is a stranger.
         let asked = server == nil && load.settings.gateway == nil ? all.about(nil) : all
-        var addresses: [String: [IPAddress]] = [:]
+        var addresses: [String: HostAddresses] = [:]
         let hosts = HostNameBook.names(in: asked).sorted()
+        HostNames.neverSearch()
         let answers = HostNames.answers(for: hosts, within: Self.resolutionMax)
         for name in hosts {
             switch answers[name] {
-            case .success(let all)?: addresses[name] = all
+            case .success(let found)?:
+                addresses[name] = found
+                if let family = found.unknown {
+                    remarks.append(
+                        "note: can't resolve \"\(name)\" for \(family): a rule that excepts it permits no client")
+                }
+                if found.isCut {
+                    remarks.append(
+                        "note: \"\(name)\" has more than \(HostAddresses.countMax) addresses: the others aren't permitted, "
+                            + "and a rule that excepts the name permits no client")
+                }
             case .failure(let failure)?: remarks.append("note: \(failure.description)")
             case nil:
                 remarks.append(

@@ -25,7 +25,7 @@ public final class PolicySet: Sendable {
     /// - Parameters:
     ///   - addresses: the resolved addresses of the rules' host names.
     ///   - servers: the names of the servers behind this gateway, in the order of their numbers.
-    public init(rules: [Rule], addresses: [String: [IPAddress]] = [:], servers: [String] = []) {
+    public init(rules: [Rule], addresses: [String: HostAddresses] = [:], servers: [String] = []) {
         var compiled: [(rules: [Rule], part: Part)] = []
         func part(of rules: [Rule]) -> Part {
             if let known = compiled.first(where: { $0.rules == rules }) { return known.part }
