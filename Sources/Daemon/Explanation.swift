@@ -73,9 +73,9 @@ public struct Explanation {
         let mapping = Mapping(
             program: program, version: 0, protocolNumber: UInt32(transport.rawValue), port: 0)
         let subject = "\(client) may look up \(describe(program)) over \(transport)\(place)"
-        switch rules.decide(.getPort(mapping), from: peer) {
+        switch rules.decide(.getPort(mapping), from: peer(over: .tcp)) {
         case .success(let permission):
-            return permitted(subject, by: permission.rule, open: program == .portmapper ? nil : permission.open)
+            return permitted(subject, by: permission.rule, open: permission.rule == nil ? nil : permission.open)
         case .failure(let reason):
             return denied(
                 "\(client) may not look up \(describe(program)) over \(transport)\(place)", reason,
@@ -83,25 +83,27 @@ public struct Explanation {
         }
     }
 
-    /// Whether the client may list the registrations.
-    public func listing() -> Verdict {
-        switch rules.decide(.dump(.v4), from: peer) {
+    /// Whether the client may list the registrations by a call over that transport.
+    public func listing(over transport: Transport) -> Verdict {
+        switch rules.decide(.dump(.v4), from: peer(over: transport)) {
         case .success(let permission):
-            return permitted(
-                "\(client) may list the registrations\(place) that its listing rules name", by: permission.rule,
-                open: nil)
+            let listed =
+                permission.rule == nil
+                ? "all registrations" : "the registrations\(place) that its listing rules name"
+            return permitted("\(client) may list \(listed)", by: permission.rule, open: nil)
         case .failure(let reason):
-            return denied("\(client) may not list\(place)", reason, missing(nil, .tcp, reason))
+            return denied("\(client) may not list\(place) over \(transport)", reason, missing(nil, transport, reason))
         }
     }
 
     private var place: String { server.map { " at \($0)" } ?? "" }
 
-    private var peer: Peer {
+    private func peer(over transport: Transport) -> Peer {
         // An address that no client has: a client that asks its own address would be on this host.
         let asked: IPAddress = client.isIPv4 ? .v4(0) : .v6(0)
         return Peer(
-            address: client, port: 1023, transport: .tcp, asked: UniversalAddress(host: asked, port: 111), channel: 0)
+            address: client, port: 1023, transport: transport, asked: UniversalAddress(host: asked, port: 111),
+            channel: 0, isLocal: client.isLoopback && server == nil)
     }
 
     private func permitted(_ subject: String, by rule: String?, open: Opening?) -> Verdict {
@@ -145,7 +147,8 @@ public struct Explanation {
                 "missing: none of the rules that name \(client) has \(program.map { describe($0) } ?? "it") in `to`:\n\(naming)"
         case .transport: return "missing: `over: [\(transport)]` in one of the rules that name \(client):\n\(naming)"
         case .noList: return "missing: `list: true` in one of the rules that name \(client):\n\(naming)"
-        case .listOverUDP, .remoteRegistration, .remoteCall, .notServed, .untrustedOwner, .notListening, .neverPort,
+        case .listOverUDP: return "missing: `udp-list: true` in `limits`; over tcp the listing is permitted"
+        case .remoteRegistration, .remoteCall, .notServed, .untrustedOwner, .notListening, .neverPort,
             .rate,
             .grantsFull, .firewallFailed, .rpcbindDown, .broadcast:
             return "missing: \(reason.rawValue)"
