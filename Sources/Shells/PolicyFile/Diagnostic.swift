@@ -30,12 +30,19 @@ public struct Diagnostic: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// Why a text is not a valid value; the caller adds the location to make a ``Diagnostic``.
-struct Mistake: Error, Hashable {
+struct Mistake: Error {
     var message: String
     var hint: String?
+    /// Searches for the word that was meant, which takes as long as there are words.
+    var suggestion: (@Sendable () -> String?)?
 
     init(_ message: String, hint: String? = nil) {
         self.message = message
         self.hint = hint
+    }
+
+    init(_ message: String, suggestion: @escaping @Sendable () -> String?) {
+        self.message = message
+        self.suggestion = suggestion
     }
 }
