@@ -22,6 +22,13 @@ public struct Diagnostic: Hashable, Sendable, CustomStringConvertible {
         self.hint = hint
     }
 
+    /// A file of a policy's folder is left out because of its name.
+    public static func misnamed(_ path: String) -> Diagnostic {
+        Diagnostic(
+            .warning, at: Location(file: path, line: 1, column: 1), "not read: its name doesn't end in .yaml",
+            hint: "rename it")
+    }
+
     /// `policy.yaml:12:9: error: unknown program "mountdd"; did you mean "mountd"?`
     public var description: String { "\(location): \(severity.rawValue): \(text)" }
 
