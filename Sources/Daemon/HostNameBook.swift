@@ -107,7 +107,7 @@ final class HostNameBook {
         }
         let unresolved = names.filter { addresses[$0] == nil }.sorted()
         let half = names.filter { addresses[$0]?.unknown != nil }.sorted()
-        let old = names.filter { addresses[$0] != nil && isOpen($0) && !half.contains($0) }.sorted()
+        let old = names.filter { (addresses[$0].map { $0.unknown == nil } ?? false) && isOpen($0) }.sorted()
         let cut = names.filter { addresses[$0]?.isCut == true }.sorted()
         var lines: [String] = []
         if !unresolved.isEmpty {

@@ -16,6 +16,7 @@ extension HostNames {
         }
     }
 
+    /// The same by another resolver, which may block.
     public static func answers(
         for names: [String], within limit: Duration, by resolver: @escaping @Sendable (String) -> Answer
     ) -> [String: Answer] {

@@ -21,7 +21,7 @@ public enum HostNames {
     /// there are threads, and before the first name is resolved.
     public static func neverSearch() { setenv("LOCALDOMAIN", "", 1) }
 
-    /// The name's addresses of both families; of which one may be unknown.
+    /// The name's addresses; those of one family may stay unknown.
     public static func resolve(_ name: String) throws(Failure) -> HostAddresses {
         let found = try addresses(of: name, in: AF_UNSPEC)
         let hasIPv4 = found.contains(where: \.isIPv4)
