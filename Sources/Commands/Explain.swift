@@ -27,7 +27,10 @@ struct Explain: ParsableCommand {
     @Option(help: "The procedure that the client calls.")
     var procedure: Procedure = .getport
 
-    @Option(help: ArgumentHelp("The transport of the service.", valueName: "tcp|udp"), completion: .transport)
+    @Option(
+        help: ArgumentHelp(
+            "The transport of the service; with --procedure dump, of the call.", valueName: "tcp|udp"),
+        completion: .transport)
     var transport: String = "tcp"
 
     @Option(help: ArgumentHelp("A server behind this gateway; without it, this host.", valueName: "name"))
@@ -46,7 +49,7 @@ struct Explain: ParsableCommand {
         let explanation = Explanation(of: load, client: address, at: server)
         let verdict: Explanation.Verdict
         switch procedure {
-        case .dump: verdict = explanation.listing()
+        case .dump: verdict = explanation.listing(over: transport)
         case .getport: verdict = explanation.lookup(try number(of: program, load), over: transport)
         }
         print(verdict.text)

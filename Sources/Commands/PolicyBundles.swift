@@ -83,14 +83,20 @@ struct SignPolicy: ParsableCommand {
     }
 
     private func files() throws -> [PolicyBundle.File] {
-        do throws(InputError) {
+        do {
             var files: [PolicyBundle.File] = []
-            for name in try InputFile.names(in: folder) where name.hasSuffix(".yaml") {
-                let bytes = try InputFile(path: "\(folder)/\(name)").readAll(max: PolicyBundle.bytesMax)
+            for name in try InputFile.names(in: folder) {
+                let path = "\(folder)/\(name)"
+                if name.hasSuffix(".yml") { writeError(Diagnostic.misnamed(path).description) }
+                guard name.hasSuffix(".yaml") else { continue }
+                guard InputFile.isRegular(path) || !InputFile.exists(path) else {
+                    throw CommandFailure.usage("\"\(path)\" is no file; move it out of the folder, or rename it")
+                }
+                let bytes = try InputFile(path: path).readAll(max: PolicyBundle.bytesMax)
                 files.append(PolicyBundle.File(name: name, bytes: bytes))
             }
             return files
-        } catch {
+        } catch let error as InputError {
             throw CommandFailure.usage("can't read \(error.message)")
         }
     }

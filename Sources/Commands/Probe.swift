@@ -206,8 +206,11 @@ struct Probe: ParsableCommand {
             return Target(HostProbe.Host(address, zone: zone), name: name, address: name)
         }
         let addresses: [IPAddress]
-        switch HostNames.answers(for: [name], within: limit)[name] {
-        case .success(let all)?: addresses = all
+        let answers = HostNames.answers(for: [name], within: limit) { name in
+            Result { () throws(HostNames.Failure) in try HostNames.search(for: name) }
+        }
+        switch answers[name] {
+        case .success(let all)?: addresses = all.known
         case .failure(let failure)?:
             throw CommandFailure.usage("\(DisplayText(failure.description)); give a name or an address")
         case nil:

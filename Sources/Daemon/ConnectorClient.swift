@@ -18,7 +18,7 @@ final class ConnectorClient {
 
     private enum Waiter: Sendable {
         case connection(EventLoopPromise<Int32>)
-        case addresses(name: String, EventLoopPromise<[IPAddress]>)
+        case addresses(name: String, EventLoopPromise<HostAddresses>)
         case lifetime(EventLoopPromise<Duration>)
 
         func fail(_ why: String) {
@@ -86,8 +86,8 @@ final class ConnectorClient {
         return promise.futureResult
     }
 
-    func resolve(_ name: String) -> EventLoopFuture<[IPAddress]> {
-        let promise = loop.makePromise(of: [IPAddress].self)
+    func resolve(_ name: String) -> EventLoopFuture<HostAddresses> {
+        let promise = loop.makePromise(of: HostAddresses.self)
         ask(.addresses(name: name, promise)) { .resolve($0, name: name) }
         return promise.futureResult
     }

@@ -32,6 +32,7 @@ final class ConnectorProcess: Sendable {
         let process = ConnectorProcess(channel)
         do {
             try Privileges.rename("rpcwarden-con")
+            HostNames.neverSearch()
             if let user { try Privileges.become(user) }
             try Privileges.keep(only: nil)
             try Privileges.endWithParent(parent)

@@ -35,12 +35,23 @@ public struct Explanation {
         }
         // Rules about other servers tell whether the client is a stranger.
         let asked = server == nil && load.settings.gateway == nil ? all.about(nil) : all
-        var addresses: [String: [IPAddress]] = [:]
+        var addresses: [String: HostAddresses] = [:]
         let hosts = HostNameBook.names(in: asked).sorted()
+        HostNames.neverSearch()
         let answers = HostNames.answers(for: hosts, within: Self.resolutionMax)
         for name in hosts {
             switch answers[name] {
-            case .success(let all)?: addresses[name] = all
+            case .success(let found)?:
+                addresses[name] = found
+                if let family = found.unknown {
+                    remarks.append(
+                        "note: can't resolve \"\(name)\" for \(family): a rule that excepts it permits no client")
+                }
+                if found.isCut {
+                    remarks.append(
+                        "note: \"\(name)\" has more than \(HostAddresses.countMax) addresses: the others aren't permitted, "
+                            + "and a rule that excepts the name permits no client")
+                }
             case .failure(let failure)?: remarks.append("note: \(failure.description)")
             case nil:
                 remarks.append(
@@ -62,9 +73,9 @@ public struct Explanation {
         let mapping = Mapping(
             program: program, version: 0, protocolNumber: UInt32(transport.rawValue), port: 0)
         let subject = "\(client) may look up \(describe(program)) over \(transport)\(place)"
-        switch rules.decide(.getPort(mapping), from: peer) {
+        switch rules.decide(.getPort(mapping), from: peer(over: .tcp)) {
         case .success(let permission):
-            return permitted(subject, by: permission.rule, open: program == .portmapper ? nil : permission.open)
+            return permitted(subject, by: permission.rule, open: permission.rule == nil ? nil : permission.open)
         case .failure(let reason):
             return denied(
                 "\(client) may not look up \(describe(program)) over \(transport)\(place)", reason,
@@ -72,25 +83,27 @@ public struct Explanation {
         }
     }
 
-    /// Whether the client may list the registrations.
-    public func listing() -> Verdict {
-        switch rules.decide(.dump(.v4), from: peer) {
+    /// Whether the client may list the registrations by a call over that transport.
+    public func listing(over transport: Transport) -> Verdict {
+        switch rules.decide(.dump(.v4), from: peer(over: transport)) {
         case .success(let permission):
-            return permitted(
-                "\(client) may list the registrations\(place) that its listing rules name", by: permission.rule,
-                open: nil)
+            let listed =
+                permission.rule == nil
+                ? "all registrations" : "the registrations\(place) that its listing rules name"
+            return permitted("\(client) may list \(listed)", by: permission.rule, open: nil)
         case .failure(let reason):
-            return denied("\(client) may not list\(place)", reason, missing(nil, .tcp, reason))
+            return denied("\(client) may not list\(place) over \(transport)", reason, missing(nil, transport, reason))
         }
     }
 
     private var place: String { server.map { " at \($0)" } ?? "" }
 
-    private var peer: Peer {
+    private func peer(over transport: Transport) -> Peer {
         // An address that no client has: a client that asks its own address would be on this host.
         let asked: IPAddress = client.isIPv4 ? .v4(0) : .v6(0)
         return Peer(
-            address: client, port: 1023, transport: .tcp, asked: UniversalAddress(host: asked, port: 111), channel: 0)
+            address: client, port: 1023, transport: transport, asked: UniversalAddress(host: asked, port: 111),
+            channel: 0, isLocal: client.isLoopback && server == nil)
     }
 
     private func permitted(_ subject: String, by rule: String?, open: Opening?) -> Verdict {
@@ -134,7 +147,8 @@ public struct Explanation {
                 "missing: none of the rules that name \(client) has \(program.map { describe($0) } ?? "it") in `to`:\n\(naming)"
         case .transport: return "missing: `over: [\(transport)]` in one of the rules that name \(client):\n\(naming)"
         case .noList: return "missing: `list: true` in one of the rules that name \(client):\n\(naming)"
-        case .listOverUDP, .remoteRegistration, .remoteCall, .notServed, .untrustedOwner, .notListening, .neverPort,
+        case .listOverUDP: return "missing: `udp-list: true` in `limits`; over tcp the listing is permitted"
+        case .remoteRegistration, .remoteCall, .notServed, .untrustedOwner, .notListening, .neverPort,
             .rate,
             .grantsFull, .firewallFailed, .rpcbindDown, .broadcast:
             return "missing: \(reason.rawValue)"

@@ -12,7 +12,7 @@ final class HostNameBook {
     /// Asks the connector. Both futures complete on the book's event loop.
     struct Resolver {
         /// Fails with the error to report.
-        var addresses: (_ name: String) -> EventLoopFuture<[IPAddress]>
+        var addresses: (_ name: String) -> EventLoopFuture<HostAddresses>
         var lifetime: (_ name: String) -> EventLoopFuture<Duration>
     }
 
@@ -25,7 +25,7 @@ final class HostNameBook {
     /// The delay before a name that can't be resolved is tried again; it doubles with each failure.
     static let retryMin: Duration = .seconds(1)
 
-    private(set) var addresses: [String: [IPAddress]] = [:]
+    private(set) var addresses: [String: HostAddresses] = [:]
     /// When to resolve each name next; `.zero`: there was no answer yet.
     private var due: [String: Instant] = [:]
     private var waiting: [String] = []
@@ -35,7 +35,7 @@ final class HostNameBook {
     /// Names with unknown lifetime; `learning` has the names with a request for the lifetime under way.
     private var ageless: [String] = []
     private var learning: Set<String> = []
-    /// Failed attempts in a row, by name.
+    /// Failed attempts in a row, by name; an attempt fails too if one family stays unknown.
     private var failures: [String: Int] = [:]
     private var rounds: [Int: Round] = [:]
     private var lastRound = 0
@@ -106,15 +106,24 @@ final class HostNameBook {
             self.asking.contains(name) || self.queued.contains(name) || self.failures[name] != nil
         }
         let unresolved = names.filter { addresses[$0] == nil }.sorted()
-        let old = names.filter { addresses[$0] != nil && isOpen($0) }.sorted()
+        let half = names.filter { addresses[$0]?.unknown != nil }.sorted()
+        let old = names.filter { (addresses[$0].map { $0.unknown == nil } ?? false) && isOpen($0) }.sorted()
+        let cut = names.filter { addresses[$0]?.isCut == true }.sorted()
         var lines: [String] = []
         if !unresolved.isEmpty {
             lines.append("not resolved yet: \(Self.list(unresolved)); their rules take effect when they are")
         }
         if !old.isEmpty { lines.append("not resolved again: \(Self.list(old)); their last addresses stay in use") }
+        if !half.isEmpty {
+            lines.append(
+                "resolved for IPv4 or IPv6 alone: \(Self.list(half)); a rule that excepts them permits no client")
+        }
+        if !cut.isEmpty { lines.append("\(Self.cutText): \(Self.list(cut)); \(Self.cutEffect)") }
         return lines
     }
 
+    private static let cutText = "more than \(HostAddresses.countMax) addresses"
+    private static let cutEffect = "the others aren't permitted, and a rule that excepts the name permits no client"
     private static let namesToldMax = 16
 
     private static func list(_ names: [String]) -> String {
@@ -165,8 +174,9 @@ final class HostNameBook {
         startNext()
     }
 
-    /// A name that can't be resolved keeps its earlier addresses: a resolver's failure must not cut off any client.
-    private func found(_ name: String, _ finding: Result<[IPAddress], any Error>) {
+    /// A name that can't be resolved keeps its earlier addresses, and so does a family: a resolver's failure must not cut
+    /// off any client, nor admit one that an exception names.
+    private func found(_ name: String, _ finding: Result<HostAddresses, any Error>) {
         guard !isClosed else { return }
         asking.remove(name)
         if due[name] != nil { note(name, finding) }
@@ -177,24 +187,40 @@ final class HostNameBook {
         startNext()
     }
 
-    private func note(_ name: String, _ finding: Result<[IPAddress], any Error>) {
+    private func note(_ name: String, _ finding: Result<HostAddresses, any Error>) {
+        let earlier = addresses[name]
         switch finding {
-        case .success(let fresh):
-            failures[name] = nil
-            due[name] = HostClock.now() + HostNames.lifetimeUnknown
-            if !ageless.contains(name) { ageless.append(name) }
-            guard fresh != addresses[name] else { return }
+        case .success(let answer):
+            let fresh = answer.filled(from: earlier)
+            if let family = answer.unknown {
+                let stays =
+                    fresh.unknown == nil
+                    ? "its last \(family) addresses stay in use"
+                    : "until it can be, a rule that excepts it permits no client"
+                failed(name, "can't resolve \"\(name)\" for \(family); \(stays)")
+            } else {
+                failures[name] = nil
+                due[name] = HostClock.now() + HostNames.lifetimeUnknown
+                if !ageless.contains(name) { ageless.append(name) }
+            }
+            if fresh.isCut, earlier?.isCut != true {
+                changed("\"\(name)\" has \(Self.cutText); \(Self.cutEffect)")
+            }
+            guard fresh != earlier else { return }
             addresses[name] = fresh
             changed(nil)
         case .failure(let error):
-            let count = failures[name] ?? 0
-            failures[name] = count + 1
-            due[name] = HostClock.now() + Self.pause(after: count)
-            guard count == 0 else { return }
-            let stays =
-                addresses[name] == nil ? "until it can be, it matches no client" : "its last addresses stay in use"
-            changed("\(error); \(stays)")
+            let stays = earlier == nil ? "until it can be, it matches no client" : "its last addresses stay in use"
+            failed(name, "\(error); \(stays)")
         }
+    }
+
+    /// Reports the first failure in a row, and tries again after a while.
+    private func failed(_ name: String, _ why: String) {
+        let count = failures[name] ?? 0
+        failures[name] = count + 1
+        due[name] = HostClock.now() + Self.pause(after: count)
+        if count == 0 { changed(why) }
     }
 
     private static func pause(after failures: Int) -> Duration {

@@ -87,7 +87,7 @@ private final class Rig: Sendable {
         let rig = try Rig()
         let client = try rig.client()
         let addresses = try rig.loop.flatSubmit { client.value.resolve("localhost") }.wait()
-        #expect(addresses.contains(.v4(0x7f00_0001)) || addresses.contains(.v6(1)), "\(addresses)")
+        #expect(addresses.known.contains(.v4(0x7f00_0001)) || addresses.known.contains(.v6(1)), "\(addresses)")
         #expect { try rig.loop.flatSubmit { client.value.resolve("a..b") }.wait() } throws: {
             "\($0)".hasPrefix("can't resolve \"a..b\": ")
         }

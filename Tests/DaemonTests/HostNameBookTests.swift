@@ -1,4 +1,5 @@
 import Addresses
+import Clock
 import Dispatch
 import NIOCore
 import NIOPosix
@@ -11,9 +12,9 @@ import Testing
 private final class FakeResolver: Sendable {
     private struct State {
         var asked: [String: Int] = [:]
-        var waiting: [String: EventLoopPromise<[IPAddress]>] = [:]
+        var waiting: [String: EventLoopPromise<HostAddresses>] = [:]
         /// Answers that were given before their question.
-        var ready: [String: Result<[IPAddress], any Error>] = [:]
+        var ready: [String: Result<HostAddresses, any Error>] = [:]
     }
 
     struct Unresolved: Error, CustomStringConvertible {
@@ -31,8 +32,8 @@ private final class FakeResolver: Sendable {
     var asked: [String: Int] { state.withLock { $0.asked } }
     var running: Set<String> { state.withLock { Set($0.waiting.keys) } }
 
-    private func find(_ name: String, _ loop: any EventLoop) -> EventLoopFuture<[IPAddress]> {
-        let promise = loop.makePromise(of: [IPAddress].self)
+    private func find(_ name: String, _ loop: any EventLoop) -> EventLoopFuture<HostAddresses> {
+        let promise = loop.makePromise(of: HostAddresses.self)
         let answer = state.withLock { state in
             state.asked[name, default: 0] += 1
             let answer = state.ready.removeValue(forKey: name)
@@ -45,8 +46,8 @@ private final class FakeResolver: Sendable {
     }
 
     /// - Parameter addresses: `nil` if the name can't be resolved.
-    func answer(_ name: String, _ addresses: [IPAddress]?) {
-        let answer: Result<[IPAddress], any Error> =
+    func answer(_ name: String, _ addresses: HostAddresses?) {
+        let answer: Result<HostAddresses, any Error> =
             if let addresses { .success(addresses) } else { .failure(Unresolved(description: "no \(name)")) }
         let promise = state.withLock { state in
             let promise = state.waiting.removeValue(forKey: name)
@@ -95,6 +96,8 @@ private final class Shelf: Sendable {
         return changes.withLock { $0.removeFirst() }
     }
 
+    var changeCount: Int { changes.withLock { $0.count } }
+
     func with<Value: Sendable>(_ body: @escaping @Sendable (HostNameBook) -> Value) throws -> Value {
         let book = book
         return try loop.submit { body(book.value) }.wait()
@@ -117,6 +120,7 @@ private final class Shelf: Sendable {
 @Suite("host names") struct HostNameBookTests {
     private static let dead = Set((1...12).map { "host\($0).dead.example" })
     private static let one = IPAddress.v4(0x0a01_0203)
+    private static let six = IPAddress.v6(IPv6Bits(0x2001_0db8 << 96 | 1))
     private static let long = TimeAmount.seconds(60)
 
     @Test("are asked for side by side, and none twice while it is asked for")
@@ -172,6 +176,71 @@ private final class Shelf: Sendable {
                 "not resolved again: a.example; their last addresses stay in use"
             ])
         #expect(shelf.fake.asked == ["a.example": 2])
+        try shelf.close()
+    }
+
+    @Test("of which one family fails keep its last addresses, and take the other one's new ones; and it says so")
+    func halves() throws {
+        let shelf = try Shelf()
+        try shelf.watch(["a.example"])
+        let first = shelf.round(["a.example"], within: Self.long)
+        shelf.fake.answer("a.example", [Self.one, Self.six])
+        try first.wait()
+        #expect(shelf.awaitChange() == nil)
+        let second = shelf.round(["a.example"], within: Self.long)
+        shelf.fake.answer("a.example", HostAddresses([.v4(0x0a01_0204)], unknown: .ipv6))
+        try second.wait()
+        #expect(
+            shelf.awaitChange() == "can't resolve \"a.example\" for IPv6; its last IPv6 addresses stay in use")
+        #expect(shelf.awaitChange() == nil)
+        #expect(try shelf.with { $0.addresses } == ["a.example": [.v4(0x0a01_0204), Self.six]])
+        #expect(
+            try shelf.with { $0.shortcomings(of: ["a.example"]) } == [
+                "not resolved again: a.example; their last addresses stay in use"
+            ])
+        try shelf.close()
+    }
+
+    @Test("of which one family was never known aren't whole, and are asked for again")
+    func unknownFamily() throws {
+        let shelf = try Shelf()
+        try shelf.watch(["a.example"])
+        let first = shelf.round(["a.example"], within: Self.long)
+        shelf.fake.awaitQuestions(1)
+        let half = HostAddresses([Self.one], unknown: .ipv6)
+        shelf.fake.answer("a.example", half)
+        try first.wait()
+        #expect(
+            shelf.awaitChange()
+                == "can't resolve \"a.example\" for IPv6; until it can be, a rule that excepts it permits no client")
+        #expect(shelf.awaitChange() == nil)
+        #expect(try shelf.with { $0.addresses } == ["a.example": half])
+        #expect(
+            try shelf.with { $0.shortcomings(of: ["a.example"]) } == [
+                "resolved for IPv4 or IPv6 alone: a.example; a rule that excepts them permits no client"
+            ])
+        try shelf.with { $0.timeAdvanced(to: HostClock.now() + HostNameBook.retryMin * 2) }
+        shelf.fake.awaitQuestions(1)
+        #expect(shelf.fake.asked == ["a.example": 2])
+        try shelf.close()
+    }
+
+    @Test("with too many addresses are told of, once")
+    func cut() throws {
+        let shelf = try Shelf()
+        try shelf.watch(["a.example"])
+        let many = HostAddresses((0..<100).map { IPAddress.v4($0) })
+        let effect = "the others aren't permitted, and a rule that excepts the name permits no client"
+        for _ in 0..<2 {
+            let round = shelf.round(["a.example"], within: Self.long)
+            shelf.fake.answer("a.example", many)
+            try round.wait()
+        }
+        #expect(shelf.awaitChange() == "\"a.example\" has more than 64 addresses; \(effect)")
+        #expect(shelf.awaitChange() == nil)
+        #expect(shelf.changeCount == 0)
+        #expect(
+            try shelf.with { $0.shortcomings(of: ["a.example"]) } == ["more than 64 addresses: a.example; \(effect)"])
         try shelf.close()
     }
 

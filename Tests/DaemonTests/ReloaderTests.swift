@@ -30,7 +30,7 @@ private final class Site: Sendable {
         var remembered: [AcceptedBundle] = []
         var kept: [[UInt8]?] = []
         var wallClock = Timestamp(milliseconds: 0)
-        var answers: EventLoopPromise<[IPAddress]>?
+        var answers: EventLoopPromise<HostAddresses>?
         var refusesReading = false
         var refusesEnforcing = false
     }
@@ -65,7 +65,7 @@ private final class Site: Sendable {
                 wallClock: { site()?.state.withLock { $0.wallClock } ?? Timestamp(milliseconds: 0) }, failed: { _ in })
             let resolver = HostNameBook.Resolver(
                 addresses: { _ in
-                    let promise = loop.makePromise(of: [IPAddress].self)
+                    let promise = loop.makePromise(of: HostAddresses.self)
                     site()?.state.withLock { $0.answers = promise }
                     return promise.futureResult
                 }, lifetime: { _ in loop.makeSucceededFuture(.seconds(60)) })

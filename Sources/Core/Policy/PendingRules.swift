@@ -1,15 +1,13 @@
 import Addresses
 
-/// The possible permissions by rules with host names that have no addresses yet.
+/// The possible permissions by rules with host names whose addresses are not all known yet.
 ///
 /// Elements that an earlier run opened by these rules are spared: a slow or dead name server must not cost a
 /// client its mounts.
 public struct PendingRules: Sendable {
     public static let none = PendingRules()
-    /// No name has more addresses than this in force: `HostNames.addressesMax`.
-    public static let addressesOfNameMax = 64
 
-    /// The host names that have no addresses yet.
+    /// The host names that have no addresses yet, or of one family only.
     public let names: Set<String>
     /// The rules as if an unresolved name in `from` were every address; an unresolved exception excepts no
     /// client.
@@ -19,12 +17,14 @@ public struct PendingRules: Sendable {
     /// The number of addresses that all the unresolved names of `from` may have together.
     private let addressesMax: Int
 
-    public init(rules: [Rule] = [], addresses: [String: [IPAddress]] = [:]) {
-        let isPending = { (term: ClientTerm) in term.hostName.map { addresses[$0] == nil } ?? false }
+    public init(rules: [Rule] = [], addresses: [String: HostAddresses] = [:]) {
+        let isPending = { (term: ClientTerm) in
+            term.hostName.map { name in addresses[name].map { $0.unknown != nil } ?? true } ?? false
+        }
         let pending = rules.filter { $0.open != .never && ($0.from + $0.except).contains(where: isPending) }
         let named = Set(pending.flatMap(\.from).filter(isPending).compactMap(\.hostName))
         names = named.union(pending.flatMap(\.except).filter(isPending).compactMap(\.hostName))
-        addressesMax = named.count * Self.addressesOfNameMax
+        addressesMax = named.count * HostAddresses.countMax
         let known = pending.map { rule in
             var rule = rule
             rule.except.removeAll(where: isPending)

@@ -65,7 +65,7 @@ public final class Policy: Sendable {
     private let hasExpiredRules: Bool
 
     /// Compiles `rules`; `addresses` holds the resolved addresses of their host names.
-    public init(rules: [Rule] = [], addresses: [String: [IPAddress]] = [:]) {
+    public init(rules: [Rule] = [], addresses: [String: HostAddresses] = [:]) {
         self.rules = rules
         hasExpiredRules = rules.contains(where: \.isExpired)
         var classes = [ClientClass()]
@@ -242,7 +242,7 @@ extension Policy.ClientClass {
 extension Policy {
     private typealias Boundaries = (ipv4: [Boundary<UInt32>], ipv6: [Boundary<IPv6Bits>])
 
-    private static func boundaries(of rules: [Rule], _ addresses: [String: [IPAddress]]) -> Boundaries {
+    private static func boundaries(of rules: [Rule], _ addresses: [String: HostAddresses]) -> Boundaries {
         var result: Boundaries = ([], [])
         for (index, rule) in rules.enumerated() where canExcept(rule, addresses) {
             for (terms, isException) in [(rule.from, false), (rule.except, true)] {
@@ -250,7 +250,7 @@ extension Policy {
                     switch term {
                     case .prefix(let prefix): add(prefix.range, rule: index, isException: isException, to: &result)
                     case .host(let name):
-                        for address in addresses[name] ?? [] {
+                        for address in addresses[name]?.known ?? [] {
                             let range = AddressRange(address, address)
                             add(range, rule: index, isException: isException, to: &result)
                         }
@@ -271,10 +271,10 @@ extension Policy {
         }
     }
 
-    /// A rule permits no client until the clients that it excepts are known.
-    private static func canExcept(_ rule: Rule, _ addresses: [String: [IPAddress]]) -> Bool {
+    /// A rule permits no client until all addresses that it excepts are known.
+    private static func canExcept(_ rule: Rule, _ addresses: [String: HostAddresses]) -> Bool {
         rule.except.allSatisfy { term in
-            if case .host(let name) = term { addresses[name] != nil } else { true }
+            if case .host(let name) = term { addresses[name]?.isWhole ?? false } else { true }
         }
     }
 

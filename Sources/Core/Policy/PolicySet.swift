@@ -25,19 +25,22 @@ public final class PolicySet: Sendable {
     /// - Parameters:
     ///   - addresses: the resolved addresses of the rules' host names.
     ///   - servers: the names of the servers behind this gateway, in the order of their numbers.
-    public init(rules: [Rule], addresses: [String: [IPAddress]] = [:], servers: [String] = []) {
-        var compiled: [(rules: [Rule], part: Part)] = []
-        func part(of rules: [Rule]) -> Part {
-            if let known = compiled.first(where: { $0.rules == rules }) { return known.part }
+    public init(rules: [Rule], addresses: [String: HostAddresses] = [:], servers: [String] = []) {
+        // Compared by the rules' indices: comparing whole rules would be quadratic in the servers.
+        var compiled: [[Int]: Part] = [:]
+        func part(about server: String?) -> Part {
+            let about = rules.indices.filter { rules[$0].at.covers(server) }
+            if let known = compiled[about] { return known }
+            let rules = about.map { rules[$0] }
             let part = Part(
                 policy: Policy(rules: rules, addresses: addresses),
                 pending: PendingRules(rules: rules, addresses: addresses))
-            compiled.append((rules, part))
+            compiled[about] = part
             return part
         }
-        parts = [part(of: rules.about(nil))] + servers.map { part(of: rules.about($0)) }
+        parts = [part(about: nil)] + servers.map { part(about: $0) }
         ruleCount = rules.count
-        everyone = servers.isEmpty ? nil : AddressRanges(compiled.flatMap(\.part.policy.named).union)
+        everyone = servers.isEmpty ? nil : AddressRanges(compiled.values.flatMap(\.policy.named).union)
     }
 
     /// This host is the only server.

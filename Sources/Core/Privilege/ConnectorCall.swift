@@ -23,7 +23,7 @@ public enum ConnectorReply: Hashable, Sendable {
     case failed(String)
     /// An errno. If it is zero, the stream comes with the message.
     case connected(UInt32, errno: Int32)
-    case resolved(UInt32, [IPAddress])
+    case resolved(UInt32, HostAddresses)
     /// The name has no address: a code of getaddrinfo(3).
     case unresolved(UInt32, code: Int32)
     case lifetime(UInt32, Duration)
@@ -76,9 +76,6 @@ extension ConnectorCall {
 }
 
 extension ConnectorReply {
-    /// `HostNames.addressesMax`.
-    static let addressesMax = 64
-
     /// The reply as XDR (RFC 4506).
     public var encoded: [UInt8] {
         var encoder = XDREncoder()
@@ -94,7 +91,9 @@ extension ConnectorReply {
         case .resolved(let number, let addresses):
             encoder.uint32(3)
             encoder.uint32(number)
-            encoder.list(addresses.prefix(Self.addressesMax)) { $0.address($1) }
+            encoder.uint32(addresses.unknown?.rawValue ?? 0)
+            encoder.bool(addresses.isCut)
+            encoder.list(addresses.known) { $0.address($1) }
         case .unresolved(let number, let code):
             encoder.uint32(4)
             encoder.uint32(number)
@@ -120,13 +119,23 @@ extension ConnectorReply {
         case 2: return .connected(try decoder.uint32(), errno: Int32(bitPattern: try decoder.uint32()))
         case 3:
             let number = try decoder.uint32()
-            let addresses = try decoder.list(max: addressesMax, itemBytesMin: ItemBytes.address) {
-                decoder throws(XDRError) in try decoder.address()
-            }
-            return .resolved(number, addresses)
+            return .resolved(number, try decoder.hostAddresses())
         case 4: return .unresolved(try decoder.uint32(), code: Int32(bitPattern: try decoder.uint32()))
         case 5: return .lifetime(try decoder.uint32(), try decoder.duration())
         case let other: throw .invalid(other)
         }
+    }
+}
+
+extension XDRDecoder {
+    fileprivate mutating func hostAddresses() throws(XDRError) -> HostAddresses {
+        let number = try uint32()
+        let unknown = HostAddresses.Family(rawValue: number)
+        guard unknown != nil || number == 0 else { throw .invalid(number) }
+        let isCut = try bool()
+        let known = try list(max: HostAddresses.countMax, itemBytesMin: ItemBytes.address) {
+            decoder throws(XDRError) in try decoder.address()
+        }
+        return HostAddresses(known, unknown: unknown, isCut: isCut)
     }
 }

@@ -14,8 +14,6 @@ struct OpenedClients: Sendable {
     /// The same for addresses whose portmapper the server may ask.
     let callerHostAddressesMax: Int
 
-    /// No name has more addresses than this in force: `HostNames.addressesMax`.
-    static let addressesOfNameMax = 64
     private static let nlockmgr = Program(100_021)
 
     init(_ rules: [Rule]) {
@@ -30,7 +28,7 @@ struct OpenedClients: Sendable {
     }
 
     private static func hostAddressesMax(_ rules: [Rule]) -> Int {
-        Set(rules.flatMap(\.hostNames)).count * addressesOfNameMax
+        Set(rules.flatMap(\.hostNames)).count * HostAddresses.countMax
     }
 
     func isOutside(_ key: GrantKey) -> Bool {

@@ -4,7 +4,7 @@ import Synchronization
 import System
 
 extension HostNames {
-    public typealias Answer = Result<[IPAddress], Failure>
+    public typealias Answer = Result<HostAddresses, Failure>
 
     /// Asks for all names at once, and waits no longer than the limit. What has no answer by then is missing.
     ///
@@ -16,7 +16,8 @@ extension HostNames {
         }
     }
 
-    static func answers(
+    /// The same by another resolver, which may block.
+    public static func answers(
         for names: [String], within limit: Duration, by resolver: @escaping @Sendable (String) -> Answer
     ) -> [String: Answer] {
         let questions: Questions

@@ -15,12 +15,36 @@ public enum HostNames {
         public var description: String { "can't resolve \"\(name)\": \(String(cString: gai_strerror(code)))" }
     }
 
-    /// Enough for hosts; services with hundreds of addresses are not what a policy names.
-    public static let addressesMax = 64
+    /// Makes this process ask for every name as it is written: the search list of resolv.conf(5) isn't applied.
+    ///
+    /// With it, whoever answers for a domain of the list could answer for a name of another domain. Call it before
+    /// there are threads, and before the first name is resolved.
+    public static func neverSearch() { setenv("LOCALDOMAIN", "", 1) }
 
-    /// The name's addresses, IPv4 and IPv6, in ascending order, each once.
-    public static func resolve(_ name: String) throws(Failure) -> [IPAddress] {
+    /// The name's addresses; those of one family may stay unknown.
+    public static func resolve(_ name: String) throws(Failure) -> HostAddresses {
+        let found = try addresses(of: name, in: AF_UNSPEC)
+        let hasIPv4 = found.contains(where: \.isIPv4)
+        let hasBoth = hasIPv4 && !found.allSatisfy(\.isIPv4)
+        // hosts(5) comes before the DNS, which then is not asked for the other family either.
+        if hasBoth || found == HostsFile.addresses(of: name) { return HostAddresses(found) }
+        // getaddrinfo(3) succeeds also if the name server failed for one of two families.
+        do throws(Failure) {
+            return HostAddresses(found.union(try addresses(of: name, in: hasIPv4 ? AF_INET6 : AF_INET)))
+        } catch {
+            let hasNone = rpcw_tells_absence(error.code)
+            return HostAddresses(found, unknown: hasNone ? nil : hasIPv4 ? .ipv6 : .ipv4)
+        }
+    }
+
+    /// The name's addresses as the resolver tells them in one answer, by its search list too.
+    public static func search(for name: String) throws(Failure) -> HostAddresses {
+        HostAddresses(try addresses(of: name, in: AF_UNSPEC))
+    }
+
+    private static func addresses(of name: String, in family: Int32) throws(Failure) -> Set<IPAddress> {
         var hints = addrinfo()
+        hints.ai_family = family
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
         var list: UnsafeMutablePointer<addrinfo>?
         let code = getaddrinfo(name, nil, &hints, &list)
@@ -28,11 +52,11 @@ public enum HostNames {
         defer { freeaddrinfo(list) }
         var addresses: Set<IPAddress> = []
         var next = list
-        while let item = next, addresses.count < addressesMax {
+        while let item = next {
             if let address = numeric(item.pointee) { addresses.insert(address) }
             next = item.pointee.ai_next
         }
-        return addresses.sorted()
+        return addresses
     }
 
     /// How long the name's addresses may be used before they are resolved again.

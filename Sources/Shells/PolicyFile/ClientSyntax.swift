@@ -9,10 +9,10 @@ extension Syntax where Value == ClientTerm {
             if looksNumeric(text) { return .prefix(try Syntax<Prefix>.prefix.parse(text)) }
             if let refusal = refusal(of: text) { throw refusal }
             guard text.contains(".") else {
-                throw Mistake(
-                    "unknown group of clients \(quoted(text))",
-                    hint: Suggestion.forWord(text, among: groups)
-                        ?? "name a group, an address, a prefix, or a host with its domain")
+                throw Mistake("unknown group of clients \(quoted(text))") {
+                    Suggestion.forWord(text, among: groups)
+                        ?? "name a group, an address, a prefix, or a host with its domain"
+                }
             }
             guard let host = hostName(text) else { throw Mistake("\(quoted(text)) is not a host name") }
             return .host(host)

@@ -22,6 +22,13 @@ public struct Diagnostic: Hashable, Sendable, CustomStringConvertible {
         self.hint = hint
     }
 
+    /// A file of a policy's folder is left out because of its name.
+    public static func misnamed(_ path: String) -> Diagnostic {
+        Diagnostic(
+            .warning, at: Location(file: path, line: 1, column: 1), "not read: its name doesn't end in .yaml",
+            hint: "rename it")
+    }
+
     /// `policy.yaml:12:9: error: unknown program "mountdd"; did you mean "mountd"?`
     public var description: String { "\(location): \(severity.rawValue): \(text)" }
 
@@ -30,12 +37,19 @@ public struct Diagnostic: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// Why a text is not a valid value; the caller adds the location to make a ``Diagnostic``.
-struct Mistake: Error, Hashable {
+struct Mistake: Error {
     var message: String
     var hint: String?
+    /// Searches for the word that was meant, which takes as long as there are words.
+    var suggestion: (@Sendable () -> String?)?
 
     init(_ message: String, hint: String? = nil) {
         self.message = message
         self.hint = hint
+    }
+
+    init(_ message: String, suggestion: @escaping @Sendable () -> String?) {
+        self.message = message
+        self.suggestion = suggestion
     }
 }

@@ -4,20 +4,36 @@ import System
 
 /// File system access for reading configuration and policy.
 public enum FileSystem {
-    /// - Parameter waits: whether a pipe or a device is read to its end; otherwise it is refused.
-    static func answer(for path: String, waits: Bool = true) -> FileAnswer {
+    /// What is read at a path; anything else is refused.
+    enum Kind {
+        case file
+        case fileOrFolder
+        /// A pipe or a device too, to its end: only what the user of a command names.
+        case anything
+    }
+
+    /// A folder with more entries isn't read.
+    static let folderEntriesMax = 100_000
+
+    static func answer(for path: String, as kind: Kind = .fileOrFolder) -> FileAnswer {
         do throws(Errno) {
-            let descriptor = open(path, O_RDONLY | O_CLOEXEC | (waits ? 0 : O_NONBLOCK))
+            // Without O_NONBLOCK the opening of a pipe waits for its writer.
+            let descriptor = open(path, O_RDONLY | O_CLOEXEC | (kind == .anything ? 0 : O_NONBLOCK))
             guard descriptor >= 0 else { throw Errno() }
             defer { close(descriptor) }
             var status = stat()
             guard fstat(descriptor, &status) == 0 else { throw Errno() }
-            if !waits, status.st_mode & S_IFMT != S_IFDIR, status.st_mode & S_IFMT != S_IFREG { throw Errno(EINVAL) }
-            guard status.st_mode & S_IFMT == S_IFDIR else {
-                return .file(try bytes(from: descriptor, max: SourceFile.bytesMax + 1))
+            switch status.st_mode & S_IFMT {
+            case S_IFDIR where kind == .file: throw Errno(EISDIR)
+            case S_IFDIR:
+                let names = try Folder.names(in: path, max: folderEntriesMax)
+                    .filter { $0.hasSuffix(".yaml") || $0.hasSuffix(".yml") }
+                return .folder(Array(names.prefix(PolicyLoader.policyFilesMax + 1)))
+            case S_IFREG: break
+            case _ where kind == .anything: break
+            default: throw Errno(EINVAL)
             }
-            let names = try Folder.names(in: path).filter { $0.hasSuffix(".yaml") || $0.hasSuffix(".yml") }
-            return .folder(Array(names.prefix(PolicyLoader.policyFilesMax + 1)))
+            return .file(try bytes(from: descriptor, max: SourceFile.bytesMax + 1))
         } catch {
             return .failure(errno: error.code)
         }

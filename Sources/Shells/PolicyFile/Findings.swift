@@ -5,6 +5,8 @@ struct Findings {
     /// Limit for each severity: more than anyone reads; a file of garbage must not produce a hundred times as much
     /// output.
     static let diagnosticsMax = 500
+    /// Errors that words are suggested for: later ones are of the same kind, and each search reads all words.
+    static let suggestionsMax = 20
 
     private(set) var diagnostics: [Diagnostic] = []
     private var counts: [Diagnostic.Severity: Int] = [:]
@@ -17,7 +19,10 @@ struct Findings {
     }
 
     mutating func error(_ mistake: Mistake, at location: Location) {
-        add(.error, mistake.message, at: location) { mistake.hint }
+        let isSuggested = counts[.error, default: 0] < Self.suggestionsMax
+        add(.error, mistake.message, at: location) {
+            (isSuggested ? mistake.suggestion?() : nil) ?? mistake.hint
+        }
     }
 
     mutating func warning(_ message: String, at location: Location, hint: @autoclosure () -> String? = nil) {

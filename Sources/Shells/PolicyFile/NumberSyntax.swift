@@ -38,7 +38,8 @@ extension Syntax where Value == UInt32 {
         Self { text throws(Mistake) in
             let isHex = text.hasPrefix("0x") || text.hasPrefix("0X")
             let digits = isHex ? text.dropFirst(2) : text[...]
-            guard !digits.isEmpty, digits.utf8.allSatisfy(isLetterOrDigit),
+            let isOctal = !isHex && digits.hasPrefix("0") && digits != "0"
+            guard !isOctal, !digits.isEmpty, digits.utf8.allSatisfy(isLetterOrDigit),
                 let mark = UInt32(digits, radix: isHex ? 16 : 10)
             else {
                 throw Mistake("\(quoted(text)) is not a mark", hint: "write 0 to 0xffffffff, in hexadecimal or decimal")

@@ -121,6 +121,7 @@ public struct PolicyLoader: Sendable {
         var loading = Loading(files, names: programNamesPath, ownAddresses)
         var policy: [SourceFile] = []
         for path in paths where !loading.result.filesRead.contains(path) {
+            loading.readAnything(at: path)
             let place = Location(file: path, line: 1, column: 1)
             for source in loading.policy(path, in: "", namedAt: place) {
                 switch FileKind(of: source) {
@@ -142,6 +143,7 @@ public struct PolicyLoader: Sendable {
         var loading = Loading(files, names: programNamesPath, ownAddresses)
         var bundle = Settings.Fleet.Bundle()
         if let keys {
+            loading.readAnything(at: keys)
             bundle.keysPath = keys
         } else {
             let configurationPath = configurationPath ?? defaultConfigurationPath
@@ -197,11 +199,13 @@ private struct Loading {
         }
     }
 
+    /// A pipe or a device is read too, however long it takes: the user of a command named it.
+    mutating func readAnything(at path: String) { _ = answer(for: path, as: .anything) }
+
     /// The file system is asked once for each path.
-    /// - Parameter waits: `false`: a pipe, which may never end, is no file.
-    private mutating func answer(for path: String, waits: Bool = true) -> FileAnswer {
+    private mutating func answer(for path: String, as kind: FileSystem.Kind = .fileOrFolder) -> FileAnswer {
         if let answer = result.answers[path] { return answer }
-        var answer = mayAsk ? FileSystem.answer(for: path, waits: waits) : .failure(errno: ENOENT)
+        var answer = mayAsk ? FileSystem.answer(for: path, as: kind) : .failure(errno: ENOENT)
         if case .file(let bytes) = answer {
             bytesRead += bytes.count
             if bytesRead > PolicyLoader.bytesMax { answer = .failure(errno: EFBIG) }
@@ -270,16 +274,15 @@ private struct Loading {
     private static func remedy(_ number: Int32) -> String? {
         switch number {
         case EFBIG: "all files together may have at most \(PolicyLoader.bytesMax >> 20) MiB"
-        case EINVAL: "a bundle is a file, no pipe and no device"
+        case EINVAL: "it must be a file, no pipe and no device"
+        case EOVERFLOW: "a folder may have at most \(FileSystem.folderEntriesMax) entries"
         default: nil
         }
     }
 
     private mutating func warnOfOtherNames(_ names: [String], in folder: String) {
         for name in names where name.hasSuffix(".yml") {
-            let place = Location(file: FileSystem.join(folder, name), line: 1, column: 1)
-            result.diagnostics.append(
-                Diagnostic(.warning, at: place, "not read: its name doesn't end in .yaml", hint: "rename it"))
+            result.diagnostics.append(.misnamed(FileSystem.join(folder, name)))
         }
     }
 
@@ -383,7 +386,7 @@ private struct Loading {
 
     private mutating func file(_ path: String, of key: String, in folder: String) -> SourceFile? {
         let whole = FileSystem.join(folder, path)
-        if case .failure(let number) = answer(for: whole, waits: key == "keys" || key == "ceiling") {
+        if case .failure(let number) = answer(for: whole, as: .file) {
             unreadable(whole, number, at: place(key, whole))
             return nil
         }
@@ -417,8 +420,7 @@ private struct Loading {
     ) -> SourceFile? {
         guard let path = bundle.path else { return fetchedBundle(bundle, after: last) }
         let whole = FileSystem.join(folder, path)
-        // Whoever may write it is not trusted with the time of a reload.
-        if case .folder = answer(for: whole, waits: false) {
+        if case .folder = answer(for: whole) {
             return file(FileSystem.join(whole, bundle.fileName), of: "bundle", in: "")
         }
         return file(whole, of: "bundle", in: "")
@@ -426,7 +428,7 @@ private struct Loading {
 
     /// Named as the fetched one, so that rules keep their labels.
     private mutating func keptBundle(_ bundle: Settings.Fleet.Bundle, at path: String) -> SourceFile? {
-        if case .failure(let number) = answer(for: path, waits: false) {
+        if case .failure(let number) = answer(for: path, as: .file) {
             unreadable(path, number, at: Location(file: path, line: 1, column: 1))
             return nil
         }
@@ -436,7 +438,7 @@ private struct Loading {
     /// Before rpcwarden-fleet has fetched the first one there is none.
     private mutating func fetchedBundle(_ bundle: Settings.Fleet.Bundle, after last: AcceptedBundle?) -> SourceFile? {
         let path = FileSystem.join(Settings.Fleet.Bundle.fetchedFolder, bundle.fileName)
-        guard case .failure(ENOENT) = answer(for: path, waits: false) else { return file(path, of: "group", in: "") }
+        guard case .failure(ENOENT) = answer(for: path, as: .file) else { return file(path, of: "group", in: "") }
         // Whoever can remove the file could else take away what was permitted.
         if let last, last.group == bundle.group || bundle.mode == .replace {
             fail(

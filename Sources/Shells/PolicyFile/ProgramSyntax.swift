@@ -28,9 +28,9 @@ extension Syntax where Value == ProgramTerm {
             if let program = names.program(named: text) { return .program(program) }
             if let range = try range(text) { return range }
             guard !text.isEmpty, text.utf8.allSatisfy(isDigit) || text.lowercased().hasPrefix("0x") else {
-                throw Mistake(
-                    "unknown program \(quoted(text))",
-                    hint: Suggestion.forWord(text, among: Array(names.allNames) + groups))
+                throw Mistake("unknown program \(quoted(text))") {
+                    Suggestion.forWord(text, among: Array(names.allNames) + groups)
+                }
             }
             guard let number = UInt32(text), number > 0, !text.hasPrefix("0") else {
                 throw Mistake("\(quoted(text)) is not a program number", hint: hexHint(text) ?? "write 1 to 4294967295")

@@ -17,9 +17,9 @@ extension Syntax where Value == ServerTerm {
             if text == ServerTerm.anyServer { return .any }
             let name = try Syntax<String>.serverName.parse(text)
             guard let servers, !servers.contains(name) else { return .server(name) }
-            throw Mistake(
-                "unknown server \(quoted(name))",
-                hint: Suggestion.forServer(name, servers, others: groups + [ServerTerm.anyServer]))
+            throw Mistake("unknown server \(quoted(name))") {
+                Suggestion.forServer(name, servers, others: groups + [ServerTerm.anyServer])
+            }
         }
     }
 }

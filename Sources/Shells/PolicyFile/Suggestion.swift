@@ -3,6 +3,9 @@ enum Suggestion {
     /// Longer words are not compared: the time is the product of the lengths.
     static let comparedLengthMax = 64
 
+    /// More candidates are not compared.
+    static let candidatesMax = 4096
+
     /// `did you mean "mountd"?`, or `nil` if no candidate is close.
     static func forWord(_ word: String, among candidates: some Sequence<String>) -> String? {
         closest(to: word, among: candidates).map { "did you mean \(quoted($0))?" }
@@ -14,7 +17,7 @@ enum Suggestion {
         guard (1...comparedLengthMax).contains(letters.count) else { return nil }
         let editsMax = max(1, letters.count / 3)
         var best: (edits: Int, candidate: String)?
-        for candidate in candidates {
+        for candidate in candidates.prefix(candidatesMax) {
             let others = Array(candidate.lowercased().utf8)
             guard abs(others.count - letters.count) <= editsMax, others.count <= comparedLengthMax else { continue }
             let edits = edits(from: letters, to: others)

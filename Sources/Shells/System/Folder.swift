@@ -2,12 +2,18 @@ import Glibc
 
 public enum Folder {
     /// The names in a folder except hidden ones, sorted by their bytes.
-    public static func names(in path: String) throws(Errno) -> [String] {
+    ///
+    /// - Parameter entriesMax: how many entries are read.
+    /// - Throws: `EOVERFLOW` if there are more.
+    public static func names(in path: String, max entriesMax: Int = .max) throws(Errno) -> [String] {
         guard let stream = opendir(path) else { throw Errno() }
         defer { closedir(stream) }
         var names: [String] = []
+        var entries = 0
         errno = 0
         while let entry = readdir(stream) {
+            entries += 1
+            guard entries <= entriesMax else { throw Errno(EOVERFLOW) }
             let capacity = MemoryLayout.size(ofValue: entry.pointee.d_name)
             let name = withUnsafePointer(to: &entry.pointee.d_name) {
                 $0.withMemoryRebound(to: CChar.self, capacity: capacity) { String(cString: $0) }

@@ -1,3 +1,4 @@
+import Addresses
 import Policy
 import Testing
 
@@ -24,6 +25,17 @@ import Testing
         #expect(pending.mayPermit(.nfs, over: .tcp, by: address("2001:db8::9")))
         #expect(!pending.mayPermit(.nfs, over: .udp, by: address("203.0.113.9")))
         #expect(!pending.mayPermit(.mountd, over: .tcp, by: address("203.0.113.9")))
+    }
+
+    @Test("a name with one unknown family may be any client's; one with too many addresses is settled")
+    func partlyKnown() {
+        let rules = [rule(from: ["ws.example"])]
+        let half = PendingRules(
+            rules: rules, addresses: ["ws.example": HostAddresses([Self.known], unknown: .ipv6)])
+        #expect(half.names == ["ws.example"])
+        #expect(half.mayPermit(.nfs, over: .tcp, by: address("2001:db8::9")))
+        let cut = PendingRules(rules: rules, addresses: ["ws.example": HostAddresses([Self.known], isCut: true)])
+        #expect(cut.isEmpty)
     }
 
     @Test("whom a rule is known to except, it doesn't permit whatever its names turn out to be")

@@ -6,12 +6,12 @@ import Testing
 /// A reference implementation of the policy, which evaluates its rules one by one.
 private struct Reference {
     var rules: [Rule]
-    var addresses: [String: [IPAddress]]
+    var addresses: [String: HostAddresses]
 
     private func covers(_ term: ClientTerm, _ client: IPAddress) -> Bool {
         switch term {
         case .prefix(let prefix): prefix.range.contains(client)
-        case .host(let name): addresses[name]?.contains(client) ?? false
+        case .host(let name): addresses[name]?.known.contains(client) ?? false
         }
     }
 
@@ -59,7 +59,7 @@ private struct Reference {
             let ranges =
                 switch term {
                 case .prefix(let prefix): [prefix.range]
-                case .host(let name): (addresses[name] ?? []).map { AddressRange($0, $0) }
+                case .host(let name): (addresses[name]?.known ?? []).map { AddressRange($0, $0) }
                 }
             for edge in ranges.flatMap({ [$0.first, $0.last] }) {
                 probes.formUnion([edge, edge.next(1), edge.next(-1)])

@@ -177,7 +177,7 @@ import Testing
     )
     func hosts() {
         let rules = [rule(from: ["ws1.example", "10.0.0.9"], except: ["bad.example"]), rule(from: ["gone.example"])]
-        let addresses = [
+        let addresses: [String: HostAddresses] = [
             "ws1.example": [address("10.0.0.1"), address("2001:db8::1"), address("10.0.0.3")],
             "bad.example": [address("10.0.0.3"), address("10.0.0.9")],
         ]
@@ -190,6 +190,18 @@ import Testing
         #expect(decisions(policy, ["10.0.0.1", "2001:db8::1"]).allSatisfy { $0 == permitted })
         #expect(decisions(Policy(rules: rules), ["10.0.0.1"]) == [.stranger])
         #expect(decisions(Policy(rules: rules), ["10.0.0.9"]) == [.stranger])
+    }
+
+    @Test(
+        "a name with addresses that aren't known names its others, and a rule that excepts it permits nobody",
+        arguments: [
+            HostAddresses([address("10.0.0.1")], unknown: .ipv6), HostAddresses([address("10.0.0.1")], isCut: true),
+        ])
+    func partlyKnownHosts(addresses: HostAddresses) {
+        let rules = [rule(from: ["2001:db8::/64"], except: ["ws1.example"]), rule(from: ["ws1.example"])]
+        let policy = Policy(rules: rules, addresses: ["ws1.example": addresses])
+        #expect(decisions(policy, ["2001:db8::1"]) == [.stranger])
+        #expect(decisions(policy, ["10.0.0.1"]) == [.permitted(rule: 1, open: .onLookup)])
     }
 }
 

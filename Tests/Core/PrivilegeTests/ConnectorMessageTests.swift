@@ -23,7 +23,12 @@ import Testing
         case 0: .ready
         case 1: .failed(dice.text(100))
         case 2: .connected(number, errno: Int32(dice.number(0...140)))
-        case 3: .resolved(number, dice.list(64) { $0.address() })
+        case 3:
+            .resolved(
+                number,
+                HostAddresses(
+                    dice.list(64) { $0.address() }, unknown: [.ipv4, .ipv6, nil][dice.number(0...2)],
+                    isCut: dice.number(0...1) == 1))
         case 4: .unresolved(number, code: Int32(dice.number(-200...0)))
         default: .lifetime(number, dice.duration())
         }
@@ -74,9 +79,18 @@ import Testing
             try Self.decodedCall(ConnectorCall.resolve(1, name: name).encoded)
         }
         let many = (0..<100).map { IPAddress.v4(UInt32($0)) }
-        #expect(try Self.decodedReply(ConnectorReply.resolved(1, many).encoded) == .resolved(1, Array(many.prefix(64))))
+        let cut = HostAddresses(many.prefix(64), isCut: true)
+        #expect(try Self.decodedReply(ConnectorReply.resolved(1, HostAddresses(many)).encoded) == .resolved(1, cut))
+        let head: [UInt8] = [0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]
         #expect(throws: XDRError.tooLong(length: 65, limit: 64)) {
-            try Self.decodedReply([0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 65] + [UInt8](repeating: 0, count: 2000))
+            try Self.decodedReply(head + [0, 0, 0, 65] + [UInt8](repeating: 0, count: 2000))
+        }
+    }
+
+    @Test("leaves no family unknown but IPv4 or IPv6")
+    func families() {
+        #expect(throws: XDRError.invalid(5)) {
+            try Self.decodedReply([0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0])
         }
     }
 }

@@ -165,7 +165,7 @@ import Testing
 
 extension Bench {
     /// The names resolve to these addresses now.
-    fileprivate func resolve(_ rules: [Rule], _ addresses: [String: [IPAddress]]) {
+    fileprivate func resolve(_ rules: [Rule], _ addresses: [String: HostAddresses]) {
         handle {
             $0.policyReplaced(
                 PolicySet(rules: rules, addresses: addresses), settings: $0.settings, at: $1, into: &$2)

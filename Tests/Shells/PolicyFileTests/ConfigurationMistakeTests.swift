@@ -119,6 +119,10 @@ struct ConfigurationMistakeTests {
                 "c.yaml:1:18: error: mark: \"0x1ffffffff\" is not a mark; write 0 to 0xffffffff, in hexadecimal or decimal"
             ),
             Refused(
+                "firewall: {ct-mark: 010}",
+                "c.yaml:1:21: error: ct-mark: \"010\" is not a mark; write 0 to 0xffffffff, in hexadecimal or decimal"
+            ),
+            Refused(
                 "firewall: {ct-mark: 0x0}",
                 "c.yaml:1:21: error: ct-mark: the mark has no bit, and flows are recognized by it; write 1 to 0xffffffff"
             ),

@@ -202,7 +202,7 @@ import Testing
         }
         #expect(mkfifo("\(folder)/b", 0o600) == 0)
         let load = PolicyLoader(programNamesPath: "/f/rpc").load(configurationPath: "\(folder)/c.yaml")
-        #expect(Self.errors(load).first?.contains("Invalid argument; a bundle is a file, no pipe") == true)
+        #expect(Self.errors(load).first?.contains("Invalid argument; it must be a file, no pipe") == true)
     }
 
     @Test("is refused whole if it isn't what its publisher signed for this group")

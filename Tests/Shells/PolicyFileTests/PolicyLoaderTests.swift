@@ -1,6 +1,7 @@
 import Configuration
 import Glibc
 import Policy
+import System
 import Testing
 
 @testable import PolicyFile
@@ -72,6 +73,40 @@ struct PolicyLoaderTests {
                 "\(folder.path)/rpcwarden.yaml:1:1: error: can't read \"\(folder.path)/policy.d/\": No such file or"
                     + " directory; write a policy, or have import-exports or learn draft one"
             ])
+    }
+
+    @Test("reads no pipe in a policy's place, which may never end", .timeLimit(.minutes(1)))
+    func pipes() throws {
+        let folder = try TemporaryFolder(["policy.d/a.yaml": mountRule])
+        let path = "\(folder.path)/policy.d/b.yaml"
+        #expect(mkfifo(path, 0o600) == 0)
+        defer { unlink(path) }
+        let refusal = "can't read \"\(path)\": Invalid argument; it must be a file, no pipe and no device"
+        #expect(folder.loader.load().diagnostics.map(\.text) == [refusal])
+        #expect(folder.loader.check(files: ["\(folder.path)/policy.d"]).diagnostics.map(\.text) == [refusal])
+        try folder.write("policy: policy.d/b.yaml", to: "rpcwarden.yaml")
+        #expect(folder.loader.load().diagnostics.map(\.text) == [refusal])
+    }
+
+    @Test("reads a pipe that the user of check names, as a shell's <(…)")
+    func namedPipe() throws {
+        var ends: [Int32] = [-1, -1]
+        try #require(pipe(&ends) == 0)
+        defer { close(ends[0]) }
+        #expect(write(ends[1], mountRule, mountRule.utf8.count) == mountRule.utf8.count)
+        close(ends[1])
+        let load = try TemporaryFolder().loader.check(files: ["/dev/fd/\(ends[0])"])
+        #expect(!load.hasErrors && load.rules.count == 1)
+    }
+
+    @Test("lists no folder in a file's place, and no folder beyond measure")
+    func folders() throws {
+        let folder = try TemporaryFolder(["a.yaml": "", "b.yaml": "", "c.txt": ""])
+        #expect(FileSystem.answer(for: folder.path, as: .file) == .failure(errno: EISDIR))
+        #expect(FileSystem.answer(for: folder.path) == .folder(["a.yaml", "b.yaml"]))
+        // "." and ".." are entries too.
+        #expect(try Folder.names(in: folder.path, max: 5) == ["a.yaml", "b.yaml", "c.txt"])
+        #expect(throws: Errno(EOVERFLOW)) { try Folder.names(in: folder.path, max: 4) }
     }
 
     @Test("refuses more than 64 MiB in all, at the file that is too much")

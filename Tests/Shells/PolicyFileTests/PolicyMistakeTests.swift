@@ -268,6 +268,17 @@ struct PolicyMistakeTests {
         #expect(diagnostics.last?.description == "p.yaml:502:3: error: more than 500 errors; the rest is not shown")
     }
 
+    @Test("searches the word that was meant for the first 20 errors")
+    func suggestions() {
+        let names = (0..<100).map { "group\($0)" }
+        let groups = names.map { "  \($0): [10.0.0.1]\n" }.joined()
+        let mistakes = names.map { "x\($0)" }.joined(separator: ", ")
+        let diagnostics = policy("clients:\n\(groups)\(from(mistakes))").diagnostics
+        #expect(diagnostics.count == 100)
+        #expect(diagnostics.first?.hint == "did you mean \"group0\"?")
+        #expect(diagnostics.count { $0.hint != nil } == 20)
+    }
+
     @Test("a chain of groups is followed 16 deep, and no deeper")
     func nesting() {
         func chain(_ count: Int) -> String {

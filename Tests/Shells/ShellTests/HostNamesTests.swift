@@ -46,4 +46,28 @@ import Testing
         #expect(answers["127.0.0.1"] == .success([ip("127.0.0.1")]))
         if case .success? = answers["nosuch.invalid"] { Issue.record("\(answers)") }
     }
+
+    @Test("a name's addresses in hosts(5): of all its lines, as a name or an alias, in whatever case, and no comment")
+    func hostsFile() throws {
+        let path = "/tmp/rpcwarden-hosts-\(UInt64.random(in: 0 ... .max))"
+        defer { unlink(path) }
+        let text = """
+            127.0.0.1 localhost
+            10.1.2.3\tNAS.example.com nas # two.example.com
+            2001:db8::1 other nas.Example.com
+            10.1.2.4 nas.example.com.evil.test xnas.example.com
+            #10.1.2.5 nas.example.com
+            nonsense nas.example.com
+            10.1.2.6 last.example.com
+            """
+        let file = try #require(fopen(path, "we"))
+        fputs(text, file)
+        fclose(file)
+        #expect(HostsFile.addresses(of: "nas.example.com", at: path) == [ip("10.1.2.3"), ip("2001:db8::1")])
+        #expect(HostsFile.addresses(of: "nas", at: path) == [ip("10.1.2.3")])
+        #expect(HostsFile.addresses(of: "last.example.com", at: path) == [ip("10.1.2.6")])
+        #expect(HostsFile.addresses(of: "two.example.com", at: path).isEmpty)
+        #expect(HostsFile.addresses(of: "10.1.2.3", at: path).isEmpty)
+        #expect(HostsFile.addresses(of: "nas.example.com", at: "\(path)/none").isEmpty)
+    }
 }
