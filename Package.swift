@@ -248,7 +248,8 @@ let package = Package(
             name: "BundleSamples", dependencies: ["Bundles", "Clock", "Signatures"], path: "Tests/BundleSamples",
             swiftSettings: strict),
         tests("BundlesTests", ["Addresses", "Bundles", "Clock", "Policy"], on: "Core"),
-        tests("FleetRecordsTests", ["Addresses", "Bundles", "Clock", "JSON", "FleetRecords", "TestSupport"], on: "Core"),
+        tests(
+            "FleetRecordsTests", ["Addresses", "Bundles", "Clock", "JSON", "FleetRecords", "TestSupport"], on: "Core"),
         tests("FleetTests", ["Addresses", "Bundles", "Clock", "FleetRecords", "Fleet", "TestSupport"], on: "Core"),
         tests("JSONTests", ["JSON"], on: "Core"),
         tests(

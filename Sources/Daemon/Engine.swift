@@ -261,7 +261,8 @@ final class Engine {
         do {
             if let fetched { try state.keptBundle.write(fetched) }
         } catch {
-            failures.append("the accepted bundle can't be kept, so a restart fails if the next one is refused: \(error)")
+            failures.append(
+                "the accepted bundle can't be kept, so a restart fails if the next one is refused: \(error)")
         }
         let file = state.bundleFile
         do {

@@ -131,8 +131,9 @@ final class Reloader {
     }
 
     private func giveUpReading(at now: Instant) {
-        guard let reading else { return readingSince = nil }
-        guard let since = readingSince else { return readingSince = now }
+        guard let reading else { return }
+        let since = readingSince ?? now
+        readingSince = since
         guard now - since >= Self.readingMax else { return }
         self.reading = nil
         isReadingOverdue = true
@@ -206,7 +207,9 @@ final class Reloader {
 
     private func parse(_ files: FilesRead) -> EventLoopFuture<FreshPolicy> {
         let (settings, rules) = (surroundings.settings(), rules)
-        let (configuration, fit, last, kept) = (configuration, surroundings.fit, lastBundle, surroundings.keptBundlePath)
+        let (configuration, fit, last, kept) = (
+            configuration, surroundings.fit, lastBundle, surroundings.keptBundlePath
+        )
         return thread.run {
             var load = PolicyLoader(reading: files, after: last, keptAt: kept).load(configurationPath: configuration)
             load.settings = fit(load.settings)

@@ -268,7 +268,8 @@ extension SavedGuardText {
         private mutating func readGuarded(
             _ text: Substring, _ programs: Substring, _ sockets: Substring
         ) throws(Fault) {
-            guard saved.programs.count < SavedGuard.portsMax + SavedGuard.serverPortsMax, let service = service(text) else {
+            guard saved.programs.count < SavedGuard.portsMax + SavedGuard.serverPortsMax, let service = service(text)
+            else {
                 throw fault("no such port: \(text)")
             }
             guard saved.programs[service] == nil else { throw fault("\(service) is there twice") }

@@ -333,7 +333,9 @@ import Testing
         #expect(bench.kernel.granted.count == 1)
     }
 
-    @Test("that this node issued ends by an order, though the publisher's clock may be behind by 10 s", arguments: [10, 11])
+    @Test(
+        "that this node issued ends by an order, though the publisher's clock may be behind by 10 s",
+        arguments: [10, 11])
     func orderedByAnotherClock(behindBy seconds: Int) {
         let bench = Self.bench()
         bench.call(.port(of: .mountd), from: .named.over(.tcp))
