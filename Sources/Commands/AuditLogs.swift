@@ -12,9 +12,11 @@ struct AuditLogs {
     private(set) var unread: [String] = []
     /// How the command line names files, for messages.
     private let option: String
+    /// Whether a part of the logs may be missing.
+    private let mayLack: Bool
 
-    init(files: [String], _ settings: Settings, since: Timestamp?, namedBy option: String) throws {
-        (sources, self.option) = ([], option)
+    init(files: [String], _ settings: Settings, since: Timestamp?, namedBy option: String, mayLack: Bool) throws {
+        (sources, self.option, self.mayLack) = ([], option, mayLack)
         if !files.isEmpty {
             addFiles(files)
         } else {
@@ -97,7 +99,7 @@ struct AuditLogs {
                 return try source.firstTime()
             } catch {
                 // The reading of a rotated file tells it.
-                guard source.isNamed else { return nil }
+                guard mustRead(source) else { return nil }
                 throw failure(source, error)
             }
         }
@@ -111,7 +113,7 @@ struct AuditLogs {
 
     // MARK: Lines
 
-    /// Reads the sources one after the other. A rotated file counts as far as it can be read.
+    /// Reads the sources one after the other. A rotated file counts as far as it can be read, if the logs may lack some.
     ///
     /// - Parameter body: takes an event, or `nil` for a line that is none, and the place of its source.
     mutating func forEachLine(_ body: (LoggedEvent?, Int) -> Void) throws {
@@ -129,7 +131,7 @@ struct AuditLogs {
                     if logged == nil, let next = LoggedEvent(behindTornLine: line) { body(next, place) }
                 }
             } catch {
-                guard !source.isNamed else { throw failure(source, error) }
+                guard !mustRead(source) else { throw failure(source, error) }
                 progress.end()
                 leaveOut("\(error.message), after the lines that it gave; restore it, or remove it")
             }
@@ -137,6 +139,8 @@ struct AuditLogs {
     }
 
     private static let progressLines = 4096
+
+    private func mustRead(_ source: AuditSource) -> Bool { source.isNamed || !mayLack }
 
     private func failure(_ source: AuditSource, _ error: InputError) -> CommandFailure {
         .usage("can't read the audit log: \(error.message); \(source.advice(option))")

@@ -53,7 +53,7 @@ struct AuditReport: ParsableCommand {
         }
         let since = try since.map(AuditSource.time)
         let load = try load()
-        var logs = try AuditLogs(files: file, load.settings, since: since, namedBy: "a FILE")
+        var logs = try AuditLogs(files: file, load.settings, since: since, namedBy: "a FILE", mayLack: true)
         try logs.order()
         let hosts = logs.hosts
         var tally = Tally(since: since)

@@ -42,7 +42,7 @@ struct Learn: ParsableCommand {
             ipv4Length: try length(aggregate, among: 1...32), ipv6Length: try length(aggregateIpv6, among: 1...128))
         let settings = try settings()
         let since = try since.map(AuditSource.time)
-        var logs = try AuditLogs(files: file, settings, since: since, namedBy: "--file")
+        var logs = try AuditLogs(files: file, settings, since: since, namedBy: "--file", mayLack: false)
         var lessons = ObservedServers(listsOverUDP: settings.limits.listsOverUDP)
         var (eventCount, unreadableCount) = (0, 0)
         try logs.forEachLine { logged, _ in

@@ -69,7 +69,9 @@ struct Probe: ParsableCommand {
         do {
             try probe()
         } catch let failure as CommandFailure where nagios {
-            throw Self.unknown(failure.message ?? "the configuration has errors; see rpcwarden check")
+            // One without a message has told its result.
+            guard let message = failure.message else { throw failure }
+            throw Self.unknown(message)
         }
     }
 

@@ -158,6 +158,7 @@ public final class Sidecar {
             work = begin(facts, at: now)
         } else {
             work?.inbox = DaemonInbox(facts.daemon)
+            work?.node.daemonGreeted()
         }
         tellState(at: now)
         // What the daemon may have missed.

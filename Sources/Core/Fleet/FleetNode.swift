@@ -67,6 +67,9 @@ public struct FleetNode: Sendable {
 // MARK: From the daemon
 
 extension FleetNode {
+    /// A daemon said hello. It may have lost its copies, and tells what it has; until then nothing is offered to it.
+    public mutating func daemonGreeted() { hasHeardDaemon = false }
+
     /// Published at its first use, or after 5 s.
     public mutating func grantIssued(_ grant: SharedGrant, _ record: GrantRecord, at now: Moment) {
         guard settings.pair != nil, own.issue(grant, record, at: now.instant) else { return }

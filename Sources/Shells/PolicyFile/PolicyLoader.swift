@@ -329,7 +329,10 @@ private struct Loading {
         guard !other.result.diagnostics[before...].hasErrors, let kept = other.result.bundle,
             kept.serial == last.serial, kept.digest == last.digest
         else { return }
+        let answers = result.answers
         self = other
+        // Who reads from the answers has to see why the other one was refused.
+        result.answers.merge(answers) { first, _ in first }
         result.bundleRefusal = error.description
         result.fetchedBundle = nil
         result.diagnostics.append(

@@ -96,6 +96,27 @@ import Testing
         #expect(bench.node.isSynced)
     }
 
+    @Test("is none from a daemon's hello until it has told what it has, and got the copies that it lacks")
+    func newDaemon() {
+        var bench = FleetBench.inStep()
+        bench.watched(.put(foreign(1, bench).0, foreign(1, bench).1))
+        bench.advance(.seconds(1))
+        _ = bench.taken()
+        #expect(bench.node.isSynced)
+        bench.node.daemonGreeted()
+        bench.advance(.seconds(1))
+        let early = bench.taken()
+        #expect(!bench.node.isSynced && !early.contains { if case .offerGrants = $0 { true } else { false } })
+        bench.node.resynced(live: [:], used: [], ended: [:], quarantined: [:], at: bench.now, into: &bench.actions)
+        #expect(!bench.node.isSynced)
+        var offered = 0
+        for _ in 0..<20 {
+            bench.advance(.milliseconds(100))
+            for case .offerGrants(let offers) in bench.taken() { offered += offers.count }
+        }
+        #expect(bench.node.isSynced && offered == 1)
+    }
+
     @Test("is none while a transaction of what it had fails")
     func failing() {
         var bench = FleetBench()

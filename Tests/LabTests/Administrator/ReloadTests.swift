@@ -112,35 +112,25 @@ extension LabTests {
             #expect(try lab.connect(echo, options: "--from 10.77.1.2 --wait 400") == "timeout")
         }
 
-        /// Requests a reload that blocks while it reads, because the policy file is a pipe. Returns the pipe's
-        /// other end.
-        private static func hold(_ lab: Lab) async throws -> Int32 {
-            let held = "\(lab.state)/held"
-            #expect(mkfifo(held, 0o600) == 0 && chmod(held, 0o644) == 0)
+        /// Requests a reload that waits while it reads, because the policy's file system hangs.
+        private static func hold(_ lab: Lab) async throws {
+            let folder = "\(lab.state)/hangs"
+            try lab.spawn(
+                .server, "hang",
+                ["python3", Lab.path("scripts/lab.d/hang.py"), folder, "\(lab.state)/held"])
+            try await eventually("it is mounted") { lab.log("hang").contains("mounted") }
             #expect(rename("\(lab.state)/policy.yaml", "\(lab.state)/policy.old") == 0)
-            #expect(symlink(held, "\(lab.state)/policy.yaml") == 0)
-            let end = open(held, O_RDWR | O_CLOEXEC)
+            #expect(symlink("\(folder)/policy.yaml", "\(lab.state)/policy.yaml") == 0)
             try spawnReload(lab, "first")
-            let daemon = try String(contentsOfFile: "\(lab.state)/daemon.pid", encoding: .utf8)
-            let pid = daemon.trimmingCharacters(in: .whitespacesAndNewlines)
-            let children = try String(contentsOfFile: "/proc/\(pid)/task/\(pid)/children", encoding: .utf8)
-            try await eventually("the netfilter process reads") {
-                try children.split(separator: " ").contains { child in
-                    let descriptors = "/proc/\(child)/fd"
-                    return try FileManager.default.contentsOfDirectory(atPath: descriptors).contains {
-                        (try? FileManager.default.destinationOfSymbolicLink(atPath: "\(descriptors)/\($0)")) == held
-                    }
-                }
-            }
-            return end
+            try await eventually("the netfilter process reads") { lab.log("hang").contains("waits") }
         }
 
-        /// The blocked reader gets `text`, all later readers get `policy`.
-        private static func release(_ lab: Lab, _ end: Int32, _ text: String, thenPolicy policy: String) throws {
+        /// The waiting reader gets `text`, all later readers get `policy`.
+        private static func release(_ lab: Lab, _ text: String, thenPolicy policy: String) throws {
             #expect(unlink("\(lab.state)/policy.yaml") == 0)
             try lab.write(policy + "\n", to: "policy.yaml")
-            #expect(write(end, text + "\n", text.utf8.count + 1) == text.utf8.count + 1)
-            close(end)
+            try lab.write(text + "\n", to: "held.new")
+            #expect(rename("\(lab.state)/held.new", "\(lab.state)/held") == 0)
         }
 
         /// The command reads configuration files too, to find the daemon; they are not the files that the daemon
@@ -157,7 +147,7 @@ extension LabTests {
             let lab = try Lab.current
             let echo = Echo()
             try await lab.start(echo)
-            let end = try await Self.hold(lab)
+            try await Self.hold(lab)
             try Self.spawnReload(lab, "second")
             // The kernel has to open a port for this lookup, too.
             #expect(try lab.lookUp(echo, options: "--from 10.77.1.2").result(of: echo.getPort) == .port(4001))
@@ -166,7 +156,7 @@ extension LabTests {
             #expect(try lab.events(.reloaded).isEmpty)
             // The blocked policy is out of date when it has been read: both processes go by it all the same.
             try Self.release(
-                lab, end, Self.policy(from: "10.77.1.3", extra: "  - {name: old, from: [10.77.3.2], to: [rquotad]}"),
+                lab, Self.policy(from: "10.77.1.3", extra: "  - {name: old, from: [10.77.3.2], to: [rquotad]}"),
                 thenPolicy: Self.policy(from: "10.77.1.3", extra: "  - {name: new, from: [10.77.3.2], to: [rquotad]}"))
             try await eventually("both end") { try !lab.isRunning("first") && !lab.isRunning("second") }
             #expect(lab.log("first").contains("rule added: policy.yaml:3 \"old\""))
@@ -180,8 +170,7 @@ extension LabTests {
         @Test("that reads without end does not keep the daemon from stopping", .lab(.rpcbind, .daemon, policy: both))
         func heldWhileStopping() async throws {
             let lab = try Lab.current
-            let end = try await Self.hold(lab)
-            defer { close(end) }
+            try await Self.hold(lab)
             try lab.kill("daemon")
             try await eventually("both end") { try !lab.isRunning("daemon") && !lab.isRunning("first") }
             #expect(try lab.events(.stopped).count == 1)

@@ -4,11 +4,11 @@ import Testing
 extension LabTests {
     @Suite("An audit log that can't be written")
     struct AuditFaultTests {
-        /// A rule with a long name, which makes lines of 2.5 KB, so that few lines fill the log's queue.
+        /// A rule with a long name, which makes lines of 1.5 KB, so that few lines fill the log's queue.
         private static let policy = Policies.echoes()
             .replacing("approved clients use the echoes", with: String(repeating: "🎉", count: 100))
 
-        private static let lookups = 1000
+        private static let lookups = 2000
 
         /// `count` lookups, each from its own source address; all must be answered.
         /// - Returns: the median in microseconds.
