@@ -211,6 +211,14 @@ final class CallAttempt<Answer> {
     }
 }
 
+extension IOError {
+    /// Whether the other host, or a router, may have caused the error (icmp(7)). Otherwise the call didn't leave this
+    /// host: it lacks descriptors, memory, a route or an address, or a packet filter of its own kept the call.
+    var isOfOtherHost: Bool {
+        [ECONNRESET, EPIPE, ECONNREFUSED, EHOSTUNREACH, EHOSTDOWN, ENOPROTOOPT, ETIMEDOUT].contains(errnoCode)
+    }
+}
+
 /// Takes the datagrams of the address that was asked.
 private final class DatagramHandler<Answer>: ChannelInboundHandler {
     typealias InboundIn = AddressedEnvelope<ByteBuffer>
