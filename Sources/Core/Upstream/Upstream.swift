@@ -51,6 +51,8 @@ public struct Upstream: ~Copyable, Sendable {
     /// no other call while it lists, and nor does this process while the kernel searches the host's sockets. Local
     /// users can make lists long and sockets many.
     private static let snapshotTimeShare = 8
+    /// rpcbind is given no longer for a listing (`CallQueue.listingTimeMax`): the rest was a stall of this process.
+    private static let snapshotTimeMax: Duration = .seconds(10)
 
     public init(trustedOwners: TrustedOwners, site: Site = .thisHost) {
         self.site = site
@@ -89,7 +91,7 @@ public struct Upstream: ~Copyable, Sendable {
 
     /// The snapshot took this long: rpcbind's listing, or the look at the listeners.
     public mutating func spare(after latency: Duration, at now: Instant) {
-        nextRefresh = max(nextRefresh, now + latency * Self.snapshotTimeShare)
+        nextRefresh = max(nextRefresh, now + min(latency, Self.snapshotTimeMax) * Self.snapshotTimeShare)
     }
 
     /// rpcbind listed its registrations.

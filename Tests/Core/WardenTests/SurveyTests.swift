@@ -100,6 +100,18 @@ import Testing
         #expect(bench.asked == [.registry])
     }
 
+    @Test("a host that was suspended while rpcbind listed reads the registry again soon")
+    func suspended() {
+        let bench = Bench.started()
+        bench.holdsQuestions = true
+        bench.refresh()
+        bench.now = bench.now + .seconds(3600)
+        bench.answerAll()
+        bench.forget()
+        bench.advance(by: .seconds(80))
+        #expect(bench.asked == [.registry])
+    }
+
     @Test("a look at the listeners that takes long puts the next snapshot off: no call is answered meanwhile")
     func sparesCalls() {
         let bench = Bench.started()
