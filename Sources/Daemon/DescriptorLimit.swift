@@ -27,10 +27,10 @@ extension Settings {
     func fittedToDescriptors() -> Settings {
         var settings = self
         let count = DescriptorLimit.raise()
-        settings.limits = limits.fitted(toDescriptors: count)
+        settings.limits = limits(fittedToDescriptors: count)
         if settings.limits != limits {
             writeError(
-                "rpcwarden: limits.tcp-connections: \(limits.tcpConnections) needs \(limits.descriptorsNeeded)"
+                "rpcwarden: limits.tcp-connections: \(limits.tcpConnections) needs \(descriptorsNeeded)"
                     + " descriptors, but the process may open \(count); limited to"
                     + " \(settings.limits.tcpConnections) connections; raise LimitNOFILE= or ulimit -n")
         }

@@ -58,15 +58,16 @@ final class Engine {
     private var remembering: EventLoopFuture<Void>?
     /// The listings of grants that are under way.
     var collections: [GrantCollection] = []
-    private var isReady = false
+    private lazy var readiness = Readiness(startedAt: startedAt)
+    /// States that the service manager's socket had no room for.
+    private var untold: [String] = []
+    /// Why revoked grants could not be checked last: it is tried at each tick, and the same message is written once.
+    private var lastUnsettled: String?
     private(set) var isStopped = false
     private var nextCount = Instant.zero
 
     /// Period of the timer; every deadline is late by this at the most.
     private static let tickPeriod: TimeAmount = .milliseconds(50)
-    /// Names in /etc/hosts are resolved within this time, so no client is denied because of them; a name server
-    /// may take longer.
-    private static let namesAwaitedMax: Duration = .milliseconds(200)
 
     init(
         on loop: any EventLoop, _ load: LoadResult, configuration: String?, _ processes: Processes,
@@ -301,9 +302,10 @@ final class Engine {
         guard !core.isCommitting, let events = netfilter.readEvents() else { return }
         if let files = events.reading { reloader.filesRead(files) }
         // A packet may bring back an element at the very moment of its revocation.
-        if let failure = events.unsettled {
+        if let failure = events.unsettled, failure.message != lastUnsettled {
             failed("a revoked grant was renewed by a packet, and can't be removed: \(failure.message)")
         }
+        lastUnsettled = events.unsettled?.message
         for change in events.routing.changes { record(AuditEvent(.tampered, detail: change)) }
         if let failure = events.routing.failure { failed(failure) }
         if !events.changes.isEmpty { handle { $0.tableChanged(events.changes, at: $1, into: &$2) } }
@@ -336,15 +338,15 @@ final class Engine {
     }
 
     private func reportReadiness() {
-        guard !isReady, core.warden.isGuarding, core.warden.isThisHostServed, areNamesKnownOrLate else { return }
-        isReady = true
+        defer { while let state = untold.first, belongings.notifier.notify(state) { untold.removeFirst() } }
+        guard core.warden.isGuarding else { return }
+        let told = readiness.guarded(
+            isServed: core.warden.isThisHostServed, knowsNames: reloader.knowsNames, at: HostClock.now())
+        guard let (state, isReadyNow) = told else { return }
+        untold.append(state)
+        guard isReadyNow else { return }
         record(AuditEvent(.started, detail: "rpcwarden \(Version.text), \(core.warden.settings.mode.rawValue)"))
-        belongings.notifier.notify("READY=1")
         Memory.trimHeap()
-    }
-
-    private var areNamesKnownOrLate: Bool {
-        reloader.knowsNames || HostClock.now() >= startedAt + Self.namesAwaitedMax
     }
 
     /// Feeds one event to the Warden, and has all resulting actions performed.

@@ -1,4 +1,5 @@
 import Addresses
+import Clock
 import Firewall
 import ONCRPC
 import Privilege
@@ -19,8 +20,9 @@ final class NetfilterClient {
     /// Why the netfilter process can't be asked any more. Without it the daemon must stop.
     private(set) var loss: String?
     private(set) var isClosed = false
-    /// Whether the reply to ``begin(_:)`` is outstanding.
-    private var isAwaited = false
+    private let clock: () -> Instant
+    /// When ``begin(_:)`` sent the transaction whose reply is outstanding.
+    private var awaitedSince: Instant?
     private var outcome: Outcome?
 
     /// The result of a commit that was begun.
@@ -32,8 +34,9 @@ final class NetfilterClient {
     var lost: () -> Void = {}
 
     /// Waits until the netfilter process is ready.
-    init(_ channel: Channel) throws {
+    init(_ channel: Channel, clock: @escaping () -> Instant = HostClock.now) throws {
         self.channel = channel
+        self.clock = clock
         let first: NetfilterReply
         do {
             first = try Self.reply(from: channel)
@@ -68,21 +71,28 @@ final class NetfilterClient {
         }
         do {
             try channel.send(NetfilterCall.commit(transaction).encoded)
-            isAwaited = true
+            awaitedSince = clock()
         } catch {
             outcome = Outcome(failure: failure(lose(error)))
         }
     }
 
-    /// `nil`: the transaction has not ended.
+    /// `nil`: the transaction has not ended. A netfilter process that doesn't answer in time is lost.
     func takeOutcome() -> Outcome? {
-        if isAwaited, channel.isReadable { awaitOutcome() }
+        if let awaitedSince {
+            if channel.isReadable {
+                awaitOutcome()
+            } else if let waitMax = channel.waitMax, clock() - awaitedSince > waitMax {
+                self.awaitedSince = nil
+                outcome = Outcome(failure: failure(lose(Channel.Failure.silent(waitMax))))
+            }
+        }
         defer { outcome = nil }
         return outcome
     }
 
     private func awaitOutcome() {
-        isAwaited = false
+        awaitedSince = nil
         do {
             let reply = try Self.reply(from: channel)
             guard case .committed(let failure) = reply else {
@@ -175,7 +185,7 @@ final class NetfilterClient {
     private func ask(_ call: NetfilterCall) -> NetfilterReply {
         if let loss { return .failed(loss) }
         guard !isClosed else { return .failed("the daemon is stopping") }
-        if isAwaited { awaitOutcome() }
+        if awaitedSince != nil { awaitOutcome() }
         do {
             try channel.send(call.encoded)
             return try Self.reply(from: channel)

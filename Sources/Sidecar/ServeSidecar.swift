@@ -84,7 +84,7 @@ public func serve(_ places: SidecarPlaces, _ access: StoreAccess) throws {
         return NIOLoopBound((sidecar: sidecar, server: server), eventLoop: loop)
     }.wait()
     try loop.flatSubmit { running.value.server.listen() }.wait()
-    notifier.notify("READY=1")
+    notifier.notify("READY=1", waits: true)
     waitForEnd(signals)
     notifier.notify("STOPPING=1")
     try loop.submit {

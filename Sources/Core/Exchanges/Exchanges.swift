@@ -142,7 +142,11 @@ public struct Exchanges: ~Copyable, Sendable {
     public mutating func end(_ id: Exchange.ID) -> Exchange.Request? {
         guard let request = table.remove(id)?.request else { return nil }
         givePlaceBack(of: request.peer, at: request.server)
-        if request.peer.transport == .udp { datagrams[CallKey(request)] = nil }
+        if request.peer.transport == .udp {
+            let key = CallKey(request)
+            // A later call with the same transaction id may have taken its place.
+            if datagrams[key] == id { datagrams[key] = nil }
+        }
         return request
     }
 

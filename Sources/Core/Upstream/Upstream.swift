@@ -47,9 +47,12 @@ public struct Upstream: ~Copyable, Sendable {
     /// Logged registrations over netids that no packet filter sees.
     private var unguardableLogged: Set<RPCB> = []
 
-    /// The snapshot takes no more than one part in so many of rpcbind's time: rpcbind answers no other call while
-    /// it lists, and local users can make the list as long as they like.
-    private static let listingTimeShare = 8
+    /// The snapshot takes no more than one part in so many of rpcbind's time, and of this process's. rpcbind answers
+    /// no other call while it lists, and nor does this process while the kernel searches the host's sockets. Local
+    /// users can make lists long and sockets many.
+    private static let snapshotTimeShare = 8
+    /// rpcbind is given no longer for a listing (`CallQueue.listingTimeMax`): the rest was a stall of this process.
+    private static let snapshotTimeMax: Duration = .seconds(10)
 
     public init(trustedOwners: TrustedOwners, site: Site = .thisHost) {
         self.site = site
@@ -86,9 +89,9 @@ public struct Upstream: ~Copyable, Sendable {
         return true
     }
 
-    /// rpcbind took this long to list its registrations for the snapshot.
+    /// The snapshot took this long: rpcbind's listing, or the look at the listeners.
     public mutating func spare(after latency: Duration, at now: Instant) {
-        nextRefresh = max(nextRefresh, now + latency * Self.listingTimeShare)
+        nextRefresh = max(nextRefresh, now + min(latency, Self.snapshotTimeMax) * Self.snapshotTimeShare)
     }
 
     /// rpcbind listed its registrations.
@@ -250,6 +253,7 @@ public struct Upstream: ~Copyable, Sendable {
         public fileprivate(set) var readers: [Int] = []
         /// Exchanges that wait to know whether their services listen.
         public fileprivate(set) var openers: [Int] = []
+        public fileprivate(set) var isOfSnapshot = false
         /// Whether a look is due, whether or not it has any services.
         fileprivate var isDue = false
         /// The programs that openers are about, each at its port.
@@ -259,9 +263,10 @@ public struct Upstream: ~Copyable, Sendable {
     var isLooking: Bool { !looks.isEmpty || nextLook.isDue }
 
     /// Adds the listeners of all watched ports to the next look, after which these exchanges go on.
-    public mutating func lookAtAll(for exchanges: [Int] = []) {
+    public mutating func lookAtAll(for exchanges: [Int] = [], forSnapshot isOfSnapshot: Bool = false) {
         nextLook.services.formUnion(services.watched)
         nextLook.readers += exchanges
+        if isOfSnapshot { nextLook.isOfSnapshot = true }
         nextLook.isDue = true
     }
 

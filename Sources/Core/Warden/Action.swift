@@ -11,7 +11,7 @@ public enum Action: Hashable, Sendable {
     case closeConnection(ConnectionID)
     /// Ask the server's rpcbind; ends in ``Warden/answered(_:with:by:at:into:)``.
     case ask(Question, of: ServerNumber)
-    /// Look up this host's listeners; ends in ``Warden/listenersInspected(_:of:_:at:into:)``.
+    /// Look up this host's listeners; ends in ``Warden/listenersInspected(_:of:_:since:at:into:)``.
     case inspectListeners(Set<ServicePort>, look: Int)
     /// Call services of a server; ends in ``Warden/servicesCalled(_:of:_:at:into:)``.
     case callServices([LivenessQuestion], of: ServerNumber, look: Int)

@@ -92,8 +92,9 @@ public final class ActionLoop<Shells: ActionShells> {
             shells.callServices(questions, of: server, look: look)
         case .askClient(let question): shells.askClient(question)
         case .inspectListeners(let services, let look):
+            let began = shells.now
             let states = shells.listeners(at: services)
-            handle { $0.listenersInspected(look, states, at: $1, into: &$2) }
+            handle { $0.listenersInspected(look, states, since: began, at: $1, into: &$2) }
         case .inspectOwner(let peer, let id):
             let uid = shells.owner(of: peer)
             handle { $0.ownerInspected(id, uid, at: $1, into: &$2) }

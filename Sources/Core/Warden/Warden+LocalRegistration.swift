@@ -16,7 +16,7 @@ extension Warden {
     ) {
         guard let request = exchanges.request(of: id) else { return }
         guard uid == Self.root else {
-            let who = uid.map { "the socket is of uid \($0)" } ?? "nobody, or more than one user, has that socket"
+            let who = uid.map { "the socket is of uid \($0)" } ?? "nobody, or more than one user, may have sent it"
             return deny(id, .remoteRegistration, detail: who, at: now, into: &actions)
         }
         guard let call = request.call.rebuiltRegistration else {

@@ -15,7 +15,7 @@ extension Warden {
         at now: Instant,
         into actions: inout [Action]
     ) {
-        // Listings for clients must not delay the snapshot.
+        // Listings and looks for clients must not delay the snapshot.
         if let since, askers.contains(.refresh) { servers[server].upstream.spare(after: now - since, at: now) }
         if let event = servers[server].upstream.reached(at: now) { audit(event, of: server, at: now, into: &actions) }
         registryRead(listing, by: server, for: askers, at: now, into: &actions)
@@ -32,7 +32,9 @@ extension Warden {
         if let event { audit(event, of: server, at: now, into: &actions) }
         for case .exchange(let id) in askers { deny(id, .rpcbindDown, at: now, into: &actions) }
         // The listeners are inspected even so: a port stays guarded for as long as its socket listens.
-        if servers[server].upstream.registry != nil, askers.contains(.refresh) { servers[server].upstream.lookAtAll() }
+        if servers[server].upstream.registry != nil, askers.contains(.refresh) {
+            servers[server].upstream.lookAtAll(forSnapshot: true)
+        }
     }
 
     /// A question that stands in for the registry was answered.
@@ -65,14 +67,15 @@ extension Warden {
             // A server's ports are guarded before they are called, and a call may take long.
             settleServices(of: server, at: now, into: &actions)
             if askers.contains(.refresh) {
-                servers[server].upstream.lookAtAll()
+                servers[server].upstream.lookAtAll(forSnapshot: true)
                 lookForWaiting(at: server)
             }
             for id in readers { serverRead(by: id, at: now, into: &actions) }
             return
         }
-        if changes != nil || askers.contains(.refresh) || !readers.isEmpty {
-            servers[server].upstream.lookAtAll(for: readers)
+        let isSnapshot = askers.contains(.refresh)
+        if changes != nil || isSnapshot || !readers.isEmpty {
+            servers[server].upstream.lookAtAll(for: readers, forSnapshot: isSnapshot)
         }
     }
 

@@ -341,11 +341,13 @@ public struct Warden: ~Copyable, Sendable {
     }
 
     /// The result of a look; `nil`: the listeners couldn't be inspected.
+    /// - Parameter since: when the kernel was asked, if no call was answered until now.
     public mutating func listenersInspected(
         _ look: Upstream.Look.ID, of server: ServerNumber = 0, _ states: [ServicePort: ListenerState]?,
-        at now: Instant, into actions: inout [Action]
+        since: Instant? = nil, at now: Instant, into actions: inout [Action]
     ) {
         let look = servers[server].upstream.looked(look, states, at: now)
+        if let since, look?.isOfSnapshot == true { servers[server].upstream.spare(after: now - since, at: now) }
         settleServices(of: server, at: now, into: &actions)
         if server != 0 { openWaiting(at: server, at: now) }
         for id in look?.readers ?? [] { registryArrived(id, at: now, into: &actions) }

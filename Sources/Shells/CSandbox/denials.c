@@ -2,6 +2,7 @@
 
 #include "filter.h"
 
+#include <asm/ioctls.h>
 #include <linux/sched.h>
 #include <sys/socket.h>
 
@@ -55,7 +56,7 @@ enum {
     NO_FAMILY = SECCOMP_RET_ERRNO | EAFNOSUPPORT,
     BEFORE = 6,
     EACH = 2,
-    BEHIND = 17,
+    BEHIND = 23,
 };
 
 int csb_deny_calls(int unix_sockets) {
@@ -70,6 +71,14 @@ int csb_deny_calls(int unix_sockets) {
         *next++ = (struct sock_filter)DENIED;
     }
     const struct sock_filter behind[BEHIND] = {
+        /* What is typed into the terminal that the daemon was started from, its user's shell executes. The kernel
+           reads the low half of the argument alone. */
+        UNLESS(__NR_ioctl, 5),
+        LOAD_ARGUMENT(1),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TIOCSTI, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TIOCLINUX, 0, 1),
+        DENIED,
+        RETURN(SECCOMP_RET_ALLOW),
         /* clone3's flags are in memory, which a filter can't read; on ENOSYS the C library uses clone(2). */
         UNLESS(__NR_clone3, 1),
         RETURN(SECCOMP_RET_ERRNO | ENOSYS),

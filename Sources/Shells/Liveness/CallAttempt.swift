@@ -41,6 +41,7 @@ final class CallAttempt<Answer> {
 
     /// A lost datagram is sent again once.
     private static var retransmissionDelay: TimeAmount { .milliseconds(300) }
+    private static var latenessMax: TimeAmount { .milliseconds(100) }
     /// Anybody can forge the refusal of a datagram (RFC 5927, 4.1), but not keep the answer away, which counts if it
     /// comes within this time.
     private static var refusalDelay: TimeAmount { .milliseconds(100) }
@@ -76,9 +77,10 @@ final class CallAttempt<Answer> {
     func begin() {
         let this = NIOLoopBound(self, eventLoop: loop)
         let timeout = TimeAmount.nanoseconds(place.timeout.nanoseconds)
-        timers.append(loop.scheduleTask(in: timeout) { this.value.endUnanswered(.timedOut) })
+        awaitTimeout(at: .now() + timeout)
         do {
-            try opened(within: timeout).whenComplete { result in
+            // The attempt's own timer ends it sooner, unless the loop stalls.
+            try opened(within: timeout * 2).whenComplete { result in
                 switch result {
                 case .success(let channel): this.value.opened(channel)
                 case .failure(let error): this.value.end(.failed(error))
@@ -87,6 +89,16 @@ final class CallAttempt<Answer> {
         } catch {
             end(.failed(error))
         }
+    }
+
+    /// A timer that fires much later than it should tells of a stall of this process: a reply may wait in the socket.
+    private func awaitTimeout(at due: NIODeadline) {
+        let this = NIOLoopBound(self, eventLoop: loop)
+        let timer = loop.scheduleTask(deadline: due) {
+            guard NIODeadline.now() > due + Self.latenessMax else { return this.value.endUnanswered(.timedOut) }
+            this.value.awaitTimeout(at: .now() + Self.latenessMax)
+        }
+        timers.append(timer)
     }
 
     /// Ends the attempt without an answer.
@@ -196,6 +208,14 @@ final class CallAttempt<Answer> {
 
     fileprivate func received(record: UnsafeRawBufferPointer) {
         end(read(record).map(Outcome.answered) ?? .garbled)
+    }
+}
+
+extension IOError {
+    /// Whether the other host, or a router, may have caused the error (icmp(7)). Otherwise the call didn't leave this
+    /// host: it lacks descriptors, memory, a route or an address, or a packet filter of its own kept the call.
+    var isOfOtherHost: Bool {
+        [ECONNRESET, EPIPE, ECONNREFUSED, EHOSTUNREACH, EHOSTDOWN, ENOPROTOOPT, ETIMEDOUT].contains(errnoCode)
     }
 }
 

@@ -172,8 +172,7 @@ extension CallAttempt<ReplyStatus>.Outcome {
                 let words = Errno(error.errnoCode).description
                 switch error.errnoCode {
                 case ECONNRESET, EPIPE: return .closed
-                // What the other host, or a router, answers (icmp(7)).
-                case ECONNREFUSED, EHOSTUNREACH, EHOSTDOWN, ENOPROTOOPT, ETIMEDOUT: return .refused(words)
+                case _ where error.isOfOtherHost: return .refused(words)
                 case _: throw HostProbe.Failure(reason: words)
                 }
             case .failed(let error as ChannelError):

@@ -66,8 +66,8 @@ public final class Liveness {
             let probes = book.takeNext()
             if probes.isEmpty { return }
             for probe in probes where !isClosed {
-                let attempt = CallAttempt(probe, on: loop) { [weak self] in
-                    self?.answered(probe.key, $0)
+                let attempt = CallAttempt(probe, on: loop) { [weak self] answer, isOfServer in
+                    self?.answered(probe.key, answer, isOfServer)
                 }
                 attempts[probe.key] = attempt
                 attempt.begin()
@@ -75,16 +75,19 @@ public final class Liveness {
         }
     }
 
-    private func answered(_ key: LivenessBook.Key, _ answer: LivenessAnswer) {
+    private func answered(_ key: LivenessBook.Key, _ answer: LivenessAnswer, _ isOfServer: Bool) {
         attempts[key] = nil
-        tell(book.answered(key, answer, at: clock()))
+        tell(book.answered(key, answer, isRemembered: isOfServer, at: clock()))
         start()
     }
 }
 
 extension CallAttempt<LivenessAnswer> {
+    /// - Parameter ended: gets the answer, and whether it tells anything of the server: a call that didn't leave this
+    ///   host doesn't.
     fileprivate convenience init(
-        _ probe: LivenessBook.Probe, on loop: any EventLoop, ended: @escaping (LivenessAnswer) -> Void
+        _ probe: LivenessBook.Probe, on loop: any EventLoop,
+        ended: @escaping (_ answer: LivenessAnswer, _ isOfServer: Bool) -> Void
     ) {
         let question = probe.key.question
         // Chosen at random, so that other hosts can't guess it.
@@ -96,10 +99,11 @@ extension CallAttempt<LivenessAnswer> {
             ReplyStatus(of: message, to: xid).answer
         } ended: { outcome in
             switch outcome {
-            case .connected: ended(.alive)
-            case .answered(let answer): ended(answer)
-            case .failed(let error as IOError) where error.errnoCode == ECONNREFUSED: ended(.refused)
-            case .timedOut, .failed, .unanswered, .garbled: ended(.dead)
+            case .connected: ended(.alive, true)
+            case .answered(let answer): ended(answer, true)
+            case .failed(let error as IOError) where error.errnoCode == ECONNREFUSED: ended(.refused, true)
+            case .failed(let error as IOError): ended(.dead, error.isOfOtherHost)
+            case .timedOut, .failed, .unanswered, .garbled: ended(.dead, true)
             }
         }
     }

@@ -112,14 +112,17 @@ struct LivenessBook {
     }
 
     /// The answer to a question that was under way.
+    /// - Parameter isRemembered: whether later looks may share it.
     /// - Returns: the looks that are answered by this.
-    mutating func answered(_ key: Key, _ told: LivenessAnswer, at now: Instant) -> [Answered] {
+    mutating func answered(
+        _ key: Key, _ told: LivenessAnswer, isRemembered: Bool = true, at now: Instant
+    ) -> [Answered] {
         guard let entry = entries.removeValue(forKey: key) else { return [] }
         let address = key.question.address
         underWayCount -= 1
         underWay[address, default: 1] -= 1
         if underWay[address] == 0 { underWay[address] = nil }
-        remember(key, told, at: now)
+        if isRemembered { remember(key, told, at: now) }
         return answer(key.question, told, to: entry.looks)
     }
 

@@ -15,7 +15,7 @@ public final class Listeners {
 
     /// The listeners of many ports; the result also contains ports without any listener.
     ///
-    /// A dump searches all sockets of the host, whichever port is asked for. So a few ports are looked up one by
+    /// A dump searches all sockets of the host, whichever ports are asked for. So a few ports are looked up one by
     /// one first. Such a look-up finds sockets that listen at all addresses; only dumps find the others.
     public func listening(_ services: Set<ServicePort>) throws(NetfilterError) -> [ServicePort: ListenerState] {
         var states: [ServicePort: ListenerState] = [:]
@@ -24,11 +24,12 @@ public final class Listeners {
         }
         for transport in Transport.allCases {
             for family in [AF_INET, AF_INET6] {
-                let isNeeded = states.contains { service, state in
+                let needed = states.filter { service, state in
                     service.transport == transport && !(family == AF_INET ? state.ipv4 : state.ipv6)
                 }
-                guard isNeeded else { continue }
-                try dump(transport, family, port: 0) { states[ServicePort(transport, $0)]?.add($1) }
+                try dump(transport, family, ports: needed.keys.map(\.port)) {
+                    states[ServicePort(transport, $0)]?.add($1)
+                }
             }
         }
         return states
@@ -56,15 +57,16 @@ public final class Listeners {
         return state
     }
 
-    /// - Parameter port: 0 for all ports.
     private func dump(
-        _ transport: Transport, _ family: Int32, port: UInt16, each: (UInt16, ListenerSocket) -> Void
+        _ transport: Transport, _ family: Int32, ports: [UInt16], each: (UInt16, ListenerSocket) -> Void
     ) throws(NetfilterError) {
         // A socket that opens or closes during the dump may be missed, as by a dump a moment earlier or later.
-        try ask(query(transport, family, port: port), flags: NetlinkSocket.dump) { listener in
-            if port == 0 || listener.port == port { each(listener.port, listener.socket) }
+        try diagnosis.dump(Self.doing, query(transport, family, port: 0), ports: ports) { payload in
+            if let listener = Listener(payload) { each(listener.port, listener.socket) }
         }
     }
+
+    private static let doing = "asking who listens"
 
     private func query(_ transport: Transport, _ family: Int32, port: UInt16) -> inet_diag_req_v2 {
         SocketDiagnosis.query(transport, family, port: port, states: 1 << Self.listeningState(transport))
@@ -73,7 +75,7 @@ public final class Listeners {
     private func ask(
         _ query: inet_diag_req_v2, flags: Int32, each: (Listener) -> Void
     ) throws(NetfilterError) {
-        try diagnosis.ask("asking who listens", query, flags: flags) { payload in
+        try diagnosis.ask(Self.doing, query, flags: flags) { payload in
             if let listener = Listener(payload) { each(listener) }
         }
     }

@@ -21,13 +21,18 @@ extension NetfilterTable {
     /// A packet may have found the grant before the transaction and bring it back after `commit` checked: this
     /// takes the kernel some µs, and more if its processor is preempted. So call this some time after each
     /// `commit`; 50 ms are plenty.
+    ///
+    /// - Returns: the last failure; the grants that it concerns are checked at the next call.
     public func settle() -> CommitFailure? {
         let due = unsettled
         unsettled = [:]
+        var last: CommitFailure?
         for (table, keys) in due {
-            if let failure = revokeForGood(keys, in: table, isFirst: false) { return failure }
+            guard let failure = revokeForGood(keys, in: table, isFirst: false) else { continue }
+            unsettled[table, default: []].formUnion(keys)
+            last = failure
         }
-        return nil
+        return last
     }
 
     /// Revokes again the grants that a transaction revoked, until they are gone.

@@ -39,6 +39,8 @@ public final class SocketOwners {
     }
 
     private static let root: UInt32 = 0
+    /// Only root binds the ports below (net.ipv4.ip_unprivileged_port_start, if it wasn't changed).
+    private static let unprivilegedPorts: UInt16 = 1024
     /// LOOPBACK_IFINDEX of net/flow.h: a socket bound to another interface can't have sent the message.
     private static let loopbackInterface: UInt32 = 1
     /// TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_CLOSE_WAIT: a peer may have shut down its sending side.
@@ -48,7 +50,9 @@ public final class SocketOwners {
     ///
     /// TCP: the one socket at the other end of the connection. UDP: any process may share a port (SO_REUSEADDR),
     /// and set any of this host's addresses as the source (IP_PKTINFO); so all sockets at that port must belong to
-    /// one user.
+    /// one user. The sender may have closed its socket already. So at an unprivileged port a socket of root counts
+    /// only if it is connected to `destination`: no other user's socket can have shared its port, unless root's
+    /// permits that (SO_REUSEADDR).
     /// - Returns: `nil` if there is no such socket, its user has closed it, or there are several users.
     public func owner(
         of transport: Transport, from source: UniversalAddress, to destination: UniversalAddress
@@ -62,6 +66,8 @@ public final class SocketOwners {
             guard first.source.port == source.port, let owner = first.owner else { return nil }
             // Only a claim to be root justifies the cost of a dump.
             guard owner == Self.root else { return owner }
+            let isConnected = first.source == source && first.destination == destination
+            guard isConnected || source.port < Self.unprivilegedPorts else { return nil }
             return try owners(atUDPPort: source.port) == [owner] ? owner : nil
         }
     }

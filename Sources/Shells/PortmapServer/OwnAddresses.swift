@@ -56,9 +56,12 @@ final class OwnAddresses {
     /// Addresses for which all datagrams that may still wait in a socket have passed the filter.
     private(set) var proven: Set<Address> = []
     private var looksUntilProven = 0
+    private var looksUntilRetry = 0
 
     /// After so many looks, datagrams that waited before a filter was installed have been read.
     private static let looksMax = 10
+    /// After so many looks, what failed is tried again: memory for a filter may have been short for a moment.
+    private static let looksBetweenRetries = 20
 
     deinit {
         for descriptor in [routes, watch] where descriptor >= 0 { close(descriptor) }
@@ -103,11 +106,13 @@ final class OwnAddresses {
         let isThinnedAnew = thinning != self.thinning
         self.thinning = thinning
         if watch >= 0, rpcw_addresses_changed(watch) { return readAddresses() }
-        guard isThinnedAnew else { return [] }
-        return families.contains { $0.failure != nil } ? readAddresses() : putFilters()
+        guard families.contains(where: { $0.failure != nil }) else { return isThinnedAnew ? putFilters() : [] }
+        looksUntilRetry -= 1
+        return isThinnedAnew || looksUntilRetry <= 0 ? readAddresses() : []
     }
 
     private func readAddresses() -> [String] {
+        looksUntilRetry = Self.looksBetweenRetries
         let failures = families.indices.compactMap { readAddresses(of: $0) }
         all = Set(families.flatMap { $0.addresses.map(\.address.ipAddress) })
         disprove()

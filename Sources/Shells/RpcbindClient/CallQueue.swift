@@ -35,7 +35,12 @@ struct CallQueue {
     /// A listing may take longer than the timeout while its bytes arrive; local users can make it as long as they like.
     static let listingTimeMax: Duration = .seconds(10)
 
+    /// A longer time between two calls of ``timeAdvanced(to:)`` is a stall of this process, as of a host that was
+    /// suspended.
+    static let tickMax: Duration = .milliseconds(100)
+
     let timeout: Duration
+    private var advancedAt: Instant?
     /// When bytes of an incomplete reply arrived last.
     private var partArrivedAt = Instant(nanoseconds: .min / 2)
     private var waiting: [Waiting] = []
@@ -118,6 +123,27 @@ struct CallQueue {
         waiting.insert(
             Waiting(question: sent.question, deadline: sent.deadline, attempts: sent.attempts - 1), at: 0)
         return true
+    }
+
+    /// Called periodically, before ``takeLate(at:)``: a stall of this process counts to no question's time, since
+    /// replies may wait in the socket.
+    mutating func timeAdvanced(to now: Instant) {
+        defer { advancedAt = now }
+        guard let advancedAt, now - advancedAt > Self.tickMax else { return }
+        let stall = now - advancedAt - Self.tickMax
+        for index in waiting.indices { waiting[index].deadline = postponed(waiting[index].deadline, by: stall, now) }
+        inFlight = inFlight.mapValues { sent in
+            var sent = sent
+            sent.deadline = postponed(sent.deadline, by: stall, now)
+            sent.sentAt = min(sent.sentAt + stall, now)
+            return sent
+        }
+        partArrivedAt = min(partArrivedAt + stall, now)
+    }
+
+    /// A question that was asked after the stall has the whole timeout already.
+    private func postponed(_ deadline: Instant, by stall: Duration, _ now: Instant) -> Instant {
+        min(deadline + stall, now + timeout)
     }
 
     /// Removes the questions that were not answered in time.

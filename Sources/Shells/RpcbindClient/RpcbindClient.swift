@@ -92,7 +92,9 @@ public final class RpcbindClient {
 
     /// Called periodically: late questions fail, and the ones that waited for a pause are sent.
     public func timeAdvanced() {
-        let (late, isStuck) = pipeline.takeLate(at: clock())
+        let now = clock()
+        pipeline.timeAdvanced(to: now)
+        let (late, isStuck) = pipeline.takeLate(at: now)
         // Later questions would wait behind these.
         if isStuck, case .connected(let channel) = state { channel.close(promise: nil) }
         for question in late { answered(question, .failure(.timedOut)) }

@@ -27,7 +27,8 @@ public struct Channel: Sendable {
     let input: Int32
     let output: Int32
     private let messageBytesMax: Int
-    private let waitMax: Duration?
+    /// Time limit for a message that the other side owes; `nil`: none.
+    public let waitMax: Duration?
 
     /// - Parameter waitMax: time limit for a message that the other side owes; `nil`: none.
     init(input: Int32, output: Int32, messageBytesMax: Int, waitMax: Duration?) {

@@ -56,10 +56,13 @@ public enum UnixSocket {
     }
 
     /// Sends a datagram. A path that begins with `@` is a name of the abstract namespace.
-    public static func send(_ bytes: [UInt8], from descriptor: Int32, to path: String) throws(Errno) {
-        try withAddress(path) {
-            sendto(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL), $0, $1) < 0 ? -1 : 0
-        }
+    ///
+    /// - Parameter waits: whether to wait for room in the receiver's queue; otherwise a full queue throws EAGAIN.
+    public static func send(
+        _ bytes: [UInt8], from descriptor: Int32, to path: String, waits: Bool
+    ) throws(Errno) {
+        let flags = Int32(MSG_NOSIGNAL) | (waits ? 0 : Int32(MSG_DONTWAIT))
+        try withAddress(path) { sendto(descriptor, bytes, bytes.count, flags, $0, $1) < 0 ? -1 : 0 }
     }
 
     private static func withAddress(

@@ -14,8 +14,26 @@ import Testing
             asked: UniversalAddress(host: .v4(0x0a4d_0101), port: 111), channel: 1, isLocal: isLocal)
     }
 
-    private static func request(_ peer: Peer, _ xid: UInt32) -> Exchange.Request {
-        .init(peer: peer, xid: xid, byteCount: 56, call: .port(of: .nfs), permission: .local)
+    private static func request(_ peer: Peer, _ xid: UInt32, about program: Program = .nfs) -> Exchange.Request {
+        .init(peer: peer, xid: xid, byteCount: 56, call: .port(of: program), permission: .local)
+    }
+
+    @Test("the end of a datagram's call leaves another call of the same port and transaction id to its retransmissions")
+    func sharedID() throws {
+        var exchanges = Exchanges()
+        let first = exchanges.begin(Self.request(Self.peer(1, .udp), 7))
+        let other = Self.request(Self.peer(1, .udp), 7, about: .mountd)
+        let second = exchanges.begin(other)
+        guard case .began(let id) = first, case .began(let otherID) = second else {
+            Issue.record("\(first) \(second)")
+            return
+        }
+        _ = exchanges.end(id)
+        let again = exchanges.begin(other)
+        #expect(again == .duplicate)
+        _ = exchanges.end(otherID)
+        let isQuiet = exchanges.isQuiet
+        #expect(isQuiet)
     }
 
     @Test(

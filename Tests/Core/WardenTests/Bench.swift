@@ -46,6 +46,8 @@ final class Bench: ActionShells {
     /// Ports whose sockets outlive their registration.
     var outliving: Set<ServicePort> = []
     var listenersFail = false
+    /// The kernel takes this long for each look at listeners.
+    var looksTake: Duration = .zero
     /// Questions stay unanswered until ``answerOne()``, ``answerAll()`` or ``loseAll()``.
     var holdsQuestions = false
     /// Commits stay unfinished until ``releaseCommits()``.
@@ -210,6 +212,7 @@ final class Bench: ActionShells {
 
     func listeners(at services: Set<ServicePort>) -> [ServicePort: ListenerState]? {
         inspections.append(services)
+        now = now + looksTake
         return listenersFail ? nil : listening(services)
     }
 

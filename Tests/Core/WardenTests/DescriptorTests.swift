@@ -11,8 +11,18 @@ import Testing
             (1_048_576, 1024), (2 * 1024 + 48, 1024), (2 * 1024 + 47, 1023), (1024, 488), (64, 8), (48, 1), (3, 1),
         ])
     func fitted(descriptors: Int, connections: Int) {
-        let limits = Settings.Limits()
-        #expect(limits.fitted(toDescriptors: descriptors).tcpConnections == connections)
-        #expect(limits.fitted(toDescriptors: limits.descriptorsNeeded) == limits)
+        let settings = Settings()
+        #expect(settings.limits(fittedToDescriptors: descriptors).tcpConnections == connections)
+        #expect(settings.limits(fittedToDescriptors: settings.descriptorsNeeded) == settings.limits)
+    }
+
+    @Test("a gateway keeps descriptors for its servers, and for what it asks of services and clients")
+    func gateway() {
+        var settings = Settings()
+        settings.gateway = Settings.Gateway()
+        settings.gateway?.servers = [Settings.Server(), Settings.Server()]
+        #expect(settings.descriptorsNeeded == Settings().descriptorsNeeded + 2 * 256 + 2)
+        #expect(settings.limits(fittedToDescriptors: 1024).tcpConnections == (1024 - 48 - 512 - 2) / 2)
+        #expect(settings.limits(fittedToDescriptors: settings.descriptorsNeeded) == settings.limits)
     }
 }

@@ -24,7 +24,7 @@ import Testing
     func others() {
         for (owner, detail) in [
             (1000, "the socket is of uid 1000"), (65_534, "the socket is of uid 65534"),
-            (nil, "nobody, or more than one user, has that socket"),
+            (nil, "nobody, or more than one user, may have sent it"),
         ] as [(UInt32?, String)] {
             for peer in [Peer.loopback, .loopback.over(.tcp)] {
                 let bench = Bench.started(settings: Self.settings)

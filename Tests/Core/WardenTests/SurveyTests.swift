@@ -100,6 +100,41 @@ import Testing
         #expect(bench.asked == [.registry])
     }
 
+    @Test("a host that was suspended while rpcbind listed reads the registry again soon")
+    func suspended() {
+        let bench = Bench.started()
+        bench.holdsQuestions = true
+        bench.refresh()
+        bench.now = bench.now + .seconds(3600)
+        bench.answerAll()
+        bench.forget()
+        bench.advance(by: .seconds(80))
+        #expect(bench.asked == [.registry])
+    }
+
+    @Test("a look at the listeners that takes long puts the next snapshot off: no call is answered meanwhile")
+    func sparesCalls() {
+        let bench = Bench.started()
+        bench.looksTake = .seconds(2)
+        bench.refresh()
+        bench.forget()
+        for _ in 0..<31 { bench.refresh() }
+        #expect(bench.asked.isEmpty && bench.inspections.isEmpty)
+        bench.refresh()
+        #expect(bench.asked == [.registry])
+    }
+
+    @Test("a look that a client's call needed puts the snapshot off no longer")
+    func clientsLook() {
+        let bench = Bench.started([.sample()])
+        bench.looksTake = .milliseconds(400)
+        bench.call(.port(of: .mountd), from: .named)
+        #expect(bench.inspections.count == 1)
+        bench.forget()
+        bench.advance(by: .milliseconds(100))
+        #expect(bench.asked == [.registry])
+    }
+
     @Test("a listing that a client asked for puts the snapshot off no longer, however long it takes")
     func clientsListing() {
         let bench = Bench.started([.sample(lists: true)])

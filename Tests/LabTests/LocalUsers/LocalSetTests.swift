@@ -19,12 +19,14 @@ extension LabTests {
         }
 
         /// Registers as oncrpc4j and others do: by a call to 127.0.0.1:111, for an address of either family.
-        private static func set(_ echo: Echo, _ transport: String, _ version: String, at server: String) -> String {
+        private static func set(
+            _ echo: Echo, _ transport: String, _ version: String, at server: String, _ options: String = ""
+        ) -> String {
             let words =
                 version == "v2"
                 ? "v2 set \(echo.program) 1 tcp \(echo.port)"
                 : "v4 set \(echo.program) 1 tcp 0:0:0:0:0:0:0:0.\(echo.port >> 8).\(echo.port & 255) superuser"
-            return "call --to \(server) --over \(transport) \(words)"
+            return "call --to \(server) --over \(transport)\(options) \(words)"
         }
 
         @Test(
@@ -40,7 +42,13 @@ extension LabTests {
             let echo = Echo(port: 733)
             try await lab.start(echo, isRegistered: false)
             #expect(try lab.connect(echo, from: .stranger, to: "10.77.4.1") == "connected")
-            let set = try lab.peer(.server, Self.set(echo, transport, version, at: server))
+            // Over UDP, and from a socket that isn't connected, only a port below 1024 is root's for sure.
+            let from = transport == "udp" ? " --source-port 701" : ""
+            if transport == "udp" {
+                let unproven = try lab.peer(.server, Self.set(echo, transport, version, at: server))
+                #expect(unproven.text.contains("auth-error"), "\(unproven)")
+            }
+            let set = try lab.peer(.server, Self.set(echo, transport, version, at: server, from))
             #expect(set.text.contains("true"), "\(set)")
             try await eventually("it is guarded") { try lab.elements(of: "guarded").contains("tcp . 733") }
             let row = try #require(try lab.registry().first { $0.program == echo.program })
@@ -52,7 +60,7 @@ extension LabTests {
 
             let unset = try lab.peer(
                 .server,
-                "call --to \(server) --over \(transport) \(version) unset \(echo.program) 1 tcp"
+                "call --to \(server) --over \(transport)\(from) \(version) unset \(echo.program) 1 tcp"
                     + (version == "v2" ? "" : " 0.0.0.0.0.0 superuser"))
             #expect(unset.text.contains("true"), "\(unset)")
             #expect(try lab.registeredServices().allSatisfy { $0[0] != "\(echo.program)" })

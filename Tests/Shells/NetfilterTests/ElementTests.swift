@@ -108,6 +108,22 @@ extension KernelTests {
             }
         }
 
+        @Test("a revoked grant that can't be checked is checked again")
+        func settlesLater() throws {
+            try inFreshNamespace {
+                let table = try NetfilterTable.made()
+                let key = Example.grant(.v4(3))
+                #expect(table.commit(.revoke(key)) == nil)
+                // Added by another program, as a packet does it.
+                #expect(shell("nft add element inet rpcwarden granted4 '{ 0.0.0.3 . tcp . 2049 }'").status == 0)
+                let failure = withoutNetAdmin { table.settle() }
+                #expect(failure?.errno == EPERM)
+                #expect(try table.grants() == [key])
+                #expect(table.settle() == nil)
+                #expect(try table.grants() == [])
+            }
+        }
+
         @Test("issues as new what is new, and what isn't all the same")
         func issuesNew() throws {
             try inFreshNamespace {

@@ -74,6 +74,29 @@ extension KernelTests {
             }
         }
 
+        @Test(
+            "a dump makes the kernel report the sockets at the asked ports alone, however many ports there are",
+            arguments: Transport.allCases)
+        func ports(transport: Transport) throws {
+            try inFreshNamespace {
+                // The first and last ports of dumps, and neighbours that nothing asks for.
+                let asked = Array(5000..<5000 + UInt16(SocketDiagnosis.portsMax) * 2 + 1)
+                let next = 5000 + UInt16(SocketDiagnosis.portsMax)
+                let listening = [4999, 5000, next - 1, next, asked.last ?? 0, (asked.last ?? 0) + 1]
+                let sockets = try listening.map { try TestSocket(ServicePort(transport, $0), "0.0.0.0") }
+                defer { withExtendedLifetime(sockets) {} }
+                var reported: [UInt16] = []
+                let query = SocketDiagnosis.query(transport, AF_INET, port: 0, states: .max)
+                try SocketDiagnosis().dump("asking", query, ports: asked) { payload in
+                    if let listener = Listener(payload) { reported.append(listener.port) }
+                }
+                #expect(reported.sorted() == listening.dropFirst().dropLast())
+                let states = try Listeners().listening(Set(asked.map { ServicePort(transport, $0) }))
+                #expect(states.count == asked.count)
+                #expect(Set(states.filter { $0.value.ipv4 }.map(\.key.port)) == Set(reported))
+            }
+        }
+
         @Test("doesn't count a socket that is connected", arguments: Transport.allCases)
         func connected(transport: Transport) throws {
             try inFreshNamespace {

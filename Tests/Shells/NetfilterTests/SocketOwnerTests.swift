@@ -85,8 +85,30 @@ extension KernelTests {
                     try TestSocket(ServicePort(.udp, 4200), place.contains(":") ? "::" : "0.0.0.0")
                 }
                 defer { withExtendedLifetime(bound) {} }
-                #expect(try owners.owner(of: .udp, from: try address(place, 4200), to: destination) == uid)
+                let owner = try owners.owner(of: .udp, from: try address(place, 4200), to: destination)
+                #expect(owner == (uid == 0 ? nil : uid))
                 #expect(try owners.owner(of: .udp, from: try address(place, 4201), to: destination) == nil)
+            }
+        }
+
+        @Test("a sender that closed its socket is not root, though a socket of root's is left at its port")
+        func closedSender() throws {
+            try inFreshNamespace {
+                let owners = try SocketOwners()
+                let (unprivileged, privileged) = (try address("127.0.0.1", 4200), try address("127.0.0.1", 700))
+                let destination = try address("127.0.0.1", Self.port)
+                let sockets = [
+                    try TestSocket(ServicePort(.udp, Self.port), "127.0.0.1"),
+                    try TestSocket(ServicePort(.udp, 4200), "0.0.0.0"),
+                    try TestSocket(ServicePort(.udp, 700), "0.0.0.0"),
+                ]
+                defer { withExtendedLifetime(sockets) {} }
+                var sender: TestSocket? = try asUser(65_534) { try TestSocket(ServicePort(.udp, 4200), "127.0.0.1") }
+                #expect(try owners.owner(of: .udp, from: unprivileged, to: destination) == 65_534)
+                withExtendedLifetime(sender) {}
+                sender = nil
+                #expect(try owners.owner(of: .udp, from: unprivileged, to: destination) == nil)
+                #expect(try owners.owner(of: .udp, from: privileged, to: destination) == 0)
             }
         }
 

@@ -237,6 +237,26 @@ struct PrivilegesTests {
         )
     }
 
+    @Test("types into no terminal, and makes other requests of a descriptor")
+    func terminals() throws {
+        let text = try Self.child {
+            try Privileges.keep(only: nil)
+            let pipes = try PacketChannel.pair(messageBytesMax: 8)
+            defer { withExtendedLifetime(pipes) {} }
+            guard try Privileges.noUnneededCalls(makesUnixSockets: false) else { return "no seccomp" }
+            var bytes: [Int32] = [0, 0]
+            // TIOCSTI, also with bits that the kernel doesn't look at, TIOCLINUX, FIONREAD.
+            return [0x5412, 0x7_0000_5412, 0x541c, 0x541b].map { request in
+                let name = bytes.withUnsafeMutableBytes {
+                    Self.name(Self.call("ioctl", Int(STDERR_FILENO), request, Int(bitPattern: $0.baseAddress)))
+                }
+                // A standard error that is no terminal refuses other requests with ENOTTY.
+                return name == "EPERM" ? name : "passed"
+            }.joined(separator: " ")
+        }
+        #expect(text == "no seccomp" || text == "EPERM EPERM EPERM passed")
+    }
+
     @Test("holds no descriptor of its parent but standard input, output, error, and the channel's two")
     func descriptors() throws {
         let own = open("/etc/hosts", O_RDONLY)

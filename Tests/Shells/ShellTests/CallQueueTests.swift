@@ -81,6 +81,33 @@ struct CallQueueTests {
         #expect(pipeline.isEmpty)
     }
 
+    @Test("a stall of this process counts to no question's time, and gives none more than the timeout")
+    func stall() {
+        var pipeline = pipeline()
+        pipeline.timeAdvanced(to: start)
+        _ = pipeline.ask(question(1), at: start)
+        _ = pipeline.ask(.registry, at: start)
+        let sent = pipeline.takeSendable(at: start)
+        _ = pipeline.ask(question(2), at: start)
+        let resumed = start + .seconds(60)
+        _ = pipeline.ask(question(3), at: resumed)
+        pipeline.timeAdvanced(to: resumed)
+        let atOnce = pipeline.takeLate(at: resumed)
+        #expect(atOnce.questions.isEmpty && !atOnce.isStuck)
+        let answered = pipeline.replied(xid: xid(sent[0]))
+        #expect(answered == question(1))
+        for passed in stride(from: Int64(50), through: 650, by: 50) {
+            pipeline.timeAdvanced(to: resumed + .milliseconds(passed))
+            let isEarly = pipeline.takeLate(at: resumed + .milliseconds(passed)).questions.isEmpty
+            #expect(isEarly)
+        }
+        pipeline.timeAdvanced(to: resumed + .milliseconds(700))
+        let late = pipeline.takeLate(at: resumed + .milliseconds(700))
+        #expect(late.questions == [.registry, question(2)] && late.isStuck)
+        let last = pipeline.takeLate(at: resumed + .milliseconds(800)).questions
+        #expect(last == [question(3)])
+    }
+
     @Test("a listing may take its time while its bytes come, but not for ever; a look-up may not")
     func longListing() {
         var pipeline = pipeline()

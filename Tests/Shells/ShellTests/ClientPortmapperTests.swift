@@ -1,5 +1,6 @@
 import Addresses
 import Calls
+import Glibc
 import NIOCore
 import NIOPosix
 import ONCRPC
@@ -75,6 +76,16 @@ import Testing
         let (answer, calls) = try ask(over: transport, timeout: .milliseconds(400)) { _ in [] }
         #expect(answer == .failure(.timedOut))
         #expect(calls.count == (transport == .udp ? 2 : 1))
+    }
+
+    @Test("a stall of this process makes no answer late that waits in the socket", arguments: [Transport.tcp, .udp])
+    func stalled(over transport: Transport) throws {
+        let (answer, _) = try ask(over: transport, timeout: .milliseconds(300)) {
+            // The portmapper shares the loop of the client.
+            usleep(700_000)
+            return [PortmapperResult.port(4045).reply(xid: $0.xid).encoded]
+        }
+        #expect(answer == .success(4045))
     }
 
     @Test("messages to another call are nobody's")

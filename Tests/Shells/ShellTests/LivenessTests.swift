@@ -54,6 +54,18 @@ struct LivenessTests {
         }
     }
 
+    @Test("what this host can't send makes no service dead for later looks", arguments: [Transport.tcp, .udp])
+    func ownFailure(transport: Transport) throws {
+        try running { running in
+            try running.answer { [Reply(xid: $0.xid, body: .success([])).encoded] }
+            let question = running.question(transport)
+            // No address of this host's.
+            let failed = try running.look([question], source: .v4(0xc000_024d))
+            #expect(failed == [question: .dead])
+            #expect(try running.ask(question) == .alive)
+        }
+    }
+
     private func running(_ body: (Running) throws -> Void) throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         defer { group.shutdownGracefully { #expect($0 == nil) } }

@@ -55,6 +55,22 @@ struct OwnAddressesTests {
         }
     }
 
+    @Test("a filter that failed is tried again, also if no address changes", arguments: [loopback4, loopback6])
+    func retry(address: IPAddress) throws {
+        let broken = try Breakable(address)
+        defer { broken.end() }
+        let addresses = OwnAddresses()
+        broken.fail()
+        #expect(addresses.filter(broken.socket).count == 1)
+        broken.mend()
+        var looks = 0
+        while looks < 100, !addresses.isLocal(datagramFrom: address, by: Self.otherInterface) {
+            looks += 1
+            #expect(addresses.looked(thinning: 0) == [])
+        }
+        #expect(looks > 1 && looks < 100)
+    }
+
     @Test(
         "a connection is this host's only if the route to the peer is local, whatever address was asked",
         arguments: [("127.0.0.9", true), ("::1", true), ("192.0.2.1", false), ("2001:db8::1", false)])
