@@ -117,12 +117,12 @@ extension LabTests {
             let folder = "\(lab.state)/hangs"
             try lab.spawn(
                 .server, "hang",
-                ["python3", Lab.path("scripts/lab.d/hang.py"), folder, "\(lab.state)/held"])
+                ["python3", Lab.path("scripts/lab.d/hang.py"), folder, lab.state])
             try await eventually("it is mounted") { lab.log("hang").contains("mounted") }
             #expect(rename("\(lab.state)/policy.yaml", "\(lab.state)/policy.old") == 0)
-            #expect(symlink("\(folder)/policy.yaml", "\(lab.state)/policy.yaml") == 0)
+            #expect(symlink("\(folder)/held", "\(lab.state)/policy.yaml") == 0)
             try spawnReload(lab, "first")
-            try await eventually("the netfilter process reads") { lab.log("hang").contains("waits") }
+            try await eventually("the netfilter process reads") { lab.log("hang").contains("waits held") }
         }
 
         /// The waiting reader gets `text`, all later readers get `policy`.

@@ -313,12 +313,13 @@ extension KernelTests {
                 let rules = "rules: [{name: f, from: [8.8.8.8], to: [mountd]}]"
                 try files.write(try BundleSamples.signed(["a.yaml": rules], serial: serial), to: "b")
             }
-            /// A reading has begun once this file can be opened, and waits for its end; then it reads the bundle.
-            func feed(_ meanwhile: () throws -> Void) throws {
-                let descriptor = open(files.policyPath, O_WRONLY)
+            let hanging = try HangingFolder(in: files.folder)
+            /// The reading waits for the policy; then it reads the bundle.
+            func feed(_ name: String, next: String, _ meanwhile: () throws -> Void) throws {
+                #expect(hanging.line() == "waits \(name)")
                 try meanwhile()
-                #expect(write(descriptor, Self.policy, Self.policy.utf8.count) == Self.policy.utf8.count)
-                close(descriptor)
+                #expect(unlink(files.policyPath) == 0 && symlink(hanging.path(next), files.policyPath) == 0)
+                try files.write(Array(Self.policy.utf8), to: name)
             }
             try files.write(Array(BundleSamples.publicKey.utf8), to: "k")
             try files.write("fleet: {policy: {group: nfs, bundle: b, keys: k}}")
@@ -327,16 +328,16 @@ extension KernelTests {
                 func awaitReading() {
                     while client.loss == nil, client.readEvents()?.reading == nil {}
                 }
-                #expect(unlink(files.policyPath) == 0 && mkfifo(files.policyPath, 0o600) == 0)
+                #expect(unlink(files.policyPath) == 0 && symlink(hanging.path("one"), files.policyPath) == 0)
                 // The second reading is requested before the first is in force.
                 try client.reload()
-                try feed {
+                try feed("one", next: "two") {
                     try client.reload()
                     try publish(serial: 44)
                 }
                 awaitReading()
                 try client.enforce()
-                try feed { try publish(serial: 43) }
+                try feed("two", next: "three") { try publish(serial: 43) }
                 awaitReading()
                 #expect(throws: NetfilterClient.Failure.self) { try client.enforce() }
             }
@@ -367,26 +368,26 @@ extension KernelTests {
             }
         }
 
-        @Test("a file that doesn't end keeps nobody waiting, and counts once it has ended")
-        func endlessFile() throws {
+        @Test("a file whose reading hangs keeps nobody waiting, and counts once it has ended")
+        func hangingFile() throws {
             let files = try Files()
+            let hanging = try HangingFolder(in: files.folder)
             try withProcess(files) { client, _ in
                 #expect(client.commit(transaction(.makeTable(shape(files, client)))) == nil)
-                #expect(unlink(files.policyPath) == 0 && mkfifo(files.policyPath, 0o600) == 0)
+                #expect(unlink(files.policyPath) == 0 && symlink(hanging.path("one"), files.policyPath) == 0)
                 try client.reload()
+                #expect(hanging.line() == "waits one")
                 for _ in 0..<20 {
                     #expect(client.commit(transaction(Example.issue(Self.inPolicy))) == nil)
                     #expect(try #require(client.readEvents()).reading == nil)
                 }
                 // More than a pipe holds: requests that wait are one.
                 for _ in 0..<70_000 { try client.reload() }
-                let descriptor = open(files.policyPath, O_WRONLY)
                 let text = "rules: [{name: b, from: [8.8.8.8], to: [mountd]}]"
-                // The next reading finds a file that ends.
+                // The next reading finds another file.
                 #expect(unlink(files.policyPath) == 0)
                 try files.write(policy: text)
-                #expect(write(descriptor, text, text.utf8.count) == text.utf8.count)
-                close(descriptor)
+                try files.write(Array(text.utf8), to: "one")
                 var reading: FilesRead?
                 while reading == nil, client.loss == nil { reading = client.readEvents()?.reading }
                 try client.enforce()
