@@ -13,9 +13,9 @@ struct Readiness {
         case ready
     }
 
-    /// Services that start after rpcwarden wait no longer for an rpcbind that doesn't answer, and the service manager
-    /// gives up no start (90 s by default).
-    static let rpcbindAwaitedMax: Duration = .seconds(20)
+    /// An rpcbind that isn't up by then may never be. The service manager would end a daemon that guards, and start it anew
+    /// (the unit's TimeoutStartSec, 90 s).
+    static let rpcbindAwaitedMax: Duration = .seconds(75)
     /// Names in /etc/hosts are resolved within this time, so no client is denied because of them; a name server
     /// may take longer.
     static let namesAwaitedMax: Duration = .milliseconds(200)
