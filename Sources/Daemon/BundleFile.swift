@@ -5,7 +5,7 @@ import System
 struct BundleFile: Sendable {
     private let file: StateFile
 
-    init(folder: String) { file = StateFile(folder: folder, name: "bundle") }
+    init(folder: String) { file = StateFile(folder: folder, name: "bundle", ownsFolder: true) }
 
     struct Broken: Error, CustomStringConvertible {
         var path: String
@@ -29,7 +29,7 @@ struct BundleFile: Sendable {
 struct KeptBundle: Sendable {
     private let file: StateFile
 
-    init(folder: String) { file = StateFile(folder: folder, name: "bundle.accepted") }
+    init(folder: String) { file = StateFile(folder: folder, name: "bundle.accepted", ownsFolder: true) }
 
     var path: String { file.path }
 

@@ -89,9 +89,12 @@ extension Engine {
             case .policyRefused(let group, let detail):
                 if let event = standing.policyRefused(group, detail) { record(event) }
             case .order(let id, let text):
-                if !orders.add(OrderQueue.Order(id: id, text: text)) {
-                    failed("order \(id) is not followed: \(FleetOrder.countMax) others wait")
+                let hasPlace = orders.add(OrderQueue.Order(id: id, text: text))
+                // Whoever writes into the store decides how many come.
+                if !hasPlace, !hasToldFullQueue {
+                    failed("order \(id) is not followed, nor are others: \(FleetOrder.countMax) wait")
                 }
+                hasToldFullQueue = !hasPlace
             case .offer, .end, .quarantine: break
             }
         }

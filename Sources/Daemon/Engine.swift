@@ -39,6 +39,7 @@ final class Engine {
     var standing = FleetStanding()
     var fleetMemory: FleetMemory?
     var orders = OrderQueue()
+    var hasToldFullQueue = false
     var isVerifying = false
     var stateFolder: String? { belongings.state?.path }
     /// As the first policy was compiled.
@@ -356,8 +357,10 @@ final class Engine {
         guard !isStopped else { return }
         core.committed(result)
         guard !core.isCommitting else { return }
-        for promise in quiet { promise.succeed() }
+        // What follows may begin another one, and wait for it.
+        let due = quiet
         quiet = []
+        for promise in due { promise.succeed() }
     }
 
     /// Completes when no long kernel transaction is under way.

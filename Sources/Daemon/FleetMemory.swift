@@ -41,7 +41,7 @@ final class FleetMemory {
     private static let pause = Duration.seconds(1)
 
     init(folder: String?, on thread: WorkThread, told: @escaping (String) -> Void) {
-        file = folder.map { StateFile(folder: $0, name: Self.name) }
+        file = folder.map { StateFile(folder: $0, name: Self.name, ownsFolder: true) }
         self.thread = thread
         self.told = told
     }

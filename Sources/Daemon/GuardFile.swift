@@ -5,7 +5,7 @@ import System
 struct GuardFile: Sendable {
     private let file: StateFile
 
-    init(folder: String) { file = StateFile(folder: folder, name: "guard") }
+    init(folder: String) { file = StateFile(folder: folder, name: "guard", ownsFolder: true) }
 
     var path: String { file.path }
 

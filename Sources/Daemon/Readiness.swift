@@ -31,11 +31,11 @@ struct Readiness {
     /// - Parameter isServed: whether this host's rpcbind has answered, or isn't needed.
     /// - Returns: the state to tell, and whether the daemon is ready by it; `nil`: there is nothing new.
     mutating func guarded(
-        isServed: Bool, knowsNames: Bool, at now: Instant
+        isServed: Bool, knowsNames: @autoclosure () -> Bool, at now: Instant
     ) -> (message: String, isReadyNow: Bool)? {
         switch state {
         case .waiting:
-            guard knowsNames || now >= startedAt + Self.namesAwaitedMax else { return nil }
+            guard knowsNames() || now >= startedAt + Self.namesAwaitedMax else { return nil }
             if isServed {
                 state = .ready
                 return ("READY=1", true)

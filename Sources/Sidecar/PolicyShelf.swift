@@ -27,7 +27,7 @@ struct PolicyShelf: Sendable {
         var bundle = Settings.Fleet.Bundle()
         bundle.group = group
         // The daemon is another user.
-        file = StateFile(folder: folder, name: bundle.fileName, mode: 0o644)
+        file = StateFile(folder: folder, name: bundle.fileName, mode: 0o644, ownsFolder: true)
     }
 
     /// The serial of the file; 0: there is none that this fleet's node could use.

@@ -185,11 +185,12 @@ extension Settings.Gateway {
     fileprivate init(guarding shape: GatewayShape) {
         self.init()
         marks = [shape.serverMark, shape.clientMark]
+        let closed = Dictionary(grouping: shape.closed, by: \.server)
         servers = shape.addresses.enumerated().map { index, address in
             var server = Settings.Server()
             server.name = "\(address)"
             server.addresses = [address]
-            server.close = shape.closed.filter { $0.server.rawValue == UInt16(index + 1) }
+            server.close = (closed[ServerID(rawValue: UInt16(index + 1))] ?? [])
                 .map { Settings.PortRange($0.transport, $0.ports) }
             return server
         }

@@ -21,13 +21,16 @@ public struct StateFile: Sendable {
     public var name: String
     /// Who may read it.
     private let mode: mode_t
+    /// Nobody else writes into the folder: a draft there was left by a process that ended.
+    private let ownsFolder: Bool
     /// `nil`: this process's user and group.
     public var owner: (user: uid_t, group: gid_t)?
 
-    public init(folder: String, name: String, mode: mode_t = 0o600) {
+    public init(folder: String, name: String, mode: mode_t = 0o600, ownsFolder: Bool = false) {
         self.folder = folder
         self.name = name
         self.mode = mode
+        self.ownsFolder = ownsFolder
     }
 
     public init(path: String, mode: mode_t = 0o600) {
@@ -88,6 +91,7 @@ public struct StateFile: Sendable {
     /// Makes a new file beside this one. Another user may have made one of its name, in a folder that all may write.
     private func draft() throws(StateFileError) -> (descriptor: Int32, path: String) {
         var draft = "\(path).new"
+        if ownsFolder { removeLeft(draft) }
         for _ in 0..<Self.draftsMax {
             let descriptor = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
             if descriptor >= 0 { return (descriptor, draft) }
@@ -95,6 +99,12 @@ public struct StateFile: Sendable {
             draft = "\(path).new-" + String(UInt32.random(in: 0 ... .max), radix: 16)
         }
         throw failure("opening", draft)
+    }
+
+    private func removeLeft(_ draft: String) {
+        var status = stat()
+        guard lstat(draft, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_uid == geteuid() else { return }
+        unlink(draft)
     }
 
     /// The random names are all taken only where somebody guesses them.

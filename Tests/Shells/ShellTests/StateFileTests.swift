@@ -22,6 +22,19 @@ import Testing
         }
     }
 
+    @Test("leaves no draft of a process that ended in a folder of its own, however often one does")
+    func draftLeft() throws {
+        try withFolder { folder in
+            let file = StateFile(folder: folder, name: "guard", ownsFolder: true)
+            for text in ["one", "two"] {
+                try Data("half".utf8).write(to: URL(fileURLWithPath: folder + "/guard.new"))
+                try file.write(Array(text.utf8))
+                #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["guard"])
+            }
+            #expect(try file.contents(max: 9) == Array("two".utf8))
+        }
+    }
+
     @Test("stays as it was when a new one can't be written, and leaves no draft")
     func failure() throws {
         try withFolder { folder in
