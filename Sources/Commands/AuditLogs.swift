@@ -42,12 +42,12 @@ struct AuditLogs {
         var others: [AuditSource] = []
         for file in named where isNew(file.path) {
             let names = folders[file.folder] ?? Self.names(in: file)
-            folders[file.folder] = names
+            if file.path != "-" { folders[file.folder] = names }
             let log = RotatedName.base(of: file.name, among: names).map { file.folder + $0 }
             sources.append(
                 AuditSource(path: file.path, log: log ?? RotatedName.uncompressed(file.path), isNamed: true))
         }
-        for file in named {
+        for file in named where file.path != "-" {
             for name in folders[file.folder] ?? [] where RotatedName.isRotation(name, of: file.name) {
                 guard isNew(file.folder + name) else { continue }
                 others.append(AuditSource(path: file.folder + name, log: file.path, isNamed: false))
@@ -55,7 +55,7 @@ struct AuditLogs {
         }
         // In the order of time, mostly; where it matters, ``order()`` looks at the times.
         sources = others + sources
-        for file in named {
+        for file in named where file.path != "-" {
             for name in folders[file.folder] ?? [] where RotatedName.isLike(name, file.name) {
                 let identity = InputFile.identity(file.folder + name)
                 guard let identity, seen.insert(identity).inserted else { continue }

@@ -82,7 +82,9 @@ struct Setup: ParsableCommand {
         let own = facts.root + SetupFiles.configuration
         if let path = configuration.path, path != own {
             facts.otherConfiguration = path
-            facts.startsWithOtherConfiguration = survey.startsWarden(with: path)
+            // The unit names it as the booted image sees it.
+            let place = path.hasPrefix(facts.root + "/") ? String(path.dropFirst(facts.root.count)) : path
+            facts.startsWithOtherConfiguration = survey.startsWarden(with: place)
         }
         Self.read(facts.otherConfiguration ?? own, &facts)
         let option = configuration.path.map { ["--config", $0] } ?? []

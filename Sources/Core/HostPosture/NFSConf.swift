@@ -27,6 +27,10 @@ public struct NFSConfLine: Hashable, Sendable {
         var lines: [NFSConfLine] = []
         /// A file that includes itself would be read for ever.
         static let depthMax = 8
+        /// Files that include each other many times.
+        private var includesLeft = 64
+
+        init(included: @escaping (String) -> String?) { self.included = included }
 
         mutating func read(_ text: String, file: String, section first: String?, depth: Int) {
             var section = first
@@ -51,7 +55,8 @@ public struct NFSConfLine: Hashable, Sendable {
             let name = String(value.hasPrefix("-") ? value.dropFirst() : value[...])
             let folder = file.lastIndex(of: "/").map { file[...$0] } ?? ""
             let path = name.hasPrefix("/") ? name : folder + name
-            guard depth < Self.depthMax, let text = included(path) else { return }
+            guard depth < Self.depthMax, includesLeft > 0, let text = included(path) else { return }
+            includesLeft -= 1
             read(text, file: path, section: section, depth: depth + 1)
         }
 

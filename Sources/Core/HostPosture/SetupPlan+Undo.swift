@@ -62,7 +62,8 @@ extension SetupPlan {
 
     /// Guard, rules and routes outlive a stopped daemon, and no daemon would open a port any more.
     private mutating func clearKernel(_ facts: SetupFacts) {
-        act(.run(facts.unload))
+        // Where the kernel can hold no table it can't be asked for one either.
+        if facts.host.kernel.hasNFTables != false { act(.run(facts.unload)) }
         guard let expected = facts.host.expected.gateway, expected.managesRouting else { return }
         guard let listing = facts.host.gateway?.routing else {
             return block(

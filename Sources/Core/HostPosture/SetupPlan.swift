@@ -4,7 +4,7 @@ public struct SetupPlan: Hashable, Sendable {
         case makeFolder(String)
         case writeFile(String, text: String)
         case removeFile(String)
-        /// Fails if the new path exists.
+        /// Where the new path exists, a number is put behind it.
         case moveFile(String, to: String)
         /// Only if the folder is empty.
         case removeFolder(String)

@@ -123,8 +123,9 @@ public struct Tally {
         case .stopped: record.state = .stopped(time)
         case _: if record.state == .unknown { record.state = .running }
         }
-        if isTold, event.kind == .permitted { record.permitted += 1 }
-        if isTold, event.kind == .granted { record.granted += 1 }
+        if event.kind == .permitted { record.permitted += 1 }
+        // Another node's client made its call there.
+        if isTold, event.kind == .granted, event.rule?.contains(" (from ") != true { record.granted += 1 }
         if isTold { noteTable(event, at: time, host, &record) }
         if isTold, event.kind == .suppressed { noteSuppressed(event, at: time, host, &record) }
         record.lines += 1

@@ -39,8 +39,7 @@ public struct SetupRunner {
         case .removeFile(let path):
             guard unlink(path) == 0 || errno == ENOENT else { throw Self.failure("remove", path) }
         case .moveFile(let path, let new):
-            // Unlike rename, link replaces nothing.
-            guard link(path, new) == 0, unlink(path) == 0 else { throw Self.failure("move", "\(path) to \(new)") }
+            try Self.move(path, to: new)
         case .removeFolder(let path):
             guard rmdir(path) == 0 || [ENOENT, ENOTEMPTY, EEXIST].contains(errno) else {
                 throw Self.failure("remove", path)
@@ -50,6 +49,18 @@ public struct SetupRunner {
         }
         return nil
     }
+
+    /// Unlike rename, link replaces nothing. Where the name is taken, a number behind it makes another.
+    private static func move(_ path: String, to new: String) throws(Failure) {
+        for number in 1...moveNamesMax {
+            let name = number == 1 ? new : "\(new)-\(number)"
+            if link(path, name) == 0 { break }
+            guard errno == EEXIST, number < moveNamesMax else { throw failure("move", "\(path) to \(name)") }
+        }
+        guard unlink(path) == 0 else { throw failure("remove", path) }
+    }
+
+    private static let moveNamesMax = 100
 
     private mutating func remember(_ entries: [SetupRecord.Entry]) throws(Failure) {
         guard !entries.isEmpty else { return }

@@ -137,6 +137,13 @@ import Testing
         #expect(lines.first == NFSConfLine(section: "nfsd", key: "vers3", value: "n", file: "/etc/nfs/site"))
     }
 
+    @Test("nfs.conf that includes itself many times is read in a moment")
+    func manyIncludes() {
+        let text = "[nfsd]\n" + String(repeating: "include = nfs.conf\n", count: 30) + "vers3 = y\n"
+        let lines = NFSConfLine.lines([("/etc/nfs.conf", text)]) { _ in text }
+        #expect((1...65).contains(lines.count) && lines.allSatisfy { $0.key == "vers3" })
+    }
+
     @Test("dpkg's status tells whether rpcbind is installed, and what depends on it")
     func packages() {
         func status(_ name: String, _ state: String, _ depends: String) -> String {

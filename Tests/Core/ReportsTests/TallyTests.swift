@@ -194,6 +194,10 @@ import Testing
         // Lines of permitted calls show that the host logs them.
         let quiet = report(tally([(0, event(.permitted)), (1, grant(.granted, "10.0.0.1"))]), rules: Self.idle)
         #expect(quiet.rulesUnused?.count == 1 && quiet.hostsWithoutPermitted == [])
+        var copy = grant(.granted, "10.0.0.1")
+        copy.rule = "policy.yaml:1 \"nas\" (from a)"
+        let standby = report(tally([(0, copy)], host: "b"), rules: Self.idle)
+        #expect(standby.rulesUnused?.count == 1 && standby.hostsWithoutPermitted == [], "its client asked at a")
     }
 
     @Test("what the first calls alone, or the log's limits, leave out of permitted calls is told with their number")
