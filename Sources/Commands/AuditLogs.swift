@@ -38,7 +38,7 @@ struct AuditLogs {
         var seen: Set<FileIdentity> = []
         // A file has many paths, and counts once. One that can't be looked at is told when it is opened.
         func isNew(_ path: String) -> Bool { InputFile.identity(path).map { seen.insert($0).inserted } ?? true }
-        let named = paths.map(PathParts.init)
+        let named = paths.map(NamedLog.init)
         var others: [AuditSource] = []
         for file in named where isNew(file.path) {
             let names = folders[file.folder] ?? Self.names(in: file)
@@ -66,7 +66,7 @@ struct AuditLogs {
         }
     }
 
-    private static func names(in file: PathParts) -> [String] {
+    private static func names(in file: NamedLog) -> [String] {
         guard file.path != "-" else { return [] }
         do throws(InputError) {
             return try InputFile.names(in: file.folder.isEmpty ? "." : file.folder)
@@ -85,7 +85,7 @@ struct AuditLogs {
 
     /// The name of the host for lines without one: the log's, without its folder where it is the only one of the name.
     var hosts: [String] {
-        let logs = sources.map { $0.log.isEmpty || $0.log == "-" ? PathParts("\($0)") : PathParts($0.log) }
+        let logs = sources.map { $0.log.isEmpty || $0.log == "-" ? NamedLog("\($0)") : NamedLog($0.log) }
         let places = Dictionary(logs.map { ($0.name, Set([$0.path])) }) { $0.union($1) }
         return logs.map { (places[$0.name]?.count ?? 0) > 1 ? $0.path : $0.name }
     }
@@ -147,15 +147,16 @@ struct AuditLogs {
     }
 }
 
-/// A path's folder, with its slash, and its name.
-private struct PathParts {
+/// A file that may have rotated ones beside it.
+private struct NamedLog {
     let path: String
+    /// With its slash; empty for the working folder.
     let folder: String
     let name: String
 
     init(_ path: String) {
-        self.path = path
-        let start = path.lastIndex(of: "/").map(path.index(after:)) ?? path.startIndex
-        (folder, name) = (String(path[..<start]), String(path[start...]))
+        let parts = PathParts(path)
+        (self.path, name) = (path, parts.name)
+        folder = parts.folder.map { $0 == "/" ? $0 : $0 + "/" } ?? ""
     }
 }

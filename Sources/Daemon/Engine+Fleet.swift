@@ -192,8 +192,7 @@ extension Engine {
                 _ = warden.revoke(
                     client: order.client, port: nil, transport: nil, order: order.created, at: now, into: &actions)
             case .release:
-                _ =
-                    warden.release(client: order.client, order: order.created, at: now, into: &actions)
+                _ = warden.release(client: order.client, order: order.created, at: now, into: &actions)
             }
         }
     }
