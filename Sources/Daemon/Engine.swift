@@ -53,8 +53,7 @@ final class Engine {
     let thread: WorkThread
     private(set) lazy var reloader = makeReloader()
     private var tick: RepeatedTask?
-    /// Promises that wait for a long commit to end.
-    private var quiet: [EventLoopPromise<Void>] = []
+    private lazy var commitWaiters = CommitWaiters { [core] in core.isCommitting }
     /// The fleet's bundle that was accepted is being written.
     private var remembering: EventLoopFuture<Void>?
     /// The listings of grants that are under way.
@@ -356,20 +355,13 @@ final class Engine {
     private func committed(_ result: CommitResult) {
         guard !isStopped else { return }
         core.committed(result)
-        guard !core.isCommitting else { return }
-        // What follows may begin another one, and wait for it.
-        let due = quiet
-        quiet = []
-        for promise in due { promise.succeed() }
+        commitWaiters.commitEnded()
     }
 
     /// Completes when no long kernel transaction is under way.
     func awaitLongCommit() -> EventLoopFuture<Void> {
         guard !isStopped else { return loop.makeFailedFuture(ReloadRefusal.stopping) }
-        guard core.isCommitting else { return loop.makeSucceededVoidFuture() }
-        let promise = loop.makePromise(of: Void.self)
-        quiet.append(promise)
-        return promise.futureResult
+        return commitWaiters.wait(on: loop)
     }
 
     /// The Warden has already counted the events that it reports.
@@ -396,8 +388,7 @@ final class Engine {
         metrics?.close()
         reloader.close()
         thread.close()
-        for promise in quiet { promise.fail(ReloadRefusal.stopping) }
-        quiet = []
+        commitWaiters.fail(ReloadRefusal.stopping)
         for collection in collections { collection.promise.fail(ReloadRefusal.stopping) }
         collections = []
         // The second reading sums up what was dropped until the first.
