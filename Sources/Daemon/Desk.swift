@@ -62,6 +62,7 @@ struct Desk: Sendable {
             report.connected = standing.isConnected
             report.since = standing.store?.since.description
             report.queue = standing.store?.queue
+            report.nameShared = standing.store?.isNameShared == true ? true : nil
             report.foreignGrants = gauges.grants
             report.waitingGrants = gauges.waiting
             report.foreignQuarantines = gauges.quarantines

@@ -45,13 +45,14 @@ struct Status: ParsableCommand {
             ],
             ["in step", status.cell("synced")], ["queue", status.cell("queue")], ["pair", status.cell("pair")],
         ]
+        if status.flag("name_shared") == true { rows[1][1] += ": ANOTHER HOST WRITES AS IT, TOO" }
         if let group = status.text("group") {
             let refusal = status.text("policy_refused").map { "; REFUSED: \($0)" } ?? ""
             rows.append(["policy", "serial \(status.cell("serial")) of group \(group)\(refusal)"])
         }
         let named = Set([
             "fleet", "node", "version", "daemon", "connected", "since", "synced", "queue", "detail", "pair", "group",
-            "serial", "policy_refused",
+            "serial", "policy_refused", "name_shared",
         ])
         return rows
             + status.names.filter { !named.contains($0) }.sorted().map { [$0, status.cell($0)] }

@@ -35,6 +35,7 @@ extension Sidecar {
         writer.text("since", "\(state.since)")
         writer.plain("synced", isSynced)
         writer.plain("queue", state.queue)
+        if state.isNameShared { writer.plain("name_shared", true) }
         if let detail = state.detail { writer.text("detail", detail) }
         if let pair = work?.facts.daemon.pair { writer.text("pair", pair) }
         if let shelf = work?.shelf, let fetch = work?.fetch {

@@ -32,6 +32,7 @@ public final class Sidecar {
     var book = NodeBook()
     var reportedRefusal: String?
     private var hasToldRefusedOrders = false
+    private var nameSharedUntil = Instant.zero
     private var tick: RepeatedTask?
     private var isTrimDue = false
     private var nextTrim = Instant.zero
@@ -52,6 +53,8 @@ public final class Sidecar {
     }
 
     static let stateInterval = Duration.seconds(10)
+    /// How long a node's name counts as shared; of two hosts, the one that wrote last sees nothing of the other.
+    static let nameSharedHolds = Duration.seconds(300)
     /// How often the nodes are read, so that one that goes silent is known.
     static let nodesInterval = Duration.seconds(300)
 
@@ -214,6 +217,7 @@ public final class Sidecar {
         case .ordersReadingEnded(let isWhole):
             work?.orders.readingEnded(isWhole: isWhole)
             tellRefusedOrders()
+        case .nameShared: nameShared(at: now)
         case .page, .watchOpened, .changed, .compacted, .transactionEnded, .leaseGranted, .leaseLost: break
         }
         var actions: [FleetAction] = []
@@ -221,6 +225,16 @@ public final class Sidecar {
         // The next transaction follows at once: a boot brings tens of thousands of grants.
         if case .transactionEnded = event { work?.node.timeAdvanced(at: now, into: &actions) }
         perform(actions, at: now)
+    }
+
+    private func nameShared(at now: Moment) {
+        let isKnown = now.instant < nameSharedUntil
+        nameSharedUntil = now.instant + Self.nameSharedHolds
+        guard !isKnown else { return }
+        log(
+            "another host writes as the node \(node) of the fleet \(settings.fleet), too, so the records of both are"
+                + " wrong; give each host a name of its own, by node in its configuration of rpcwarden-fleet")
+        tellState(at: now)
     }
 
     private func tellRefusedOrders() {
@@ -273,6 +287,7 @@ public final class Sidecar {
         var state = store
         state.isSynced = work?.node.isSynced ?? false
         state.queue = work?.node.queueCount ?? 0
+        state.isNameShared = HostClock.now() < nameSharedUntil
         return state
     }
 
@@ -296,7 +311,7 @@ extension FleetNode {
         case .transactionEnded(let id, let succeeded): transactionEnded(id, succeeded: succeeded, at: now)
         case .leaseGranted(let lease): leaseGranted(lease, at: now)
         case .leaseLost(let lease): leaseLost(lease, at: now, into: &actions)
-        case .policy, .order, .orderGone, .ordersReadingBegan, .ordersReadingEnded: break
+        case .nameShared, .policy, .order, .orderGone, .ordersReadingBegan, .ordersReadingEnded: break
         }
     }
 }

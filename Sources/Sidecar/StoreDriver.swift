@@ -16,6 +16,8 @@ enum StoreEvent {
     case transactionEnded(UInt64, succeeded: Bool)
     case leaseGranted(FleetLease)
     case leaseLost(FleetLease)
+    /// Another host writes this node's records.
+    case nameShared
     case policy(PolicyAnnouncement)
     case order(id: String, [UInt8])
     case orderGone(id: String)
@@ -36,6 +38,8 @@ final class StoreDriver {
     private var epoch = 0
     private var isConnected = false
     private var leases: [FleetLease: Int64] = [:]
+    /// Under which this node's status was written last, as etcd has acknowledged.
+    private var statusLease: Int64?
     private var watch: EtcdWatch?
     private var nextProbe = Instant.distantFuture
     /// Of records, so that their values can be read.
@@ -70,7 +74,15 @@ final class StoreDriver {
     func timeAdvanced(at now: Instant) {
         guard isConnected, nextProbe <= now else { return }
         nextProbe = now + Self.probeInterval
-        ask(client.probe(keys.probe)) { _, _ in }
+        let written = statusLease
+        ask(client.probe(keys.probe)) { driver, probed in
+            if let found = probed.found, let written { driver.judge(found, written: written) }
+        }
+    }
+
+    /// A status that this node wrote stays until it writes it again, unless another host takes itself for this node.
+    private func judge(_ status: EtcdKeyValue, written: Int64) {
+        if status.lease != written, status.lease != leases[.status] { told(.nameShared) }
     }
 
     /// Ends what is under way; nothing is told any more.
@@ -118,6 +130,8 @@ final class StoreDriver {
             case .delete(let key): .delete(key: keys.bytes(key))
             }
         }
+        let writesStatus = operations.contains { if case .put(.status, _, _) = $0 { true } else { false } }
+        let lease = writesStatus ? leases[.status] : nil
         ask(
             client.transact([], requests),
             refused: { driver, error in
@@ -127,7 +141,10 @@ final class StoreDriver {
                 for lease in FleetLease.allCases where driver.leases[lease] != nil { driver.keep(lease) }
                 return true
             },
-            answered: { driver, outcome in driver.told(.transactionEnded(id, succeeded: outcome.succeeded)) })
+            answered: { driver, outcome in
+                if outcome.succeeded, let lease { driver.statusLease = lease }
+                driver.told(.transactionEnded(id, succeeded: outcome.succeeded))
+            })
     }
 
     private func read(_ range: FleetRange, after key: [UInt8]?, _ revision: Int64?, _ max: Int) {

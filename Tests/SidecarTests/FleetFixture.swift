@@ -30,14 +30,17 @@ final class FleetFixture {
         etcd.stop()
     }
 
-    func node(_ name: String, _ change: (inout DaemonFacts) -> Void = { _ in }) throws -> FixtureNode {
+    /// - Parameter place: where its files are; as a rule, its name says it.
+    func node(
+        _ name: String, at place: String? = nil, _ change: (inout DaemonFacts) -> Void = { _ in }
+    ) throws -> FixtureNode {
         var facts = DaemonFacts()
         facts.version = "test"
         facts.pair = "p"
         facts.sharesQuarantines = true
         facts.acceptsQuarantines = true
         change(&facts)
-        let node = try FixtureNode(name, facts, in: folder) { [unowned self] in try settings }
+        let node = try FixtureNode(name, facts, at: "\(folder.path)/\(place ?? name)") { [unowned self] in try settings }
         nodes.append(node)
         return node
     }
@@ -74,13 +77,12 @@ final class FixtureNode {
     private var files = NIOThreadPool(numberOfThreads: 1)
     private var sidecar: NIOLoopBound<Sidecar>?
 
-    init(_ name: String, _ facts: DaemonFacts, in folder: TestFolder, store: @escaping () throws -> EtcdSettings) throws
-    {
+    init(_ name: String, _ facts: DaemonFacts, at path: String, store: @escaping () throws -> EtcdSettings) throws {
         self.name = name
         self.store = store
-        statePath = "\(folder.path)/\(name)"
+        statePath = path
         try FileManager.default.createDirectory(atPath: statePath, withIntermediateDirectories: true)
-        daemon = try StandInDaemon(at: "\(folder.path)/\(name).sock", facts)
+        daemon = try StandInDaemon(at: "\(path).sock", facts)
     }
 
     func start() throws {

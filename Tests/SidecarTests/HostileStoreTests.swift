@@ -38,7 +38,7 @@ import Testing
         var facts = DaemonFacts()
         facts.version = "test"
         facts.pair = "p"
-        let node = try FixtureNode("a", facts, in: folder) {
+        let node = try FixtureNode("a", facts, at: "\(folder.path)/a") {
             var settings = EtcdSettings(endpoints: [member.endpoint], tls: EtcdTLS(authority: TestCA.any))
             settings.permitsPlainLoopback = true
             return settings

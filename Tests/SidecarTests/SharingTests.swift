@@ -69,6 +69,28 @@ import Testing
         }
     }
 
+    @Test("tell that another host has the same name, as a machine that was copied has")
+    func nameShared() throws {
+        let fixture = try FleetFixture()
+        defer { fixture.end() }
+        let (first, second) = (try fixture.node("a"), try fixture.node("a", at: "copy"))
+        for (node, grants) in [(first, 1), (second, 2)] as [(FixtureNode, UInt32)] {
+            try node.start()
+            try node.daemon.hearsThatItIsInStep()
+            node.daemon.tell(
+                .status(
+                    NodeStatus(
+                        version: "test", mode: "enforce", serial: 0, grants: grants, denialsPerHour: 0,
+                        since: HostClock.wallClock())))
+            try node.answers(.nodes, "\"grants\":\(grants),")
+        }
+        try first.daemon.hears("the other's status in place of its own") {
+            if case .store(let state) = $0, state.isNameShared { true } else { nil }
+        }
+        try first.answers(.status, "\"name_shared\":true")
+        #expect(try !second.answer(.status).contains { $0.contains("name_shared") }, "it wrote last")
+    }
+
     @Test("wait for etcd, tell that it is away, and publish what happened meanwhile")
     func storeAway() throws {
         try withPair { fixture, one, other in

@@ -11,6 +11,8 @@ public struct StoreState: Hashable, Sendable {
     public var isSynced = false
     /// Records that wait to be written.
     public var queue = 0
+    /// Another host writes as this node, too.
+    public var isNameShared = false
     /// Why it isn't connected, in words.
     public var detail: String?
 
@@ -74,6 +76,7 @@ public enum SidecarMessage: Hashable, Sendable {
             writer.time("since", state.since)
             writer.flag("is-synced", state.isSynced)
             writer.number("queue", state.queue)
+            if state.isNameShared { writer.flag("is-name-shared", true) }
             if let detail = state.detail { writer.text("detail", GrantRecord.cut(detail)) }
         case .offer(let offer):
             writer.grant(offer.grant)
@@ -130,6 +133,7 @@ extension MemberReader {
         state.isConnected = flag("is-connected")
         state.isSynced = flag("is-synced")
         state.queue = try size("queue")
+        state.isNameShared = flag("is-name-shared")
         state.detail = object.has("detail") ? try text("detail") : nil
         return state
     }

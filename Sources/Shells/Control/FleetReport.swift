@@ -4,6 +4,8 @@ public struct FleetReport: Codable, Hashable, Sendable {
     public var fleet: String?
     /// This node's name; `nil`: the sidecar hasn't told it.
     public var node: String?
+    /// Whether another host writes as this node, too; `nil`: none was seen.
+    public var nameShared: Bool?
     /// Whether the sidecar has the store; `nil`: this host needs no sidecar.
     public var connected: Bool?
     /// Since when it is so; `nil`: the sidecar was never here.
@@ -28,6 +30,7 @@ public struct FleetReport: Codable, Hashable, Sendable {
 
     enum CodingKeys: String, CodingKey {
         case fleet, node, connected, since
+        case nameShared = "name_shared"
         case foreignGrants = "foreign_grants"
         case waitingGrants = "waiting_grants"
         case foreignQuarantines = "foreign_quarantines"

@@ -59,6 +59,11 @@ extension StatusReport {
                 fleet.since.map { "rpcwarden-fleet has lost the store, since \($0)" } ?? "rpcwarden-fleet isn't here"
             wrong.append("\(since): other nodes don't hear of this one.")
         }
+        if fleet.nameShared == true {
+            let name = fleet.node.map { " \($0)" } ?? ""
+            wrong.append(
+                "another host writes as the node\(name), too: the records of both are wrong. Give each a name of its own.")
+        }
         if fleet.expired == true, let serial = fleet.serial, let end = fleet.notAfter {
             wrong.append("the fleet's policy, serial \(serial), is out of date since \(end). It stays in force.")
         }

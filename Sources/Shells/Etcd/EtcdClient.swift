@@ -124,10 +124,11 @@ public final class EtcdClient: Sendable {
     /// Asks the member in use for a key that only a majority can vouch for.
     ///
     /// A watch at a member that went silent ends by it: this fails, and the member is left.
-    /// - Returns: the store's revision.
-    public func probe(_ key: [UInt8]) -> EventLoopFuture<Int64> {
+    /// - Returns: the store's revision, and the key without its value.
+    public func probe(_ key: [UInt8]) -> EventLoopFuture<(revision: Int64, found: EtcdKeyValue?)> {
         ask(.range(EtcdRange(key: key), limit: 1, revision: nil, keysOnly: true)) { result throws(EtcdError) in
-            try result.headerRevision
+            let page = try result.page
+            return (page.revision, page.records.first)
         }
     }
 

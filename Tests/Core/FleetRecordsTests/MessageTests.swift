@@ -69,6 +69,12 @@ import Testing
         (.resyncEnded, #"{"is":"resync-ended"}"#),
     ]
 
+    private static var shared: StoreState {
+        var state = StoreState(since: time)
+        (state.isConnected, state.isNameShared) = (true, true)
+        return state
+    }
+
     private static var lost: StoreState {
         var state = StoreState(since: time)
         state.queue = 3
@@ -82,6 +88,7 @@ import Testing
             #"{"is":"hello","v":1,"version":"0.2.0","fleet":"lab","node":"nas1"}"#
         ),
         (.store(lost), #"{"is":"store","since":"1800000000000","queue":"3","detail":"no route"}"#),
+        (.store(shared), #"{"is":"store","is-connected":"1","since":"1800000000000","queue":"0","is-name-shared":"1"}"#),
         (
             .offer(
                 GrantOffer(

@@ -34,7 +34,7 @@ import Testing
         defer { second.stop() }
         try withClient(.plain(first.endpoint, second.endpoint)) { client in
             #expect(failure { try client.probe(Self.key).wait() } != nil)
-            let revision = try client.probe(Self.key).wait()
+            let revision = try client.probe(Self.key).wait().revision
             #expect(revision == 7)
         }
     }
@@ -117,7 +117,7 @@ import Testing
             #expect(failure { try first.wait() } == .timedOut)
             #expect(failure { try second.wait() } != nil)
             let revision = try eventually {
-                try client.probe(Self.key).wait()
+                try client.probe(Self.key).wait().revision
             } while: {
                 $0 == .timedOut
             }

@@ -23,8 +23,8 @@ import Testing
                 let value = [UInt8](repeating: 7, count: count)
                 #expect(failure { try client.transact([], [.put(key: a, value: value, lease: 0)]).wait() } == .tooLarge)
             }
-            let revision = try client.probe(a).wait()
-            #expect(revision == 1)
+            let probed = try client.probe(a).wait()
+            #expect(probed.revision == 1 && probed.found == nil)
         }
     }
 

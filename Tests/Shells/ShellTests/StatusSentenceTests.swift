@@ -77,6 +77,10 @@ import Testing
             ["rpcwarden-fleet has lost the store, since \(since): other nodes don't hear of this one."]
         ),
         (
+            report { $0.fleet = fleet { ($0.connected, $0.nameShared) = (true, true) } },
+            ["another host writes as the node a, too: the records of both are wrong. Give each a name of its own."]
+        ),
+        (
             report { $0.fleet = fleet { $0.expired = true } },
             ["the fleet's policy, serial 7, is out of date since 2026-11-30T00:00:00Z. It stays in force."]
         ),
