@@ -46,7 +46,7 @@ struct Explain: ParsableCommand {
         let load = PolicyLoader(after: lastBundle()).load(configurationPath: configuration.path)
         if load.hasErrors { try load.diagnostics.report() }
         if let refusal = server.flatMap({ load.settings.refusal(ofServer: $0) }) { throw CommandFailure.usage(refusal) }
-        let explanation = Explanation(of: load, client: address, at: server)
+        let explanation = Explanation(of: load, client: address, at: server, ownAddresses: ownAddresses())
         let verdict: Explanation.Verdict
         switch procedure {
         case .dump: verdict = explanation.listing(over: transport)

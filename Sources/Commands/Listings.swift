@@ -40,8 +40,8 @@ struct Status: ParsableCommand {
     func run() throws {
         guard let status = try askDaemon(ControlCall(.status), configuration).status else { return }
         if json.isOn { return try printJSON(status) }
-        let started = HostClock.wallClock() + .seconds(-status.uptime)
-        for sentence in status.sentences(since: "\(started)") {
+        let began = HostClock.wallClock() + .seconds(-(status.modeAge ?? status.uptime))
+        for sentence in status.sentences(since: "\(began)") {
             let words = sentence.split(separator: " ", maxSplits: 1)
             let isWrong = words.count == 2 && words[0] == "WRONG:"
             Display.show(isWrong ? Paragraph(words[0], .alarm) + Paragraph(words[1]) : Paragraph(sentence))

@@ -98,6 +98,7 @@ extension Engine {
         var report = desk.status(
             snapshot(readingDrops: false), core.warden, uptime: HostClock.now() - startedAt,
             isTableIntact: isTableIntact())
+        report.modeAge = Int((HostClock.now() - modeSince).components.seconds)
         report.fleet = desk.fleet(
             reloader.bundleInForce, shells.fleet == nil ? nil : standing, core.warden.fleetGauges,
             at: HostClock.wallClock())

@@ -31,6 +31,8 @@ final class Engine {
     let core: ActionLoop<DaemonShells>
     let desk: Desk
     let startedAt = HostClock.now()
+    /// When the mode in force came into force.
+    private(set) lazy var modeSince = startedAt
     let processes: Processes
     var netfilter: NetfilterClient { shells.netfilter }
     private let belongings: Belongings
@@ -180,6 +182,7 @@ final class Engine {
     private func putInForce(_ policies: PolicySet, _ fresh: Settings?) -> EventLoopFuture<Void> {
         let settings = fresh.map { core.warden.settings.changedLive(to: $0) } ?? core.warden.settings
         shells.hostName = settings.audit.host
+        if settings.mode != core.warden.settings.mode { modeSince = HostClock.now() }
         handle {
             $0.policyReplaced(policies, settings: settings, at: $1, into: &$2)
         }

@@ -20,14 +20,19 @@ public struct Explanation {
     private let client: IPAddress
     /// `nil`: this host.
     private let server: String?
+    private let isLocal: Bool
     private let remarks: [String]
 
     /// All names are asked for at once.
     private static let resolutionMax: Duration = .seconds(5)
 
     /// Resolves the policy's host names, which may take some seconds.
-    /// - Parameter server: the server behind this gateway that is asked; `nil`: this host.
-    public init(of load: LoadResult, client: IPAddress, at server: String? = nil) {
+    /// - Parameters:
+    ///   - server: the server behind this gateway that is asked; `nil`: this host.
+    ///   - ownAddresses: this host's, besides loopback.
+    public init(
+        of load: LoadResult, client: IPAddress, at server: String? = nil, ownAddresses: Set<IPAddress> = []
+    ) {
         var remarks: [String] = []
         let all = BundleWatch(load.bundle, load.settings, at: HostClock.wallClock()).rules(load.rules)
         if all.contains(where: \.isExpired) {
@@ -65,6 +70,7 @@ public struct Explanation {
         names = load.programNames
         self.client = client
         self.server = server
+        isLocal = server == nil && (client.isLoopback || ownAddresses.contains(client))
         self.remarks = remarks
     }
 
@@ -103,13 +109,13 @@ public struct Explanation {
         let asked: IPAddress = client.isIPv4 ? .v4(0) : .v6(0)
         return Peer(
             address: client, port: 1023, transport: transport, asked: UniversalAddress(host: asked, port: 111),
-            channel: 0, isLocal: client.isLoopback && server == nil)
+            channel: 0, isLocal: isLocal)
     }
 
     private func permitted(_ subject: String, by rule: String?, open: Opening?) -> Verdict {
         let by =
             rule.map { "by \($0)" }
-            ?? (client.isLoopback ? "as a client on this host" : "as a client that a rule names")
+            ?? (isLocal ? "as a client on this host" : "as a client that a rule names")
         let opens = open.map { "\nopen: \($0.rawValue) (\(Self.meaning(of: $0)))" } ?? ""
         return Verdict(isPermitted: true, text: "permitted: \(subject)\n\(by)\(opens)" + notes)
     }

@@ -48,11 +48,13 @@ struct FreshPolicy: Sendable {
             .map { "rule changed: \($0.label)" }
         // The audit log is read for it: a report tells since when a host denies.
         if old.mode != new.mode { lines.append("mode changed from \(old.mode.rawValue) to \(new.mode.rawValue)") }
-        if old.changedLive(to: new) != old { lines.append("settings changed") }
-        if old.changedLive(to: new) != new {
-            lines.append(
-                "listen, rpcbind, table, audit, gateway, fleet.pair, metrics or control changed: restart to apply")
-        }
+        let live = old.changedLive(to: new)
+        let changed = old.changedKeys(to: live).filter { $0 != "mode" }
+        if !changed.isEmpty { lines.append("settings changed: \(changed.joined(separator: ", "))") }
+        var waiting = live.changedKeys(to: new)
+        // The sidecar's socket is made at the start.
+        if waiting.isEmpty, new.fleet?.isLinked == true, old.fleet?.isLinked != true { waiting = ["fleet"] }
+        if !waiting.isEmpty { lines.append("\(waiting.joined(separator: ", ")) changed: restart to apply") }
         return lines.isEmpty ? ["nothing changed"] : lines
     }
 }

@@ -18,14 +18,15 @@ import Testing
 
     @Test("a client on this host may look up and list everything; at a server behind it, it is a client as others")
     func loopback() {
-        for client in ["127.0.0.1", "::1"] {
-            let local = Explanation(of: Self.load(), client: ip(client))
+        let own = ip("192.0.2.1")
+        for client in ["127.0.0.1", "::1", "192.0.2.1"] {
+            let local = Explanation(of: Self.load(), client: ip(client), ownAddresses: [own])
             for transport in Transport.allCases {
                 let (lookup, listing) = (local.lookup(.nfs, over: transport), local.listing(over: transport))
                 #expect(lookup.isPermitted && lookup.text.hasSuffix("\nas a client on this host"), "\(lookup.text)")
                 #expect(listing.isPermitted && listing.text.contains("all registrations"), "\(listing.text)")
             }
-            let behind = Explanation(of: Self.load(), client: ip(client), at: "filer1")
+            let behind = Explanation(of: Self.load(), client: ip(client), at: "filer1", ownAddresses: [own])
             #expect(!behind.lookup(.nfs, over: .tcp).isPermitted && !behind.listing(over: .tcp).isPermitted)
         }
     }

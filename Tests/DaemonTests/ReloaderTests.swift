@@ -149,7 +149,7 @@ private final class Site: Sendable {
         try site.filesRead(Site.files(Self.rule))
         #expect(
             try update.wait() == [
-                "rule added: p.yaml:1 \"fresh\"", "rule removed: \(Rule.sample().label)", "settings changed",
+                "rule added: p.yaml:1 \"fresh\"", "rule removed: \(Rule.sample().label)", "settings changed: policy",
             ])
         let state = site.state.withLock { $0 }
         #expect(state.readings == 1 && state.enforced == 1)
@@ -320,7 +320,7 @@ private final class Site: Sendable {
         #expect(try site.with { !$0.isSettled })
         #expect(site.state.withLock { $0.readings } == 2)
         try site.filesRead(Site.files(Self.rule))
-        for other in others { #expect(try other.wait() == ["settings changed"]) }
+        for other in others { #expect(try other.wait() == ["settings changed: policy"]) }
         try site.close()
     }
 

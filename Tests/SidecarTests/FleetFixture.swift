@@ -40,7 +40,8 @@ final class FleetFixture {
         facts.sharesQuarantines = true
         facts.acceptsQuarantines = true
         change(&facts)
-        let node = try FixtureNode(name, facts, at: "\(folder.path)/\(place ?? name)") { [unowned self] in try settings }
+        let node = try FixtureNode(name, facts, at: "\(folder.path)/\(place ?? name)") { [unowned self] in try settings
+        }
         nodes.append(node)
         return node
     }

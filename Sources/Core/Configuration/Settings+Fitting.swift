@@ -19,6 +19,8 @@ extension Settings {
         // The socket, and what the sidecar is told by it, stay for a daemon's life.
         settings.fleet = fresh.fleet == nil && fleet?.isLinked != true ? nil : fleet ?? Fleet()
         settings.fleet?.policy = fresh.fleet?.policy
+        // Used by commands alone.
+        settings.fleet?.controlPath = fresh.fleet?.controlPath ?? Fleet().controlPath
         settings.audit.permitted = fresh.audit.permitted
         settings.audit.host = fresh.audit.host
         return settings

@@ -105,9 +105,17 @@ extension AuditEvent {
             self.init(kind, nil, from: incoming.peer, xid: incoming.xid)
             program = Program(header.program)
             version = header.version
-            procedure = String(header.procedure)
+            procedure = Self.procedure(of: header)
         case .faulty: self.init(kind, nil, from: incoming.peer, xid: incoming.xid)
         }
+    }
+
+    /// By its name, if the portmapper has such a one.
+    private static func procedure(of header: CallHeader) -> String {
+        guard header.program == Program.portmapper.rawValue, let version = PortmapperVersion(rawValue: header.version),
+            let name = ProcedureName(version, number: header.procedure)
+        else { return String(header.procedure) }
+        return name.rawValue
     }
 }
 

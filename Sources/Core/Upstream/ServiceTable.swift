@@ -47,6 +47,21 @@ public struct ServiceTable: Sendable {
         var ipv6: Bool
 
         var isTrusted: Bool { ipv4 || ipv6 }
+
+        func isTaken(ipv4 isIPv4: Bool) -> Bool {
+            guard isIPv4 ? !ipv4 : !ipv6 else { return false }
+            return state.sockets.contains { isIPv4 ? $0.ipv4 : $0.ipv6 }
+        }
+    }
+
+    /// A port, as clients of one address family reach it.
+    struct Reach: Hashable, Comparable, Sendable {
+        var service: ServicePort
+        var ipv4: Bool
+
+        static func < (a: Self, b: Self) -> Bool {
+            a.service == b.service ? a.ipv4 && !b.ipv4 : a.service < b.service
+        }
     }
 
     /// The ports of trusted registrations, with their programs.
@@ -66,12 +81,12 @@ public struct ServiceTable: Sendable {
     /// Where trusted owners have registered each program.
     private var registered: [Program: Set<Place>] = [:]
     /// The programs for which each port was guarded last, kept also while it isn't guarded.
-    private var lastPrograms: [ServicePort: Set<Program>] = [:]
+    private var lastPrograms: [Reach: Set<Program>] = [:]
     private let owners: Set<UInt32>?
     private let site: Site
 
     /// Ports come and go with restarts of their services.
-    private static let lastProgramsMax = 4096
+    private static let lastProgramsMax = 8192
     /// Ports of each address of a server that are registered; and as many that were.
     static let placesMax = 512
     /// A program has a port for each of its versions at most.
@@ -99,6 +114,14 @@ public struct ServiceTable: Sendable {
         guard let orphan = orphans[service], !orphan.isDead else { return [] }
         return orphan.programs.filter { !hasMoved($0, from: service) }
     }
+
+    /// The programs for which clients of that address family may reach the port.
+    public func programs(at service: ServicePort, ipv4: Bool) -> Set<Program> {
+        isTaken(service, ipv4: ipv4) ? [] : programs(at: service)
+    }
+
+    /// Whether clients of that address family would reach the sockets of untrusted users, and no other.
+    func isTaken(_ service: ServicePort, ipv4: Bool) -> Bool { listening[service]?.isTaken(ipv4: ipv4) ?? false }
 
     /// Whether the program has registered at another port of that address.
     ///
@@ -278,24 +301,30 @@ public struct ServiceTable: Sendable {
     /// Guards the ports that are alive, that were alive when their mapping appeared, or that lost only their
     /// mapping. A server's ports are guarded whether or not they answer.
     ///
-    /// - Returns: the ports that belong to other programs than before, each with the programs that it has kept.
-    ///   Clients that were admitted to the former programs are not meant for the new ones.
-    mutating func updateGuards(never: Set<UInt16>) -> [ServicePort: Set<Program>] {
+    /// - Returns: the ports that belong to other programs than before, or to untrusted users, each with the programs that
+    ///   it has kept. Clients that were admitted to the former programs are not meant for the new ones.
+    mutating func updateGuards(never: Set<UInt16>) -> [Reach: Set<Program>] {
         guarded = Set(
             programs.keys.filter {
                 !never.contains($0.port)
                     && (!site.isThisHost || guarded.contains($0) || listening[$0]?.isTrusted == true)
             })
         guarded.formUnion(orphans.keys.filter { !never.contains($0.port) })
-        var replaced: [ServicePort: Set<Program>] = [:]
+        var replaced: [Reach: Set<Program>] = [:]
         for service in guarded {
-            let programs = programs(at: service)
-            if let last = lastPrograms[service], !last.isSubset(of: programs) {
-                replaced[service] = last.intersection(programs)
+            let all = programs(at: service)
+            for ipv4 in [true, false] {
+                let reach = Reach(service: service, ipv4: ipv4)
+                let programs = isTaken(service, ipv4: ipv4) ? [] : all
+                if let last = lastPrograms[reach], !last.isSubset(of: programs) {
+                    replaced[reach] = last.intersection(programs)
+                }
+                lastPrograms[reach] = programs
             }
-            lastPrograms[service] = programs
         }
-        if lastPrograms.count > Self.lastProgramsMax { lastPrograms = lastPrograms.filter { guarded.contains($0.key) } }
+        if lastPrograms.count > Self.lastProgramsMax {
+            lastPrograms = lastPrograms.filter { guarded.contains($0.key.service) }
+        }
         return replaced
     }
 

@@ -62,8 +62,8 @@ public struct Upstream: ~Copyable, Sendable {
     }
 
     /// The programs that are registered at the service's port; `nil`: the registry isn't known.
-    public mutating func registeredPrograms(at service: ServicePort) -> Set<Program>? {
-        registry == nil ? nil : services.programs(at: service)
+    public mutating func registeredPrograms(at service: ServicePort, ipv4: Bool) -> Set<Program>? {
+        registry == nil ? nil : services.programs(at: service, ipv4: ipv4)
     }
 
     public func isTrusted(_ registration: Registration) -> Bool { isTrusted(owner: registration.owner) }
@@ -207,23 +207,40 @@ public struct Upstream: ~Copyable, Sendable {
     /// Brings the guarded ports in line with registry, listeners and policy.
     /// - Returns: the findings to log, and the ports that belong to other programs than before, each with the
     ///   programs that it has kept. `nil` if nothing changed, or as long as there is no registry.
-    public mutating func settle(never: Set<UInt16>) -> (events: [AuditEvent], replaced: [ServicePort: Set<Program>])? {
+    public mutating func settle(never: Set<UInt16>) -> (events: [AuditEvent], replaced: [Replaced])? {
         guard !isSettled, registry != nil else { return nil }
         isSettled = true
         let events = stale() + orphaned()
-        return (events, services.updateGuards(never: never))
+        let replaced = services.updateGuards(never: never).sorted { $0.key < $1.key }
+        return (events, replaced.map { Replaced(service: $0.key.service, ipv4: $0.key.ipv4, kept: $0.value) })
+    }
+
+    /// A port that belongs to other programs than before, for clients of one address family.
+    public struct Replaced: Hashable, Sendable {
+        public var service: ServicePort
+        public var ipv4: Bool
+        /// The programs that it has kept.
+        public var kept: Set<Program>
     }
 
     private mutating func stale() -> [AuditEvent] {
-        let stale = services.programs.keys.filter { services.isListening($0) == false }
+        let stale = services.programs.keys.filter { services.isListening($0) == false || takenFamily(of: $0) != nil }
         defer { staleLogged = Set(stale) }
         return stale.sorted().filter { !staleLogged.contains($0) }.map { service in
             let foreign = services.foreignOwners(at: service).map(String.init).joined(separator: ", ")
-            let detail = foreign.isEmpty ? "nothing listens at \(service)" : "\(service) is held by uid \(foreign)"
+            let family = takenFamily(of: service).map { " over \($0)" } ?? ""
+            let detail =
+                foreign.isEmpty ? "nothing listens at \(service)" : "\(service) is held by uid \(foreign)\(family)"
             var event = AuditEvent(.staleRegistration, detail: detail)
             event.program = services.programs[service]?.min()
             return event
         }
+    }
+
+    /// Of a port at which a trusted user listens, over the other one.
+    private func takenFamily(of service: ServicePort) -> String? {
+        guard services.isListening(service) == true else { return nil }
+        return services.isTaken(service, ipv4: true) ? "IPv4" : services.isTaken(service, ipv4: false) ? "IPv6" : nil
     }
 
     private mutating func orphaned() -> [AuditEvent] {
@@ -237,9 +254,12 @@ public struct Upstream: ~Copyable, Sendable {
         }
     }
 
-    /// An address of a server is reached by clients of its family.
+    /// Whether these clients reach the port, and there no sockets of untrusted users alone. An address of a server is
+    /// reached by clients of its family.
     public func isReached(_ service: ServicePort, by clients: AddressRange) -> Bool {
-        site.isThisHost || site.address(service.server)?.host.isIPv4 == clients.first.isIPv4
+        let isIPv4 = clients.first.isIPv4
+        guard site.isThisHost else { return site.address(service.server)?.host.isIPv4 == isIPv4 }
+        return !services.isTaken(service, ipv4: isIPv4)
     }
 
     // MARK: Looks at listeners

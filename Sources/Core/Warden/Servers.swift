@@ -113,12 +113,13 @@ struct Servers: ~Copyable, Sendable {
             : others[number - 1].server.upstream.question(for: call, from: peer)
     }
 
-    /// The programs that are registered at the service's port; `nil`: the registry isn't known.
-    mutating func programs(at service: ServicePort) -> Set<Program>? {
+    /// The programs that are registered at the service's port, as clients of that address family reach it; `nil`: the
+    /// registry isn't known.
+    mutating func programs(at service: ServicePort, ipv4: Bool) -> Set<Program>? {
         let number = number(of: service.server)
         return number == 0
-            ? thisHost.upstream.registeredPrograms(at: service)
-            : others[number - 1].server.upstream.registeredPrograms(at: service)
+            ? thisHost.upstream.registeredPrograms(at: service, ipv4: ipv4)
+            : others[number - 1].server.upstream.registeredPrograms(at: service, ipv4: ipv4)
     }
 
     mutating func match(

@@ -145,12 +145,17 @@ extension Warden {
     mutating func malformed(_ incoming: IncomingCall, at now: Instant, into actions: inout [Action]) {
         let isAnswered = isKnown(incoming.peer) || rules.settings.mode == .observe
         let owed: Reply.Body?
-        let detail: String?
+        let detail: String
         switch incoming.content {
         case .undispatchable where !isAnswered: return deny(incoming, .stranger, at: now, into: &actions)
         case .call: return
-        case .undispatchable(_, let fault): (owed, detail) = (fault.owed, "\(fault)")
-        case .faulty(let fault): (owed, detail) = (fault.owed?.body, "\(fault.name)")
+        case .undispatchable(_, let fault) where !isKnown(incoming.peer):
+            journal.counters.permitted += 1
+            journal.counters.outcomes[incoming.outcome(.observed, .stranger), default: 0] += 1
+            auditDenial(incoming, .stranger, detail: fault.name, isEnforced: false, at: now, into: &actions)
+            return refuse(incoming, with: fault.owed, into: &actions)
+        case .undispatchable(_, let fault): (owed, detail) = (fault.owed, fault.name)
+        case .faulty(let fault): (owed, detail) = (fault.owed?.body, fault.name)
         }
         journal.counters.malformed += 1
         journal.counters.outcomes[incoming.outcome(.malformed), default: 0] += 1

@@ -106,8 +106,8 @@ extension Warden {
             guard let (events, replaced) = servers[server].upstream.settle(never: never) else { continue }
             settled.insert(server)
             for event in events { audit(event, of: server, at: now, into: &actions) }
-            for (service, kept) in replaced {
-                for clients in clientsLosing(service, keeping: kept) { actions.append(.cutFlows(clients, service)) }
+            for port in replaced {
+                for clients in clientsLosing(port) { actions.append(.cutFlows(clients, port.service)) }
             }
         }
         guard !settled.isEmpty else { return }
@@ -140,12 +140,13 @@ extension Warden {
 
     /// The clients that lose their flows to the port, as it belongs to other programs now: all except the ones
     /// that a kept program admits.
-    private func clientsLosing(_ service: ServicePort, keeping kept: Set<Program>) -> [AddressRange] {
-        let all = [AddressRange.allIPv4, .allIPv6]
-        guard !kept.isEmpty else { return all }
+    private func clientsLosing(_ port: Upstream.Replaced) -> [AddressRange] {
+        let all = [port.ipv4 ? AddressRange.allIPv4 : .allIPv6]
+        guard !port.kept.isEmpty else { return all }
+        let service = port.service
         let policy = servers.rules(about: servers.number(of: service.server)).policy
-        let standing = kept.flatMap { policy.standing($0, over: service.transport) }
-        return all.subtracting(standing + gate.clients(at: service, of: kept).map { AddressRange($0, $0) })
+        let standing = port.kept.flatMap { policy.standing($0, over: service.transport) }
+        return all.subtracting(standing + gate.clients(at: service, of: port.kept).map { AddressRange($0, $0) })
     }
 
     /// The guard and the standing elements that registries, listeners and policy ask for. Until a server's registry
@@ -224,7 +225,7 @@ extension Warden {
             return gate.revoke(key, .notPermitted)
         }
         // Adopted grants are judged once the registry is known.
-        guard let registered = servers.programs(at: key.service) else { return }
+        guard let registered = servers.programs(at: key.service, ipv4: key.client.isIPv4) else { return }
         let isPermitted = grant.programs.contains { registered.contains($0) && mayHold($0, key) }
         guard !isPermitted || rules.spares(key.service) else { return }
         let isRegistered = grant.programs.contains(where: registered.contains)
@@ -301,7 +302,7 @@ extension Warden {
         let (rules, services) = (servers.rules(about: server), servers[server].upstream.services)
         guard services.isAlive(key.service, ipv4: key.client.isIPv4) || server != 0, !rules.spares(key.service)
         else { return nil }
-        let registered = services.programs(at: key.service)
+        let registered = services.programs(at: key.service, ipv4: key.client.isIPv4)
         for program in programs.all where registered.contains(program) {
             guard let opening = rules.opening(program, at: key.service, for: key.client), opening.open == .onLookup
             else { continue }

@@ -102,13 +102,13 @@ public enum AuthenticationFlavor: UInt32, Sendable {
 }
 
 extension CallFault {
-    /// One word for the log.
+    /// One word for the log: as RFC 5531, 9 names it, if it does.
     public var name: String {
         switch self {
         case .undecodable: "undecodable"
-        case .rpcMismatch: "rpcMismatch"
-        case .badCredential: "badCredential"
-        case .rejectedCredential: "rejectedCredential"
+        case .rpcMismatch: "RPC_MISMATCH"
+        case .badCredential: "AUTH_BADCRED"
+        case .rejectedCredential: "AUTH_REJECTEDCRED"
         }
     }
 }

@@ -8,6 +8,16 @@ public enum DispatchFault: Error, Hashable, Sendable {
     case procedureUnavailable
     case garbageArguments
 
+    /// As RFC 5531, 9 names it.
+    public var name: String {
+        switch self {
+        case .programUnavailable: "PROG_UNAVAIL"
+        case .programMismatch: "PROG_MISMATCH"
+        case .procedureUnavailable: "PROC_UNAVAIL"
+        case .garbageArguments: "GARBAGE_ARGS"
+        }
+    }
+
     /// The reply body that RFC 5531, 9 requires.
     public var owed: Reply.Body {
         switch self {

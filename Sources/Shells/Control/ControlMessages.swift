@@ -109,6 +109,8 @@ public struct StatusReport: Codable, Hashable, Sendable {
     }
 
     public var mode: String
+    /// In seconds: how long the mode has been in force; `nil`: as long as the daemon runs.
+    public var modeAge: Int?
     /// In seconds.
     public var uptime: Int
     public var version: String
@@ -120,6 +122,12 @@ public struct StatusReport: Codable, Hashable, Sendable {
     public var servers: [ServerReport]?
     /// `nil`: no policy of a fleet is in force.
     public var fleet: FleetReport?
+
+    enum CodingKeys: String, CodingKey {
+        case mode
+        case modeAge = "mode_age"
+        case uptime, version, rpcbind, table, policy, counts, servers, fleet
+    }
 
     public init(
         mode: String, uptime: Int, version: String, rpcbind: Rpcbind, table: Table, policy: Policy,

@@ -4,7 +4,7 @@ extension StatusReport {
     /// The report in sentences, a line each: the mode and since when, what is wrong, what is in force. What servers and
     /// files are named isn't escaped.
     ///
-    /// - Parameter since: when the daemon started.
+    /// - Parameter since: when the mode came into force.
     public func sentences(since: String) -> [String] {
         let wrong = troubles
         return [modeSentence(since: since)] + (wrong.isEmpty ? ["Nothing is wrong."] : wrong.map { "WRONG: \($0)" })
@@ -15,7 +15,7 @@ extension StatusReport {
     }
 
     private func modeSentence(since: String) -> String {
-        let time = "since \(since), for \(Figures.span(seconds: uptime))"
+        let time = "since \(since), for \(Figures.span(seconds: modeAge ?? uptime))"
         return mode == "observe"
             ? "rpcwarden \(version) observes \(time): nothing is denied."
             : "rpcwarden \(version) enforces its policy \(time)."
@@ -62,7 +62,8 @@ extension StatusReport {
         if fleet.nameShared == true {
             let name = fleet.node.map { " \($0)" } ?? ""
             wrong.append(
-                "another host writes as the node\(name), too: the records of both are wrong. Give each a name of its own.")
+                "another host writes as the node\(name), too: the records of both are wrong. Give each a name of its own."
+            )
         }
         if fleet.expired == true, let serial = fleet.serial, let end = fleet.notAfter {
             wrong.append("the fleet's policy, serial \(serial), is out of date since \(end). It stays in force.")

@@ -23,11 +23,13 @@ extension Batch {
         addChain("intercept", shape.name, at: NF_INET_PRE_ROUTING, priority: -300)
         // chain answer { type filter hook output priority raw; policy accept; }
         addChain("answer", shape.name, at: NF_INET_LOCAL_OUT, priority: -300)
+        // chain begin { type filter hook prerouting priority mangle; policy accept; }
+        addChain("begin", shape.name, at: NF_INET_PRE_ROUTING, priority: -150)
         // chain forward { type filter hook forward priority filter - 10; policy accept; }
         addChain("forward", shape.name, at: NF_INET_FORWARD, priority: -10)
         for name in [
             "portmapper_at", "portmapper_of_server", "portmapper_of_client", "to_server4", "to_server6", "from_server",
-            "guarded_port_at", "admitted_at", "shielded_portmapper_at", "short_way_at",
+            "begun_by_server", "guarded_port_at", "admitted_at", "shielded_portmapper_at", "short_way_at",
         ] {
             addChain(name, shape.name)
         }
@@ -35,7 +37,7 @@ extension Batch {
         addPortmapperRules(gateway, shape)
         addFastPath("forward", "short_way_at", Self.recentAt, shape)
         addForwardRules(shape)
-        addFromServerRules(shape)
+        addBeginRules(shape)
         addGuardedPortAtRules(shape)
         for address in gateway.addresses {
             add(ElementKey(server: address))
@@ -180,41 +182,53 @@ extension Batch {
         // ip6 saddr @servers6 ct direction original goto from_server
         for family in Self.families {
             addRule("forward", shape) {
-                $0.isFamily(family.0)
-                $0.load(family.servers.fields, ofReply: true)
-                $0.lookup(family.servers.rawValue)
+                $0.isFrom(family.0, family.servers)
                 $0.isReply(false)
                 $0.verdict(.goTo("from_server"))
             }
         }
+
+        // ip  saddr . ip  daddr . meta l4proto . th dport @granted_at4 update @granted_at4 { … } goto admitted_at
+        // ip6 saddr . ip6 daddr . meta l4proto . th dport @granted_at6 update @granted_at6 { … } goto admitted_at
+        for family in Self.families { addRenewal("from_server", family.0, family.granted, shape, then: "admitted_at") }
     }
 
-    /// What servers ask for themselves: their flows are marked, and nothing is dropped.
-    private mutating func addFromServerRules(_ shape: TableShape) {
+    /// What servers ask for themselves: their flows are marked, and the replies come home. Before routing, because
+    /// kernels before 5.19 tell nowhere else by which way a packet came.
+    private mutating func addBeginRules(_ shape: TableShape) {
+        // ct state new ip  saddr @servers4 goto begun_by_server
+        // ct state new ip6 saddr @servers6 goto begun_by_server
         for family in Self.families {
-            // ip saddr . ip daddr . meta l4proto . th dport @granted_at4 update @granted_at4 { … } goto admitted_at
-            addRenewal("from_server", family.0, family.granted, shape, then: "admitted_at")
+            addRule("begin", shape) {
+                $0.isState(UInt32(CNF_CT_STATE_NEW))
+                $0.isFrom(family.0, family.servers)
+                $0.verdict(.goTo("begun_by_server"))
+            }
+        }
 
-            // ip saddr . meta l4proto . th sport @guarded_at4 accept
-            addRule("from_server", shape, comment: "answers of a guarded service are no flow of its own") {
-                $0.isFamily(family.0)
-                $0.load(family.guarded.fields, ofReply: true)
-                $0.lookup(family.guarded.rawValue)
+        // ip  saddr . meta l4proto . th sport @guarded_at4 accept
+        // ip6 saddr . meta l4proto . th sport @guarded_at6 accept
+        for family in Self.families {
+            addRule("begun_by_server", shape, comment: "answers of a guarded service are no flow of its own") {
+                $0.isFrom(family.0, family.guarded)
                 $0.verdict(.accept)
             }
         }
 
         // tcp flags & (syn | ack) != syn accept
-        addRule("from_server", shape) {
+        addRule("begun_by_server", shape) {
             $0.beginsConnection(false)
             $0.verdict(.accept)
         }
 
-        // ct state new ct mark set ct mark or BIT
-        addRule("from_server", shape, comment: "the replies come home") {
-            $0.isState(UInt32(CNF_CT_STATE_NEW))
-            $0.markFlow(shape.ownFlowMark)
+        // fib saddr . iif oif missing accept
+        addRule("begun_by_server", shape, comment: "in the server's name, from another side") {
+            $0.hasWayBack(false)
+            $0.verdict(.accept)
         }
+
+        // ct mark set ct mark or BIT
+        addRule("begun_by_server", shape, comment: "the replies come home") { $0.markFlow(shape.ownFlowMark) }
     }
 
     private mutating func addGuardedPortAtRules(_ shape: TableShape) {
@@ -246,5 +260,14 @@ extension Batch {
         if shape.mark != 0 { addRule("admitted_at", shape) { $0.mark(shape.mark) } }
         // accept
         addRule("admitted_at", shape) { $0.verdict(.accept) }
+    }
+}
+
+extension RuleExpressions {
+    /// `ip saddr @set`, or with further fields of the packet's source.
+    fileprivate func isFrom(_ family: Int, _ set: TableSet) {
+        isFamily(family)
+        load(set.fields, ofReply: true)
+        lookup(set.rawValue)
     }
 }

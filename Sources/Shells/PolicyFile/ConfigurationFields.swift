@@ -24,6 +24,13 @@ extension Array where Element == Field<Settings> {
     }
 }
 
+extension Settings {
+    /// The keys of rpcwarden.yaml whose values differ, as `limits.grants`.
+    public func changedKeys(to other: Settings) -> [String] {
+        [Field<Settings>].configuration.changes(from: self, to: other)
+    }
+}
+
 extension Array where Element == Field<Settings.Rpcbind> {
     static var rpcbind: Self {
         [
@@ -118,7 +125,7 @@ extension Field where Root == Settings {
             if let isOn = node.parsed(by: .flag, "quarantine", &findings) {
                 settings.quarantine = isOn ? Settings.Quarantine() : nil
             }
-        }
+        }.comparing(\.quarantine, .quarantine)
     }
 }
 
@@ -130,7 +137,7 @@ extension Field where Root == Settings {
             var gateway = Settings.Gateway()
             [Field<Settings.Gateway>].gateway.read(node, "gateway", into: &gateway, &findings)
             settings.gateway = gateway
-        }
+        }.comparing(\.gateway, .gateway)
     }
 }
 
@@ -142,7 +149,7 @@ extension Field where Root == Settings {
             var fleet = Settings.Fleet()
             [Field<Settings.Fleet>].fleet.read(node, "fleet", into: &fleet, &findings)
             settings.fleet = fleet
-        }
+        }.comparing(\.fleet, .fleet)
     }
 }
 
@@ -160,7 +167,7 @@ extension Array where Element == Field<Settings.Fleet> {
                 [Field<Settings.Fleet.Quarantines>].quarantines.read(
                     node, "quarantines", into: &quarantines, &findings)
                 fleet.quarantines = quarantines
-            },
+            }.comparing(\.quarantines, .quarantines),
         ]
     }
 }
@@ -179,7 +186,7 @@ extension Field where Root == Settings.Fleet {
                 findings.error("\"\(needed)\" is missing", at: node.location, hint: hint)
             }
             fleet[keyPath: path] = value
-        }
+        }.comparing(path, fields)
     }
 }
 
@@ -262,7 +269,7 @@ extension Field where Root == Settings.Firewall {
         Self(key: "never") { node, firewall, findings in
             guard !node.isNull else { return }
             firewall.never = Set(node.parsedItems(by: .port, "never", &findings))
-        }
+        }.comparing(\.never)
     }
 }
 

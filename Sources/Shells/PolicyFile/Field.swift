@@ -6,21 +6,27 @@ struct Field<Root> {
     let read: (YAMLNode, inout Root, inout Findings) -> Void
     /// `false` for a key that is accepted, but not suggested or listed.
     var isOfUse = true
+    /// The keys that differ: this one, or parts of it (`limits.grants`).
+    var changes: (Root, Root) -> [String] = { _, _ in [] }
 
     /// A key with one value.
-    static func value<Value>(_ key: String, _ path: WritableKeyPath<Root, Value>, _ syntax: Syntax<Value>) -> Self {
+    static func value<Value: Equatable>(_ key: String, _ path: WritableKeyPath<Root, Value>, _ syntax: Syntax<Value>)
+        -> Self
+    {
         Self(key: key) { node, root, findings in
             guard !node.isNull else { return }
             if let value = node.parsed(by: syntax, key, &findings) { root[keyPath: path] = value }
-        }
+        }.comparing(path)
     }
 
     /// A key with one optional value.
-    static func optional<Value>(_ key: String, _ path: WritableKeyPath<Root, Value?>, _ syntax: Syntax<Value>) -> Self {
+    static func optional<Value: Equatable>(
+        _ key: String, _ path: WritableKeyPath<Root, Value?>, _ syntax: Syntax<Value>
+    ) -> Self {
         Self(key: key) { node, root, findings in
             guard !node.isNull else { return }
             if let value = node.parsed(by: syntax, key, &findings) { root[keyPath: path] = value }
-        }
+        }.comparing(path)
     }
 
     /// A key with a list; a single value counts as a list of one.
@@ -36,7 +42,7 @@ struct Field<Root> {
                     "\(key): the list is empty", at: node.location, hint: "leave the key out for the default")
             }
             root[keyPath: path] = items
-        }
+        }.comparing(path)
     }
 
     /// A key of an earlier version: it is ignored, with a warning.
@@ -61,12 +67,12 @@ struct Field<Root> {
                 return findings.error("\(key): expected two values, found \(items.count)", at: node.location)
             }
             root[keyPath: path] = items
-        }
+        }.comparing(path)
     }
 
     /// A key with a list of mappings.
     /// - Parameter needed: the keys that each of them must have.
-    static func sections<Part>(
+    static func sections<Part: Equatable>(
         _ key: String, _ path: WritableKeyPath<Root, [Part]>, _ empty: Part, _ fields: [Field<Part>], needed: [String]
     ) -> Self {
         Self(key: key) { node, root, findings in
@@ -83,7 +89,7 @@ struct Field<Root> {
                 }
                 return part
             }
-        }
+        }.comparing(path)
     }
 
     /// A key with a mapping.
@@ -91,11 +97,43 @@ struct Field<Root> {
         Self(key: key) { node, root, findings in
             guard !node.isNull else { return }
             fields.read(node, key, into: &root[keyPath: path], &findings)
+        }.comparing { fields.changes(from: $0[keyPath: path], to: $1[keyPath: path]) }
+    }
+
+    /// The field, which tells whether this value differs.
+    func comparing<Value: Equatable>(_ path: KeyPath<Root, Value>) -> Self {
+        var field = self
+        let key = key
+        field.changes = { $0[keyPath: path] == $1[keyPath: path] ? [] : [key] }
+        return field
+    }
+
+    /// The field of a mapping that may be missing, which tells the keys in it that differ.
+    func comparing<Part>(_ path: KeyPath<Root, Part?>, _ fields: [Field<Part>]) -> Self {
+        comparing { old, new in
+            switch (old[keyPath: path], new[keyPath: path]) {
+            case (let old?, let new?): fields.changes(from: old, to: new)
+            case (nil, nil): []
+            case (nil, _), (_, nil): nil
+            }
         }
+    }
+
+    /// - Parameter parts: the keys in this one's mapping that differ; `nil`: the whole does.
+    private func comparing(_ parts: @escaping (Root, Root) -> [String]?) -> Self {
+        var field = self
+        let key = key
+        field.changes = { parts($0, $1)?.map { "\(key).\($0)" } ?? [key] }
+        return field
     }
 }
 
 extension Array {
+    /// The keys whose values differ, in the order of the fields.
+    func changes<Root>(from old: Root, to new: Root) -> [String] where Element == Field<Root> {
+        flatMap { $0.changes(old, new) }
+    }
+
     /// Reads a mapping; keys without a field are errors. Keys in `elsewhere` get a message with their right place.
     func read<Root>(
         _ node: YAMLNode, _ name: String, into root: inout Root, _ findings: inout Findings,

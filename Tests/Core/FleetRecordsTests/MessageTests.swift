@@ -88,7 +88,10 @@ import Testing
             #"{"is":"hello","v":1,"version":"0.2.0","fleet":"lab","node":"nas1"}"#
         ),
         (.store(lost), #"{"is":"store","since":"1800000000000","queue":"3","detail":"no route"}"#),
-        (.store(shared), #"{"is":"store","is-connected":"1","since":"1800000000000","queue":"0","is-name-shared":"1"}"#),
+        (
+            .store(shared),
+            #"{"is":"store","is-connected":"1","since":"1800000000000","queue":"0","is-name-shared":"1"}"#
+        ),
         (
             .offer(
                 GrantOffer(

@@ -30,6 +30,28 @@ import Testing
         #expect(bench.events.count == 1)
     }
 
+    @Test("observe mode answers a stranger's, and logs what enforce would: denied", arguments: messages.prefix(4))
+    func observed(message: (bytes: [UInt8], owed: Reply.Body)) {
+        let bench = Bench.started([.sample()], settings: .observing)
+        bench.deliver(IncomingCall(bytes: message.bytes, from: .stranger.over(.tcp)))
+        #expect(bench.replies.map(\.reply.body) == [message.owed])
+        #expect(bench.events.map(\.kind) == [.denied])
+        #expect(bench.events.first?.reason == .stranger && bench.events.first?.isEnforced == false)
+        let counters = bench.loop.warden.counters
+        #expect((counters.permitted, counters.malformed) == (1, 0))
+    }
+
+    @Test("is logged in the words of RFC 5531, by the procedure's name where there is one")
+    func words() {
+        let bench = Bench.started([.sample()])
+        for (bytes, _) in Self.messages { bench.deliver(IncomingCall(bytes: bytes, from: .named)) }
+        #expect(
+            bench.events(.malformed).map(\.detail) == [
+                "PROG_UNAVAIL", "PROG_MISMATCH", "PROC_UNAVAIL", "GARBAGE_ARGS", "RPC_MISMATCH",
+            ])
+        #expect(bench.events(.malformed).map(\.procedure) == ["0", "0", "6", "getport", nil])
+    }
+
     @Test("a named client gets the error that RFC 5531 asks for", arguments: messages, [Transport.udp, .tcp])
     func named(message: (bytes: [UInt8], owed: Reply.Body), transport: Transport) {
         let bench = Bench.started([.sample()])
@@ -46,7 +68,7 @@ import Testing
         #expect(bench.replies == [])
         bench.deliver(IncomingCall(bytes: short, from: .named.over(.tcp)))
         #expect(bench.replies.count == 1)
-        #expect(bench.events(.malformed).map(\.detail) == ["rpcMismatch", "rpcMismatch"])
+        #expect(bench.events(.malformed).map(\.detail) == ["RPC_MISMATCH", "RPC_MISMATCH"])
     }
 
     @Test("what is no call is never answered: two portmappers must not talk to each other")

@@ -1,3 +1,4 @@
+import Calls
 import Configuration
 import CoreSamples
 import Firewall
@@ -52,6 +53,35 @@ import Testing
         bench.start()
         #expect(bench.ask(.port(of: .mountd), from: .named) == [.authError(.failed)])
         #expect(bench.ask(.port(of: .mountd), from: .from("2001:db8:1::7")) == [PortmapperResult.port(20048).body])
+    }
+
+    @Test(
+        "what another user takes over one address family is open to no client of that family, and to the others as before"
+    )
+    func takenFamily() {
+        let bench = Bench.started([.sample(), .sample("nfs", to: [.nfs], over: [.tcp], open: .always)])
+        let (own, other) = (Peer.named.over(.tcp), Peer.from("2001:db8:1::7").over(.tcp))
+        for client in [own, other] { bench.call(.port(of: .mountd), from: client) }
+        #expect(bench.kernel.granted.count == 2)
+        #expect(Set(bench.kernel.standing.map(\.clients.first.isIPv4)) == [true, false])
+        let sockets = ListenerState([
+            ListenerSocket(cookie: 1, uid: 0, ipv4: true, ipv6: false),
+            ListenerSocket(cookie: 2, uid: 1000, ipv4: false, ipv6: true),
+        ])
+        for port in [UInt16(20048), 2049] { bench.silent[.tcp(port)] = sockets }
+        bench.forget()
+        bench.refresh()
+        #expect(bench.kernel.granted.keys.map(\.client) == [own.address])
+        #expect(Set(bench.kernel.standing.map(\.clients.first.isIPv4)) == [true])
+        #expect(Set(bench.cut.map(\.service)) == [.tcp(20048), .tcp(2049)])
+        #expect(bench.cut.allSatisfy { !$0.clients.first.isIPv4 }, "flows that an opening admitted would outlive it")
+        #expect(
+            bench.events(.staleRegistration).map(\.detail) == [
+                "tcp/2049 is held by uid 1000 over IPv6", "tcp/20048 is held by uid 1000 over IPv6",
+            ])
+        bench.silent = [:]
+        bench.refresh()
+        #expect(Set(bench.kernel.standing.map(\.clients.first.isIPv4)) == [true, false])
     }
 
     @Test("where an owner that is trusted has no uid, anybody's socket counts")

@@ -97,6 +97,19 @@ struct CallGolden: Sendable, CustomTestStringConvertible {
         #expect(present == wanted)
     }
 
+    @Test("its procedure has the name by which the log tells it", arguments: CallGolden.all)
+    func name(golden: CallGolden) {
+        let call = golden.call
+        #expect(ProcedureName(call.version, number: call.procedureNumber) == call.procedureName)
+    }
+
+    @Test("numbers beyond a version's procedures have no name")
+    func nameless() {
+        for (version, number) in [(.v2, 6), (.v3, 9), (.v4, 13), (.v4, .max)] as [(PortmapperVersion, UInt32)] {
+            #expect(ProcedureName(version, number: number) == nil)
+        }
+    }
+
     @Test("decodes to its value", arguments: CallGolden.all)
     func decodes(golden sample: CallGolden) throws {
         let (header, call) = try decodedCall(golden(sample.name))

@@ -39,14 +39,14 @@ final class TestSocket {
     }
 
     /// A socket that sends with any source address.
-    init(forging source: String, to service: ServicePort, _ address: String) throws {
+    init(forging source: String, port: UInt16 = 0, to service: ServicePort, _ address: String) throws {
         let isIPv6 = address.contains(":")
         descriptor = Self.open(service.transport, isIPv6)
         var one: Int32 = 1
         let (level, option): (Int32, Int32) =
             isIPv6 ? (Int32(IPPROTO_IPV6), 75) : (Int32(IPPROTO_IP), 19)  // IPV6_, IP_TRANSPARENT
         guard setsockopt(descriptor, level, option, &one, 4) == 0,
-            Self.withAddress(source, 0, { bind(descriptor, $0, $1) }) == 0,
+            Self.withAddress(source, port, { bind(descriptor, $0, $1) }) == 0,
             Self.withAddress(address, service.port, { connect(descriptor, $0, $1) }) == 0
         else { throw SocketError(errno: errno) }
     }

@@ -124,6 +124,34 @@ struct ParsedConfigurationTests {
         accepted.change(&expected)
         #expect(parsed.diagnostics == [])
         #expect(parsed.settings == expected)
+        let changed = Settings().changedKeys(to: expected)
+        #expect(Set(changed) == (expected == Settings() ? [] : keys(in: accepted.text)), "as a reload names them")
+    }
+
+    /// The keys that have a value. Without a gateway or a fleet, its keys change as one.
+    private func keys(in text: String) -> Set<String> {
+        guard case .mapping(let entries)? = parsedRoot(SourceFile(name: "c.yaml", text: text))?.content else {
+            return []
+        }
+        return Set(
+            entries.flatMap { entry -> [String] in
+                guard case .mapping(let parts) = entry.value.content, !["gateway", "fleet"].contains(entry.key) else {
+                    return entry.value.isNull ? [] : [entry.key]
+                }
+                return parts.filter { !$0.value.isNull }.map { "\(entry.key).\($0.key)" }
+            })
+    }
+
+    @Test("a change inside a gateway or a fleet is named by its key; what appears or goes is named as a whole")
+    func changedParts() {
+        let fleet = configuration("fleet: {pair: {name: a}, quarantines: {share: true}}").settings
+        let other = configuration("fleet: {pair: {name: a, grants: 5}, quarantines: {quorum: 2}, socket: /s}").settings
+        #expect(fleet.changedKeys(to: other) == ["fleet.socket", "fleet.pair.grants", "fleet.quarantines.quorum"])
+        #expect(fleet.changedKeys(to: Settings()) == ["fleet"])
+        let server = "{name: a, address: 10.0.0.1}"
+        let gateway = configuration("gateway: {servers: [\(server)]}").settings
+        let more = configuration("gateway: {servers: [\(server), {name: b, address: 10.0.0.2}], linger: 5s}").settings
+        #expect(gateway.changedKeys(to: more) == ["gateway.servers", "gateway.linger"])
     }
 
     @Test("every key is in some test of this file, and is in the sample")
