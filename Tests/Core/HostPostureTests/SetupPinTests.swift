@@ -223,6 +223,26 @@ extension FakeHostTests {
             #expect(status.st_uid == (geteuid() == 0 ? 33 : geteuid()))
         }
 
+        @Test("a pipe or a device in a file's place is not replaced, nor is a link to a missing file")
+        func noFile() throws {
+            let host = try host()
+            let (place, pipe) = (host.root + "/etc/default/quota", host.root + "/etc/pipe")
+            #expect(mkfifo(pipe, 0o600) == 0)
+            let survey = host.survey()
+            var runner = SetupRunner(survey, survey.setupFacts())
+            for (target, reason) in [("../pipe", "it is no regular file"), ("missing", "it is a link to a missing")] {
+                try FileManager.default.removeItem(atPath: place)
+                try FileManager.default.createSymbolicLink(atPath: place, withDestinationPath: target)
+                let error = #expect(throws: SetupRunner.Failure.self) {
+                    try runner.carryOut(.writeFile(place, text: "x"), recording: [])
+                }
+                #expect(error?.description.contains("can't write \(place): \(reason)") == true, "\(target)")
+                #expect(try FileManager.default.destinationOfSymbolicLink(atPath: place) == target)
+            }
+            var status = stat()
+            #expect(stat(pipe, &status) == 0 && status.st_mode & S_IFMT == S_IFIFO)
+        }
+
         @Test("a helper that is installed later gets its port, and the others keep theirs")
         func later() throws {
             let host = try host(["rpc.mountd"])
