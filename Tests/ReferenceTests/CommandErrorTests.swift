@@ -97,4 +97,19 @@ private struct Image {
             #expect(!FileManager.default.fileExists(atPath: image.folder + "/var"), "nothing was done")
         }
     }
+
+    @Test("setup --pin exits with 1 while it leaves steps to the user, dry or not, and with 0 once they are done")
+    func stepsLeft() throws {
+        try withImage { image in
+            try image.write("/usr/sbin/rpc.mountd", "")
+            for options in [["--dry-run"], []] {
+                let output = try run([BuiltProgram.path, "setup", "--pin", "--root", image.folder] + options)
+                #expect(output.status == 1 && output.errors.contains("1 step is left to you"), "\(output)")
+                #expect(output.text.contains("left to you: this host's nfs-utils has no /etc/nfs.conf.d. Add"))
+            }
+            try image.write("/etc/nfs.conf", "[mountd]\nport=20048\n")
+            let output = try rpcwarden("setup", "--pin", "--root", image.folder)
+            #expect(output.status == 0 && output.errors.isEmpty, "\(output)")
+        }
+    }
 }
