@@ -101,20 +101,34 @@ struct AuditReport: ParsableCommand {
             print(text, terminator: "")
             return
         }
-        guard InputFile.isRegular(output) || !InputFile.exists(output) else {
-            throw CommandFailure.usage(
-                "--output: \"\(output)\" is no regular file; without --output the report goes to stdout")
-        }
-        let slash = output.lastIndex(of: "/")
-        let folder = slash.map { $0 == output.startIndex ? "/" : String(output[..<$0]) } ?? "."
-        let name = slash.map { String(output[output.index(after: $0)...]) } ?? output
+        let path = try Self.path(output)
         do throws(StateFileError) {
-            try StateFile(folder: folder, name: name).write(Array(text.utf8))
+            try StateFile(path: path).write(Array(text.utf8))
         } catch {
-            let failure = InputError(subject: output, code: error.errno)
-            throw CommandFailure.usage(
-                "--output: \(failure.message); name a file in a folder that exists and may be written")
+            throw Self.unwritable(output, error.errno)
         }
+    }
+
+    /// Where the links of `--output` lead: they stay links.
+    private static func path(_ output: String) throws -> String {
+        do throws(ReplacedFile.Fault) {
+            return try ReplacedFile(named: output).path
+        } catch {
+            switch error {
+            case .notRegular:
+                throw CommandFailure.usage(
+                    "--output: \"\(output)\" is no regular file; without --output the report goes to stdout")
+            case .linkToNothing:
+                throw CommandFailure.usage(
+                    "--output: \"\(output)\" is a link to a missing file; name that file, or remove the link")
+            case .unreachable(let cause): throw unwritable(output, cause.code)
+            }
+        }
+    }
+
+    private static func unwritable(_ output: String, _ code: Int32) -> CommandFailure {
+        let failure = InputError(subject: output, code: code)
+        return .usage("--output: \(failure.message); name a file in a folder that exists and may be written")
     }
 }
 

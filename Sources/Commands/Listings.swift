@@ -17,6 +17,8 @@ func askDaemon(_ call: ControlCall, _ configuration: ConfigurationOption) throws
         if let failure = reply.failure { throw CommandFailure.usage(failure) }
         return reply
     } catch let error as ControlError {
+        // The daemon may know servers that the file names no more, so it is asked first.
+        if let refusal = call.server.flatMap(configuration.refusal) { throw CommandFailure.usage(refusal) }
         throw CommandFailure(message: error.description, code: ExitStatus.unreachable)
     }
 }
@@ -139,6 +141,7 @@ struct Revoke: ParsableCommand {
     var transport: String?
 
     func run() throws {
+        guard port != 0 else { throw CommandFailure.usage("--port: 0 is no port; give 1 to 65535") }
         let call = ControlCall(.revoke, client: client, port: port, transport: transport, server: server.name)
         let changes = try askDaemon(call, configuration).changes ?? []
         print(changes.isEmpty ? "no grant of \(client) matches" : changes.joined(separator: "\n"))

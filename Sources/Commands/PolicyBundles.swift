@@ -9,7 +9,7 @@ import PolicyFile
 import Signatures
 import System
 
-struct PolicyBundles: ParsableCommand {
+struct PolicyBundles: CommandGroup {
     static let configuration = CommandConfiguration(
         commandName: "policy", abstract: "Sign a policy for many hosts, or verify one.",
         subcommands: [SignPolicy.self, VerifyPolicy.self])
@@ -97,13 +97,13 @@ struct SignPolicy: ParsableCommand {
             }
             return files
         } catch let error as InputError {
-            throw CommandFailure.usage("can't read \(error.message)")
+            throw CommandFailure.usage("can't read \(error.message); name a folder of policy files")
         }
     }
 
     private func folderName() throws -> String {
         guard let path = realpath(folder, nil) else {
-            throw CommandFailure.usage("can't read \"\(folder)\": \(Errno())")
+            throw CommandFailure.usage("can't read \"\(folder)\": \(Errno()); name a folder of policy files")
         }
         defer { free(path) }
         return String(cString: path).split(separator: "/").last.map(String.init) ?? ""
@@ -139,7 +139,7 @@ struct VerifyPolicy: ParsableCommand {
         discussion: """
             With a configuration that has fleet.policy, its group, keys and ceiling count, and the serial that was \
             accepted last; with --keys only the signature and the policy. Exits 0 if a host would take the bundle, 1 \
-            if not, 2 if a file can't be read.
+            if not, 2 if a file can't be read, or the keys are none.
             """)
 
     @OptionGroup var configuration: ConfigurationOption
@@ -157,7 +157,7 @@ struct VerifyPolicy: ParsableCommand {
             .verify(bundle: bundle, keys: keys, configurationPath: configuration.path)
         for diagnostic in load.diagnostics { writeError(diagnostic.description) }
         guard let accepted = load.bundle, !load.hasErrors else {
-            let isKnown = load.bundleRefusal != nil && !load.hasUnreadableFile
+            let isKnown = load.bundleRefusal != nil && !load.hasUnreadableFile && !load.hasFaultyKeys
             throw CommandFailure(message: nil, code: isKnown ? ExitStatus.denied : ExitStatus.usage)
         }
         if let note = accepted.expiryNote { writeError(note) }

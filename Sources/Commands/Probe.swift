@@ -288,7 +288,7 @@ func programNumber(_ text: String, _ names: ProgramNames) throws -> Program {
     let isHex = text.lowercased().hasPrefix("0x")
     if let number = UInt32(isHex ? String(text.dropFirst(2)) : text, radix: isHex ? 16 : 10) { return Program(number) }
     guard let program = names.program(named: text) else {
-        throw CommandFailure.usage("unknown program: \"\(DisplayText(text))\"; use a name of /etc/rpc, or its number")
+        throw CommandFailure.usage(names.refusal(of: text))
     }
     return program
 }

@@ -9,7 +9,7 @@ import PolicyFile
 import Portmapper
 
 @main
-struct RPCWarden: ParsableCommand {
+struct RPCWarden: CommandGroup {
     static let configuration = CommandConfiguration(
         commandName: "rpcwarden",
         abstract: "A firewall-aware RPC access proxy: owns port 111 in front of rpcbind.",
@@ -37,8 +37,30 @@ struct RPCWarden: ParsableCommand {
             if !isSuccess, Probe.isPlugin(CommandLine.arguments) {
                 Probe.unknown(message(for: error)).exit(as: "rpcwarden")
             }
+            if !isSuccess, let failure = unknownCommand(in: CommandLine.arguments.dropFirst()) {
+                failure.exit(as: "rpcwarden")
+            }
             Console.exit(as: "rpcwarden", fullMessage(for: error), isSuccess: isSuccess)
         }
+    }
+}
+
+/// A command that only has subcommands, one of which must be named.
+protocol CommandGroup: ParsableCommand {}
+
+extension CommandGroup {
+    func run() throws {
+        throw CommandFailure.usage("no command; name one\n\n\(RPCWarden.helpMessage(for: Self.self))")
+    }
+
+    /// The parser itself blames the options of a command that it doesn't know.
+    static func unknownCommand(in words: ArraySlice<String>) -> CommandFailure? {
+        guard let word = words.first, !word.hasPrefix("-"), word != "help" else { return nil }
+        if let command = configuration.subcommands.first(where: { $0._commandName == word }) {
+            return (command as? any CommandGroup.Type)?.unknownCommand(in: words.dropFirst())
+        }
+        let names = configuration.subcommands.map { $0._commandName }.joined(separator: ", ")
+        return .usage("unknown command: \"\(word)\"; known commands: \(names)")
     }
 }
 
@@ -52,6 +74,12 @@ struct ConfigurationOption: ParsableArguments {
     var path: String?
 
     func settings() throws -> Settings { try Self.settings(of: path) }
+
+    /// Why the configuration has no server of that name; `nil` if it has one, or can't be read.
+    func refusal(ofServer name: String) -> String? {
+        let load = PolicyLoader().loadSettings(configurationPath: path)
+        return load.hasErrors ? nil : load.settings.refusal(ofServer: name)
+    }
 
     /// The settings as far as they can be read: an error elsewhere must keep no command from the daemon.
     ///

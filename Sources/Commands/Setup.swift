@@ -50,8 +50,11 @@ struct Setup: ParsableCommand {
             for obstacle in plan.obstacles { writeError("rpcwarden: \(obstacle)") }
             throw CommandFailure(message: nil, code: ExitStatus.denied)
         }
-        if plan.actions.isEmpty { return }
-        if isDry { return print("\nnothing was changed: this is a dry run") }
+        if plan.actions.isEmpty { return try Self.tellLeft(plan) }
+        if isDry {
+            print("\nnothing was changed: this is a dry run")
+            return try Self.tellLeft(plan)
+        }
         if !facts.isImage, geteuid() != 0 {
             throw CommandFailure(
                 message: "nothing was changed: setup runs as uid \(geteuid()); run it as root", code: ExitStatus.denied)
@@ -59,6 +62,15 @@ struct Setup: ParsableCommand {
         print("")
         try carryOut(plan, SetupRunner(survey, facts))
         if !plan.next.isEmpty { print("\n" + plan.next.joined(separator: "\n")) }
+        try Self.tellLeft(plan)
+    }
+
+    /// - Throws: if the plan, which was shown, leaves steps to the user.
+    private static func tellLeft(_ plan: SetupPlan) throws {
+        let count = plan.leftCount
+        guard count > 0 else { return }
+        let steps = count == 1 ? "1 step is" : "\(count) steps are"
+        throw CommandFailure(message: "\(steps) left to you; see `left to you` above", code: ExitStatus.denied)
     }
 
     private func plan(_ facts: SetupFacts) -> SetupPlan {
@@ -154,6 +166,7 @@ struct Setup: ParsableCommand {
         case .act(let action, _): action.description
         case .alreadySo(let what): "unchanged: \(what)"
         case .note(let text): "note: \(text)"
+        case .left(let text): "left to you: \(text)"
         }
     }
 }

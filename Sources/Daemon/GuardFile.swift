@@ -1,4 +1,5 @@
 import Gate
+import Glibc
 import System
 
 /// The file that holds the saved guard.
@@ -14,8 +15,13 @@ struct GuardFile: Sendable {
         case file(StateFileError)
         case text(path: String, SavedGuardText.Fault)
 
+        /// A folder, a symbolic link, and what else is no regular file.
+        private static let tellNoFile = [EISDIR, ELOOP, EINVAL]
+
         var description: String {
             switch self {
+            case .file(let error) where Self.tellNoFile.contains(error.errno):
+                "\(error); remove it: the guard is saved in a regular file of that name"
             case .file(let error): "\(error)"
             case .text(let path, let fault): "\(path): \(fault); the daemon replaces the file"
             }

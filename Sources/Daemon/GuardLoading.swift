@@ -48,7 +48,8 @@ public func loadGuard(configuration: String?) throws -> GuardLoading {
     let memories = transaction.operations.count { if case .remember = $0 { true } else { false } }
     // A gateway closes the servers' portmappers before it forwards anything.
     guard ports + memories > 0 || settings.gateway != nil else {
-        loading.lines.append("no guard was saved yet: nothing to load")
+        // One that can't be read may hold anything.
+        if loading.complaints.isEmpty { loading.lines.append("no guard was saved yet: nothing to load") }
         return loading
     }
     if let failure = commit(transaction, to: table, Ceiling(settings: settings, rules: [])) {

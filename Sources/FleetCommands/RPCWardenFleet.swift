@@ -6,7 +6,7 @@ import PolicyFile
 import Sidecar
 
 @main
-struct RPCWardenFleet: ParsableCommand {
+struct RPCWardenFleet: CommandGroup {
     static let configuration = CommandConfiguration(
         commandName: "rpcwarden-fleet",
         abstract: "The sidecar of rpcwarden: shares grants, quarantines and policy with other nodes, through etcd.",
@@ -29,9 +29,31 @@ struct RPCWardenFleet: ParsableCommand {
         } catch let failure as CommandFailure {
             failure.exit(as: "rpcwarden-fleet")
         } catch {
-            Console.exit(
-                as: "rpcwarden-fleet", fullMessage(for: error), isSuccess: exitCode(for: error) == .success)
+            let isSuccess = exitCode(for: error) == .success
+            if !isSuccess, let failure = unknownCommand(in: CommandLine.arguments.dropFirst()) {
+                failure.exit(as: "rpcwarden-fleet")
+            }
+            Console.exit(as: "rpcwarden-fleet", fullMessage(for: error), isSuccess: isSuccess)
         }
+    }
+}
+
+/// A command that only has subcommands, one of which must be named.
+protocol CommandGroup: ParsableCommand {}
+
+extension CommandGroup {
+    func run() throws {
+        throw CommandFailure.usage("no command; name one\n\n\(RPCWardenFleet.helpMessage(for: Self.self))")
+    }
+
+    /// The parser itself blames the options of a command that it doesn't know.
+    static func unknownCommand(in words: ArraySlice<String>) -> CommandFailure? {
+        guard let word = words.first, !word.hasPrefix("-"), word != "help" else { return nil }
+        if let command = configuration.subcommands.first(where: { $0._commandName == word }) {
+            return (command as? any CommandGroup.Type)?.unknownCommand(in: words.dropFirst())
+        }
+        let names = configuration.subcommands.map { $0._commandName }.joined(separator: ", ")
+        return .usage("unknown command: \"\(word)\"; known commands: \(names)")
     }
 }
 

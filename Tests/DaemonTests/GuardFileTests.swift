@@ -59,6 +59,10 @@ import Testing
         #expect(mkfifo(folder.file.path, 0o600) == 0)
         #expect(throws: GuardFile.Unreadable.self) { try folder.file.read() }
         try FileManager.default.removeItem(atPath: folder.file.path)
+        try FileManager.default.createDirectory(atPath: folder.file.path, withIntermediateDirectories: false)
+        let place = #expect(throws: GuardFile.Unreadable.self) { try folder.file.read() }
+        #expect("\(place as Any)".contains("guard: Is a directory; remove it"))
+        try FileManager.default.removeItem(atPath: folder.file.path)
         try FileManager.default.createSymbolicLink(atPath: folder.file.path, withDestinationPath: "/etc/passwd")
         #expect(throws: GuardFile.Unreadable.self) { try folder.file.read() }
     }

@@ -97,4 +97,75 @@ private struct Image {
             #expect(!FileManager.default.fileExists(atPath: image.folder + "/var"), "nothing was done")
         }
     }
+
+    @Test("setup --pin exits with 1 while it leaves steps to the user, dry or not, and with 0 once they are done")
+    func stepsLeft() throws {
+        try withImage { image in
+            try image.write("/usr/sbin/rpc.mountd", "")
+            for options in [["--dry-run"], []] {
+                let output = try run([BuiltProgram.path, "setup", "--pin", "--root", image.folder] + options)
+                #expect(output.status == 1 && output.errors.contains("1 step is left to you"), "\(output)")
+                #expect(output.text.contains("left to you: this host's nfs-utils has no /etc/nfs.conf.d. Add"))
+            }
+            try image.write("/etc/nfs.conf", "[mountd]\nport=20048\n")
+            let output = try rpcwarden("setup", "--pin", "--root", image.folder)
+            #expect(output.status == 0 && output.errors.isEmpty, "\(output)")
+        }
+    }
+
+    @Test("a command that is missing or unknown is a usage error, whatever follows it; help goes to stderr")
+    func noCommand() throws {
+        let groups =
+            [[BuiltProgram.path], [BuiltProgram.fleetPath]]
+            + [["guard"], ["policy"]].map { [BuiltProgram.path] + $0 } + [[BuiltProgram.fleetPath, "order"]]
+        for words in groups {
+            let missing = try run(words)
+            #expect(missing.status == 2 && missing.text.isEmpty, "\(words): \(missing)")
+            #expect(missing.errors.contains(": no command; name one") && missing.errors.contains("SUBCOMMANDS:"))
+            let unknown = try run(words + ["foo", "--config", "/nonexistent.yaml"])
+            #expect(unknown.status == 2 && unknown.errors.contains("unknown command: \"foo\""), "\(words): \(unknown)")
+            let help = try run(words + ["--help"])
+            #expect(help.status == 0 && help.text.contains("SUBCOMMANDS:") && help.errors.isEmpty, "\(help)")
+        }
+        let option = try rpcwarden("status", "--nosuch")
+        #expect(option.status == 2 && option.errors.contains("--nosuch"), "\(option)")
+    }
+
+    @Test("a server that the configuration doesn't name, without a daemon; one that it names is asked for")
+    func unknownServer() throws {
+        try withImage { image in
+            try image.write(
+                Self.configuration,
+                "control: \(image.folder)/none.sock\ngateway: {servers: [{name: filer, address: 192.0.2.7}]}\n")
+            for words in [["grants"], ["registry"], ["revoke", "--client", "192.0.2.1"]] {
+                func ask(_ server: String) throws -> Output {
+                    let file = image.folder + Self.configuration
+                    return try run([BuiltProgram.path] + words + ["--server", server, "--config", file])
+                }
+                let unknown = try ask("filr")
+                #expect(unknown.status == 2, "\(words): \(unknown)")
+                #expect(unknown.errors.contains("unknown server: \"filr\"; did you mean \"filer\"?"), "\(unknown)")
+                #expect(try ask("filer").status == 3, "\(words)")
+            }
+        }
+    }
+
+    @Test(
+        "an argument that can't be right names the value and the remedy",
+        arguments: [
+            (["revoke", "--client", "192.0.2.1", "--port", "0"], "--port: 0 is no port; give 1 to 65535"),
+            (
+                ["policy", "sign", "/nonexistent", "--serial", "1"],
+                "\"/nonexistent\": No such file or directory; name a"
+            ),
+            (["probe", "192.0.2.1", "--program", "mountdd"], "unknown program: \"mountdd\"; did you mean \"mountd\"?"),
+            (
+                ["probe", "192.0.2.1", "--program", "nosuchprogram"],
+                "\"nosuchprogram\"; use a name of /etc/rpc, or its"
+            ),
+        ])
+    func remedies(words: [String], message: String) throws {
+        let output = try run([BuiltProgram.path] + words)
+        #expect(output.status == 2 && output.errors.contains(message), "\(output)")
+    }
 }

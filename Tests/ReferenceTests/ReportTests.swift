@@ -64,6 +64,22 @@ private func report(_ arguments: String..., input: String = "") throws -> Output
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["report.html"])
     }
 
+    @Test("a link that --output names stays one: its file is replaced; one to an open file, or to none, is refused")
+    func outputLinks() throws {
+        let folder = try Folder()
+        try folder.write("old", to: "report.txt")
+        let targets = [("link", "report.txt", 0), ("stdout", "/proc/self/fd/1", 2), ("dangling", "missing.txt", 2)]
+        for (name, target, status) in targets {
+            try FileManager.default.createSymbolicLink(atPath: folder.file(name), withDestinationPath: target)
+            let output = try report("-", "--output", folder.file(name))
+            #expect(output.status == status && output.text.isEmpty, "\(name): \(output)")
+            #expect(status == 0 || output.errors.contains("--output: \"\(folder.file(name))\" is "), "\(output)")
+            #expect(try FileManager.default.destinationOfSymbolicLink(atPath: folder.file(name)) == target)
+        }
+        #expect(try String(contentsOfFile: folder.file("report.txt"), encoding: .utf8) != "old")
+        #expect(!FileManager.default.fileExists(atPath: folder.file("missing.txt")))
+    }
+
     private static func line(_ day: Int, _ event: String, _ more: String = "") -> String {
         "{\"ts\":\"2026-11-\(day)T08:00:00Z\",\"event\":\"\(event)\"\(more)}\n"
     }

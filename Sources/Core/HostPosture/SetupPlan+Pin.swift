@@ -35,7 +35,7 @@ extension SetupPlan {
                 let port = value.port.map { "\($0)" } ?? "a value that setup can't read"
                 alreadySo("\(facts.root)\(value.file) sets \(setting.text): \(port)")
             } else if setting != .statdCalls, let other = helper.settings.compactMap(ports.ofOthers).first {
-                note("\(facts.root)\(other.file) doesn't set \(setting.text); add it there")
+                leave("\(facts.root)\(other.file) doesn't set \(setting.text); add it there")
             }
         }
     }
@@ -47,7 +47,7 @@ extension SetupPlan {
         guard !chosen.isEmpty else { return }
         let lines = SetupFiles.nfsConfPinsText(chosen)
         guard facts.folders.contains(SetupFiles.nfsConfFolder) else {
-            return note(
+            return leave(
                 """
                 this host's nfs-utils has no \(SetupFiles.nfsConfFolder). Add to /etc/nfs.conf, or give the programs the \
                 same options:
@@ -82,13 +82,13 @@ extension SetupPlan {
     private mutating func pinRquotad(_ pinning: Pinning, _ facts: SetupFacts) {
         guard let port = pinning.written[.rquotad], let path = facts.host.helperPorts.rquotadFile else { return }
         if let options = facts.host.helperPorts.rquotadOptions {
-            return note("\(facts.root)\(path) has options of rpc.rquotad, and is kept (\(options)). Add: -p \(port)")
+            return leave("\(facts.root)\(path) has options of rpc.rquotad, and is kept (\(options)). Add: -p \(port)")
         }
         guard let bytes = facts.files[path] else {
-            return note("there is no \(facts.root)\(path); give rpc.rquotad the option -p \(port) where it is started")
+            return leave("there is no \(facts.root)\(path); give rpc.rquotad the option -p \(port) where it is started")
         }
         guard let text = String(validating: bytes, as: UTF8.self) else {
-            return note("\(facts.root)\(path) is not UTF-8, and is kept. Add to it: RPCRQUOTADOPTS=\"-p \(port)\"")
+            return leave("\(facts.root)\(path) is not UTF-8, and is kept. Add to it: RPCRQUOTADOPTS=\"-p \(port)\"")
         }
         let whole = text + (text.isEmpty || text.hasSuffix("\n") ? "" : "\n") + SetupFiles.rquotadLines(port)
         makeRecordFolder(facts)
@@ -102,7 +102,7 @@ extension SetupPlan {
         ]
         let settings = keys.compactMap { setting, key in pinning.chosen[setting].map { "\(key) = \($0);" } }
         guard !settings.isEmpty else { return }
-        note(
+        leave(
             """
             setup does not change \(HelperPorts.ganeshaFile). Add to it, then restart nfs-ganesha: NFS_CORE_PARAM \
             { \(settings.joined(separator: " ")) }

@@ -18,6 +18,8 @@ public struct SetupPlan: Hashable, Sendable {
         case act(Action, record: [SetupRecord.Entry])
         case alreadySo(String)
         case note(String)
+        /// What setup doesn't do itself, and the user must.
+        case left(String)
     }
 
     public var steps: [Step] = []
@@ -35,9 +37,13 @@ public struct SetupPlan: Hashable, Sendable {
         }
     }
 
+    /// The number of steps that the user must do.
+    public var leftCount: Int { steps.count { if case .left = $0 { true } else { false } } }
+
     mutating func act(_ action: Action, _ record: SetupRecord.Entry...) { steps.append(.act(action, record: record)) }
     mutating func alreadySo(_ what: String) { steps.append(.alreadySo(what)) }
     mutating func note(_ text: String) { steps.append(.note(text)) }
+    mutating func leave(_ text: String) { steps.append(.left(text)) }
 
     mutating func block(_ reason: String) { obstacles.append(reason) }
 }

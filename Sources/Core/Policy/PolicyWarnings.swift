@@ -13,25 +13,19 @@ public struct PolicyWarning: Hashable, Sendable {
     /// The warnings about each rule by itself and beside the others, in the rules' order.
     public static func warnings(of rules: [Rule]) -> [PolicyWarning] {
         let others = Others(rules)
-        return rules.flatMap { rule in
-            [openToTheWorld(rule), nfsOnLookup(rule, beside: others), nfsWithoutLocks(rule, beside: others)]
-                .compactMap { $0 }.map { PolicyWarning(location: rule.location, message: $0) }
+        let worldOpenings = WorldOpenings(rules)
+        return zip(rules.indices, rules).flatMap { index, rule in
+            [
+                worldOpenings.text(ofRule: index), nfsOnLookup(rule, beside: others),
+                nfsWithoutLocks(rule, beside: others),
+            ].compactMap { $0 }.map { PolicyWarning(location: rule.location, message: $0) }
         }
-    }
-
-    private static func openToTheWorld(_ rule: Rule) -> String? {
-        guard rule.open == .always, let world = rule.from.compactMap(\.prefix).first(where: { $0.length == 0 }) else {
-            return nil
-        }
-        return "\"open: always\" for the whole world (\(world)): these ports are open to everyone"
     }
 
     /// NFSv3 clients never ask the portmapper again after the mount: once the grant is gone, the mount hangs.
     private static func nfsOnLookup(_ rule: Rule, beside others: Others) -> String? {
         guard rule.names(.nfs), rule.open == .onLookup else { return nil }
-        guard !others.standingNFS.reach(clientsOf: rule, where: { $0.over.isSuperset(of: rule.over) }) else {
-            return nil
-        }
+        guard !rule.over.allSatisfy({ others.standingNFS.reach(clientsOf: rule, over: [$0]) }) else { return nil }
         return "nfs without \"open: always\": clients look it up once, at the mount, and hang when the grant has"
             + " expired; give nfs a rule of its own with \"open: always\""
     }
@@ -41,7 +35,7 @@ public struct PolicyWarning: Hashable, Sendable {
         // With "open: never" no client mounts through this rule, so none locks.
         guard rule.names(.nfs), rule.open != .never, !isNFSv4Only(rule, beside: others) else { return nil }
         let missing = [("nlockmgr", others.nlockmgr), ("status", others.status)].filter { _, permitting in
-            !permitting.reach(clientsOf: rule) { !$0.over.isDisjoint(with: rule.over) }
+            !permitting.reach(clientsOf: rule, over: rule.over)
         }
         guard !missing.isEmpty else { return nil }
         return "nfs without \(missing.map(\.0).joined(separator: " and ")): the clients' locks would hang; permit both,"
@@ -90,33 +84,63 @@ private final class RuleIndex {
     /// The prefix lengths that occur in any rule of the policy.
     private let lengths: Set<Int>
 
+    /// The clients of all rules of a scope.
+    private var unitedByScope: [Scope: [AddressRange]] = [:]
+
+    private struct Scope: Hashable {
+        var transports: Set<Transport>
+        var at: ServerScope
+    }
+
     /// The number of rules that are compared one by one with a rule's clients.
     private static let comparedMax = 16
+    /// For each scope all rules are read.
+    private static let scopesMax = 64
 
     init(_ rules: [Rule], lengths: Set<Int>) {
         self.rules = rules
         self.lengths = lengths
     }
 
-    /// Whether every term of the rule's `from` lies within a term of one of these rules that doesn't except it
-    /// again.
-    func reach(clientsOf rule: Rule, where isFit: (Rule) -> Bool) -> Bool {
+    /// Whether these rules, over one of the transports, name all clients of the rule: each term of its `from` lies within
+    /// a term of a rule that doesn't except it again, or its addresses within those of several.
+    func reach(clientsOf rule: Rule, over transports: Set<Transport>) -> Bool {
+        let isFit = { (other: Rule) in
+            other.at.covers(allOf: rule.at) && !other.over.isDisjoint(with: transports)
+        }
         let own = Set(rule.except)
         // Arrays of one group share their memory, and compare in constant time.
         if rules.prefix(Self.comparedMax).contains(where: {
-            isFit($0) && $0.at.covers(allOf: rule.at) && $0.from == rule.from && own.isSuperset(of: $0.except)
+            isFit($0) && $0.from == rule.from && own.isSuperset(of: $0.except)
         }) {
             return true
         }
-        return rule.from.allSatisfy { term in
-            outerTerms(of: term).contains { outer in
+        let rest = rule.from.filter { term in
+            !outerTerms(of: term).contains { outer in
                 (rulesByTerm[outer] ?? []).contains { number in
                     let other = rules[number]
-                    guard isFit(other), other.at.covers(allOf: rule.at) else { return false }
-                    return !other.except.contains { $0.overlaps(term) && !own.contains($0) }
+                    return isFit(other) && !other.except.contains { $0.overlaps(term) && !own.contains($0) }
                 }
             }
         }
+        return rest.isEmpty || cover(rest, of: rule, Scope(transports: transports, at: rule.at), isFit)
+    }
+
+    /// Whether several of the rules together name the terms' addresses.
+    private func cover(_ terms: [ClientTerm], of rule: Rule, _ scope: Scope, _ isFit: (Rule) -> Bool) -> Bool {
+        let ranges = terms.compactMap(\.prefix?.range)
+        guard ranges.count == terms.count, let united = united(scope, isFit) else { return false }
+        let excepted = rule.except.compactMap(\.prefix?.range).union
+        return ranges.union.allSatisfy { $0.isCovered(by: [united, excepted]) }
+    }
+
+    /// `nil`: the policy has too many kinds of rules.
+    private func united(_ scope: Scope, _ isFit: (Rule) -> Bool) -> [AddressRange]? {
+        if let known = unitedByScope[scope] { return known }
+        guard unitedByScope.count < Self.scopesMax else { return nil }
+        let united = rules.filter(isFit).flatMap(\.sureClients).union
+        unitedByScope[scope] = united
+        return united
     }
 
     /// Whether a term of the rule's `from` has addresses in common with a term of one of these rules.
@@ -136,8 +160,17 @@ private final class RuleIndex {
     }
 }
 
+extension Rule {
+    /// The addresses that it names itself; none if it excepts a host by name, which may have any.
+    fileprivate var sureClients: [AddressRange] {
+        let excepted = except.compactMap(\.prefix?.range)
+        guard excepted.count == except.count else { return [] }
+        return from.compactMap(\.prefix?.range).union.subtracting(excepted)
+    }
+}
+
 extension ClientTerm {
-    fileprivate var prefix: Prefix? {
+    var prefix: Prefix? {
         switch self {
         case .prefix(let prefix): prefix
         case .host: nil

@@ -5,8 +5,8 @@ import Clock
 ///
 /// ```
 /// unknown ──started──▶ running ──stopped──▶ stopped
-///    │                    ▲  └─started: it ended without a word, and the record has a gap
-///    └──any other line────┘
+///    │                    ▲  └─started: it ended without a word, and the record has a gap; but not if all lines
+///    └──any other line────┘    are of this start
 /// ```
 struct HostTally {
     enum State: Hashable {
@@ -21,6 +21,7 @@ struct HostTally {
     var first: Timestamp
     var last: Timestamp
     var state = State.unknown
+    var hasStart = false
     var mode: Mode?
     /// The place of the tampering that isn't undone yet.
     var openTampering: Int?
@@ -28,6 +29,12 @@ struct HostTally {
     var openSuppression: Int?
 
     init(at time: Timestamp) { (first, last) = (time, time) }
+
+    /// Whether a daemon that tells at this time that it is ready may have written all lines so far, as `rpcbind-up`.
+    func mayBeginStart(endingAt time: Timestamp) -> Bool { !hasStart && time <= first + Self.startMax }
+
+    /// The unit's TimeoutStartSec.
+    private static let startMax: Duration = .seconds(90)
 }
 
 /// The daemon's mode, as `started`, `reloaded` and denials tell it.

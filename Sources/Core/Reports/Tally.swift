@@ -119,7 +119,7 @@ public struct Tally {
             record.mode = mode
         }
         switch event.kind {
-        case .started: record.state = .running
+        case .started: (record.state, record.hasStart) = (.running, true)
         case .stopped: record.state = .stopped(time)
         case _: if record.state == .unknown { record.state = .running }
         }
@@ -147,6 +147,7 @@ public struct Tally {
         var stopped: Timestamp?
         switch record.state {
         case .unknown: break
+        case .running where record.mayBeginStart(endingAt: time): break
         case .running:
             // The clock may have been set back meanwhile.
             gaps.append(GapItem(host: host, from: record.last, to: max(time, record.last), cause: .crash))

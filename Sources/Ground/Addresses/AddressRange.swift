@@ -57,6 +57,16 @@ public struct AddressRange: Hashable, Sendable, Comparable, CustomStringConverti
         address.isIPv4 == first.isIPv4 && first <= address && address <= last
     }
 
+    /// Whether each of the addresses is in one of the sets, whose ranges are disjoint and ascending.
+    public func isCovered(by sets: [[AddressRange]]) -> Bool {
+        var next: IPAddress? = first
+        while let address = next, address <= last {
+            guard let range = sets.lazy.compactMap({ $0.range(holding: address) }).first else { return false }
+            next = range.last.successor
+        }
+        return true
+    }
+
     public static func < (left: Self, right: Self) -> Bool {
         left.first != right.first ? left.first < right.first : left.last < right.last
     }
@@ -109,8 +119,8 @@ extension [AddressRange] {
         return flatMap { range in
             var rest: [AddressRange] = []
             var start: IPAddress? = range.first
-            for other in others where other.first <= range.last && range.first <= other.last {
-                guard other.first.isIPv4 == range.first.isIPv4, let from = start else { continue }
+            for other in others[others.firstIndex(endingAtOrAfter: range.first)...] {
+                guard other.first <= range.last, let from = start else { break }
                 if let end = other.first.predecessor, from <= end, end.isIPv4 == from.isIPv4 {
                     rest.append(AddressRange(from, end))
                 }
@@ -123,11 +133,16 @@ extension [AddressRange] {
 
     /// The range that holds the address, by binary search; the ranges must be disjoint and ascending.
     public func range(holding address: IPAddress) -> AddressRange? {
+        let index = firstIndex(endingAtOrAfter: address)
+        return index < count && self[index].contains(address) ? self[index] : nil
+    }
+
+    fileprivate func firstIndex(endingAtOrAfter address: IPAddress) -> Int {
         var (low, high) = (0, count)
         while low < high {
             let middle = (low + high) / 2
             if self[middle].last < address { low = middle + 1 } else { high = middle }
         }
-        return low < count && self[low].contains(address) ? self[low] : nil
+        return low
     }
 }

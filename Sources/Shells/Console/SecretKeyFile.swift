@@ -13,7 +13,7 @@ public struct SecretKeyFile {
         do throws(InputError) {
             bytes = try InputFile(path: path).readAll(max: 4096)
         } catch {
-            throw CommandFailure.usage("--key: can't read \(error.message)")
+            throw CommandFailure.usage("--key: can't read \(error.message); name a secret key, as minisign -G makes it")
         }
         do throws(SecretKey.Fault) {
             return try SecretKey(file: bytes, password: Self.password)

@@ -35,7 +35,7 @@ public struct SetupRunner {
         try remember(entries)
         switch action {
         case .makeFolder: return nil
-        case .writeFile(let path, let text): try Self.write(text, to: path, target: Self.resolved(path) ?? path)
+        case .writeFile(let path, let text): try Self.write(text, to: path)
         case .removeFile(let path):
             guard unlink(path) == 0 || errno == ENOENT else { throw Self.failure("remove", path) }
         case .moveFile(let path, let new):
@@ -68,7 +68,7 @@ public struct SetupRunner {
         let path = survey.root.path + SetupFiles.record
         try stayInside(.writeFile(path, text: ""))
         // A link is no record, and is replaced.
-        try Self.write(record.text, to: path, target: path)
+        try Self.replace(path, with: record.text, mode: 0o644)
     }
 
     private func run(_ words: [String]) throws(Failure) {
@@ -159,15 +159,32 @@ public struct SetupRunner {
         }
     }
 
-    /// Replaces the file in one step: a reader sees either the old file or the new one. The administrator's file keeps
-    /// its owner and mode, and stays where a link leads.
-    ///
-    /// - Parameter target: where the path leads, or the path itself.
-    private static func write(_ text: String, to path: String, target: String) throws(Failure) {
-        var status = stat()
-        let exists = lstat(target, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
-        var file = StateFile(path: target, mode: exists ? status.st_mode & 0o7777 : 0o644)
-        if exists { file.owner = (status.st_uid, status.st_gid) }
+    /// The administrator's file keeps its owner and mode, and stays where a link leads.
+    private static func write(_ text: String, to path: String) throws(Failure) {
+        let file: ReplacedFile
+        do throws(ReplacedFile.Fault) { file = try ReplacedFile(named: path) } catch {
+            throw Failure(description: "can't write \(path): \(reason(error))")
+        }
+        try replace(
+            file.path, with: text, mode: file.status.map { $0.st_mode & 0o7777 } ?? 0o644,
+            owner: file.status.map { ($0.st_uid, $0.st_gid) })
+    }
+
+    private static func reason(_ fault: ReplacedFile.Fault) -> String {
+        switch fault {
+        // systemd takes a link to /dev/null as a mask.
+        case .notRegular: "it is no regular file, or a link to none; remove it"
+        case .linkToNothing: "it is a link to a missing file; make that file, or remove the link"
+        case .unreachable(let error): "\(error)"
+        }
+    }
+
+    /// In one step: a reader sees either the old file or the new one.
+    private static func replace(
+        _ path: String, with text: String, mode: mode_t, owner: (user: uid_t, group: gid_t)? = nil
+    ) throws(Failure) {
+        var file = StateFile(path: path, mode: mode)
+        file.owner = owner
         do throws(StateFileError) { try file.write(Array(text.utf8)) } catch {
             throw Failure(description: "can't write \(path): \(error)")
         }

@@ -8,7 +8,9 @@ extension Syntax where Value == IPAddress {
             if let zone = text.firstIndex(of: "%"), IPAddress(text[..<zone]) != nil {
                 throw Mistake("\(quoted(text)) has a zone", hint: "write \(text[..<zone])")
             }
-            guard let address = IPAddress(text) else { throw Mistake("\(quoted(text)) is not an address") }
+            guard let address = IPAddress(text) else {
+                throw Mistake("\(quoted(text)) is not an address", hint: "write an IPv4 or IPv6 address")
+            }
             if address.isIPv4, text.contains(":") {
                 throw Mistake("\(quoted(text)) is an IPv4-mapped address", hint: "write \(address)")
             }
@@ -27,7 +29,7 @@ extension Syntax where Value == IPAddress {
             }
             let address = try Self.address.parse(text)
             guard !address.isUnspecified, !address.isLoopback, !address.isMulticastOrBroadcast else {
-                throw Mistake("\(address) is not an address of another host")
+                throw Mistake("\(address) is not an address of another host", hint: "name the server's own address")
             }
             return address
         }
@@ -72,7 +74,8 @@ extension Syntax where Value == Prefix {
             guard let length = prefixLength(parts[1]), let prefix = Prefix(address, length: length) else {
                 throw Mistake(
                     "\(quoted(text)) has no prefix length of 0 to \(lengthMax)",
-                    hint: netmaskLength(parts[1]).flatMap { Prefix(address, length: $0) }.map { "write \($0)" })
+                    hint: netmaskLength(parts[1]).flatMap { Prefix(address, length: $0) }.map { "write \($0)" }
+                        ?? "write a number after the slash, as in \(address)/\(lengthMax)")
             }
             guard prefix.address == address else {
                 throw Mistake("\(quoted(text)) has bits set beyond its length", hint: "write \(prefix)")

@@ -14,7 +14,9 @@ extension Syntax where Value == ClientTerm {
                         ?? "name a group, an address, a prefix, or a host with its domain"
                 }
             }
-            guard let host = hostName(text) else { throw Mistake("\(quoted(text)) is not a host name") }
+            guard let host = hostName(text) else {
+                throw Mistake("\(quoted(text)) is not a host name", hint: "use letters, digits, -, _ and single dots")
+            }
             return .host(host)
         }
     }
@@ -34,7 +36,8 @@ extension Syntax where Value == ClientTerm {
     /// Whether the text can only be an address or a prefix: a host name's last label is never a number (RFC 3696, 2).
     private static func looksNumeric(_ text: String) -> Bool {
         if text.contains(":") || IPAddress(text) != nil { return true }
-        let address = text.prefix { $0 != "/" }
+        var address = text.prefix { $0 != "/" }
+        if address.hasSuffix(".") { address.removeLast() }
         let label = address.split(separator: ".", omittingEmptySubsequences: false).last ?? ""
         return !label.isEmpty && label.utf8.allSatisfy(isDigit) && (address.contains(".") || text.contains("/"))
     }

@@ -48,8 +48,10 @@ struct Mistake: Error {
         self.hint = hint
     }
 
-    init(_ message: String, suggestion: @escaping @Sendable () -> String?) {
+    /// - Parameter hint: where there is no such word.
+    init(_ message: String, hint: String? = nil, suggestion: @escaping @Sendable () -> String?) {
         self.message = message
+        self.hint = hint
         self.suggestion = suggestion
     }
 }

@@ -191,6 +191,12 @@ extension YAMLNode {
         }
         var seen: Set<Item> = []
         return nodes.compactMap { node in
+            guard !node.isNull else {
+                findings.error(
+                    "\(key): expected a value, found nothing", at: node.location,
+                    hint: "leave the item out, or write it in quotes")
+                return nil
+            }
             guard let item = node.parsed(by: syntax, key, &findings) else { return nil }
             guard seen.insert(item).inserted else {
                 findings.error("\(key): \(node.kind) is listed twice", at: node.location)

@@ -78,7 +78,8 @@ extension Syntax where Value == Settings.PortRange {
     static var portRange: Self {
         Self { text throws(Mistake) in
             let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-            guard parts.count == 2 else {
+            let ends = parts.last?.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false) ?? []
+            guard parts.count == 2, !ends.contains("") else {
                 throw Mistake("\(quoted(text)) is not a port range", hint: "write tcp/2049 or udp/32765-32768")
             }
             guard let transport = Transport(name: parts[0]) else {
@@ -86,7 +87,6 @@ extension Syntax where Value == Settings.PortRange {
                     "expected tcp or udp, found \(quoted(parts[0]))",
                     hint: Suggestion.forWord(String(parts[0]), among: Transport.allCases.map(\.description)))
             }
-            let ends = parts[1].split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false)
             let first = try Syntax<UInt16>.port.parse(String(ends[0]))
             let last = ends.count == 2 ? try Syntax<UInt16>.port.parse(String(ends[1])) : first
             guard first <= last else {

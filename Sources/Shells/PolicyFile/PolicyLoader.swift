@@ -26,6 +26,8 @@ public struct LoadResult: Sendable {
     /// The paths of the files that were read, in order.
     public var filesRead: [String] = []
     public var hasUnreadableFile = false
+    /// Whether the file of public keys holds something else.
+    public var hasFaultyKeys = false
     /// What the file system answered; a ``PolicyLoader`` that reads from it has the same result.
     public var answers: FilesRead = [:]
 
@@ -401,6 +403,7 @@ private struct Loading {
         do throws(PublicKey.Fault) {
             return try PublicKey.keys(inFile: source.bytes)
         } catch {
+            result.hasFaultyKeys = true
             fail(error.what, at: Location(file: source.path, line: error.line, column: 1))
             return nil
         }

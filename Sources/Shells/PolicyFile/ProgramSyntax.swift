@@ -28,7 +28,7 @@ extension Syntax where Value == ProgramTerm {
             if let program = names.program(named: text) { return .program(program) }
             if let range = try range(text) { return range }
             guard !text.isEmpty, text.utf8.allSatisfy(isDigit) || text.lowercased().hasPrefix("0x") else {
-                throw Mistake("unknown program \(quoted(text))") {
+                throw Mistake("unknown program \(quoted(text))", hint: "write a name of /etc/rpc, or a number") {
                     Suggestion.forWord(text, among: Array(names.allNames) + groups)
                 }
             }
@@ -81,5 +81,13 @@ extension Syntax where Value == ProgramTerm {
     private static func hexHint(_ text: String) -> String? {
         guard text.lowercased().hasPrefix("0x") else { return nil }
         return UInt32(text.dropFirst(2), radix: 16).map { "write \($0)" }
+    }
+}
+
+extension ProgramNames {
+    /// Why a command can't take the name of a program that isn't known.
+    public func refusal(of name: String) -> String {
+        let hint = Suggestion.forWord(name, among: allNames) ?? "use a name of /etc/rpc, or its number"
+        return "unknown program: \(quoted(name)); \(hint)"
     }
 }

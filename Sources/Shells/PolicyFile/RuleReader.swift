@@ -22,10 +22,15 @@ struct RuleDraft {
             return nil
         }
         Self.fields.read(node, "a rule", into: &self, &findings)
-        for key in ["name", "from", "to"] where !entries.contains(where: { $0.key == key }) {
-            findings.error("the rule has no \(quoted(key))", at: node.location)
+        for (key, hint) in Self.needed where !entries.contains(where: { $0.key == key }) {
+            findings.error("the rule has no \(quoted(key))", at: node.location, hint: hint)
         }
     }
+
+    private static let needed = [
+        ("name", "add \"name:\" and what the rule is for"), ("from", "add \"from:\" and its clients"),
+        ("to", "add \"to:\" and its programs"),
+    ]
 
     static var fields: [Field<RuleDraft>] {
         [

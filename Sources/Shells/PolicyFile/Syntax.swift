@@ -148,9 +148,12 @@ extension Syntax where Value == String {
             let lengthMax = 256  // useradd(8) takes 32; directories have longer ones
             let isPart = { (byte: UInt8) in byte > UInt8(ascii: " ") && byte != UInt8(ascii: ":") && byte != 127 }
             guard (1...lengthMax).contains(text.utf8.count), text.utf8.allSatisfy(isPart) else {
-                throw Mistake("\(quoted(text)) is not a user name")
+                throw Mistake(
+                    "\(quoted(text)) is not a user name", hint: "write a name of passwd(5), or a uid in decimal")
             }
-            if text.utf8.allSatisfy(isDigit), UInt32(text) == nil { throw Mistake("\(quoted(text)) is not a uid") }
+            if text.utf8.allSatisfy(isDigit), UInt32(text) == nil {
+                throw Mistake("\(quoted(text)) is not a uid", hint: "write 0 to \(UInt32.max)")
+            }
             return text
         }
     }

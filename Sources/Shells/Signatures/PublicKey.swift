@@ -22,13 +22,18 @@ public struct PublicKey: Hashable, Sendable, CustomStringConvertible {
             let text = String(decoding: line.filter { $0 != UInt8(ascii: "\r") }, as: UTF8.self)
             if text.isEmpty || text.hasPrefix("#") || text.hasPrefix("untrusted comment:") { continue }
             guard let key = PublicKey(text) else {
-                let what = "this is no public key of minisign's; `minisign -G` writes one to minisign.pub"
+                let kind = isSecretKey(text) ? "a secret key" : "no public key"
+                let what = "this is \(kind) of minisign's; `minisign -G` writes the public one to minisign.pub"
                 throw Fault(line: index + 1, what: what)
             }
             keys.append(key)
         }
         guard !keys.isEmpty else { throw Fault(line: 1, what: "there is no key in it; `minisign -G` makes one") }
         return keys
+    }
+
+    private static func isSecretKey(_ text: String) -> Bool {
+        Base64.bytes(text, count: SecretKey.fileBytes)?.starts(with: algorithm) ?? false
     }
 
     init(id: KeyID, bytes: [UInt8]) {

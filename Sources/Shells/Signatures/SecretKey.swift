@@ -31,6 +31,7 @@ public struct SecretKey: Sendable {
     private static let lockedBytes = KeyID.count + keyBytes + checkBytes
     private static let limitBytes = 8
     private static let headBytes = plainHead.count + saltBytes + 2 * limitBytes
+    static let fileBytes = headBytes + lockedBytes
     /// More than `minisign -G` asks for: scrypt would take the memory, whatever a file says.
     private static let memoryMax: UInt64 = 2 << 30
 
@@ -40,7 +41,7 @@ public struct SecretKey: Sendable {
             String(decoding: $0, as: UTF8.self)
         }
         guard let text = lines.first(where: { !$0.hasPrefix("untrusted comment:") }),
-            let file = Base64.bytes(text, count: Self.headBytes + Self.lockedBytes)
+            let file = Base64.bytes(text, count: Self.fileBytes)
         else { throw .noKey }
         var key = Array(file[Self.headBytes...])
         let isLocked = file.starts(with: Self.lockedHead)

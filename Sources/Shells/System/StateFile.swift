@@ -53,7 +53,8 @@ public struct StateFile: Sendable {
         var status = stat()
         guard fstat(descriptor, &status) == 0 else { throw failure("reading", path) }
         guard status.st_mode & S_IFMT == S_IFREG else {
-            throw StateFileError(doing: "reading", path: path, errno: EINVAL)
+            let isFolder = status.st_mode & S_IFMT == S_IFDIR
+            throw StateFileError(doing: "reading", path: path, errno: isFolder ? EISDIR : EINVAL)
         }
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 1 << 16)

@@ -90,7 +90,7 @@ extension FakeHostTests {
             plan.steps.compactMap { step in
                 switch step {
                 case .act: nil
-                case .alreadySo(let text), .note(let text): text
+                case .alreadySo(let text), .note(let text), .left(let text): text
                 }
             }.joined(separator: "\n")
         }
@@ -127,7 +127,7 @@ extension FakeHostTests {
                     RPCRQUOTADOPTS="-p 32764"
 
                     """)
-            #expect(plan(host).actions == [] && plan(host).obstacles == [])
+            #expect(plan(host).actions == [] && plan(host).obstacles == [] && plan(host).leftCount == 0)
             #expect(NFSHelper.allCases.allSatisfy(host.survey().facts().helperPorts.isFixed))
         }
 
@@ -170,6 +170,7 @@ extension FakeHostTests {
             #expect(told.contains("/etc/nfs.conf sets the port of rpc.mountd: 892"))
             #expect(told.contains("/etc/modprobe.d/local.conf sets the TCP port of lockd: 32803"))
             #expect(told.contains("/etc/modprobe.d/local.conf doesn't set the UDP port of lockd; add it there"))
+            #expect(plan(host).leftCount == 1)
             try carryOut(host) { SetupPlan.pin($0) }
             let text = host.tree()[Self.nfsConf]
             #expect(
@@ -223,6 +224,26 @@ extension FakeHostTests {
             #expect(status.st_uid == (geteuid() == 0 ? 33 : geteuid()))
         }
 
+        @Test("a pipe or a device in a file's place is not replaced, nor is a link to a missing file")
+        func noFile() throws {
+            let host = try host()
+            let (place, pipe) = (host.root + "/etc/default/quota", host.root + "/etc/pipe")
+            #expect(mkfifo(pipe, 0o600) == 0)
+            let survey = host.survey()
+            var runner = SetupRunner(survey, survey.setupFacts())
+            for (target, reason) in [("../pipe", "it is no regular file"), ("missing", "it is a link to a missing")] {
+                try FileManager.default.removeItem(atPath: place)
+                try FileManager.default.createSymbolicLink(atPath: place, withDestinationPath: target)
+                let error = #expect(throws: SetupRunner.Failure.self) {
+                    try runner.carryOut(.writeFile(place, text: "x"), recording: [])
+                }
+                #expect(error?.description.contains("can't write \(place): \(reason)") == true, "\(target)")
+                #expect(try FileManager.default.destinationOfSymbolicLink(atPath: place) == target)
+            }
+            var status = stat()
+            #expect(stat(pipe, &status) == 0 && status.st_mode & S_IFMT == S_IFIFO)
+        }
+
         @Test("a helper that is installed later gets its port, and the others keep theirs")
         func later() throws {
             let host = try host(["rpc.mountd"])
@@ -240,11 +261,11 @@ extension FakeHostTests {
             let host = try host(["rpc.rquotad"])
             try host.write("/etc/default/quota", "RPCRQUOTADOPTS=\"-S\"\n")
             let plan = plan(host)
-            #expect(plan.actions == [] && told(plan).contains("(-S). Add: -p 32764"))
+            #expect(plan.actions == [] && told(plan).contains("(-S). Add: -p 32764") && plan.leftCount == 1)
             var facts = host.survey().setupFacts()
             facts.host.helperPorts.read(rquotad: "RPCRQUOTADOPTS=\n", file: "/etc/default/quota")
             facts.files["/etc/default/quota"] = [0x23, 0xe4, 0x0a]
-            #expect(SetupPlan.pin(facts).actions == [])
+            #expect(SetupPlan.pin(facts).actions == [] && SetupPlan.pin(facts).leftCount == 1)
             #expect(told(SetupPlan.pin(facts)).contains("/etc/default/quota is not UTF-8, and is kept"))
         }
 
@@ -255,6 +276,7 @@ extension FakeHostTests {
             #expect(
                 told(plan(host)).contains(
                     "/etc/sysconfig/rpc-rquotad; give rpc.rquotad the option -p 32764"))
+            #expect(plan(host).leftCount == 1)
             try host.write("/etc/sysconfig/rpc-rquotad", "RPCRQUOTADOPTS=\"\"")
             #expect(told(plan(host)).contains("rpc-statd.service rpc-rquotad.service"))
             try carryOut(host) { SetupPlan.pin($0) }
@@ -292,11 +314,12 @@ extension FakeHostTests {
             let old = try host(["rpc.mountd"])
             try FileManager.default.removeItem(atPath: old.root + "/etc/nfs.conf.d")
             #expect(plan(old).actions == [] && told(plan(old)).contains("Add to /etc/nfs.conf"))
-            #expect(told(plan(old)).contains("    | [mountd]\n    | port=20048"))
+            #expect(told(plan(old)).contains("    | [mountd]\n    | port=20048") && plan(old).leftCount == 1)
             let ganesha = try host(["rpc.statd"])
             try ganesha.write(HelperPorts.ganeshaFile, "NFS_CORE_PARAM { }\n")
             let told = told(plan(ganesha))
             #expect(told.contains("NFS_CORE_PARAM { MNT_Port = 20048; NLM_Port = 32767; }"), "\(told)")
+            #expect(plan(ganesha).leftCount == 1)
             try carryOut(ganesha) { SetupPlan.pin($0) }
             #expect(ganesha.tree()[Self.nfsConf]?.contains("[statd]") == true)
             #expect(ganesha.tree()[Self.modprobe] == nil)

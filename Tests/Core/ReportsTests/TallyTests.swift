@@ -42,6 +42,18 @@ import Testing
     @Test("a start without anything before it is no gap: the log begins there")
     func firstStart() { #expect(tally([(0, Self.started("enforce"))]).gaps.count == 0) }
 
+    @Test("what the daemon writes before its first start is no earlier run; a start long after such a line has a gap")
+    func linesBeforeStart() {
+        let beginning: [(Int64, AuditEvent)] = [
+            (0, event(.rpcbindUp)), (1, event(.revoked)), (90, Self.started("enforce")),
+        ]
+        #expect(tally(beginning).gaps.count == 0)
+        let crashed = tally(beginning + [(95, event(.rpcbindUp)), (96, Self.started("enforce"))])
+        #expect(crashed.gaps.items.map(\.cause) == [.crash])
+        let later = tally([(0, event(.rpcbindUp)), (91, Self.started("enforce"))])
+        #expect(later.gaps.items == [GapItem(host: 0, from: time(0), to: time(91), cause: .crash)])
+    }
+
     @Test("a day without a line is a gap; a host that was stopped then has another one")
     func silence() {
         let day = Tally.silence.components.seconds

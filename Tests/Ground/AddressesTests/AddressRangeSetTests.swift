@@ -22,4 +22,13 @@ import Testing
         #expect([AddressRange.allIPv4, .allIPv6].subtracting([.allIPv4]) == [.allIPv6])
         #expect([AddressRange.allIPv6].subtracting([.allIPv4]) == [.allIPv6])
     }
+
+    @Test("is covered by sets that have all of its addresses together")
+    func covered() {
+        #expect(range(1, 9).isCovered(by: [[range(0, 3), range(8, 9)], [range(4, 7)]]))
+        #expect(!range(1, 9).isCovered(by: [[range(0, 3), range(8, 9)], [range(5, 7)]]))
+        #expect(!range(1, 9).isCovered(by: [[range(2, 9)]]) && !range(1, 9).isCovered(by: []))
+        #expect(AddressRange.allIPv4.isCovered(by: [[range(0, 5)], [range(6, .max)]]))
+        #expect(!AddressRange.allIPv6.isCovered(by: [[.allIPv4]]))
+    }
 }

@@ -198,6 +198,7 @@ extension LabTests {
             try lab.write("rpcwarden-guard 1\nopen tcp/22\n", to: "guard.server/guard")
             let broken = try lab.rpcwarden("guard", "load")
             #expect(broken.status == 2 && broken.errors.contains("\(folder)/guard: line 2: "), "\(broken)")
+            #expect(!broken.text.contains("no guard was saved"), "\(broken)")
             #expect(try !lab.nft("list tables").text.contains("rpcwarden"))
 
             let saved = """

@@ -163,7 +163,9 @@ struct ConfigurationMistakeTests {
             Refused(
                 "listen: [\"*:111\"]",
                 "c.yaml:1:10: error: listen: \"*\" is not an address; write 0.0.0.0, and [::] for IPv6"),
-            Refused("listen: [server:111]", "c.yaml:1:10: error: listen: \"server\" is not an address"),
+            Refused(
+                "listen: [server:111]",
+                "c.yaml:1:10: error: listen: \"server\" is not an address; write an IPv4 or IPv6 address"),
             Refused(
                 "listen: [\"[10.0.0.1]:111\"]",
                 "c.yaml:1:10: error: listen: only IPv6 is written in brackets; write 10.0.0.1"),
@@ -183,8 +185,17 @@ struct ConfigurationMistakeTests {
             Refused(
                 "control: /" + String(repeating: "x", count: 107),
                 "c.yaml:1:10: error: control: a socket's path takes at most 107 bytes, this one has 108"),
-            Refused("rpcbind: {owners: [a b]}", "c.yaml:1:20: error: owners: \"a b\" is not a user name"),
-            Refused("rpcbind: {owners: [4294967296]}", "c.yaml:1:20: error: owners: \"4294967296\" is not a uid"),
+            Refused(
+                "rpcbind: {owners: [a b]}",
+                "c.yaml:1:20: error: owners: \"a b\" is not a user name; write a name of passwd(5), or a uid in decimal"
+            ),
+            Refused(
+                "rpcbind: {owners: [statd, null]}",
+                "c.yaml:1:27: error: owners: expected a value, found nothing; leave the item out, or write it in quotes"
+            ),
+            Refused(
+                "rpcbind: {owners: [4294967296]}",
+                "c.yaml:1:20: error: owners: \"4294967296\" is not a uid; write 0 to 4294967295"),
             Refused(
                 "rpcbind: {owners: []}",
                 "c.yaml:1:19: error: owners: the list is empty; leave the key out for the default"),
@@ -201,7 +212,8 @@ struct ConfigurationMistakeTests {
                 "firewall: {guard-ports: [sctp/1]}",
                 "c.yaml:1:26: error: guard-ports: expected tcp or udp, found \"sctp\""),
             Refused(
-                "firewall: {guard-ports: [tcp/1-]}", "c.yaml:1:26: error: guard-ports: expected a number, found \"\""),
+                "firewall: {guard-ports: [tcp/1-]}",
+                "c.yaml:1:26: error: guard-ports: \"tcp/1-\" is not a port range; write tcp/2049 or udp/32765-32768"),
             Refused(
                 "firewall: {guard-ports: [udp/20-10]}",
                 "c.yaml:1:26: error: guard-ports: \"udp/20-10\" runs backwards; write udp/10-20"),
@@ -274,7 +286,7 @@ struct ConfigurationMistakeTests {
             configuration(text).diagnostics.texts == [
                 "c.yaml:2:13: error: tcp-idle: \"30\" has no unit; write 30s for seconds",
                 "c.yaml:3:1: error: unknown key \"modes\"; did you mean \"mode\"?",
-                "c.yaml:4:10: error: metrics: \"localhost\" is not an address",
+                "c.yaml:4:10: error: metrics: \"localhost\" is not an address; write an IPv4 or IPv6 address",
                 "c.yaml:5:13: error: audit: \"to: file\" needs a file; add \"file: /var/log/rpcwarden/audit.jsonl\"",
             ])
     }

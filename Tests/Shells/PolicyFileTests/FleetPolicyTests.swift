@@ -56,6 +56,15 @@ import Testing
         #expect(load.bundle?.serial == 42 && load.lastBundle == load.bundle && load.bundleRefusal == nil)
     }
 
+    @Test("needs public keys: a secret key in their place is told as such, and says nothing of the bundle")
+    func secretKey() throws {
+        let bundle = try BundleSamples.signed(["a.yaml": Self.rules])
+        let load = try Self.load(bundle, files: ["/f/k.pub": BundleSamples.secretKeyFile])
+        #expect(load.hasFaultyKeys && Self.errors(load).count == 1)
+        #expect(Self.errors(load)[0].hasPrefix("/f/k.pub:2:1: error: this is a secret key of minisign's;"))
+        #expect(try !Self.load(bundle, files: ["/f/p.yaml": "rulez: 1"]).hasFaultyKeys)
+    }
+
     @Test("replaces the policy of this host, which then is not read")
     func replaced() throws {
         let policy = "group: nfs, bundle: nfs.bundle, keys: k.pub, mode: replace"

@@ -82,7 +82,8 @@ struct GatewayTests {
                     + " resolved here"),
             Refused(
                 gateway("{name: a, address: 127.0.0.1}"),
-                "c.yaml:1:40: error: address: 127.0.0.1 is not an address of another host"),
+                "c.yaml:1:40: error: address: 127.0.0.1 is not an address of another host; name the server's own address"
+            ),
             Refused(
                 gateway("{name: \"a b\", address: 10.0.0.1}"),
                 "c.yaml:1:28: error: name: \"a b\" is not a server's name; use letters, digits, _, - and ., a letter or"

@@ -24,11 +24,22 @@ struct PolicyMistakeTests {
             Refused(
                 from("\"2001:db8::1/48\""),
                 "p.yaml:4:12: error: \"2001:db8::1/48\" has bits set beyond its length; write 2001:db8::/48"),
-            Refused(from("10.0.0.0/33"), "p.yaml:4:12: error: \"10.0.0.0/33\" has no prefix length of 0 to 32"),
             Refused(
-                from("\"2001:db8::/129\""), "p.yaml:4:12: error: \"2001:db8::/129\" has no prefix length of 0 to 128"),
-            Refused(from("10.0.0.0/08"), "p.yaml:4:12: error: \"10.0.0.0/08\" has no prefix length of 0 to 32"),
-            Refused(from("10.0.0.0/"), "p.yaml:4:12: error: \"10.0.0.0/\" has no prefix length of 0 to 32"),
+                from("10.0.0.0/33"),
+                "p.yaml:4:12: error: \"10.0.0.0/33\" has no prefix length of 0 to 32; write a number after the slash, as in 10.0.0.0/32"
+            ),
+            Refused(
+                from("\"2001:db8::/129\""),
+                "p.yaml:4:12: error: \"2001:db8::/129\" has no prefix length of 0 to 128; write a number after the slash, as in 2001:db8::/128"
+            ),
+            Refused(
+                from("10.0.0.0/08"),
+                "p.yaml:4:12: error: \"10.0.0.0/08\" has no prefix length of 0 to 32; write a number after the slash, as in 10.0.0.0/32"
+            ),
+            Refused(
+                from("10.0.0.0/"),
+                "p.yaml:4:12: error: \"10.0.0.0/\" has no prefix length of 0 to 32; write a number after the slash, as in 10.0.0.0/32"
+            ),
             Refused(
                 from("10.20.0.0/255.255.0.0"),
                 "p.yaml:4:12: error: \"10.20.0.0/255.255.0.0\" has no prefix length of 0 to 32; write 10.20.0.0/16"),
@@ -39,11 +50,18 @@ struct PolicyMistakeTests {
                 from("\"::ffff:10.0.0.0/104\""),
                 "p.yaml:4:12: error: \"::ffff:10.0.0.0/104\" is an IPv4-mapped prefix; write it as IPv4"),
             Refused(from("\"fe80::1%eth0\""), "p.yaml:4:12: error: \"fe80::1%eth0\" has a zone; write fe80::1"),
-            Refused(from("10.20.300.1"), "p.yaml:4:12: error: \"10.20.300.1\" is not an address"),
-            Refused(from("10.20.1"), "p.yaml:4:12: error: \"10.20.1\" is not an address"),
-            Refused(from("10.20/16"), "p.yaml:4:12: error: \"10.20\" is not an address"),
-            Refused(from("10.0.0.1-10.0.0.9"), "p.yaml:4:12: error: \"10.0.0.1-10.0.0.9\" is not an address"),
-            Refused(from("\"2001:db8:::1\""), "p.yaml:4:12: error: \"2001:db8:::1\" is not an address"),
+            Refused(
+                from("10.20.300.1"),
+                "p.yaml:4:12: error: \"10.20.300.1\" is not an address; write an IPv4 or IPv6 address"),
+            Refused(
+                from("10.20.1"), "p.yaml:4:12: error: \"10.20.1\" is not an address; write an IPv4 or IPv6 address"),
+            Refused(from("10.20/16"), "p.yaml:4:12: error: \"10.20\" is not an address; write an IPv4 or IPv6 address"),
+            Refused(
+                from("10.0.0.1-10.0.0.9"),
+                "p.yaml:4:12: error: \"10.0.0.1-10.0.0.9\" is not an address; write an IPv4 or IPv6 address"),
+            Refused(
+                from("\"2001:db8:::1\""),
+                "p.yaml:4:12: error: \"2001:db8:::1\" is not an address; write an IPv4 or IPv6 address"),
             Refused(
                 from("0.0.0.0"), "p.yaml:4:12: error: 0.0.0.0 is not a client's address; write 0.0.0.0/0 for everyone"),
             Refused(
@@ -53,9 +71,17 @@ struct PolicyMistakeTests {
                 "p.yaml:4:12: error: \"*.example.com\" is a wildcard; write the prefix of these clients"),
             Refused(
                 from("\"@staff\""), "p.yaml:4:12: error: \"@staff\" is a netgroup; write the prefixes of its members"),
-            Refused(from("-a.example.com"), "p.yaml:4:12: error: \"-a.example.com\" is not a host name"),
-            Refused(from("a..example.com"), "p.yaml:4:12: error: \"a..example.com\" is not a host name"),
-            Refused(from("\"a b.example.com\""), "p.yaml:4:12: error: \"a b.example.com\" is not a host name"),
+            Refused(
+                from("10.0.0.1."), "p.yaml:4:12: error: \"10.0.0.1.\" is not an address; write an IPv4 or IPv6 address"),
+            Refused(
+                from("-a.example.com"),
+                "p.yaml:4:12: error: \"-a.example.com\" is not a host name; use letters, digits, -, _ and single dots"),
+            Refused(
+                from("a..example.com"),
+                "p.yaml:4:12: error: \"a..example.com\" is not a host name; use letters, digits, -, _ and single dots"),
+            Refused(
+                from("\"a b.example.com\""),
+                "p.yaml:4:12: error: \"a b.example.com\" is not a host name; use letters, digits, -, _ and single dots"),
             Refused(
                 from("host"),
                 "p.yaml:4:12: error: unknown group of clients \"host\"; name a group, an address, a prefix, or a host"
@@ -82,13 +108,15 @@ struct PolicyMistakeTests {
         arguments: [
             Refused(to("mountdd"), "p.yaml:4:10: error: unknown program \"mountdd\"; did you mean \"mountd\"?"),
             Refused(to("nfsd"), "p.yaml:4:10: error: unknown program \"nfsd\"; did you mean \"nfs\"?"),
-            Refused(to("something-else"), "p.yaml:4:10: error: unknown program \"something-else\""),
+            Refused(
+                to("something-else"),
+                "p.yaml:4:10: error: unknown program \"something-else\"; write a name of /etc/rpc, or a number"),
             Refused(to("0"), "p.yaml:4:10: error: \"0\" is not a program number; write 1 to 4294967295"),
             Refused(
                 to("4294967296"), "p.yaml:4:10: error: \"4294967296\" is not a program number; write 1 to 4294967295"),
             Refused(to("0100003"), "p.yaml:4:10: error: \"0100003\" is not a program number; write 1 to 4294967295"),
             Refused(to("0x20000001"), "p.yaml:4:10: error: \"0x20000001\" is not a program number; write 536870913"),
-            Refused(to("-1"), "p.yaml:4:10: error: unknown program \"-1\""),
+            Refused(to("-1"), "p.yaml:4:10: error: unknown program \"-1\"; write a name of /etc/rpc, or a number"),
             Refused(
                 to("0x5fffffff-0x40000000"),
                 "p.yaml:4:10: error: \"0x5fffffff-0x40000000\" runs backwards; write 0x40000000-0x5fffffff"),
@@ -116,8 +144,9 @@ struct PolicyMistakeTests {
                 to("100000-100005"),
                 "p.yaml:4:10: error: \"100000-100005\" contains 100000, the portmapper itself, which no rule opens; write"
                     + " 100001-100005"),
-            Refused(to("5-6-7"), "p.yaml:4:10: error: unknown program \"5-6-7\""),
-            Refused(to("5-"), "p.yaml:4:10: error: unknown program \"5-\""),
+            Refused(
+                to("5-6-7"), "p.yaml:4:10: error: unknown program \"5-6-7\"; write a name of /etc/rpc, or a number"),
+            Refused(to("5-"), "p.yaml:4:10: error: unknown program \"5-\"; write a name of /etc/rpc, or a number"),
             Refused(
                 "programs: {5-6: [nfs]}",
                 "p.yaml:1:12: error: programs: a group can't be called \"5-6\", which is a program; choose another"
@@ -161,9 +190,11 @@ struct PolicyMistakeTests {
             Refused(rule("to:"), "p.yaml:4:8: error: to: expected a list, found nothing"),
             Refused(rule("to: {mountd: x}"), "p.yaml:4:9: error: to: expected a list, found a mapping"),
             Refused(
-                "rules:\n  - name: r", "p.yaml:2:5: error: the rule has no \"from\"",
-                "p.yaml:2:5: error: the rule has no \"to\""),
-            Refused("rules:\n  - {from: 10.0.0.1, to: nfs}", "p.yaml:2:5: error: the rule has no \"name\""),
+                "rules:\n  - name: r", "p.yaml:2:5: error: the rule has no \"from\"; add \"from:\" and its clients",
+                "p.yaml:2:5: error: the rule has no \"to\"; add \"to:\" and its programs"),
+            Refused(
+                "rules:\n  - {from: 10.0.0.1, to: nfs}",
+                "p.yaml:2:5: error: the rule has no \"name\"; add \"name:\" and what the rule is for"),
             Refused("rules: [mountd]", "p.yaml:1:9: error: expected a rule, found \"mountd\"; write \"- name: …\""),
             Refused(
                 "rules: {name: r}", "p.yaml:1:8: error: rules: expected a list, found a mapping; write \"- name: …\""),
@@ -256,7 +287,10 @@ struct PolicyMistakeTests {
     @Test("cuts what it quotes, and shows no control characters")
     func quoting() {
         let long = String(repeating: "x", count: 70)
-        #expect(policy(to(long)).diagnostics.texts == ["p.yaml:4:10: error: unknown program \"\(long.prefix(60))…\""])
+        #expect(
+            policy(to(long)).diagnostics.texts == [
+                "p.yaml:4:10: error: unknown program \"\(long.prefix(60))…\"; write a name of /etc/rpc, or a number"
+            ])
         #expect(policy("\"\\e[2J\\u202e\": 1").diagnostics.texts.first?.contains("\"\\u{1b}[2J\\u{202e}\"") == true)
     }
 

@@ -21,6 +21,8 @@ private let locks = "nfs without nlockmgr and status"
 private let status = "nfs without status"
 private let world = "\"open: always\" for the whole world"
 
+private let halves = ["0.0.0.0/1", "128.0.0.0/1"].map { "from: \($0), to: mountd, open: always" }
+private let always = ["10.0.0.0/9", "10.128.0.0/9"].map { "from: \($0), to: nfs, open: always" }
 private let all = "from: 10.0.0.0/8, to: [nfs, mountd, nlockmgr, status]"
 
 @Suite("Policy warnings")
@@ -73,6 +75,29 @@ struct PolicyWarningTests {
             Warned("from: [10.0.0.1, '::/0'], to: mountd, open: always", warnings: [world]),
             Warned("from: 0.0.0.0/0, to: mountd", warnings: []),
             Warned("from: 0.0.0.0/1, to: mountd, open: always", warnings: []),
+            // Several prefixes together, of one rule or of many.
+            Warned("from: [0.0.0.0/1, 128.0.0.0/1], to: mountd, open: always", warnings: [world]),
+            Warned(halves[0], halves[1], warnings: [world]),
+            Warned(halves[0], "from: '::/1', to: mountd, open: always", halves[1], warnings: [world]),
+            Warned(
+                halves[0], "from: 128.0.0.0/1, to: [mountd, status], over: udp, open: always",
+                "from: 0.0.0.0/2, to: status, open: always", warnings: [world]),
+            Warned(halves[0], "from: 128.0.0.0/1, to: 100005-100010, open: always", warnings: [world]),
+            Warned(halves[0], "from: 128.0.0.0/1, to: status, open: always", warnings: []),
+            Warned("\(halves[0]), over: tcp", "\(halves[1]), over: udp", warnings: []),
+            Warned(halves[0], "from: 128.0.0.0/1, to: mountd", warnings: []),
+            Warned("\(halves[0]), at: a", "\(halves[1]), at: [b, c]", warnings: []),
+            Warned("\(halves[0]), at: [a, b]", "\(halves[1]), at: [b, c]", warnings: [world]),
+            Warned("\(halves[0]), at: a", "\(halves[1]), at: any-server", warnings: [world]),
+            Warned(all, always[0], always[1], warnings: []),
+            Warned("\(all), except: 10.1.0.0/16", "\(always[0]), except: 10.1.0.0/16", always[1], warnings: []),
+            Warned(all, "\(always[0]), except: 10.1.0.0/16", always[1], warnings: [onLookup]),
+            Warned(all, "\(always[0]), except: a.b", always[1], warnings: [onLookup]),
+            Warned(all, always[0], "\(always[1]), over: tcp", warnings: [onLookup]),
+            Warned(all, always[0], "\(always[1]), over: tcp", "\(always[1]), over: udp", warnings: []),
+            Warned(
+                "from: 10.0.0.0/8, to: nfs, open: always", "from: 10.0.0.0/9, to: [nlockmgr, status]",
+                "from: 10.128.0.0/9, to: [nlockmgr, status]", warnings: []),
         ])
     fileprivate func warning(_ warned: Warned) {
         let rules = warned.rules.enumerated().map { "- {name: r\($0), \($1)}\n" }.joined()
