@@ -38,9 +38,10 @@ struct DenialLog: Sendable {
         private var versionsOf: UInt32 = 0
         fileprivate var inAll = SlidingCount()
         fileprivate var overTCP = SlidingCount()
-        /// When the source first looked like enumeration, in this episode.
+        /// Since when the source looks like enumeration that is to be reported.
         fileprivate(set) var suspectedAt: Instant?
-        fileprivate(set) var isReported = false
+        /// The number of programs that the last report of this episode told; `nil`: there was none.
+        private(set) var reportedCount: Int?
         /// The number of addresses of the source that were quarantined in this episode.
         fileprivate(set) var quarantinedCount = 0
         /// The number of denials in this episode.
@@ -91,7 +92,7 @@ struct DenialLog: Sendable {
                 finding.inAll = inAll.add(at: now, within: window)
                 if peer.transport == .tcp { finding.overTCP = overTCP.add(at: now, within: window) }
             }
-            if suspectedAt == nil, looksLikeEnumeration {
+            if suspectedAt == nil, isToBeReported {
                 suspectedAt = now
                 finding.isSuspectedNow = true
             }
@@ -109,13 +110,22 @@ struct DenialLog: Sendable {
             guard program != .portmapper else { return }
             if let slot = (0..<slotsTaken).first(where: { programSlots[$0] == program.rawValue }) {
                 episodeSlots |= 1 << UInt32(slot)
-            } else if slotsTaken < programSlots.scalarCount {
-                programSlots[slotsTaken] = program.rawValue
-                episodeSlots |= 1 << UInt32(slotsTaken)
-                slotsTaken += 1
+            } else if let slot = takeSlot() {
+                programSlots[slot] = program.rawValue
+                episodeSlots |= 1 << UInt32(slot)
             } else {
                 episodeOverflow += 1
             }
+        }
+
+        /// A free slot, or one of an earlier episode.
+        private mutating func takeSlot() -> Int? {
+            if slotsTaken < programSlots.scalarCount {
+                slotsTaken += 1
+                return slotsTaken - 1
+            }
+            let earlier = (~episodeSlots).trailingZeroBitCount
+            return earlier < programSlots.scalarCount ? earlier : nil
         }
 
         /// A listing, many programs, a walk through versions, or a call that only scanners make.
@@ -123,8 +133,17 @@ struct DenialLog: Sendable {
             episodeProgramCount >= DenialLog.programsOfEnumeration || marks.isEnumerating
         }
 
+        /// Once an episode, and again whenever its programs have doubled: a source that goes on asking for others must
+        /// not keep them from the log.
+        var isToBeReported: Bool {
+            guard looksLikeEnumeration else { return false }
+            return reportedCount.map { episodeProgramCount >= max(2 * $0, DenialLog.programsOfEnumeration) } ?? true
+        }
+
+        fileprivate mutating func noteReported() { (suspectedAt, reportedCount) = (nil, episodeProgramCount) }
+
         fileprivate mutating func beginEpisode() {
-            (suspectedAt, isReported, quarantinedCount) = (nil, false, 0)
+            (suspectedAt, reportedCount, quarantinedCount) = (nil, nil, 0)
             (marks, episodeSlots, episodeOverflow, versions, episodeCount) = ([], 0, 0, 0, 0)
         }
     }
@@ -205,7 +224,7 @@ struct DenialLog: Sendable {
     }
 
     mutating func noteReported(_ source: Source) {
-        if let place = places[source] { records[place].isReported = true }
+        if let place = places[source] { records[place].noteReported() }
     }
 
     /// The source is no suspect any more, for example because there was no room among the suspects; it may become
