@@ -7,7 +7,8 @@ import Clock
 /// each.
 ///
 /// When all places are taken, the least of a few neighbours goes: the one with the fewest denials, the oldest of
-/// equals. So a flood from forged addresses, each seen once, doesn't push out a source that keeps asking.
+/// equals. So a flood from forged addresses, each seen once, doesn't push out a source that keeps asking. A named client
+/// counts for more only once it was denied a call over TCP: datagrams in its name may be forged.
 struct DenialLog: Sendable {
     /// Addresses that belong together: IPv6 strangers own a /64 at least.
     struct Source: TableKey, Sendable {
@@ -23,6 +24,8 @@ struct DenialLog: Sendable {
         /// The last address, if the source has several.
         fileprivate(set) var client: IPAddress
         fileprivate(set) var isListed: Bool
+        /// Whether a call over TCP was denied, whose source isn't forged.
+        private(set) var isProven = false
         fileprivate(set) var count = 0
         fileprivate(set) var first: Instant
         fileprivate(set) var last: Instant
@@ -82,6 +85,7 @@ struct DenialLog: Sendable {
             count += 1
             episodeCount += 1
             episodeTransport = peer.transport
+            if peer.transport == .tcp { isProven = true }
             if let reason { add(reason) }
             marks.formUnion(ScannerFingerprint(of: incoming))
             if case .call(let call) = incoming.content, let (program, version) = call.subject {
@@ -165,7 +169,7 @@ struct DenialLog: Sendable {
     /// A source with a whole /64 must not fill the kernel's set with its addresses. Its rate is limited anyway.
     static let quarantinedOfSourceMax = 64
     private static let neighbours = 8
-    /// A named client's record is worth more than any stranger's.
+    /// A named client's record is worth more than any stranger's, unless it may be of forged datagrams.
     private static let worthOfAName = 1 << 20
 
     private var records: [Record] = []
@@ -269,7 +273,7 @@ struct DenialLog: Sendable {
     }
 
     private func worth(_ place: Int) -> Int {
-        records[place].count + (records[place].isListed ? Self.worthOfAName : 0)
+        records[place].count + (records[place].isListed && records[place].isProven ? Self.worthOfAName : 0)
     }
 }
 
