@@ -4,8 +4,9 @@ import Clock
 /// Lets events through up to a rate for each source and in all, and counts exactly the events that it suppresses.
 ///
 /// Events that any local user can cause by registering have a bucket of their own, and so have what a fleet's sidecar
-/// causes, and findings about a client: the flood of its calls must not hide them. What came over TCP has other buckets
-/// than what anybody can forge. Other events without a client are rare and always pass.
+/// causes, and findings about a client: the flood of its calls must not hide them. So have denials: no number of calls
+/// that are permitted, or beyond the rate, takes a line of one. What came over TCP has other buckets than what anybody
+/// can forge. Other events without a client are rare and always pass.
 public struct AuditLimiter: Sendable {
     /// Full lines a second for one client: enough to read, too few to fill a disk.
     public static let linesPerSecondPerClient = 20
@@ -31,10 +32,13 @@ public struct AuditLimiter: Sendable {
     public init() {}
 
     /// Whether the event may be logged in full.
+    ///
+    /// - Parameter isOfRate: it is a denial of a call for no other reason than the rate.
     public mutating func admits(
-        _ kind: AuditEvent.Kind, of client: IPAddress?, isListed: Bool, over transport: Transport?, at now: Instant
+        _ kind: AuditEvent.Kind, of client: IPAddress?, isListed: Bool, over transport: Transport?,
+        isOfRate: Bool = false, at now: Instant
     ) -> Bool {
-        if hasRoom(for: kind, client, isListed, transport, at: now) { return true }
+        if hasRoom(for: kind, client, isListed, transport, isOfRate, at: now) { return true }
         swallow(kind, 1, at: now)
         return false
     }
@@ -47,7 +51,8 @@ public struct AuditLimiter: Sendable {
     }
 
     private mutating func hasRoom(
-        for kind: AuditEvent.Kind, _ client: IPAddress?, _ isListed: Bool, _ transport: Transport?, at now: Instant
+        for kind: AuditEvent.Kind, _ client: IPAddress?, _ isListed: Bool, _ transport: Transport?,
+        _ isOfRate: Bool, at now: Instant
     ) -> Bool {
         switch kind {
         case .enumeration, .quarantined, .released:
@@ -59,11 +64,12 @@ public struct AuditLimiter: Sendable {
             .rpcbindDown, .rpcbindUp, .reloaded, .reloadRefused, .started, .stopped, .suppressed, .shielded,
             .policyAccepted, .policyExpired:
             guard let client else { return true }
-            let key = RateLimiter.Key(client, transport ?? .udp, isListed: isListed)
             // A packet that was dropped proves its source no more than UDP does.
             let evidence = kind == .probed ? .udp : transport ?? .udp
+            let isDenial = kind == .denied && !isOfRate || kind == .malformed
+            let key = RateLimiter.Key(client, evidence, isListed: isListed, isApart: isDenial)
             return perClient.admits(key, at: now)
-                && inAll.admits(.everyone(over: evidence, isListed: isListed), at: now)
+                && inAll.admits(.everyone(over: evidence, isListed: isListed, isApart: isDenial), at: now)
         }
     }
 

@@ -14,11 +14,18 @@ public struct RateLimiter: Sendable {
 
         private static let isIPv6: UInt8 = 0x80
         private static let isListed: UInt8 = 0x40
+        private static let isApart: UInt8 = 0x20
 
         public static let everyone = Key(high: 0, low: 0, kind: 0)
         /// The bucket that all strangers share over a transport; or all clients named by a rule.
-        public static func everyone(over transport: Transport, isListed: Bool = false) -> Key {
-            Key(high: 0, low: 0, kind: transport.rawValue | (isListed ? Self.isListed : 0))
+        public static func everyone(
+            over transport: Transport, isListed: Bool = false, isApart: Bool = false
+        ) -> Key {
+            Key(high: 0, low: 0, kind: kind(transport, isListed, isApart))
+        }
+
+        private static func kind(_ transport: Transport, _ isListed: Bool, _ isApart: Bool) -> UInt8 {
+            transport.rawValue | (isListed ? Self.isListed : 0) | (isApart ? Self.isApart : 0)
         }
 
         private init(high: UInt64, low: UInt64, kind: UInt8) {
@@ -36,8 +43,10 @@ public struct RateLimiter: Sendable {
         /// A client that a rule names counts by its whole address. A stranger over IPv6 counts by its /64,
         /// because one host can have every address in it. This host's users count together. A named client never
         /// shares a bucket with a stranger.
-        public init(_ address: IPAddress, _ transport: Transport, isListed: Bool) {
-            let kind = transport.rawValue | (isListed ? Self.isListed : 0)
+        ///
+        /// - Parameter isApart: whether this is the source's second bucket, which shares nothing with its first one.
+        public init(_ address: IPAddress, _ transport: Transport, isListed: Bool, isApart: Bool = false) {
+            let kind = Self.kind(transport, isListed, isApart)
             switch address {
             case .v4 where address.isLoopback: self.init(high: 0, low: Self.loopback, kind: kind)
             case .v4(let bits): self.init(high: 0, low: UInt64(bits), kind: kind)

@@ -30,10 +30,12 @@ public struct Journal: ~Copyable, Sendable {
     /// Counts an event, and returns whether it may be logged; an event that won't be logged needn't be put
     /// together.
     public mutating func admits(
-        _ kind: AuditEvent.Kind, of client: IPAddress?, isListed: Bool, over transport: Transport?, at now: Instant
+        _ kind: AuditEvent.Kind, of client: IPAddress?, isListed: Bool, over transport: Transport?,
+        isOfRate: Bool = false, at now: Instant
     ) -> Bool {
         note(kind)
-        let isAdmitted = limiter.admits(kind, of: client, isListed: isListed, over: transport, at: now)
+        let isAdmitted = limiter.admits(
+            kind, of: client, isListed: isListed, over: transport, isOfRate: isOfRate, at: now)
         if !isAdmitted { counters.suppressed += 1 }
         return isAdmitted
     }

@@ -231,6 +231,7 @@ public struct Ceiling: Sendable {
 
     private func refusal(ofPort service: ServicePort) -> String? {
         if let why = refusal(ofServer: service.server) { return why }
+        if service.port == 0 { return "no service has port 0" }
         if service.server != .thisHost, service.port == Self.portmapperPort {
             return "\(service) of a server stays closed"
         }

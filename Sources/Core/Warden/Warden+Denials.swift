@@ -57,7 +57,7 @@ extension Warden {
     ) {
         let peer = incoming.peer
         let client = servers.asked(by: peer).isCallback ? peer.asked.host : peer.address
-        if admits(.denied, of: client, over: peer.transport, at: now) {
+        if admits(.denied, of: client, over: peer.transport, isOfRate: reason == .rate, at: now) {
             var event = AuditEvent(.denied, incoming)
             event.reason = reason
             event.detail = detail
@@ -234,9 +234,11 @@ extension Warden {
     }
 
     mutating func admits(
-        _ kind: AuditEvent.Kind, of client: IPAddress?, over transport: Transport?, at now: Instant
+        _ kind: AuditEvent.Kind, of client: IPAddress?, over transport: Transport?, isOfRate: Bool = false,
+        at now: Instant
     ) -> Bool {
         let isListed = if let client { servers.lists(client) } else { false }
-        return journal.admits(kind, of: client, isListed: isListed, over: transport, at: now)
+        return journal.admits(
+            kind, of: client, isListed: isListed, over: transport, isOfRate: isOfRate, at: now)
     }
 }

@@ -7,7 +7,8 @@ import Clock
 /// each.
 ///
 /// When all places are taken, the least of a few neighbours goes: the one with the fewest denials, the oldest of
-/// equals. So a flood from forged addresses, each seen once, doesn't push out a source that keeps asking.
+/// equals. So a flood from forged addresses, each seen once, doesn't push out a source that keeps asking. A named client
+/// counts for more only once it was denied a call over TCP: datagrams in its name may be forged.
 struct DenialLog: Sendable {
     /// Addresses that belong together: IPv6 strangers own a /64 at least.
     struct Source: TableKey, Sendable {
@@ -23,6 +24,8 @@ struct DenialLog: Sendable {
         /// The last address, if the source has several.
         fileprivate(set) var client: IPAddress
         fileprivate(set) var isListed: Bool
+        /// Whether a call over TCP was denied, whose source isn't forged.
+        private(set) var isProven = false
         fileprivate(set) var count = 0
         fileprivate(set) var first: Instant
         fileprivate(set) var last: Instant
@@ -38,9 +41,10 @@ struct DenialLog: Sendable {
         private var versionsOf: UInt32 = 0
         fileprivate var inAll = SlidingCount()
         fileprivate var overTCP = SlidingCount()
-        /// When the source first looked like enumeration, in this episode.
+        /// Since when the source looks like enumeration that is to be reported.
         fileprivate(set) var suspectedAt: Instant?
-        fileprivate(set) var isReported = false
+        /// The number of programs that the last report of this episode told; `nil`: there was none.
+        private(set) var reportedCount: Int?
         /// The number of addresses of the source that were quarantined in this episode.
         fileprivate(set) var quarantinedCount = 0
         /// The number of denials in this episode.
@@ -81,6 +85,7 @@ struct DenialLog: Sendable {
             count += 1
             episodeCount += 1
             episodeTransport = peer.transport
+            if peer.transport == .tcp { isProven = true }
             if let reason { add(reason) }
             marks.formUnion(ScannerFingerprint(of: incoming))
             if case .call(let call) = incoming.content, let (program, version) = call.subject {
@@ -91,7 +96,7 @@ struct DenialLog: Sendable {
                 finding.inAll = inAll.add(at: now, within: window)
                 if peer.transport == .tcp { finding.overTCP = overTCP.add(at: now, within: window) }
             }
-            if suspectedAt == nil, looksLikeEnumeration {
+            if suspectedAt == nil, isToBeReported {
                 suspectedAt = now
                 finding.isSuspectedNow = true
             }
@@ -109,13 +114,22 @@ struct DenialLog: Sendable {
             guard program != .portmapper else { return }
             if let slot = (0..<slotsTaken).first(where: { programSlots[$0] == program.rawValue }) {
                 episodeSlots |= 1 << UInt32(slot)
-            } else if slotsTaken < programSlots.scalarCount {
-                programSlots[slotsTaken] = program.rawValue
-                episodeSlots |= 1 << UInt32(slotsTaken)
-                slotsTaken += 1
+            } else if let slot = takeSlot() {
+                programSlots[slot] = program.rawValue
+                episodeSlots |= 1 << UInt32(slot)
             } else {
                 episodeOverflow += 1
             }
+        }
+
+        /// A free slot, or one of an earlier episode.
+        private mutating func takeSlot() -> Int? {
+            if slotsTaken < programSlots.scalarCount {
+                slotsTaken += 1
+                return slotsTaken - 1
+            }
+            let earlier = (~episodeSlots).trailingZeroBitCount
+            return earlier < programSlots.scalarCount ? earlier : nil
         }
 
         /// A listing, many programs, a walk through versions, or a call that only scanners make.
@@ -123,8 +137,17 @@ struct DenialLog: Sendable {
             episodeProgramCount >= DenialLog.programsOfEnumeration || marks.isEnumerating
         }
 
+        /// Once an episode, and again whenever its programs have doubled: a source that goes on asking for others must
+        /// not keep them from the log.
+        var isToBeReported: Bool {
+            guard looksLikeEnumeration else { return false }
+            return reportedCount.map { episodeProgramCount >= max(2 * $0, DenialLog.programsOfEnumeration) } ?? true
+        }
+
+        fileprivate mutating func noteReported() { (suspectedAt, reportedCount) = (nil, episodeProgramCount) }
+
         fileprivate mutating func beginEpisode() {
-            (suspectedAt, isReported, quarantinedCount) = (nil, false, 0)
+            (suspectedAt, reportedCount, quarantinedCount) = (nil, nil, 0)
             (marks, episodeSlots, episodeOverflow, versions, episodeCount) = ([], 0, 0, 0, 0)
         }
     }
@@ -146,7 +169,7 @@ struct DenialLog: Sendable {
     /// A source with a whole /64 must not fill the kernel's set with its addresses. Its rate is limited anyway.
     static let quarantinedOfSourceMax = 64
     private static let neighbours = 8
-    /// A named client's record is worth more than any stranger's.
+    /// A named client's record is worth more than any stranger's, unless it may be of forged datagrams.
     private static let worthOfAName = 1 << 20
 
     private var records: [Record] = []
@@ -205,7 +228,7 @@ struct DenialLog: Sendable {
     }
 
     mutating func noteReported(_ source: Source) {
-        if let place = places[source] { records[place].isReported = true }
+        if let place = places[source] { records[place].noteReported() }
     }
 
     /// The source is no suspect any more, for example because there was no room among the suspects; it may become
@@ -250,7 +273,7 @@ struct DenialLog: Sendable {
     }
 
     private func worth(_ place: Int) -> Int {
-        records[place].count + (records[place].isListed ? Self.worthOfAName : 0)
+        records[place].count + (records[place].isListed && records[place].isProven ? Self.worthOfAName : 0)
     }
 }
 

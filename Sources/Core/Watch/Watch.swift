@@ -146,7 +146,7 @@ public struct Watch: ~Copyable, Sendable {
     private mutating func report(
         _ source: DenialLog.Source, _ record: DenialLog.Record, at now: Instant
     ) -> [Consequence] {
-        guard !record.isReported else { return [] }
+        guard record.isToBeReported else { return [] }
         denials.noteReported(source)
         var event = enumeration(record, record.description)
         event.transport = record.episodeTransport

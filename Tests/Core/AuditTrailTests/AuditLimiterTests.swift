@@ -74,6 +74,36 @@ import Testing
         #expect((0..<1000).count { admits(.quarantined, $0, .tcp) } == 198)
     }
 
+    @Test("permitted calls, and those beyond the rate, take no line of a denial, however many there are")
+    func hiding() {
+        var limiter = AuditLimiter()
+        for client in 0..<UInt32(100) {
+            for _ in 0..<200 {
+                for (kind, isOfRate) in [(AuditEvent.Kind.permitted, false), (.denied, true)] {
+                    _ = limiter.admits(
+                        kind, of: .v4(client), isListed: true, over: .tcp, isOfRate: isOfRate, at: at(0))
+                }
+            }
+        }
+        func admits(_ kind: AuditEvent.Kind, at now: Instant = at(0)) -> Bool {
+            limiter.admits(kind, of: .v4(1), isListed: true, over: .tcp, at: now)
+        }
+        #expect(!admits(.permitted) && admits(.denied) && admits(.malformed))
+        // Denials are bounded as well, and take no line of other calls.
+        #expect((0..<1000).count { _ in admits(.denied) } == 198)
+        #expect(admits(.permitted, at: at(2000)))
+    }
+
+    @Test("forged packets to guarded ports take no line of their client's calls over TCP")
+    func probes() {
+        var limiter = AuditLimiter()
+        func admits(_ kind: AuditEvent.Kind) -> Bool {
+            limiter.admits(kind, of: ip("192.0.2.1"), isListed: true, over: .tcp, at: at(0))
+        }
+        #expect((0..<1000).count { _ in admits(.probed) } == 200)
+        #expect(admits(.permitted) && admits(.denied))
+    }
+
     @Test("what is written and what is summed up are all there was, within the rates", arguments: 0..<20)
     func property(seed: Int) {
         var generator = SeededGenerator(state: UInt64(seed))
@@ -83,7 +113,7 @@ import Testing
         var (events, written, summed): ([AuditEvent.Kind: Int], [AuditEvent.Kind: Int], [AuditEvent.Kind: Int])
         (events, written, summed) = ([:], [:], [:])
         var writtenOf: [RateLimiter.Key: Int] = [:]
-        var writtenOver: [Transport: Int] = [:]
+        var writtenOver: [RateLimiter.Key: Int] = [:]
         var time: Int64 = 0
         func take(_ summary: [AuditEvent]) {
             for event in summary {
@@ -101,15 +131,18 @@ import Testing
                 written[event.kind, default: 0] += 1
                 // A probe proves its source as little as UDP does.
                 let evidence: Transport = event.kind == .probed || event.transport == .udp ? .udp : .tcp
-                writtenOver[evidence, default: 0] += 1
-                if let client = event.client { writtenOf[.init(client, event.transport ?? .udp), default: 0] += 1 }
+                let isDenial = event.kind == .denied || event.kind == .malformed
+                writtenOver[.everyone(over: evidence, isApart: isDenial), default: 0] += 1
+                if let client = event.client {
+                    writtenOf[.init(client, evidence, isListed: false, isApart: isDenial), default: 0] += 1
+                }
             }
             take(limiter.summary(at: at(time)))
         }
         take(limiter.lastSummary(at: at(time)))
         #expect(written.merging(summed, uniquingKeysWith: +) == events)
         let seconds = Int(time / 1000) + 1
-        #expect(writtenOver.count == 2 && writtenOver.values.allSatisfy { $0 <= 500 * (10 + seconds) })
+        #expect(writtenOver.count == 4 && writtenOver.values.allSatisfy { $0 <= 500 * (10 + seconds) })
         #expect(writtenOf.values.allSatisfy { $0 <= 20 * (10 + seconds) })
         #expect(limiter.lastSummary(at: at(time)) == [])
     }

@@ -435,6 +435,23 @@ extension Ceiling {
         }
     }
 
+    @Test("port 0, which no service has, is neither guarded, opened nor cut", arguments: Transport.allCases)
+    func portZero(transport: Transport) throws {
+        let ceiling = Self.ceiling([.sample(from: [try term("10.0.0.0/8")])])
+        let nothing = ServicePort(transport, 0)
+        let key = GrantKey(client: try address("10.1.1.1"), service: nothing)
+        let operations: [Operation] = [
+            .guardPort(nothing), .issue(key, timeout: .seconds(9), expiresIn: nil, comment: ""),
+            .issueNew(key, timeout: .seconds(9), comment: ""),
+            .addStanding(StandingKey(clients: AddressRange(key.client, key.client), service: nothing)),
+        ]
+        for operation in operations {
+            let refusal = ceiling.refusal(of: Self.transaction(operation))
+            #expect(refusal?.message.contains("port 0") == true, "\(operation)")
+        }
+        #expect(ceiling.refusal(toCut: nothing) != nil && !ceiling.permits(staying: key, for: .seconds(1)))
+    }
+
     @Test("what opens nothing is always permitted")
     func harmless() throws {
         let key = GrantKey(client: try address("203.0.113.9"), service: ServicePort(.tcp, 22))

@@ -62,6 +62,43 @@ import Testing
         #expect(bench.events(.enumeration).first?.detail?.hasPrefix("reasons") == true)
     }
 
+    @Test("an episode that goes on is told again whenever its programs have doubled, with the new ones")
+    func goesOn() {
+        let bench = Bench.started([.sample()], settings: Settings().with { $0.quarantine = nil })
+        for number in UInt32(0)..<60 {
+            bench.call(.port(of: Program(300_000 + number)), from: .named.over(.tcp), xid: number)
+            bench.advance(by: .seconds(2))
+        }
+        let told = bench.events(.enumeration).map { ($0.detail ?? "").split(separator: ";")[0].split(separator: " ") }
+        #expect(told.map(\.count) == [1 + 5, 1 + 11, 1 + 23, 1 + 32 + 2], "with the words `programs`, `and others`")
+        #expect(told.dropFirst(2).first?.last == "300022")
+    }
+
+    @Test("a source that has asked for very many programs is told by name in its next episode, too")
+    func laterEpisode() {
+        let bench = Bench.started([.sample()], settings: Settings().with { $0.quarantine = nil })
+        for number in UInt32(0)..<40 { bench.call(.port(of: Program(300_000 + number)), from: .stranger, xid: number) }
+        bench.advance(by: .seconds(61))
+        bench.forget()
+        for number in UInt32(0)..<4 { bench.call(.port(of: Program(400_000 + number)), from: .stranger, xid: number) }
+        bench.advance(by: Watch.watched)
+        #expect(
+            bench.events(.enumeration).map(\.detail) == ["programs 400000 400001 400002 400003; reasons stranger"])
+    }
+
+    @Test("permitted calls, however many, hide no denial of their client")
+    func hidden() {
+        let bench = Bench.started([.sample()])
+        let client = Peer.named.over(.tcp)
+        for xid in 0..<UInt32(500) {
+            bench.call(.null(.v2), from: client, xid: xid)
+            if xid < 400 { bench.advance(by: .milliseconds(20)) }
+        }
+        #expect(bench.events(.permitted).count < 400)
+        bench.call(.port(of: .unheardOf), from: client)
+        #expect(bench.denials == [.noRule])
+    }
+
     @Test("a client that a rule names is told of as well; this host never is")
     func named() {
         #expect(enumerated([.dump(.v2)], from: .named.over(.tcp)).count == 1)

@@ -88,6 +88,20 @@ import Testing
         #expect(bench.kernel.quarantined.isEmpty && bench.events(.released).count == 1)
     }
 
+    @Test("datagrams forged in the names of many clients don't make a stranger forgotten that asks on and on")
+    func forgottenByForgers() {
+        let bench = Bench.started([.sample(from: ["10.0.0.0/8"])])
+        for denial in UInt32(0)..<20 {
+            bench.call(.port(of: .unheardOf), from: .stranger.over(.tcp), xid: denial)
+            for number in (denial * 500)..<(denial + 1) * 500 {
+                let forged = Peer.from("10.9.\(number / 250).\(number % 250 + 1)")
+                bench.deliver(IncomingCall(.port(of: .unheardOf), from: forged, xid: number))
+            }
+        }
+        #expect(bench.loop.warden.watch.denialSourceCount == DenialLog.sourcesMax)
+        #expect(bench.kernel.quarantined.keys.map { $0 } == [Peer.stranger.address])
+    }
+
     @Test("the operator's release is logged, however many quarantines end at that moment")
     func releaseInFlood() {
         let bench = Bench.started([.sample()])

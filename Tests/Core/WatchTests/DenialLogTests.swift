@@ -10,26 +10,32 @@ import Testing
 @testable import Watch
 
 @Suite("denial log") struct DenialLogTests {
-    private static func incoming(_ address: String, _ program: UInt32 = 100_003) -> IncomingCall {
+    private static func incoming(
+        _ address: String, _ program: UInt32 = 100_003, over transport: Transport = .udp
+    ) -> IncomingCall {
         IncomingCall(
-            peer: .stranger(address), xid: 1, byteCount: 56, content: .call(.port(of: Program(program))))
+            peer: .stranger(address, transport), xid: 1, byteCount: 56,
+            content: .call(.port(of: Program(program))))
     }
 
     private static func add(
-        _ log: inout DenialLog, _ address: String, _ program: UInt32 = 100_003, isListed: Bool = false, at second: Int64
+        _ log: inout DenialLog, _ address: String, _ program: UInt32 = 100_003, over transport: Transport = .udp,
+        isListed: Bool = false, at second: Int64
     ) {
         _ = log.add(
-            incoming(address, program), .stranger, isListed: isListed, within: .seconds(60),
+            incoming(address, program, over: transport), .stranger, isListed: isListed, within: .seconds(60),
             at: Instant(nanoseconds: second * 1_000_000_000))
     }
 
-    @Test("who asks on and on stays, whoever floods with addresses that are seen once")
-    func flood() {
+    @Test(
+        "who asks on and on stays, whoever floods with addresses that are seen once, also those of named clients",
+        arguments: [false, true])
+    func flood(isOfNames: Bool) {
         var log = DenialLog()
         for second in 0..<10 { Self.add(&log, "192.0.2.1", at: Int64(second)) }
-        Self.add(&log, "192.0.2.9", isListed: true, at: 10)
+        Self.add(&log, "192.0.2.9", over: .tcp, isListed: true, at: 10)
         for number in 0..<20_000 {
-            Self.add(&log, "198.\(18 + number / 65_536).\(number / 256 % 256).\(number % 256)", at: 20)
+            Self.add(&log, "198.18.\(number / 256).\(number % 256)", isListed: isOfNames, at: 20)
         }
         #expect(log.count == DenialLog.sourcesMax)
         let kept = Set(log.records(since: .zero).map { "\($0.client)" })
