@@ -45,6 +45,19 @@ import Testing
         }
     }
 
+    @Test("refuses entries that no version has yet, and a version without its date")
+    func unreleased() throws {
+        let checkout = try Checkout(of: repository)
+        defer { checkout.remove() }
+        let version = checkout.version
+        try checkout.with("## Unreleased\n\n- Soon.\n\n## \(version)\n\n- One.\n", in: "CHANGELOG.md") {
+            try expectRefusal(checkout, version, "beneath '## Unreleased'; move them to '## \(version)'")
+        }
+        try checkout.with("## \(version), unreleased\n\n- One.\n", in: "CHANGELOG.md") {
+            try expectRefusal(checkout, version, "the heading '## \(version), unreleased'; write the date")
+        }
+    }
+
     @Test("refuses a tree that has what its commit hasn't: a change, a new file, an ignored one that would be shipped")
     func dirtyTree() throws {
         let checkout = try Checkout(of: repository)
@@ -64,7 +77,7 @@ import Testing
             (checkout.version, "\n\n"), ("\(checkout.version), 2026-11-29", "\n## 0.0.1\n\n- It is.\n"),
         ] {
             let section = "## \(heading)\n\n- One,\n  on two lines.\n\n### Fixed\n\n- Two.\n"
-            try checkout.write("# Changelog\n\n## Unreleased\n\n- Soon.\n\n" + section + end, to: "CHANGELOG.md")
+            try checkout.write("# Changelog\n\n## Unreleased\n\n" + section + end, to: "CHANGELOG.md")
             try checkout.commit()
             #expect(try checkout.check(checkout.version) == Checkout.Outcome(status: 0, text: section, errors: ""))
         }

@@ -34,6 +34,7 @@ struct JSONKeyTests {
         var status = StatusReport(
             mode: "enforce", uptime: 1, version: "1", rpcbind: .init(reachable: true, registrations: 1),
             table: .init(name: "t", intact: true, guarded: 1), policy: .init(path: "p", rules: 1), counts: [:])
+        status.modeAge = 1
         status.servers = [server]
         status.fleet = fleet
         return status
@@ -41,7 +42,7 @@ struct JSONKeyTests {
 
     private static let fleet = {
         var fleet = FleetReport()
-        (fleet.fleet, fleet.node, fleet.connected, fleet.since) = ("f", "n", true, "s")
+        (fleet.fleet, fleet.node, fleet.nameShared, fleet.connected, fleet.since) = ("f", "n", true, true, "s")
         (fleet.foreignGrants, fleet.waitingGrants, fleet.foreignQuarantines, fleet.queue) = (1, 1, 1, 1)
         (fleet.group, fleet.serial, fleet.created, fleet.notAfter, fleet.expired) = ("g", 1, "c", "n", false)
         return fleet

@@ -110,6 +110,11 @@ start_unit() {
 action=${1-}
 shift
 [ "${1-}" != --now ] || shift
+# The lab has no socket unit, which would start it.
+case "$action $* " in
+  stop*" rpcwarden.socket "*) ;;
+  stop*" rpcwarden "* | stop*" rpcwarden.service "*) fail "rpcwarden.socket starts it again at the next call; stop both" ;;
+esac
 for unit; do
   unit=${unit%.service}
   unit=${unit%.socket}
