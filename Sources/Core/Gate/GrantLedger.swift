@@ -221,10 +221,12 @@ struct GrantLedger: Sendable {
     /// Up to `limit` grants that may have expired by now.
     mutating func takeDue(at now: Instant, limit: Int) -> [GrantKey] {
         var keys: [GrantKey] = []
+        var isTaken: Set<Number> = []
         while keys.count < limit, let (number, at) = due.popFirst(until: now) {
             // The grant was renewed, or the place has another grant now: a later entry stands for it.
             let place = places[Int(number)]
-            if place.isTaken, place.grant.expiresNotBefore <= at { keys.append(place.key) }
+            guard place.isTaken, place.grant.expiresNotBefore <= at, isTaken.insert(number).inserted else { continue }
+            keys.append(place.key)
         }
         return keys
     }

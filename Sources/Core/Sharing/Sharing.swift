@@ -52,9 +52,9 @@ public struct Sharing: Sendable {
     /// When to ask the kernel whether a grant was used.
     private var looks = DueTable<GrantKey>()
 
-    /// A grant that was asked for over UDP is looked at so soon, and again until the others are told of it anyway.
     /// Two nodes' clocks may differ by this.
     public static let clocksDifferenceMax = Duration.seconds(10)
+    /// A grant that was asked for over UDP is looked at so soon, and again for a while: its client comes within seconds.
     private static let firstLook = Duration.seconds(1)
     private static let firstLooks = Duration.seconds(5)
     /// The last use that the others know is never older than this part of `keep`.
@@ -82,23 +82,30 @@ public struct Sharing: Sendable {
 
     // MARK: This node's grants
 
-    /// A client looked a program up; the kernel has the grant.
+    /// A client looked a program up; the kernel has the grant. Or a packet of the client has proven it.
     ///
     /// - Parameters:
     ///   - issued: when the client asked first, as far as is known.
-    ///   - isProven: the client's address isn't forged.
+    ///   - used: no later than its last use: others keep it for no longer than this node does.
+    ///   - isDoubted: the client's address may be forged.
     public mutating func issued(
-        _ key: GrantKey, _ grant: SharedGrant, rule: String, issued: Timestamp, isProven: Bool, at now: Instant,
-        _ wallClock: Timestamp
+        _ key: GrantKey, _ grant: SharedGrant, rule: String, issued: Timestamp, used: Timestamp, isDoubted: Bool,
+        at now: Instant
     ) -> [DaemonMessage] {
         removeCopy(key)
         arriving[key] = nil
         renewals[key] = nil
         waiting.remove(grant)
         forgetLingering(grant)
-        looks.insert(key, at: now + (isProven ? useInterval : Self.firstLook))
-        let record = GrantRecord(issued: ended.after(issued, grant), used: wallClock, rule: rule, keep: keep)
-        return isProven ? [.issued(grant, record), .used(grant, wallClock)] : [.issued(grant, record)]
+        looks.insert(key, at: now + (isDoubted ? Self.firstLook : useInterval))
+        let record = GrantRecord(issued: ended.after(issued, grant), used: used, rule: rule, keep: keep)
+        return isDoubted ? [.issued(grant, record)] : [.issued(grant, record), .used(grant, used)]
+    }
+
+    /// A call over UDP alone has opened it, and may be forged: nobody is told before a packet uses it, and nothing of what
+    /// the client has of others goes for it.
+    public mutating func issuedUnproven(_ key: GrantKey, at now: Instant) {
+        looks.insert(key, at: now + Self.firstLook)
     }
 
     /// The kernel was asked about the grant.

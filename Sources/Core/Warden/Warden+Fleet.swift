@@ -24,7 +24,7 @@ extension Warden {
     /// What is over for other nodes when the grant goes. The versions of a program may have several ports, which are one
     /// to other nodes: while the client holds another of them, nothing is over. A copy is no substitute for this node's own.
     private func over(_ key: GrantKey, _ grant: Grant) -> [SharedGrant] {
-        let others = held(by: key.client) { $0 != key && (!$1.isCopy || grant.isCopy) }
+        let others = held(by: key.client) { $0 != key && !$1.isUnproven && (!$1.isCopy || grant.isCopy) }
         return shared(key, grant).filter { !others.contains($0) }
     }
 
@@ -53,17 +53,26 @@ extension Warden {
             }
             return
         }
-        let wallClock = journal.wallClock(at: now)
+        guard !issued.grant.isUnproven else { return sharing.issuedUnproven(key, at: now) }
         // The note of a new grant tells whole seconds.
-        let since = issued.isRenewal && sharing.copy(key) == nil ? issued.grant.issued : wallClock
+        let since =
+            issued.isRenewal && sharing.copy(key) == nil ? issued.grant.issued : journal.wallClock(at: now)
         let messages = sharing.issued(
-            key, grant, rule: issued.grant.rule, issued: since, isProven: !issued.grant.isUnproven, at: now, wallClock)
+            key, grant, rule: issued.grant.rule, issued: since, used: lastUse(of: issued.grant, at: now),
+            isDoubted: issued.isDoubted, at: now)
         tell(messages, into: &actions)
+    }
+
+    /// The grant ends `keep` after its last use, or sooner: that is no later than this.
+    private func lastUse(of grant: Grant, at now: Instant) -> Timestamp {
+        journal.wallClock(at: now) + (grant.expiresNotBefore - now - rules.settings.firewall.keep)
     }
 
     mutating func shareRevoked(_ revoked: Gate.Revoked, at now: Instant, into actions: inout [Action]) {
         let key = revoked.key
         guard sharing.isOn, let grant = revoked.grant, !key.service.server.isCallback else { return }
+        // Nobody was told of it, but by an operator who ended it.
+        guard !grant.isUnproven else { return sharing.forget(key) }
         let wallClock = journal.wallClock(at: now)
         switch revoked.cause {
         // Told when the operator asked.
@@ -84,6 +93,7 @@ extension Warden {
 
     mutating func shareExpired(_ key: GrantKey, _ grant: Grant, into actions: inout [Action]) {
         guard sharing.isOn, !key.service.server.isCallback else { return }
+        guard !grant.isUnproven else { return sharing.forget(key) }
         tell(sharing.expired(key, over(key, grant)), into: &actions)
     }
 
@@ -99,7 +109,19 @@ extension Warden {
             let idle = max(.zero, rules.settings.firewall.keep - left)
             let age = Duration.milliseconds(wallClock.milliseconds - grant.issued.milliseconds)
             let used = isUsed ? Timestamp(milliseconds: wallClock.milliseconds - idle.nanoseconds / 1_000_000) : nil
+            if let used, grant.isUnproven { shareProven(key, grant, used: used, at: now, into: &actions) }
             tell(sharing.looked(at: key, shared(key, grant), used: used, age: age, at: now), into: &actions)
+        }
+    }
+
+    /// A packet of the client has used what a call over UDP opened.
+    private mutating func shareProven(
+        _ key: GrantKey, _ grant: Grant, used: Timestamp, at now: Instant, into actions: inout [Action]
+    ) {
+        for shared in shared(key, grant) {
+            let messages = sharing.issued(
+                key, shared, rule: grant.rule, issued: grant.issued, used: used, isDoubted: true, at: now)
+            tell(messages, into: &actions)
         }
     }
 
@@ -338,7 +360,7 @@ extension Warden {
         }
         let (grants, next) = gate.grants(fromPlace: place, count: count)
         var messages: [DaemonMessage] = []
-        for (key, grant) in grants where !key.service.server.isCallback {
+        for (key, grant) in grants where !key.service.server.isCallback && !grant.isUnproven {
             for shared in shared(key, grant) {
                 let (record, isUsed) = record(key, grant, shared, at: now)
                 messages.append(.live(shared, record, isUsed: isUsed))
@@ -357,11 +379,7 @@ extension Warden {
     private func record(
         _ key: GrantKey, _ grant: Grant, _ shared: SharedGrant, at now: Instant
     ) -> (record: GrantRecord, isUsed: Bool) {
-        // An unused grant ends `keep` after its issue, or sooner: the last use is no later than this.
-        let left = grant.expiresNotBefore - now
-        let used = journal.wallClock(at: now) + (left - rules.settings.firewall.keep)
-        return sharing.record(
-            key, shared, rule: grant.rule, issued: grant.issued, used: max(grant.issued, used))
+        sharing.record(key, shared, rule: grant.rule, issued: grant.issued, used: lastUse(of: grant, at: now))
     }
 
     /// What was ended here, for a later run; and a number that grows with it.

@@ -622,19 +622,100 @@ import Testing
 
     // MARK: Told
 
-    @Test("asked for over TCP is told at once; over UDP its first packet is told within a second")
+    @Test("asked for over TCP is told at once; over UDP with its first packet, within a second")
     func told() {
         let bench = Self.bench()
         bench.call(.port(of: .mountd), from: .named.over(.tcp))
         #expect(bench.told.map(\.isUse) == [false, true])
         let other = Self.bench()
         other.call(.port(of: .mountd), from: .named)
-        #expect(other.told.map(\.isUse) == [false])
         other.advance(by: .seconds(1))
-        #expect(other.told.count == 1)
+        #expect(other.told.isEmpty)
         other.kernel.packet(Self.key)
         other.advance(by: .milliseconds(1050))
         #expect(other.told.map(\.isUse) == [false, true])
+        #expect(other.sharedGrants(fromPlace: 0, count: 10).messages.count == 1)
+        guard case .issued(Self.grant, let record)? = other.told.first else {
+            Issue.record("\(other.told)")
+            return
+        }
+        #expect(record.issued == Bench.startOfTime && record.keep == .seconds(86_400))
+    }
+
+    @Test("whose first packet comes after some time is told when its short life is over")
+    func provenLate() {
+        let bench = Self.bench()
+        bench.call(.port(of: .mountd), from: .named)
+        for second in 0..<125 {
+            if second == 60 { bench.kernel.packet(Self.key) }
+            bench.advance(by: .seconds(1))
+        }
+        #expect(bench.told.map(\.isUse) == [false, true])
+    }
+
+    @Test("that calls over UDP alone opened are nobody else's: neither they nor their ends are told, forged as they may be")
+    func unproven() {
+        let bench = Self.bench()
+        func ask() {
+            for number in 0..<50 {
+                bench.call(.port(of: .mountd), from: .from("10.1.7.\(number)"), xid: UInt32(number))
+            }
+        }
+        ask()
+        #expect(bench.kernel.granted.count == 50)
+        #expect(bench.sharedGrants(fromPlace: 0, count: 100).messages.isEmpty)
+        for _ in 0..<150 { bench.advance(by: .seconds(1)) }
+        #expect(bench.kernel.granted.isEmpty)
+        ask()
+        bench.rpcbind.registrations = RPCB.ownPlaces
+        bench.refresh()
+        bench.rpcbind.registrations = .typical
+        bench.refresh()
+        ask()
+        bench.reload([.sample(from: ["10.1.2.4"])])
+        #expect(bench.kernel.granted.isEmpty)
+        #expect(bench.told.isEmpty)
+        #expect(lingering(bench).isEmpty)
+    }
+
+    @Test("lives no longer at other nodes for a call over UDP than it does here", arguments: [true, false])
+    func doubted(isCopy: Bool) {
+        let bench = Self.bench()
+        if isCopy {
+            offer(bench, Self.offer(age: .seconds(86_400 - 30)))
+        } else {
+            bench.call(.port(of: .mountd), from: .named.over(.tcp))
+            bench.advance(by: .seconds(86_400 - 30))
+        }
+        bench.forget()
+        bench.call(.port(of: .mountd), from: .named, xid: 9)
+        #expect(bench.kernel.granted[Self.key].map { $0.expires - bench.now } == .seconds(120))
+        guard bench.told.count == 1, case .issued(Self.grant, let record)? = bench.told.first else {
+            Issue.record("\(bench.told)")
+            return
+        }
+        #expect(record.ends == bench.loop.warden.wallClock(at: bench.now) + .seconds(120))
+        let (messages, _) = bench.sharedGrants(fromPlace: 0, count: 10)
+        guard case .live(Self.grant, let live, isUsed: true)? = messages.first else {
+            Issue.record("\(messages)")
+            return
+        }
+        #expect(live.origin == nil && live.ends == record.ends)
+    }
+
+    @Test("takes nothing of what its client has of other nodes, if a call over UDP alone opened it")
+    func unprovenTakesNothing() {
+        let bench = Self.bench(registering: Self.versions)
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        bench.rpcbind.registrations = RPCB.ownPlaces + RPCB.everywhere(.mountd, 1, port: 30048)
+        bench.refresh()
+        #expect(lingering(bench).count == 1)
+        bench.forget()
+        bench.call(Self.firstVersion, from: .named, xid: 9)
+        #expect(bench.kernel.granted.keys.map(\.service) == [ServicePort(.tcp, 30048)])
+        for _ in 0..<130 { bench.advance(by: .seconds(1)) }
+        #expect(bench.kernel.granted.isEmpty && bench.told.isEmpty)
+        #expect(lingering(bench).count == 1)
     }
 
     @Test("used much later is told in time: the others' copies must not end")

@@ -35,7 +35,7 @@ extension LabTests {
             let outputs = try lab.peers(
                 .approved,
                 echoes(at: first).map {
-                    "storm --to \(FleetNode.address) --over udp --count \(Self.clients) --program \($0.program)"
+                    "storm --to \(FleetNode.address) --over tcp --count \(Self.clients) --program \($0.program)"
                         + " --version 1 --service \($0.transport) --sources 10.78.1.1/\(Self.clients) --parallel 8"
                         + " --wait 4000"
                 })
