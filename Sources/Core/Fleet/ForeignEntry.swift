@@ -141,10 +141,3 @@ struct ForeignEntry: Sendable {
     var recordCount: Int { sources.count + ended.count }
     var isEmpty: Bool { sources.isEmpty && ended.isEmpty && copy == nil }
 }
-
-extension EndedRecord {
-    func clamped(at now: Timestamp) -> EndedRecord {
-        guard at > now + FleetLimits.futureMax else { return self }
-        return EndedRecord(at: now, why: why, revoked: revoked)
-    }
-}

@@ -202,6 +202,11 @@ struct GrantLedger: Sendable {
         begin(key, notBefore: instant)
     }
 
+    /// Dates the issues of the grants anew.
+    mutating func date(by redated: (Timestamp) -> Timestamp) {
+        for number in places.indices { places[number].grant.issued = redated(places[number].grant.issued) }
+    }
+
     /// Begins the grant's life anew, with another end.
     mutating func begin(_ key: GrantKey, notBefore instant: Instant) {
         guard let number = number(of: key) else { return }

@@ -52,8 +52,6 @@ public struct Sharing: Sendable {
     /// When to ask the kernel whether a grant was used.
     private var looks = DueTable<GrantKey>()
 
-    /// Two nodes' clocks may differ by this.
-    public static let clocksDifferenceMax = Duration.seconds(10)
     /// A grant that was asked for over UDP is looked at so soon, and again for a while: its client comes within seconds.
     private static let firstLook = Duration.seconds(1)
     private static let firstLooks = Duration.seconds(5)
@@ -171,11 +169,11 @@ public struct Sharing: Sendable {
         let record = EndedRecord(at: wallClock, why: why)
         guard why == .revoked else {
             // A rule may end more than there is room for: revocations keep theirs.
-            if isOwn, ended.hasRoom { ended.insert(grant, record, holds: keep, at: now) }
+            if isOwn, ended.hasRoom { ended.insert(grant, record, keep: keep, at: now, wallClock) }
             return [.ended(grant, record)]
         }
         endArriving { $0.grant == grant }
-        ended.insert(grant, record, holds: keep, at: now)
+        ended.insert(grant, record, keep: keep, at: now, wallClock)
         endedMark += 1
         return [.ended(grant, record)]
     }
@@ -213,8 +211,8 @@ public struct Sharing: Sendable {
     // MARK: The others' grants
 
     /// The rest of the life that the offer may have here; `nil`: none, or there is no room, or it was ended here.
-    public func life(of offer: GrantOffer) -> Duration? {
-        guard let pair, !isEnded(offer.grant, issued: offer.issued) else { return nil }
+    public func life(of offer: GrantOffer, _ wallClock: Timestamp) -> Duration? {
+        guard let pair, !isEnded(offer.grant, issued: offer.issued, wallClock) else { return nil }
         let left = min(offer.keep, keep) - offer.age
         let count = copies.count + arriving.count + waiting.count
         // What is known already takes no more room.
@@ -223,21 +221,28 @@ public struct Sharing: Sendable {
         return left
     }
 
-    private func isEnded(_ grant: SharedGrant, issued: Timestamp) -> Bool {
-        if ended.beats(grant, issued: issued) { return true }
-        return ordered[grant.client].map { issued <= $0 + Self.clocksDifferenceMax } ?? false
+    private func isEnded(_ grant: SharedGrant, issued: Timestamp, _ wallClock: Timestamp) -> Bool {
+        [ended.records[grant]?.revoked, ordered[grant.client]].contains { end in
+            end.map { NodeClocks.isBeaten(issued: issued, byEndAt: $0, at: wallClock) } ?? false
+        }
     }
 
     /// An order ended what was issued to the client before: also what is offered later.
     public mutating func orderFollowed(
         _ client: IPAddress, at created: Timestamp, at now: Instant, _ wallClock: Timestamp
     ) {
-        endArriving { $0.grant.client == client && $0.entry.issued <= created + Self.clocksDifferenceMax }
+        endArriving {
+            $0.grant.client == client
+                && NodeClocks.isBeaten(issued: $0.entry.issued, byEndAt: created, at: wallClock)
+        }
         guard ordered[client] != nil || ordered.count < Self.orderedMax else { return }
-        let created = max(ordered[client] ?? created, created)
-        ordered[client] = created
-        let age = Duration.milliseconds(max(0, wallClock.milliseconds - created.milliseconds))
-        orderedDue.insert(client, at: now + (Self.orderHolds - age))
+        ordered[client] = max(ordered[client] ?? created, created)
+        holdOrder(of: client, at: now, wallClock)
+    }
+
+    private mutating func holdOrder(of client: IPAddress, at now: Instant, _ wallClock: Timestamp) {
+        guard let created = ordered[client] else { return }
+        orderedDue.insert(client, at: now + EndedGrants.rest(of: Self.orderHolds, since: created, wallClock))
     }
 
     private mutating func endArriving(_ isMeant: (Arriving) -> Bool) {
@@ -245,10 +250,13 @@ public struct Sharing: Sendable {
         renewals = renewals.filter { !isMeant($0.value) }
     }
 
-    /// The copies on their way to the kernel by these keys, issued until then.
-    public func arriving(issuedBefore time: Timestamp, _ isMeant: (GrantKey) -> Bool) -> [SharedGrant] {
-        arriving.filter { isMeant($0.key) && $0.value.entry.issued <= time + Self.clocksDifferenceMax }
-            .map(\.value.grant)
+    /// The copies on their way to the kernel by these keys that an end beats.
+    public func arriving(
+        endedAt end: Timestamp, _ wallClock: Timestamp, _ isMeant: (GrantKey) -> Bool
+    ) -> [SharedGrant] {
+        arriving.filter {
+            isMeant($0.key) && NodeClocks.isBeaten(issued: $0.value.entry.issued, byEndAt: end, at: wallClock)
+        }.map(\.value.grant)
     }
 
     /// Other nodes ended these grants: what waits is forgotten, and what is on its way to the kernel ends there.
@@ -363,15 +371,27 @@ public struct Sharing: Sendable {
     }
 
     /// What was ended here, for a later run.
-    public var endedGrants: [DaemonMessage] { ended.records.map { .remembered($0.key, $0.value) } }
+    public var endedGrants: [DaemonMessage] { ended.found.map { .remembered($0.key, $0.value) } }
     /// Grows with each end.
     public private(set) var endedMark: UInt64 = 0
 
     /// What an earlier run ended.
     public mutating func found(_ messages: [DaemonMessage], at now: Instant, _ wallClock: Timestamp) {
         for case .remembered(let grant, let record) in messages {
-            let age = Duration.milliseconds(max(0, wallClock.milliseconds - record.at.milliseconds))
-            ended.insert(grant, record, holds: keep - age, at: now)
+            ended.insert(grant, record, keep: keep, at: now, wallClock)
+        }
+    }
+
+    // MARK: Time
+
+    /// The wall clock was set: times that a clock that was ahead gave are dated back, and what was thought to be over may not
+    /// be. Those of other nodes are their own.
+    public mutating func clockSet(by step: Duration, at now: Instant, _ wallClock: Timestamp) {
+        ended.clockSet(keep: keep, at: now, wallClock)
+        for client in ordered.keys { holdOrder(of: client, at: now, wallClock) }
+        for (grant, record) in lingering where record.issued > wallClock || record.used > wallClock {
+            lingering[grant]?.issued = min(record.issued + step, record.issued, wallClock)
+            lingering[grant]?.used = min(record.used + step, record.used, wallClock)
         }
     }
 }

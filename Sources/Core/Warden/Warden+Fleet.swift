@@ -143,9 +143,10 @@ extension Warden {
             grants.formUnion(gate[key].map { shared(key, $0) } ?? [])
         }
         for (key, programs) in remembered { grants.formUnion(programs.all.map { shared(key, $0) }) }
-        grants.formUnion(sharing.arriving(issuedBefore: order ?? journal.wallClock(at: now), isMeant))
+        let wallClock = journal.wallClock(at: now)
+        grants.formUnion(sharing.arriving(endedAt: order ?? wallClock, wallClock, isMeant))
         if isOfAll {
-            let waiting = sharing.waiting.grants(of: client, issuedBefore: order ?? journal.wallClock(at: now))
+            let waiting = sharing.waiting.grants(of: client, endedAt: order ?? wallClock, wallClock)
             grants.formUnion(
                 waiting.filter { grant in
                     (transport == nil || grant.transport == transport)
@@ -154,7 +155,6 @@ extension Warden {
         }
         // What was issued since an order stays.
         if order != nil { grants.subtract(held(by: client) { !$1.isCopy && !keys.contains($0) }) }
-        let wallClock = journal.wallClock(at: now)
         for grant in grants.sorted() {
             let messages = sharing.ended(grant, .revoked, at: now, order ?? wallClock)
             tell(order == nil ? messages : [.expired(grant)], into: &actions)
@@ -184,7 +184,7 @@ extension Warden {
 
     /// Another node's grant. Call ``flush(at:into:)`` after the last of a group.
     public mutating func grantOffered(_ offer: GrantOffer, at now: Instant, into actions: inout [Action]) {
-        guard let life = sharing.life(of: offer), let id = servers.id(of: offer.grant.server),
+        guard let life = sharing.life(of: offer, journal.wallClock(at: now)), let id = servers.id(of: offer.grant.server),
             permits(offer.grant, at: id)
         else { return }
         let server = servers.number(of: id)

@@ -347,6 +347,77 @@ import Testing
         #expect(bench.kernel.granted.isEmpty == (seconds == 10))
     }
 
+    @Test("of a node whose clock is ahead ends by an order, and isn't taken after one")
+    func orderedAhead() {
+        let ahead = Bench.startOfTime + .seconds(3 * 3600)
+        let bench = Self.bench()
+        offer(bench, Self.offer(issued: ahead))
+        #expect(bench.kernel.granted.count == 1)
+        bench.advance(by: .seconds(600))
+        bench.handle { warden, now, actions in
+            _ = warden.revoke(
+                client: Self.client, port: nil, transport: nil, order: Bench.startOfTime + .seconds(590), at: now,
+                into: &actions)
+        }
+        bench.advance(by: .seconds(1))
+        #expect(bench.kernel.granted.isEmpty)
+        offer(bench, Self.offer(issued: ahead))
+        #expect(bench.kernel.granted.isEmpty)
+    }
+
+    /// A client's grants were revoked at this time of this node's clock, which is right afterwards.
+    private func revoked(_ bench: Bench, at time: Timestamp) {
+        bench.handle { warden, now, _ in warden.wallClockRead(time, at: now) }
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        bench.handle { warden, now, actions in
+            _ = warden.revoke(client: Self.client, port: nil, transport: nil, at: now, into: &actions)
+        }
+        bench.advance(by: .seconds(1))
+        bench.handle { warden, now, _ in warden.wallClockRead(Bench.startOfTime + .seconds(1), at: now) }
+    }
+
+    @Test("that was revoked while the clock was ahead stays so, and the revocation stands in no later grant's way")
+    func revokedAhead() {
+        let bench = Self.bench()
+        revoked(bench, at: Bench.startOfTime + .seconds(3 * 3600))
+        offer(bench, Self.offer())
+        #expect(bench.kernel.granted.isEmpty)
+        bench.advance(by: .seconds(3600))
+        offer(bench, Self.offer(age: .zero, issued: Bench.startOfTime + .seconds(3600)))
+        #expect(bench.kernel.granted.count == 1)
+        bench.forget()
+        bench.call(.port(of: .mountd), from: .named.over(.tcp), xid: 9)
+        guard case .issued(Self.grant, let record)? = bench.told.first else {
+            Issue.record("\(bench.told)")
+            return
+        }
+        #expect(record.issued == bench.loop.warden.wallClock(at: bench.now))
+    }
+
+    @Test(
+        "that an earlier run ended stays so, though this run's clock is ahead at first, or that run's was",
+        arguments: [0, 2 * 86_400, 60 * 86_400, -365 * 86_400])
+    func endedByEarlierRun(ahead seconds: Int) {
+        for end in [Timestamp](arrayLiteral: Bench.startOfTime, Bench.startOfTime + .seconds(3 * 3600)) {
+            let bench = Self.bench()
+            bench.handle { warden, now, _ in
+                warden.wallClockRead(Bench.startOfTime + .seconds(seconds), at: now)
+                warden.endedGrantsFound(
+                    [.remembered(Self.grant, EndedRecord(at: end, why: .revoked))], at: now)
+            }
+            bench.advance(by: .seconds(600))
+            bench.handle { warden, now, _ in warden.wallClockRead(Bench.startOfTime + .seconds(600), at: now) }
+            bench.advance(by: .seconds(1))
+            #expect(bench.loop.warden.endedGrants.count == 1)
+            offer(bench, Self.offer())
+            #expect(bench.kernel.granted.isEmpty)
+            bench.advance(by: .seconds(1200))
+            offer(bench, Self.offer(age: .zero, issued: Bench.startOfTime + .seconds(1500)))
+            // The clock was right when the earlier run's time was read, or has been set since.
+            #expect(bench.kernel.granted.count == 1)
+        }
+    }
+
     @Test("that this node ended stays ended after a restart, whoever offers it")
     func endedBefore() {
         let bench = Self.bench()
