@@ -235,7 +235,12 @@ public struct Sharing: Sendable {
             $0.grant.client == client
                 && NodeClocks.isBeaten(issued: $0.entry.issued, byEndAt: created, at: wallClock)
         }
-        guard ordered[client] != nil || ordered.count < Self.orderedMax else { return }
+        // The first to be forgotten makes room.
+        if ordered[client] == nil, ordered.count >= Self.orderedMax,
+            let (oldest, _) = orderedDue.popFirst(until: .distantFuture)
+        {
+            ordered[oldest] = nil
+        }
         ordered[client] = max(ordered[client] ?? created, created)
         holdOrder(of: client, at: now, wallClock)
     }

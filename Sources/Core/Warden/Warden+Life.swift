@@ -281,7 +281,9 @@ extension Warden {
         ) {
             $0.client == client && matches($0.service)
         }
-        if let order { orderFollowed(client, at: order, at: now) }
+        // What another node hasn't told yet is meant, too.
+        let isWhole = port == nil && transport == nil && server == nil && sharing.isOn
+        if order != nil || isWhole { orderFollowed(client, at: order ?? wallClock, at: now) }
         for key in revocation.grants { gate.revoke(key, order == nil ? .byOperator : .byOrder) }
         // Grants that the client once held must not come back either.
         for (key, _) in remembered { forgetAndCut(key, into: &actions) }

@@ -312,6 +312,39 @@ import Testing
         #expect(bench.kernel.granted[Self.key] != nil)
     }
 
+    @Test("that another node issued before the operator's revocation, and tells later, is not taken")
+    func revokedBeforeImport() {
+        for isWhole in [true, false] {
+            let bench = Self.bench()
+            bench.advance(by: .seconds(100))
+            bench.handle { warden, now, actions in
+                _ = warden.revoke(
+                    client: Self.client, port: isWhole ? nil : 2049, transport: nil, at: now, into: &actions)
+            }
+            bench.advance(by: .seconds(3))
+            offer(bench, Self.offer(age: .zero, issued: Bench.startOfTime + .seconds(95)))
+            #expect(bench.kernel.granted.isEmpty == isWhole)
+            offer(bench, Self.offer(age: .zero, issued: Bench.startOfTime + .seconds(111)))
+            #expect(bench.kernel.granted.count == 1)
+        }
+    }
+
+    @Test("of many clients that were revoked are remembered, the latest of them")
+    func manyRevoked() {
+        let bench = Self.bench()
+        for number in 0..<1100 {
+            let client = IPAddress.v4(0x0a01_0000 + UInt32(number))
+            bench.handle { warden, now, actions in
+                _ = warden.revoke(client: client, port: nil, transport: nil, at: now, into: &actions)
+            }
+            bench.advance(by: .milliseconds(50))
+        }
+        for number in [0, 1000, 1099] {
+            offer(bench, Self.offer(SharedGrant(.v4(0x0a01_0000 + UInt32(number)), .mountd, .tcp)))
+        }
+        #expect(bench.kernel.granted.keys.map(\.client) == [ip("10.1.0.0")])
+    }
+
     @Test("that was issued before an order ends, and what was issued since stays; no node is told of a revocation")
     func ordered() {
         let bench = Self.bench()
