@@ -42,6 +42,8 @@ struct GrantLedger: Sendable {
     /// When to ask the kernel whether the grant in a place still lives.
     private var due = DueQueue<Number>()
     private(set) var count = 0
+    /// Those of them that other nodes issued.
+    private(set) var copyCount = 0
     /// The places of the grants at each address of a server behind this gateway.
     private var placesOfServer: [ServerID: Set<Number>] = [:]
 
@@ -147,6 +149,7 @@ struct GrantLedger: Sendable {
 
     mutating func record(_ key: GrantKey, _ grant: Grant) {
         let number = number(of: key) ?? add(key)
+        copyCount += (grant.isCopy ? 1 : 0) - (places[number].grant.isCopy ? 1 : 0)
         places[number].grant = grant
         look(after: number, at: grant.expiresNotBefore)
     }
@@ -176,6 +179,7 @@ struct GrantLedger: Sendable {
         places[number].next = firstFree
         firstFree = Number(number)
         count -= 1
+        if places[number].grant.isCopy { copyCount -= 1 }
         if key.service.server != .thisHost { placesOfServer[key.service.server]?.remove(Number(number)) }
         places[number].isTaken = false
         defer { places[number].grant = Self.vacant }

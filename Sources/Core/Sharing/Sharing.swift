@@ -30,6 +30,7 @@ public struct Sharing: Sendable {
 
     private var pair: Settings.Fleet.Pair?
     private var keep: Duration
+    private var copiesMax: Int
     private(set) var copies: [GrantKey: Copy] = [:]
     /// The grants of the copies, each with the number of its ports here.
     private var copied: [SharedGrant: Int] = [:]
@@ -43,6 +44,9 @@ public struct Sharing: Sendable {
     private var ordered: [IPAddress: Timestamp] = [:]
     private var orderedDue = DueTable<IPAddress>()
     public private(set) var waiting: WaitingGrants
+    /// What waits for room, not for a service; and when to look for some again.
+    private var crowded: Set<WaitingGrants.Place> = []
+    private var roomSoughtAt = Instant.zero
     private var ended = EndedGrants()
     /// Grants of this node that lost their service, until they would have ended.
     private var lingering: [SharedGrant: GrantRecord] = [:]
@@ -64,14 +68,20 @@ public struct Sharing: Sendable {
     /// An order counts for a day.
     private static let orderHolds = Duration.seconds(86_400)
     private static let openingsAtOnce = 1024
+    private static let roomInterval = Duration.seconds(30)
 
     public init(_ settings: Settings) {
         pair = settings.fleet?.pair
         keep = settings.firewall.keep
+        copiesMax = settings.copiesMax
         waiting = WaitingGrants()
     }
 
-    public mutating func settingsReplaced(_ settings: Settings) { keep = settings.firewall.keep }
+    public mutating func settingsReplaced(_ settings: Settings) {
+        keep = settings.firewall.keep
+        // The pair is that of the start.
+        copiesMax = min(pair?.grants ?? 0, settings.limits.copies)
+    }
 
     /// Whether grants are shared.
     public var isOn: Bool { pair != nil }
@@ -212,12 +222,12 @@ public struct Sharing: Sendable {
 
     /// The rest of the life that the offer may have here; `nil`: none, or there is no room, or it was ended here.
     public func life(of offer: GrantOffer, _ wallClock: Timestamp) -> Duration? {
-        guard let pair, !isEnded(offer.grant, issued: offer.issued, wallClock) else { return nil }
+        guard isOn, !isEnded(offer.grant, issued: offer.issued, wallClock) else { return nil }
         let left = min(offer.keep, keep) - offer.age
         let count = copies.count + arriving.count + waiting.count
         // What is known already takes no more room.
         let isKnown = waiting[offer.grant] != nil || copied[offer.grant] != nil
-        guard left > .zero, isKnown || count < pair.grants else { return nil }
+        guard left > .zero, isKnown || count < copiesMax else { return nil }
         return left
     }
 
@@ -320,6 +330,26 @@ public struct Sharing: Sendable {
 
     public func copy(_ key: GrantKey) -> Copy? { copies[key] }
 
+    /// Whether the grant was issued after the one that the copy stems from, as far as a note in the kernel tells.
+    public func isLater(_ grant: SharedGrant, _ entry: WaitingGrants.Entry, than key: GrantKey) -> Bool {
+        guard let copy = copies[key], copy.grant == grant else { return false }
+        return entry.issued.wholeSeconds > copy.issued.wholeSeconds
+    }
+
+    /// The limits leave no room for a grant, which waits.
+    public mutating func foundNoRoom(for grant: SharedGrant, at now: Instant) {
+        if crowded.isEmpty { roomSoughtAt = now + Self.roomInterval }
+        crowded.insert(WaitingGrants.Place(grant))
+    }
+
+    public func seeksRoom(at now: Instant) -> Bool { !crowded.isEmpty && roomSoughtAt <= now }
+
+    /// There is some room now.
+    public mutating func openCrowded() {
+        for place in crowded { waiting.open(place) }
+        crowded = []
+    }
+
     public mutating func removeWaiting(_ grant: SharedGrant) { waiting.remove(grant) }
 
     public mutating func open(_ place: WaitingGrants.Place) { waiting.open(place) }
@@ -393,7 +423,10 @@ public struct Sharing: Sendable {
     /// be. Those of other nodes are their own.
     public mutating func clockSet(by step: Duration, at now: Instant, _ wallClock: Timestamp) {
         ended.clockSet(keep: keep, at: now, wallClock)
-        for client in ordered.keys { holdOrder(of: client, at: now, wallClock) }
+        for (client, created) in ordered {
+            ordered[client] = NodeClocks.isAhead(created, of: wallClock) ? wallClock : created
+            holdOrder(of: client, at: now, wallClock)
+        }
         for (grant, record) in lingering where record.issued > wallClock || record.used > wallClock {
             lingering[grant]?.issued = min(record.issued + step, record.issued, wallClock)
             lingering[grant]?.used = min(record.used + step, record.used, wallClock)

@@ -164,6 +164,7 @@ extension Warden {
     mutating func advanceSharing(to now: Instant, into actions: inout [Action]) {
         guard sharing.isOn else { return }
         tell(sharing.timeAdvanced(to: now), into: &actions)
+        if sharing.seeksRoom(at: now), gate.hasRoomForCopy { sharing.openCrowded() }
         openSome(at: now)
         let looks = sharing.takeLooks(at: now).filter { gate[$0] != nil }
         if !looks.isEmpty { actions.append(.inspectGrants(looks)) }
@@ -184,8 +185,8 @@ extension Warden {
 
     /// Another node's grant. Call ``flush(at:into:)`` after the last of a group.
     public mutating func grantOffered(_ offer: GrantOffer, at now: Instant, into actions: inout [Action]) {
-        guard let life = sharing.life(of: offer, journal.wallClock(at: now)), let id = servers.id(of: offer.grant.server),
-            permits(offer.grant, at: id)
+        guard let life = sharing.life(of: offer, journal.wallClock(at: now)),
+            let id = servers.id(of: offer.grant.server), permits(offer.grant, at: id)
         else { return }
         let server = servers.number(of: id)
         let ports = servers[server].upstream.services
@@ -215,12 +216,12 @@ extension Warden {
     }
 
     /// Opens the ports that are alive.
-    /// - Returns: false if none is.
+    /// - Returns: false if none is, or if there is no room: the grant has to wait.
     private mutating func copy(
         _ grant: SharedGrant, _ entry: WaitingGrants.Entry, to ports: [ServicePort], hasLooked: Bool = false,
         at now: Instant
     ) -> Bool {
-        var isAlive = false
+        var (isAlive, isFull) = (false, false)
         for port in ports where servers.isAlive(port, ipv4: grant.client.isIPv4) {
             let rules = servers.rules(about: servers.number(of: port.server))
             guard !rules.spares(port), let opening = rules.newOpening(grant.program, at: port, for: grant.client),
@@ -232,14 +233,16 @@ extension Warden {
             guard gate[key].map(\.isCopy) ?? true else { continue }
             let copying = gate.copy(
                 opening, of: grant.client, from: entry.origin, issued: entry.issued, life: entry.end - now,
-                hasLooked: hasLooked, at: now)
+                isLater: sharing.isLater(grant, entry, than: key), hasLooked: hasLooked, at: now)
             switch copying {
             case .taken: sharing.copying(key, grant, entry)
             case .looks: sharing.renew(key, grant, entry, at: now)
+            case .full: isFull = true
             case .left: break
             }
         }
-        return isAlive
+        if isFull { sharing.foundNoRoom(for: grant, at: now) }
+        return isAlive && !isFull
     }
 
     /// The kernel told how long copies live: the offers that would prolong them are decided now.

@@ -175,6 +175,32 @@ import Testing
         #expect(bench.loop.warden.fleetGauges.grants == 2)
     }
 
+    @Test("stems from the later of two grants, though that gives it little more life, and is none the shorter for it")
+    func issuedAgain() {
+        let bench = Self.bench()
+        offer(bench, Self.offer())
+        bench.kernel.packet(Self.key)
+        bench.advance(by: .seconds(100))
+        let end = bench.kernel.granted[Self.key]?.expires
+        // It was revoked and asked for again while this node's sidecar was away.
+        let issued = Bench.startOfTime + .seconds(90)
+        offer(bench, Self.offer(age: .seconds(1000), issued: issued))
+        bench.advance(by: .milliseconds(100))
+        #expect(bench.kernel.granted[Self.key]?.expires == end)
+        #expect(bench.kernel.granted[Self.key]?.comment.contains("since \(issued) by") == true)
+        #expect(bench.loop.warden.gate[Self.key]?.issued == issued)
+        guard case .live(Self.grant, let record, _)? = bench.sharedGrants(fromPlace: 0, count: 10).messages.first else {
+            Issue.record("it isn't told")
+            return
+        }
+        #expect(record.issued == issued)
+        // An older one, and the same again, change nothing.
+        bench.kernel.committed = []
+        offer(bench, Self.offer(age: .zero), Self.offer(age: .zero, issued: issued))
+        bench.advance(by: .milliseconds(100))
+        #expect(bench.kernel.committed.isEmpty)
+    }
+
     @Test(
         "that ended while the kernel is asked for its life isn't renewed, nor a later one by that offer",
         arguments: [false, true])
@@ -660,11 +686,12 @@ import Testing
 
     // MARK: Limits
 
+    /// Half of the table is full of copies, the other half of this node's own.
     private static func full(_ change: (inout Settings) -> Void = { _ in }) -> Bench {
         let bench = bench(
             [.sample(to: [.mountd, .nfs])],
             settings: settings.with { settings in
-                settings.limits.grants = 4
+                settings.limits.grants = 8
                 change(&settings)
             })
         bench.handle { warden, now, actions in
@@ -674,13 +701,15 @@ import Testing
             }
             warden.flush(at: now, into: &actions)
         }
+        for number in 0..<4 { bench.call(.port(of: .mountd), from: .from("10.1.4.\(number)", .tcp)) }
+        bench.forget()
         return bench
     }
 
     @Test("that another node has leave room to this node's own clients, all that come at once; their flows go on")
     func room() {
         let bench = Self.full()
-        #expect(bench.kernel.granted.count == 4)
+        #expect(bench.kernel.granted.count == 8)
         bench.handle { warden, now, actions in
             for number in 0..<4 {
                 let peer = Peer.from("10.1.3.\(number)", .tcp, channel: UInt64(number))
@@ -702,14 +731,48 @@ import Testing
         let bench = Self.full()
         #expect(
             bench.ask(.port(of: .mountd), from: .from("10.1.3.1")) != [.success(PortmapperResult.port(20048).encoded)])
-        #expect(bench.kernel.granted.count == 4)
-        #expect(bench.kernel.granted.keys.allSatisfy { $0.client < ip("10.1.2.0") })
-        let greedy = Self.full {
-            $0.limits.grants = 5
-            $0.limits.grantsPerClient = 1
-        }
+        #expect(bench.kernel.granted.count == 8)
+        #expect(bench.loop.warden.fleetGauges.grants == 4)
+        let greedy = Self.full { $0.limits.grantsPerClient = 1 }
         greedy.call(.port(of: .nfs), from: .from("10.1.1.0", .tcp))
-        #expect(greedy.kernel.granted.count == 5)
+        #expect(greedy.kernel.granted.count == 8)
+        #expect(greedy.loop.warden.fleetGauges.grants == 4)
+    }
+
+    @Test("take half of limits.grants at most, and nothing of what calls over UDP may have")
+    func udpShare() {
+        let bench = Self.bench(settings: Self.settings.with { $0.limits.grants = 40 })
+        for number in 0..<40 { offer(bench, Self.offer(SharedGrant(ip("10.1.7.\(number)"), .mountd, .tcp))) }
+        #expect(bench.loop.warden.fleetGauges == FleetGauges(grants: 20))
+        for number in 0..<12 { bench.call(.port(of: .mountd), from: .from("10.1.3.\(number)", .tcp)) }
+        for number in 0..<8 { bench.call(.port(of: .mountd), from: .from("10.1.4.\(number)")) }
+        #expect(bench.denials.isEmpty && bench.kernel.granted.count == 40)
+        // Three quarters are the limit of this node's own, however many copies there are.
+        let other = Self.bench(settings: Self.settings.with { $0.limits.grants = 40 })
+        for number in 0..<5 { offer(other, Self.offer(SharedGrant(ip("10.1.7.\(number)"), .mountd, .tcp))) }
+        for number in 0..<40 { other.call(.port(of: .mountd), from: .from("10.1.4.\(number)")) }
+        #expect(other.kernel.granted.count == 35)
+        // What went leaves its place.
+        other.reload([.sample(from: ["10.1.4.0/24"])])
+        #expect(other.loop.warden.gate.ledger.copyCount == 0)
+        other.call(.port(of: .mountd), from: .from("10.1.4.99", .tcp))
+        #expect(other.loop.warden.gate.ledger.copyCount == 0 && other.kernel.granted.count == 31)
+    }
+
+    @Test("that found no room wait for some, and are opened then")
+    func waitsForRoom() {
+        let bench = Self.bench(settings: Self.settings.with { $0.limits.grants = 4 })
+        for number in 0..<4 { bench.call(.port(of: .mountd), from: .from("10.1.3.\(number)", .tcp)) }
+        offer(bench, Self.offer())
+        #expect(bench.loop.warden.fleetGauges == FleetGauges(waiting: 1))
+        for _ in 0..<10 { bench.advance(by: .seconds(10)) }
+        #expect(bench.loop.warden.fleetGauges == FleetGauges(waiting: 1))
+        bench.handle { warden, now, actions in
+            _ = warden.revoke(client: ip("10.1.3.0"), port: nil, transport: nil, at: now, into: &actions)
+        }
+        for _ in 0..<4 { bench.advance(by: .seconds(10)) }
+        #expect(bench.loop.warden.fleetGauges == FleetGauges(grants: 1))
+        #expect(bench.kernel.granted[Self.key] != nil)
     }
 
     @Test("are no more than the pair may have, those that wait among them")
@@ -757,7 +820,9 @@ import Testing
         #expect(bench.told.map(\.isUse) == [false, true])
     }
 
-    @Test("that calls over UDP alone opened are nobody else's: neither they nor their ends are told, forged as they may be")
+    @Test(
+        "that calls over UDP alone opened are nobody else's: neither they nor their ends are told, forged as they may be"
+    )
     func unproven() {
         let bench = Self.bench()
         func ask() {

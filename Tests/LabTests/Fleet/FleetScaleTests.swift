@@ -24,7 +24,7 @@ extension LabTests {
             try await store.start()
             for node in [first, second] {
                 try await node.serve(
-                    "limits: {calls-per-second: 10000, grants: 200000}", fleet: "pair: {name: nas, grants: 200000}",
+                    "limits: {calls-per-second: 10000, grants: 200000}", fleet: "pair: {name: nas, grants: 100000}",
                     policy: Self.policy)
                 try await node.join(store)
                 for echo in echoes(at: node) { try await lab.start(echo) }
