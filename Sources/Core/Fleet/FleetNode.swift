@@ -348,7 +348,9 @@ extension FleetNode {
     private mutating func reconcile(at now: Moment) {
         planReconcile(at: now.instant)
         let endedHolds = now.instant >= clockSteadyAt ? settings.recordsLease : nil
-        publisher.changed(own.removeExpired(at: now.wall, endedHolds: endedHolds), at: now.instant)
+        let foreign = grants
+        publisher.changed(
+            own.removeExpired(at: now.wall, endedHolds: endedHolds) { foreign.isBeaten($0) }, at: now.instant)
         let own = own
         grants.prune(at: now.wall) { own.grants[$0] != nil }
         quarantines.prune(at: now.wall)

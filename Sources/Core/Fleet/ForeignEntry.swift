@@ -131,10 +131,17 @@ struct ForeignEntry: Sendable {
         return clamped.at != record.at
     }
 
+    /// A node has what was ended.
+    var hasBeatenSource: Bool { sources.values.contains { isBeaten($0.copy) } }
+
     /// Forgets what is over.
-    mutating func prune(at now: Timestamp, endedHolds: Duration) {
+    mutating func prune(at now: Timestamp, endedHolds: Duration, isCrowded: Bool) {
         sources = sources.filter { $0.value.ends > now }
-        ended = ended.filter { $0.value.record.at + endedHolds > now }
+        // It would come back.
+        guard !hasBeatenSource else { return }
+        ended = ended.filter { _, end in
+            end.record.at + (isCrowded ? endedHolds : end.record.holds(endedHolds)) > now
+        }
     }
 
     /// What nodes say.

@@ -141,14 +141,28 @@ struct OwnRecords: Sendable {
 
     mutating func release(_ client: IPAddress) { quarantines[client] = nil }
 
-    /// - Parameter endedHolds: `nil`: the clock may be wrong, and no end is over.
+    /// - Parameters:
+    ///   - endedHolds: for this time at least. `nil`: the clock may be wrong, and no end is over.
+    ///   - isNeeded: whether another node has what ended here.
     /// - Returns: the keys whose records were over.
-    mutating func removeExpired(at now: Timestamp, endedHolds: Duration?) -> [OwnKey] {
-        let over = endedHolds.map { holds in ended.filter { $0.value.at + holds < now }.keys.sorted() } ?? []
+    mutating func removeExpired(
+        at now: Timestamp, endedHolds: Duration?, isNeeded: (SharedGrant) -> Bool
+    ) -> [OwnKey] {
+        let over = endedHolds.map { endsOver(at: now, holds: $0, isNeeded: isNeeded) } ?? []
         for grant in over { ended[grant] = nil }
         let released = quarantines.filter { $0.value.until < now }.keys.sorted()
         for client in released { quarantines[client] = nil }
         return over.map(OwnKey.ended) + released.map(OwnKey.quarantine)
+    }
+
+    private func endsOver(
+        at now: Timestamp, holds: Duration, isNeeded: (SharedGrant) -> Bool
+    ) -> [SharedGrant] {
+        // Very many leave room to those that come.
+        let isCrowded = ended.count > FleetLimits.endedMax / 2
+        return ended.filter { grant, record in
+            record.at + (isCrowded ? holds : record.holds(holds)) < now && !isNeeded(grant)
+        }.keys.sorted()
     }
 
     /// Whether the daemon issued it itself; what the fleet says never ends it.

@@ -31,7 +31,7 @@ struct EndedGrants: Sendable {
 
     private mutating func hold(_ grant: SharedGrant, keep: Duration, at now: Instant, _ wallClock: Timestamp) {
         guard let record = records[grant] else { return }
-        due.insert(grant, at: now + Self.rest(of: keep + Self.margin, since: record.at, wallClock))
+        due.insert(grant, at: now + Self.rest(of: record.holds(keep + Self.margin), since: record.at, wallClock))
     }
 
     /// What is left of the time that something holds: at least some, for the clock may be ahead.

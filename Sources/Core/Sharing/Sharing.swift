@@ -65,8 +65,6 @@ public struct Sharing: Sendable {
     private static let looksAtOnce = 128
     private static let lingeringMax = 16_384
     private static let orderedMax = 1024
-    /// An order counts for a day.
-    private static let orderHolds = Duration.seconds(86_400)
     private static let openingsAtOnce = 1024
     private static let roomInterval = Duration.seconds(30)
 
@@ -257,7 +255,8 @@ public struct Sharing: Sendable {
 
     private mutating func holdOrder(of client: IPAddress, at now: Instant, _ wallClock: Timestamp) {
         guard let created = ordered[client] else { return }
-        orderedDue.insert(client, at: now + EndedGrants.rest(of: Self.orderHolds, since: created, wallClock))
+        let rest = EndedGrants.rest(of: EndedRecord.revocationHolds, since: created, wallClock)
+        orderedDue.insert(client, at: now + rest)
     }
 
     private mutating func endArriving(_ isMeant: (Arriving) -> Bool) {

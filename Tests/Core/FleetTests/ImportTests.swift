@@ -256,7 +256,43 @@ import Testing
         #expect(bench.written().contains(.put(key, .ended(EndedRecord(at: heard, why: .revoked)), .records)))
     }
 
-    @Test("of this node that ended stays so, though the clock is ahead at the boot; when it has long been right, it goes")
+    /// Revoked by this node, and published by another one that was away for a day and more, whose client used it.
+    @Test("is nothing that this node revoked long ago, as long as a node has it", arguments: [26, 29 * 24, 35 * 24])
+    func revokedLongAgo(hours: Int) {
+        var bench = FleetBench.inStep { $0.keepMax = .seconds(86_400) }
+        let issued = bench.now.wall
+        let (revoked, policy) = (FleetBench.grant(1), FleetBench.grant(2))
+        for (grant, why) in [(revoked, EndedRecord.Reason.revoked), (policy, .policy)] {
+            bench.node.grantIssued(grant, bench.record(keep: .seconds(86_400)), at: bench.now)
+            bench.node.grantUsed(grant, at: bench.now)
+            bench.advance(.seconds(60))
+            bench.node.grantEnded(grant, EndedRecord(at: bench.now.wall, why: why), at: bench.now)
+        }
+        func put(_ bench: inout FleetBench) {
+            for grant in [revoked, policy] {
+                let record = GrantRecord(
+                    issued: issued, used: bench.now.wall, rule: "", keep: .seconds(86_400), origin: "a")
+                bench.watched(self.put(grant, of: "c", record))
+            }
+        }
+        var offered: Set<SharedGrant> = []
+        for hour in 0..<hours {
+            for _ in 0..<60 {
+                bench.advance(.seconds(60))
+                for case .offerGrants(let offers) in bench.actions { offered.formUnion(offers.map(\.grant)) }
+                _ = bench.written()
+            }
+            // From the second day on it is there, and is ended there neither.
+            if hour >= 25 { put(&bench) }
+        }
+        bench.advance(.milliseconds(100))
+        offered.formUnion(bench.offers().map(\.grant))
+        #expect(!offered.contains(revoked))
+        #expect(offered.contains(policy))
+    }
+
+    @Test(
+        "of this node that ended stays so, though the clock is ahead at the boot; when it has long been right, it goes")
     func ownEndAfterBoot() {
         var bench = FleetBench { $0.keepMax = .seconds(86_400) }
         let right = bench.now.wall

@@ -490,8 +490,28 @@ import Testing
         next.handle { warden, now, _ in warden.endedGrantsFound(ended, at: now) }
         offer(next, Self.offer())
         #expect(next.kernel.granted.isEmpty)
+        next.advance(by: .seconds(29 * 86_400))
+        offer(next, Self.offer())
+        #expect(next.kernel.granted.isEmpty)
         next.advance(by: .seconds(86_400 + 3601))
         #expect(next.loop.warden.endedGrants.isEmpty)
+    }
+
+    @Test(
+        "that was revoked long ago, here or by an order, is not taken from a node that was away",
+        arguments: [true, false])
+    func revokedLongAgo(byOrder: Bool) {
+        let bench = Self.bench()
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        bench.advance(by: .seconds(60))
+        bench.handle { warden, now, actions in
+            _ = warden.revoke(
+                client: Self.client, port: byOrder ? nil : 20048, transport: nil,
+                order: byOrder ? Bench.startOfTime + .seconds(60) : nil, at: now, into: &actions)
+        }
+        for _ in 0..<(26 + 24 * 20) { bench.advance(by: .seconds(3600)) }
+        offer(bench, Self.offer(age: .seconds(1), issued: Bench.startOfTime))
+        #expect(bench.kernel.granted.isEmpty)
     }
 
     @Test("that waits ends too when the operator revokes its client's grants")
