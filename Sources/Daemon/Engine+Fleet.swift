@@ -204,7 +204,7 @@ extension DaemonFacts {
         self.version = version
         let fleet = settings.fleet
         pair = fleet?.pair?.name
-        grantsMax = fleet?.pair?.grants ?? grantsMax
+        grantsMax = fleet?.pair == nil ? grantsMax : max(1, settings.copiesMax)
         keep = min(settings.firewall.keep, GrantRecord.keepMax)
         policyGroup = fleet?.policy.flatMap { $0.path == nil ? $0.group : nil }
         policyKeys = policyGroup == nil ? nil : fleet?.policy?.keysPath

@@ -34,8 +34,28 @@ import Testing
         #expect(next == orders)
         #expect(taken(Self.order("a"), at: Self.time, &next) == .isKnown)
         #expect(taken(Self.order("b"), at: Self.time, &next) == .follow)
+        // A day later a revocation isn't followed again, and counts on; another order is forgotten.
+        let release = FleetOrder(fleet: "lab", id: "r", created: Self.time, action: .release, client: .v4(1))
+        #expect(taken(release, at: Self.time, &next) == .follow)
         _ = next.take(Self.order("c", Self.time + .seconds(86_401)), at: Self.time + .seconds(86_401))
-        #expect(next.lines.count == 1)
+        #expect(next.revocations.count == 3 && !next.hasFollowed("r"))
+        let later = Self.time + EndedRecord.revocationHolds + .seconds(1)
+        _ = next.take(Self.order("d", later), at: later)
+        #expect(next.revocations.count == 2 && !next.hasFollowed("a"))
+    }
+
+    @Test("orders of a day leave no room to more, those before it do")
+    func olderOrders() {
+        var orders = FollowedOrders()
+        let next = Self.time + .seconds(2 * 86_401)
+        for (day, time) in [(0, Self.time), (1, Self.time + .seconds(86_401)), (2, next)] {
+            for number in 0..<FleetOrder.countMax {
+                #expect(taken(Self.order("o\(day)-\(number)", time), at: time, &orders) == .follow)
+            }
+        }
+        #expect(orders.lines.count == 2 * FleetOrder.countMax)
+        #expect(orders.hasFollowed("o2-0") && !orders.hasFollowed("o0-0"))
+        #expect(taken(Self.order("one-more", next), at: next, &orders) == .isBeyondLimit)
     }
 
     @Test("there is a limit: more orders a day are not followed")

@@ -5,6 +5,9 @@ extension Settings {
         return bundle.path ?? bundle.fileName
     }
 
+    /// Grants of other nodes, at most.
+    public var copiesMax: Int { min(fleet?.pair?.grants ?? 0, limits.copies) }
+
     /// What this host has in common with other nodes of a fleet.
     public struct Fleet: Hashable, Sendable {
         /// A signed policy that other nodes have, too.

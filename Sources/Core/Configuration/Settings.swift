@@ -105,6 +105,8 @@ public struct Settings: Hashable, Sendable {
 
         /// The rest of `grants` is kept for calls over TCP, which can't be forged.
         public var grantsOverUDP: Int { grants - grants / 4 }
+        /// What copies of other nodes' grants may take of `grants`: the rest is for this node's own clients.
+        public var copies: Int { grants / 2 }
     }
 
     public struct Quarantine: Hashable, Sendable {

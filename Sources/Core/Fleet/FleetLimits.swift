@@ -1,4 +1,5 @@
 import Clock
+import FleetRecords
 
 /// The limits and times of a node of a fleet.
 public enum FleetLimits {
@@ -21,12 +22,11 @@ public enum FleetLimits {
     public static let liveMax = 2 * ownGrantsMax
 
     // Clocks.
-    /// How far a node's clock may be from the right time.
-    public static let clockTolerance = Duration.seconds(5)
-    /// So two nodes' clocks may differ by twice that.
-    static let clocksDifferenceMax = clockTolerance * 2
+    static let clocksDifferenceMax = NodeClocks.differenceMax
     /// A time further in the future is clamped. This host's clock was set if it jumps by more.
-    public static let futureMax = Duration.seconds(60)
+    public static let futureMax = NodeClocks.aheadMax
+    /// What was ended here isn't forgotten before the clock has gone so long without being set: after a boot it may be wrong.
+    public static let clockSteadyAfter = Duration.seconds(3600)
 
     // Importing.
     public static let batchMax = 4096

@@ -24,6 +24,8 @@ public struct FleetNode: Sendable {
     private var fullReads = 0
     /// How far this host's two clocks are apart; it changes when the time is set.
     private var clocksDistance: Duration
+    /// Until then the clock may be a wrong one, as after a boot.
+    private var clockSteadyAt: Instant
     /// What has to be judged and written until this node is in step; `nil`: it isn't known yet, or it is in step.
     private var goal: (judged: Int, written: Int)?
     private var hasCaughtUp = false
@@ -35,6 +37,7 @@ public struct FleetNode: Sendable {
         link = StoreLink(at: now.instant)
         jitter = Jitter(seed: seed)
         clocksDistance = now.clocksDistance
+        clockSteadyAt = now.instant + FleetLimits.clockSteadyAfter
         reconcileAt = now.instant
         planReconcile(at: now.instant)
     }
@@ -101,7 +104,7 @@ extension FleetNode {
             }
         remove(grant, at: now)
         if isTold {
-            own.end(grant, record)
+            own.end(grant, record.clamped(at: now.wall))
             grants.end(grant, record, by: settings.node, at: now)
             publisher.changed([.ended(grant)], at: now.instant)
         }
@@ -151,7 +154,7 @@ extension FleetNode {
     ) {
         hasHeardDaemon = true
         let isShared = settings.pair != nil
-        let (live, ended) = (isShared ? live : [:], isShared ? ended : [:])
+        let (live, ended) = (isShared ? live : [:], isShared ? ended.mapValues { $0.clamped(at: now.wall) } : [:])
         var copies: [SharedGrant: ForeignEntry.Copy] = [:]
         for (grant, record) in live {
             guard let origin = record.origin else { continue }
@@ -299,7 +302,9 @@ extension FleetNode {
         let change = now.clocksDistance - clocksDistance
         guard change > FleetLimits.futureMax || change < .zero - FleetLimits.futureMax else { return }
         clocksDistance = now.clocksDistance
+        clockSteadyAt = now.instant + FleetLimits.clockSteadyAfter
         grants.clampAnew(at: now.wall)
+        publisher.changed(own.clampEnds(at: now.wall), at: now.instant)
         if link.readAnew(at: now.instant, &jitter) { beginRead() }
         if hasHeardDaemon { actions.append(.hearDaemonAnew) }
     }
@@ -342,8 +347,10 @@ extension FleetNode {
     /// Compares what this node wants in the store with what is there, and forgets what is over.
     private mutating func reconcile(at now: Moment) {
         planReconcile(at: now.instant)
+        let endedHolds = now.instant >= clockSteadyAt ? settings.recordsLease : nil
+        let foreign = grants
         publisher.changed(
-            own.removeExpired(at: now.wall, endedHolds: settings.recordsLease), at: now.instant)
+            own.removeExpired(at: now.wall, endedHolds: endedHolds) { foreign.isBeaten($0) }, at: now.instant)
         let own = own
         grants.prune(at: now.wall) { own.grants[$0] != nil }
         quarantines.prune(at: now.wall)

@@ -131,20 +131,20 @@ struct ForeignEntry: Sendable {
         return clamped.at != record.at
     }
 
+    /// A node has what was ended.
+    var hasBeatenSource: Bool { sources.values.contains { isBeaten($0.copy) } }
+
     /// Forgets what is over.
-    mutating func prune(at now: Timestamp, endedHolds: Duration) {
+    mutating func prune(at now: Timestamp, endedHolds: Duration, isCrowded: Bool) {
         sources = sources.filter { $0.value.ends > now }
-        ended = ended.filter { $0.value.record.at + endedHolds > now }
+        // It would come back.
+        guard !hasBeatenSource else { return }
+        ended = ended.filter { _, end in
+            end.record.at + (isCrowded ? endedHolds : end.record.holds(endedHolds)) > now
+        }
     }
 
     /// What nodes say.
     var recordCount: Int { sources.count + ended.count }
     var isEmpty: Bool { sources.isEmpty && ended.isEmpty && copy == nil }
-}
-
-extension EndedRecord {
-    func clamped(at now: Timestamp) -> EndedRecord {
-        guard at > now + FleetLimits.futureMax else { return self }
-        return EndedRecord(at: now, why: why, revoked: revoked)
-    }
 }

@@ -73,6 +73,9 @@ struct ForeignGrants: Sendable {
 
     func entry(of grant: SharedGrant) -> ForeignEntry? { entries[grant] }
 
+    /// Whether a node has the grant, though it was ended.
+    func isBeaten(_ grant: SharedGrant) -> Bool { entries[grant]?.hasBeatenSource ?? false }
+
     func copy(of grant: SharedGrant) -> ForeignEntry.Copy? { entries[grant]?.copy }
 
     mutating func forgetCopy(of grant: SharedGrant) {
@@ -143,8 +146,10 @@ struct ForeignGrants: Sendable {
 
     /// - Parameter isPublished: whether this node publishes the grant; then the daemon has it, and tells its end.
     mutating func prune(at now: Timestamp, isPublished: (SharedGrant) -> Bool) {
+        // Very many leave room to those that come.
+        let isCrowded = entries.count > grantsMax
         for grant in Array(entries.keys) {
-            entries[grant]?.prune(at: now, endedHolds: endedHolds)
+            entries[grant]?.prune(at: now, endedHolds: endedHolds, isCrowded: isCrowded)
             // The daemon may have refused it, or nobody came for it: it tells neither.
             if entries[grant]?.isCopyOver(at: now) == true, !isPublished(grant) { forgetCopy(of: grant) }
             if entries[grant]?.isEmpty == true { entries[grant] = nil }

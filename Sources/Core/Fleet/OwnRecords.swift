@@ -125,6 +125,15 @@ struct OwnRecords: Sendable {
         ended[grant] = ended[grant]?.merged(with: record) ?? record
     }
 
+    /// This host's clock was set: what a clock that was ahead ended in the future ended now.
+    ///
+    /// - Returns: the keys whose records are others.
+    mutating func clampEnds(at now: Timestamp) -> [OwnKey] {
+        let wrong = ended.filter { NodeClocks.isAhead($0.value.at, of: now) }.keys.sorted()
+        for grant in wrong { ended[grant] = ended[grant]?.clamped(at: now) }
+        return wrong.map(OwnKey.ended)
+    }
+
     mutating func quarantine(_ client: IPAddress, _ record: QuarantineRecord) {
         guard quarantines[client] != nil || quarantines.count < FleetLimits.quarantinesOfNodeMax else { return }
         quarantines[client] = record
@@ -132,13 +141,28 @@ struct OwnRecords: Sendable {
 
     mutating func release(_ client: IPAddress) { quarantines[client] = nil }
 
+    /// - Parameters:
+    ///   - endedHolds: for this time at least. `nil`: the clock may be wrong, and no end is over.
+    ///   - isNeeded: whether another node has what ended here.
     /// - Returns: the keys whose records were over.
-    mutating func removeExpired(at now: Timestamp, endedHolds: Duration) -> [OwnKey] {
-        let over = ended.filter { $0.value.at + endedHolds < now }.keys.sorted()
+    mutating func removeExpired(
+        at now: Timestamp, endedHolds: Duration?, isNeeded: (SharedGrant) -> Bool
+    ) -> [OwnKey] {
+        let over = endedHolds.map { endsOver(at: now, holds: $0, isNeeded: isNeeded) } ?? []
         for grant in over { ended[grant] = nil }
         let released = quarantines.filter { $0.value.until < now }.keys.sorted()
         for client in released { quarantines[client] = nil }
         return over.map(OwnKey.ended) + released.map(OwnKey.quarantine)
+    }
+
+    private func endsOver(
+        at now: Timestamp, holds: Duration, isNeeded: (SharedGrant) -> Bool
+    ) -> [SharedGrant] {
+        // Very many leave room to those that come.
+        let isCrowded = ended.count > FleetLimits.endedMax / 2
+        return ended.filter { grant, record in
+            record.at + (isCrowded ? holds : record.holds(holds)) < now && !isNeeded(grant)
+        }.keys.sorted()
     }
 
     /// Whether the daemon issued it itself; what the fleet says never ends it.

@@ -54,6 +54,13 @@ public struct EndedRecord: Hashable, Sendable {
         self.revoked = why == .revoked ? at : revoked.map { min($0, at) }
     }
 
+    /// A revocation counts for as long as any grant may live without use: a node may be away, and its client may use what
+    /// was revoked.
+    public static let revocationHolds = GrantRecord.keepMax
+
+    /// How long it counts, if others count for `time`.
+    public func holds(_ time: Duration) -> Duration { revoked == nil ? time : max(time, Self.revocationHolds) }
+
     /// One key holds what both say: an end by policy doesn't take an earlier revocation back.
     public func merged(with other: EndedRecord) -> EndedRecord {
         let (early, late) = at < other.at ? (self, other) : (other, self)

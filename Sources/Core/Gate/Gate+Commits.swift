@@ -40,6 +40,8 @@ extension Gate {
         public var isRevival: Bool
         /// Another node issued the grant.
         public var isCopy: Bool
+        /// A call over UDP asked for it, which may be forged.
+        public var isDoubted: Bool
     }
 
     /// The gathered changes as one transaction, unless one is in flight or there is nothing to do.
@@ -111,13 +113,14 @@ extension Gate {
             expiresNotBefore: now + issue.timeout)
         if let old { grant.programs.formUnion(old.programs) }
         // A client that has used the grant may be idle for long, and come back.
-        grant.isUnproven = issue.isUnproven && (old.map { $0.isUnproven || $0.isCopy } ?? true)
+        // A copy was proven where it was issued.
+        grant.isUnproven = issue.isUnproven && old?.isUnproven != false
         grant.isCopy = issue.isCopy && old?.isCopy != false
         ledger.record(key, grant)
         // A forged call must not cost a client the grant that its own packet would revive.
         if !grant.isUnproven, !grant.isCopy { forgetMemory(of: key) }
         return Issued(
             key: key, grant: grant, program: issue.note.program, isRenewal: old != nil || issue.isRevival,
-            isRevival: issue.isRevival, isCopy: issue.isCopy)
+            isRevival: issue.isRevival, isCopy: issue.isCopy, isDoubted: issue.isUnproven)
     }
 }

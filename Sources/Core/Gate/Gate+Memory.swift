@@ -33,6 +33,14 @@ extension Gate {
         unjudged.grants.remove(key)
     }
 
+    /// The wall clock was set back: what was issued by the clock that was ahead is dated back.
+    public mutating func clockSetBack(by step: Duration, to time: Timestamp) {
+        let redated = { (issued: Timestamp) in issued > time ? min(issued + (.zero - step), time) : issued }
+        ledger.date(by: redated)
+        memory.date(by: redated)
+        savingMark += 1
+    }
+
     /// The remembered grants, in no order.
     public var remembered: some Sequence<(key: GrantKey, programs: Programs)> {
         memory.entries.lazy.map { ($0.key, $0.value.programs) }

@@ -197,9 +197,25 @@ public struct Gate: ~Copyable, Sendable {
         guard new > 0 else { return true }
         let limits = settings.limits
         return ledger.count(of: client) + writer.grantsUnderWay(of: client) + new <= limits.grantsPerClient
-            && ledger.count - writer.revocationsWaiting + writer.grantsUnderWay + new
-                <= (transport == .udp ? limits.grantsOverUDP : limits.grants)
+            && places + new <= limits.grants
+            && (transport == .tcp || ownPlaces + new <= limits.grantsOverUDP)
     }
+
+    // Inlined: docs/HACKING.md, "Rules of the house".
+    /// The grants, as they will be.
+    @inline(__always)
+    private var places: Int { ledger.count - writer.revocationsWaiting + writer.grantsUnderWay }
+
+    /// The same without copies, which take nothing of what calls over UDP may have: they give way to calls over TCP. Some
+    /// of the copies may be those that are revoked.
+    @inline(__always)
+    private var ownPlaces: Int {
+        let copies = ledger.copyCount
+        return ledger.count - copies - max(0, writer.revocationsWaiting - copies) + writer.grantsUnderWay
+    }
+
+    /// Whether there is room for a copy at all.
+    public var hasRoomForCopy: Bool { places < settings.limits.grants }
 
     /// Whether the table alone has no room for so many new grants: the client has fewer than it may have.
     public mutating func isFull(for count: Int, of client: IPAddress) -> Bool {
@@ -241,7 +257,9 @@ public struct Gate: ~Copyable, Sendable {
         case taken
         /// The kernel has to tell the remaining life of the copy that is there first: packets may have used it since.
         case looks
-        /// The limits leave no room, or a grant is there already that lives longer.
+        /// The limits leave no room.
+        case full
+        /// A grant is there already that lives longer.
         case left
     }
 
@@ -249,19 +267,21 @@ public struct Gate: ~Copyable, Sendable {
     ///
     /// - Parameters:
     ///   - issued: by the other node's clock.
+    ///   - isLater: it was issued after the copy that is there. It takes that one's place, however little longer it lives:
+    ///     what ends that one doesn't end it.
     ///   - hasLooked: whether the kernel has told the remaining life of the copy that is there.
     public mutating func copy(
         _ service: ServiceOpening, of client: IPAddress, from origin: String, issued: Timestamp, life: Duration,
-        hasLooked: Bool, at now: Instant
+        isLater: Bool, hasLooked: Bool, at now: Instant
     ) -> Copying {
         let key = GrantKey(client: client, service: service.port)
-        let life = min(life, lives.keep)
         let old = writer.isRevoking(key) ? nil : ledger[key]
-        let gain = old.map { now + life - $0.expiresNotBefore }
-        guard gain.map({ $0 > lives.keep / Self.gainDivisor }) ?? true, !writer.isUnderWay(key),
-            hasRoom(for: [service.port], client: client, over: .tcp)
-        else { return .left }
+        let left = old.map { $0.expiresNotBefore - now }
+        let isGain = left.map { min(life, lives.keep) - $0 > lives.keep / Self.gainDivisor } ?? true
+        guard isGain || isLater, !writer.isUnderWay(key) else { return .left }
+        guard hasRoom(for: [service.port], client: client, over: .tcp) else { return .full }
         guard old == nil || hasLooked || !writer.isTableMade else { return .looks }
+        let life = min(max(life, left ?? life), lives.keep)
         let note = GrantNote(program: service.program, issued: issued, rule: service.rule ?? "", origin: origin)
         writer.issue(
             key,

@@ -42,6 +42,8 @@ struct GrantLedger: Sendable {
     /// When to ask the kernel whether the grant in a place still lives.
     private var due = DueQueue<Number>()
     private(set) var count = 0
+    /// Those of them that other nodes issued.
+    private(set) var copyCount = 0
     /// The places of the grants at each address of a server behind this gateway.
     private var placesOfServer: [ServerID: Set<Number>] = [:]
 
@@ -147,6 +149,7 @@ struct GrantLedger: Sendable {
 
     mutating func record(_ key: GrantKey, _ grant: Grant) {
         let number = number(of: key) ?? add(key)
+        copyCount += (grant.isCopy ? 1 : 0) - (places[number].grant.isCopy ? 1 : 0)
         places[number].grant = grant
         look(after: number, at: grant.expiresNotBefore)
     }
@@ -176,6 +179,7 @@ struct GrantLedger: Sendable {
         places[number].next = firstFree
         firstFree = Number(number)
         count -= 1
+        if places[number].grant.isCopy { copyCount -= 1 }
         if key.service.server != .thisHost { placesOfServer[key.service.server]?.remove(Number(number)) }
         places[number].isTaken = false
         defer { places[number].grant = Self.vacant }
@@ -202,6 +206,11 @@ struct GrantLedger: Sendable {
         begin(key, notBefore: instant)
     }
 
+    /// Dates the issues of the grants anew.
+    mutating func date(by redated: (Timestamp) -> Timestamp) {
+        for number in places.indices { places[number].grant.issued = redated(places[number].grant.issued) }
+    }
+
     /// Begins the grant's life anew, with another end.
     mutating func begin(_ key: GrantKey, notBefore instant: Instant) {
         guard let number = number(of: key) else { return }
@@ -221,10 +230,12 @@ struct GrantLedger: Sendable {
     /// Up to `limit` grants that may have expired by now.
     mutating func takeDue(at now: Instant, limit: Int) -> [GrantKey] {
         var keys: [GrantKey] = []
+        var isTaken: Set<Number> = []
         while keys.count < limit, let (number, at) = due.popFirst(until: now) {
             // The grant was renewed, or the place has another grant now: a later entry stands for it.
             let place = places[Int(number)]
-            if place.isTaken, place.grant.expiresNotBefore <= at { keys.append(place.key) }
+            guard place.isTaken, place.grant.expiresNotBefore <= at, isTaken.insert(number).inserted else { continue }
+            keys.append(place.key)
         }
         return keys
     }

@@ -42,6 +42,10 @@ struct GrantMemory: Sendable {
         due.insert(key, at: instant, among: entries.count, entries.lazy.map { ($0.key, $0.value.until) })
     }
 
+    mutating func date(by redated: (Timestamp) -> Timestamp) {
+        for (key, entry) in entries { entries[key]?.note.issued = redated(entry.note.issued) }
+    }
+
     mutating func forget(_ key: GrantKey) -> Bool {
         entries.removeValue(forKey: key) != nil
     }

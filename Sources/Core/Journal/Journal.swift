@@ -22,7 +22,12 @@ public struct Journal: ~Copyable, Sendable {
     public func wallClock(at now: Instant) -> Timestamp { epoch + (now - .zero) }
 
     /// The wall clock was read; it may have been set since the last reading.
-    public mutating func wallClockRead(_ time: Timestamp, at now: Instant) { epoch = time + (.zero - now) }
+    /// - Returns: by how much.
+    public mutating func wallClockRead(_ time: Timestamp, at now: Instant) -> Duration {
+        let before = epoch
+        epoch = time + (.zero - now)
+        return .milliseconds(epoch.milliseconds - before.milliseconds)
+    }
 
     /// Counts an event, whether or not it is logged.
     public mutating func note(_ kind: AuditEvent.Kind) { counters.events[kind, default: 0] += 1 }

@@ -30,6 +30,7 @@ public struct Sharing: Sendable {
 
     private var pair: Settings.Fleet.Pair?
     private var keep: Duration
+    private var copiesMax: Int
     private(set) var copies: [GrantKey: Copy] = [:]
     /// The grants of the copies, each with the number of its ports here.
     private var copied: [SharedGrant: Int] = [:]
@@ -43,6 +44,9 @@ public struct Sharing: Sendable {
     private var ordered: [IPAddress: Timestamp] = [:]
     private var orderedDue = DueTable<IPAddress>()
     public private(set) var waiting: WaitingGrants
+    /// What waits for room, not for a service; and when to look for some again.
+    private var crowded: Set<WaitingGrants.Place> = []
+    private var roomSoughtAt = Instant.zero
     private var ended = EndedGrants()
     /// Grants of this node that lost their service, until they would have ended.
     private var lingering: [SharedGrant: GrantRecord] = [:]
@@ -52,9 +56,7 @@ public struct Sharing: Sendable {
     /// When to ask the kernel whether a grant was used.
     private var looks = DueTable<GrantKey>()
 
-    /// A grant that was asked for over UDP is looked at so soon, and again until the others are told of it anyway.
-    /// Two nodes' clocks may differ by this.
-    public static let clocksDifferenceMax = Duration.seconds(10)
+    /// A grant that was asked for over UDP is looked at so soon, and again for a while: its client comes within seconds.
     private static let firstLook = Duration.seconds(1)
     private static let firstLooks = Duration.seconds(5)
     /// The last use that the others know is never older than this part of `keep`.
@@ -63,17 +65,21 @@ public struct Sharing: Sendable {
     private static let looksAtOnce = 128
     private static let lingeringMax = 16_384
     private static let orderedMax = 1024
-    /// An order counts for a day.
-    private static let orderHolds = Duration.seconds(86_400)
     private static let openingsAtOnce = 1024
+    private static let roomInterval = Duration.seconds(30)
 
     public init(_ settings: Settings) {
         pair = settings.fleet?.pair
         keep = settings.firewall.keep
+        copiesMax = settings.copiesMax
         waiting = WaitingGrants()
     }
 
-    public mutating func settingsReplaced(_ settings: Settings) { keep = settings.firewall.keep }
+    public mutating func settingsReplaced(_ settings: Settings) {
+        keep = settings.firewall.keep
+        // The pair is that of the start.
+        copiesMax = min(pair?.grants ?? 0, settings.limits.copies)
+    }
 
     /// Whether grants are shared.
     public var isOn: Bool { pair != nil }
@@ -82,23 +88,30 @@ public struct Sharing: Sendable {
 
     // MARK: This node's grants
 
-    /// A client looked a program up; the kernel has the grant.
+    /// A client looked a program up; the kernel has the grant. Or a packet of the client has proven it.
     ///
     /// - Parameters:
     ///   - issued: when the client asked first, as far as is known.
-    ///   - isProven: the client's address isn't forged.
+    ///   - used: no later than its last use: others keep it for no longer than this node does.
+    ///   - isDoubted: the client's address may be forged.
     public mutating func issued(
-        _ key: GrantKey, _ grant: SharedGrant, rule: String, issued: Timestamp, isProven: Bool, at now: Instant,
-        _ wallClock: Timestamp
+        _ key: GrantKey, _ grant: SharedGrant, rule: String, issued: Timestamp, used: Timestamp, isDoubted: Bool,
+        at now: Instant
     ) -> [DaemonMessage] {
         removeCopy(key)
         arriving[key] = nil
         renewals[key] = nil
         waiting.remove(grant)
         forgetLingering(grant)
-        looks.insert(key, at: now + (isProven ? useInterval : Self.firstLook))
-        let record = GrantRecord(issued: ended.after(issued, grant), used: wallClock, rule: rule, keep: keep)
-        return isProven ? [.issued(grant, record), .used(grant, wallClock)] : [.issued(grant, record)]
+        looks.insert(key, at: now + (isDoubted ? Self.firstLook : useInterval))
+        let record = GrantRecord(issued: ended.after(issued, grant), used: used, rule: rule, keep: keep)
+        return isDoubted ? [.issued(grant, record)] : [.issued(grant, record), .used(grant, used)]
+    }
+
+    /// A call over UDP alone has opened it, and may be forged: nobody is told before a packet uses it, and nothing of what
+    /// the client has of others goes for it.
+    public mutating func issuedUnproven(_ key: GrantKey, at now: Instant) {
+        looks.insert(key, at: now + Self.firstLook)
     }
 
     /// The kernel was asked about the grant.
@@ -164,11 +177,11 @@ public struct Sharing: Sendable {
         let record = EndedRecord(at: wallClock, why: why)
         guard why == .revoked else {
             // A rule may end more than there is room for: revocations keep theirs.
-            if isOwn, ended.hasRoom { ended.insert(grant, record, holds: keep, at: now) }
+            if isOwn, ended.hasRoom { ended.insert(grant, record, keep: keep, at: now, wallClock) }
             return [.ended(grant, record)]
         }
         endArriving { $0.grant == grant }
-        ended.insert(grant, record, holds: keep, at: now)
+        ended.insert(grant, record, keep: keep, at: now, wallClock)
         endedMark += 1
         return [.ended(grant, record)]
     }
@@ -206,31 +219,44 @@ public struct Sharing: Sendable {
     // MARK: The others' grants
 
     /// The rest of the life that the offer may have here; `nil`: none, or there is no room, or it was ended here.
-    public func life(of offer: GrantOffer) -> Duration? {
-        guard let pair, !isEnded(offer.grant, issued: offer.issued) else { return nil }
+    public func life(of offer: GrantOffer, _ wallClock: Timestamp) -> Duration? {
+        guard isOn, !isEnded(offer.grant, issued: offer.issued, wallClock) else { return nil }
         let left = min(offer.keep, keep) - offer.age
         let count = copies.count + arriving.count + waiting.count
         // What is known already takes no more room.
         let isKnown = waiting[offer.grant] != nil || copied[offer.grant] != nil
-        guard left > .zero, isKnown || count < pair.grants else { return nil }
+        guard left > .zero, isKnown || count < copiesMax else { return nil }
         return left
     }
 
-    private func isEnded(_ grant: SharedGrant, issued: Timestamp) -> Bool {
-        if ended.beats(grant, issued: issued) { return true }
-        return ordered[grant.client].map { issued <= $0 + Self.clocksDifferenceMax } ?? false
+    private func isEnded(_ grant: SharedGrant, issued: Timestamp, _ wallClock: Timestamp) -> Bool {
+        [ended.records[grant]?.revoked, ordered[grant.client]].contains { end in
+            end.map { NodeClocks.isBeaten(issued: issued, byEndAt: $0, at: wallClock) } ?? false
+        }
     }
 
     /// An order ended what was issued to the client before: also what is offered later.
     public mutating func orderFollowed(
         _ client: IPAddress, at created: Timestamp, at now: Instant, _ wallClock: Timestamp
     ) {
-        endArriving { $0.grant.client == client && $0.entry.issued <= created + Self.clocksDifferenceMax }
-        guard ordered[client] != nil || ordered.count < Self.orderedMax else { return }
-        let created = max(ordered[client] ?? created, created)
-        ordered[client] = created
-        let age = Duration.milliseconds(max(0, wallClock.milliseconds - created.milliseconds))
-        orderedDue.insert(client, at: now + (Self.orderHolds - age))
+        endArriving {
+            $0.grant.client == client
+                && NodeClocks.isBeaten(issued: $0.entry.issued, byEndAt: created, at: wallClock)
+        }
+        // The first to be forgotten makes room.
+        if ordered[client] == nil, ordered.count >= Self.orderedMax,
+            let (oldest, _) = orderedDue.popFirst(until: .distantFuture)
+        {
+            ordered[oldest] = nil
+        }
+        ordered[client] = max(ordered[client] ?? created, created)
+        holdOrder(of: client, at: now, wallClock)
+    }
+
+    private mutating func holdOrder(of client: IPAddress, at now: Instant, _ wallClock: Timestamp) {
+        guard let created = ordered[client] else { return }
+        let rest = EndedGrants.rest(of: EndedRecord.revocationHolds, since: created, wallClock)
+        orderedDue.insert(client, at: now + rest)
     }
 
     private mutating func endArriving(_ isMeant: (Arriving) -> Bool) {
@@ -238,10 +264,13 @@ public struct Sharing: Sendable {
         renewals = renewals.filter { !isMeant($0.value) }
     }
 
-    /// The copies on their way to the kernel by these keys, issued until then.
-    public func arriving(issuedBefore time: Timestamp, _ isMeant: (GrantKey) -> Bool) -> [SharedGrant] {
-        arriving.filter { isMeant($0.key) && $0.value.entry.issued <= time + Self.clocksDifferenceMax }
-            .map(\.value.grant)
+    /// The copies on their way to the kernel by these keys that an end beats.
+    public func arriving(
+        endedAt end: Timestamp, _ wallClock: Timestamp, _ isMeant: (GrantKey) -> Bool
+    ) -> [SharedGrant] {
+        arriving.filter {
+            isMeant($0.key) && NodeClocks.isBeaten(issued: $0.value.entry.issued, byEndAt: end, at: wallClock)
+        }.map(\.value.grant)
     }
 
     /// Other nodes ended these grants: what waits is forgotten, and what is on its way to the kernel ends there.
@@ -300,6 +329,26 @@ public struct Sharing: Sendable {
 
     public func copy(_ key: GrantKey) -> Copy? { copies[key] }
 
+    /// Whether the grant was issued after the one that the copy stems from, as far as a note in the kernel tells.
+    public func isLater(_ grant: SharedGrant, _ entry: WaitingGrants.Entry, than key: GrantKey) -> Bool {
+        guard let copy = copies[key], copy.grant == grant else { return false }
+        return entry.issued.wholeSeconds > copy.issued.wholeSeconds
+    }
+
+    /// The limits leave no room for a grant, which waits.
+    public mutating func foundNoRoom(for grant: SharedGrant, at now: Instant) {
+        if crowded.isEmpty { roomSoughtAt = now + Self.roomInterval }
+        crowded.insert(WaitingGrants.Place(grant))
+    }
+
+    public func seeksRoom(at now: Instant) -> Bool { !crowded.isEmpty && roomSoughtAt <= now }
+
+    /// There is some room now.
+    public mutating func openCrowded() {
+        for place in crowded { waiting.open(place) }
+        crowded = []
+    }
+
     public mutating func removeWaiting(_ grant: SharedGrant) { waiting.remove(grant) }
 
     public mutating func open(_ place: WaitingGrants.Place) { waiting.open(place) }
@@ -356,15 +405,30 @@ public struct Sharing: Sendable {
     }
 
     /// What was ended here, for a later run.
-    public var endedGrants: [DaemonMessage] { ended.records.map { .remembered($0.key, $0.value) } }
+    public var endedGrants: [DaemonMessage] { ended.found.map { .remembered($0.key, $0.value) } }
     /// Grows with each end.
     public private(set) var endedMark: UInt64 = 0
 
     /// What an earlier run ended.
     public mutating func found(_ messages: [DaemonMessage], at now: Instant, _ wallClock: Timestamp) {
         for case .remembered(let grant, let record) in messages {
-            let age = Duration.milliseconds(max(0, wallClock.milliseconds - record.at.milliseconds))
-            ended.insert(grant, record, holds: keep - age, at: now)
+            ended.insert(grant, record, keep: keep, at: now, wallClock)
+        }
+    }
+
+    // MARK: Time
+
+    /// The wall clock was set: times that a clock that was ahead gave are dated back, and what was thought to be over may not
+    /// be. Those of other nodes are their own.
+    public mutating func clockSet(by step: Duration, at now: Instant, _ wallClock: Timestamp) {
+        ended.clockSet(keep: keep, at: now, wallClock)
+        for (client, created) in ordered {
+            ordered[client] = NodeClocks.isAhead(created, of: wallClock) ? wallClock : created
+            holdOrder(of: client, at: now, wallClock)
+        }
+        for (grant, record) in lingering where record.issued > wallClock || record.used > wallClock {
+            lingering[grant]?.issued = min(record.issued + step, record.issued, wallClock)
+            lingering[grant]?.used = min(record.used + step, record.used, wallClock)
         }
     }
 }

@@ -36,11 +36,13 @@ public struct WaitingGrants: Sendable {
 
     subscript(grant: SharedGrant) -> Entry? { entries[Place(grant)]?[grant] }
 
-    /// All that are of this client, and were issued until then: a node's clock may be ahead.
-    public func grants(of client: IPAddress, issuedBefore time: Timestamp) -> [SharedGrant] {
+    /// All that are of this client, and that an end beats.
+    public func grants(of client: IPAddress, endedAt end: Timestamp, _ wallClock: Timestamp) -> [SharedGrant] {
         entries.values.flatMap { entries in
-            entries.filter { $0.key.client == client && $0.value.issued <= time + Sharing.clocksDifferenceMax }.map(
-                \.key)
+            entries.filter {
+                $0.key.client == client
+                    && NodeClocks.isBeaten(issued: $0.value.issued, byEndAt: end, at: wallClock)
+            }.map(\.key)
         }
     }
 

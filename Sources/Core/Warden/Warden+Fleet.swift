@@ -24,7 +24,7 @@ extension Warden {
     /// What is over for other nodes when the grant goes. The versions of a program may have several ports, which are one
     /// to other nodes: while the client holds another of them, nothing is over. A copy is no substitute for this node's own.
     private func over(_ key: GrantKey, _ grant: Grant) -> [SharedGrant] {
-        let others = held(by: key.client) { $0 != key && (!$1.isCopy || grant.isCopy) }
+        let others = held(by: key.client) { $0 != key && !$1.isUnproven && (!$1.isCopy || grant.isCopy) }
         return shared(key, grant).filter { !others.contains($0) }
     }
 
@@ -53,17 +53,26 @@ extension Warden {
             }
             return
         }
-        let wallClock = journal.wallClock(at: now)
+        guard !issued.grant.isUnproven else { return sharing.issuedUnproven(key, at: now) }
         // The note of a new grant tells whole seconds.
-        let since = issued.isRenewal && sharing.copy(key) == nil ? issued.grant.issued : wallClock
+        let since =
+            issued.isRenewal && sharing.copy(key) == nil ? issued.grant.issued : journal.wallClock(at: now)
         let messages = sharing.issued(
-            key, grant, rule: issued.grant.rule, issued: since, isProven: !issued.grant.isUnproven, at: now, wallClock)
+            key, grant, rule: issued.grant.rule, issued: since, used: lastUse(of: issued.grant, at: now),
+            isDoubted: issued.isDoubted, at: now)
         tell(messages, into: &actions)
+    }
+
+    /// The grant ends `keep` after its last use, or sooner: that is no later than this.
+    private func lastUse(of grant: Grant, at now: Instant) -> Timestamp {
+        journal.wallClock(at: now) + (grant.expiresNotBefore - now - rules.settings.firewall.keep)
     }
 
     mutating func shareRevoked(_ revoked: Gate.Revoked, at now: Instant, into actions: inout [Action]) {
         let key = revoked.key
         guard sharing.isOn, let grant = revoked.grant, !key.service.server.isCallback else { return }
+        // Nobody was told of it, but by an operator who ended it.
+        guard !grant.isUnproven else { return sharing.forget(key) }
         let wallClock = journal.wallClock(at: now)
         switch revoked.cause {
         // Told when the operator asked.
@@ -84,6 +93,7 @@ extension Warden {
 
     mutating func shareExpired(_ key: GrantKey, _ grant: Grant, into actions: inout [Action]) {
         guard sharing.isOn, !key.service.server.isCallback else { return }
+        guard !grant.isUnproven else { return sharing.forget(key) }
         tell(sharing.expired(key, over(key, grant)), into: &actions)
     }
 
@@ -99,7 +109,19 @@ extension Warden {
             let idle = max(.zero, rules.settings.firewall.keep - left)
             let age = Duration.milliseconds(wallClock.milliseconds - grant.issued.milliseconds)
             let used = isUsed ? Timestamp(milliseconds: wallClock.milliseconds - idle.nanoseconds / 1_000_000) : nil
+            if let used, grant.isUnproven { shareProven(key, grant, used: used, at: now, into: &actions) }
             tell(sharing.looked(at: key, shared(key, grant), used: used, age: age, at: now), into: &actions)
+        }
+    }
+
+    /// A packet of the client has used what a call over UDP opened.
+    private mutating func shareProven(
+        _ key: GrantKey, _ grant: Grant, used: Timestamp, at now: Instant, into actions: inout [Action]
+    ) {
+        for shared in shared(key, grant) {
+            let messages = sharing.issued(
+                key, shared, rule: grant.rule, issued: grant.issued, used: used, isDoubted: true, at: now)
+            tell(messages, into: &actions)
         }
     }
 
@@ -121,9 +143,10 @@ extension Warden {
             grants.formUnion(gate[key].map { shared(key, $0) } ?? [])
         }
         for (key, programs) in remembered { grants.formUnion(programs.all.map { shared(key, $0) }) }
-        grants.formUnion(sharing.arriving(issuedBefore: order ?? journal.wallClock(at: now), isMeant))
+        let wallClock = journal.wallClock(at: now)
+        grants.formUnion(sharing.arriving(endedAt: order ?? wallClock, wallClock, isMeant))
         if isOfAll {
-            let waiting = sharing.waiting.grants(of: client, issuedBefore: order ?? journal.wallClock(at: now))
+            let waiting = sharing.waiting.grants(of: client, endedAt: order ?? wallClock, wallClock)
             grants.formUnion(
                 waiting.filter { grant in
                     (transport == nil || grant.transport == transport)
@@ -132,7 +155,6 @@ extension Warden {
         }
         // What was issued since an order stays.
         if order != nil { grants.subtract(held(by: client) { !$1.isCopy && !keys.contains($0) }) }
-        let wallClock = journal.wallClock(at: now)
         for grant in grants.sorted() {
             let messages = sharing.ended(grant, .revoked, at: now, order ?? wallClock)
             tell(order == nil ? messages : [.expired(grant)], into: &actions)
@@ -142,6 +164,7 @@ extension Warden {
     mutating func advanceSharing(to now: Instant, into actions: inout [Action]) {
         guard sharing.isOn else { return }
         tell(sharing.timeAdvanced(to: now), into: &actions)
+        if sharing.seeksRoom(at: now), gate.hasRoomForCopy { sharing.openCrowded() }
         openSome(at: now)
         let looks = sharing.takeLooks(at: now).filter { gate[$0] != nil }
         if !looks.isEmpty { actions.append(.inspectGrants(looks)) }
@@ -162,8 +185,8 @@ extension Warden {
 
     /// Another node's grant. Call ``flush(at:into:)`` after the last of a group.
     public mutating func grantOffered(_ offer: GrantOffer, at now: Instant, into actions: inout [Action]) {
-        guard let life = sharing.life(of: offer), let id = servers.id(of: offer.grant.server),
-            permits(offer.grant, at: id)
+        guard let life = sharing.life(of: offer, journal.wallClock(at: now)),
+            let id = servers.id(of: offer.grant.server), permits(offer.grant, at: id)
         else { return }
         let server = servers.number(of: id)
         let ports = servers[server].upstream.services
@@ -193,12 +216,12 @@ extension Warden {
     }
 
     /// Opens the ports that are alive.
-    /// - Returns: false if none is.
+    /// - Returns: false if none is, or if there is no room: the grant has to wait.
     private mutating func copy(
         _ grant: SharedGrant, _ entry: WaitingGrants.Entry, to ports: [ServicePort], hasLooked: Bool = false,
         at now: Instant
     ) -> Bool {
-        var isAlive = false
+        var (isAlive, isFull) = (false, false)
         for port in ports where servers.isAlive(port, ipv4: grant.client.isIPv4) {
             let rules = servers.rules(about: servers.number(of: port.server))
             guard !rules.spares(port), let opening = rules.newOpening(grant.program, at: port, for: grant.client),
@@ -210,14 +233,16 @@ extension Warden {
             guard gate[key].map(\.isCopy) ?? true else { continue }
             let copying = gate.copy(
                 opening, of: grant.client, from: entry.origin, issued: entry.issued, life: entry.end - now,
-                hasLooked: hasLooked, at: now)
+                isLater: sharing.isLater(grant, entry, than: key), hasLooked: hasLooked, at: now)
             switch copying {
             case .taken: sharing.copying(key, grant, entry)
             case .looks: sharing.renew(key, grant, entry, at: now)
+            case .full: isFull = true
             case .left: break
             }
         }
-        return isAlive
+        if isFull { sharing.foundNoRoom(for: grant, at: now) }
+        return isAlive && !isFull
     }
 
     /// The kernel told how long copies live: the offers that would prolong them are decided now.
@@ -338,7 +363,7 @@ extension Warden {
         }
         let (grants, next) = gate.grants(fromPlace: place, count: count)
         var messages: [DaemonMessage] = []
-        for (key, grant) in grants where !key.service.server.isCallback {
+        for (key, grant) in grants where !key.service.server.isCallback && !grant.isUnproven {
             for shared in shared(key, grant) {
                 let (record, isUsed) = record(key, grant, shared, at: now)
                 messages.append(.live(shared, record, isUsed: isUsed))
@@ -357,11 +382,7 @@ extension Warden {
     private func record(
         _ key: GrantKey, _ grant: Grant, _ shared: SharedGrant, at now: Instant
     ) -> (record: GrantRecord, isUsed: Bool) {
-        // An unused grant ends `keep` after its issue, or sooner: the last use is no later than this.
-        let left = grant.expiresNotBefore - now
-        let used = journal.wallClock(at: now) + (left - rules.settings.firewall.keep)
-        return sharing.record(
-            key, shared, rule: grant.rule, issued: grant.issued, used: max(grant.issued, used))
+        sharing.record(key, shared, rule: grant.rule, issued: grant.issued, used: lastUse(of: grant, at: now))
     }
 
     /// What was ended here, for a later run; and a number that grows with it.

@@ -5,6 +5,7 @@ import Clock
 import Configuration
 import Exchanges
 import Firewall
+import FleetRecords
 import Gate
 import Policy
 import Sharing
@@ -68,7 +69,12 @@ extension Warden {
     // MARK: Time
 
     /// The wall clock was read; it may have been set since the last reading.
-    public mutating func wallClockRead(_ time: Timestamp, at now: Instant) { journal.wallClockRead(time, at: now) }
+    public mutating func wallClockRead(_ time: Timestamp, at now: Instant) {
+        let step = journal.wallClockRead(time, at: now)
+        guard step > NodeClocks.aheadMax || step < .zero - NodeClocks.aheadMax else { return }
+        if step < .zero { gate.clockSetBack(by: .zero - step, to: time) }
+        sharing.clockSet(by: step, at: now, time)
+    }
 
     /// Time passes: refreshes the registry if that is due, looks after grants, sums up the events that the log
     /// suppressed.
@@ -238,7 +244,7 @@ extension Warden {
     ) -> Bool {
         let time = order.map { order in
             let age = journal.wallClock(at: now).milliseconds - order.milliseconds
-            return now - .milliseconds(age) + Sharing.clocksDifferenceMax
+            return now - .milliseconds(age) + NodeClocks.differenceMax
         }
         let consequences = watch.release(client, asOf: time, isListed: rules.lists(client), at: now)
         follow(consequences, at: now, into: &actions)
@@ -261,10 +267,11 @@ extension Warden {
                 && ids.contains(service.server.caller)
         }
         var revocation = Revocation()
+        let wallClock = journal.wallClock(at: now)
         func isMeant(_ key: GrantKey, _ issued: Timestamp?) -> Bool {
             guard key.client == client, matches(key.service) else { return false }
             guard let order, let issued else { return true }
-            return issued <= order + Sharing.clocksDifferenceMax
+            return NodeClocks.isBeaten(issued: issued, byEndAt: order, at: wallClock)
         }
         revocation.grants = gate.grants.filter { isMeant($0.key, $0.grant.issued) }.map(\.key).sorted()
         let remembered = gate.remembered.filter { isMeant($0.key, gate.issuedOfRemembered($0.key)) }
@@ -274,7 +281,9 @@ extension Warden {
         ) {
             $0.client == client && matches($0.service)
         }
-        if let order { orderFollowed(client, at: order, at: now) }
+        // What another node hasn't told yet is meant, too.
+        let isWhole = port == nil && transport == nil && server == nil && sharing.isOn
+        if order != nil || isWhole { orderFollowed(client, at: order ?? wallClock, at: now) }
         for key in revocation.grants { gate.revoke(key, order == nil ? .byOperator : .byOrder) }
         // Grants that the client once held must not come back either.
         for (key, _) in remembered { forgetAndCut(key, into: &actions) }

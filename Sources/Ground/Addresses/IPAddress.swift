@@ -60,6 +60,14 @@ public enum IPAddress: TableKey, Sendable {
         }
     }
 
+    /// fe80::/10 (RFC 4291, 2.5.6): it means nothing without an interface.
+    public var isLinkLocal: Bool {
+        switch self {
+        case .v4: false
+        case .v6(let bits): bits.value >> 118 == 0x3fa
+        }
+    }
+
     /// Network byte order: 4 or 16 bytes.
     public var networkBytes: [UInt8] {
         switch self {

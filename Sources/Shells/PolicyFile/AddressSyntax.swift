@@ -31,6 +31,11 @@ extension Syntax where Value == IPAddress {
             guard !address.isUnspecified, !address.isLoopback, !address.isMulticastOrBroadcast else {
                 throw Mistake("\(address) is not an address of another host", hint: "name the server's own address")
             }
+            guard !address.isLinkLocal else {
+                throw Mistake(
+                    "\(address) is a link-local address, to which nothing is forwarded",
+                    hint: "write the server's others")
+            }
             return address
         }
     }

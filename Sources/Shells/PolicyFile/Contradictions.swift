@@ -10,6 +10,7 @@ extension Settings {
         findSharedBits(in: root, &findings)
         findAuditMismatch(in: root, &findings)
         findShares(in: root, &findings)
+        findShareOfCopies(in: root, &findings)
         gateway?.findContradictions(in: root, firewall, &findings)
     }
 
@@ -82,6 +83,16 @@ extension Settings {
                 "limits: \(share) (\(shareCount)) is more than \(whole) (\(wholeCount)): one client can take all",
                 at: node?.location ?? root.location)
         }
+    }
+
+    /// Copies take no more, whatever is written.
+    private func findShareOfCopies(in root: YAMLNode, _ findings: inout Findings) {
+        guard let pair = fleet?.pair, let node = root.value(at: "fleet", "pair", "grants"), !node.isNull,
+            pair.grants > limits.copies
+        else { return }
+        findings.warning(
+            "pair: grants (\(pair.grants)) is more than half of limits.grants (\(limits.grants)): grants of other nodes take"
+                + " \(limits.copies) at most", at: node.location, hint: "raise limits.grants")
     }
 }
 

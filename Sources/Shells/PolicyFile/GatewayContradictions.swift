@@ -119,6 +119,12 @@ extension Settings.Server {
                 at: node.value(at: "rpcbind", "address")?.location ?? node.location,
                 hint: "name the address of the server's portmapper")
         }
+        if let endpoint = rpcbind.endpoint, endpoint.address.isLinkLocal {
+            findings.error(
+                "address: \(endpoint) is a link-local address, which means nothing without an interface",
+                at: node.value(at: "rpcbind", "address")?.location ?? node.location,
+                hint: "name another address of the server's portmapper")
+        }
         for range in close {
             // Port 111 of a server is closed in any case.
             guard let port = firewall.never.sorted().first(where: { $0 != 111 && range.ports.contains($0) }) else {

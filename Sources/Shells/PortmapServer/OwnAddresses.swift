@@ -72,7 +72,7 @@ final class OwnAddresses {
         switch address {
         case .v4 where address.isLoopback: return proven.contains(.loopback)
         case .v4: return proven.contains(Address(host: address, interface: 0))
-        case .v6(let bits): return proven.contains(Address(host: address, interface: bits.isLinkLocal ? interface : 0))
+        case .v6: return proven.contains(Address(host: address, interface: address.isLinkLocal ? interface : 0))
         }
     }
 
@@ -166,11 +166,6 @@ final class OwnAddresses {
         defer { families[index].failure = failure }
         return failure == families[index].failure ? nil : failure
     }
-}
-
-extension IPv6Bits {
-    /// fe80::/10 (RFC 4291, 2.5.6).
-    fileprivate var isLinkLocal: Bool { value >> 118 == 0x3fa }
 }
 
 extension OwnAddresses.Address {

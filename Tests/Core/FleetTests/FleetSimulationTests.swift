@@ -58,7 +58,8 @@ import Testing
         }
         let all: Set<String> = [
             "compacted while reading", "compacted while watching", "copy ended", "copy used", "daemon restarted",
-            "election", "expired", "host rebooted", "lease lapsed", "node restarted", "offered", "partition", "policy",
+            "election", "expired", "host rebooted", "lease lapsed", "long absence", "node restarted", "offered",
+            "partition", "policy",
             "quarantine offered", "response lost", "restored", "revoked",
         ]
         #expect(seen == all, "\(seen.symmetricDifference(all))")

@@ -256,6 +256,88 @@ import Testing
         #expect(bench.written().contains(.put(key, .ended(EndedRecord(at: heard, why: .revoked)), .records)))
     }
 
+    /// Revoked by this node, and published by another one that was away for a day and more, whose client used it.
+    @Test("is nothing that this node revoked long ago, as long as a node has it", arguments: [26, 29 * 24, 35 * 24])
+    func revokedLongAgo(hours: Int) {
+        var bench = FleetBench.inStep { $0.keepMax = .seconds(86_400) }
+        let issued = bench.now.wall
+        let (revoked, policy) = (FleetBench.grant(1), FleetBench.grant(2))
+        for (grant, why) in [(revoked, EndedRecord.Reason.revoked), (policy, .policy)] {
+            bench.node.grantIssued(grant, bench.record(keep: .seconds(86_400)), at: bench.now)
+            bench.node.grantUsed(grant, at: bench.now)
+            bench.advance(.seconds(60))
+            bench.node.grantEnded(grant, EndedRecord(at: bench.now.wall, why: why), at: bench.now)
+        }
+        func put(_ bench: inout FleetBench) {
+            for grant in [revoked, policy] {
+                let record = GrantRecord(
+                    issued: issued, used: bench.now.wall, rule: "", keep: .seconds(86_400), origin: "a")
+                bench.watched(self.put(grant, of: "c", record))
+            }
+        }
+        var offered: Set<SharedGrant> = []
+        for hour in 0..<hours {
+            for _ in 0..<60 {
+                bench.advance(.seconds(60))
+                for case .offerGrants(let offers) in bench.actions { offered.formUnion(offers.map(\.grant)) }
+                _ = bench.written()
+            }
+            // From the second day on it is there, and is ended there neither.
+            if hour >= 25 { put(&bench) }
+        }
+        bench.advance(.milliseconds(100))
+        offered.formUnion(bench.offers().map(\.grant))
+        #expect(!offered.contains(revoked))
+        #expect(offered.contains(policy))
+    }
+
+    @Test(
+        "of this node that ended stays so, though the clock is ahead at the boot; when it has long been right, it goes")
+    func ownEndAfterBoot() {
+        var bench = FleetBench { $0.keepMax = .seconds(86_400) }
+        let right = bench.now.wall
+        bench.set(right + .seconds(60 * 86_400))
+        bench.node = FleetNode(bench.node.settings, seed: 1, at: bench.now)
+        bench.advance(.zero)
+        bench.node.storeConnected(at: bench.now, into: &bench.actions)
+        for lease in FleetLease.allCases { bench.node.leaseGranted(lease, at: bench.now) }
+        let key = FleetKey.ended(pair: "p", node: "a", grant)
+        let end = FleetRecord.ended(EndedRecord(at: right + .seconds(-100), why: .revoked))
+        bench.read(StorePage([(key, end)], revision: 7, isLast: true))
+        bench.read(StorePage([], revision: 7, isLast: true))
+        bench.node.resynced(live: [:], used: [], ended: [:], quarantined: [:], at: bench.now, into: &bench.actions)
+        for _ in 0..<20 { bench.advance(.milliseconds(100)) }
+        #expect(bench.written().allSatisfy { $0 == .put(key, end, .records) })
+        // Nobody sets it.
+        for _ in 0..<900 { bench.advance(.seconds(6)) }
+        #expect(bench.written().contains(.delete(key)))
+    }
+
+    @Test("of this node that was ended by a clock that was ahead ended when that was set, and is written so")
+    func ownEndAhead() {
+        var bench = FleetBench.inStep()
+        let key = FleetKey.ended(pair: "p", node: "a", grant)
+        let right = bench.now.wall
+        bench.set(right + .seconds(3 * 3600))
+        for _ in 0..<2 { bench.advance(FleetLimits.backOffFirst) }
+        for _ in 0..<2 { bench.read(StorePage([], revision: 8, isLast: true)) }
+        let wrong = EndedRecord(at: bench.now.wall, why: .revoked)
+        bench.node.grantEnded(grant, wrong, at: bench.now)
+        bench.advance(.milliseconds(200))
+        #expect(bench.written().contains(.put(key, .ended(wrong), .records)))
+        bench.set(right)
+        bench.advance(.milliseconds(100))
+        // The daemon may not know yet.
+        bench.node.resynced(
+            live: [:], used: [], ended: [grant: wrong], quarantined: [:], at: bench.now, into: &bench.actions)
+        for _ in 0..<5 { bench.advance(.milliseconds(100)) }
+        let told = bench.written().compactMap { operation -> Timestamp? in
+            guard case .put(key, .ended(let record), _) = operation else { return nil }
+            return record.revoked
+        }
+        #expect(!told.isEmpty && told.allSatisfy { $0 >= right && $0 <= bench.now.wall })
+    }
+
     @Test("is the later of two grants, and stays it: nodes don't take each other's copies by turns")
     func order() {
         var bench = FleetBench.inStep()

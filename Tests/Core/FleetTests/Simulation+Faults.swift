@@ -70,7 +70,12 @@ extension Simulation {
         case 13: backup = store
         case 14: restore()
         case 15..<17: restartNode(index)
-        case 17: if chance(50) { restartDaemon(index) } else { reboot(index) }
+        case 17:
+            switch Int.random(in: 0..<4, using: &random) {
+            case 0: stayAway(index)
+            case 1: reboot(index)
+            default: restartDaemon(index)
+            }
         default: places[index].watchStallsUntil = now + .milliseconds(Int64.random(in: 100...5000, using: &random))
         }
         calmFrom = max(now, heldUntil, calmFrom, places[index].watchStallsUntil)
@@ -94,6 +99,18 @@ extension Simulation {
         places[index].node.grantIssued(grant, record, at: moment)
     }
 
+    private mutating func useCopy(_ grant: SharedGrant, _ index: Int) {
+        guard var copy = places[index].daemon.copies[grant], copy.port != nil else { return }
+        let moment = places[index].moment(at: now)
+        copy.record.used = moment.wall
+        copy.ends = now + copy.record.keep
+        copy.isUsed = true
+        places[index].daemon.copies[grant] = copy
+        note("copy used")
+        log("\(places[index].daemon.name) uses \(grant)")
+        places[index].node.grantUsed(grant, at: moment)
+    }
+
     private mutating func use(_ index: Int) {
         let moment = places[index].moment(at: now)
         let live = places[index].daemon.own.keys.sorted() + places[index].daemon.copies.keys.sorted()
@@ -103,14 +120,8 @@ extension Simulation {
             own.ends = now + own.record.keep
             places[index].daemon.own[grant] = own
             places[index].reference[grant] = own.record
-        } else if var copy = places[index].daemon.copies[grant], copy.port != nil {
-            copy.record.used = moment.wall
-            copy.ends = now + copy.record.keep
-            copy.isUsed = true
-            places[index].daemon.copies[grant] = copy
-            note("copy used")
         } else {
-            return
+            return useCopy(grant, index)
         }
         log("\(places[index].daemon.name) uses \(grant)")
         places[index].node.grantUsed(grant, at: moment)
@@ -197,6 +208,25 @@ extension Simulation {
         places[index].breaksAt = nil
         places[index].losesNextResponse = false
         places[index].watchStallsUntil = now
+    }
+
+    /// A node is away for longer than ends of policy hold. Its clients use what they have; elsewhere some of it is revoked.
+    private mutating func stayAway(_ index: Int) {
+        note("long absence")
+        partition(index)
+        // What policy ended is forgotten meanwhile.
+        revocations = revocations.filter { isRevoked($0.fact) }
+        for place in places { place.gone = place.gone.filter(isRevoked) }
+        for _ in 0..<6 {
+            for other in places.indices where other != index && chance(30) { revoke(other) }
+            for _ in 0..<2 { advance(by: .seconds(700)) }
+            for grant in places[index].daemon.copies.keys.sorted() { useCopy(grant, index) }
+        }
+        heal(index)
+    }
+
+    private func isRevoked(_ fact: Fact) -> Bool {
+        ends[fact.grant, default: []].contains { $0.why == .revoked && fact.issued <= $0.at }
     }
 
     private mutating func lapse(_ id: Int) {

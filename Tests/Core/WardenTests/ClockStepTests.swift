@@ -38,14 +38,59 @@ import Testing
         #expect(bench.events(.expired).count == 1 && bench.loop.warden.grantCount == 0)
     }
 
-    @Test("shows in the times that are printed from then on, not in those that were", arguments: [day, .zero - day])
+    @Test(
+        "shows in the times that are printed from then on, not in those that were, unless they are ahead",
+        arguments: [day, .zero - day])
     func printed(step: Duration) {
         let bench = Self.stepped(by: step)
-        #expect(bench.loop.warden.grant(Self.key)?.issued == Bench.startOfTime)
+        // A time ahead of the clock was of a wrong one.
+        #expect(bench.loop.warden.grant(Self.key)?.issued == Bench.startOfTime + min(step, .zero))
         bench.call(.port(of: .mountd), from: .from("10.1.2.4"), xid: 9)
         let other = bench.loop.warden.ledgerKeys.first { $0 != Self.key }
         let issued = other.flatMap { bench.loop.warden.grant($0)?.issued }
         #expect(issued == Bench.startOfTime + step + .seconds(40))
+    }
+
+    private static let hours = Duration.seconds(3 * 3600)
+
+    private static func set(_ bench: Bench, _ time: Timestamp) {
+        bench.handle { warden, now, _ in warden.wallClockRead(time, at: now) }
+    }
+
+    private static func order(_ bench: Bench, _ created: Timestamp) {
+        bench.handle { warden, now, actions in
+            _ = warden.revoke(
+                client: key.client, port: nil, transport: nil, order: created, at: now, into: &actions)
+        }
+        bench.advance(by: .seconds(1))
+    }
+
+    @Test("an order ends what was issued, or is remembered, by a clock that was ahead, however late the order comes")
+    func ordered() {
+        for (isRemembered, late) in [(false, 10), (false, 4 * 3600), (true, 10), (true, 4 * 3600)] {
+            let bench = Bench.started([.sample()])
+            Self.set(bench, Bench.startOfTime + Self.hours)
+            bench.call(.port(of: .mountd), from: .named.over(.tcp))
+            if isRemembered {
+                bench.rpcbind.registrations = []
+                bench.refresh()
+            }
+            Self.set(bench, Bench.startOfTime + .seconds(1))
+            bench.advance(by: .seconds(600 + late))
+            Self.order(bench, Bench.startOfTime + .seconds(600))
+            #expect(bench.kernel.granted.isEmpty && bench.kernel.remembered.isEmpty)
+        }
+    }
+
+    @Test("an order spares what was issued since by the clock that was set back")
+    func orderedBefore() {
+        let bench = Bench.started([.sample()])
+        Self.set(bench, Bench.startOfTime + Self.hours)
+        bench.advance(by: .seconds(600))
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        Self.set(bench, Bench.startOfTime + .seconds(600))
+        Self.order(bench, Bench.startOfTime + .seconds(500))
+        #expect(bench.kernel.granted.count == 1)
     }
 }
 

@@ -175,6 +175,32 @@ import Testing
         #expect(bench.loop.warden.fleetGauges.grants == 2)
     }
 
+    @Test("stems from the later of two grants, though that gives it little more life, and is none the shorter for it")
+    func issuedAgain() {
+        let bench = Self.bench()
+        offer(bench, Self.offer())
+        bench.kernel.packet(Self.key)
+        bench.advance(by: .seconds(100))
+        let end = bench.kernel.granted[Self.key]?.expires
+        // It was revoked and asked for again while this node's sidecar was away.
+        let issued = Bench.startOfTime + .seconds(90)
+        offer(bench, Self.offer(age: .seconds(1000), issued: issued))
+        bench.advance(by: .milliseconds(100))
+        #expect(bench.kernel.granted[Self.key]?.expires == end)
+        #expect(bench.kernel.granted[Self.key]?.comment.contains("since \(issued) by") == true)
+        #expect(bench.loop.warden.gate[Self.key]?.issued == issued)
+        guard case .live(Self.grant, let record, _)? = bench.sharedGrants(fromPlace: 0, count: 10).messages.first else {
+            Issue.record("it isn't told")
+            return
+        }
+        #expect(record.issued == issued)
+        // An older one, and the same again, change nothing.
+        bench.kernel.committed = []
+        offer(bench, Self.offer(age: .zero), Self.offer(age: .zero, issued: issued))
+        bench.advance(by: .milliseconds(100))
+        #expect(bench.kernel.committed.isEmpty)
+    }
+
     @Test(
         "that ended while the kernel is asked for its life isn't renewed, nor a later one by that offer",
         arguments: [false, true])
@@ -312,6 +338,39 @@ import Testing
         #expect(bench.kernel.granted[Self.key] != nil)
     }
 
+    @Test("that another node issued before the operator's revocation, and tells later, is not taken")
+    func revokedBeforeImport() {
+        for isWhole in [true, false] {
+            let bench = Self.bench()
+            bench.advance(by: .seconds(100))
+            bench.handle { warden, now, actions in
+                _ = warden.revoke(
+                    client: Self.client, port: isWhole ? nil : 2049, transport: nil, at: now, into: &actions)
+            }
+            bench.advance(by: .seconds(3))
+            offer(bench, Self.offer(age: .zero, issued: Bench.startOfTime + .seconds(95)))
+            #expect(bench.kernel.granted.isEmpty == isWhole)
+            offer(bench, Self.offer(age: .zero, issued: Bench.startOfTime + .seconds(111)))
+            #expect(bench.kernel.granted.count == 1)
+        }
+    }
+
+    @Test("of many clients that were revoked are remembered, the latest of them")
+    func manyRevoked() {
+        let bench = Self.bench()
+        for number in 0..<1100 {
+            let client = IPAddress.v4(0x0a01_0000 + UInt32(number))
+            bench.handle { warden, now, actions in
+                _ = warden.revoke(client: client, port: nil, transport: nil, at: now, into: &actions)
+            }
+            bench.advance(by: .milliseconds(50))
+        }
+        for number in [0, 1000, 1099] {
+            offer(bench, Self.offer(SharedGrant(.v4(0x0a01_0000 + UInt32(number)), .mountd, .tcp)))
+        }
+        #expect(bench.kernel.granted.keys.map(\.client) == [ip("10.1.0.0")])
+    }
+
     @Test("that was issued before an order ends, and what was issued since stays; no node is told of a revocation")
     func ordered() {
         let bench = Self.bench()
@@ -347,6 +406,77 @@ import Testing
         #expect(bench.kernel.granted.isEmpty == (seconds == 10))
     }
 
+    @Test("of a node whose clock is ahead ends by an order, and isn't taken after one")
+    func orderedAhead() {
+        let ahead = Bench.startOfTime + .seconds(3 * 3600)
+        let bench = Self.bench()
+        offer(bench, Self.offer(issued: ahead))
+        #expect(bench.kernel.granted.count == 1)
+        bench.advance(by: .seconds(600))
+        bench.handle { warden, now, actions in
+            _ = warden.revoke(
+                client: Self.client, port: nil, transport: nil, order: Bench.startOfTime + .seconds(590), at: now,
+                into: &actions)
+        }
+        bench.advance(by: .seconds(1))
+        #expect(bench.kernel.granted.isEmpty)
+        offer(bench, Self.offer(issued: ahead))
+        #expect(bench.kernel.granted.isEmpty)
+    }
+
+    /// A client's grants were revoked at this time of this node's clock, which is right afterwards.
+    private func revoked(_ bench: Bench, at time: Timestamp) {
+        bench.handle { warden, now, _ in warden.wallClockRead(time, at: now) }
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        bench.handle { warden, now, actions in
+            _ = warden.revoke(client: Self.client, port: nil, transport: nil, at: now, into: &actions)
+        }
+        bench.advance(by: .seconds(1))
+        bench.handle { warden, now, _ in warden.wallClockRead(Bench.startOfTime + .seconds(1), at: now) }
+    }
+
+    @Test("that was revoked while the clock was ahead stays so, and the revocation stands in no later grant's way")
+    func revokedAhead() {
+        let bench = Self.bench()
+        revoked(bench, at: Bench.startOfTime + .seconds(3 * 3600))
+        offer(bench, Self.offer())
+        #expect(bench.kernel.granted.isEmpty)
+        bench.advance(by: .seconds(3600))
+        offer(bench, Self.offer(age: .zero, issued: Bench.startOfTime + .seconds(3600)))
+        #expect(bench.kernel.granted.count == 1)
+        bench.forget()
+        bench.call(.port(of: .mountd), from: .named.over(.tcp), xid: 9)
+        guard case .issued(Self.grant, let record)? = bench.told.first else {
+            Issue.record("\(bench.told)")
+            return
+        }
+        #expect(record.issued == bench.loop.warden.wallClock(at: bench.now))
+    }
+
+    @Test(
+        "that an earlier run ended stays so, though this run's clock is ahead at first, or that run's was",
+        arguments: [0, 2 * 86_400, 60 * 86_400, -365 * 86_400])
+    func endedByEarlierRun(ahead seconds: Int) {
+        for end in [Timestamp](arrayLiteral: Bench.startOfTime, Bench.startOfTime + .seconds(3 * 3600)) {
+            let bench = Self.bench()
+            bench.handle { warden, now, _ in
+                warden.wallClockRead(Bench.startOfTime + .seconds(seconds), at: now)
+                warden.endedGrantsFound(
+                    [.remembered(Self.grant, EndedRecord(at: end, why: .revoked))], at: now)
+            }
+            bench.advance(by: .seconds(600))
+            bench.handle { warden, now, _ in warden.wallClockRead(Bench.startOfTime + .seconds(600), at: now) }
+            bench.advance(by: .seconds(1))
+            #expect(bench.loop.warden.endedGrants.count == 1)
+            offer(bench, Self.offer())
+            #expect(bench.kernel.granted.isEmpty)
+            bench.advance(by: .seconds(1200))
+            offer(bench, Self.offer(age: .zero, issued: Bench.startOfTime + .seconds(1500)))
+            // The clock was right when the earlier run's time was read, or has been set since.
+            #expect(bench.kernel.granted.count == 1)
+        }
+    }
+
     @Test("that this node ended stays ended after a restart, whoever offers it")
     func endedBefore() {
         let bench = Self.bench()
@@ -360,8 +490,28 @@ import Testing
         next.handle { warden, now, _ in warden.endedGrantsFound(ended, at: now) }
         offer(next, Self.offer())
         #expect(next.kernel.granted.isEmpty)
+        next.advance(by: .seconds(29 * 86_400))
+        offer(next, Self.offer())
+        #expect(next.kernel.granted.isEmpty)
         next.advance(by: .seconds(86_400 + 3601))
         #expect(next.loop.warden.endedGrants.isEmpty)
+    }
+
+    @Test(
+        "that was revoked long ago, here or by an order, is not taken from a node that was away",
+        arguments: [true, false])
+    func revokedLongAgo(byOrder: Bool) {
+        let bench = Self.bench()
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        bench.advance(by: .seconds(60))
+        bench.handle { warden, now, actions in
+            _ = warden.revoke(
+                client: Self.client, port: byOrder ? nil : 20048, transport: nil,
+                order: byOrder ? Bench.startOfTime + .seconds(60) : nil, at: now, into: &actions)
+        }
+        for _ in 0..<(26 + 24 * 20) { bench.advance(by: .seconds(3600)) }
+        offer(bench, Self.offer(age: .seconds(1), issued: Bench.startOfTime))
+        #expect(bench.kernel.granted.isEmpty)
     }
 
     @Test("that waits ends too when the operator revokes its client's grants")
@@ -556,11 +706,12 @@ import Testing
 
     // MARK: Limits
 
+    /// Half of the table is full of copies, the other half of this node's own.
     private static func full(_ change: (inout Settings) -> Void = { _ in }) -> Bench {
         let bench = bench(
             [.sample(to: [.mountd, .nfs])],
             settings: settings.with { settings in
-                settings.limits.grants = 4
+                settings.limits.grants = 8
                 change(&settings)
             })
         bench.handle { warden, now, actions in
@@ -570,13 +721,15 @@ import Testing
             }
             warden.flush(at: now, into: &actions)
         }
+        for number in 0..<4 { bench.call(.port(of: .mountd), from: .from("10.1.4.\(number)", .tcp)) }
+        bench.forget()
         return bench
     }
 
     @Test("that another node has leave room to this node's own clients, all that come at once; their flows go on")
     func room() {
         let bench = Self.full()
-        #expect(bench.kernel.granted.count == 4)
+        #expect(bench.kernel.granted.count == 8)
         bench.handle { warden, now, actions in
             for number in 0..<4 {
                 let peer = Peer.from("10.1.3.\(number)", .tcp, channel: UInt64(number))
@@ -598,14 +751,48 @@ import Testing
         let bench = Self.full()
         #expect(
             bench.ask(.port(of: .mountd), from: .from("10.1.3.1")) != [.success(PortmapperResult.port(20048).encoded)])
-        #expect(bench.kernel.granted.count == 4)
-        #expect(bench.kernel.granted.keys.allSatisfy { $0.client < ip("10.1.2.0") })
-        let greedy = Self.full {
-            $0.limits.grants = 5
-            $0.limits.grantsPerClient = 1
-        }
+        #expect(bench.kernel.granted.count == 8)
+        #expect(bench.loop.warden.fleetGauges.grants == 4)
+        let greedy = Self.full { $0.limits.grantsPerClient = 1 }
         greedy.call(.port(of: .nfs), from: .from("10.1.1.0", .tcp))
-        #expect(greedy.kernel.granted.count == 5)
+        #expect(greedy.kernel.granted.count == 8)
+        #expect(greedy.loop.warden.fleetGauges.grants == 4)
+    }
+
+    @Test("take half of limits.grants at most, and nothing of what calls over UDP may have")
+    func udpShare() {
+        let bench = Self.bench(settings: Self.settings.with { $0.limits.grants = 40 })
+        for number in 0..<40 { offer(bench, Self.offer(SharedGrant(ip("10.1.7.\(number)"), .mountd, .tcp))) }
+        #expect(bench.loop.warden.fleetGauges == FleetGauges(grants: 20))
+        for number in 0..<12 { bench.call(.port(of: .mountd), from: .from("10.1.3.\(number)", .tcp)) }
+        for number in 0..<8 { bench.call(.port(of: .mountd), from: .from("10.1.4.\(number)")) }
+        #expect(bench.denials.isEmpty && bench.kernel.granted.count == 40)
+        // Three quarters are the limit of this node's own, however many copies there are.
+        let other = Self.bench(settings: Self.settings.with { $0.limits.grants = 40 })
+        for number in 0..<5 { offer(other, Self.offer(SharedGrant(ip("10.1.7.\(number)"), .mountd, .tcp))) }
+        for number in 0..<40 { other.call(.port(of: .mountd), from: .from("10.1.4.\(number)")) }
+        #expect(other.kernel.granted.count == 35)
+        // What went leaves its place.
+        other.reload([.sample(from: ["10.1.4.0/24"])])
+        #expect(other.loop.warden.gate.ledger.copyCount == 0)
+        other.call(.port(of: .mountd), from: .from("10.1.4.99", .tcp))
+        #expect(other.loop.warden.gate.ledger.copyCount == 0 && other.kernel.granted.count == 31)
+    }
+
+    @Test("that found no room wait for some, and are opened then")
+    func waitsForRoom() {
+        let bench = Self.bench(settings: Self.settings.with { $0.limits.grants = 4 })
+        for number in 0..<4 { bench.call(.port(of: .mountd), from: .from("10.1.3.\(number)", .tcp)) }
+        offer(bench, Self.offer())
+        #expect(bench.loop.warden.fleetGauges == FleetGauges(waiting: 1))
+        for _ in 0..<10 { bench.advance(by: .seconds(10)) }
+        #expect(bench.loop.warden.fleetGauges == FleetGauges(waiting: 1))
+        bench.handle { warden, now, actions in
+            _ = warden.revoke(client: ip("10.1.3.0"), port: nil, transport: nil, at: now, into: &actions)
+        }
+        for _ in 0..<4 { bench.advance(by: .seconds(10)) }
+        #expect(bench.loop.warden.fleetGauges == FleetGauges(grants: 1))
+        #expect(bench.kernel.granted[Self.key] != nil)
     }
 
     @Test("are no more than the pair may have, those that wait among them")
@@ -622,19 +809,102 @@ import Testing
 
     // MARK: Told
 
-    @Test("asked for over TCP is told at once; over UDP its first packet is told within a second")
+    @Test("asked for over TCP is told at once; over UDP with its first packet, within a second")
     func told() {
         let bench = Self.bench()
         bench.call(.port(of: .mountd), from: .named.over(.tcp))
         #expect(bench.told.map(\.isUse) == [false, true])
         let other = Self.bench()
         other.call(.port(of: .mountd), from: .named)
-        #expect(other.told.map(\.isUse) == [false])
         other.advance(by: .seconds(1))
-        #expect(other.told.count == 1)
+        #expect(other.told.isEmpty)
         other.kernel.packet(Self.key)
         other.advance(by: .milliseconds(1050))
         #expect(other.told.map(\.isUse) == [false, true])
+        #expect(other.sharedGrants(fromPlace: 0, count: 10).messages.count == 1)
+        guard case .issued(Self.grant, let record)? = other.told.first else {
+            Issue.record("\(other.told)")
+            return
+        }
+        #expect(record.issued == Bench.startOfTime && record.keep == .seconds(86_400))
+    }
+
+    @Test("whose first packet comes after some time is told when its short life is over")
+    func provenLate() {
+        let bench = Self.bench()
+        bench.call(.port(of: .mountd), from: .named)
+        for second in 0..<125 {
+            if second == 60 { bench.kernel.packet(Self.key) }
+            bench.advance(by: .seconds(1))
+        }
+        #expect(bench.told.map(\.isUse) == [false, true])
+    }
+
+    @Test(
+        "that calls over UDP alone opened are nobody else's: neither they nor their ends are told, forged as they may be"
+    )
+    func unproven() {
+        let bench = Self.bench()
+        func ask() {
+            for number in 0..<50 {
+                bench.call(.port(of: .mountd), from: .from("10.1.7.\(number)"), xid: UInt32(number))
+            }
+        }
+        ask()
+        #expect(bench.kernel.granted.count == 50)
+        #expect(bench.sharedGrants(fromPlace: 0, count: 100).messages.isEmpty)
+        for _ in 0..<150 { bench.advance(by: .seconds(1)) }
+        #expect(bench.kernel.granted.isEmpty)
+        ask()
+        bench.rpcbind.registrations = RPCB.ownPlaces
+        bench.refresh()
+        bench.rpcbind.registrations = .typical
+        bench.refresh()
+        ask()
+        bench.reload([.sample(from: ["10.1.2.4"])])
+        #expect(bench.kernel.granted.isEmpty)
+        #expect(bench.told.isEmpty)
+        #expect(lingering(bench).isEmpty)
+    }
+
+    @Test("lives no longer at other nodes for a call over UDP than it does here", arguments: [true, false])
+    func doubted(isCopy: Bool) {
+        let bench = Self.bench()
+        if isCopy {
+            offer(bench, Self.offer(age: .seconds(86_400 - 30)))
+        } else {
+            bench.call(.port(of: .mountd), from: .named.over(.tcp))
+            bench.advance(by: .seconds(86_400 - 30))
+        }
+        bench.forget()
+        bench.call(.port(of: .mountd), from: .named, xid: 9)
+        #expect(bench.kernel.granted[Self.key].map { $0.expires - bench.now } == .seconds(120))
+        guard bench.told.count == 1, case .issued(Self.grant, let record)? = bench.told.first else {
+            Issue.record("\(bench.told)")
+            return
+        }
+        #expect(record.ends == bench.loop.warden.wallClock(at: bench.now) + .seconds(120))
+        let (messages, _) = bench.sharedGrants(fromPlace: 0, count: 10)
+        guard case .live(Self.grant, let live, isUsed: true)? = messages.first else {
+            Issue.record("\(messages)")
+            return
+        }
+        #expect(live.origin == nil && live.ends == record.ends)
+    }
+
+    @Test("takes nothing of what its client has of other nodes, if a call over UDP alone opened it")
+    func unprovenTakesNothing() {
+        let bench = Self.bench(registering: Self.versions)
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        bench.rpcbind.registrations = RPCB.ownPlaces + RPCB.everywhere(.mountd, 1, port: 30048)
+        bench.refresh()
+        #expect(lingering(bench).count == 1)
+        bench.forget()
+        bench.call(Self.firstVersion, from: .named, xid: 9)
+        #expect(bench.kernel.granted.keys.map(\.service) == [ServicePort(.tcp, 30048)])
+        for _ in 0..<130 { bench.advance(by: .seconds(1)) }
+        #expect(bench.kernel.granted.isEmpty && bench.told.isEmpty)
+        #expect(lingering(bench).count == 1)
     }
 
     @Test("used much later is told in time: the others' copies must not end")

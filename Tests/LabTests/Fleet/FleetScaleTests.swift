@@ -24,7 +24,7 @@ extension LabTests {
             try await store.start()
             for node in [first, second] {
                 try await node.serve(
-                    "limits: {calls-per-second: 10000, grants: 200000}", fleet: "pair: {name: nas, grants: 200000}",
+                    "limits: {calls-per-second: 10000, grants: 200000}", fleet: "pair: {name: nas, grants: 100000}",
                     policy: Self.policy)
                 try await node.join(store)
                 for echo in echoes(at: node) { try await lab.start(echo) }
@@ -35,7 +35,7 @@ extension LabTests {
             let outputs = try lab.peers(
                 .approved,
                 echoes(at: first).map {
-                    "storm --to \(FleetNode.address) --over udp --count \(Self.clients) --program \($0.program)"
+                    "storm --to \(FleetNode.address) --over tcp --count \(Self.clients) --program \($0.program)"
                         + " --version 1 --service \($0.transport) --sources 10.78.1.1/\(Self.clients) --parallel 8"
                         + " --wait 4000"
                 })

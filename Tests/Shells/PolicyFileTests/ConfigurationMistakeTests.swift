@@ -255,6 +255,11 @@ struct ConfigurationMistakeTests {
                 "c.yaml:1:18: warning: limits: grants-per-client (64) is more than grants (10): one client can take all"
             ),
             Refused(
+                "limits: {grants: 1000}\nfleet: {pair: {name: nas, grants: 501}}",
+                "c.yaml:2:35: warning: pair: grants (501) is more than half of limits.grants (1000): grants of other"
+                    + " nodes take 500 at most; raise limits.grants"),
+            Refused("limits: {grants: 1000}\nfleet: {pair: {name: nas}}"),
+            Refused(
                 "limits: {tcp-connections-per-client: 2000}",
                 "c.yaml:1:38: warning: limits: tcp-connections-per-client (2000) is more than tcp-connections (1024):"
                     + " one client can take all"

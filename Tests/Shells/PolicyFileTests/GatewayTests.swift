@@ -85,6 +85,14 @@ struct GatewayTests {
                 "c.yaml:1:40: error: address: 127.0.0.1 is not an address of another host; name the server's own address"
             ),
             Refused(
+                gateway("{name: a, address: \"fe80::2\"}"),
+                "c.yaml:1:40: error: address: fe80::2 is a link-local address, to which nothing is forwarded; write the"
+                    + " server's others"),
+            Refused(
+                gateway("{name: a, address: \"fd91::2\", rpcbind: {address: \"[fe80::2]:111\"}}"),
+                "c.yaml:1:70: error: address: [fe80::2]:111 is a link-local address, which means nothing without an"
+                    + " interface; name another address of the server's portmapper"),
+            Refused(
                 gateway("{name: \"a b\", address: 10.0.0.1}"),
                 "c.yaml:1:28: error: name: \"a b\" is not a server's name; use letters, digits, _, - and ., a letter or"
                     + " a digit first, at most 64"),
