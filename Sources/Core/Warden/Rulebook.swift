@@ -58,7 +58,7 @@ public final class Rulebook: Sendable {
     /// stranger over UDP, whose address may be forged, gets nothing that is sure to be longer than its call.
     func lifted(_ reason: DenialReason, of call: PortmapperCall, from peer: Peer) -> Permission? {
         guard settings.mode == .observe, reason.isLiftedByObserving, call.kind != .unserved,
-            peer.transport == .tcp || !call.asksForAddresses || isKnown(peer)
+            !(call.kind == .listing && peer.transport == .udp && !isKnown(peer))
         else { return nil }
         return Permission(rule: nil, open: .never, liftedDenial: reason)
     }
@@ -135,15 +135,5 @@ public final class Rulebook: Sendable {
     func spares(_ service: ServicePort) -> Bool {
         settings.firewall.never.contains(service.port)
             || service.server != .thisHost && service.port == Gate.portmapperPort
-    }
-}
-
-extension PortmapperCall {
-    /// Asks for more than one address.
-    fileprivate var asksForAddresses: Bool {
-        switch self {
-        case .dump, .getAddressList: true
-        default: false
-        }
     }
 }

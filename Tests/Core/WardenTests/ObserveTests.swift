@@ -116,7 +116,7 @@ private let mountPort = PortmapperResult.port(20048).body
         #expect(bench.denials == [.stranger] && bench.events.map(\.isEnforced) == [true])
     }
 
-    static let listings: [PortmapperCall] = [.dump(.v2), .dump(.v3), .dump(.v4), .addressList(of: .mountd)]
+    static let listings: [PortmapperCall] = [.dump(.v2), .dump(.v3), .dump(.v4)]
 
     @Test("lists to no stranger over UDP: its address may be forged", arguments: listings)
     func strangersListing(call: PortmapperCall) {
@@ -126,6 +126,16 @@ private let mountPort = PortmapperResult.port(20048).body
         #expect(bench.ask(call, from: .stranger.over(.tcp)).count == 1)
         bench = Bench.started([.sample()], settings: .observing.with { $0.denial.strangers = .authError })
         #expect(bench.ask(call, from: .stranger) == [.authError(.failed)])
+    }
+
+    /// `learn` takes it from the log: some clients ask so.
+    @Test("a stranger's GETADDRLIST over UDP is a look-up that is observed, and whose answer is too long to be sent")
+    func strangersAddressList() {
+        let bench = Bench.started([.sample()], settings: .observing)
+        #expect(bench.ask(.addressList(of: .mountd), from: .stranger) == [])
+        #expect(bench.denials == [.stranger] && bench.events.first?.isEnforced == false)
+        #expect(bench.ask(.addressList(of: .mountd), from: .stranger.over(.tcp)).count == 1)
+        #expect(bench.isQuiet)
     }
 
     @Test("sends a stranger nothing over UDP that is longer than its call", arguments: [true, false])
