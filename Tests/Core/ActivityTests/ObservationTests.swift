@@ -123,4 +123,16 @@ import Testing
         observation.reported(Samples.report(at: 100_004))
         #expect(observation.failure == nil)
     }
+
+    @Test("a grant has no rate between two runs of the daemon, however long the later one has been up")
+    func grantAcrossRuns() {
+        let grant = Samples.grant("10.77.1.2", 100)
+        func observation(startedAt: String) -> Observation {
+            Samples.observation(
+                Samples.report(at: 10) { $0.grants = [Samples.grant("10.77.1.2", 50)] },
+                Samples.report(at: 60) { ($0.grants, $0.startedAt) = ([grant], startedAt) })
+        }
+        #expect(observation(startedAt: "1").rate(of: grant) == 1)
+        #expect(observation(startedAt: "2").rate(of: grant) == nil)
+    }
 }

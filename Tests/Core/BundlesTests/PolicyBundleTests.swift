@@ -97,4 +97,11 @@ import Testing
         let many = (0...PolicyBundle.filesMax).map { PolicyBundle.File(name: "a\($0).yaml", bytes: []) }
         #expect(Self.bundle(files: many).flaw?.contains("more than") == true)
     }
+
+    @Test("ends after it was made", arguments: [(0, false), (999, false), (1000, true)])
+    func notAfter(milliseconds: Int64, isSound: Bool) {
+        let created = Int64(1_796_000_000_000)
+        let bundle = Self.bundle(created: created, notAfter: created + milliseconds)
+        #expect((bundle.flaw == nil) == isSound)
+    }
 }

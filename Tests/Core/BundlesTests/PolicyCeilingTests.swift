@@ -121,4 +121,16 @@ import Testing
             #expect((PolicyCeiling.tooShortPrefix(in: try Self.rule(from: [text])) != nil) == isShort, "\(text)")
         }
     }
+
+    @Test("is exceeded by the one program of a range that lies behind the ceiling's, or in front of it")
+    func byOneProgram() throws {
+        func ranges(_ first: UInt32, _ last: UInt32) -> ProgramRanges {
+            ProgramRanges([Program(first)...Program(last)])
+        }
+        let ceiling = [try Self.rule(to: [], ranges: ranges(100, 200))]
+        for (first, last, program) in [(100, 200, nil), (100, 201, 201), (99, 200, 99)] as [(UInt32, UInt32, UInt32?)] {
+            let excess = Self.excess(of: try Self.rule(to: [], ranges: ranges(first, last)), beyond: ceiling)
+            #expect(excess?.program.rawValue == program)
+        }
+    }
 }

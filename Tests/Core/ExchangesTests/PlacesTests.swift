@@ -78,4 +78,20 @@ import Testing
         #expect(Array(askers) == [1, 2, 3, 4] && askers.count == 4 && askers == [1, 2, 3, 4])
         #expect(askers.contains(1) && askers.contains(4) && !askers.contains(5))
     }
+
+    @Test("calls over UDP, whoever sends them, leave places to those over TCP")
+    func reserve() {
+        var exchanges = Exchanges()
+        var (client, xid) = (UInt32(0), UInt32(0))
+        func begins(_ transport: Transport, _ count: Int) -> Int {
+            (0..<count).count { _ in
+                xid += 1
+                client = (client + 1) % 200
+                if case .began = exchanges.begin(Self.request(Self.peer(client, transport), xid)) { return true }
+                return false
+            }
+        }
+        #expect(begins(.udp, 20_000) == Exchanges.callsMax - Exchanges.callsTCPReserve)
+        #expect(begins(.tcp, 20_000) == Exchanges.callsTCPReserve)
+    }
 }

@@ -158,4 +158,15 @@ import Testing
         let offer = QuarantineOffer(client: address, until: Self.time, nodes: nodes)
         #expect(SidecarMessage.quarantine(offer).line.count <= SidecarMessage.bytesMax)
     }
+
+    @Test("name the first few nodes that have quarantined a client, however many have")
+    func manyNodes() {
+        let offer = QuarantineOffer(client: ip("192.0.2.7"), until: Self.time, nodes: (10...40).map { "n\($0)" })
+        #expect(offer.nodes == (10..<18).map { "n\($0)" })
+    }
+
+    @Test("name a grant in one way alone", arguments: ["192.0.2.7!0100003!tcp", "192.0.2.007!100003!tcp", "::A!1!udp"])
+    func grantTwice(text: String) {
+        #expect(SharedGrant(text: text) == nil)
+    }
 }

@@ -94,5 +94,19 @@ import Testing
         let name = String(repeating: "n", count: 64)
         let record = GrantRecord(issued: Self.time, used: Self.time, rule: rule, keep: .seconds(1 << 40), origin: name)
         #expect(RecordText.bytes(.grant(record)).count <= RecordText.bytesMax)
+        #expect(record.keep == GrantRecord.keepMax)
+    }
+
+    @Test("of grants that live for no time, by a node that can't be named, or by a rule with a long name, are refused")
+    func grants() {
+        let long = String(repeating: "r", count: 129)
+        for (rule, keep, origin, member) in [
+            ("", "0", "b", "keep"), ("", "-1", "b", "keep"), ("", "1", "b/c", "origin"), (long, "1", "b", "rule"),
+        ] {
+            let text = #"{"v":1,"issued":"1","used":"1","rule":"\#(rule)","keep":"\#(keep)","origin":"\#(origin)"}"#
+            #expect(throws: RecordText.Fault.member(member)) {
+                try RecordText.record(Array(text.utf8), of: .grant)
+            }
+        }
     }
 }

@@ -30,6 +30,45 @@ import Testing
         #expect(offers.first?.age == .seconds(100))
     }
 
+    @Test("is nothing that this node issued itself, until that is over")
+    func issuedHere() {
+        var bench = FleetBench.inStep()
+        bench.node.grantIssued(grant, bench.record(), at: bench.now)
+        bench.watched(put(grant, bench.record(keep: .seconds(4000))))
+        bench.advance(.seconds(1))
+        #expect(bench.offers() == [])
+        bench.node.grantExpired(grant, at: bench.now)
+        bench.advance(.seconds(1))
+        #expect(bench.offers().map(\.grant) == [grant])
+    }
+
+    @Test("that was used in the future, by its node's clock, counts as used now: it ends")
+    func usedInFuture() {
+        var bench = FleetBench.inStep()
+        let (now, keep) = (bench.now.wall, Duration.seconds(400))
+        bench.watched(
+            put(grant, GrantRecord(issued: now, used: now + .seconds(86_400), rule: "", keep: keep)),
+            put(FleetBench.grant(8), GrantRecord(issued: now, used: now + .seconds(60), rule: "", keep: keep)))
+        bench.advance(.zero)
+        #expect(bench.offers().map(\.age) == [.zero, .zero])
+        #expect(bench.node.counters.clampedTimes == 1)
+        for _ in 0..<240 { bench.advance(.seconds(6)) }
+        #expect(bench.node.knownGrants == [])
+    }
+
+    @Test("that another node ended leaves its place to the next")
+    func endedLeavesPlace() {
+        var bench = FleetBench.inStep { $0.grantsMax = 2 }
+        for number in UInt32(1)...3 {
+            bench.watched(put(FleetBench.grant(number), bench.record()))
+            bench.advance(.milliseconds(100))
+            #expect(bench.offers().map(\.grant) == [FleetBench.grant(number)])
+            bench.watched(ended(FleetBench.grant(number), at: bench.now.wall))
+            bench.advance(.milliseconds(100))
+            #expect(bench.taken() == [.endCopy(FleetBench.grant(number))])
+        }
+    }
+
     @Test("has a bound for what all nodes say together")
     func manyWriters() {
         var bench = FleetBench.inStep { $0.grantsMax = 10 }
@@ -47,6 +86,40 @@ import Testing
         for _ in 0..<130 { bench.advance(.seconds(6)) }
         bench.watched(put(FleetBench.grant(100), bench.record()))
         #expect(known(bench) == 1)
+    }
+
+    @Test("has a bound for the nodes that have a say about one grant, or have ended it")
+    func manyWritersOfOne() {
+        var bench = FleetBench.inStep()
+        for writer in 0...FleetLimits.writersMax {
+            bench.watched(put(grant, of: "n\(writer)", bench.record()))
+        }
+        #expect(bench.node.grantRows(of: grant).count == FleetLimits.writersMax)
+        #expect(bench.node.counters.grantsRefused == 1)
+        for writer in 0...FleetLimits.writersMax {
+            bench.watched(ended(grant, by: "n\(writer)", at: bench.now.wall + .seconds(-1)))
+        }
+        #expect(bench.node.counters.grantsRefused == 2)
+    }
+
+    @Test("has a bound for the grants that are said to have ended, be they known or not")
+    func manyEnded() {
+        var bench = FleetBench.inStep { $0.grantsMax = 10 }
+        for number in UInt32(0)..<30 { bench.watched(ended(FleetBench.grant(number), at: bench.now.wall)) }
+        #expect(bench.node.knownGrants.count == 20)
+        #expect(bench.node.counters.grantsRefused == 10)
+    }
+
+    @Test("is nothing that the daemon remembers to have ended since, whoever offers it")
+    func endedHere() {
+        var bench = FleetBench.inStep()
+        let end = EndedRecord(at: bench.now.wall, why: .revoked)
+        bench.node.resynced(
+            live: [:], used: [], ended: [grant: end], quarantined: [:], at: bench.now, into: &bench.actions)
+        bench.watched(
+            put(grant, bench.record(issued: .seconds(-60))), put(FleetBench.grant(8), bench.record()))
+        bench.advance(.seconds(1))
+        #expect(bench.offers().map(\.grant) == [FleetBench.grant(8)])
     }
 
     @Test("is judged anew when this host's clock is set: what was of the future isn't any more")
@@ -422,6 +495,19 @@ import Testing
         #expect(bench.node.counters.quarantinesRefused == 6000 - 4096)
     }
 
+    @Test("is as many quarantines of one node again, when those that it had are over")
+    func quarantinesOver() {
+        var bench = FleetBench.inStep()
+        for round in 0..<3 {
+            for number in 0..<FleetLimits.quarantinesOfNodeMax {
+                let client = IPAddress.v4(0xcb00_0000 + UInt32(round * 1000 + number))
+                bench.watched(.put(.quarantine(node: "b", client), .quarantine(bench.quarantine(for: .seconds(60)))))
+            }
+            #expect(bench.quarantineOffers().count == FleetLimits.quarantinesOfNodeMax)
+            for _ in 0..<20 { bench.advance(.seconds(6)) }
+        }
+    }
+
     @Test("is read in pages of one revision, watched from the next, and read anew after a compaction")
     func start() {
         var bench = FleetBench()
@@ -439,5 +525,16 @@ import Testing
         bench.node.compacted(at: bench.now)
         bench.advance(FleetLimits.backOffFirst)
         #expect(bench.taken() == [.read(.pair, after: nil, revision: nil, max: 2000)])
+    }
+
+    @Test("has a bound for what was released here: the earlier ones stay released")
+    func manyReleased() {
+        var bench = FleetBench.inStep { $0.quarantinesMax = 2 }
+        let clients = (1...3).map { ip("203.0.113.\($0)") }
+        for client in clients { bench.node.clientReleased(client, at: bench.now) }
+        bench.watched(.put(.quarantine(node: "b", clients[0]), .quarantine(bench.quarantine())))
+        #expect(bench.quarantineOffers() == [])
+        bench.watched(.put(.quarantine(node: "b", clients[2]), .quarantine(bench.quarantine())))
+        #expect(bench.quarantineOffers().map(\.client) == [clients[2]])
     }
 }

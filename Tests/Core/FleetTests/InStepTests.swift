@@ -138,4 +138,30 @@ import Testing
         }
         #expect(bench.node.isSynced)
     }
+
+    @Test("deletes nothing of an earlier life until its daemon has told what it has")
+    func beforeDaemon() {
+        var bench = FleetBench()
+        bench.advance(.zero)
+        bench.node.storeConnected(at: bench.now, into: &bench.actions)
+        for lease in FleetLease.allCases { bench.node.leaseGranted(lease, at: bench.now) }
+        let (kept, lost) = (FleetBench.grant(1), FleetBench.grant(2))
+        let record = bench.record(keep: .seconds(4000))
+        bench.read(
+            StorePage(
+                [kept, lost].map { (.grant(pair: "p", node: "a", $0), .grant(record)) }, revision: 7, isLast: true))
+        bench.read(StorePage([], revision: 7, isLast: true))
+        for _ in 0..<200 {
+            bench.advance(.seconds(5))
+            #expect(bench.written() == [])
+        }
+        bench.node.resynced(
+            live: [kept: record], used: [], ended: [:], quarantined: [:], at: bench.now, into: &bench.actions)
+        bench.advance(.seconds(1))
+        #expect(
+            Set(bench.written()) == [
+                .put(.grant(pair: "p", node: "a", kept), .grant(record), .records),
+                .delete(.grant(pair: "p", node: "a", lost)),
+            ])
+    }
 }

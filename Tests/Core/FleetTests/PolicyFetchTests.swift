@@ -69,6 +69,17 @@ import Testing
         #expect(fetch.refusal == nil)
     }
 
+    @Test("another one that is announced after a refusal waits 1 s, not 30")
+    func announcedAfterRefusal() {
+        var fetch = PolicyFetch(onDisk: 0)
+        _ = fetch.announced(announcement(1, bytes: 1), at: at(0))
+        _ = fetch.pieceRead([1], at: at(0))
+        fetch.refused("signed by nobody", at: at(0))
+        #expect(fetch.announced(announcement(2, bytes: 1), at: at(5000)) == nil)
+        #expect(fetch.timeAdvanced(at: at(5999)) == nil)
+        #expect(fetch.timeAdvanced(at: at(6000)) == .read(serial: 2, piece: 0))
+    }
+
     @Test("takes the newest of those that are announced meanwhile")
     func meanwhile() {
         var fetch = PolicyFetch(onDisk: 0)

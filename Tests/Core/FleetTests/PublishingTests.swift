@@ -227,4 +227,94 @@ import Testing
         #expect(read == expected)
         #expect(bench.taken() == [.watch(from: 8)])
     }
+
+    @Test("is no status without a lease for it, which would stay for good")
+    func statusWithoutLease() {
+        var bench = FleetBench.inStep()
+        let status = NodeStatus(
+            version: "1", mode: "enforce", serial: 0, grants: 1, denialsPerHour: 0, since: FleetBench.start)
+        bench.node.leaseLost(.status, at: bench.now, into: &bench.actions)
+        bench.node.statusChanged(status, at: bench.now)
+        bench.advance(.seconds(1))
+        #expect(bench.written() == [])
+        bench.node.leaseGranted(.status, at: bench.now)
+        bench.advance(.seconds(1))
+        #expect(bench.written().map(\.key) == [.status(node: "a")])
+    }
+
+    @Test("is under a lease of this connection: one that is granted after it was lost is asked for again")
+    func lateLease() {
+        var bench = FleetBench.inStep()
+        bench.node.leaseLost(.records, at: bench.now, into: &bench.actions)
+        bench.node.storeLost(at: bench.now)
+        bench.node.leaseGranted(.records, at: bench.now)
+        bench.actions = []
+        bench.node.storeConnected(at: bench.now, into: &bench.actions)
+        let asked = bench.taken().compactMap { action -> FleetLease? in
+            if case .grantLease(let lease, _) = action { lease } else { nil }
+        }
+        #expect(asked == [.records])
+    }
+
+    @Test("is no more grants than a node may have, those of others that are used here among them")
+    func manyOwn() {
+        var bench = FleetBench.inStep { $0.grantsMax = 10 }
+        let record = bench.record(keep: .seconds(86_400))
+        for number in 0..<UInt32(FleetLimits.ownGrantsMax) {
+            bench.node.grantIssued(FleetBench.grant(number), record, at: bench.now)
+        }
+        let next = FleetBench.grant(UInt32(FleetLimits.ownGrantsMax))
+        bench.node.grantIssued(next, record, at: bench.now)
+        #expect(bench.node.grantRows(of: next).isEmpty)
+        let foreign = FleetBench.grant(UInt32(FleetLimits.ownGrantsMax) + 1)
+        bench.watched(.put(.grant(pair: "p", node: "b", foreign), .grant(record)))
+        bench.advance(.seconds(1))
+        bench.node.grantUsed(foreign, at: bench.now)
+        #expect(bench.node.grantRows(of: foreign).map(\.node) == ["b"])
+    }
+
+    @Test("is its status again where the connection broke before the store had told that it was written")
+    func statusLost() {
+        var bench = FleetBench.inStep()
+        let status = NodeStatus(
+            version: "1", mode: "enforce", serial: 0, grants: 1, denialsPerHour: 0, since: FleetBench.start)
+        bench.node.statusChanged(status, at: bench.now)
+        bench.advance(.milliseconds(100))
+        #expect(bench.taken().count == 1)
+        bench.node.storeLost(at: bench.now)
+        bench.node.storeConnected(at: bench.now, into: &bench.actions)
+        for _ in 0..<2 { bench.read(StorePage([], revision: 7, isLast: true)) }
+        bench.advance(.milliseconds(100))
+        #expect(bench.written().map(\.key) == [.status(node: "a")])
+    }
+
+    @Test("is no end of another node's grant that this node's policy doesn't permit")
+    func copyEndedByPolicy() {
+        for why in EndedRecord.Reason.allCases {
+            var bench = FleetBench.inStep()
+            bench.watched(.put(.grant(pair: "p", node: "b", grant), .grant(bench.record())))
+            bench.advance(.milliseconds(100))
+            #expect(bench.offers().count == 1)
+            bench.node.grantEnded(grant, EndedRecord(at: bench.now.wall, why: why), at: bench.now)
+            bench.advance(.seconds(1))
+            let isTold = bench.written().map(\.key).contains(.ended(pair: "p", node: "a", grant))
+            #expect(isTold == (why == .revoked))
+        }
+    }
+
+    @Test("is the latest use, whatever the order in which uses are told")
+    func usesOutOfOrder() {
+        var bench = FleetBench.inStep()
+        bench.advance(.seconds(60))
+        let record = bench.record()
+        bench.node.grantIssued(grant, record, at: bench.now)
+        for seconds in [50, -50] {
+            bench.node.grantUsed(grant, at: Moment(bench.now.instant, record.used + .seconds(seconds)))
+        }
+        bench.advance(.milliseconds(100))
+        let used = bench.written().compactMap { operation -> Timestamp? in
+            if case .put(_, .grant(let record), _) = operation { record.used } else { nil }
+        }
+        #expect(used == [record.used + .seconds(50)])
+    }
 }

@@ -37,4 +37,12 @@ import Testing
         queue.insert(key(127), .change, at: at(0))
         #expect(queue.isDue(at: at(0)))
     }
+
+    @Test("holds a key once, however often it changes while the store is away")
+    func once() {
+        var queue = PublishQueue()
+        for _ in 0..<1000 { queue.insert(key(0), .change, at: at(0)) }
+        #expect((queue.count, queue.changeCount) == (1, 1))
+        #expect(queue.take() == [key(0)])
+    }
 }

@@ -22,4 +22,19 @@ import Testing
         }
         #expect(memory.dueCount < 2000)
     }
+
+    @Test("a grant that is remembered anew stays until its later time is up")
+    func renewed() {
+        var memory = GrantMemory()
+        let note = GrantNote(program: .mountd, issued: Timestamp(milliseconds: 0), rule: "r")
+        let key = GrantKey("10.1.2.3", .tcp(1))
+        for end in [Int64(10), 20] {
+            let entry = GrantMemory.Entry(note: note, programs: Programs(.mountd), until: at(end))
+            _ = memory.remember(key, entry, limit: 1000)
+        }
+        memory.timeAdvanced(to: at(19))
+        #expect(memory[key]?.until == at(20))
+        memory.timeAdvanced(to: at(20))
+        #expect(memory.count == 0)
+    }
 }

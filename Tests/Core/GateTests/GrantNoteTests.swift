@@ -57,4 +57,13 @@ import Testing
     func foreign(comment: String) {
         #expect(GrantNote(comment) == nil)
     }
+
+    @Test("of a copy tells its node after a restart, however long the names of rule and node are", arguments: [1, 64])
+    func origin(length: Int) {
+        let node = String(repeating: "n", count: length)
+        let rule = "policy.yaml:14 \"" + String(repeating: "r", count: 200) + "\""
+        let note = GrantNote(program: Program(.max), issued: Self.issued, rule: rule, origin: node)
+        #expect(GrantNote(note.description)?.origin == node)
+        #expect(note.description.utf8.count == 127 && ElementComment.permits(note.description))
+    }
 }

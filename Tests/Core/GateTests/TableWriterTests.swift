@@ -107,6 +107,19 @@ private func guarding(_ ports: ServicePort..., standing: Set<StandingKey> = []) 
         #expect(writer.isIdle)
     }
 
+    @Test("a range that is on its way out of the table isn't in place, though it is wanted again")
+    func wantedAgain() {
+        let range = StandingKey("10.1.0.0/16", .tcp(1))
+        var writer = Self.made(guarding(.tcp(1), standing: [range]))
+        #expect(writer.isUnaffectedByPending(.tcp(1), standing: range))
+        writer.desire(guarding(.tcp(1)))
+        _ = Self.next(&writer)
+        writer.desire(guarding(.tcp(1), standing: [range]))
+        #expect(!writer.isUnaffectedByPending(.tcp(1), standing: range))
+        _ = writer.committed()
+        #expect(Self.next(&writer) == [.addStanding(range)])
+    }
+
     @Test("a table that changed while a transaction was in flight is made anew")
     func changedInFlight() {
         for change in [
@@ -120,6 +133,18 @@ private func guarding(_ ports: ServicePort..., standing: Set<StandingKey> = []) 
             #expect(!writer.isTableMade)
             #expect(Self.next(&writer, at: later) == [.makeTable(writer.shape), .guardPort(.tcp(2))])
         }
+    }
+
+    @Test("who comes while a transaction is in flight that the table's change has overtaken waits for the table")
+    func outdatedInFlight() {
+        var writer = Self.made()
+        writer.desire(guarding(.tcp(1)))
+        _ = Self.next(&writer)
+        writer.invalidate(at: later)
+        #expect(writer.awaitsElements(1) == true)
+        #expect(writer.committed().waiters.isEmpty)
+        #expect(Self.next(&writer, at: later) == [.makeTable(TableShape()), .guardPort(.tcp(1))])
+        #expect(writer.committed().waiters.map(\.id) == [1])
     }
 
     @Test("who changes the table again and again is answered a few times a second")
@@ -146,6 +171,19 @@ private func guarding(_ ports: ServicePort..., standing: Set<StandingKey> = []) 
         writer.invalidate(at: later)
         let remade = writer.nextTransaction(restoring: GrantLedger(), memory, at: later)?.operations
         #expect(remade == [.makeTable(TableShape()), remembered])
+    }
+
+    @Test("what is forgotten while its memory is in flight is forgotten, though the kernel refuses the transaction")
+    func forgottenInFlight() {
+        var writer = Self.made()
+        writer.remember(
+            first, GrantMemory.Entry(note: note(), programs: Programs(.mountd), until: later + .seconds(60)))
+        writer.issue(second, issue(), for: 1)
+        #expect(Self.next(&writer)?.count == 2)
+        writer.forget(first)
+        let refused = writer.failed(CommitFailure(errno: 23, message: "full", operation: 1), at: now).refused
+        #expect(refused.map(\.waiters) == [[1]])
+        #expect(Self.next(&writer) == [.forget(first)])
     }
 
     private static func ranges(_ count: UInt32, at base: UInt32) -> Set<StandingKey> {

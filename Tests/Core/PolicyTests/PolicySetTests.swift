@@ -28,4 +28,14 @@ import Testing
         #expect(set[1000].policy.lookup(.nfs, over: .tcp, by: .v4(0x0a00_0000 + 1299)) != .stranger)
         #expect(set[999].policy.lookup(.nfs, over: .tcp, by: .v4(0x0a00_0000 + 1299)) == .stranger)
     }
+
+    @Test("is complete once every host name of every server's rules has its addresses")
+    func complete() {
+        var rule = Self.rule(0, at: .servers(["b"]))
+        rule.from.append(.host("ws.example"))
+        let rules = [Self.rule(1, at: .thisHost), rule]
+        #expect(!PolicySet(rules: rules, servers: ["a", "b"]).isComplete)
+        let known = ["ws.example": HostAddresses([.v4(1)])]
+        #expect(PolicySet(rules: rules, addresses: known, servers: ["a", "b"]).isComplete)
+    }
 }

@@ -101,4 +101,12 @@ extension Rule {
         #expect(
             told([.ranges([transient], from: ["0.0.0.0/0"], open: .always)]).contains { $0.contains("whole world") })
     }
+
+    @Test("an expired rule lists no program of its ranges")
+    func expired() {
+        var rule = Rule.ranges([transient], lists: true)
+        #expect(Policy(rules: [rule]).lists(transient.lowerBound, over: .tcp, for: client))
+        rule.isExpired = true
+        #expect(!Policy(rules: [rule]).lists(transient.lowerBound, over: .tcp, for: client))
+    }
 }

@@ -302,4 +302,21 @@ import Testing
         alone.gateway = nil
         #expect(Self.refusal(ceiling, .adoptTable(alone)) != nil)
     }
+
+    @Test("inherited callers that a table made anew leaves out come back no more")
+    func inheritedCallersLeft() throws {
+        let rules = [try Self.rule("10.0.0.0/8", at: .anyServer)]
+        let key = CallersKey(server: ServerID(rawValue: 1), clients: .allIPv4)
+        let shape = try Self.settings().tableShape
+        for operation in [Operation.makeTable(shape), .adoptTable(shape)] {
+            var ceiling = try Self.ceiling(rules)
+            var contents = TableContents()
+            contents.callers = [key]
+            ceiling.inherit(contents)
+            let both = Transaction(table: "rpcwarden", operations: [operation, .addCallers(key)])
+            ceiling.done(both, try ceiling.judge(both))
+            #expect(Self.commit(&ceiling, operation))
+            #expect(!Self.commit(&ceiling, .addCallers(key)))
+        }
+    }
 }

@@ -350,6 +350,18 @@ extension Ceiling {
         #expect(ceiling.commit(Self.issue(Self.key(1))) == false)
     }
 
+    @Test("inherited ranges of a host name's addresses are counted as its grants are")
+    func inheritedRangesCount() throws {
+        var ceiling = try Self.named()
+        var contents = TableContents()
+        contents.standing = [
+            StandingKey(clients: AddressRange(Self.key(0).client, Self.key(63).client), service: Self.nfs)
+        ]
+        ceiling.inherit(contents)
+        #expect(ceiling.outside.addressCount == 64)
+        #expect(ceiling.commit(Self.issue(Self.key(64))) == false)
+    }
+
     @Test("files that are read anew leave counted what lies outside of the new prefixes")
     func reload() throws {
         var ceiling = try Self.named()
@@ -450,6 +462,34 @@ extension Ceiling {
             #expect(refusal?.message.contains("port 0") == true, "\(operation)")
         }
         #expect(ceiling.refusal(toCut: nothing) != nil && !ceiling.permits(staying: key, for: .seconds(1)))
+    }
+
+    @Test("an inherited range that was taken away comes back no more")
+    func inheritedRangeRemoved() throws {
+        var ceiling = try Self.standard()
+        let all = StandingKey(clients: .allIPv4, service: ServicePort(.udp, 7))
+        var contents = TableContents()
+        contents.standing = [all]
+        ceiling.inherit(contents)
+        #expect(ceiling.commit(.removeStanding(all)) == true)
+        #expect(ceiling.commit(.addStanding(all)) == false)
+    }
+
+    @Test("a host name that several rules have has no more addresses than one")
+    func nameTwice() throws {
+        var ceiling = Self.ceiling([.sample(from: [.host("a")]), .sample(from: [.host("a")], open: .always)])
+        for number in 0..<64 { #expect(ceiling.commit(Self.issue(Self.key(number))) == true) }
+        #expect(ceiling.commit(Self.issue(Self.key(64))) == false)
+    }
+
+    @Test("a grant that is found stays if it may have the port, and lives no longer than a new one")
+    func staying() throws {
+        let ceiling = try Self.standard()
+        let key = GrantKey(client: try address("10.1.1.1"), service: Self.nfs)
+        #expect(ceiling.permits(staying: key, for: .seconds(86_400)))
+        #expect(!ceiling.permits(staying: key, for: .seconds(86_401)))
+        let ssh = GrantKey(client: key.client, service: ServicePort(.tcp, 22))
+        #expect(!ceiling.permits(staying: ssh, for: .seconds(1)))
     }
 
     @Test("what opens nothing is always permitted")

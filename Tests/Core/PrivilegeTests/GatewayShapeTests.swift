@@ -79,4 +79,11 @@ import Testing
         settings.gateway = try Self.gateway()
         #expect(settings.tableShape.gateway == settings.gateway?.shape)
     }
+
+    @Test("of an address that is there twice, the first one counts")
+    func twice() {
+        let shape = GatewayShape(addresses: [.v4(1), .v4(2), .v4(1)])
+        #expect(shape.server(at: .v4(1)) == ServerID(rawValue: 1))
+        #expect(shape.address(of: ServerID(rawValue: 3)) == .v4(1))
+    }
 }

@@ -199,4 +199,17 @@ import Testing
                     == .commit(Transaction(table: "t", operations: [.quarantine(.v4(1), timeout: expected)])))
         }
     }
+
+    @Test("with closed ports that end before they begin is refused")
+    func closedBackwards() throws {
+        var shape = TableShape()
+        var gateway = GatewayShape(addresses: [.v4(1)])
+        gateway.closed = [.init(ServerID(rawValue: 1), .udp, 0x1234...0x5678)]
+        shape.gateway = gateway
+        var bytes = NetfilterCall.commit(Transaction(table: "t", operations: [.makeTable(shape)])).encoded
+        let ports: [UInt8] = [0, 0, 0x12, 0x34, 0, 0, 0x56, 0x78]
+        let place = try #require(bytes.firstRange(of: ports))
+        bytes.replaceSubrange(place, with: ports[4...] + ports[..<4])
+        #expect(throws: XDRError.self) { try Self.decodedCall(bytes) }
+    }
 }

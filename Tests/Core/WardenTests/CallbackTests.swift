@@ -373,4 +373,22 @@ import Testing
         #expect(bench.ask(.port(of: .nlockmgr), from: Self.filer(), xid: 8) == [PortmapperResult.port(4045).body])
         #expect(bench.kernel.granted.count == 1)
     }
+
+    @Test("a client's port that a reload spares is closed to the server again")
+    func spared() {
+        let bench = Self.bench()
+        bench.call(.port(of: .nlockmgr, version: 4), from: Self.filer())
+        #expect(bench.kernel.granted.count == 1)
+        bench.reload([Self.locking], settings: ServerTests.settings.with { $0.firewall.never.insert(4045) })
+        #expect(bench.kernel.granted.isEmpty)
+        #expect(bench.events(.revoked).map(\.detail) == ["no longer permitted"])
+    }
+
+    @Test("a client for which policy never opens nlockmgr at the server is not called back")
+    func neverOpened() {
+        let bench = Self.bench([Self.rule([.nlockmgr], open: .never)])
+        #expect(bench.ask(.port(of: .nlockmgr, version: 4), from: Self.filer(.tcp)) == [authError])
+        #expect(bench.clientQuestions.isEmpty && bench.kernel.granted.isEmpty)
+        #expect(bench.denials == [.noRule])
+    }
 }

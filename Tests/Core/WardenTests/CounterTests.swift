@@ -119,6 +119,7 @@ import Testing
         }
         #expect(warden.counters.commitLatency.sum - before.sum == .microseconds(20_030))
         #expect(warden.counters.commitLatency.counts.reduce(0, +) == before.counts.reduce(0, +) + 2)
+        #expect((warden.counters.commits, warden.counters.commitFailures) == (2, 1))
     }
 
     @Test("events are counted, whether or not a rate limit swallows them")

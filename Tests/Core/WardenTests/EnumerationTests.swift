@@ -149,4 +149,15 @@ import Testing
         bench.advance(by: Watch.watched)
         #expect(bench.events(.enumeration).count <= 200)
     }
+
+    @Test("a source that was told of is not told of again when it is quarantined")
+    func onceBeforeQuarantine() {
+        let bench = Bench.started([.sample()])
+        bench.call(.dump(.v2), from: .stranger)
+        bench.advance(by: Watch.watched)
+        #expect(bench.events(.enumeration).count == 1)
+        for xid in UInt32(1)...20 { bench.call(.dump(.v2), from: .stranger, xid: xid) }
+        #expect(bench.events(.quarantined).count == 1)
+        #expect(bench.events(.enumeration).count == 1)
+    }
 }

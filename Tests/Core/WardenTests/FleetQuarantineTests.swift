@@ -126,4 +126,19 @@ import Testing
         #expect(bench.told == [.released(Self.stranger)])
         #expect(bench.kernel.quarantined.isEmpty)
     }
+
+    @Test("of this node that are over, or lifted, are not told again with everything", arguments: [false, true])
+    func notTold(isLifted: Bool) {
+        let bench = Bench.started([.sample()], settings: Self.settings)
+        for number: UInt32 in 0..<20 {
+            bench.call(.port(of: .unheardOf), from: .stranger(Self.stranger.description, .tcp), xid: number)
+        }
+        #expect(bench.sharedGrants(fromPlace: 0, count: 1).messages.count == 1)
+        if isLifted {
+            bench.handle { _ = $0.release(client: Self.stranger, at: $1, into: &$2) }
+        } else {
+            bench.advance(by: .seconds(601))
+        }
+        #expect(bench.sharedGrants(fromPlace: 0, count: 1).messages.isEmpty)
+    }
 }

@@ -169,4 +169,14 @@ private let mountPort = PortmapperResult.port(20048).body
         #expect(bench.replies == [])
         #expect(bench.denials == [.stranger, .stranger])
     }
+
+    @Test("tells that a packet to a guarded port was let through")
+    func probed() {
+        for settings in [Settings(), .observing] {
+            let bench = Bench.started([.sample()], settings: settings)
+            let packet = DroppedPacket(client: ip("192.0.2.9"), clientPort: 7, service: .tcp(20048), kind: .probe)
+            bench.handle { $0.packetDropped(packet, at: $1, into: &$2) }
+            #expect(bench.events(.probed).map(\.isEnforced) == [settings.mode == .enforce])
+        }
+    }
 }

@@ -140,6 +140,16 @@ import Testing
         #expect(bench.loop.warden.fleetGauges == FleetGauges(grants: count))
     }
 
+    @Test("that waits leaves nothing behind when its time is up")
+    func waitedInVain() {
+        let bench = Self.bench(registering: RPCB.ownPlaces)
+        offer(bench, Self.offer(age: .seconds(86_400 - 30)))
+        #expect(bench.loop.warden.sharing.waiting.places.count == 1)
+        bench.advance(by: .seconds(31))
+        #expect(bench.loop.warden.sharing.waiting.places.isEmpty)
+        #expect(bench.loop.warden.fleetGauges == FleetGauges())
+    }
+
     @Test("that waits is decided anew when its service comes: policy, and the time that is left")
     func decidedAnew() {
         let bench = Self.bench(registering: RPCB.ownPlaces)
@@ -150,6 +160,18 @@ import Testing
         bench.rpcbind.registrations = .typical
         bench.refresh()
         bench.advance(by: .milliseconds(50))
+        #expect(bench.kernel.granted.isEmpty)
+        #expect(bench.loop.warden.fleetGauges == FleetGauges())
+    }
+
+    @Test("that waits is not opened when its service comes at the very moment at which its time is up")
+    func overAtRegistration() {
+        let bench = Self.bench(registering: RPCB.ownPlaces)
+        offer(bench, Self.offer(age: .seconds(86_400 - 30)))
+        bench.now = bench.now + .seconds(30)
+        bench.rpcbind.registrations = .typical
+        bench.handle { warden, now, actions in warden.ask(.registry, of: 0, for: .refresh, at: now, into: &actions) }
+        bench.answerAll()
         #expect(bench.kernel.granted.isEmpty)
         #expect(bench.loop.warden.fleetGauges == FleetGauges())
     }
@@ -477,6 +499,48 @@ import Testing
         }
     }
 
+    @Test("that was revoked, issued again and then ended by policy is still not taken from others as it was before")
+    func revokedThenEndedByPolicy() {
+        let bench = Self.bench()
+        func ask() { bench.call(.port(of: .mountd), from: .named.over(.tcp)) }
+        ask()
+        bench.handle { warden, now, actions in
+            _ = warden.revoke(client: Self.client, port: nil, transport: nil, at: now, into: &actions)
+        }
+        bench.advance(by: .seconds(20))
+        ask()
+        bench.advance(by: .seconds(20))
+        bench.reload([.sample(from: ["10.1.2.4"])])
+        bench.reload([.sample()])
+        offer(bench, Self.offer())
+        #expect(bench.kernel.granted.isEmpty)
+    }
+
+    @Test("that policy ended takes the place of no revocation, however many there are")
+    func revocationsStay() {
+        var sharing = Sharing(Self.settings)
+        let now = Instant.zero
+        _ = sharing.ended(Self.grant, .revoked, at: now, Bench.startOfTime)
+        for number in 0..<UInt32(EndedGrants.countMax) {
+            _ = sharing.ended(SharedGrant(.v4(number), .mountd, .tcp), .policy, at: now, Bench.startOfTime)
+        }
+        #expect(sharing.life(of: Self.offer(), Bench.startOfTime) == nil)
+        #expect(sharing.endedGrants.count == EndedGrants.countMax)
+    }
+
+    @Test("are remembered as ended up to a limit: the first to be forgotten make room")
+    func endsAreBounded() {
+        var sharing = Sharing(Self.settings)
+        let (count, start) = (EndedGrants.countMax, Bench.startOfTime)
+        let grants = (0...UInt32(count)).map { SharedGrant(.v4($0), .mountd, .tcp) }
+        for (number, grant) in grants.enumerated() {
+            _ = sharing.ended(grant, .revoked, at: .zero + .milliseconds(number), start)
+        }
+        #expect(sharing.endedGrants.count == count)
+        #expect(sharing.life(of: Self.offer(grants[0]), start) != nil)
+        #expect(sharing.life(of: Self.offer(grants[1]), start) == nil)
+    }
+
     @Test("that this node ended stays ended after a restart, whoever offers it")
     func endedBefore() {
         let bench = Self.bench()
@@ -512,6 +576,19 @@ import Testing
         for _ in 0..<(26 + 24 * 20) { bench.advance(by: .seconds(3600)) }
         offer(bench, Self.offer(age: .seconds(1), issued: Bench.startOfTime))
         #expect(bench.kernel.granted.isEmpty)
+    }
+
+    @Test("that an earlier run ended is remembered no longer for the restart")
+    func endedLongBefore() {
+        let seconds = 40_000
+        let bench = Self.bench()
+        let ended = EndedRecord(at: Bench.startOfTime, why: .policy)
+        bench.advance(by: .seconds(seconds))
+        bench.handle { warden, now, _ in warden.endedGrantsFound([.remembered(Self.grant, ended)], at: now) }
+        bench.advance(by: .seconds(86_400 + 3600 - seconds - 1))
+        #expect(bench.loop.warden.endedGrants.count == 1)
+        bench.advance(by: .seconds(1))
+        #expect(bench.loop.warden.endedGrants.isEmpty)
     }
 
     @Test("that waits ends too when the operator revokes its client's grants")
@@ -638,6 +715,19 @@ import Testing
         bench.advance(by: .milliseconds(50))
         #expect(bench.kernel.granted.isEmpty)
         #expect(bench.loop.warden.fleetGauges == FleetGauges())
+    }
+
+    @Test("on its way to the kernel that its client makes this node's own takes no place of the pair's any more")
+    func takenOnItsWay() {
+        let bench = Self.bench(settings: Self.settings.with { $0.fleet?.pair?.grants = 1 })
+        bench.holdsCommits = true
+        bench.call(.port(of: .mountd), from: .from("10.1.2.4", .tcp))
+        offer(bench, Self.offer())
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        bench.releaseCommits()
+        #expect(bench.loop.warden.gate[Self.key]?.isCopy == false)
+        offer(bench, Self.offer(SharedGrant(ip("10.1.2.9"), .mountd, .tcp)))
+        #expect(bench.loop.warden.fleetGauges == FleetGauges(grants: 1))
     }
 
     @Test("that is offered again right after its end is taken")
@@ -1011,6 +1101,19 @@ import Testing
         #expect(bench.kernel.granted.keys.map(\.service) == [Self.mountd])
         #expect(!bench.told.contains(.expired(Self.grant)))
         bench.advance(by: .seconds(40_000))
+        #expect(bench.told.contains(.expired(Self.grant)))
+    }
+
+    @Test("at two ports is over for the fleet when this node's own goes, though a copy at the other one lives on")
+    func ownOfTwoPorts() {
+        let bench = Self.bench(registering: Self.versions)
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        bench.advance(by: .seconds(40_000))
+        offer(bench, Self.offer(age: .zero, issued: Bench.startOfTime + .seconds(40_000)))
+        #expect(bench.kernel.granted.count == 2)
+        bench.forget()
+        bench.advance(by: .seconds(46_500))
+        #expect(bench.loop.warden.gate.grants.map(\.grant.isCopy) == [true])
         #expect(bench.told.contains(.expired(Self.grant)))
     }
 

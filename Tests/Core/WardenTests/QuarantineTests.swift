@@ -1,5 +1,6 @@
 import Addresses
 import Calls
+import Clock
 import Configuration
 import CoreSamples
 import Firewall
@@ -222,5 +223,18 @@ import Testing
         for number in 0..<1000 { bench.call(.dump(.v2), from: .stranger, xid: UInt32(number)) }
         #expect(bench.events(.denied).count < 1000)
         #expect(bench.events(.quarantined).count == 1 && bench.events(.enumeration).count == 1)
+    }
+
+    @Test("an order of before the quarantine forgives nothing that led to it")
+    func olderOrder() {
+        let bench = denied(20, from: .stranger)
+        let source = DenialLog.Source(Peer.stranger.address, isListed: false)
+        var isLifted = true
+        bench.handle {
+            isLifted = $0.release(
+                client: Peer.stranger.address, order: Bench.startOfTime + .seconds(-60), at: $1, into: &$2)
+        }
+        #expect(!isLifted && bench.kernel.quarantined.count == 1)
+        #expect(bench.loop.warden.watch.denials[source]?.episodeCount == 20)
     }
 }

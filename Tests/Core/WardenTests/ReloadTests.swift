@@ -200,4 +200,22 @@ import Testing
             })
         #expect(bench.kernel.guarded == [.udp(32_765), .udp(32_766), .tcp(21), .tcp(23)])
     }
+
+    @Test("a look-up of several services that is under way opens those that the new policy permits, and no other")
+    func underWayAtSeveral() {
+        func rule(over transports: Set<Transport>) -> Rule {
+            var rule = Rule.sample(over: transports)
+            rule.at = .servers(["filer1"])
+            return rule
+        }
+        let bench = ServerTests.bench([rule(over: [.tcp, .udp])])
+        bench.holdsCalls = true
+        bench.call(.addressList(of: .mountd), from: ServerTests.client(asking: ServerTests.first, .tcp))
+        #expect(Set(bench.called.map(\.service.transport)) == [.tcp, .udp])
+        bench.answerCalls()
+        bench.reload([rule(over: [.tcp])])
+        bench.answerCalls()
+        #expect(bench.events(.granted).map(\.granted) == [.tcp(20048).at(ServerTests.id)])
+        #expect(bench.kernel.granted.count == 1)
+    }
 }

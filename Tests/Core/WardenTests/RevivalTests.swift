@@ -239,6 +239,18 @@ import Testing
         #expect(bench.events.first?.detail == "table deleted by nft (pid 7)")
     }
 
+    @Test("a table that is made anew later, for another reason, is not told of as restored again")
+    func restoredOnce() {
+        let bench = Self.granted()
+        bench.kernel.flush()
+        bench.handle { $0.tableChanged([change(.tableDeleted)], at: $1, into: &$2) }
+        bench.advance(by: .seconds(1))
+        #expect(bench.events(.restored).count == 1)
+        bench.reload(Self.rules, settings: .observing)
+        #expect(bench.kernel.shape?.observes == true)
+        #expect(bench.events(.restored).count == 1)
+    }
+
     @Test("a tampered event tells that the table went before all that went with it, and each change once")
     func mostImportantFirst() {
         let bench = Self.granted()

@@ -235,6 +235,8 @@ import Testing
         let left = Self.sample.memories(for: Settings(), at: later + .seconds(-1)).map(\.left)
         #expect(left == [.seconds(1), .seconds(1)])
         #expect(Self.sample.memories(for: Settings().with { $0.limits.grants = 1 }, at: Self.now).count == 1)
+        let ports = Set(Self.sample.remembered.keys.map(\.service.port))
+        #expect(Self.sample.memories(for: Settings().with { $0.firewall.never = ports }, at: Self.now).isEmpty)
         // The clock of a host whose battery failed.
         let past = Self.sample.memories(for: Settings(), at: Timestamp(milliseconds: 0)).map(\.left)
         #expect(past == [.seconds(30 * 86_400), .seconds(30 * 86_400)])

@@ -185,6 +185,34 @@ import Testing
         #expect(bench.loop.warden.watch.isShielded(at: bench.now) == false)
     }
 
+    @Test("connections of named clients and of this host don't raise it")
+    func knownConnections() {
+        let bench = Self.flooded(0)
+        for number in 0..<300 {
+            for client in [Peer.from("10.1.2.\(number % 250)", .tcp), .loopback.over(.tcp)] {
+                var peer = client
+                peer.channel = UInt64(2 * number + (client.isLocal ? 1 : 0))
+                bench.handle { $0.connectionOpened(peer, at: $1, into: &$2) }
+            }
+        }
+        #expect(bench.kernel.shielded.isEmpty)
+    }
+
+    @Test("what the kernel drops is counted from zero in a table that is made anew, however much it is by then")
+    func countedAnew() {
+        let bench = Self.flooded(101)
+        func read(_ total: UInt64) -> Int {
+            let before = bench.loop.warden.counters.denied[.stranger] ?? 0
+            bench.handle { warden, now, _ in warden.strangersDropped(total: total, at: now) }
+            return (bench.loop.warden.counters.denied[.stranger] ?? 0) - before
+        }
+        #expect(read(1000) == 1000)
+        bench.kernel.flush()
+        bench.handle { $0.tableChanged([.overrun], at: $1, into: &$2) }
+        bench.advance(by: .seconds(1))
+        #expect(read(1500) == 1500)
+    }
+
     @Test("a dropped packet is counted once, though it is reported after it was counted")
     func reportedLate() {
         let bench = Self.flooded(101)
@@ -220,6 +248,19 @@ import Testing
             .sample(from: ["10.0.0.0/31", "2001:db8::/127"], except: ["10.0.0.1/32"]), .sample(from: ["10.0.0.4/32"]),
         ])
         #expect(policy.named.map { "\($0)" } == ["10.0.0.0", "10.0.0.4", "2001:db8::-2001:db8::1"])
+    }
+
+    @Test("malformed datagrams of strangers raise it as others do; those of named clients don't")
+    func malformed() {
+        func flooded(_ peer: (Int) -> Peer) -> Bench {
+            let bench = Self.flooded(0)
+            for number in 0..<101 {
+                bench.deliver(IncomingCall(bytes: MalformedTests.call(procedure: 0, rpc: 3), from: peer(number)))
+            }
+            return bench
+        }
+        #expect(flooded { .forged($0) }.kernel.shielded.keys.map { $0 } == [.udp])
+        #expect(flooded { .from("10.1.2.\($0)") }.kernel.shielded.isEmpty)
     }
 }
 

@@ -61,6 +61,19 @@ import Testing
         #expect(bench.events(.revoked).map(\.detail) == ["no longer permitted"])
     }
 
+    @Test("a grant that was judged is spared no more when names without addresses come again")
+    func judgedOnce() {
+        let rules = Self.rules()
+        let bench = Self.restarted(rules, after: Self.earlier(rules))
+        bench.resolve(rules, [Self.name: [ip(Self.client)]])
+        #expect(bench.kernel.granted[Self.key] != nil)
+        var others = rules
+        others[0].from = [.host("other.example")]
+        bench.resolve(others, [:])
+        #expect(bench.kernel.granted[Self.key] == nil)
+        #expect(bench.events(.revoked).map(\.detail) == ["no longer permitted"])
+    }
+
     @Test("a grant that no such rule could permit is revoked at once")
     func othersRevoked() {
         let rules = Self.rules()

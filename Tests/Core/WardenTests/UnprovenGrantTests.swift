@@ -156,6 +156,19 @@ import Testing
         #expect(bench.loop.warden.gate.writer.grantsUnderWay(of: Self.key.client) == 0)
     }
 
+    @Test("each call that waits until the kernel tells its life is answered, though they are of one client")
+    func severalWait() {
+        let bench = Self.asked()
+        bench.advance(by: .seconds(61))
+        bench.holdsCommits = true
+        bench.call(.port(of: .mountd), from: .from("10.1.2.9", .tcp))
+        for xid in UInt32(8)...10 { bench.call(.port(of: .mountd), from: .named, xid: xid) }
+        #expect(bench.replies.isEmpty)
+        bench.releaseCommits()
+        #expect(bench.replies.map(\.reply.xid).sorted() == [7, 8, 9, 10])
+        #expect(bench.isQuiet)
+    }
+
     @Test("a table that is made anew keeps the short life short, and shortens no other")
     func tableRemade() {
         let bench = Self.asked()
@@ -174,6 +187,19 @@ import Testing
         bench.advance(by: .seconds(1))
         #expect(left(bench).map { $0 <= .seconds(110) } == true)
         #expect(left(bench, GrantKey("10.1.2.4", Self.mountd)).map { $0 > .seconds(86_000) } == true)
+    }
+
+    @Test("shortens no other that is being restored in a table that is made anew")
+    func whileTableIsRemade() {
+        let bench = Self.asked(over: .tcp)
+        bench.advance(by: .seconds(10))
+        bench.kernel.flush()
+        bench.holdsCommits = true
+        bench.handle { $0.tableChanged([.overrun], at: $1, into: &$2) }
+        bench.call(.port(of: .mountd), from: .named, xid: 9)
+        bench.releaseCommits()
+        #expect(bench.replies.count == 1)
+        #expect(left(bench).map { $0 > .seconds(86_000) } == true)
     }
 
     @Test("a restart knows by the element which one it is")

@@ -5,6 +5,7 @@ import CoreSamples
 import Firewall
 import ONCRPC
 import Policy
+import TestSupport
 import Testing
 
 @testable import Watch
@@ -82,5 +83,19 @@ import Testing
         Self.add(&log, "192.0.2.1", 7, at: 1000)
         let later = log.records(since: .zero)[0]
         #expect((later.programs.count, later.episodePrograms, later.episodeCount) == (32, [Program(7)], 1))
+    }
+
+    @Test("a source that gave way is not known by the record that took its place, and comes back as a new one")
+    func gaveWay() {
+        var log = DenialLog()
+        Self.add(&log, "192.0.2.1", at: 1)
+        for number in 0..<DenialLog.sourcesMax {
+            Self.add(&log, "198.18.\(number / 256).\(number % 256)", at: 2)
+        }
+        let source = DenialLog.Source(ip("192.0.2.1"), isListed: false)
+        #expect(log[source] == nil)
+        Self.add(&log, "192.0.2.1", at: 3)
+        #expect(log[source]?.client == ip("192.0.2.1") && log[source]?.count == 1)
+        #expect(log.count == DenialLog.sourcesMax)
     }
 }

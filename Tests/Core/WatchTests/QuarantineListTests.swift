@@ -15,4 +15,15 @@ import Testing
         }
         #expect(list.dueCount < 2000)
     }
+
+    @Test("a quarantine that is prolonged began when it began, as far as an earlier order is concerned")
+    func prolonged() {
+        var list = QuarantineList()
+        let client = IPAddress.v4(1)
+        for (end, begin) in [(Int64(100), Int64(10)), (200, 20)] {
+            #expect(list.add(client, until: at(end), from: at(begin)) == true)
+        }
+        #expect(list.holds(client, at: at(15)) && !list.holds(client, at: at(9)))
+        #expect(list[client] == at(200))
+    }
 }
