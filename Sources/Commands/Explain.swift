@@ -46,7 +46,9 @@ struct Explain: ParsableCommand {
         let load = PolicyLoader(after: lastBundle()).load(configurationPath: configuration.path)
         if load.hasErrors { try load.diagnostics.report() }
         if let refusal = server.flatMap({ load.settings.refusal(ofServer: $0) }) { throw CommandFailure.usage(refusal) }
-        let explanation = Explanation(of: load, client: address, at: server, ownAddresses: ownAddresses())
+        // Another host's configuration says nothing about the addresses of this one.
+        let own = configuration.path == nil ? ownAddresses() : []
+        let explanation = Explanation(of: load, client: address, at: server, ownAddresses: own)
         let verdict: Explanation.Verdict
         switch procedure {
         case .dump: verdict = explanation.listing(over: transport)

@@ -348,9 +348,8 @@ extension FleetNode {
     private mutating func reconcile(at now: Moment) {
         planReconcile(at: now.instant)
         let endedHolds = now.instant >= clockSteadyAt ? settings.recordsLease : nil
-        let foreign = grants
-        publisher.changed(
-            own.removeExpired(at: now.wall, endedHolds: endedHolds) { foreign.isBeaten($0) }, at: now.instant)
+        let expired = own.removeExpired(at: now.wall, endedHolds: endedHolds) { [grants] in grants.isBeaten($0) }
+        publisher.changed(expired, at: now.instant)
         let own = own
         grants.prune(at: now.wall) { own.grants[$0] != nil }
         quarantines.prune(at: now.wall)

@@ -1,6 +1,6 @@
 import Clock
 
-/// What the times of nodes say to each other: whoever compares times of two clocks asks here.
+/// What the times of nodes say to each other.
 public enum NodeClocks {
     /// How far a node's clock may be from the right time.
     public static let tolerance = Duration.seconds(5)

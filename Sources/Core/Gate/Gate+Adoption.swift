@@ -17,7 +17,7 @@ extension Gate {
                 Grant(
                     programs: Programs(note.program), rule: labels.insert(note.rule).memberAfterInsert,
                     issued: note.issued, expiresNotBefore: now + element.expiresIn,
-                    isUnproven: lives.isUnproven(element), isCopy: note.origin != nil))
+                    isUnproven: note.origin == nil && lives.isUnproven(element), isCopy: note.origin != nil))
         }
         if contents.grantsMayBeKept, ledger.count == contents.granted.count { writer.keepGrants() }
         for element in contents.remembered {

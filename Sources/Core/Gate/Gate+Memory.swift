@@ -33,9 +33,12 @@ extension Gate {
         unjudged.grants.remove(key)
     }
 
-    /// The wall clock was set back: what was issued by the clock that was ahead is dated back.
+    /// The wall clock was set back: what was issued here by the clock that was ahead is dated back. Copies have the times
+    /// of other nodes.
     public mutating func clockSetBack(by step: Duration, to time: Timestamp) {
-        let redated = { (issued: Timestamp) in issued > time ? min(issued + (.zero - step), time) : issued }
+        let redated = { (issued: Timestamp) in
+            issued > time ? max(min(issued + (.zero - step), time), Timestamp(milliseconds: 0)) : issued
+        }
         ledger.date(by: redated)
         memory.date(by: redated)
         savingMark += 1

@@ -206,9 +206,11 @@ struct GrantLedger: Sendable {
         begin(key, notBefore: instant)
     }
 
-    /// Dates the issues of the grants anew.
+    /// Dates the issues of this node's own grants anew.
     mutating func date(by redated: (Timestamp) -> Timestamp) {
-        for number in places.indices { places[number].grant.issued = redated(places[number].grant.issued) }
+        for number in places.indices where !places[number].grant.isCopy {
+            places[number].grant.issued = redated(places[number].grant.issued)
+        }
     }
 
     /// Begins the grant's life anew, with another end.

@@ -43,7 +43,9 @@ struct GrantMemory: Sendable {
     }
 
     mutating func date(by redated: (Timestamp) -> Timestamp) {
-        for (key, entry) in entries { entries[key]?.note.issued = redated(entry.note.issued) }
+        for (key, entry) in entries where entry.note.origin == nil {
+            entries[key]?.note.issued = redated(entry.note.issued)
+        }
     }
 
     mutating func forget(_ key: GrantKey) -> Bool {

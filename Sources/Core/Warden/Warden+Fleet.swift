@@ -72,7 +72,7 @@ extension Warden {
         let key = revoked.key
         guard sharing.isOn, let grant = revoked.grant, !key.service.server.isCallback else { return }
         // Nobody was told of it, but by an operator who ended it.
-        guard !grant.isUnproven else { return sharing.forget(key) }
+        guard !grant.isUnproven else { return unprovenEnded(key, grant) }
         let wallClock = journal.wallClock(at: now)
         switch revoked.cause {
         // Told when the operator asked.
@@ -93,8 +93,14 @@ extension Warden {
 
     mutating func shareExpired(_ key: GrantKey, _ grant: Grant, into actions: inout [Action]) {
         guard sharing.isOn, !key.service.server.isCallback else { return }
-        guard !grant.isUnproven else { return sharing.forget(key) }
+        guard !grant.isUnproven else { return unprovenEnded(key, grant) }
         tell(sharing.expired(key, over(key, grant)), into: &actions)
+    }
+
+    /// What another node has of the client may have waited for it.
+    private mutating func unprovenEnded(_ key: GrantKey, _ grant: Grant) {
+        sharing.forget(key)
+        for shared in shared(key, grant) { sharing.open(WaitingGrants.Place(shared)) }
     }
 
     /// The kernel told the remaining lives of grants: a longer one than was known tells a use.
@@ -216,12 +222,13 @@ extension Warden {
     }
 
     /// Opens the ports that are alive.
-    /// - Returns: false if none is, or if there is no room: the grant has to wait.
+    /// - Returns: false if none is, if there is no room, or if a forged call may have opened one for a short while: the
+    ///   grant has to wait.
     private mutating func copy(
         _ grant: SharedGrant, _ entry: WaitingGrants.Entry, to ports: [ServicePort], hasLooked: Bool = false,
         at now: Instant
     ) -> Bool {
-        var (isAlive, isFull) = (false, false)
+        var (isAlive, isFull, isDoubtful) = (false, false, false)
         for port in ports where servers.isAlive(port, ipv4: grant.client.isIPv4) {
             let rules = servers.rules(about: servers.number(of: port.server))
             guard !rules.spares(port), let opening = rules.newOpening(grant.program, at: port, for: grant.client),
@@ -230,7 +237,10 @@ extension Warden {
             isAlive = true
             let key = GrantKey(client: grant.client, service: port)
             // A grant of this node's own client is never touched.
-            guard gate[key].map(\.isCopy) ?? true else { continue }
+            if let own = gate[key], !own.isCopy {
+                isDoubtful = isDoubtful || own.isUnproven
+                continue
+            }
             let copying = gate.copy(
                 opening, of: grant.client, from: entry.origin, issued: entry.issued, life: entry.end - now,
                 isLater: sharing.isLater(grant, entry, than: key), hasLooked: hasLooked, at: now)
@@ -242,7 +252,7 @@ extension Warden {
             }
         }
         if isFull { sharing.foundNoRoom(for: grant, at: now) }
-        return isAlive && !isFull
+        return isAlive && !isFull && !isDoubtful
     }
 
     /// The kernel told how long copies live: the offers that would prolong them are decided now.
@@ -250,7 +260,7 @@ extension Warden {
         _ renewals: [(key: GrantKey, grant: SharedGrant, entry: WaitingGrants.Entry)], at now: Instant
     ) {
         for (key, grant, entry) in renewals where entry.end > now {
-            if !copy(grant, entry, to: [key.service], hasLooked: true, at: now), gate[key] == nil {
+            if !copy(grant, entry, to: [key.service], hasLooked: true, at: now), gate[key]?.isUnproven ?? true {
                 sharing.wait(grant, entry)
             }
         }

@@ -51,6 +51,13 @@ import Testing
         #expect(issued == Bench.startOfTime + step + .seconds(40))
     }
 
+    @Test("set back by decades, dates no grant before 1970: no record could tell it")
+    func epoch() {
+        let bench = Self.stepped(by: .zero)
+        Self.set(bench, Timestamp(milliseconds: 5000))
+        #expect(bench.loop.warden.grant(Self.key)?.issued == Timestamp(milliseconds: 0))
+    }
+
     private static let hours = Duration.seconds(3 * 3600)
 
     private static func set(_ bench: Bench, _ time: Timestamp) {

@@ -108,6 +108,31 @@ import Testing
         #expect(bench.loop.warden.fleetGauges.grants == 0)
     }
 
+    @Test("waits while a call over UDP, which may be forged, holds the port open, and is taken when that ends")
+    func doubtful() {
+        let bench = Self.bench()
+        bench.call(.port(of: .mountd), from: .named)
+        offer(bench, Self.offer(keep: .seconds(3600)))
+        #expect(bench.loop.warden.fleetGauges == FleetGauges(waiting: 1))
+        #expect(bench.kernel.granted[Self.key]?.comment.contains("nas2") == false)
+        bench.advance(by: .seconds(130))
+        bench.refresh()
+        bench.advance(by: .seconds(1))
+        #expect(bench.loop.warden.fleetGauges == FleetGauges(grants: 1))
+        #expect(bench.kernel.granted[Self.key]?.comment.hasSuffix("(from nas2)") == true)
+    }
+
+    @Test("waits no longer once a packet has proven the call over UDP")
+    func proven() {
+        let bench = Self.bench()
+        bench.call(.port(of: .mountd), from: .named)
+        offer(bench, Self.offer())
+        bench.call(.port(of: .mountd), from: .named.over(.tcp))
+        bench.advance(by: .seconds(130))
+        #expect(bench.loop.warden.fleetGauges == FleetGauges())
+        #expect(bench.kernel.granted[Self.key]?.comment.contains("nas2") == false)
+    }
+
     // MARK: Taken over
 
     @Test("opens this node's own port for the rest of the grant's life, and tells which node it is from")
@@ -620,6 +645,15 @@ import Testing
         #expect(bench.kernel.granted[Self.key] != nil)
     }
 
+    @Test("keeps the time of its node when the clock here is set back")
+    func timeOfItsNode() {
+        let bench = Self.bench()
+        let ahead = Bench.startOfTime + .seconds(3)
+        offer(bench, Self.offer(issued: ahead))
+        bench.handle { warden, now, _ in warden.wallClockRead(Bench.startOfTime + .seconds(-3600), at: now) }
+        #expect(bench.loop.warden.grant(Self.key)?.issued == ahead)
+    }
+
     @Test("is a copy again after a restart, and is told as such")
     func adopted() {
         let bench = Self.bench()
@@ -637,6 +671,18 @@ import Testing
             return
         }
         #expect(record.origin == "nas2" && !isUsed)
+    }
+
+    @Test("is no grant of a call over UDP after a restart, however short its life and without a packet")
+    func adoptedShort() {
+        let bench = Self.bench()
+        offer(bench, Self.offer(age: .seconds(86_400 - 100)))
+        let next = Bench([.sample()], settings: Self.settings)
+        next.rpcbind.registrations = .typical
+        next.kernel = bench.kernel
+        next.now = bench.now
+        next.start()
+        #expect(next.loop.warden.grant(Self.key)?.isUnproven == false)
     }
 
     @Test("that waits for one service comes to life though another's are being opened")
