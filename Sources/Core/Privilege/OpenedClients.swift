@@ -5,7 +5,7 @@ import Policy
 /// The clients to whom the rules about one server, or about this host, open anything.
 struct OpenedClients: Sendable {
     private let clients: [Transport: AddressRanges]
-    /// The clients whose portmapper the server may ask: a rule permits them nlockmgr there.
+    /// The clients whose portmapper the server may ask: a rule opens nlockmgr there to them.
     private let callers: AddressRanges
     /// The number of addresses outside the prefixes of policy that may have elements, all together: the addresses
     /// of policy's host names. The other process resolves these, because resolving means reading data from
@@ -18,7 +18,7 @@ struct OpenedClients: Sendable {
 
     init(_ rules: [Rule]) {
         let opening = rules.filter { $0.open != .never }
-        let locking = rules.filter { $0.names(Self.nlockmgr) }
+        let locking = opening.filter { $0.names(Self.nlockmgr) }
         let policy = Policy(rules: opening.map(\.withoutHostExceptions))
         clients = Dictionary(
             uniqueKeysWithValues: Transport.allCases.map { ($0, AddressRanges(policy.clients(over: $0))) })
