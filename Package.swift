@@ -133,7 +133,12 @@ let package = Package(
         shell("Sandbox", ["System", "CSandbox"]),
         shell("AuditLog", ["Addresses", "Clock", "Configuration", "AuditTrail", "System"]),
         shell("Control", ["Activity", "System"] + nio),
-        shell("Console", ["Activity", "System", "Signatures"]),
+        shell(
+            "Console",
+            [
+                "Activity", "System", "Signatures",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
         shell("HostSurvey", ["Addresses", "ONCRPC", "Portmapper", "Firewall", "HostPosture", "System"]),
         shell("Metrics", ["Addresses", "Clock", "Bundles", "Firewall", "AuditTrail", "System"] + nio),
         // Only the sidecar links this shell: the daemon has neither TLS nor HTTP of SwiftNIO.

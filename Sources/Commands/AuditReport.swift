@@ -101,18 +101,18 @@ struct AuditReport: ParsableCommand {
             print(text, terminator: "")
             return
         }
-        let path = try Self.path(output)
+        let file = try Self.file(output)
         do throws(StateFileError) {
-            try StateFile(path: path).write(Array(text.utf8))
+            try file.write(Array(text.utf8), newMode: 0o600)
         } catch {
             throw Self.unwritable(output, error.errno)
         }
     }
 
     /// Where the links of `--output` lead: they stay links.
-    private static func path(_ output: String) throws -> String {
+    private static func file(_ output: String) throws -> ReplacedFile {
         do throws(ReplacedFile.Fault) {
-            return try ReplacedFile(named: output).path
+            return try ReplacedFile(named: output)
         } catch {
             switch error {
             case .notRegular:
@@ -121,6 +121,12 @@ struct AuditReport: ParsableCommand {
             case .linkToNothing:
                 throw CommandFailure.usage(
                     "--output: \"\(output)\" is a link to a missing file; name that file, or remove the link")
+            case .notOwn(let link, let owner):
+                throw CommandFailure.usage(
+                    """
+                    --output: \(link) is a link of user \(owner), and is not followed; name the file that is meant, or \
+                    remove the link
+                    """)
             case .unreachable(let cause): throw unwritable(output, cause.code)
             }
         }

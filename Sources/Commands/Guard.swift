@@ -2,7 +2,7 @@ import ArgumentParser
 import Console
 import Daemon
 
-struct Guard: CommandGroup {
+struct Guard: SubcommandGroup {
     static let configuration = CommandConfiguration(
         abstract: "Load the guard into the kernel, or take it out, without a daemon.",
         subcommands: [Load.self, Unload.self])

@@ -9,7 +9,7 @@ import PolicyFile
 import Signatures
 import System
 
-struct PolicyBundles: CommandGroup {
+struct PolicyBundles: SubcommandGroup {
     static let configuration = CommandConfiguration(
         commandName: "policy", abstract: "Sign a policy for many hosts, or verify one.",
         subcommands: [SignPolicy.self, VerifyPolicy.self])

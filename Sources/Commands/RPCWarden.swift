@@ -9,7 +9,7 @@ import PolicyFile
 import Portmapper
 
 @main
-struct RPCWarden: CommandGroup {
+struct RPCWarden: SubcommandGroup {
     static let configuration = CommandConfiguration(
         commandName: "rpcwarden",
         abstract: "A firewall-aware RPC access proxy: owns port 111 in front of rpcbind.",
@@ -45,23 +45,8 @@ struct RPCWarden: CommandGroup {
     }
 }
 
-/// A command that only has subcommands, one of which must be named.
-protocol CommandGroup: ParsableCommand {}
-
-extension CommandGroup {
-    func run() throws {
-        throw CommandFailure.usage("no command; name one\n\n\(RPCWarden.helpMessage(for: Self.self))")
-    }
-
-    /// The parser itself blames the options of a command that it doesn't know.
-    static func unknownCommand(in words: ArraySlice<String>) -> CommandFailure? {
-        guard let word = words.first, !word.hasPrefix("-"), word != "help" else { return nil }
-        if let command = configuration.subcommands.first(where: { $0._commandName == word }) {
-            return (command as? any CommandGroup.Type)?.unknownCommand(in: words.dropFirst())
-        }
-        let names = configuration.subcommands.map { $0._commandName }.joined(separator: ", ")
-        return .usage("unknown command: \"\(word)\"; known commands: \(names)")
-    }
+extension SubcommandGroup {
+    static var root: any ParsableCommand.Type { RPCWarden.self }
 }
 
 struct ConfigurationOption: ParsableArguments {

@@ -1,7 +1,8 @@
 import NIOCore
 
-/// Those who have a question for the netfilter process while a long transaction keeps it busy. Each may begin the
-/// next one, for which the others then wait.
+/// Lets callers wait until the netfilter process has no long transaction under way, and then ask it.
+///
+/// A caller whose wait ends may begin the next long transaction. The callers behind it then go on waiting.
 final class CommitWaiters {
     private let isCommitting: () -> Bool
     private var promises: [EventLoopPromise<Void>] = []

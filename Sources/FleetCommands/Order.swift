@@ -7,7 +7,7 @@ import Fleet
 import Glibc
 import System
 
-struct Order: CommandGroup {
+struct Order: SubcommandGroup {
     static let configuration = CommandConfiguration(
         abstract: "Sign an order to every node of the fleet, and publish it.",
         subcommands: [RevokeEverywhere.self, ReleaseEverywhere.self])

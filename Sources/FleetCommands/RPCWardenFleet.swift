@@ -6,7 +6,7 @@ import PolicyFile
 import Sidecar
 
 @main
-struct RPCWardenFleet: CommandGroup {
+struct RPCWardenFleet: SubcommandGroup {
     static let configuration = CommandConfiguration(
         commandName: "rpcwarden-fleet",
         abstract: "The sidecar of rpcwarden: shares grants, quarantines and policy with other nodes, through etcd.",
@@ -38,23 +38,8 @@ struct RPCWardenFleet: CommandGroup {
     }
 }
 
-/// A command that only has subcommands, one of which must be named.
-protocol CommandGroup: ParsableCommand {}
-
-extension CommandGroup {
-    func run() throws {
-        throw CommandFailure.usage("no command; name one\n\n\(RPCWardenFleet.helpMessage(for: Self.self))")
-    }
-
-    /// The parser itself blames the options of a command that it doesn't know.
-    static func unknownCommand(in words: ArraySlice<String>) -> CommandFailure? {
-        guard let word = words.first, !word.hasPrefix("-"), word != "help" else { return nil }
-        if let command = configuration.subcommands.first(where: { $0._commandName == word }) {
-            return (command as? any CommandGroup.Type)?.unknownCommand(in: words.dropFirst())
-        }
-        let names = configuration.subcommands.map { $0._commandName }.joined(separator: ", ")
-        return .usage("unknown command: \"\(word)\"; known commands: \(names)")
-    }
+extension SubcommandGroup {
+    static var root: any ParsableCommand.Type { RPCWardenFleet.self }
 }
 
 struct ConfigurationOption: ParsableArguments {

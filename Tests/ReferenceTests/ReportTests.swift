@@ -51,16 +51,21 @@ private func report(_ arguments: String..., input: String = "") throws -> Output
         #expect(FileManager.default.fileExists(atPath: "/dev/null"))
     }
 
-    @Test("the file that --output names is whole, and its owner's alone; an older one is replaced")
-    func output() throws {
+    @Test(
+        "the file that --output names is whole, and its owner's alone; an older one is replaced, and keeps its mode",
+        arguments: [nil, 0o640])
+    func output(oldMode: mode_t?) throws {
         let folder = try Folder()
-        try folder.write("old", to: "report.html")
+        if let oldMode {
+            try folder.write("old", to: "report.html")
+            #expect(chmod(folder.file("report.html"), oldMode) == 0)
+        }
         let output = try report("-", "--format", "html", "--output", folder.file("report.html"))
         #expect(output.status == 0 && output.text.isEmpty, "\(output)")
         let page = try String(contentsOfFile: folder.file("report.html"), encoding: .utf8)
         #expect(page.hasPrefix("<!DOCTYPE html>") && page.hasSuffix("</html>\n"))
         let mode = try FileManager.default.attributesOfItem(atPath: folder.file("report.html"))[.posixPermissions]
-        #expect(mode as? Int == 0o600)
+        #expect(mode as? Int == Int(oldMode ?? 0o600))
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["report.html"])
     }
 

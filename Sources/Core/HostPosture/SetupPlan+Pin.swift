@@ -49,8 +49,8 @@ extension SetupPlan {
         guard facts.folders.contains(SetupFiles.nfsConfFolder) else {
             return leave(
                 """
-                this host's nfs-utils has no \(SetupFiles.nfsConfFolder). Add to /etc/nfs.conf, or give the programs the \
-                same options:
+                this host's nfs-utils has no \(SetupFiles.nfsConfFolder). Add to /etc/nfs.conf (programs too old to read \
+                that file need the same as options, besides):
                 \(lines.split(separator: "\n").dropFirst().map { "    | \($0)" }.joined(separator: "\n"))
                 """)
         }
@@ -85,7 +85,11 @@ extension SetupPlan {
             return leave("\(facts.root)\(path) has options of rpc.rquotad, and is kept (\(options)). Add: -p \(port)")
         }
         guard let bytes = facts.files[path] else {
-            return leave("there is no \(facts.root)\(path); give rpc.rquotad the option -p \(port) where it is started")
+            return leave(
+                """
+                there is no \(facts.root)\(path), which has the options of rpc.rquotad; make it with this line: \
+                RPCRQUOTADOPTS="-p \(port)"
+                """)
         }
         guard let text = String(validating: bytes, as: UTF8.self) else {
             return leave("\(facts.root)\(path) is not UTF-8, and is kept. Add to it: RPCRQUOTADOPTS=\"-p \(port)\"")

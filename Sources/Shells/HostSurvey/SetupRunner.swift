@@ -165,9 +165,9 @@ public struct SetupRunner {
         do throws(ReplacedFile.Fault) { file = try ReplacedFile(named: path) } catch {
             throw Failure(description: "can't write \(path): \(reason(error))")
         }
-        try replace(
-            file.path, with: text, mode: file.status.map { $0.st_mode & 0o7777 } ?? 0o644,
-            owner: file.status.map { ($0.st_uid, $0.st_gid) })
+        do throws(StateFileError) { try file.write(Array(text.utf8), newMode: 0o644) } catch {
+            throw Failure(description: "can't write \(path): \(error)")
+        }
     }
 
     private static func reason(_ fault: ReplacedFile.Fault) -> String {
@@ -175,17 +175,15 @@ public struct SetupRunner {
         // systemd takes a link to /dev/null as a mask.
         case .notRegular: "it is no regular file, or a link to none; remove it"
         case .linkToNothing: "it is a link to a missing file; make that file, or remove the link"
+        case .notOwn(let link, let owner):
+            "\(link) is a link of user \(owner), and is not followed; remove it, or chown -h root \(link)"
         case .unreachable(let error): "\(error)"
         }
     }
 
     /// In one step: a reader sees either the old file or the new one.
-    private static func replace(
-        _ path: String, with text: String, mode: mode_t, owner: (user: uid_t, group: gid_t)? = nil
-    ) throws(Failure) {
-        var file = StateFile(path: path, mode: mode)
-        file.owner = owner
-        do throws(StateFileError) { try file.write(Array(text.utf8)) } catch {
+    private static func replace(_ path: String, with text: String, mode: mode_t) throws(Failure) {
+        do throws(StateFileError) { try StateFile(path: path, mode: mode).write(Array(text.utf8)) } catch {
             throw Failure(description: "can't write \(path): \(error)")
         }
     }

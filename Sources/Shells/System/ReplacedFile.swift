@@ -4,10 +4,16 @@ import Glibc
 ///
 /// A link stays one: what it leads to is replaced. What isn't a regular file is no such file, and neither is a process's
 /// open file, to which `/dev/stdout` leads.
+///
+/// A link of another user is not followed, if it is the path's last part, or what such a link leads to: root would
+/// replace a file of that user's choice. Not covered are the folders on the way. Who may write in one of them can put a
+/// link to another folder there: name no path through a folder of somebody whom you don't trust.
 public struct ReplacedFile {
     public enum Fault: Error, Hashable, Sendable {
         case notRegular
         case linkToNothing
+        /// The link at `path` belongs to a user who is neither root nor the process's own.
+        case notOwn(path: String, owner: uid_t)
         case unreachable(Errno)
     }
 
@@ -24,10 +30,29 @@ public struct ReplacedFile {
             self.status = nil
             return
         }
-        guard status.st_mode & S_IFMT == S_IFREG, !Self.leadsThroughProc(name) else { throw .notRegular }
-        guard let target = Self.resolved(name), Self.isSame(target, status) else { throw .unreachable(Errno(ELOOP)) }
-        path = target
+        guard status.st_mode & S_IFMT == S_IFREG else { throw .notRegular }
+        path = try Self.target(of: name)
+        // The links may have changed meanwhile.
+        guard Self.isSame(path, status) else { throw .unreachable(Errno(ELOOP)) }
         self.status = status
+    }
+
+    /// Writes the file as a whole, with the owner and the mode that it has.
+    ///
+    /// Only root can keep the owner. In a folder for all, as /tmp, another user may have made the file to read what comes:
+    /// there it becomes a new one, unless it is the process's own.
+    /// - Parameter mode: of a new file.
+    public func write(_ bytes: [UInt8], newMode mode: mode_t) throws(StateFileError) {
+        var file = StateFile(path: path, mode: kept.map { $0.st_mode & 0o7777 } ?? mode)
+        if geteuid() == 0 { file.owner = kept.map { ($0.st_uid, $0.st_gid) } }
+        try file.write(bytes)
+    }
+
+    private var kept: stat? {
+        guard let status, status.st_uid != geteuid() else { return status }
+        var folder = stat()
+        let isForAll = stat(PathParts(path).folder ?? ".", &folder) == 0 && folder.st_mode & S_ISVTX != 0
+        return isForAll ? nil : status
     }
 
     private static func newFile(_ name: String, _ failure: Errno) throws(Fault) -> String {
@@ -46,17 +71,24 @@ public struct ReplacedFile {
     /// As the kernel's MAXSYMLINKS.
     private static let linksMax = 40
 
-    /// Whether one of the links is the kernel's own, which leads to a process's open file.
-    private static func leadsThroughProc(_ name: String) -> Bool {
+    /// Where the links lead. One of the kernel's own leads to a process's open file.
+    private static func target(of name: String) throws(Fault) -> String {
         var path = name
         for _ in 0..<linksMax {
             let parts = PathParts(path)
-            guard let folder = resolved(parts.folder ?? ".") else { return false }
-            if folder == "/proc" || folder.hasPrefix("/proc/") { return true }
-            guard let target = target(ofLink: "\(folder)/\(parts.name)") else { return false }
+            guard let folder = resolved(parts.folder ?? ".") else { throw .unreachable(Errno()) }
+            if folder == "/proc" || folder.hasPrefix("/proc/") { throw .notRegular }
+            path = folder == "/" ? "/\(parts.name)" : "\(folder)/\(parts.name)"
+            var status = stat()
+            guard lstat(path, &status) == 0 else { throw .unreachable(Errno()) }
+            guard status.st_mode & S_IFMT == S_IFLNK else { return path }
+            guard status.st_uid == 0 || status.st_uid == geteuid() else {
+                throw .notOwn(path: path, owner: status.st_uid)
+            }
+            guard let target = target(ofLink: path) else { throw .unreachable(Errno()) }
             path = target.hasPrefix("/") ? target : "\(folder)/\(target)"
         }
-        return true
+        throw .unreachable(Errno(ELOOP))
     }
 
     private static func resolved(_ path: String) -> String? {

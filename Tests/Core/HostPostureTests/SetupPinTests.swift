@@ -269,13 +269,30 @@ extension FakeHostTests {
             #expect(told(SetupPlan.pin(facts)).contains("/etc/default/quota is not UTF-8, and is kept"))
         }
 
+        @Test("what is left to the user is done once the user has done it: each line that is told is seen in its file")
+        func leftIsDone() throws {
+            let host = try host()
+            for path in ["/etc/default/quota", "/etc/nfs.conf.d"] {
+                try FileManager.default.removeItem(atPath: host.root + path)
+            }
+            try carryOut(host) { SetupPlan.pin($0) }
+            let text = told(plan(host))
+            #expect(plan(host).leftCount == 2, "\(text)")
+            let rquotad = try #require(text.firstMatch(of: /make it with this line: (RPC.*)/))
+            try host.write("/etc/default/quota", rquotad.1 + "\n")
+            let lines = text.matches(of: #/ {4}\| (.*)/#).map(\.1)
+            #expect(lines.contains("[mountd]") && lines.contains("port=20048"))
+            try host.write("/etc/nfs.conf", lines.joined(separator: "\n") + "\n")
+            let after = plan(host)
+            #expect(after.leftCount == 0 && after.actions == [] && after.obstacles == [], "\(told(after))")
+            #expect(NFSHelper.allCases.allSatisfy(host.survey().facts().helperPorts.isFixed))
+        }
+
         @Test("Red Hat has rpc.rquotad's options, and its unit, under other names")
         func redHat() throws {
             let host = try host()
             try host.write("/etc/os-release", "ID=rhel\n")
-            #expect(
-                told(plan(host)).contains(
-                    "/etc/sysconfig/rpc-rquotad; give rpc.rquotad the option -p 32764"))
+            #expect(told(plan(host)).contains("/etc/sysconfig/rpc-rquotad, which has the options"))
             #expect(plan(host).leftCount == 1)
             try host.write("/etc/sysconfig/rpc-rquotad", "RPCRQUOTADOPTS=\"\"")
             #expect(told(plan(host)).contains("rpc-statd.service rpc-rquotad.service"))

@@ -73,4 +73,51 @@ import Testing
             for name in ["", folder + "/new/"] { #expect(fault(name) == .unreachable(Errno(ENOENT)), "\(name)") }
         }
     }
+
+    @Test("isn't where a link of another user leads, though through a link of one's own", .enabled(if: geteuid() == 0))
+    func foreignLink() throws {
+        try withFolder { folder in
+            try Data("root's".utf8).write(to: URL(fileURLWithPath: folder + "/file"))
+            try link(folder + "/planted", to: "file")
+            #expect(lchown(folder + "/planted", 65_534, 65_534) == 0)
+            try link(folder + "/own", to: folder + "/planted")
+            let refusal = ReplacedFile.Fault.notOwn(path: folder + "/planted", owner: 65_534)
+            for name in ["planted", "own"] { #expect(fault("\(folder)/\(name)") == refusal, "\(name)") }
+            #expect(lchown(folder + "/planted", 0, 0) == 0)
+            #expect(fault(folder + "/own") == nil)
+        }
+    }
+
+    private func owned(_ path: String) throws -> [UInt32] {
+        var status = stat()
+        try #require(stat(path, &status) == 0)
+        return [status.st_uid, status.st_gid, status.st_mode & 0o7777]
+    }
+
+    @Test("keeps its mode, and root keeps its owner; a new file has the mode that was asked for")
+    func keeps() throws {
+        try withFolder { folder in
+            let (file, own) = (folder + "/file", [geteuid(), getegid()])
+            try ReplacedFile(named: file).write(Array("1".utf8), newMode: 0o600)
+            #expect(try owned(file) == own + [0o600])
+            #expect(chmod(file, 0o644) == 0)
+            if geteuid() == 0 { #expect(chown(file, 33, 34) == 0) }
+            try link(folder + "/link", to: "file")
+            try ReplacedFile(named: folder + "/link").write(Array("2".utf8), newMode: 0o600)
+            #expect(try owned(file) == (geteuid() == 0 ? [33, 34] : own) + [0o644])
+            #expect(try String(contentsOfFile: file, encoding: .utf8) == "2")
+        }
+    }
+
+    @Test("in a folder for all, root doesn't leave its file to another user", .enabled(if: geteuid() == 0))
+    func folderForAll() throws {
+        try withFolder { folder in
+            let file = folder + "/report"
+            #expect(chmod(folder, 0o1777) == 0)
+            try Data("trap".utf8).write(to: URL(fileURLWithPath: file))
+            #expect(chown(file, 65_534, 65_534) == 0 && chmod(file, 0o666) == 0)
+            try ReplacedFile(named: file).write(Array("report".utf8), newMode: 0o600)
+            #expect(try owned(file) == [0, getegid(), 0o600])
+        }
+    }
 }
