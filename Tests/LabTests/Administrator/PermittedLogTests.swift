@@ -19,7 +19,7 @@ extension LabTests {
             try lab.write(
                 "policy: policy.yaml\naudit: \(Self.audit(lab, "permitted: none, host: nfs2"))\n", to: "rpcwarden.yaml")
             let reload = try lab.rpcwarden("reload")
-            #expect(reload.text == "settings changed: audit.permitted\n", "\(reload)")
+            #expect(reload.text == "settings changed: audit.permitted, audit.host\n", "\(reload)")
             try await lab.event(.reloaded)
             try lab.lookUp(echo)
             try lab.kill("daemon")
