@@ -102,11 +102,10 @@ struct SignPolicy: ParsableCommand {
     }
 
     private func folderName() throws -> String {
-        guard let path = realpath(folder, nil) else {
+        guard let path = resolvedPath(folder) else {
             throw CommandFailure.usage("can't read \"\(folder)\": \(Errno()); name a folder of policy files")
         }
-        defer { free(path) }
-        return String(cString: path).split(separator: "/").last.map(String.init) ?? ""
+        return path.split(separator: "/").last.map(String.init) ?? ""
     }
 
     private func now() -> Timestamp { Timestamp(milliseconds: Int64(time(nil)) * 1000) }

@@ -7,6 +7,7 @@ import Daemon
 import Glibc
 import PolicyFile
 import Portmapper
+import System
 
 @main
 struct RPCWarden: SubcommandGroup {
@@ -80,11 +81,7 @@ struct ConfigurationOption: ParsableArguments {
 }
 
 /// The path of this program, links resolved; `nil` if /proc doesn't show it.
-var ownProgram: String? {
-    guard let path = realpath("/proc/self/exe", nil) else { return nil }
-    defer { free(path) }
-    return String(cString: path)
-}
+var ownProgram: String? { resolvedPath("/proc/self/exe") }
 
 extension CompletionKind {
     static var transport: Self { .list(Transport.allCases.map(\.description)) }

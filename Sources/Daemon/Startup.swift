@@ -185,9 +185,7 @@ struct Startup {
     /// The path of the audit log's file as named, and its real path if it has a symbolic link.
     private var auditPaths: [String] {
         guard settings.audit.destination == .file, let path = settings.audit.file else { return [] }
-        guard let target = realpath(path, nil) else { return [path] }
-        defer { free(target) }
-        return [path, String(cString: target)]
+        return [path] + (resolvedPath(path).map { [$0] } ?? [])
     }
 
     private func folder(of path: String) -> String {

@@ -233,7 +233,7 @@ public final class Sidecar {
         guard !isKnown else { return }
         log(
             "another host writes as the node \(node) of the fleet \(settings.fleet), too, so the records of both are"
-                + " wrong; give each host a name of its own, by node in its configuration of rpcwarden-fleet")
+                + " wrong; give each host a name of its own: the key node of rpcwarden-fleet's configuration")
         tellState(at: now)
     }
 

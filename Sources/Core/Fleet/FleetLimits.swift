@@ -1,5 +1,4 @@
 import Clock
-import FleetRecords
 
 /// The limits and times of a node of a fleet.
 public enum FleetLimits {
@@ -22,9 +21,6 @@ public enum FleetLimits {
     public static let liveMax = 2 * ownGrantsMax
 
     // Clocks.
-    static let clocksDifferenceMax = NodeClocks.differenceMax
-    /// A time further in the future is clamped. This host's clock was set if it jumps by more.
-    public static let futureMax = NodeClocks.aheadMax
     /// What was ended here isn't forgotten before the clock has gone so long without being set: after a boot it may be wrong.
     public static let clockSteadyAfter = Duration.seconds(3600)
 

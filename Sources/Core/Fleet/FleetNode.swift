@@ -160,7 +160,7 @@ extension FleetNode {
             guard let origin = record.origin else { continue }
             copies[grant] = ForeignEntry.Copy(
                 issued: record.issued, origin: origin, keep: record.keep,
-                isClamped: record.issued > now.wall + FleetLimits.futureMax)
+                isClamped: NodeClocks.isAhead(record.issued, of: now.wall))
         }
         own.replace(
             grants: live.filter { $0.value.origin == nil || used.contains($0.key) }, ended: ended,
@@ -300,7 +300,7 @@ extension FleetNode {
     /// The time was set, as after a boot with a wrong one: what was clamped, or thought to be over, is judged anew.
     private mutating func noticeSetClock(at now: Moment, into actions: inout [FleetAction]) {
         let change = now.clocksDistance - clocksDistance
-        guard change > FleetLimits.futureMax || change < .zero - FleetLimits.futureMax else { return }
+        guard NodeClocks.isSet(by: change) else { return }
         clocksDistance = now.clocksDistance
         clockSteadyAt = now.instant + FleetLimits.clockSteadyAfter
         grants.clampAnew(at: now.wall)

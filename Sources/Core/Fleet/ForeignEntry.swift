@@ -13,10 +13,9 @@ struct ForeignEntry: Sendable {
 
         var ends: Timestamp { used + raw.keep }
         init(_ record: GrantRecord, of node: String, at now: Timestamp) {
-            let latest = now + FleetLimits.futureMax
             raw = record
-            used = record.used > latest ? now : record.used
-            isClamped = record.issued > latest
+            used = NodeClocks.isAhead(record.used, of: now) ? now : record.used
+            isClamped = NodeClocks.isAhead(record.issued, of: now)
             origin = record.origin ?? node
         }
 
@@ -96,7 +95,7 @@ struct ForeignEntry: Sendable {
             if node == copy.origin { return copy.isClamped || copy.issued <= end.record.at }
             // A node's policy is about its own grants; other nodes have their own.
             guard let revoked = end.record.revoked else { return false }
-            return copy.isClamped || copy.issued <= revoked + FleetLimits.clocksDifferenceMax
+            return copy.isClamped || copy.issued <= revoked + NodeClocks.differenceMax
         }
     }
 
@@ -106,8 +105,7 @@ struct ForeignEntry: Sendable {
         // A record that is read again keeps the times that it was given first.
         if sources[node]?.raw == record { return false }
         sources[node] = Source(record, of: node, at: now)
-        let latest = now + FleetLimits.futureMax
-        return record.issued > latest || record.used > latest
+        return NodeClocks.isAhead(record.issued, of: now) || NodeClocks.isAhead(record.used, of: now)
     }
 
     /// This host's clock was set: the times that were clamped by the former one are clamped by this one.
@@ -116,7 +114,7 @@ struct ForeignEntry: Sendable {
         for (node, end) in ended {
             let record = end.raw.clamped(at: now)
             // What was said before stays, unless it is of a wrong time, too.
-            let isWrong = end.record.at > now + FleetLimits.futureMax
+            let isWrong = NodeClocks.isAhead(end.record.at, of: now)
             ended[node]?.record = isWrong ? record : record.merged(with: end.record)
         }
     }

@@ -6,11 +6,13 @@ public enum NodeClocks {
     public static let tolerance = Duration.seconds(5)
     /// So two nodes' clocks may differ by this.
     public static let differenceMax = tolerance * 2
-    /// A time further ahead is of a wrong clock. A clock was set if it jumps by more.
-    public static let aheadMax = Duration.seconds(60)
+    private static let aheadMax = Duration.seconds(60)
 
     /// Whether the time is of a wrong clock, by one that shows `now`.
     public static func isAhead(_ time: Timestamp, of now: Timestamp) -> Bool { time > now + aheadMax }
+
+    /// Whether a clock that jumps by this was set, and didn't just drift.
+    public static func isSet(by step: Duration) -> Bool { step > aheadMax || step < .zero - aheadMax }
 
     /// Whether an end beats what another clock says was issued then. A time of a wrong clock is no time of issue: whatever
     /// ended beats it.

@@ -71,7 +71,7 @@ extension Warden {
     /// The wall clock was read; it may have been set since the last reading.
     public mutating func wallClockRead(_ time: Timestamp, at now: Instant) {
         let step = journal.wallClockRead(time, at: now)
-        guard step > NodeClocks.aheadMax || step < .zero - NodeClocks.aheadMax else { return }
+        guard NodeClocks.isSet(by: step) else { return }
         if step < .zero { gate.clockSetBack(by: .zero - step, to: time) }
         sharing.clockSet(by: step, at: now, time)
     }

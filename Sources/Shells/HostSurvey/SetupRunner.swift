@@ -126,10 +126,10 @@ public struct SetupRunner {
             path = place
         case .run, .compareRegistrations: return
         }
-        let inside = Self.resolved(survey.root.path) ?? survey.root.path
+        let inside = resolvedPath(survey.root.path) ?? survey.root.path
         // A missing path is made beneath its nearest existing folder.
         while path.count > survey.root.path.count {
-            if let real = Self.resolved(path) {
+            if let real = resolvedPath(path) {
                 guard real.hasPrefix(inside + "/") else {
                     throw Failure(description: "\(path) leads out of the image, to \(real); make that link relative")
                 }
@@ -137,12 +137,6 @@ public struct SetupRunner {
             }
             path = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""
         }
-    }
-
-    private static func resolved(_ path: String) -> String? {
-        guard let real = realpath(path, nil) else { return nil }
-        defer { free(real) }
-        return String(cString: real)
     }
 
     private func makeFolder(_ path: String) throws(Failure) {

@@ -193,8 +193,8 @@ extension Batch {
         for family in Self.families { addRenewal("from_server", family.0, family.granted, shape, then: "admitted_at") }
     }
 
-    /// What servers ask for themselves: their flows are marked, and the replies come home. Before routing, because
-    /// kernels before 5.19 tell nowhere else by which way a packet came.
+    /// What servers ask for themselves: their flows are marked, and the replies come home. This is before
+    /// routing: kernels before 5.19 look for the way back nowhere else.
     private mutating func addBeginRules(_ shape: TableShape) {
         // ct state new ip  saddr @servers4 goto begun_by_server
         // ct state new ip6 saddr @servers6 goto begun_by_server
@@ -223,7 +223,7 @@ extension Batch {
 
         // fib saddr . iif oif missing accept
         addRule("begun_by_server", shape, comment: "in the server's name, from another side") {
-            $0.hasWayBack(false)
+            $0.lacksWayBack()
             $0.verdict(.accept)
         }
 

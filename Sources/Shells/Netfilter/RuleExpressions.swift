@@ -221,15 +221,15 @@ struct RuleExpressions: ~Copyable {
         compare(NFT_CMP_EQ, UInt32(RTN_LOCAL))
     }
 
-    /// `fib saddr . iif oif exists`, or `missing`: whether packets to the source would leave by the way that this one came.
-    func hasWayBack(_ hasIt: Bool) {
+    /// `fib saddr . iif oif missing`: packets to the source wouldn't leave by the way that this one came.
+    func lacksWayBack() {
         add("fib") {
             nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_FIB_DREG), Register.first.number)
             nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_FIB_RESULT), NFT_FIB_RESULT_OIF.rawValue)
             let flags = NFTA_FIB_F_SADDR.rawValue | NFTA_FIB_F_IIF.rawValue | NFTA_FIB_F_PRESENT.rawValue
             nftnl_expr_set_u32($0, UInt16(NFTNL_EXPR_FIB_FLAGS), UInt32(flags))
         }
-        compare(hasIt ? NFT_CMP_NEQ : NFT_CMP_EQ, UInt32(0))
+        compare(NFT_CMP_EQ, UInt32(0))
     }
 
     /// `ip  saddr . meta l4proto . th dport @standing4 …`, or the same for IPv6, or with the destination.

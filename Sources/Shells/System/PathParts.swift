@@ -1,3 +1,5 @@
+import Glibc
+
 /// A path cut before its last name, as dirname(3) and basename(3) cut it.
 public struct PathParts: Hashable, Sendable {
     /// `nil` without a slash: it is in the working folder. `/` for a file of the root.
@@ -16,4 +18,11 @@ public struct PathParts: Hashable, Sendable {
         while folder.last == "/" { folder.removeLast() }
         self.folder = folder.isEmpty ? "/" : String(folder)
     }
+}
+
+/// Where the path leads, all links resolved; `nil` if nothing is there, with the reason in `errno`.
+public func resolvedPath(_ path: String) -> String? {
+    guard let real = realpath(path, nil) else { return nil }
+    defer { free(real) }
+    return String(cString: real)
 }

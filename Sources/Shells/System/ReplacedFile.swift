@@ -76,7 +76,7 @@ public struct ReplacedFile {
         var path = name
         for _ in 0..<linksMax {
             let parts = PathParts(path)
-            guard let folder = resolved(parts.folder ?? ".") else { throw .unreachable(Errno()) }
+            guard let folder = resolvedPath(parts.folder ?? ".") else { throw .unreachable(Errno()) }
             if folder == "/proc" || folder.hasPrefix("/proc/") { throw .notRegular }
             path = folder == "/" ? "/\(parts.name)" : "\(folder)/\(parts.name)"
             var status = stat()
@@ -89,12 +89,6 @@ public struct ReplacedFile {
             path = target.hasPrefix("/") ? target : "\(folder)/\(target)"
         }
         throw .unreachable(Errno(ELOOP))
-    }
-
-    private static func resolved(_ path: String) -> String? {
-        guard let real = realpath(path, nil) else { return nil }
-        defer { free(real) }
-        return String(cString: real)
     }
 
     private static func target(ofLink path: String) -> String? {
