@@ -57,17 +57,21 @@ import Testing
         let text = try ["docs/THREAT_MODEL.md", "docs/HANDBOOK.md"].map(repository.text).joined(separator: "\n")
         let named = text.matches(of: /`(\w+)`:? “([^”]+)”/).map { (suite: String($0.1), test: String($0.2)) }
         #expect(named.count > 40)
-        var sources: [String] = []
+        var files: [(suites: Set<Substring>, tests: Set<Substring>)] = []
         for target in try repository.swiftTargets(in: "Tests") {
-            sources += try target.files.map(repository.text)
+            files += try target.files.map { Self.suitesAndTests(of: try repository.text($0)) }
         }
         for (suite, test) in named {
-            let isThere = sources.contains { source in
-                ["struct \(suite) ", "struct \(suite):", "enum \(suite) "].contains { source.range(of: $0) != nil }
-                    && source.range(of: "\"\(test)\"") != nil
-            }
+            let isThere = files.contains { $0.suites.contains(suite[...]) && $0.tests.contains(test[...]) }
             #expect(isThere, "\(suite) has no test \"\(test)\"")
         }
+    }
+
+    /// The types that a file declares, and the text of its strings and what lies between them.
+    private static func suitesAndTests(of source: String) -> (suites: Set<Substring>, tests: Set<Substring>) {
+        let words = source.split { " :\n".contains($0) }
+        let suites = zip(words, words.dropFirst()).filter { ["struct", "enum"].contains($0.0) }.map(\.1)
+        return (Set(suites), Set(source.split(separator: "\"")))
     }
 
     @Test("each invariant is told with a test that shows it, and has its number")
