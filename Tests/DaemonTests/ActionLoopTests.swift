@@ -148,6 +148,24 @@ private final class NotingShells: ActionShells {
         #expect(shells.take() == ["revoked", "revoked", "revoked", "cut 3 tcp/20048"])
     }
 
+    @Test("flows that are to be cut during a long transaction are cut at its end, also if nothing else follows then")
+    func cutLater() {
+        shells.takesLong = true
+        let settings = core.warden.settings
+        let rules = [Rule.sample(from: ["10.1.0.0/16"], open: .always)]
+        core.handle {
+            $0.policyReplaced(PolicySet(Policy(rules: rules)), settings: settings, at: $1, into: &$2)
+            $0.flush(at: $1, into: &$2)
+        }
+        core.handle { _, _, actions in
+            actions.append(.cutFlows(AddressRange(.v4(1), .v4(1)), ServicePort(.udp, 700)))
+        }
+        #expect(shells.take() == ["commit"])
+        shells.takesLong = false
+        core.committed(.done)
+        #expect(shells.take() == ["cut 1 udp/700"])
+    }
+
     @Test("flows to many ports are cut in one request, for the kernel searches all its flows for each")
     func cutsManyPorts() {
         core.handle { _, _, actions in

@@ -25,7 +25,7 @@ public struct AuditLimiter: Sendable {
     private var fleet = RateLimiter(
         perSecond: linesPerSecondPerClient, burst: linesPerSecondPerClient * burstSeconds)
     private var inAll = RateLimiter(perSecond: linesPerSecond, burst: linesPerSecond * burstSeconds)
-    private var swallowed: [AuditEvent.Kind: Int] = [:]
+    private var swallowed = Counts<AuditEvent.Kind>()
     /// The time of the first suppressed event since the last summary.
     private var firstSwallowed: Instant?
 
@@ -46,7 +46,7 @@ public struct AuditLimiter: Sendable {
     /// Counts events as suppressed; packets that the kernel dropped without a report count, too.
     public mutating func swallow(_ kind: AuditEvent.Kind, _ count: Int, at now: Instant) {
         guard count > 0 else { return }
-        swallowed[kind, default: 0] += count
+        swallowed[kind] += count
         if firstSwallowed == nil { firstSwallowed = now }
     }
 
@@ -84,10 +84,10 @@ public struct AuditLimiter: Sendable {
         guard let firstSwallowed else { return [] }
         let window = now - firstSwallowed
         defer {
-            swallowed = [:]
+            swallowed = Counts()
             self.firstSwallowed = nil
         }
-        let kinds = AuditEvent.Kind.allCases.filter { swallowed[$0] != nil }
+        let kinds = AuditEvent.Kind.allCases.filter { swallowed[$0] > 0 }
         return kinds.sorted { $0.rawValue < $1.rawValue }.map { kind in
             var event = AuditEvent(.suppressed, detail: kind.rawValue)
             event.count = swallowed[kind]

@@ -18,7 +18,7 @@ public struct Counters: Hashable, Sendable {
     /// Calls that ended, without duplicates.
     public var outcomes: [CallOutcome: Int] = [:]
     /// Audit events by kind, whether or not they were written in full.
-    public var events: [AuditEvent.Kind: Int] = [:]
+    public var events = Counts<AuditEvent.Kind>()
     /// The time from a question until rpcbind's answer, including the wait for its turn.
     public var upstreamLatency = LatencyHistogram()
     public var upstreamFailures = 0

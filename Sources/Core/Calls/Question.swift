@@ -9,7 +9,7 @@ public enum Question: TableKey, Sendable {
     /// portmapper lacks it and is a server's.
     case registry
     /// SET or UNSET of this host's root, with `local-registration`.
-    case registration(PortmapperCall)
+    indirect case registration(PortmapperCall)
 
     public var call: PortmapperCall {
         switch self {

@@ -143,9 +143,10 @@ public struct Exchanges: ~Copyable, Sendable {
         guard let request = table.remove(id)?.request else { return nil }
         givePlaceBack(of: request.peer, at: request.server)
         if request.peer.transport == .udp {
-            let key = CallKey(request)
             // A later call with the same transaction id may have taken its place.
-            if datagrams[key] == id { datagrams[key] = nil }
+            if let place = datagrams.index(forKey: CallKey(request)), datagrams.values[place] == id {
+                datagrams.remove(at: place)
+            }
         }
         return request
     }

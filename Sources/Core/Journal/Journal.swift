@@ -30,7 +30,7 @@ public struct Journal: ~Copyable, Sendable {
     }
 
     /// Counts an event, whether or not it is logged.
-    public mutating func note(_ kind: AuditEvent.Kind) { counters.events[kind, default: 0] += 1 }
+    public mutating func note(_ kind: AuditEvent.Kind) { counters.events[kind] += 1 }
 
     /// Counts an event, and returns whether it may be logged; an event that won't be logged needn't be put
     /// together.

@@ -6,6 +6,7 @@ import FleetRecords
 import ONCRPC
 
 /// A task for the daemon; the shells perform it and report back by events.
+/// Its cases are small, or indirect: a call makes two or three, and each is moved some times.
 public enum Action: Hashable, Sendable {
     case sendReply(Reply, to: Peer)
     case closeConnection(ConnectionID)
@@ -25,9 +26,9 @@ public enum Action: Hashable, Sendable {
     case inspectGrants([GrantKey])
     /// Delete the conntrack entries of the client's flows to the port.
     case cutFlows(AddressRange, ServicePort)
-    case audit(AuditEvent)
+    indirect case audit(AuditEvent)
     /// Tell the other nodes of a fleet.
-    case tellFleet(DaemonMessage)
+    indirect case tellFleet(DaemonMessage)
 
     /// Cuts the flows of the grant's client to its port.
     static func cutFlows(of key: GrantKey) -> Self { .cutFlows(AddressRange(key.client, key.client), key.service) }

@@ -44,12 +44,45 @@ public enum CommitResult: Hashable, Sendable {
 /// An event that an action causes at once waits until the actions before it are performed. While a long transaction
 /// is under way, actions that the kernel would have to answer wait, too; calls go on.
 public final class ActionLoop<Shells: ActionShells> {
-    public private(set) var warden: Warden
+    /// What events and actions change, in one piece: each access to a property of an object is checked for overlaps at
+    /// run time, and a look-up would need twenty of them.
+    private struct State: ~Copyable {
+        var warden: Warden
+        /// Actions that wait for those in ``due``.
+        var pending: [Action] = []
+        /// The actions that are being performed, the next one last: taken from the end, each is moved, not copied.
+        var due: [Action] = []
+        var isRunning = false
+
+        /// A few hundred kilobytes; larger arrays are not kept. A reload may revoke all grants.
+        private static var actionsKeptMax: Int { 8192 }
+
+        init(_ warden: consuming Warden) { self.warden = warden }
+
+        /// - Returns: whether there is anything to perform that nobody performs yet.
+        mutating func feed(_ event: (inout Warden, Instant, inout [Action]) -> Void, at now: Instant) -> Bool {
+            event(&warden, now, &pending)
+            guard !isRunning, !pending.isEmpty else { return false }
+            isRunning = true
+            return true
+        }
+
+        mutating func nextAction() -> Action? {
+            if let next = due.popLast() { return next }
+            if pending.isEmpty {
+                isRunning = false
+                if due.capacity > Self.actionsKeptMax { due = [] }
+                if pending.capacity > Self.actionsKeptMax { pending = [] }
+                return nil
+            }
+            swap(&due, &pending)
+            due.reverse()
+            return due.popLast()
+        }
+    }
+
+    private var state: State
     private unowned let shells: Shells
-    private var pending: [Action] = []
-    /// The array of the actions performed last; its memory is reused.
-    private var spare: [Action] = []
-    private var isRunning = false
     /// Whether a transaction takes the kernel long, so that other requests would wait for it.
     public private(set) var isCommitting = false
     /// Actions that wait for the end of a long transaction.
@@ -57,33 +90,22 @@ public final class ActionLoop<Shells: ActionShells> {
     /// Clients by service; their flows are cut after the actions of an event, and not during a long transaction.
     private var cuts: [ServicePort: Set<AddressRange>] = [:]
 
-    /// A megabyte or two; larger arrays are not kept. A reload may revoke all grants.
-    private static var actionsKeptMax: Int { 8192 }
+    public var warden: Warden { _read { yield state.warden } }
 
     public init(_ warden: consuming Warden, shells: Shells) {
-        self.warden = warden
+        state = State(warden)
         self.shells = shells
     }
 
     /// Feeds one event to the Warden, and performs all resulting actions.
     public func handle(_ event: (inout Warden, Instant, inout [Action]) -> Void) {
-        event(&warden, shells.now, &pending)
-        guard !isRunning else { return }
-        isRunning = true
-        defer { isRunning = false }
-        var actions: [Action] = []
-        swap(&actions, &spare)
-        while !pending.isEmpty {
-            swap(&actions, &pending)
-            // Taken from the end, each action is moved; from the start, it would be copied.
-            actions.reverse()
-            while let action = actions.popLast() { perform(action) }
-        }
-        if actions.capacity <= Self.actionsKeptMax { spare = actions }
-        if !cuts.isEmpty, !isCommitting { cutFlows() }
+        let shells = shells
+        guard state.feed(event, at: shells.now) else { return }
+        while let action = state.nextAction() { perform(action, by: shells) }
+        cutFlows()
     }
 
-    private func perform(_ action: consuming Action) {
+    private func perform(_ action: consuming Action, by shells: Shells) {
         switch consume action {
         case .sendReply(let reply, let peer): shells.send(reply, to: peer)
         case .closeConnection(let id): shells.closeConnection(id)
@@ -126,10 +148,12 @@ public final class ActionLoop<Shells: ActionShells> {
         let due = postponed
         postponed = []
         handle { $2 += due }
+        cutFlows()
     }
 
     /// The kernel searches all its flows for each request, so all cuts share one.
     private func cutFlows() {
+        guard !cuts.isEmpty, !isCommitting else { return }
         let due = cuts
         cuts = [:]
         shells.cut(due)

@@ -17,12 +17,15 @@ public final class Rulebook: Sendable {
     public let policy: Policy
     /// The rules of the policy with host names that are not resolved yet.
     public let pending: PendingRules
+    /// The ports that are neither guarded nor opened: a few, and each look-up asks.
+    private let never: [UInt16]
 
     public init(settings: Settings, policies: PolicySet, server: ServerNumber = 0) {
         self.settings = settings
         self.policies = policies
         policy = policies[server].policy
         pending = policies[server].pending
+        never = settings.firewall.never.sorted()
     }
 
     public convenience init(settings: Settings, policy: Policy, pending: PendingRules = .none) {
@@ -133,7 +136,7 @@ public final class Rulebook: Sendable {
     /// Whether the port is neither guarded nor opened. A server's port 111 is closed in any case, and calls to a client's
     /// are intercepted, whatever is granted.
     func spares(_ service: ServicePort) -> Bool {
-        settings.firewall.never.contains(service.port)
+        never.contains(service.port)
             || service.server != .thisHost && service.port == Gate.portmapperPort
     }
 }

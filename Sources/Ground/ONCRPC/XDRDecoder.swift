@@ -16,16 +16,17 @@ public enum XDRError: Error, Hashable, Sendable {
 ///
 /// Every length is checked against the remaining bytes before anything is read or allocated.
 public struct XDRDecoder {
-    private let bytes: UnsafeRawBufferPointer
-    private var offset = 0
+    @usableFromInline let bytes: UnsafeRawBufferPointer
+    @usableFromInline var offset = 0
 
     public init(_ bytes: UnsafeRawBufferPointer) {
         self.bytes = bytes
     }
 
-    public var remaining: Int { bytes.count - offset }
+    @inlinable public var remaining: Int { bytes.count - offset }
 
-    // Inlined, since a call has fourteen of them.
+    // Inlined, also into other modules, since a call has fourteen of them.
+    @inlinable
     @inline(__always)
     public mutating func uint32() throws(XDRError) -> UInt32 {
         guard remaining >= 4 else { throw .truncated }

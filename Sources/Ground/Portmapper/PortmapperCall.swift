@@ -76,22 +76,24 @@ public struct RemoteCall: Hashable, Sendable {
 }
 
 /// A call of program 100000, completely decoded.
+///
+/// What has text in it is indirect: a call changes hands a dozen times.
 public enum PortmapperCall: Hashable, Sendable {
     case null(PortmapperVersion)
     case setMapping(Mapping)
     case unsetMapping(Mapping)
     case getPort(Mapping)
-    case set(PortmapperVersion, RPCB)
-    case unset(PortmapperVersion, RPCB)
-    case getAddress(PortmapperVersion, RPCB)
-    case getVersionAddress(RPCB)
-    case getAddressList(RPCB)
+    indirect case set(PortmapperVersion, RPCB)
+    indirect case unset(PortmapperVersion, RPCB)
+    indirect case getAddress(PortmapperVersion, RPCB)
+    indirect case getVersionAddress(RPCB)
+    indirect case getAddressList(RPCB)
     case dump(PortmapperVersion)
     case callIt(PortmapperVersion, RemoteCall)
     case broadcast(RemoteCall)
     case indirect(RemoteCall)
     case getTime(PortmapperVersion)
-    case universalToTransportAddress(PortmapperVersion, String)
+    indirect case universalToTransportAddress(PortmapperVersion, String)
     case transportToUniversalAddress(PortmapperVersion)
     case getStatistics
 

@@ -176,7 +176,7 @@ extension MetricsSnapshot {
         [
             .counter(
                 "events", "Audit events by kind, whether or not they were written.",
-                AuditEvent.Kind.allCases.map { .init("event", $0.rawValue, counters.events[$0, default: 0]) }),
+                AuditEvent.Kind.allCases.map { .init("event", $0.rawValue, counters.events[$0]) }),
             .counter("audit_suppressed", "Audit events that a rate limit swallowed.", counters.suppressed),
             .counter("audit_lost", "Audit events that the log did not take.", auditLost),
         ]
