@@ -148,11 +148,13 @@ control() {
     server "echo true >/disk/boot; for each in v3 lock; do echo hello >/disk/export/\$each; done"
     start_rpcbind ""
     client "rpcbind -w; rpc.statd"
-    start_nfs 1
+    start_nfs 10
     start_statd
     check "mount with NFSv3" client "timeout 60 mount -t nfs -o vers=3 10.77.0.1:/disk/export /mnt"
-    client "$apart lock /mnt/lock 100000 >/run/lock.log 2>&1 </dev/null & sleep 3"
-    check "a lock of the client holds at the server" is_locked lock
+    client "$apart lock /mnt/lock 100000 >/run/lock.log 2>&1 </dev/null & sleep 1"
+    # lockd takes no new lock in its first ten seconds, and the client asks again only now and then.
+    check "a lock of the client holds at the server" await "a lock" is_locked lock
+    check "nobody else has the file that it will wait for" server "lock --test /disk/export/v3"
     server "$apart lock /disk/export/v3 8 >/dev/null 2>&1 </dev/null & sleep 1"
     tell "a waiting lock is granted, which waits for about 7 s" "$(client "timeout 60 lock --wait /mnt/v3" 2>&1 || echo never)"
     reboot_server
