@@ -56,7 +56,7 @@ private struct Others {
     let mountd: RuleIndex
 
     init(_ rules: [Rule]) {
-        let lengths = Set(rules.lazy.flatMap(\.from).compactMap(\.prefix?.length))
+        let lengths = Set(rules.lazy.flatMap(\.from).compactMap(\.prefix?.length)).sorted()
         let index = { (program: Program, isFit: (Rule) -> Bool) in
             RuleIndex(rules.filter { $0.names(program) && isFit($0) }, lengths: lengths)
         }
@@ -80,9 +80,18 @@ private final class RuleIndex {
         return rulesByTerm
     }()
     /// These terms, and the prefixes around them that a rule may have.
-    private lazy var termsAround = Set(rulesByTerm.keys.lazy.flatMap { [lengths] in Self.outerTerms(of: $0, lengths) })
-    /// The prefix lengths that occur in any rule of the policy.
-    private let lengths: Set<Int>
+    private lazy var termsAround: Set<ClientTerm> = {
+        var terms: Set<ClientTerm> = []
+        for term in rulesByTerm.keys {
+            _ = isAny(around: term) { outer in
+                terms.insert(outer)
+                return false
+            }
+        }
+        return terms
+    }()
+    /// The prefix lengths that occur in any rule of the policy, in order.
+    private let lengths: [Int]
 
     /// The clients of all rules of a scope.
     private var unitedByScope: [Scope: [AddressRange]] = [:]
@@ -97,7 +106,7 @@ private final class RuleIndex {
     /// For each scope all rules are read.
     private static let scopesMax = 64
 
-    init(_ rules: [Rule], lengths: Set<Int>) {
+    init(_ rules: [Rule], lengths: [Int]) {
         self.rules = rules
         self.lengths = lengths
     }
@@ -115,14 +124,17 @@ private final class RuleIndex {
         }) {
             return true
         }
-        let rest = rule.from.filter { term in
-            !outerTerms(of: term).contains { outer in
-                (rulesByTerm[outer] ?? []).contains { number in
-                    let other = rules[number]
-                    return isFit(other) && !other.except.contains { $0.overlaps(term) && !own.contains($0) }
+        let rest =
+            rules.isEmpty
+            ? rule.from
+            : rule.from.filter { term in
+                !isAny(around: term) { outer in
+                    (rulesByTerm[outer] ?? []).contains { number in
+                        let other = rules[number]
+                        return isFit(other) && !other.except.contains { $0.overlaps(term) && !own.contains($0) }
+                    }
                 }
             }
-        }
         return rest.isEmpty || cover(rest, of: rule, Scope(transports: transports, at: rule.at), isFit)
     }
 
@@ -146,17 +158,19 @@ private final class RuleIndex {
     /// Whether a term of the rule's `from` has addresses in common with a term of one of these rules.
     func touch(clientsOf rule: Rule) -> Bool {
         rule.from.contains { term in
-            termsAround.contains(term) || outerTerms(of: term).contains { rulesByTerm[$0] != nil }
+            termsAround.contains(term) || isAny(around: term) { rulesByTerm[$0] != nil }
         }
     }
 
-    private func outerTerms(of term: ClientTerm) -> [ClientTerm] { Self.outerTerms(of: term, lengths) }
-
-    /// The term itself, and the prefixes around it that a rule may have.
-    private static func outerTerms(of term: ClientTerm, _ lengths: Set<Int>) -> [ClientTerm] {
-        guard let prefix = term.prefix else { return [term] }
-        let outer = lengths.filter { $0 < prefix.length }.compactMap { Prefix(prefix.address, length: $0) }
-        return [term] + outer.map(ClientTerm.prefix)
+    /// Whether it holds for the term itself, or for a prefix around it that a rule may have.
+    private func isAny(around term: ClientTerm, _ holds: (ClientTerm) -> Bool) -> Bool {
+        if holds(term) { return true }
+        guard let prefix = term.prefix else { return false }
+        for length in lengths {
+            guard length < prefix.length, let outer = Prefix(prefix.address, length: length) else { return false }
+            if holds(.prefix(outer)) { return true }
+        }
+        return false
     }
 }
 
