@@ -142,8 +142,10 @@ private final class RuleIndex {
     private func cover(_ terms: [ClientTerm], of rule: Rule, _ scope: Scope, _ isFit: (Rule) -> Bool) -> Bool {
         let ranges = terms.compactMap(\.prefix?.range)
         guard ranges.count == terms.count, let united = united(scope, isFit) else { return false }
-        let excepted = rule.except.compactMap(\.prefix?.range).union
-        return ranges.union.allSatisfy { $0.isCovered(by: [united, excepted]) }
+        let sets = [united, rule.except.compactMap(\.prefix?.range).union]
+        // Where it is not so, the first one mostly shows it.
+        guard ranges.first?.isCovered(by: sets) == true else { return false }
+        return ranges.union.allSatisfy { $0.isCovered(by: sets) }
     }
 
     /// `nil`: the policy has too many kinds of rules.

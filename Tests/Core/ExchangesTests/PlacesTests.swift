@@ -14,8 +14,11 @@ import Testing
             asked: UniversalAddress(host: .v4(0x0a4d_0101), port: 111), channel: 1, isLocal: isLocal)
     }
 
-    private static func request(_ peer: Peer, _ xid: UInt32, about program: Program = .nfs) -> Exchange.Request {
-        .init(peer: peer, xid: xid, byteCount: 56, call: .port(of: program), permission: .local)
+    private static func request(
+        _ peer: Peer, _ xid: UInt32, about program: Program = .nfs, at server: ServerNumber = 0
+    ) -> Exchange.Request {
+        .init(
+            peer: peer, xid: xid, byteCount: 56, call: .port(of: program), permission: .local, server: server)
     }
 
     @Test("the end of a datagram's call leaves another call of the same port and transaction id to its retransmissions")
@@ -81,16 +84,21 @@ import Testing
 
     @Test("calls over UDP, whoever sends them, leave places to those over TCP")
     func reserve() {
-        var exchanges = Exchanges()
+        var exchanges = Exchanges(servers: 2)
         var (client, xid) = (UInt32(0), UInt32(0))
-        func begins(_ transport: Transport, _ count: Int) -> Int {
+        func begins(_ transport: Transport, _ count: Int, at server: ServerNumber = 0) -> Int {
             (0..<count).count { _ in
                 xid += 1
                 client = (client + 1) % 200
-                if case .began = exchanges.begin(Self.request(Self.peer(client, transport), xid)) { return true }
+                let request = Self.request(Self.peer(client, transport), xid, at: server)
+                if case .began = exchanges.begin(request) { return true }
                 return false
             }
         }
+        let ofServer = Exchanges.callsPerServerMax - Exchanges.callsPerServerTCPReserve
+        #expect(begins(.udp, 20_000, at: 1) == ofServer)
+        #expect(begins(.tcp, 20_000, at: 1) == Exchanges.callsPerServerTCPReserve)
+        for (id, _) in exchanges.all { _ = exchanges.end(id) }
         #expect(begins(.udp, 20_000) == Exchanges.callsMax - Exchanges.callsTCPReserve)
         #expect(begins(.tcp, 20_000) == Exchanges.callsTCPReserve)
     }

@@ -34,6 +34,18 @@ import Testing
         #expect(DroppedPacket(Self.ipv6 + [1, 2, 3], kind: .probe) == six)
     }
 
+    @Test("a packet to a server's address is one to that server, and one to any other address one to this host")
+    func located() throws {
+        let servers = GatewayShape(
+            addresses: [.v4(0xc000_0209), .v4(0xc000_0201), .v6(IPv6Bits(0x2001_0db8 << 96 | 1))])
+        #expect(DroppedPacket(Self.ipv4, kind: .probe, servers)?.service.server == ServerID(rawValue: 2))
+        #expect(DroppedPacket(Self.ipv6, kind: .probe, servers)?.service.server == ServerID(rawValue: 3))
+        let others = GatewayShape(addresses: [.v4(0xc000_0209)])
+        for packet in [Self.ipv4, Self.ipv6] {
+            #expect(DroppedPacket(packet, kind: .probe, others) == DroppedPacket(packet, kind: .probe))
+        }
+    }
+
     @Test("reads past IPv4 options")
     func readsPastOptions() {
         let options: [UInt8] = [1, 1, 1, 1, 9, 9, 9, 9]

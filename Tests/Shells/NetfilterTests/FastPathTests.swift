@@ -36,7 +36,7 @@ extension KernelTests {
                 let key = Example.grant(address, Self.service)
                 #expect(table.commit(.guardPort(Self.service), Example.issue(key, timeout: .seconds(60))) == nil)
                 let sender = try Sender(client.socket(to: Self.service, server), pauseMicroseconds: 0)
-                var received = 0
+                var received = socket.receive(1)
                 for _ in 0..<14 {
                     usleep(220_000)
                     received += socket.receiveAll()
