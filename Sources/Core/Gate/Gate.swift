@@ -144,9 +144,6 @@ public struct Gate: ~Copyable, Sendable {
             && !(transport == .tcp && lives.isUnprovenHidden && ledger.isUnproven(key))
     }
 
-    /// Whether no change at all waits for the kernel.
-    public mutating func isSettled() -> Bool { writer.isSettled }
-
     /// Whether no change that waits for the kernel concerns the service and the client.
     /// - Parameter standing: the range of clients, among them this one, for which the service is always open.
     public mutating func isSettled(_ service: ServiceOpening, standing: @autoclosure () -> AddressRange?) -> Bool {

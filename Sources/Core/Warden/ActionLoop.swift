@@ -45,7 +45,7 @@ public enum CommitResult: Hashable, Sendable {
 /// is under way, actions that the kernel would have to answer wait, too; calls go on.
 public final class ActionLoop<Shells: ActionShells> {
     /// What events and actions change, in one piece: each access to a property of an object is checked for overlaps at
-    /// run time, and a look-up would need twenty of them.
+    /// run time, and with a property for each part a look-up needed twice as many checks.
     private struct State: ~Copyable {
         var warden: Warden
         /// Actions that wait for those in ``due``.

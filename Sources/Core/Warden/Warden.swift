@@ -317,12 +317,9 @@ public struct Warden: ~Copyable, Sendable {
 
     /// Whether no change that waits for the kernel concerns the service and the client.
     private mutating func isSettled(_ service: ServiceOpening, for client: IPAddress) -> Bool {
-        // Mostly nothing waits, and then nothing is put together for the question.
-        gate.isSettled()
-            || gate.isSettled(
-                service,
-                standing: servers.rules(about: servers.number(of: service.port.server)).standing(
-                    service, holding: client))
+        gate.isSettled(
+            service,
+            standing: servers.rules(about: servers.number(of: service.port.server)).standing(service, holding: client))
     }
 
     mutating func startLook(at server: ServerNumber, into actions: inout [Action]) {
