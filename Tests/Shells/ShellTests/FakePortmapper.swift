@@ -55,11 +55,7 @@ final class FakePortmapper {
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             for record in unwrapInboundIn(data).withUnsafeReadableBytes({ reader.feed($0) }) {
-                let header: CallHeader? = record.withUnsafeBytes { bytes in
-                    var decoder = XDRDecoder(bytes)
-                    do { return try CallHeader(from: &decoder) } catch { return nil }
-                }
-                guard let header else {
+                guard let header = record.withUnsafeBytes(CallHeader.init(ofMessage:)) else {
                     Issue.record("a record is no call: \(record)")
                     continue
                 }
@@ -71,5 +67,13 @@ final class FakePortmapper {
         }
 
         func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+    }
+}
+
+extension CallHeader {
+    /// `nil` if the message is no call.
+    init?(ofMessage bytes: UnsafeRawBufferPointer) {
+        var decoder = XDRDecoder(bytes)
+        do { try self.init(from: &decoder) } catch { return nil }
     }
 }
