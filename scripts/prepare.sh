@@ -1,6 +1,5 @@
 # shellcheck shell=bash
-# Sourced by scripts/demo, scripts/test and scripts/package: finds Swift, builds, and installs the Debian packages that are
-# missing.
+# Sourced by scripts/demo, scripts/test and scripts/package: finds Swift, and installs the Debian packages that are missing.
 
 # What the build links; what unit tests compare with; and what the lab runs.
 link_packages=(libmnl-dev libnftnl-dev libyaml-dev libsodium-dev)
@@ -40,14 +39,6 @@ find_swift() {
         fi
     done
     fail "no Swift toolchain found; install Swift 6.1 or later from swift.org, and put it on PATH or in /opt/swift"
-}
-
-# With RPCWARDEN_INDEX=no, as in CI, there is no index for editors, which takes a sixth of the time. Whoever changes from one
-# to the other builds everything anew.
-build_debug() {
-    local options=()
-    [[ ${RPCWARDEN_INDEX:-yes} != no ]] || options=(--disable-index-store)
-    swift build "${options[@]}" "$@"
 }
 
 missing_packages() {
