@@ -293,8 +293,8 @@ let package = Package(
         tests(
             "SidecarTests",
             [
-                "Addresses", "Clock", "Configuration", "FleetRecords", "System", "Etcd", "Sidecar", "BundleSamples",
-                .product(name: "NIOHTTP1", package: "swift-nio"),
+                "Addresses", "Clock", "Configuration", "FleetRecords", "System", "Etcd", "Fleet", "Sidecar",
+                "BundleSamples", .product(name: "NIOHTTP1", package: "swift-nio"),
             ] + nio),
         tests(
             "PolicyDraftsTests",

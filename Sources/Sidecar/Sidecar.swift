@@ -218,7 +218,9 @@ public final class Sidecar {
             work?.orders.readingEnded(isWhole: isWhole)
             tellRefusedOrders()
         case .nameShared: nameShared(at: now)
-        case .page, .watchOpened, .changed, .compacted, .transactionEnded, .leaseGranted, .leaseLost: break
+        case .page, .watchOpened, .changed, .readingAgain, .pageAgain, .compacted, .transactionEnded, .leaseGranted,
+            .leaseLost:
+            break
         }
         var actions: [FleetAction] = []
         work?.node.take(event, at: now, into: &actions)
@@ -307,6 +309,8 @@ extension FleetNode {
         case .page(let page): pageRead(page, at: now, into: &actions)
         case .watchOpened: watchOpened(at: now)
         case .changed(let changes): watched(changes, at: now, into: &actions)
+        case .readingAgain: readingAgain()
+        case .pageAgain(let records, let isLast): pageReadAgain(records, isLast: isLast, at: now, into: &actions)
         case .compacted: compacted(at: now)
         case .transactionEnded(let id, let succeeded): transactionEnded(id, succeeded: succeeded, at: now)
         case .leaseGranted(let lease): leaseGranted(lease, at: now)

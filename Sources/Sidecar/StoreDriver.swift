@@ -12,6 +12,9 @@ enum StoreEvent {
     case page(StorePage)
     case watchOpened
     case changed([StoreChange])
+    case readingAgain
+    /// - Parameter isLast: of all ranges.
+    case pageAgain([(key: FleetKey, record: FleetRecord)], isLast: Bool)
     case compacted
     case transactionEnded(UInt64, succeeded: Bool)
     case leaseGranted(FleetLease)
@@ -41,6 +44,9 @@ final class StoreDriver {
     /// Under which this node's status was written last, as etcd has acknowledged.
     private var statusLease: Int64?
     private var watch: EtcdWatch?
+    /// Everything up to this revision was read; the watch began behind it. `nil`: there is no watch.
+    private var readRevision: Int64?
+    private var isReadingAgain = false
     private var nextProbe = Instant.distantFuture
     /// Of records, so that their values can be read.
     private var pageMax = FleetLimits.pageMax
@@ -78,6 +84,7 @@ final class StoreDriver {
         ask(client.probe(keys.probe)) { driver, probed in
             if let found = probed.found, let written { driver.judge(found, written: written) }
         }
+        checkWatch()
     }
 
     /// A status that this node wrote stays until it writes it again, unless another host takes itself for this node.
@@ -91,6 +98,7 @@ final class StoreDriver {
         isConnected = false
         watch?.cancel()
         watch = nil
+        (readRevision, isReadingAgain) = (nil, false)
     }
 
     // MARK: Requests
@@ -192,6 +200,7 @@ final class StoreDriver {
 
     private func watch(from revision: Int64) {
         watch?.cancel()
+        (readRevision, isReadingAgain) = (revision - 1, false)
         let asked = epoch
         let this = NIOLoopBound(self, eventLoop: loop)
         watch = client.watch(keys.watched, from: revision) { event in
@@ -205,7 +214,9 @@ final class StoreDriver {
         switch event {
         case .opened: told(.watchOpened)
         case .changed(_, let changes, _): take(changes)
-        case .ended(.compacted): told(.compacted)
+        case .ended(.compacted):
+            (readRevision, isReadingAgain) = (nil, false)
+            told(.compacted)
         case .ended(.lost(let reason)): lost("the watch ended: \(reason)")
         case .ended(.canceled(let reason)): lost("the watch was canceled: \(reason)")
         }
@@ -223,6 +234,47 @@ final class StoreDriver {
             }
         }
         if !records.isEmpty { told(.changed(records)) }
+    }
+
+    /// A watch that is slow when the store is compacted loses what came between, and nobody says so: etcd before 3.4.31 and
+    /// 3.5.13 (its issue 17529). Nothing is lost as long as the store still has the revision that the watch began behind.
+    private func checkWatch() {
+        guard let revision = readRevision, !isReadingAgain else { return }
+        ask(
+            client.range(EtcdRange(key: keys.probe), limit: 1, revision: revision),
+            refused: { driver, error in
+                guard case .compacted = error else { return false }
+                if driver.readRevision == revision { driver.readAgain() }
+                return true
+            }, answered: { _, _ in })
+    }
+
+    /// The node stays in step meanwhile. The watch goes on to tell what happens, until the next one tells it again.
+    private func readAgain() {
+        isReadingAgain = true
+        told(.readingAgain)
+        readAgain(keys.ranges[...], after: nil, revision: nil)
+    }
+
+    private func readAgain(_ ranges: ArraySlice<FleetRange>, after key: [UInt8]?, revision: Int64?) {
+        guard let range = ranges.first else { return }
+        ask(
+            page(of: keys.range(range), after: key, max: FleetLimits.pageMax, revision: revision),
+            refused: { driver, error in
+                guard case .compacted = error else { return false }
+                // The next check tries again.
+                driver.isReadingAgain = false
+                return true
+            },
+            answered: { driver, page in
+                guard driver.isReadingAgain else { return }
+                let next = page.hasMore ? page.lastKey : nil
+                let rest = next == nil ? ranges.dropFirst() : ranges
+                driver.told(.pageAgain(driver.records(of: page), isLast: rest.isEmpty))
+                let revision = revision ?? page.revision
+                if rest.isEmpty { driver.watch(from: revision + 1) }
+                driver.readAgain(rest, after: next, revision: revision)
+            })
     }
 
     /// The policy's announcement and the orders, which no node writes.

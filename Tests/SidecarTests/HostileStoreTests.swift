@@ -1,8 +1,11 @@
+import Clock
 import Etcd
+import Fleet
 import FleetRecords
 import Foundation
 import NIOCore
 import Synchronization
+import System
 import Testing
 
 /// A sidecar, and a member that lies.
@@ -77,6 +80,42 @@ import Testing
             // Without a pause this takes milliseconds; with it, by this seed, some seconds.
             #expect(ContinuousClock.now - start > .seconds(1))
             // Nor does it connect anew, but for its watches.
+            #expect(Set(member.calls.filter { $0.path == "/v3/kv/range" }.map(\.connection)).count == 1)
+        }
+    }
+
+    /// As etcd before 3.4.31 and 3.5.13 does: a watch that is slow while the store is compacted loses events (its issue 17529).
+    @Test("that passes over a change when it is compacted: all is read again, in step all the while")
+    func passedOver() throws {
+        let grant = SharedGrant(.v4(0xc000_0207), .nfs, .tcp)
+        let now = HostClock.wallClock()
+        let record = GrantRecord(issued: now, used: now, rule: "nas", keep: .seconds(86_400))
+        let key = FleetKey.grant(pair: "p", node: "b", grant).text(of: "lab")
+        let value = RecordText.bytes(.grant(record))
+        let page = """
+            {"header":{"revision":"20"},"kvs":[{"key":"\(Data(key.utf8).base64EncodedString())",
+            "value":"\(Data(value).base64EncodedString())","mod_revision":"15"}]}
+            """
+        let pair = Data("/rpcwarden/v1/lab/pairs/p/".utf8).base64EncodedString()
+        let isCompacted = Mutex(false)
+        try withNode { call in
+            switch (call.path, isCompacted.withLock { $0 }) {
+            case ("/v3/watch", _): .stream(Self.opened)
+            case (_, false): .json(#"{"header":{"revision":"9"}}"#)
+            case _ where call.body.contains(#""revision":"9""#): .json(Self.compacted, status: "400 Bad Request")
+            case _ where call.body.contains(pair): .json(page)
+            case _: .json(#"{"header":{"revision":"20"}}"#)
+            }
+        } _: { node, member in
+            try node.daemon.hearsThatItIsInStep()
+            isCompacted.withLock { $0 = true }
+            _ = try node.daemon.hears(offerOf: grant)
+            try node.answers(.status, "\"full_reads\":2")
+            func watches() -> [String] { member.calls.filter { $0.path == "/v3/watch" }.map(\.body) }
+            try eventually { watches().count == 2 }
+            #expect(watches().last?.contains(#""start_revision":"21""#) == true)
+            let states = node.daemon.heard.compactMap { if case .store(let state) = $0 { state.isSynced } else { nil } }
+            #expect(!states.drop { !$0 }.contains(false))
             #expect(Set(member.calls.filter { $0.path == "/v3/kv/range" }.map(\.connection)).count == 1)
         }
     }

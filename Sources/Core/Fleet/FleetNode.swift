@@ -189,10 +189,7 @@ extension FleetNode {
     }
 
     public mutating func pageRead(_ page: StorePage, at now: Moment, into actions: inout [FleetAction]) {
-        for (key, record) in page.records {
-            if let key = ownKey(key) { mirror.read(key, record) }
-            take(key, record, at: now, into: &actions)
-        }
+        take(page.records, at: now, into: &actions)
         guard link.pageRead(page, settings: settings, into: &actions) else { return }
         mirror.endRead()
         reconcile(at: now)
@@ -211,6 +208,35 @@ extension FleetNode {
                 // A missing key means nothing. Of this node's own, it is written again at the next comparison.
                 if let key = ownKey(key) { mirror.delete(key) }
             }
+        }
+    }
+
+    /// All is read once more beside the watch, which may have passed over changes.
+    public mutating func readingAgain() {
+        guard link.isInStep else { return }
+        fullReads += 1
+        mirror.beginRead()
+    }
+
+    /// - Parameter isLast: the watch tells anew what came since.
+    public mutating func pageReadAgain(
+        _ records: [(key: FleetKey, record: FleetRecord)], isLast: Bool, at now: Moment,
+        into actions: inout [FleetAction]
+    ) {
+        // Otherwise it is being read anew in any case.
+        guard link.isInStep else { return }
+        take(records, at: now, into: &actions)
+        guard isLast else { return }
+        mirror.endRead()
+        reconcile(at: now)
+    }
+
+    private mutating func take(
+        _ records: [(key: FleetKey, record: FleetRecord)], at now: Moment, into actions: inout [FleetAction]
+    ) {
+        for (key, record) in records {
+            if let key = ownKey(key) { mirror.read(key, record) }
+            take(key, record, at: now, into: &actions)
         }
     }
 

@@ -26,8 +26,14 @@ struct CommandError: Error, CustomStringConvertible {
 /// The output goes to unlinked files: a pipe would also wait for the background processes that the command leaves.
 func run(_ command: [String], environment: [String: String] = [:]) throws -> Output {
     let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = command
+    if let program = program(named: command[0]) {
+        process.executableURL = URL(fileURLWithPath: program)
+        process.arguments = Array(command.dropFirst())
+    } else {
+        // It ends with 127.
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = command
+    }
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     let (output, errors) = (try UnlinkedFile(), try UnlinkedFile())
     process.standardInput = FileHandle.nullDevice
@@ -37,6 +43,12 @@ func run(_ command: [String], environment: [String: String] = [:]) throws -> Out
     process.waitUntilExit()
     let signal: Int32 = process.terminationReason == .uncaughtSignal ? 128 : 0
     return Output(text: try output.text(), errors: try errors.text(), status: process.terminationStatus + signal)
+}
+
+private func program(named name: String) -> String? {
+    guard !name.contains("/") else { return access(name, X_OK) == 0 ? name : nil }
+    let folders = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
+    return folders.map { "\($0)/\(name)" }.first { access($0, X_OK) == 0 }
 }
 
 private struct UnlinkedFile {
@@ -60,18 +72,18 @@ struct Unfulfilled: Error, CustomStringConvertible {
     var description: String
 }
 
-/// Waits until `find` returns a value; tries every 20 ms. The limit only ends a wait in vain: a machine may stand still for
-/// seconds.
+/// Waits until `find` returns a value. The limit only ends a wait in vain: a machine may stand still for seconds.
+///
+/// It tries each 20 ms at first, and then less often, since what it tries mostly are commands.
 func eventually<Found>(
     _ what: String, within limit: Duration = .seconds(30), _ find: () throws -> Found?
 ) async throws -> Found {
-    let deadline = ContinuousClock.now + limit
+    let start = ContinuousClock.now
     while true {
         if let found = try find() { return found }
-        guard ContinuousClock.now < deadline else {
-            throw Unfulfilled(description: "not within \(limit): \(what)")
-        }
-        try await Task.sleep(for: .milliseconds(20))
+        let lasted = ContinuousClock.now - start
+        guard lasted < limit else { throw Unfulfilled(description: "not within \(limit): \(what)") }
+        try await Task.sleep(for: min(max(lasted / 8, .milliseconds(20)), .milliseconds(100)))
     }
 }
 

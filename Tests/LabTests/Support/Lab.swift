@@ -36,8 +36,7 @@ final class Lab: Sendable {
         Self.sweep
         name = "\(Self.prefix)\(getpid())-\(Self.nextNumber())"
         state = "/tmp/rpcwarden-lab.\(name)"
-        script =
-            Lab.path("scripts/lab")
+        script = Lab.path("scripts/lab")
         binary = Self.binaryPath
         peerBinary = Self.peerPath
         do {
@@ -126,8 +125,31 @@ final class Lab: Sendable {
 
     func exec(_ host: Host, _ command: [String], seconds: Double = 20) throws -> Output {
         try run(
-            [script, "exec", host.rawValue, "--", "timeout", "--kill-after=1", "\(seconds)"] + command,
-            environment: ["LAB": name])
+            entry(to: host) + ["timeout", "--kill-after=1", "\(seconds)"] + command,
+            environment: ["STATE_DIRECTORY": "\(state)/guard.\(host.rawValue)", "PATH": Self.searchPath])
+    }
+
+    private static let searchPath =
+        (ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin"
+
+    /// As `scripts/lab exec` enters a host, but without its shells, which took a third of the processor's time: tests run
+    /// some twenty commands a second.
+    private func entry(to host: Host) -> [String] {
+        let holder =
+            switch host {
+            case .server: "holder"
+            case .rpcbind: "rpcbind"
+            case .approved, .limited, .stranger, .spare, .filer: "holder-\(host.rawValue)"
+            }
+        guard let pid = pid(holder) else { return ["nsenter", "--net=/run/netns/\(name)-\(host.rawValue)", "--"] }
+        // Else it would be the root of that namespace.
+        let folder = FileManager.default.currentDirectoryPath
+        return ["nsenter", "--target", "\(pid)", "--net", "--mount", "--uts", "--wdns=\(folder)", "--"]
+    }
+
+    /// Of what `scripts/lab` holds or started.
+    private func pid(_ name: String) -> pid_t? {
+        (try? String(contentsOfFile: "\(state)/\(name).pid", encoding: .utf8)).flatMap { pid_t($0.dropLast()) }
     }
 
     /// Starts a command that outlives the call; its output is in ``log(_:)``.
