@@ -44,9 +44,7 @@ final class StoreDriver {
     /// Under which this node's status was written last, as etcd has acknowledged.
     private var statusLease: Int64?
     private var watch: EtcdWatch?
-    /// Everything up to this revision was read; the watch began behind it. `nil`: there is no watch.
-    private var readRevision: Int64?
-    private var isReadingAgain = false
+    private var check = WatchCheck()
     private var nextProbe = Instant.distantFuture
     /// Of records, so that their values can be read.
     private var pageMax = FleetLimits.pageMax
@@ -84,7 +82,7 @@ final class StoreDriver {
         ask(client.probe(keys.probe)) { driver, probed in
             if let found = probed.found, let written { driver.judge(found, written: written) }
         }
-        checkWatch()
+        checkWatch(at: now)
     }
 
     /// A status that this node wrote stays until it writes it again, unless another host takes itself for this node.
@@ -98,7 +96,7 @@ final class StoreDriver {
         isConnected = false
         watch?.cancel()
         watch = nil
-        (readRevision, isReadingAgain) = (nil, false)
+        check.watchEnded()
     }
 
     // MARK: Requests
@@ -200,7 +198,7 @@ final class StoreDriver {
 
     private func watch(from revision: Int64) {
         watch?.cancel()
-        (readRevision, isReadingAgain) = (revision - 1, false)
+        check.watchBegan(behind: revision - 1)
         let asked = epoch
         let this = NIOLoopBound(self, eventLoop: loop)
         watch = client.watch(keys.watched, from: revision) { event in
@@ -215,7 +213,7 @@ final class StoreDriver {
         case .opened: told(.watchOpened)
         case .changed(_, let changes, _): take(changes)
         case .ended(.compacted):
-            (readRevision, isReadingAgain) = (nil, false)
+            check.watchEnded()
             told(.compacted)
         case .ended(.lost(let reason)): lost("the watch ended: \(reason)")
         case .ended(.canceled(let reason)): lost("the watch was canceled: \(reason)")
@@ -236,22 +234,19 @@ final class StoreDriver {
         if !records.isEmpty { told(.changed(records)) }
     }
 
-    /// A watch that is slow when the store is compacted loses what came between, and nobody says so: etcd before 3.4.31 and
-    /// 3.5.13 (its issue 17529). Nothing is lost as long as the store still has the revision that the watch began behind.
-    private func checkWatch() {
-        guard let revision = readRevision, !isReadingAgain else { return }
+    private func checkWatch(at now: Instant) {
+        guard let revision = check.revision(at: now) else { return }
         ask(
             client.range(EtcdRange(key: keys.probe), limit: 1, revision: revision),
             refused: { driver, error in
                 guard case .compacted = error else { return false }
-                if driver.readRevision == revision { driver.readAgain() }
+                if driver.check.compacted(revision, at: now) { driver.readAgain() }
                 return true
             }, answered: { _, _ in })
     }
 
     /// The node stays in step meanwhile. The watch goes on to tell what happens, until the next one tells it again.
     private func readAgain() {
-        isReadingAgain = true
         told(.readingAgain)
         readAgain(keys.ranges[...], after: nil, revision: nil)
     }
@@ -262,12 +257,11 @@ final class StoreDriver {
             page(of: keys.range(range), after: key, max: FleetLimits.pageMax, revision: revision),
             refused: { driver, error in
                 guard case .compacted = error else { return false }
-                // The next check tries again.
-                driver.isReadingAgain = false
+                driver.check.readingFailed()
                 return true
             },
             answered: { driver, page in
-                guard driver.isReadingAgain else { return }
+                guard driver.check.isReading else { return }
                 let next = page.hasMore ? page.lastKey : nil
                 let rest = next == nil ? ranges.dropFirst() : ranges
                 driver.told(.pageAgain(driver.records(of: page), isLast: rest.isEmpty))

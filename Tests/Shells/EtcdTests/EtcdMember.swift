@@ -18,8 +18,7 @@ final class EtcdMember {
         self.name = name
         self.folder = folder
         self.arguments = arguments
-        port = try Self.freePort()
-        peerPort = try Self.freePort()
+        (port, peerPort) = try Self.freePorts()
     }
 
     deinit { stop() }
@@ -92,18 +91,22 @@ final class EtcdMember {
         return try run("ETCDCTL_API=3", common + arguments, in: folder.path)
     }
 
-    /// Nothing listened there a moment ago.
-    private static func freePort() throws -> UInt16 {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        defer { close(descriptor) }
+    /// Nothing listened there a moment ago. Both are held meanwhile: else they may be one.
+    private static func freePorts() throws -> (UInt16, UInt16) {
+        let descriptors = (0..<2).map { _ in socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0) }
+        defer { for descriptor in descriptors { close(descriptor) } }
+        return (try freePort(of: descriptors[0]), try freePort(of: descriptors[1]))
+    }
+
+    private static func freePort(of descriptor: Int32) throws -> UInt16 {
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        withUnsafeMutablePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                #expect(bind(descriptor, $0, length) == 0)
-                #expect(getsockname(descriptor, $0, &length) == 0)
+        try withUnsafeMutablePointer(to: &address) {
+            try $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                try #require(bind(descriptor, $0, length) == 0)
+                try #require(getsockname(descriptor, $0, &length) == 0)
             }
         }
         return UInt16(bigEndian: address.sin_port)

@@ -60,7 +60,7 @@ extension KernelTests {
         private func events(_ log: DropLog, atLeast count: Int = 1) -> [DroppedPacket] {
             var events = log.readEvents()
             var poll = pollfd(fd: log.socket.descriptor, events: Int16(POLLIN), revents: 0)
-            while events.count < count, Glibc.poll(&poll, 1, 1000) == 1 { events += log.readEvents() }
+            while events.count < count, Glibc.poll(&poll, 1, 10_000) == 1 { events += log.readEvents() }
             return events
         }
 

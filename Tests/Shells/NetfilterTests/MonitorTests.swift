@@ -122,7 +122,7 @@ extension KernelTests {
                 var poll = pollfd(fd: monitor.socket.descriptor, events: Int16(POLLIN), revents: 0)
                 #expect(Glibc.poll(&poll, 1, 0) == 0)
                 _ = shell("nft add table inet rpcwarden")
-                #expect(Glibc.poll(&poll, 1, 1000) == 1)
+                #expect(Glibc.poll(&poll, 1, 10_000) == 1)
             }
         }
 

@@ -99,7 +99,7 @@ extension KernelTests {
                 var poll = pollfd(fd: tables.watch.descriptor, events: Int16(POLLIN), revents: 0)
                 #expect(Glibc.poll(&poll, 1, 0) == 0)
                 try run("ip rule add fwmark 0x20000/0x20000 lookup 111")
-                #expect(Glibc.poll(&poll, 1, 1000) == 1)
+                #expect(Glibc.poll(&poll, 1, 10_000) == 1)
             }
         }
     }
