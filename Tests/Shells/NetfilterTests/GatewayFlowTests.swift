@@ -137,19 +137,22 @@ extension KernelTests {
                 let there = try inNamespace(of: server.processID) { try TestSocket(Self.udp, "10.91.2.2") }
                 there.growReceiveBuffer()
                 let sender = try Sender(client.socket(to: Self.udp, "10.91.2.2"), pauseMicroseconds: 0)
-                usleep(300_000)
+                #expect(sender.sends(1000))
                 let isRecent = {
                     shell("nft list set inet rpcwarden recent_at4").text.contains("192.0.2.7 . 10.91.2.2 . udp . 2049")
                 }
-                #expect(isRecent())
+                #expect(becomesTrue(isRecent))
                 let packets = try #require(try cut.table.uses(of: [key], in: "rpcwarden")[key]).packets
                 #expect(there.receiveAll() > packets, "some packets took the fast path, and weren't counted")
                 #expect(cut.table.commit(.revoke(key)) == nil)
+                let start = ContinuousClock.now
                 #expect(try cut(key.client, key.service) == 1)
-                usleep(2000)
+                #expect(sender.sends(100))
                 _ = there.receiveAll()
-                usleep(100_000)
-                #expect(isRecent(), "it is the flow's bit that is missing")
+                #expect(sender.sends(5000))
+                let isRecentStill = isRecent()
+                #expect(
+                    isRecentStill || ContinuousClock.now - start > .seconds(1), "it is the flow's bit that is missing")
                 #expect(there.receiveAll() == 0)
                 #expect(sender.stop() > packets)
             }

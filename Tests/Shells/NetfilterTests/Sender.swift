@@ -1,6 +1,16 @@
 import Glibc
 import Synchronization
 
+/// Waits for what the kernel, or another thread, does when it finds the time; a minute at most.
+func becomesTrue(_ condition: () throws -> Bool) rethrows -> Bool {
+    let deadline = ContinuousClock.now + .seconds(60)
+    while true {
+        if try condition() { return true }
+        guard ContinuousClock.now < deadline else { return false }
+        usleep(2_000)
+    }
+}
+
 /// Sends datagrams from its own thread until it is stopped.
 final class Sender: Sendable {
     private let descriptor: Int32
@@ -32,6 +42,12 @@ final class Sender: Sendable {
             if Glibc.send(descriptor, &byte, 1, 0) == 1 { sent.add(1, ordering: .relaxed) }
             if pauseMicroseconds > 0 { usleep(pauseMicroseconds) }
         }
+    }
+
+    /// Waits until so many more datagrams are sent, a minute at most.
+    func sends(_ count: Int) -> Bool {
+        let goal = sent.load(ordering: .relaxed) + count
+        return becomesTrue { sent.load(ordering: .relaxed) >= goal }
     }
 
     /// Stops the thread, and returns the number of datagrams sent.
