@@ -218,7 +218,7 @@ extension FleetNode {
         mirror.beginRead()
     }
 
-    /// - Parameter isLast: the watch tells anew what came since.
+    /// What is missing of this node's own is written at the next comparison, once the watch has told what came since.
     public mutating func pageReadAgain(
         _ records: [(key: FleetKey, record: FleetRecord)], isLast: Bool, at now: Moment,
         into actions: inout [FleetAction]
@@ -226,9 +226,7 @@ extension FleetNode {
         // Otherwise it is being read anew in any case.
         guard link.isInStep else { return }
         take(records, at: now, into: &actions)
-        guard isLast else { return }
-        mirror.endRead()
-        reconcile(at: now)
+        if isLast { mirror.endRead() }
     }
 
     private mutating func take(

@@ -21,6 +21,40 @@ import Testing
         }
     }
 
+    @Test("is read again beside the watch: what was passed over is taken, what is missing is written later")
+    func readAgain() {
+        var bench = FleetBench.inStep()
+        let (own, other) = (FleetBench.grant(1), FleetBench.grant(2))
+        bench.node.grantIssued(own, bench.record(keep: .seconds(86_400)), at: bench.now)
+        bench.node.grantUsed(own, at: bench.now)
+        bench.advance(.seconds(1))
+        #expect(bench.written().count == 1)
+        let record = FleetRecord.grant(bench.record(keep: .seconds(86_400)))
+        let page = [(FleetKey.grant(pair: "p", node: "b", other), record)]
+        bench.node.readingAgain()
+        bench.node.pageReadAgain(page, isLast: false, at: bench.now, into: &bench.actions)
+        bench.node.pageReadAgain([], isLast: true, at: bench.now, into: &bench.actions)
+        #expect(bench.node.isSynced && bench.node.counters.fullReads == 2)
+        bench.advance(.seconds(1))
+        let actions = bench.taken()
+        #expect(actions.count == 1, "an offer, and nothing to write")
+        if case .offerGrants(let offers)? = actions.first { #expect(offers.map(\.grant) == [other]) }
+        bench.advance(FleetLimits.reconcileInterval * 2)
+        bench.advance(.seconds(1))
+        #expect(bench.written().map(\.key) == [.grant(pair: "p", node: "a", own)])
+    }
+
+    @Test("isn't touched by what is read again if the node isn't in step")
+    func readAgainLate() {
+        var bench = FleetBench.inStep()
+        bench.node.readingAgain()
+        bench.node.storeLost(at: bench.now)
+        let page = [(FleetKey.grant(pair: "p", node: "b", FleetBench.grant(2)), FleetRecord.grant(bench.record()))]
+        bench.node.pageReadAgain(page, isLast: true, at: bench.now, into: &bench.actions)
+        bench.advance(.seconds(1))
+        #expect(bench.offers() == [])
+    }
+
     @Test("is bounded, whoever else writes there, or whatever a store says")
     func bounded() {
         let status = FleetRecord.status(

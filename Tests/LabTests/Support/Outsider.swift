@@ -43,9 +43,13 @@ extension Lab {
 
     /// A `storm` command line: lookups from many source addresses, each followed by a connect to the port in the
     /// answer unless `connects` is false.
-    func storm(_ echo: Echo, count: Int, from first: String, parallel: Int = 4, connects: Bool = true) -> String {
+    ///
+    /// - Parameter wait: in milliseconds, for each reply and each connection.
+    func storm(
+        _ echo: Echo, count: Int, from first: String, parallel: Int = 4, wait: Int = 4000, connects: Bool = true
+    ) -> String {
         "storm --to 10.77.1.1 --over udp --count \(count) --program \(echo.program) --version 1"
-            + " --service \(echo.transport) --sources \(first)/\(count) --parallel \(parallel) --wait 4000"
+            + " --service \(echo.transport) --sources \(first)/\(count) --parallel \(parallel) --wait \(wait)"
             + (connects ? " --connect" : "")
     }
 }
