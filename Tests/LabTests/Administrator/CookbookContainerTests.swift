@@ -19,8 +19,7 @@ extension LabTests {
                 """
             try lab.spawn(.server, "container", ["sh", "-c", engine])
             let pid = try await eventually("the container runs") {
-                let engine = try String(contentsOfFile: "\(lab.state)/container.pid", encoding: .utf8).dropLast()
-                let parent = try lab.exec(.server, "pgrep", "-P", "\(engine)").lines.first
+                let parent = try lab.exec(.server, "pgrep", "-P", "\(try lab.pid("container"))").lines.first
                 return try parent.flatMap { try lab.exec(.server, "pgrep", "-P", $0).lines.first }
             }
             try lab.shell(

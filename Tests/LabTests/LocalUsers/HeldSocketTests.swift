@@ -8,8 +8,7 @@ extension LabTests {
         private static let restarts = 4
 
         private static func daemon(_ lab: Lab) throws -> Int32 {
-            let holder = try String(contentsOfFile: "\(lab.state)/daemon.pid", encoding: .utf8)
-                .trimmingCharacters(in: .whitespacesAndNewlines)
+            let holder = try lab.pid("daemon")
             let children = try String(contentsOfFile: "/proc/\(holder)/task/\(holder)/children", encoding: .utf8)
             return try #require(Int32(children.trimmingCharacters(in: .whitespaces)), "children: \(children)")
         }

@@ -156,33 +156,29 @@ extension LabTests {
             try lab.listing("status", as: StatusReport.self).counts[name] ?? -1
         }
 
-        private static func pid(_ lab: Lab) throws -> String {
-            try String(contentsOfFile: "\(lab.state)/daemon.pid", encoding: .utf8)
-                .trimmingCharacters(in: .whitespacesAndNewlines)
-        }
-
         private static func processorTime(_ lab: Lab) throws -> Duration {
-            let stat = try String(contentsOfFile: "/proc/\(pid(lab))/stat", encoding: .utf8)
+            let stat = try String(contentsOfFile: "/proc/\(lab.pid("daemon"))/stat", encoding: .utf8)
             // utime and stime, in hundredths of a second; the name may hold spaces.
             let fields = stat[(stat.lastIndex(of: ")") ?? stat.startIndex)...].split(separator: " ")
             return .milliseconds(10 * ((Int(fields[12]) ?? 0) + (Int(fields[13]) ?? 0)))
         }
 
         private static func highestDescriptor(_ lab: Lab) throws -> Int {
-            try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid(lab))/fd").compactMap(Int.init).max() ?? 0
+            let open = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(lab.pid("daemon"))/fd")
+            return open.compactMap(Int.init).max() ?? 0
         }
 
         private static func limitDescriptors(_ lab: Lab, to count: Int) throws {
             // Changing the limit of a process of another user needs CAP_SYS_RESOURCE; therefore the process's own
             // user does it.
-            let status = try String(contentsOfFile: "/proc/\(pid(lab))/status", encoding: .utf8)
+            let status = try String(contentsOfFile: "/proc/\(lab.pid("daemon"))/status", encoding: .utf8)
             let id = { (key: String) in
                 let line = status.split(separator: "\n").first { $0.hasPrefix(key) }
                 return line?.split(whereSeparator: \.isWhitespace).dropFirst().first.map(String.init) ?? "0"
             }
             let output = try run([
-                "setpriv", "--reuid", id("Uid:"), "--regid", id("Gid:"), "--clear-groups", "prlimit", "--pid", pid(lab),
-                "--nofile=\(count):",
+                "setpriv", "--reuid", id("Uid:"), "--regid", id("Gid:"), "--clear-groups", "prlimit", "--pid",
+                "\(lab.pid("daemon"))", "--nofile=\(count):",
             ])
             #expect(output.isSuccess, "\(output)")
         }

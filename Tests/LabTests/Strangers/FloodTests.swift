@@ -61,9 +61,7 @@ extension LabTests {
 extension Lab {
     /// The daemon's resident memory, in KiB.
     func memory() throws -> Int {
-        let pid = try String(contentsOfFile: "\(state)/daemon.pid", encoding: .utf8)
-            .trimmingCharacters(in: .whitespacesAndNewlines)
-        let status = try String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)
+        let status = try String(contentsOfFile: "/proc/\(try pid("daemon"))/status", encoding: .utf8)
         let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") })
         return try #require(Int(line.split(separator: " ")[1]))
     }

@@ -91,9 +91,7 @@ struct FleetNode {
 
     /// The resident memory of the sidecar.
     func sidecarKilobytes() throws -> Int {
-        let pid = try String(contentsOfFile: "\(lab.state)/\(sidecar).pid", encoding: .utf8)
-            .trimmingCharacters(in: .whitespacesAndNewlines)
-        let status = try String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)
+        let status = try String(contentsOfFile: "/proc/\(try lab.pid(sidecar))/status", encoding: .utf8)
         let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") })
         return try #require(line.split(separator: " ").compactMap { Int($0) }.first)
     }

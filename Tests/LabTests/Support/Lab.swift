@@ -125,7 +125,7 @@ final class Lab: Sendable {
 
     func exec(_ host: Host, _ command: [String], seconds: Double = 20) throws -> Output {
         try run(
-            entry(to: host) + ["timeout", "--kill-after=1", "\(seconds)"] + command,
+            try entry(to: host) + ["timeout", "--kill-after=1", "\(seconds)"] + command,
             environment: ["STATE_DIRECTORY": "\(state)/guard.\(host.rawValue)", "PATH": Self.searchPath])
     }
 
@@ -134,22 +134,27 @@ final class Lab: Sendable {
 
     /// As `scripts/lab exec` enters a host, but without its shells, which took a third of the processor's time: tests run
     /// some twenty commands a second.
-    private func entry(to host: Host) -> [String] {
+    private func entry(to host: Host) throws -> [String] {
         let holder =
             switch host {
             case .server: "holder"
             case .rpcbind: "rpcbind"
             case .approved, .limited, .stranger, .spare, .filer: "holder-\(host.rawValue)"
             }
-        guard let pid = pid(holder) else { return ["nsenter", "--net=/run/netns/\(name)-\(host.rawValue)", "--"] }
+        guard FileManager.default.fileExists(atPath: pidFile(holder)) else {
+            return ["nsenter", "--net=/run/netns/\(name)-\(host.rawValue)", "--"]
+        }
         // Else it would be the root of that namespace.
         let folder = FileManager.default.currentDirectoryPath
-        return ["nsenter", "--target", "\(pid)", "--net", "--mount", "--uts", "--wdns=\(folder)", "--"]
+        return ["nsenter", "--target", "\(try pid(holder))", "--net", "--mount", "--uts", "--wdns=\(folder)", "--"]
     }
 
+    private func pidFile(_ name: String) -> String { "\(state)/\(name).pid" }
+
     /// Of what `scripts/lab` holds or started.
-    private func pid(_ name: String) -> pid_t? {
-        (try? String(contentsOfFile: "\(state)/\(name).pid", encoding: .utf8)).flatMap { pid_t($0.dropLast()) }
+    func pid(_ name: String) throws -> pid_t {
+        let text = try String(contentsOfFile: pidFile(name), encoding: .utf8)
+        return try #require(pid_t(text.trimmingCharacters(in: .whitespacesAndNewlines)), "\(name): \(text)")
     }
 
     /// Starts a command that outlives the call; its output is in ``log(_:)``.

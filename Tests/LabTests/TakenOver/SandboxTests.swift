@@ -10,8 +10,7 @@ extension LabTests {
             var connector: Int32
 
             init(_ lab: Lab) throws {
-                let text = try String(contentsOfFile: "\(lab.state)/daemon.pid", encoding: .utf8)
-                front = try #require(Int32(text.trimmingCharacters(in: .whitespacesAndNewlines)))
+                front = try lab.pid("daemon")
                 let children = try Self.children(of: front)
                 try #require(children.count == 2, "children of \(front): \(children)")
                 netfilter = try #require(children["rpcwarden-nft"])
@@ -268,8 +267,7 @@ extension LabTests {
             try lab.configure(policy: Policies.echoes())
             try await lab.serve(policy: Policies.echoes(), through: ["sh", "-c", "\"$@\"; echo \"ended: $?\"", "sh"])
             // The lab's pid file has the pid of the shell.
-            let shell = try String(contentsOfFile: "\(lab.state)/daemon.pid", encoding: .utf8)
-                .trimmingCharacters(in: .whitespacesAndNewlines)
+            let shell = try lab.pid("daemon")
             let front = try String(contentsOfFile: "/proc/\(shell)/task/\(shell)/children", encoding: .utf8)
                 .trimmingCharacters(in: .whitespaces)
             let netfilter = try Processes.children(of: try #require(Int32(front)))["rpcwarden-nft"]

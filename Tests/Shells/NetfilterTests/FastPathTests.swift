@@ -69,7 +69,7 @@ extension KernelTests {
                 let key = Example.grant(Example.client4, Self.service)
                 #expect(table.commit(.guardPort(Self.service), Example.issue(key)) == nil)
                 let sender = try Sender(client.socket(to: Self.service), pauseMicroseconds: 0)
-                #expect(sender.sends(1000))
+                #expect(sender.sends(5000))
                 #expect(try becomesTrue { try Self.isRecent(key, table) })
                 #expect(table.commit(.revoke(key)) == nil)
                 // As after an expiry, the flow itself is left alone: its packets still arrive until it is cut.
